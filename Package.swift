@@ -1,0 +1,83 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// The one list of settings for every Swift target.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name + "Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: settings)
+}
+
+let package = Package(
+  name: "turnpike",
+  products: [
+    .executable(name: "turnpike", targets: ["turnpike"]),
+    .executable(name: "stunclient", targets: ["stunclient"]),
+  ],
+  targets: [
+    // C libraries: headers only, exactly one Swift module above each (Crypto and TLS share OpenSSL).
+    .systemLibrary(name: "CLinux"),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+    .systemLibrary(name: "CStringPrep", pkgConfig: "libidn", providers: [.apt(["libidn-dev", "libunistring-dev"])]),
+
+    // Values.
+    library("NetworkTypes"),
+    library("Crypto", ["COpenSSL", "NetworkTypes"]),
+    library("Text", ["CStringPrep"]),
+    library("JSON", ["CJansson"]),
+
+    // The wire, and the behaviour on both sides of it: no I/O, no clock, no lock, no log.
+    library("STUN", ["NetworkTypes", "Crypto"]),
+    library("TURN", ["STUN", "NetworkTypes", "Crypto"]),
+    library("TURNClient", ["STUN", "NetworkTypes", "Crypto"]),
+
+    // The outside world.
+    library("NetIO", ["CLinux", "NetworkTypes"]),
+    library("TLS", ["COpenSSL", "NetworkTypes"]),
+    library("ClientIO", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
+    library("Metrics", []),
+    library("Credentials", ["Crypto", "Text", "NetworkTypes"]),
+    library("CredentialsSQLite", ["Credentials", "CSQLite"]),
+
+    // Composition.
+    library("Configuration", ["CYAML", "NetworkTypes"]),
+    library(
+      "TurnpikeServer",
+      [
+        "TURN", "STUN", "Crypto", "NetIO", "TLS", "Metrics", "Credentials", "CredentialsSQLite", "Configuration",
+        "NetworkTypes", "JSON",
+      ]),
+
+    // Programs.
+    program(
+      "turnpike",
+      ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics"]),
+    program("stunclient", ["ClientIO", "TURNClient", "STUN", "JSON", "NetIO", "NetworkTypes"]),
+
+    // Tests: one folder a module.
+    tests("NetworkTypes", ["NetworkTypes"]),
+    tests("Crypto", ["Crypto", "NetworkTypes"]),
+    tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
+    tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
+  ]
+)

@@ -1,0 +1,60 @@
+// The kernel's and libc's headers as Swift sees them. Headers only: `static inline` helpers stand in for macros
+// that the importer cannot read; there is no logic here.
+#ifndef TURNPIKE_CLINUX_H
+#define TURNPIKE_CLINUX_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/errqueue.h>
+
+extern char **environ;
+
+static inline int clinux_errno(void) { return errno; }
+static inline char **clinux_environ(void) { return environ; }
+
+// CMSG_* are macros over pointer arithmetic.
+static inline struct cmsghdr *clinux_cmsg_first(const struct msghdr *message) { return CMSG_FIRSTHDR(message); }
+static inline struct cmsghdr *clinux_cmsg_next(struct msghdr *message, struct cmsghdr *control) {
+  return CMSG_NXTHDR(message, control);
+}
+static inline void *clinux_cmsg_data(struct cmsghdr *control) { return CMSG_DATA(control); }
+static inline size_t clinux_cmsg_len(size_t count) { return CMSG_LEN(count); }
+static inline size_t clinux_cmsg_space(size_t count) { return CMSG_SPACE(count); }
+
+// fcntl and open are variadic.
+static inline int clinux_fcntl(int descriptor, int command, int argument) {
+  return fcntl(descriptor, command, argument);
+}
+static inline int clinux_open(const char *path, int flags, unsigned int mode) { return open(path, flags, mode); }
+
+#endif

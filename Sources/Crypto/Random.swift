@@ -1,0 +1,71 @@
+internal import COpenSSL
+
+/// Random bytes from OpenSSL's generator, which the kernel seeds: for keys, tokens and seeds.
+///
+/// The protocol modules never call this; whoever makes them hands in a seed (tests: a fixed one).
+public enum SecureRandom {
+  public static func bytes(_ count: Int) -> [UInt8] {
+    var result = [UInt8](repeating: 0, count: max(count, 0))
+    let status = unsafe result.withUnsafeMutableBufferPointer { buffer in
+      unsafe RAND_bytes(buffer.baseAddress, Int32(clamping: buffer.count))
+    }
+    // A server without randomness must not go on: its nonces and ports could be guessed.
+    guard status == 1 else { fatalError("OpenSSL cannot get random bytes from the kernel") }
+    return result
+  }
+
+  public static func word() -> UInt64 {
+    bytes(8).reduce(0) { $0 << 8 | UInt64($1) }
+  }
+}
+
+/// ChaCha20-based generator for what the protocol draws at random (relay ports, identifiers): seeded once from 32
+/// bytes, deterministic from then on, unpredictable to whoever does not know the seed. No system call a draw.
+@safe
+public struct SeededGenerator: ~Copyable {
+  private let context: OpaquePointer
+  private var block = InlineArray<256, UInt8>(repeating: 0)
+  private var used = 256
+
+  /// The seed is used up to 32 bytes; a shorter one is padded with zeros (tests only).
+  public init(seed: [UInt8]) {
+    guard let context = unsafe EVP_CIPHER_CTX_new() else { fatalError("OpenSSL: out of memory") }
+    unsafe self.context = context
+    let key = Array((seed + [UInt8](repeating: 0, count: 32)).prefix(32))
+    let initialisation = [UInt8](repeating: 0, count: 16)
+    let status = unsafe EVP_EncryptInit_ex(context, EVP_chacha20(), nil, key, initialisation)
+    guard status == 1 else { fatalError("OpenSSL has no ChaCha20") }
+  }
+
+  deinit { unsafe EVP_CIPHER_CTX_free(context) }
+
+  public mutating func next() -> UInt64 {
+    if used > 248 { refill() }
+    var value: UInt64 = 0
+    for index in used..<(used + 8) { value = value << 8 | UInt64(block[index]) }
+    used += 8
+    return value
+  }
+
+  /// A number in `0..<bound` without modulo bias; 0 for a bound of 0.
+  public mutating func next(below bound: UInt64) -> UInt64 {
+    guard bound > 1 else { return 0 }
+    let limit = UInt64.max - UInt64.max % bound
+    while true {
+      let value = next()
+      if value < limit { return value % bound }
+    }
+  }
+
+  private mutating func refill() {
+    let zeros = InlineArray<256, UInt8>(repeating: 0)
+    var span = block.mutableSpan
+    unsafe span.withUnsafeMutableBufferPointer { output in
+      unsafe zeros.span.withUnsafeBufferPointer { input in
+        var length: Int32 = 0
+        _ = unsafe EVP_EncryptUpdate(context, output.baseAddress, &length, input.baseAddress, 256)
+      }
+    }
+    used = 0
+  }
+}

@@ -1,0 +1,47 @@
+/// A point on the monotonic clock, in nanoseconds since an arbitrary origin. Deadlines are absolute instants.
+public struct Instant: Hashable, Comparable, Sendable {
+  public var nanoseconds: UInt64
+
+  @inlinable
+  public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+  @inlinable
+  public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
+
+  /// The instant `seconds` later, saturating.
+  @inlinable
+  public func advanced(bySeconds seconds: UInt32) -> Instant {
+    let (sum, overflow) = nanoseconds.addingReportingOverflow(UInt64(seconds) * 1_000_000_000)
+    return Instant(nanoseconds: overflow ? .max : sum)
+  }
+
+  /// The instant `milliseconds` later, saturating.
+  @inlinable
+  public func advanced(byMilliseconds milliseconds: UInt32) -> Instant {
+    let (sum, overflow) = nanoseconds.addingReportingOverflow(UInt64(milliseconds) * 1_000_000)
+    return Instant(nanoseconds: overflow ? .max : sum)
+  }
+
+  /// Nanoseconds from `earlier` to this instant; 0 if it is not earlier.
+  @inlinable
+  public func nanoseconds(since earlier: Instant) -> UInt64 {
+    nanoseconds > earlier.nanoseconds ? nanoseconds - earlier.nanoseconds : 0
+  }
+
+  public static let distantFuture = Instant(nanoseconds: .max)
+}
+
+/// Both clocks as they stood when a turn of the event loop began. Handed in with every input: the protocol never
+/// reads a clock of its own.
+public struct Now: Sendable {
+  /// CLOCK_MONOTONIC: lifetimes and deadlines.
+  public var instant: Instant
+  /// Seconds since 1970 UTC: what time-limited credentials and nonces are judged by.
+  public var wallSeconds: UInt64
+
+  @inlinable
+  public init(instant: Instant, wallSeconds: UInt64) {
+    self.instant = instant
+    self.wallSeconds = wallSeconds
+  }
+}
