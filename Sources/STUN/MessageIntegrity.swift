@@ -1,0 +1,61 @@
+public import Crypto
+internal import NetworkTypes
+
+/// The two integrity attributes (RFC 8489 sections 14.5 and 14.6), each with its MAC context ready. Belongs to one
+/// thread.
+public struct MessageAuthenticator: ~Copyable {
+  private var sha1 = HMACContext(.sha1)
+  private var sha256 = HMACContext(.sha256)
+
+  public init() {}
+
+  /// Whether MESSAGE-INTEGRITY is there and right for this key.
+  public mutating func verify(_ message: borrowing MessageView, key: borrowing Digest) -> Bool {
+    guard let offset = message.offset(of: .messageIntegrity), let value = message.value(of: .messageIntegrity),
+      value.byteCount == 20
+    else { return false }
+    let expected = Self.authenticate(
+      message.bytes, upTo: offset, valueByteCount: 20, key: key.bytes, context: &sha1)
+    return constantTimeEqual(expected.bytes, value)
+  }
+
+  /// Whether MESSAGE-INTEGRITY-SHA256 is there and right for this key; it may be truncated to 16 bytes or more, in
+  /// steps of four (RFC 8489 section 14.6).
+  public mutating func verifySHA256(_ message: borrowing MessageView, key: borrowing Digest) -> Bool {
+    guard let offset = message.offset(of: .messageIntegritySHA256),
+      let value = message.value(of: .messageIntegritySHA256),
+      (16...32).contains(value.byteCount), value.byteCount & 3 == 0
+    else { return false }
+    let expected = Self.authenticate(
+      message.bytes, upTo: offset, valueByteCount: value.byteCount, key: key.bytes, context: &sha256)
+    return constantTimeEqual(expected.truncated(to: value.byteCount).bytes, value)
+  }
+
+  /// Appends MESSAGE-INTEGRITY over what the writer holds.
+  public mutating func sign(_ writer: inout MessageWriter, key: borrowing Digest) {
+    writer.setLength(writer.count - headerByteCount + 24)
+    let digest = sha1.authenticate(writer.bytes, key: key.bytes)
+    writer.append(.messageIntegrity, digest.bytes)
+  }
+
+  /// Appends MESSAGE-INTEGRITY-SHA256 over what the writer holds.
+  public mutating func signSHA256(_ writer: inout MessageWriter, key: borrowing Digest) {
+    writer.setLength(writer.count - headerByteCount + 36)
+    let digest = sha256.authenticate(writer.bytes, key: key.bytes)
+    writer.append(.messageIntegritySHA256, digest.bytes)
+  }
+
+  /// The MAC over the message up to `offset`, with a length field that ends behind the integrity attribute whose
+  /// value has `valueByteCount` bytes, whatever follows it.
+  private static func authenticate(
+    _ bytes: RawSpan, upTo offset: Int, valueByteCount: Int, key: RawSpan, context: inout HMACContext
+  ) -> Digest {
+    let length = UInt16(truncatingIfNeeded: offset + 4 + valueByteCount - headerByteCount)
+    let lengthBytes: InlineArray<2, UInt8> = [UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
+    context.begin(key: key)
+    context.update(bytes.extracting(0..<2))
+    context.update(lengthBytes.span.rawBytes)
+    context.update(bytes.extracting(4..<offset))
+    return context.finish()
+  }
+}

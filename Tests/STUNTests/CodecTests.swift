@@ -1,0 +1,210 @@
+import Crypto
+import NetworkTypes
+import STUN
+import Testing
+
+@Suite("Message codec")
+struct CodecTests {
+  @Test("every method and class survives the interleaving")
+  func types() {
+    for method in UInt16(0)..<0x1000 {
+      for messageClass in [MessageClass.request, .indication, .success, .error] {
+        let type = MessageType(Method(rawValue: method), messageClass)
+        #expect(MessageType(bits: type.bits) == type)
+        #expect(type.bits & 0xC000 == 0)
+      }
+    }
+    #expect(MessageType(.binding, .success).bits == 0x0101)
+    #expect(MessageType(.allocate, .error).bits == 0x0113)
+    #expect(MessageType(bits: 0x4000) == nil)
+  }
+
+  @Test(
+    "XOR addresses survive the wire",
+    arguments: ["192.0.2.1:1", "0.0.0.0:65535", "[::1]:3478", "[2001:db8:ffff::2]:49152"])
+  func addresses(text: String) throws {
+    let address = try #require(SocketAddress(text))
+    var writer = MessageWriter()
+    writer.begin(MessageType(.binding, .success), transactionID: TransactionID(high: 0xDEAD_BEEF, low: 42))
+    writer.append(.xorMappedAddress, xor: address)
+    writer.append(.mappedAddress, plain: address)
+    let bytes = writer.bytes.copied()
+    let message = try MessageView(bytes.span.rawBytes)
+    let mixed = try message.xorAddress(.xorMappedAddress)
+    let plain = try message.plainAddress(.mappedAddress)
+    #expect(mixed == address)
+    #expect(plain == address)
+  }
+
+  @Test("a signed message verifies, with SHA-1 and with SHA-256, and with another key does not")
+  func signatures() throws {
+    let key = LongTermKey.md5(username: [1], realm: [2], password: [3])
+    let other = LongTermKey.md5(username: [1], realm: [2], password: [4])
+    var writer = MessageWriter()
+    var authenticator = MessageAuthenticator()
+    writer.begin(MessageType(.allocate, .request), transactionID: TransactionID(high: 1, low: 2))
+    writer.append(.username, text: "alice")
+    authenticator.sign(&writer, key: key)
+    authenticator.signSHA256(&writer, key: key)
+    writer.appendFingerprint()
+    let bytes = writer.bytes.copied()
+    let message = try MessageView(bytes.span.rawBytes)
+    let results = [
+      authenticator.verify(message, key: key), authenticator.verifySHA256(message, key: key),
+      Fingerprint.verify(message) == true,
+    ]
+    #expect(results == [true, true, true])
+    let wrong = [authenticator.verify(message, key: other), authenticator.verifySHA256(message, key: other)]
+    #expect(wrong == [false, false])
+  }
+
+  @Test("attributes behind MESSAGE-INTEGRITY do not exist")
+  func afterIntegrity() throws {
+    var writer = MessageWriter()
+    var authenticator = MessageAuthenticator()
+    writer.begin(MessageType(.refresh, .request), transactionID: TransactionID(high: 1, low: 2))
+    authenticator.sign(&writer, key: LongTermKey.md5(username: [], realm: [], password: []))
+    writer.append(.lifetime, UInt32(0))
+    writer.append(AttributeType(rawValue: 0x7777), UInt32(0))
+    let bytes = writer.bytes.copied()
+    let message = try MessageView(bytes.span.rawBytes)
+    let lifetime = try message.lifetime()
+    #expect(lifetime == nil)
+    let unknown = message.unknownRequiredCount
+    #expect(unknown == 0)
+  }
+
+  @Test("the first of duplicates counts")
+  func duplicates() throws {
+    var writer = MessageWriter()
+    writer.begin(MessageType(.refresh, .request), transactionID: TransactionID(high: 1, low: 2))
+    writer.append(.lifetime, UInt32(1))
+    writer.append(.lifetime, UInt32(2))
+    let bytes = writer.bytes.copied()
+    let message = try MessageView(bytes.span.rawBytes)
+    let lifetime = try message.lifetime()
+    #expect(lifetime == 1)
+  }
+
+  @Test("padding is zero whatever the buffer held before")
+  func padding() {
+    var writer = MessageWriter()
+    for length in 0..<9 {
+      writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: .max, low: .max))
+      writer.append(.software, [UInt8](repeating: 0xFF, count: 64))
+      writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: .max, low: .max))
+      writer.append(.software, [UInt8](repeating: 0xFF, count: length))
+      let bytes = writer.bytes.copied()
+      #expect(bytes.count % 4 == 0)
+      #expect(bytes[(24 + length)...].allSatisfy { $0 == 0 })
+    }
+  }
+
+  @Test(
+    "what is no message is refused with its reason",
+    arguments: [
+      ([], DecodingError.tooShort),
+      ([UInt8](repeating: 0, count: 19), .tooShort),
+      ([0x40] + [UInt8](repeating: 0, count: 19), .notSTUN),
+      ([0, 1, 0, 0] + [UInt8](repeating: 0, count: 16), .noMagicCookie),
+      ([0, 1, 0, 4, 0x21, 0x12, 0xA4, 0x42] + [UInt8](repeating: 0, count: 12), .wrongLength),
+      ([0, 1, 0, 3, 0x21, 0x12, 0xA4, 0x42] + [UInt8](repeating: 0, count: 15), .wrongLength),
+      ([0, 1, 0, 4, 0x21, 0x12, 0xA4, 0x42] + [UInt8](repeating: 0, count: 14) + [0, 1], .attributeOverrun),
+    ])
+  func refused(bytes: [UInt8], reason: DecodingError) {
+    var seen: DecodingError?
+    do { _ = try MessageView(bytes.span.rawBytes) } catch { seen = error }
+    #expect(seen == reason)
+  }
+
+  @Test(
+    "a stream is cut into frames",
+    arguments: [
+      ([], StreamFrame.incomplete(missing: 4)),
+      ([0x00, 0x01], .incomplete(missing: 2)),
+      ([0x47], .incomplete(missing: 3)),
+      (Array("POST".utf8), .invalid),
+      ([0x47, 0x45], .incomplete(missing: 2)),
+      ([0x16, 0x03], .invalid),
+      ([0x40, 0x00, 0x00, 0x05], .incomplete(missing: 8)),
+      ([0x40, 0x00, 0x00, 0x01, 9, 0, 0], .incomplete(missing: 1)),
+      ([0x40, 0x00, 0x00, 0x01, 9, 0, 0, 0], .channelData(count: 5, padded: 8)),
+      ([0x4F, 0xFF, 0xFF, 0xFF], .incomplete(missing: 65536)),
+      ([0x50, 0x00, 0x00, 0x00], .invalid),
+      ([0x00, 0x01, 0x00, 0x00], .incomplete(missing: 16)),
+      ([0x00, 0x01, 0x00, 0x01], .invalid),
+      ([0x00, 0x01, 0x00, 0x00, 1, 2, 3, 4], .invalid),
+    ])
+  func frames(bytes: [UInt8], frame: StreamFrame) {
+    #expect(StreamFrame(bytes.span.rawBytes, allowsChannelData: true) == frame)
+  }
+
+  @Test("a stream cannot begin with ChannelData, so an HTTP request is refused by its first byte")
+  func http() {
+    let request = Array("GET / HTTP/1.1\r\n".utf8)
+    #expect(StreamFrame(request.span.rawBytes, allowsChannelData: false) == .invalid)
+    let first: [UInt8] = [0x47]
+    #expect(StreamFrame(first.span.rawBytes, allowsChannelData: false) == .invalid)
+  }
+}
+
+@Suite("Hostile bytes")
+struct MutationTests {
+  @Test("100,000 mutated messages are read or refused, never trapped on")
+  func mutations() {
+    let seeds = [RFC5769.request, RFC5769.ipv4Response, RFC5769.ipv6Response, RFC5769.longTermRequest]
+    var generator = SeededGenerator(seed: Array("codec mutations".utf8))
+    var authenticator = MessageAuthenticator()
+    let key = LongTermKey.md5(username: [], realm: [], password: [])
+    var read = 0
+    for round in 0..<100_000 {
+      var bytes = seeds[round % seeds.count]
+      for _ in 0...generator.next(below: 6) {
+        switch generator.next(below: 4) {
+        case 0 where !bytes.isEmpty:
+          bytes[Int(generator.next(below: UInt64(bytes.count)))] = UInt8(truncatingIfNeeded: generator.next())
+        case 1 where !bytes.isEmpty:
+          bytes.removeLast(Int(generator.next(below: UInt64(bytes.count))))
+        case 2:
+          bytes += [UInt8](repeating: UInt8(truncatingIfNeeded: generator.next()), count: 4)
+        default:
+          // Makes the length field right again, so that what lies behind it is reached.
+          guard bytes.count >= 20 else { continue }
+          bytes.removeLast(bytes.count % 4)
+          bytes[2] = UInt8(truncatingIfNeeded: (bytes.count - 20) >> 8)
+          bytes[3] = UInt8(truncatingIfNeeded: bytes.count - 20)
+        }
+      }
+      _ = StreamFrame(bytes.span.rawBytes, allowsChannelData: round % 2 == 0)
+      _ = try? ChannelData(bytes.span.rawBytes).range
+      do {
+        let message = try MessageView(bytes.span.rawBytes)
+        readEverything(message, authenticator: &authenticator, key: key)
+        read += 1
+      } catch {}
+    }
+    // The mutator must not break every message, or nothing behind the header is tested.
+    #expect(read > 5_000)
+  }
+
+  private func readEverything(
+    _ message: borrowing MessageView, authenticator: inout MessageAuthenticator, key: borrowing Digest
+  ) {
+    _ = authenticator.verify(message, key: key)
+    _ = authenticator.verifySHA256(message, key: key)
+    _ = Fingerprint.verify(message)
+    for attribute in [AttributeType.xorMappedAddress, .xorPeerAddress, .xorRelayedAddress] {
+      _ = try? message.xorAddress(attribute)
+    }
+    _ = try? message.plainAddress(.mappedAddress)
+    _ = try? message.errorCode()
+    _ = try? message.lifetime()
+    _ = try? message.channelNumber()
+    _ = try? message.requestedTransport()
+    _ = try? message.addressFamily(.requestedAddressFamily)
+    _ = try? message.evenPort()
+    _ = try? message.reservationToken()
+    var offset = 0
+    while let range = message.nextRange(of: .xorPeerAddress, from: offset) { offset = range.upperBound }
+  }
+}
