@@ -2,9 +2,9 @@
 ///
 /// The bits are kept as one 128-bit number in two words, most significant first; an IPv4 address is the low
 /// 32 bits of `low` with `high` zero. The family is part of the value, so `127.0.0.1` and `::7f00:1` differ.
-public struct IPAddress: Hashable, Sendable {
+public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   /// The address family, with the code points of RFC 8489 section 14.1.
-  public enum Family: UInt8, Hashable, Sendable {
+  public enum Family: UInt8, Hashable, Sendable, BitwiseCopyable {
     case ipv4 = 1
     case ipv6 = 2
 

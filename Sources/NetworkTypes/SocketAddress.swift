@@ -1,5 +1,5 @@
 /// An IP address and a port; for link-local IPv6 also the scope (the interface index) that makes it mean anything.
-public struct SocketAddress: Hashable, Sendable {
+public struct SocketAddress: Hashable, Sendable, BitwiseCopyable {
   public var address: IPAddress
   public var port: UInt16
   /// The interface index of a link-local IPv6 address, 0 elsewhere.

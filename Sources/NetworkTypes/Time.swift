@@ -1,5 +1,5 @@
 /// A point on the monotonic clock, in nanoseconds since an arbitrary origin. Deadlines are absolute instants.
-public struct Instant: Hashable, Comparable, Sendable {
+public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
   public var nanoseconds: UInt64
 
   @inlinable
@@ -33,7 +33,7 @@ public struct Instant: Hashable, Comparable, Sendable {
 
 /// Both clocks as they stood when a turn of the event loop began. Handed in with every input: the protocol never
 /// reads a clock of its own.
-public struct Now: Sendable {
+public struct Now: Sendable, BitwiseCopyable {
   /// CLOCK_MONOTONIC: lifetimes and deadlines.
   public var instant: Instant
   /// Seconds since 1970 UTC: what time-limited credentials and nonces are judged by.

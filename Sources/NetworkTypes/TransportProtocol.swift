@@ -1,5 +1,5 @@
 /// How a client reaches the server.
-public enum TransportProtocol: UInt8, Hashable, Sendable, CaseIterable {
+public enum TransportProtocol: UInt8, Hashable, Sendable, BitwiseCopyable, CaseIterable {
   case udp = 0
   case tcp = 1
   case tls = 2

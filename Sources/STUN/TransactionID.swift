@@ -1,6 +1,6 @@
 
 /// The 96 bits that tie a response to its request (RFC 8489 section 5).
-public struct TransactionID: Hashable, Sendable {
+public struct TransactionID: Hashable, Sendable, BitwiseCopyable {
   public let high: UInt32
   public let low: UInt64
 

@@ -1,0 +1,84 @@
+internal import Crypto
+internal import NetworkTypes
+internal import STUN
+
+/// The part of an allocation that packets touch (RFC 8656 section 3). Flat: no references, so that copying and
+/// finding one costs no reference counting.
+struct Allocation: BitwiseCopyable {
+  var client: ClientPath
+  var expiresAt: Instant
+  /// The relay port of each family: index of its record, `.max` where there is none.
+  var ipv4Port: UInt32 = .max
+  var ipv6Port: UInt32 = .max
+  /// First of this allocation's permissions and channels, each linked to the next.
+  var firstPermission: UInt32 = .max
+  var firstChannel: UInt32 = .max
+  var permissionCount: UInt32 = 0
+  var channelCount: UInt32 = 0
+  var timer: UInt32 = .max
+  var toPeers = TrafficCount()
+  var toClient = TrafficCount()
+
+  func port(for family: IPAddress.Family) -> UInt32 { family == .ipv4 ? ipv4Port : ipv6Port }
+}
+
+/// The part of an allocation that only requests touch.
+struct AllocationDetails {
+  /// The whole name that made it: who owns it (441).
+  var username: [UInt8]
+  /// Whom quotas count it for.
+  var quotaName: [UInt8]
+  /// The key that the owner's messages are checked and answered with for as long as it lives; nil for anonymous.
+  var key: Digest?
+  var usesSHA256 = false
+  /// The transaction that made it, to answer its retransmissions alike (RFC 8656 section 7.2).
+  var transactionID: TransactionID
+  var grantedLifetime: UInt32
+  var reservationToken: UInt64?
+  var createdAt: Instant
+}
+
+/// A relayed transport address with an open socket, or on the way to one.
+struct RelayPort: BitwiseCopyable {
+  /// Index of the allocation, `.max` while it is only being opened.
+  var allocation: UInt32 = .max
+  /// Which of `RelayedAddresses.entries`.
+  var ordinal: UInt8
+  var port: UInt16
+  var family: IPAddress.Family
+  /// The request that it is opened for.
+  var ticket: RecordID
+  /// Whether the next higher port is claimed with it, until the allocation reserves it.
+  var claimsNext: Bool
+}
+
+/// Permission to exchange data with one IP address (RFC 8656 section 9).
+struct Permission: BitwiseCopyable {
+  var allocation: UInt32
+  var address: IPAddress
+  var expiresAt: Instant
+  var verdict: AddressVerdict
+  /// Which edition of the peer rules the verdict is of.
+  var rulesGeneration: UInt32
+  var timer: UInt32 = .max
+  var previous: UInt32 = .max
+  var next: UInt32 = .max
+}
+
+/// A channel bound to a peer's transport address (RFC 8656 section 12).
+struct Channel: BitwiseCopyable {
+  var allocation: UInt32
+  var number: UInt16
+  /// The peer as the client named it.
+  var peer: SocketAddress
+  /// Where its packets go: the same, or our local address behind one that we advertise.
+  var destination: SocketAddress
+  var expiresAt: Instant
+  /// The permission of the peer's address, looked up again when this name has gone stale.
+  var permission: RecordID
+  var verdict: AddressVerdict
+  var rulesGeneration: UInt32
+  var timer: UInt32 = .max
+  var previous: UInt32 = .max
+  var next: UInt32 = .max
+}

@@ -1,0 +1,79 @@
+public import Crypto
+public import NetworkTypes
+
+/// What the engine is asked to do, apart from forwarding: rare, so it may allocate. The engine empties the queue
+/// after every input, in order.
+public enum Command: Sendable {
+  /// Send a message to a client: the late answer to a request that waited.
+  case reply(ClientPath, [UInt8])
+  /// Ask the credential store; answered with `Relay.keysFound` or `Relay.keysUnavailable`.
+  case lookUpKeys(ticket: RecordID, realm: [UInt8], username: [UInt8])
+  /// Ask the ledger whether this user and address may have one more allocation; answered with `Relay.admitted`.
+  case admit(ticket: RecordID, user: [UInt8], address: IPAddress)
+  /// Give back what `admit` took.
+  case release(user: [UInt8], address: IPAddress)
+  /// Open a UDP socket on a relayed transport address; answered with `Relay.relayPortOpened` or `relayPortFailed`.
+  case openRelayPort(RecordID, SocketAddress)
+  /// Close the socket. What arrives on it afterwards is nobody's.
+  case closeRelayPort(RecordID)
+  /// Something a log may tell.
+  case event(Event)
+}
+
+/// What happened, for logs: values that stay true after the call. Addresses and names are for the debug level only.
+public enum Event: Sendable, Equatable {
+  case allocationCreated(AllocationSummary)
+  case allocationEnded(AllocationSummary, EndReason)
+  case requestRefused(code: UInt16)
+  /// Every relay port of the family is taken.
+  case relayPortsExhausted(IPAddress.Family)
+}
+
+public enum EndReason: String, Sendable {
+  /// Refresh with a lifetime of zero.
+  case deleted
+  case expired
+  /// The client's connection closed.
+  case disconnected
+  /// The operator, or the end of a drain.
+  case closed
+}
+
+/// An allocation as a log or a list shows it.
+public struct AllocationSummary: Sendable, Equatable {
+  public var id: RecordID
+  public var username: [UInt8]
+  public var client: SocketAddress
+  public var transport: TransportProtocol
+  public var relayed: SocketAddress
+  /// Seconds since it was made.
+  public var age: UInt64
+  public var toPeers: TrafficCount
+  public var toClient: TrafficCount
+}
+
+public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
+  public var packets: UInt64 = 0
+  public var bytes: UInt64 = 0
+
+  public init() {}
+
+  @inline(__always)
+  mutating func add(_ count: Int) {
+    packets &+= 1
+    bytes &+= UInt64(truncatingIfNeeded: count)
+  }
+}
+
+/// The keys of one credential, as a store or the configuration has them.
+public struct CredentialKeys: Sendable {
+  /// MD5 keys that may be tried: one, or two where SASLprep and OpaqueString prepare the password differently.
+  public var md5: [Digest]
+  /// The SHA-256 key of RFC 8489, where there is one.
+  public var sha256: Digest?
+
+  public init(md5: [Digest], sha256: Digest? = nil) {
+    self.md5 = md5
+    self.sha256 = sha256
+  }
+}

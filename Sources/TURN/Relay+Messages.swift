@@ -1,0 +1,137 @@
+internal import Crypto
+internal import NetworkTypes
+internal import STUN
+
+extension Relay {
+  /// A STUN message from a client: the basic checks of RFC 8489 section 6.3, then by class and method.
+  mutating func receiveMessage(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
+    let message: MessageView
+    do { message = try MessageView(bytes) } catch { return .drop(.malformed) }
+    switch message.type.messageClass {
+    case .request:
+      counters.requests &+= 1
+      return receiveRequest(message, from: client, now: now)
+    case .indication:
+      guard message.unknownRequiredCount == 0 else { return .drop(.unknownAttribute) }
+      switch message.type.method {
+      case .send: return receiveSend(message, from: client, now: now)
+      // A keepalive: nothing is due (RFC 8489 section 6.3.2).
+      case .binding: return .drop(.unexpectedMessage)
+      default: return .drop(.unexpectedMessage)
+      }
+    case .success, .error:
+      return .drop(.unexpectedMessage)
+    }
+  }
+
+  private mutating func receiveRequest(
+    _ message: borrowing MessageView, from client: ClientPath, now: Now
+  ) -> Disposition {
+    switch message.type.method {
+    case .binding:
+      return receiveBinding(message, from: client, now: now)
+    case .allocate, .refresh, .createPermission, .channelBind:
+      return authenticate(message, from: client, now: now)
+    default:
+      // A method that we do not have: RFC 8489 section 6.3.1 leaves it open; 400 tells the client at once.
+      return unauthenticatedError(.badRequest, message, from: client, now: now)
+    }
+  }
+
+  /// Binding (RFC 8489 section 12): who asks is told its reflexive transport address. No credentials are needed;
+  /// whoever sends some has them ignored.
+  private mutating func receiveBinding(
+    _ message: borrowing MessageView, from client: ClientPath, now: Now
+  ) -> Disposition {
+    guard message.unknownRequiredCount == 0 else {
+      return unauthenticatedError(.unknownAttribute, message, from: client, now: now)
+    }
+    guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
+    counters.bindings &+= 1
+    writer.begin(MessageType(.binding, .success), transactionID: message.transactionID)
+    writer.append(.xorMappedAddress, xor: client.address)
+    appendSoftware()
+    // Answered alike: RFC 8489 section 7.3.1 has the fingerprint follow the request's.
+    if message.has(.fingerprint) { writer.appendFingerprint() }
+    return .reply
+  }
+
+  /// Once the sender is known: by method.
+  mutating func perform(
+    _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, now: Now
+  ) -> Disposition {
+    guard message.unknownRequiredCount == 0 else {
+      return error(.unknownAttribute, message, by: principal)
+    }
+    switch message.type.method {
+    case .allocate: return allocate(message, from: client, by: principal, now: now)
+    case .refresh: return refresh(message, from: client, by: principal, now: now)
+    case .createPermission: return createPermission(message, from: client, by: principal, now: now)
+    case .channelBind: return bindChannel(message, from: client, by: principal, now: now)
+    default: return error(.badRequest, message, by: principal)
+    }
+  }
+
+  // MARK: - Responses
+
+  /// An error response to somebody whose credentials were not checked, within a stranger's budget: small, and
+  /// nothing of it is signed.
+  mutating func unauthenticatedError(
+    _ code: ErrorCode, _ message: borrowing MessageView, from client: ClientPath, now: Now
+  ) -> Disposition {
+    guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
+    beginError(code, message)
+    if message.has(.fingerprint) { writer.appendFingerprint() }
+    return .reply
+  }
+
+  /// An error response to a known user, signed with its key.
+  mutating func error(_ code: ErrorCode, _ message: borrowing MessageView, by principal: Principal) -> Disposition {
+    beginError(code, message)
+    commands.append(.event(.requestRefused(code: code.rawValue)))
+    return finish(by: principal, fingerprint: message.has(.fingerprint))
+  }
+
+  private mutating func beginError(_ code: ErrorCode, _ message: borrowing MessageView) {
+    counters.errors &+= 1
+    writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
+    writer.append(code)
+    if code == .unknownAttribute {
+      var types: [AttributeType] = []
+      for index in 0..<message.unknownRequiredCount {
+        types.append(AttributeType(rawValue: message.unknownRequired[index]))
+      }
+      // DONT-FRAGMENT is known, and refused as if it were not (RFC 8656 section 7.2, step 4).
+      if types.isEmpty { types.append(.dontFragment) }
+      writer.append(unknownAttributes: types)
+    }
+    appendSoftware()
+  }
+
+  mutating func appendSoftware() {
+    if !settings.software.isEmpty { writer.append(.software, settings.software) }
+  }
+
+  /// Ends a response to a known user: SOFTWARE stands already, the integrity with the key of the request comes last
+  /// but for the fingerprint.
+  mutating func finish(by principal: Principal, fingerprint: Bool) -> Disposition {
+    if let key = principal.key {
+      if principal.usesSHA256 {
+        authenticator.signSHA256(&writer, key: key)
+      } else {
+        authenticator.sign(&writer, key: key)
+      }
+    }
+    if fingerprint { writer.appendFingerprint() }
+    return .reply
+  }
+
+  /// Turns a disposition that was reached late into commands: the datagram that it would refer to is long gone.
+  mutating func deliverLate(_ disposition: Disposition, to client: ClientPath) {
+    switch disposition {
+    case .reply: commands.append(.reply(client, writer.bytes.copied()))
+    case .drop(let cause): counters.count(cause)
+    case .toPeer, .toClient, .waiting: break
+    }
+  }
+}

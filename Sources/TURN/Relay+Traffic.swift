@@ -1,0 +1,110 @@
+internal import NetworkTypes
+internal import STUN
+
+/// Send indications (RFC 8656 section 11.2) and what peers send (11.3, 12.7).
+extension Relay {
+  mutating func receiveSend(_ message: borrowing MessageView, from client: ClientPath, now: Now) -> Disposition {
+    guard let allocation = fiveTuples.find(client.key), allocations[allocation].expiresAt > now.instant else {
+      return .drop(.noAllocation)
+    }
+    // The DF bit cannot be set yet, and then the indication must be discarded.
+    guard !message.has(.dontFragment) else { return .drop(.unknownAttribute) }
+    guard let peer = try? message.xorAddress(.xorPeerAddress), let data = message.range(of: .data) else {
+      return .drop(.malformed)
+    }
+    guard peer.port != 0 else { return .drop(.invalidPeer) }
+    guard allocations[allocation].port(for: peer.family) != .max else { return .drop(.familyMismatch) }
+    guard let (_, verdict) = permission(for: peer.address, on: allocation, now: now) else {
+      return .drop(.noPermission)
+    }
+    guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
+    var destination = peer
+    destination.address = relayed.translated(peer.address)
+    return forward(from: allocation, to: destination, offset: data.lowerBound, count: data.count)
+  }
+
+  /// A peer's datagram: the path of media towards clients.
+  @inline(__always)
+  mutating func receivePeerDatagram(
+    _ bytes: RawSpan, from source: SocketAddress, on id: RecordID, now: Now
+  ) -> Disposition {
+    guard let portIndex = relayPorts.index(of: id), relayPorts[portIndex].allocation != .max else {
+      return .drop(.noRelayPort)
+    }
+    let allocation = Int(relayPorts[portIndex].allocation)
+    guard allocations[allocation].expiresAt > now.instant else { return .drop(.noAllocation) }
+
+    // A relay of ours behind a 1:1 NAT sends from its local address; the client knows it by the advertised one.
+    if relayed.hasTranslations, let advertised = relayed.advertised(for: source.address) {
+      let known = SocketAddress(advertised, port: source.port)
+      let disposition = deliver(bytes, from: known, to: allocation, now: now)
+      if case .drop(.noPermission) = disposition {} else { return disposition }
+    }
+    return deliver(bytes, from: source, to: allocation, now: now)
+  }
+
+  @inline(__always)
+  private mutating func deliver(
+    _ bytes: RawSpan, from peer: SocketAddress, to allocation: Int, now: Now
+  ) -> Disposition {
+    if let index = channelPeers.find(peerKey(allocation, peer)), channels[index].expiresAt > now.instant {
+      guard let verdict = verdict(ofChannel: index, now: now) else { return .drop(.noPermission) }
+      guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
+      return sendChannelData(bytes.byteCount, on: channels[index].number, to: allocation)
+    }
+    guard let (_, verdict) = permission(for: peer.address, on: allocation, now: now) else {
+      return .drop(.noPermission)
+    }
+    guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
+    return sendDataIndication(bytes.byteCount, from: peer, to: allocation)
+  }
+
+  /// The verdict of the live permission that a channel's peer has; nil without one. The permission is remembered by
+  /// name and looked up again only when that has gone stale.
+  @inline(__always)
+  private mutating func verdict(ofChannel index: Int, now: Now) -> AddressVerdict? {
+    if let permission = permissions.index(of: channels[index].permission) {
+      return permissions[permission].expiresAt > now.instant ? currentVerdict(ofPermission: permission) : nil
+    }
+    guard
+      let (permission, verdict) = permission(
+        for: channels[index].peer.address, on: Int(channels[index].allocation), now: now)
+    else { return nil }
+    channels[index].permission = permissions.id(of: permission)
+    return verdict
+  }
+
+  /// What a UDP datagram can carry at the most.
+  private static let largestDatagram = 65_507
+
+  @inline(__always)
+  private mutating func sendChannelData(_ count: Int, on channel: UInt16, to allocation: Int) -> Disposition {
+    let isStream = allocations[allocation].client.transport.isStream
+    guard isStream ? count <= 65_535 : count <= Self.largestDatagram - 4 else { return .drop(.tooLarge) }
+    writer.beginRaw()
+    writer.appendRaw(bigEndian: channel)
+    writer.appendRaw(bigEndian: UInt16(truncatingIfNeeded: count))
+    // Padding is for streams only (RFC 8656 section 12.5).
+    return deliverToClient(count, padding: isStream ? -count & 3 : 0, allocation)
+  }
+
+  private mutating func sendDataIndication(_ count: Int, from peer: SocketAddress, to allocation: Int) -> Disposition {
+    guard count <= Self.largestDatagram - 60 else { return .drop(.tooLarge) }
+    writer.begin(MessageType(.data, .indication), transactionID: nextTransactionID())
+    writer.append(.xorPeerAddress, xor: peer)
+    writer.appendHeader(of: .data, followedBy: count)
+    return deliverToClient(count, padding: -count & 3, allocation)
+  }
+
+  @inline(__always)
+  private mutating func deliverToClient(_ count: Int, padding: Int, _ allocation: Int) -> Disposition {
+    allocations[allocation].toClient.add(count)
+    counters.toClients.add(count)
+    return .toClient(allocations[allocation].client, padding: padding)
+  }
+
+  /// An indication's transaction ID is answered by nobody; it only has to differ (RFC 8489 section 5).
+  private mutating func nextTransactionID() -> TransactionID {
+    TransactionID(high: 0, low: portPicker.random())
+  }
+}

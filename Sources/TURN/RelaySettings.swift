@@ -1,0 +1,38 @@
+public import NetworkTypes
+
+/// How a `Relay` behaves: one immutable snapshot, replaced as a whole on reload.
+public struct RelaySettings: Sendable {
+  /// The realm of long-term credentials, as bytes of its prepared UTF-8.
+  public var realm: [UInt8] = Array("turnpike".utf8)
+  /// The SOFTWARE attribute; empty: not sent.
+  public var software: [UInt8] = []
+  /// No credentials are asked for.
+  public var isAnonymous = false
+  /// Users known without asking a store, by name.
+  public var users: [[UInt8]: CredentialKeys] = [:]
+  /// Shared secrets of time-limited credentials, tried in order.
+  public var secrets: [[UInt8]] = []
+  /// Whether a store is to be asked for names that are neither.
+  public var hasStore = false
+  /// Seconds that a nonce is good for.
+  public var nonceLifetime: UInt32 = 600
+
+  /// Seconds, RFC 8656 sections 7.2, 9 and 12.
+  public var defaultLifetime: UInt32 = 600
+  public var maximumLifetime: UInt32 = 3600
+  public var permissionLifetime: UInt32 = 300
+  public var channelLifetime: UInt32 = 600
+
+  /// Limits for each allocation; 0 is no limit.
+  public var permissionsPerAllocation: UInt32 = 1024
+  public var channelsPerAllocation: UInt32 = 1024
+
+  /// Requests that may wait for a store, the ledger or a socket at one time, in all and from one source address.
+  public var waitingRequests = 4096
+  public var waitingRequestsPerSource = 16
+
+  /// No new allocations: the server is about to stop.
+  public var isDraining = false
+
+  public init() {}
+}
