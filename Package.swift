@@ -79,5 +79,6 @@ let package = Package(
     tests("Crypto", ["Crypto", "NetworkTypes"]),
     tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
+    tests("TLS", ["TLS", "NetworkTypes"]),
   ]
 )

@@ -20,4 +20,13 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+// The SSL_OP_* flags are casts and shifts that the importer does not evaluate.
+static inline uint64_t copenssl_options(void) {
+  return SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+         SSL_OP_PRIORITIZE_CHACHA;
+}
+
+// RFC 2253's escapes of names, but with UTF-8 as it stands; another flag set that the importer can't read.
+static inline unsigned long copenssl_name_flags(void) { return XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB; }
+
 #endif

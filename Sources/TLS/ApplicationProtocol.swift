@@ -1,0 +1,40 @@
+internal import COpenSSL
+
+/// The ALPN labels of RFC 7443.
+public enum ApplicationProtocol: String, Hashable, Sendable, CaseIterable {
+  case turn = "stun.turn"
+  case natDiscovery = "stun.nat-discovery"
+
+  /// Makes a server pick the first label of its own that the client offers, and go on without one where it offers
+  /// none of them: clients offer all kinds of things (`webrtc`, `h2`), and none is a reason to refuse them.
+  static func choose(on context: OpaquePointer) {
+    unsafe SSL_CTX_set_alpn_select_cb(
+      context,
+      { _, chosen, chosenLength, offered, offeredLength, _ in
+        let labels = unsafe UnsafeBufferPointer(start: offered, count: Int(offeredLength))
+        for label in ApplicationProtocol.allCases {
+          guard let range = unsafe label.find(in: labels), let base = labels.baseAddress else { continue }
+          unsafe chosen?.pointee = base + range.lowerBound
+          unsafe chosenLength?.pointee = UInt8(range.count)
+          return SSL_TLSEXT_ERR_OK
+        }
+        return SSL_TLSEXT_ERR_NOACK
+      }, nil)
+  }
+
+  /// Where the label stands in a list of labels, each with its length in front.
+  private func find(in labels: UnsafeBufferPointer<UInt8>) -> Range<Int>? {
+    var index = 0
+    while index < labels.count {
+      let start = index + 1
+      let end = unsafe start + Int(labels[index])
+      guard end <= labels.count else { return nil }
+      if unsafe labels[start..<end].elementsEqual(rawValue.utf8) { return start..<end }
+      index = end
+    }
+    return nil
+  }
+
+  /// As an entry of such a list.
+  var listEntry: [UInt8] { [UInt8(rawValue.utf8.count)] + Array(rawValue.utf8) }
+}

@@ -1,0 +1,79 @@
+import NetworkTypes
+import TLS
+
+/// SplitMix64: repeatable for a seed.
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
+
+/// PEM in memory, with the name that errors give it.
+func pem(_ bytes: [UInt8], _ name: String) -> PEMSource { .bytes(bytes, name: name) }
+
+/// A certificate with its contexts for both ends.
+struct Identity {
+  let selfSigned: SelfSignedCertificate
+  let files: CertificateFiles
+
+  init(
+    hostNames: [String] = ["turn.example.org", "*.example.net"],
+    addresses: [IPAddress] = [.ipv4Loopback, .ipv6Loopback],
+    now: Int64 = realNow()
+  ) throws {
+    selfSigned = try SelfSignedCertificate(
+      commonName: "turnpike", hostNames: hostNames, addresses: addresses, now: now)
+    files = try CertificateFiles(chain: pem(selfSigned.certificate, "chain"), key: pem(selfSigned.key, "key"))
+  }
+
+  var authorities: TLSContext.Verification { .authorities(pem(selfSigned.certificate, "ca")) }
+}
+
+/// Moves bytes between two engines until both are silent; what each end read is returned.
+@discardableResult
+func exchange(_ client: inout TLSEngine, _ server: inout TLSEngine) -> (client: [UInt8], server: [UInt8]) {
+  var toClient: [UInt8] = []
+  var toServer: [UInt8] = []
+  client.handshake()
+  for _ in 0..<1000 {
+    guard client.hasOutput || server.hasOutput else { break }
+    server.receive(drain(&client, upTo: 65_536).span.rawBytes)
+    toServer += readAll(&server).bytes
+    client.receive(drain(&server, upTo: 65_536).span.rawBytes)
+    toClient += readAll(&client).bytes
+  }
+  return (toClient, toServer)
+}
+
+func drain(_ engine: inout TLSEngine, upTo limit: Int = .max) -> [UInt8] {
+  let bytes = engine.output.extracting(first: limit).copied()
+  engine.consumeOutput(bytes.count)
+  return bytes
+}
+
+/// Everything that can be read now, and what reading ended with.
+func readAll(_ engine: inout TLSEngine) -> (bytes: [UInt8], end: TLSEngine.ReadResult) {
+  var result: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 2048)
+  while true {
+    let outcome = read(&engine, into: &buffer)
+    guard case .bytes(let count) = outcome else { return (result, outcome) }
+    result += buffer.prefix(count)
+  }
+}
+
+func read(_ engine: inout TLSEngine, into buffer: inout [UInt8]) -> TLSEngine.ReadResult {
+  var span = buffer.mutableSpan
+  var bytes = unsafe span.mutableBytes
+  return engine.read(into: &bytes)
+}
+
+func write(_ engine: inout TLSEngine, _ bytes: [UInt8]) -> TLSEngine.WriteResult { engine.write(bytes.span.rawBytes) }
+
+func receive(_ engine: inout TLSEngine, _ bytes: [UInt8]) -> Bool { engine.receive(bytes.span.rawBytes) }

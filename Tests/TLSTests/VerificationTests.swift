@@ -1,0 +1,49 @@
+import NetworkTypes
+import TLS
+import Testing
+
+@Suite("What a TLS client refuses")
+struct VerificationTests {
+  struct Refusal: Sendable, CustomTestStringConvertible {
+    let testDescription: String
+    let name: String
+    var age: Int64 = 0
+    var isTrusted = true
+    let reason: String
+  }
+
+  static let refusals = [
+    Refusal(testDescription: "another host name", name: "turn.example.com", reason: "hostname mismatch"),
+    Refusal(testDescription: "two labels under a wildcard", name: "a.b.example.net", reason: "hostname mismatch"),
+    Refusal(testDescription: "another address", name: "127.0.0.2", reason: "IP address mismatch"),
+    Refusal(
+      testDescription: "expired", name: "127.0.0.1", age: 11 * 365 * 86_400, reason: "certificate has expired"),
+    Refusal(
+      testDescription: "not yet valid", name: "127.0.0.1", age: -3 * 86_400, reason: "certificate is not yet valid"),
+    Refusal(testDescription: "nobody vouches", name: "127.0.0.1", isTrusted: false, reason: "self-signed certificate"),
+  ]
+
+  @Test(arguments: refusals)
+  func `A wrong certificate is refused with its reason and still described`(refusal: Refusal) throws {
+    let identity = try Identity(now: realNow() - refusal.age)
+    let other = try Identity()
+    let trusted = refusal.isTrusted ? identity : other
+    var server = try TLSEngine(server: TLSContext(server: identity.files))
+    var client = try TLSEngine(client: TLSContext(client: trusted.authorities), serverName: refusal.name)
+    exchange(&client, &server)
+    #expect(client.failure == TLSError(.certificate, refusal.reason))
+    #expect(client.summary.certificate?.subject == "CN=turnpike")
+    // The server learns of it from the alert.
+    #expect(server.failure?.cause == .certificate)
+  }
+
+  @Test(arguments: refusals)
+  func `Without verification the connection stands and the verdict can be read`(refusal: Refusal) throws {
+    let identity = try Identity(now: realNow() - refusal.age)
+    var server = try TLSEngine(server: TLSContext(server: identity.files))
+    var client = try TLSEngine(client: TLSContext(client: .none), serverName: refusal.name)
+    exchange(&client, &server)
+    #expect(client.isEstablished && server.isEstablished)
+    #expect(client.summary.complaint != nil)
+  }
+}
