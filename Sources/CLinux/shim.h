@@ -27,7 +27,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +37,9 @@
 #include <linux/errqueue.h>
 
 extern char **environ;
+
+// SIG_IGN is a cast that the importer does not take.
+static inline void clinux_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
 static inline int clinux_errno(void) { return errno; }
 static inline char **clinux_environ(void) { return environ; }
@@ -50,6 +52,20 @@ static inline struct cmsghdr *clinux_cmsg_next(struct msghdr *message, struct cm
 static inline void *clinux_cmsg_data(struct cmsghdr *control) { return CMSG_DATA(control); }
 static inline size_t clinux_cmsg_len(size_t count) { return CMSG_LEN(count); }
 static inline size_t clinux_cmsg_space(size_t count) { return CMSG_SPACE(count); }
+
+// With _GNU_SOURCE glibc declares these over a transparent union that the importer does not take.
+static inline int clinux_bind(int descriptor, const struct sockaddr *name, socklen_t length) {
+  return bind(descriptor, name, length);
+}
+static inline int clinux_connect(int descriptor, const struct sockaddr *name, socklen_t length) {
+  return connect(descriptor, name, length);
+}
+static inline int clinux_getsockname(int descriptor, struct sockaddr *name, socklen_t *length) {
+  return getsockname(descriptor, name, length);
+}
+static inline int clinux_accept4(int descriptor, struct sockaddr *name, socklen_t *length, int flags) {
+  return accept4(descriptor, name, length, flags);
+}
 
 // fcntl and open are variadic.
 static inline int clinux_fcntl(int descriptor, int command, int argument) {

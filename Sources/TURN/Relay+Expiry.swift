@@ -1,3 +1,4 @@
+internal import Crypto
 public import NetworkTypes
 
 /// Time, and the end of things.

@@ -1,6 +1,6 @@
-public import Crypto
+internal import Crypto
 public import NetworkTypes
-public import STUN
+internal import STUN
 
 /// The server's side of STUN and TURN for one shard (RFC 8489, RFC 8656): a state machine with no socket, no clock,
 /// no lock and no log.
@@ -78,15 +78,14 @@ public struct Relay: ~Copyable {
     identity: Identity, now: Now
   ) {
     var generator = SeededGenerator(seed: identity.seed)
-    func seed() -> (UInt64, UInt64, UInt64) { (generator.next(), generator.next(), generator.next()) }
     self.settings = settings
     self.gate = gate
     self.relayed = relayed
     self.limiter = limiter
-    fiveTuples = FlatTable(seed: seed())
-    channelNumbers = FlatTable(seed: seed())
-    channelPeers = FlatTable(seed: seed())
-    permissionAddresses = FlatTable(seed: seed())
+    fiveTuples = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    channelNumbers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    channelPeers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    permissionAddresses = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     timers = TimerWheel(now: now.instant)
     nonces = NonceAuthority(key: identity.sharedKey)
     tokens = ReservationTokens(key: identity.sharedKey)

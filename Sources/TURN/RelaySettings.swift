@@ -1,4 +1,4 @@
-public import NetworkTypes
+internal import NetworkTypes
 
 /// How a `Relay` behaves: one immutable snapshot, replaced as a whole on reload.
 public struct RelaySettings: Sendable {

@@ -1,0 +1,44 @@
+internal import CLinux
+public import NetworkTypes
+
+/// The host's own addresses.
+public enum Interfaces {
+  /// Every address of every interface that is up.
+  public static func addresses() -> [IPAddress] {
+    var list: UnsafeMutablePointer<ifaddrs>?
+    guard unsafe getifaddrs(&list) == 0, let first = unsafe list else { return [] }
+    defer { unsafe freeifaddrs(first) }
+    var result: [IPAddress] = []
+    var entry: UnsafeMutablePointer<ifaddrs>? = unsafe first
+    while let current = unsafe entry {
+      unsafe entry = current.pointee.ifa_next
+      guard unsafe current.pointee.ifa_flags & UInt32(IFF_UP) != 0, let name = unsafe current.pointee.ifa_addr
+      else { continue }
+      let family = Int32(unsafe name.pointee.sa_family)
+      guard family == AF_INET || family == AF_INET6 else { continue }
+      var storage = sockaddr_storage()
+      let size = family == AF_INET ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
+      unsafe withUnsafeMutableBytes(of: &storage) { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: name, count: size)) }
+      if let address = unsafe SocketAddress(from: &storage) { result.append(address.address) }
+    }
+    return result
+  }
+
+  /// The address that the host would send from along its default route; nil without such a route. Connecting a UDP
+  /// socket chooses a route and sends nothing.
+  public static func defaultRouteSource(_ family: IPAddress.Family) -> IPAddress? {
+    // Any global address will do: 2000:: is in no use and 1.0.0.0 in none of ours.
+    let anywhere = family == .ipv4 ? IPAddress(1, 0, 0, 0) : IPAddress(ipv6High: 0x2000 << 48, low: 1)
+    guard let descriptor = try? Sockets.open(family, SOCK_DGRAM) else { return nil }
+    let raw = descriptor.rawValue
+    let status = unsafe SocketAddress(anywhere, port: 9).withKernelForm { unsafe clinux_connect(raw, $0, $1) }
+    guard status == 0, let local = Sockets.localAddress(raw)?.address, !local.isUnspecified else { return nil }
+    return local
+  }
+
+  /// Whether the host has IPv6 at all.
+  public static var hasIPv6: Bool {
+    guard let descriptor = try? Sockets.open(.ipv6, SOCK_DGRAM) else { return false }
+    return (try? Sockets.bind(descriptor.rawValue, to: SocketAddress(.ipv6Loopback, port: 0))) != nil
+  }
+}

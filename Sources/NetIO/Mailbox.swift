@@ -1,0 +1,46 @@
+internal import CLinux
+internal import Synchronization
+
+/// Letters to a thread that waits in an `EventLoop`: a bounded queue and a descriptor that becomes readable.
+///
+/// For control messages (settings, answers of stores), not for media. A full box refuses.
+public final class Mailbox<Message: Sendable>: Sendable {
+  private let queue = Mutex<[Message]>([])
+  private let bell: FileDescriptor
+  private let capacity: Int
+
+  public init(capacity: Int) throws(Errno) {
+    self.capacity = capacity
+    bell = FileDescriptor(
+      owning: try retrying32 { eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)) })
+  }
+
+  /// What an event loop waits for.
+  public var rawValue: Int32 { bell.rawValue }
+
+  /// Posts a letter; false where the box is full.
+  @discardableResult
+  public func post(_ message: sending Message) -> Bool {
+    let isPosted = queue.withLock { queue in
+      guard queue.count < capacity else { return false }
+      queue.append(message)
+      return true
+    }
+    if isPosted {
+      var one: UInt64 = 1
+      _ = unsafe write(bell.rawValue, &one, 8)
+    }
+    return isPosted
+  }
+
+  /// Takes all letters, oldest first.
+  public func takeAll() -> [Message] {
+    var count: UInt64 = 0
+    _ = unsafe read(bell.rawValue, &count, 8)
+    return queue.withLock { queue in
+      let messages = queue
+      queue = []
+      return messages
+    }
+  }
+}

@@ -1,0 +1,72 @@
+internal import CLinux
+internal import NetworkTypes
+
+/// The slots that datagrams are received into, in one piece of memory. Each has headroom in front of the datagram, so
+/// that a header can be put before it without moving it, and room for padding behind.
+///
+/// ```
+///  | 256 bytes headroom | datagram, up to 65,536 bytes | 256 bytes tail |
+/// ```
+///
+/// Only the pages that datagrams touch become resident. The slots' starts lie 512 bytes apart modulo 64 KiB, so that
+/// headers of neighbours do not fight for the same cache lines.
+@safe
+public struct PacketBuffers: ~Copyable, Sendable {
+  public static let headroom = 256
+  public static let capacity = 65_536
+  static let tail = 256
+  static let stride = headroom + capacity + tail
+
+  public let slotCount: Int
+  // Owned alone and freed in deinit; every access checks slot and range.
+  nonisolated(unsafe) let base: UnsafeMutableRawPointer
+
+  public init(slotCount: Int) {
+    self.slotCount = slotCount
+    // calloc hands out fresh pages without touching them.
+    guard let memory = unsafe calloc(slotCount, Self.stride) else { fatalError("out of memory for packet buffers") }
+    unsafe base = memory
+  }
+
+  deinit { unsafe free(base) }
+
+  @inline(__always)
+  func start(of slot: Int) -> UnsafeMutableRawPointer {
+    precondition(slot >= 0 && slot < slotCount)
+    return unsafe base + (slot &* Self.stride &+ Self.headroom)
+  }
+
+  /// Bytes of a slot; `range` counts from the datagram's first byte and may begin in the headroom.
+  @inline(__always)
+  @_lifetime(borrow self)
+  public func bytes(_ slot: Int, _ range: Range<Int>) -> RawSpan {
+    precondition(range.lowerBound >= -Self.headroom && range.upperBound <= Self.capacity + Self.tail)
+    let span = unsafe RawSpan(_unsafeStart: start(of: slot) + range.lowerBound, byteCount: range.count)
+    return unsafe _overrideLifetime(span, borrowing: self)
+  }
+
+  /// Puts `prefix` right before the datagram and `padding` zero bytes behind it, and returns the range of all three.
+  @inline(__always)
+  public mutating func frame(_ slot: Int, count: Int, prefix: RawSpan, padding: Int) -> Range<Int> {
+    precondition(prefix.byteCount <= Self.headroom && count >= 0 && count <= Self.capacity && padding <= Self.tail)
+    let start = unsafe start(of: slot)
+    unsafe prefix.withUnsafeBytes { source in
+      if let from = source.baseAddress {
+        unsafe (start - source.count).copyMemory(from: from, byteCount: source.count)
+      }
+    }
+    for index in 0..<max(padding, 0) { unsafe start.storeBytes(of: 0, toByteOffset: count + index, as: UInt8.self) }
+    return -prefix.byteCount..<(count + max(padding, 0))
+  }
+
+  /// Overwrites a slot from its start, for an answer that leaves in place of its request. False if it is too long.
+  @inline(__always)
+  public mutating func replace(_ slot: Int, with bytes: RawSpan) -> Bool {
+    guard bytes.byteCount <= Self.capacity else { return false }
+    let start = unsafe start(of: slot)
+    unsafe bytes.withUnsafeBytes { source in
+      if let from = source.baseAddress { unsafe start.copyMemory(from: from, byteCount: source.count) }
+    }
+    return true
+  }
+}

@@ -1,0 +1,50 @@
+internal import CLinux
+internal import NetworkTypes
+
+/// Small wrappers over socket(2) and setsockopt(2).
+enum Sockets {
+  static func open(_ family: IPAddress.Family, _ type: __socket_type) throws(Errno) -> FileDescriptor {
+    let kind = Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+    let descriptor = try retrying32 { socket(family == .ipv4 ? AF_INET : AF_INET6, kind, 0) }
+    return FileDescriptor(owning: descriptor)
+  }
+
+  static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) throws(Errno) {
+    var value = value
+    try retrying32 {
+      unsafe setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+  }
+
+  static func get(_ descriptor: Int32, _ level: Int32, _ option: Int32) -> Int32? {
+    var value: Int32 = 0
+    var length = socklen_t(MemoryLayout<Int32>.size)
+    guard unsafe getsockopt(descriptor, level, option, &value, &length) == 0 else { return nil }
+    return value
+  }
+
+  static func bind(_ descriptor: Int32, to address: SocketAddress) throws(Errno) {
+    try retrying32 { unsafe address.withKernelForm { unsafe clinux_bind(descriptor, $0, $1) } }
+  }
+
+  /// The address a socket is bound to.
+  static func localAddress(_ descriptor: Int32) -> SocketAddress? {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    let status = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe clinux_getsockname(descriptor, $0, &length) }
+    }
+    guard status == 0 else { return nil }
+    return unsafe SocketAddress(from: &storage)
+  }
+
+  /// Asks for receive and send buffers; beyond the system's limit where the process may. What was got is for the
+  /// caller to ask.
+  static func setBuffers(_ descriptor: Int32, byteCount: Int32) {
+    for (force, plain) in [(SO_RCVBUFFORCE, SO_RCVBUF), (SO_SNDBUFFORCE, SO_SNDBUF)] {
+      do { try set(descriptor, SOL_SOCKET, force, byteCount) } catch {
+        try? set(descriptor, SOL_SOCKET, plain, byteCount)
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+internal import CLinux
+public import NetworkTypes
+
+/// A bound UDP socket.
+public struct UDPSocket: ~Copyable, Sendable {
+  private let descriptor: FileDescriptor
+  /// Whether it is bound to every address, so that datagrams tell theirs and answers must name one.
+  public let isWildcard: Bool
+
+  public var rawValue: Int32 { descriptor.rawValue }
+
+  /// A listening socket that several threads of this process share the port of (SO_REUSEPORT).
+  ///
+  /// - Throws: `addressInUse` and the like. Whether another process has the port is for `PortProbe` to find out: with
+  ///   SO_REUSEPORT a second server of the same user would bind without an error.
+  public init(listeningOn address: SocketAddress, bufferByteCount: Int32 = 4 << 20) throws(Errno) {
+    let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
+    let isWildcard = address.address.isUnspecified
+    let raw = descriptor.rawValue
+    try Sockets.set(raw, SOL_SOCKET, SO_REUSEPORT, 1)
+    switch address.family {
+    case .ipv4:
+      if isWildcard { try Sockets.set(raw, Int32(IPPROTO_IP), IP_PKTINFO, 1) }
+    case .ipv6:
+      try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
+      if isWildcard { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_RECVPKTINFO, 1) }
+    }
+    Sockets.setBuffers(raw, byteCount: bufferByteCount)
+    try Sockets.bind(raw, to: address)
+    self.descriptor = descriptor
+    self.isWildcard = isWildcard
+  }
+
+  /// A relay's socket on a transport address of its own.
+  public init(relayingOn address: SocketAddress, bufferByteCount: Int32 = 1 << 20) throws(Errno) {
+    let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
+    let raw = descriptor.rawValue
+    if address.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    Sockets.setBuffers(raw, byteCount: bufferByteCount)
+    try Sockets.bind(raw, to: address)
+    self.descriptor = descriptor
+    isWildcard = false
+  }
+
+  public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
+
+  /// How many bytes the kernel will queue for reading: half of what it accounts.
+  public var receiveBufferByteCount: Int { Int(Sockets.get(descriptor.rawValue, SOL_SOCKET, SO_RCVBUF) ?? 0) / 2 }
+}
+
+/// Finds out whether anybody else has a port, before SO_REUSEPORT would share it with them.
+public enum PortProbe {
+  /// - Throws: what a plain bind fails with: `addressInUse` where another process listens.
+  public static func check(_ address: SocketAddress, isStream: Bool) throws(Errno) {
+    let descriptor = try Sockets.open(address.family, isStream ? SOCK_STREAM : SOCK_DGRAM)
+    let raw = descriptor.rawValue
+    if address.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    // Connections that closed a moment ago must not keep a restarted server out; listeners still do.
+    if isStream { try Sockets.set(raw, SOL_SOCKET, SO_REUSEADDR, 1) }
+    try Sockets.bind(raw, to: address)
+    if isStream { try retrying32 { listen(raw, 1) } }
+  }
+}
