@@ -5,15 +5,16 @@ internal import NetworkTypes
 /// that a header can be put before it without moving it, and room for padding behind.
 ///
 /// ```
-///  | 256 bytes headroom | datagram, up to 65,536 bytes | 256 bytes tail |
+///  | 256 bytes headroom | datagram, up to 66,560 bytes | 256 bytes tail |
 /// ```
 ///
-/// Only the pages that datagrams touch become resident. The slots' starts lie 512 bytes apart modulo 64 KiB, so that
-/// headers of neighbours do not fight for the same cache lines.
+/// Only the pages that datagrams touch become resident. The slots' starts are no multiple of 4 KiB apart, so that headers
+/// of neighbours do not fight for the same cache lines.
 @safe
 public struct PacketBuffers: ~Copyable, Sendable {
   public static let headroom = 256
-  public static let capacity = 65_536
+  /// The largest message of a stream (65,556 bytes) fits, and so does every datagram.
+  public static let capacity = 66_560
   static let tail = 256
   static let stride = headroom + capacity + tail
 
@@ -43,6 +44,24 @@ public struct PacketBuffers: ~Copyable, Sendable {
     precondition(range.lowerBound >= -Self.headroom && range.upperBound <= Self.capacity + Self.tail)
     let span = unsafe RawSpan(_unsafeStart: start(of: slot) + range.lowerBound, byteCount: range.count)
     return unsafe _overrideLifetime(span, borrowing: self)
+  }
+
+  /// The same, to write into.
+  @_lifetime(&self)
+  public mutating func mutableBytes(_ slot: Int, _ range: Range<Int>) -> MutableRawSpan {
+    precondition(range.lowerBound >= 0 && range.upperBound <= Self.capacity)
+    let span = unsafe MutableRawSpan(_unsafeStart: start(of: slot) + range.lowerBound, byteCount: range.count)
+    return unsafe _overrideLifetime(span, mutating: &self)
+  }
+
+  /// Copies bytes into a slot at `offset`; what does not fit is an error of the caller.
+  @inline(__always)
+  public mutating func copy(_ bytes: RawSpan, into slot: Int, at offset: Int) {
+    precondition(offset >= 0 && offset + bytes.byteCount <= Self.capacity)
+    let start = unsafe start(of: slot) + offset
+    unsafe bytes.withUnsafeBytes { source in
+      if let from = source.baseAddress { unsafe start.copyMemory(from: from, byteCount: source.count) }
+    }
   }
 
   /// Puts `prefix` right before the datagram and `padding` zero bytes behind it, and returns the range of all three.

@@ -44,6 +44,9 @@ public struct UDPSocket: ~Copyable, Sendable {
 
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
+  /// Gives the descriptor up without closing it.
+  consuming func release() -> Int32 { descriptor.release() }
+
   /// How many bytes the kernel will queue for reading: half of what it accounts.
   public var receiveBufferByteCount: Int { Int(Sockets.get(descriptor.rawValue, SOL_SOCKET, SO_RCVBUF) ?? 0) / 2 }
 }

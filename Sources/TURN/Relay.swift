@@ -120,6 +120,9 @@ public struct Relay: ~Copyable {
 
   public var allocationCount: Int { allocations.count }
 
+  /// Whether an allocation was made over this five-tuple and is still there.
+  public func hasAllocation(_ client: ClientPath) -> Bool { fiveTuples.find(client.key) != nil }
+
   // MARK: - Inputs from the network
 
   /// A datagram from a client, or one frame of its stream.

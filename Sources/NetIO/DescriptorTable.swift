@@ -1,0 +1,65 @@
+/// Sockets in places that somebody else numbers (the relay ports of `TURN`): looked up for every packet, so flat.
+@safe
+public struct DescriptorTable: ~Copyable {
+  private struct Place: BitwiseCopyable {
+    var descriptor: Int32
+    var generation: UInt32
+  }
+
+  // Owned alone and freed in deinit; every access checks its index against `capacity`.
+  nonisolated(unsafe) private var places: UnsafeMutablePointer<Place>
+  private var capacity = 64
+  public private(set) var count = 0
+
+  public init() {
+    unsafe places = .allocate(capacity: capacity)
+    unsafe places.initialize(repeating: Place(descriptor: -1, generation: 0), count: capacity)
+  }
+
+  deinit {
+    for index in 0..<capacity { closeDescriptor(at: index) }
+    unsafe places.deallocate()
+  }
+
+  private func closeDescriptor(at index: Int) {
+    let descriptor = unsafe places[index].descriptor
+    if descriptor >= 0 { _ = FileDescriptor(owning: descriptor) }
+  }
+
+  /// Takes a socket over, closing what was in the place.
+  public mutating func insert(_ socket: consuming UDPSocket, at index: UInt32, generation: UInt32) {
+    let index = Int(index)
+    if index >= capacity { grow(beyond: index) }
+    if unsafe places[index].descriptor >= 0 { closeDescriptor(at: index) } else { count += 1 }
+    unsafe places[index] = Place(descriptor: socket.release(), generation: generation)
+  }
+
+  private mutating func grow(beyond index: Int) {
+    var larger = capacity
+    while larger <= index { larger *= 2 }
+    let memory = UnsafeMutablePointer<Place>.allocate(capacity: larger)
+    unsafe memory.initialize(repeating: Place(descriptor: -1, generation: 0), count: larger)
+    unsafe memory.update(from: places, count: capacity)
+    unsafe places.deallocate()
+    unsafe places = memory
+    capacity = larger
+  }
+
+  /// The descriptor of this very tenant; nil where it is gone.
+  @inline(__always)
+  public func descriptor(_ index: UInt32, generation: UInt32) -> Int32? {
+    guard Int(index) < capacity else { return nil }
+    let place = unsafe places[Int(index)]
+    return place.generation == generation && place.descriptor >= 0 ? place.descriptor : nil
+  }
+
+  /// Closes a socket; false where it is gone already.
+  @discardableResult
+  public mutating func close(_ index: UInt32, generation: UInt32) -> Bool {
+    guard descriptor(index, generation: generation) != nil else { return false }
+    closeDescriptor(at: Int(index))
+    unsafe places[Int(index)].descriptor = -1
+    count -= 1
+    return true
+  }
+}

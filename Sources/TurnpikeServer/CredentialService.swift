@@ -1,0 +1,85 @@
+internal import Credentials
+internal import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import TURN
+
+/// Asks the credential store on a thread of its own, so that a slow store never holds up a shard, and watches it for
+/// changes.
+final class CredentialService: Sendable {
+  struct LookUp: Sendable {
+    var ticket: RecordID
+    var realm: [UInt8]
+    var username: [UInt8]
+    /// Where the answer goes.
+    var answers: Mailbox<ShardMessage>
+  }
+
+  enum Request: Sendable {
+    case lookUp(LookUp)
+    case stop
+  }
+
+  private let requests: Mailbox<Request>
+
+  /// Up to 4,096 look-ups may wait for the store; the next is refused.
+  init() throws(Errno) { requests = try Mailbox(capacity: 4096) }
+
+  /// False where too many wait already.
+  func lookUp(_ request: LookUp) -> Bool { requests.post(.lookUp(request)) }
+
+  func stop() { requests.post(.stop) }
+
+  /// The thread's body: opens the store by calling `open`, answers until stopped, and calls `changed` with the
+  /// realm's shared secrets at first and within a quarter of a second after any process changed the store.
+  func run(
+    realm: String, log: Log, open: () throws(StoreError) -> any CredentialStore, changed: ([[UInt8]]) -> Void
+  ) {
+    guard let loop = try? EventLoop(), (try? loop.add(requests.rawValue, EventToken(kind: 0))) != nil else { return }
+    var store: (any CredentialStore)?
+    var lastToken: UInt64?
+    while true {
+      _ = loop.wait(milliseconds: 250)
+      do throws(StoreError) {
+        if store == nil { store = try open() }
+        if let token = try store?.changeToken(), token != lastToken {
+          changed(try store?.secrets(realm: realm) ?? [])
+          lastToken = token
+        }
+      } catch {
+        log.limited(.error, "credential-store-unavailable", ("error", "\(error)"))
+        store = nil
+      }
+      for request in requests.takeAll() {
+        switch request {
+        case .stop: return
+        case .lookUp(let lookUp): answer(lookUp, store, realm: realm, log: log)
+        }
+      }
+    }
+  }
+
+  private func answer(_ lookUp: LookUp, _ store: (any CredentialStore)?, realm: String, log: Log) {
+    guard let store else {
+      lookUp.answers.post(.keysUnavailable(ticket: lookUp.ticket))
+      return
+    }
+    do throws(StoreError) {
+      let found = try store.keys(realm: realm, username: lookUp.username)
+      lookUp.answers.post(
+        .keys(ticket: lookUp.ticket, username: lookUp.username, found.map { CredentialKeys($0) }))
+    } catch {
+      log.limited(.error, "credential-store-unavailable", ("error", "\(error)"))
+      lookUp.answers.post(.keysUnavailable(ticket: lookUp.ticket))
+    }
+  }
+}
+
+extension TURN.CredentialKeys {
+  /// What the protocol checks with, of what a store keeps.
+  init(_ keys: UserKeys) {
+    var md5 = [keys.md5]
+    if let other = keys.md5OpaqueString { md5.append(other) }
+    self.init(md5: md5, sha256: keys.sha256)
+  }
+}

@@ -1,0 +1,94 @@
+internal import NetIO
+internal import NetworkTypes
+internal import TURN
+
+/// What a shard needs of the machinery that moves its packets. epoll is the first engine; another (io_uring) takes
+/// its place by offering the same.
+protocol DataPlane: ~Copyable {
+  /// Opens a relay's socket; datagrams for it come in under its name.
+  mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) throws(Errno)
+  mutating func closeRelayPort(_ id: RecordID)
+  /// Puts a part of a received slot into the queue of what is to be sent. False where the socket is gone.
+  mutating func sendToPeer(_ port: RecordID, _ peer: SocketAddress, slot: Int, range: Range<Int>) -> Bool
+  mutating func sendToClient(listener: Int, _ client: SocketAddress, from: IPAddress?, slot: Int, range: Range<Int>)
+  /// Sends what waits. Slots may be used again afterwards.
+  mutating func flush()
+}
+
+/// What an event of the loop is about.
+enum EventKind {
+  static let datagramListener: UInt8 = 1
+  static let streamListener: UInt8 = 2
+  static let relayPort: UInt8 = 3
+  static let connection: UInt8 = 4
+  static let mailbox: UInt8 = 5
+}
+
+/// Engine 1: level-triggered epoll, `recvmmsg` and `sendmmsg`.
+struct EpollPlane: DataPlane, ~Copyable {
+  /// One more than a batch: the last slot is for messages that come from elsewhere.
+  static let slotCount = 65
+  static let batchSlots = 64
+
+  var loop: EventLoop
+  var buffers = PacketBuffers(slotCount: EpollPlane.slotCount)
+  var batch = ReceiveBatch(capacity: EpollPlane.batchSlots)
+  var sends = SendBatch(capacity: EpollPlane.batchSlots)
+  var relayPorts = DescriptorTable()
+  var listeners = Places<UDPSocket>()
+  /// Next slot that nothing waiting to be sent lies in.
+  var nextSlot = 0
+
+  init() throws(Errno) { loop = try EventLoop() }
+
+  mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) throws(Errno) {
+    let socket = try UDPSocket(relayingOn: address)
+    try loop.add(
+      socket.rawValue, EventToken(kind: EventKind.relayPort, index: id.index, generation: id.generation))
+    relayPorts.insert(socket, at: id.index, generation: id.generation)
+  }
+
+  mutating func closeRelayPort(_ id: RecordID) {
+    // What is queued leaves first: the last packets of a call belong to it.
+    flush()
+    relayPorts.close(id.index, generation: id.generation)
+  }
+
+  @inline(__always)
+  mutating func sendToPeer(_ port: RecordID, _ peer: SocketAddress, slot: Int, range: Range<Int>) -> Bool {
+    guard let descriptor = relayPorts.descriptor(port.index, generation: port.generation) else { return false }
+    if sends.isFull { sends.flush() }
+    sends.append(descriptor, buffers, slot: slot, range: range, to: peer, from: nil)
+    return true
+  }
+
+  @inline(__always)
+  mutating func sendToClient(
+    listener: Int, _ client: SocketAddress, from source: IPAddress?, slot: Int, range: Range<Int>
+  ) {
+    if sends.isFull { sends.flush() }
+    sends.append(listeners[listener].rawValue, buffers, slot: slot, range: range, to: client, from: source)
+  }
+
+  @inline(__always)
+  mutating func flush() {
+    sends.flush()
+    nextSlot = 0
+  }
+
+  /// Receives a batch from a listening or relay socket into free slots, and says where it lies.
+  @inline(__always)
+  mutating func receive(_ descriptor: Int32, limit: Int, wantsLocalAddress: Bool) -> Range<Int> {
+    if nextSlot >= Self.batchSlots { flush() }
+    let first = nextSlot
+    var count = 0
+    // An error here is one that an ICMP message brought for some earlier packet: it has been reported and is gone.
+    do {
+      count = try batch.receive(
+        from: descriptor, into: buffers, firstSlot: first, limit: min(limit, Self.batchSlots - first),
+        wantsLocalAddress: wantsLocalAddress)
+    } catch {}
+    nextSlot = first + count
+    return first..<(first + count)
+  }
+}

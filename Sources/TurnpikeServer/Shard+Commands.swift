@@ -1,0 +1,136 @@
+internal import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import TURN
+
+/// The relay's commands, and the mail from other threads.
+extension Shard {
+  mutating func runCommands() {
+    while let command = relay.popCommand() {
+      switch command {
+      case .reply(let path, let bytes):
+        deliver(bytes, to: path)
+      case .lookUpKeys(let ticket, let realm, let username):
+        lookUp(ticket, realm: realm, username: username)
+      case .admit(let ticket, let user, let address):
+        relay.admitted(
+          ticket, plan.ledger.admit(user: user, address: address), user: user, address: address, now: now)
+      case .release(let user, let address):
+        plan.ledger.release(user: user, address: address)
+      case .openRelayPort(let id, let address):
+        openRelayPort(id, address)
+      case .closeRelayPort(let id):
+        plane.closeRelayPort(id)
+      case .event(let event):
+        record(event)
+      }
+    }
+  }
+
+  /// The late answer to a request: by the last slot, which no datagram is received into.
+  private mutating func deliver(_ bytes: [UInt8], to path: ClientPath) {
+    if path.transport.isStream {
+      sendToConnection(path.connection, bytes)
+      return
+    }
+    let slot = EpollPlane.slotCount - 1
+    plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
+    let endpoint = endpoints.endpoint(path.endpoint)
+    plane.sendToClient(
+      listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot,
+      range: 0..<bytes.count)
+    // The slot is free again once what lies in it has left; slots before it keep their places.
+    plane.sends.flush()
+  }
+
+  private mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) {
+    do throws(Errno) {
+      try plane.openRelayPort(id, address)
+      relay.relayPortOpened(id, now: now)
+    } catch {
+      if error != .addressInUse {
+        plan.log.limited(.warning, "relay-port-failed", ("address", "\(address.address)"), ("error", "\(error)"))
+      }
+      relay.relayPortFailed(id, now: now)
+    }
+  }
+
+  private mutating func lookUp(_ ticket: RecordID, realm: [UInt8], username: [UInt8]) {
+    if let keys = knownKeys.find(username, now: now.instant) {
+      relay.keysFound(ticket, keys, now: now)
+      return
+    }
+    guard let credentials = plan.credentials,
+      credentials.lookUp(
+        CredentialService.LookUp(ticket: ticket, realm: realm, username: username, answers: plan.mailbox))
+    else {
+      plan.log.limited(.warning, "credential-store-busy")
+      relay.keysUnavailable(ticket, now: now)
+      return
+    }
+  }
+
+  mutating func readMail() {
+    for message in plan.mailbox.takeAll() {
+      switch message {
+      case .keys(let ticket, let username, let keys):
+        if let keys { knownKeys.remember(username, keys, now: now.instant) }
+        relay.keysFound(ticket, keys, now: now)
+      case .keysUnavailable(let ticket):
+        relay.keysUnavailable(ticket, now: now)
+      case .configure(let settings, let gate):
+        knownKeys.forgetAll()
+        relay.update(settings: settings, gate: gate)
+      case .certificates(let context):
+        tls = context
+      case .reportWhenIdle:
+        reportsWhenIdle = true
+      case .stop:
+        relay.endAllAllocations(now: now)
+        runCommands()
+        closeAllConnections()
+        isStopping = true
+      }
+      runCommands()
+    }
+  }
+
+  private func record(_ event: Event) {
+    switch event {
+    case .allocationCreated(let summary):
+      guard plan.log.writes(.debug) else { return }
+      plan.log.debug(
+        "allocation-created", ("user", String(decoding: summary.username, as: UTF8.self)),
+        ("client", "\(summary.client)"), ("transport", "\(summary.transport)"), ("relayed", "\(summary.relayed)"))
+    case .allocationEnded(let summary, let reason):
+      guard plan.log.writes(.debug) else { return }
+      plan.log.debug(
+        "allocation-ended", ("reason", reason.rawValue), ("user", String(decoding: summary.username, as: UTF8.self)),
+        ("client", "\(summary.client)"), ("relayed", "\(summary.relayed)"), ("seconds", "\(summary.age)"),
+        ("to-peers", "\(summary.toPeers.packets)/\(summary.toPeers.bytes)"),
+        ("to-client", "\(summary.toClient.packets)/\(summary.toClient.bytes)"))
+    case .requestRefused(let code):
+      plan.log.debug("request-refused", ("code", "\(code)"))
+    case .relayPortsExhausted(let family):
+      plan.log.limited(.warning, "relay-ports-exhausted", ("family", family == .ipv4 ? "ipv4" : "ipv6"))
+    }
+  }
+}
+
+/// Keys of users that the store was asked for lately. Forgotten as soon as the store changes, and after a minute; at
+/// most 10,000, beyond which it starts anew.
+struct KnownKeys {
+  private var keys: [[UInt8]: (keys: TURN.CredentialKeys, until: Instant)] = [:]
+
+  func find(_ username: [UInt8], now: Instant) -> TURN.CredentialKeys? {
+    guard let entry = keys[username], entry.until > now else { return nil }
+    return entry.keys
+  }
+
+  mutating func remember(_ username: [UInt8], _ found: TURN.CredentialKeys, now: Instant) {
+    if keys.count >= 10_000 { forgetAll() }
+    keys[username] = (found, now.advanced(bySeconds: 60))
+  }
+
+  mutating func forgetAll() { keys.removeAll() }
+}

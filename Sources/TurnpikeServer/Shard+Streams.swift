@@ -1,0 +1,335 @@
+internal import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import STUN
+internal import TLS
+internal import TURN
+
+/// TCP and TLS: connections, their frames, and what is due when one is slow, silent or gone.
+extension Shard {
+  /// Connections of one shard; the next is closed at once.
+  static let connectionLimit = 32_768
+  /// How long a connection may be silent that has no allocation.
+  static let strangerPatience: UInt64 = 60 * 1_000_000_000
+
+  mutating func acceptConnections(_ place: Int) {
+    guard streamListeners.isTaken(place) else { return }
+    // A bounded number a turn: media comes first.
+    for _ in 0..<32 {
+      let socket: StreamSocket?
+      do throws(Errno) { socket = try streamListeners[place].accept() } catch {
+        // Without descriptors the listener would stay readable for ever: it rests for a second.
+        plan.log.limited(.error, "accept-failed", ("error", "\(error)"), ("remedy", "raise the open files limit"))
+        pause(place)
+        return
+      }
+      guard let socket else { return }
+      guard connections.count < Self.connectionLimit else {
+        plan.log.limited(.warning, "connections-exhausted", ("limit", "\(Self.connectionLimit)"))
+        continue
+      }
+      add(socket, listener: listenerOfStreamSocket[place])
+    }
+  }
+
+  private mutating func pause(_ place: Int) {
+    try? plane.loop.modify(
+      streamListeners[place].rawValue, EventToken(kind: EventKind.streamListener, index: UInt32(place)), reads: false,
+      writes: false)
+    pausedListeners.append(place)
+  }
+
+  private mutating func add(_ socket: consuming StreamSocket, listener: Int) {
+    guard let endpoint = endpoints.id(listener: listener, source: socket.local.address) else { return }
+    let descriptor = socket.rawValue
+    let remote = socket.remote
+    let path = ClientPath(address: remote, endpoint: endpoint, transport: .tcp)
+    let place = connections.insert(Connection(socket: socket, path: path, now: now.instant))
+    let token = EventToken(kind: EventKind.connection, index: UInt32(place.index), generation: place.generation)
+    if (try? plane.loop.add(descriptor, token)) == nil { _ = connections.remove(place.index) }
+  }
+
+  mutating func connectionReady(_ event: EventLoop.Event) {
+    let index = Int(event.token.index)
+    guard connections.isTaken(index, generation: event.token.generation) else { return }
+    if event.isWritable, !flushConnection(index) { return }
+    if event.isReadable || event.isFailed { readConnection(index) }
+  }
+
+  // MARK: - Reading
+
+  private mutating func readConnection(_ index: Int) {
+    let generation = connections.generation(index)
+    if connections[index].isClosing {
+      close(index)
+      return
+    }
+    if plane.nextSlot >= EpollPlane.batchSlots { plane.flush() }
+    let slot = plane.nextSlot
+    plane.nextSlot += 1
+
+    if connections[index].layer == .tls {
+      readSecure(index, generation, slot: slot)
+      return
+    }
+    let offset = restorePartialFrame(index, slot: slot)
+    switch Self.read(connections[index], into: &plane.buffers, slot: slot, offset: offset) {
+    case .wouldBlock:
+      keepPartialFrame(index, slot: slot, offset..<offset, from: 0)
+    case .closed:
+      close(index)
+    case .bytes(let count):
+      connections[index].lastHeard = now.instant
+      if connections[index].layer == .undecided {
+        guard decideLayer(index, firstByte: plane.buffers.bytes(slot, 0..<count).byte(at: 0)) else {
+          close(index)
+          return
+        }
+        if connections[index].layer == .tls {
+          let isTaken = Self.feed(&connections[index], plane.buffers, slot: slot, 0..<count)
+          if isTaken { readPlaintext(index, generation, slot: slot) } else { close(index) }
+          return
+        }
+      }
+      if !processFrames(index, generation, slot: slot, count: offset + count) { close(index) }
+    }
+  }
+
+  private static func read(
+    _ connection: borrowing Connection, into buffers: inout PacketBuffers, slot: Int, offset: Int
+  ) -> StreamSocket.ReadResult {
+    connection.socket.read(into: &buffers, slot: slot, offset: offset)
+  }
+
+  /// Plain or TLS, by the first byte (RFC 7983: STUN begins with 0 to 3, a TLS handshake with 22).
+  private mutating func decideLayer(_ index: Int, firstByte: UInt8) -> Bool {
+    let path = connections[index].path
+    let listener = plan.listeners[endpoints.endpoint(path.endpoint).listener]
+    func decided(_ transport: TransportProtocol) -> ClientPath {
+      let place = RecordID(index: UInt32(index), generation: connections.generation(index))
+      return ClientPath(address: path.address, endpoint: path.endpoint, transport: transport, connection: place)
+    }
+    switch firstByte {
+    case 0x16:
+      guard listener.auto || listener.transport == .tls, let tls else { return false }
+      guard let engine = try? TLSEngine(server: tls) else { return false }
+      connections[index].decide(tls: engine, path: decided(.tls))
+      return true
+    case 0x00...0x03:
+      guard listener.auto || listener.transport == .tcp else { return false }
+      connections[index].decide(plain: decided(.tcp))
+      return true
+    default:
+      return false
+    }
+  }
+
+  private mutating func readSecure(_ index: Int, _ generation: UInt32, slot: Int) {
+    // Ciphertext goes through the last slot, and plaintext into this one.
+    let scratch = EpollPlane.slotCount - 1
+    switch Self.read(connections[index], into: &plane.buffers, slot: scratch, offset: 0) {
+    case .wouldBlock: return
+    case .closed: close(index)
+    case .bytes(let count):
+      connections[index].lastHeard = now.instant
+      guard Self.feed(&connections[index], plane.buffers, slot: scratch, 0..<count) else {
+        close(index)
+        return
+      }
+      readPlaintext(index, generation, slot: slot)
+    }
+  }
+
+  private static func feed(
+    _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, _ range: Range<Int>
+  ) -> Bool {
+    connection.tls?.receive(buffers.bytes(slot, range)) ?? false
+  }
+
+  /// Many records for one read: plaintext is gathered until the engine has no more, then cut into frames.
+  private mutating func readPlaintext(_ index: Int, _ generation: UInt32, slot: Int) {
+    while connections.isTaken(index, generation: generation) {
+      var end = restorePartialFrame(index, slot: slot)
+      let start = end
+      var isOver = false
+      var hasMore = false
+      gathering: while end < PacketBuffers.capacity {
+        switch Self.decrypt(&connections[index], into: &plane.buffers, slot: slot, from: end) {
+        case .bytes(let count): end += count
+        case .wouldBlock: break gathering
+        case .closed, .failed:
+          isOver = true
+          break gathering
+        }
+        hasMore = end >= PacketBuffers.capacity
+      }
+      // Handshake messages, alerts and tickets.
+      if !flushConnection(index) { return }
+      if end > start {
+        guard processFrames(index, generation, slot: slot, count: end) else {
+          close(index)
+          return
+        }
+      } else {
+        keepPartialFrame(index, slot: slot, 0..<start, from: 0)
+      }
+      guard connections.isTaken(index, generation: generation) else { return }
+      if isOver {
+        close(index)
+        return
+      }
+      guard hasMore else { return }
+      // The slot is used again: what lies in it must have left.
+      plane.sends.flush()
+    }
+  }
+
+  private static func decrypt(
+    _ connection: inout Connection, into buffers: inout PacketBuffers, slot: Int, from offset: Int
+  ) -> TLSEngine.ReadResult {
+    var room = buffers.mutableBytes(slot, offset..<PacketBuffers.capacity)
+    return connection.tls?.read(into: &room) ?? .closed
+  }
+
+  // MARK: - Frames
+
+  private mutating func restorePartialFrame(_ index: Int, slot: Int) -> Int {
+    let partial = connections[index].partialFrame
+    guard !partial.isEmpty else { return 0 }
+    plane.buffers.copy(partial.span.rawBytes, into: slot, at: 0)
+    connections[index].partialFrame = []
+    return partial.count
+  }
+
+  private mutating func keepPartialFrame(_ index: Int, slot: Int, _ range: Range<Int>, from offset: Int) {
+    let rest = offset..<range.upperBound
+    guard !rest.isEmpty else { return }
+    connections[index].partialFrame = plane.buffers.bytes(slot, rest).copied()
+  }
+
+  /// Cuts a slot into frames and lets the relay decide about each. False where the stream makes no sense.
+  private mutating func processFrames(_ index: Int, _ generation: UInt32, slot: Int, count: Int) -> Bool {
+    var offset = 0
+    while offset < count {
+      let frame = StreamFrame(
+        plane.buffers.bytes(slot, offset..<count), allowsChannelData: connections[index].hasSpoken)
+      let length: Int
+      let padded: Int
+      switch frame {
+      case .invalid:
+        return false
+      case .incomplete:
+        keepPartialFrame(index, slot: slot, 0..<count, from: offset)
+        return true
+      case .message(let count):
+        connections[index].hasSpoken = true
+        (length, padded) = (count, count)
+      case .channelData(let count, let withPadding):
+        (length, padded) = (count, withPadding)
+      }
+      let path = connections[index].path
+      let disposition = relay.receive(
+        slot: slot, offset..<(offset + length), in: plane.buffers, from: path, now: now)
+      act(disposition, on: slot, base: offset, count: length, from: path)
+      runCommands()
+      // The answer may have found the connection gone.
+      guard connections.isTaken(index, generation: generation) else { return true }
+      offset += padded
+    }
+    return true
+  }
+
+  // MARK: - Writing
+
+  /// A peer's data, framed in a slot, to a client's connection.
+  mutating func sendToConnection(_ id: RecordID, slot: Int, range: Range<Int>) {
+    let index = Int(id.index)
+    guard connections.isTaken(index, generation: id.generation) else { return }
+    settle(index, Self.send(&connections[index], plane.buffers, slot: slot, range: range))
+  }
+
+  private static func send(
+    _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, range: Range<Int>
+  ) -> Connection.SendResult {
+    connection.send(buffers.bytes(slot, range), isMedia: true)
+  }
+
+  /// The relay's reply, to the connection that the request came by.
+  mutating func replyToConnection(_ id: RecordID) {
+    let index = Int(id.index)
+    guard connections.isTaken(index, generation: id.generation) else { return }
+    settle(index, Self.sendReply(&connections[index], relay))
+  }
+
+  private static func sendReply(_ connection: inout Connection, _ relay: borrowing Relay) -> Connection.SendResult {
+    connection.send(relay.reply, isMedia: false)
+  }
+
+  mutating func sendToConnection(_ id: RecordID, _ bytes: [UInt8]) {
+    let index = Int(id.index)
+    guard connections.isTaken(index, generation: id.generation) else { return }
+    settle(index, connections[index].send(bytes.span.rawBytes, isMedia: false))
+  }
+
+  private mutating func settle(_ index: Int, _ result: Connection.SendResult) {
+    switch result {
+    case .failed: close(index)
+    case .done: updateInterest(index)
+    case .dropped:
+      plan.log.limited(.info, "stream-client-slow", ("effect", "media dropped"))
+      updateInterest(index)
+    }
+  }
+
+  /// Writes what waits; false where the connection is gone, and then it is closed.
+  private mutating func flushConnection(_ index: Int) -> Bool {
+    guard connections[index].flush() else {
+      close(index)
+      return false
+    }
+    if connections[index].isClosing, connections[index].waitingByteCount == 0 {
+      close(index)
+      return false
+    }
+    updateInterest(index)
+    return true
+  }
+
+  /// Waits for room to write exactly while something waits to be written.
+  private mutating func updateInterest(_ index: Int) {
+    let wants = connections[index].waitingByteCount > 0
+    guard wants != connections[index].waitsForRoom else { return }
+    connections[index].waitsForRoom = wants
+    let token = EventToken(
+      kind: EventKind.connection, index: UInt32(index), generation: connections.generation(index))
+    try? plane.loop.modify(connections[index].socket.rawValue, token, reads: true, writes: wants)
+  }
+
+  // MARK: - Ends
+
+  /// Ends a connection and the allocation that was made over it.
+  mutating func close(_ index: Int) {
+    guard connections.isTaken(index) else { return }
+    let path = connections[index].path
+    if !connections[index].isClosing { connections[index].beginClosing() }
+    // Removed first: ending the allocation must find nobody to write to.
+    _ = connections.remove(index)
+    if path.connection != .none {
+      relay.connectionClosed(path, now: now)
+      runCommands()
+    }
+  }
+
+  mutating func closeAllConnections() {
+    for index in 0..<connections.upperBound where connections.isTaken(index) { close(index) }
+  }
+
+  /// Closes connections that have been silent too long without having an allocation.
+  mutating func sweepConnections() {
+    guard connections.count > 0 else { return }
+    for index in 0..<connections.upperBound where connections.isTaken(index) {
+      let silence = now.instant.nanoseconds(since: connections[index].lastHeard)
+      if silence > Self.strangerPatience, !relay.hasAllocation(connections[index].path) { close(index) }
+    }
+  }
+}

@@ -1,0 +1,237 @@
+internal import Crypto
+internal import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import STUN
+internal import TLS
+internal import TURN
+
+/// One thread's share of the server: its own sockets, its own allocations, its own `Relay`. Nothing that a packet
+/// touches is shared with another shard.
+///
+/// A turn: wait, receive, decide, send, empty the commands, expire what is due.
+struct Shard: ~Copyable {
+  let plan: ShardPlan
+  var relay: Relay
+  var plane: EpollPlane
+  var streamListeners = Places<StreamListener>()
+  /// For each listener of the plan its place among the sockets of its kind.
+  var socketOfListener: [Int] = []
+  var listenerOfDatagramSocket: [Int] = []
+  var listenerOfStreamSocket: [Int] = []
+  var connections = Places<Connection>()
+  var endpoints = EndpointTable()
+  var tls: TLSContext?
+  /// Keys that the store gave lately, so that a busy user costs one look-up.
+  var knownKeys = KnownKeys()
+  var now: Now
+  var nextSweep: Instant
+  var pausedListeners: [Int] = []
+  var isStopping = false
+  var reportsWhenIdle = false
+
+  /// Opens every socket of the plan.
+  init(_ plan: ShardPlan) throws(ListenFailure) {
+    self.plan = plan
+    now = Now.read()
+    nextSweep = now.instant.advanced(bySeconds: 1)
+    tls = plan.tls
+    relay = Relay(
+      settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, identity: plan.identity,
+      now: now)
+    do {
+      plane = try EpollPlane()
+      try plane.loop.add(plan.mailbox.rawValue, EventToken(kind: EventKind.mailbox))
+    } catch {
+      throw ListenFailure(listener: plan.listeners[0], error: error)
+    }
+    for (number, listener) in plan.listeners.enumerated() {
+      do {
+        if listener.transport.isStream {
+          let socket = try StreamListener(listeningOn: listener.address)
+          let descriptor = socket.rawValue
+          let place = streamListeners.insert(socket).index
+          try plane.loop.add(descriptor, EventToken(kind: EventKind.streamListener, index: UInt32(place)))
+          socketOfListener.append(place)
+          listenerOfStreamSocket.append(number)
+        } else {
+          let socket = try UDPSocket(listeningOn: listener.address)
+          let descriptor = socket.rawValue
+          let place = plane.listeners.insert(socket).index
+          try plane.loop.add(descriptor, EventToken(kind: EventKind.datagramListener, index: UInt32(place)))
+          socketOfListener.append(place)
+          listenerOfDatagramSocket.append(number)
+        }
+      } catch {
+        throw ListenFailure(listener: listener, error: error)
+      }
+    }
+  }
+
+  struct ListenFailure: Error {
+    var listener: ListenerPlan
+    var error: Errno
+  }
+
+  /// The thread's body.
+  static func run(_ plan: ShardPlan) {
+    do throws(ListenFailure) {
+      var shard = try Shard(plan)
+      plan.reports.post(.bound(shard: plan.index))
+      while !shard.isStopping { shard.turn() }
+      plan.reports.post(.stopped(shard: plan.index))
+    } catch {
+      plan.reports.post(.failed(shard: plan.index, error.listener, error.error))
+    }
+  }
+
+  private mutating func turn() {
+    let count = plane.loop.wait(milliseconds: waitingTime())
+    now = Now.read()
+    for index in 0..<count { handle(plane.loop.event(index)) }
+    plane.flush()
+    if let deadline = relay.nextDeadline, deadline <= now.instant {
+      relay.advance(to: now)
+      runCommands()
+    }
+    if nextSweep <= now.instant { sweep() }
+    if reportsWhenIdle, relay.allocationCount == 0 {
+      reportsWhenIdle = false
+      plan.reports.post(.idle(shard: plan.index))
+    }
+  }
+
+  /// Milliseconds until something is due; for ever while nothing is.
+  private func waitingTime() -> Int32 {
+    var deadline = relay.nextDeadline
+    if connections.count > 0 || !pausedListeners.isEmpty { deadline = min(deadline ?? nextSweep, nextSweep) }
+    guard let deadline else { return -1 }
+    let nanoseconds = deadline.nanoseconds(since: Instant.read())
+    return Int32(clamping: (nanoseconds + 999_999) / 1_000_000)
+  }
+
+  private mutating func handle(_ event: EventLoop.Event) {
+    let token = event.token
+    switch token.kind {
+    case EventKind.datagramListener: receiveFromClients(Int(token.index))
+    case EventKind.relayPort: receiveFromPeers(RecordID(index: token.index, generation: token.generation))
+    case EventKind.streamListener: acceptConnections(Int(token.index))
+    case EventKind.connection: connectionReady(event)
+    case EventKind.mailbox: readMail()
+    default: break
+    }
+  }
+
+  // MARK: - Datagrams
+
+  private mutating func receiveFromClients(_ place: Int) {
+    guard plane.listeners.isTaken(place) else { return }
+    let isWildcard = plane.listeners[place].isWildcard
+    let descriptor = plane.listeners[place].rawValue
+    let slots = plane.receive(descriptor, limit: EpollPlane.batchSlots, wantsLocalAddress: isWildcard)
+    for slot in slots {
+      let index = slot - slots.lowerBound
+      guard let source = plane.batch.source(index) else { continue }
+      let local = isWildcard ? plane.batch.localAddress(index) : nil
+      guard let endpoint = endpoints.id(listener: listenerOfDatagramSocket[place], source: local) else { continue }
+      let path = ClientPath(address: source, endpoint: endpoint, transport: .udp)
+      let count = plane.batch.byteCount(index)
+      let disposition = relay.receive(slot: slot, 0..<count, in: plane.buffers, from: path, now: now)
+      act(disposition, on: slot, base: 0, count: count, from: path)
+      runCommands()
+    }
+  }
+
+  private mutating func receiveFromPeers(_ id: RecordID) {
+    guard let descriptor = plane.relayPorts.descriptor(id.index, generation: id.generation) else { return }
+    let slots = plane.receive(descriptor, limit: 8, wantsLocalAddress: false)
+    for slot in slots {
+      let index = slot - slots.lowerBound
+      guard let source = plane.batch.source(index) else { continue }
+      let count = plane.batch.byteCount(index)
+      let disposition = relay.receive(slot: slot, count, in: plane.buffers, fromPeer: source, on: id, now: now)
+      act(disposition, on: slot, base: 0, count: count, from: nil)
+      runCommands()
+    }
+  }
+
+  /// Carries out what the relay has decided for the datagram or frame in a slot.
+  ///
+  /// - Parameter base: where in the slot the message begins that the disposition speaks of.
+  @inline(__always)
+  mutating func act(_ disposition: Disposition, on slot: Int, base: Int, count: Int, from client: ClientPath?) {
+    switch disposition {
+    case .drop, .waiting:
+      break
+    case .toPeer(let port, let peer, let offset, let count):
+      _ = plane.sendToPeer(port, peer, slot: slot, range: (base + offset)..<(base + offset + count))
+    case .toClient(let path, let padding):
+      let range = Self.frame(relay, in: &plane.buffers, slot: slot, count: count, padding: padding)
+      if path.transport.isStream {
+        sendToConnection(path.connection, slot: slot, range: range)
+      } else {
+        let endpoint = endpoints.endpoint(path.endpoint)
+        plane.sendToClient(
+          listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot, range: range)
+      }
+    case .reply:
+      guard let client else { return }
+      if client.transport.isStream {
+        replyToConnection(client.connection)
+      } else {
+        let count = Self.copyReply(relay, into: &plane.buffers, slot: slot)
+        let endpoint = endpoints.endpoint(client.endpoint)
+        plane.sendToClient(
+          listener: socketOfListener[endpoint.listener], client.address, from: endpoint.source, slot: slot,
+          range: 0..<count)
+      }
+    }
+  }
+
+  // The relay's reply and the buffers are parts of one value: these take both apart, so that one can be read while
+  // the other is written.
+
+  @inline(__always)
+  private static func frame(
+    _ relay: borrowing Relay, in buffers: inout PacketBuffers, slot: Int, count: Int, padding: Int
+  ) -> Range<Int> {
+    buffers.frame(slot, count: count, prefix: relay.reply, padding: padding)
+  }
+
+  @inline(__always)
+  private static func copyReply(_ relay: borrowing Relay, into buffers: inout PacketBuffers, slot: Int) -> Int {
+    buffers.copy(relay.reply, into: slot, at: 0)
+    return relay.reply.byteCount
+  }
+
+  // MARK: - Once a second
+
+  private mutating func sweep() {
+    nextSweep = now.instant.advanced(bySeconds: 1)
+    sweepConnections()
+    for place in pausedListeners where streamListeners.isTaken(place) {
+      try? plane.loop.modify(
+        streamListeners[place].rawValue, EventToken(kind: EventKind.streamListener, index: UInt32(place)),
+        reads: true, writes: false)
+    }
+    pausedListeners = []
+  }
+}
+
+extension Relay {
+  /// A client's message in a slot: the span is lent for the call and no longer.
+  @inline(__always)
+  mutating func receive(
+    slot: Int, _ range: Range<Int>, in buffers: borrowing PacketBuffers, from client: ClientPath, now: Now
+  ) -> Disposition {
+    receive(buffers.bytes(slot, range), from: client, now: now)
+  }
+
+  @inline(__always)
+  mutating func receive(
+    slot: Int, _ count: Int, in buffers: borrowing PacketBuffers, fromPeer peer: SocketAddress, on port: RecordID,
+    now: Now
+  ) -> Disposition {
+    receive(buffers.bytes(slot, 0..<count), fromPeer: peer, on: port, now: now)
+  }
+}

@@ -1,0 +1,56 @@
+internal import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import TLS
+internal import TURN
+
+/// A listener as every shard opens it.
+struct ListenerPlan: Sendable, Equatable {
+  var transport: TransportProtocol
+  var address: SocketAddress
+  /// Whether plain and TLS are told apart by the first byte; otherwise the scheme is insisted on.
+  var auto: Bool
+}
+
+/// What a shard is made from. Shared parts are safe to share; everything else is a copy of its own.
+struct ShardPlan: Sendable {
+  var index: Int
+  var identity: Relay.Identity
+  var listeners: [ListenerPlan]
+  var settings: RelaySettings
+  var gate: PeerGate
+  var relayed: RelayedAddresses
+  var limiter: StrangerRateLimiter
+  var ledger: QuotaLedger
+  /// Nil without a credential store.
+  var credentials: CredentialService?
+  /// Nil where nothing is to be encrypted.
+  var tls: TLSContext?
+  var mailbox: Mailbox<ShardMessage>
+  var reports: Mailbox<ShardReport>
+  var log: Log
+}
+
+/// What a shard is told.
+enum ShardMessage: Sendable {
+  /// The store's answer to a look-up; no keys where it knows no such user.
+  case keys(ticket: RecordID, username: [UInt8], TURN.CredentialKeys?)
+  case keysUnavailable(ticket: RecordID)
+  /// New settings; what was remembered of the store is forgotten with them.
+  case configure(RelaySettings, PeerGate)
+  case certificates(TLSContext)
+  /// Tell when no allocation is left.
+  case reportWhenIdle
+  /// End every allocation and the thread.
+  case stop
+}
+
+/// What a shard tells.
+enum ShardReport: Sendable {
+  /// All its sockets are bound.
+  case bound(shard: Int)
+  /// A socket could not be bound; the thread has ended.
+  case failed(shard: Int, ListenerPlan, Errno)
+  case idle(shard: Int)
+  case stopped(shard: Int)
+}
