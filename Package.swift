@@ -60,7 +60,7 @@ let package = Package(
     library("CredentialsSQLite", ["Credentials", "CSQLite"]),
 
     // Composition.
-    library("Configuration", ["CYAML", "NetworkTypes"]),
+    library("Configuration", ["CYAML", "Crypto", "NetworkTypes"]),
     library(
       "TurnpikeServer",
       [
