@@ -78,6 +78,7 @@ let package = Package(
     tests("NetworkTypes", ["NetworkTypes"]),
     tests("Crypto", ["Crypto", "NetworkTypes"]),
     tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
+    tests("Configuration", ["Configuration", "Crypto", "NetworkTypes"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
   ]

@@ -14,6 +14,7 @@ public struct ConfigurationReader {
 
   private let environment: [String: String]
   private let readFile: FileContent
+  private let schema = Schema.settings
 
   public init(environment: [String: String], readFile: @escaping FileContent) {
     self.environment = environment
@@ -37,18 +38,16 @@ public struct ConfigurationReader {
   func parse(file path: String?, overrides: [String]) -> ParsedConfiguration {
     var parsed = ParsedConfiguration()
     var context = ReadingContext(environment: environment, readFile: readFile)
-    let schema = Schema.settings
-    if let path { apply(file: path, schema, to: &parsed, &context) }
-    applyEnvironment(schema, to: &parsed, &context)
-    for override in overrides { apply(override: override, schema, to: &parsed, &context) }
+    if let path { apply(file: path, to: &parsed, &context) }
+    applyEnvironment(to: &parsed, &context)
+    for override in overrides { apply(override: override, to: &parsed, &context) }
     parsed.problems = context.problems
     parsed.check()
     return parsed
   }
 
   private func apply(
-    file path: String, _ schema: Schema<Settings>, to parsed: inout ParsedConfiguration,
-    _ context: inout ReadingContext
+    file path: String, to parsed: inout ParsedConfiguration, _ context: inout ReadingContext
   ) {
     let start = ConfigurationProblem.Origin.file(path: path, line: 1)
     let bytes: [UInt8]
@@ -75,11 +74,11 @@ public struct ConfigurationReader {
     }
   }
 
-  private func applyEnvironment(
-    _ schema: Schema<Settings>, to parsed: inout ParsedConfiguration, _ context: inout ReadingContext
-  ) {
+  private func applyEnvironment(to parsed: inout ParsedConfiguration, _ context: inout ReadingContext) {
+    let ours = environment.filter { $0.key.hasPrefix("TURNPIKE_") }.sorted { $0.key < $1.key }
+    if ours.isEmpty { return }
     let names = schema.fields.map(\.environmentName)
-    for (name, value) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("TURNPIKE_") {
+    for (name, value) in ours {
       let origin = ConfigurationProblem.Origin.environment(name)
       guard let index = names.firstIndex(of: name) else {
         let nearest = NearestWord.find(name, among: names)
@@ -96,8 +95,7 @@ public struct ConfigurationReader {
   }
 
   private func apply(
-    override: String, _ schema: Schema<Settings>, to parsed: inout ParsedConfiguration,
-    _ context: inout ReadingContext
+    override: String, to parsed: inout ParsedConfiguration, _ context: inout ReadingContext
   ) {
     let parts = override.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     let key = String(parts.first ?? "").trimmingSpaces
@@ -143,8 +141,10 @@ struct ParsedConfiguration {
               suggestion: "lower it, or raise the maximum")))
       }
     }
-    let wrong = Set(problems.filter { $0.severity == .error }.compactMap(\.key))
-    problems += settings.contradictionsAndDepartures.filter { !wrong.contains($0.key ?? "") }.map { locating($0) }
+    let wrong = problems.filter { $0.severity == .error }.compactMap(\.key)
+    problems += settings.contradictionsAndDepartures.filter { problem in
+      !wrong.contains { $0 == problem.key || $0.hasPrefix((problem.key ?? "") + ".") }
+    }.map { locating($0) }
   }
 }
 

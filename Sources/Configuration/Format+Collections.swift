@@ -56,9 +56,12 @@ extension Format {
           context.report(raw.origin, "\(raw.kind) instead of \(expectation)", suggestion: advice)
           return nil
         }
+        let outer = context.key
+        defer { context.key = outer }
         var result: [Name: Element] = [:]
         var isComplete = true
         for entry in entries {
+          context.key = "\(outer).\(entry.key)"
           let key = name.read(RawValue(content: .scalar(entry.key), origin: entry.origin), &context)
           let value = element.read(entry.value, &context)
           guard let key, let value else {

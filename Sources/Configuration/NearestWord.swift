@@ -1,16 +1,19 @@
 /// Finds what somebody probably meant.
 enum NearestWord {
-  /// The candidate with the fewest slips from `word`; nil where none is near enough to be a guess worth making.
+  /// The candidate with the fewest slips from `word`, else the first that begins with it (`warn`, `warning`); nil
+  /// where none is near enough to be a guess worth making.
   static func find(_ word: String, among candidates: some Sequence<String>) -> String? {
     let lowered = Array(word.lowercased().utf8.prefix(longest))
     var best: (distance: Int, candidate: String)?
     for candidate in candidates {
+      let tolerated = max(2, candidate.utf8.count / 3)
+      // Most candidates are too long or too short to be near.
+      guard abs(candidate.utf8.count - lowered.count) <= tolerated else { continue }
       let distance = slips(lowered, Array(candidate.lowercased().utf8.prefix(longest)))
-      if distance <= max(2, candidate.utf8.count / 3), distance < best?.distance ?? .max {
-        best = (distance, candidate)
-      }
+      if distance <= tolerated, distance < best?.distance ?? .max { best = (distance, candidate) }
     }
-    return best?.candidate
+    if let best { return best.candidate }
+    return lowered.count < 2 ? nil : candidates.first { $0.lowercased().utf8.starts(with: lowered) }
   }
 
   /// Words longer than this are compared by their beginning.
