@@ -57,7 +57,7 @@ let package = Package(
     library("ClientIO", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
     library("Metrics", []),
     library("Credentials", ["Crypto", "Text", "NetworkTypes"]),
-    library("CredentialsSQLite", ["Credentials", "CSQLite"]),
+    library("CredentialsSQLite", ["Credentials", "Crypto", "CSQLite"]),
 
     // Composition.
     library("Configuration", ["CYAML", "Crypto", "NetworkTypes"]),
@@ -79,6 +79,9 @@ let package = Package(
     tests("Crypto", ["Crypto", "NetworkTypes"]),
     tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
     tests("Configuration", ["Configuration", "Crypto", "NetworkTypes"]),
+    tests("Text", ["Text"]),
+    tests("Credentials", ["Credentials", "Crypto", "Text"]),
+    tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
   ]
