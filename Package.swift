@@ -11,6 +11,9 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
   .enableExperimentalFeature("Lifetimes"),
+  // Every Clang module, the system's own included, must see libc alike: our headers ask for _GNU_SOURCE, and a
+  // `struct fd_set` that differs between two modules ends the build whenever both happen to be loaded.
+  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
