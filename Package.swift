@@ -11,6 +11,9 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
   .enableExperimentalFeature("Lifetimes"),
+  // Every Clang module, the system's own included, must see libc alike: our headers ask for _GNU_SOURCE, and a
+  // `struct fd_set` that differs between two modules ends the build whenever both happen to be loaded.
+  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -57,10 +60,10 @@ let package = Package(
     library("ClientIO", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
     library("Metrics", []),
     library("Credentials", ["Crypto", "Text", "NetworkTypes"]),
-    library("CredentialsSQLite", ["Credentials", "CSQLite"]),
+    library("CredentialsSQLite", ["Credentials", "Crypto", "CSQLite"]),
 
     // Composition.
-    library("Configuration", ["CYAML", "NetworkTypes"]),
+    library("Configuration", ["CYAML", "Crypto", "NetworkTypes"]),
     library(
       "TurnpikeServer",
       [
@@ -78,6 +81,10 @@ let package = Package(
     tests("NetworkTypes", ["NetworkTypes"]),
     tests("Crypto", ["Crypto", "NetworkTypes"]),
     tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
+    tests("Configuration", ["Configuration", "Crypto", "NetworkTypes"]),
+    tests("Text", ["Text"]),
+    tests("Credentials", ["Credentials", "Crypto", "Text"]),
+    tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
   ]

@@ -12,4 +12,12 @@
 #include <uninorm.h>
 #include <unistr.h>
 
+// The normal forms are addresses of incomplete structs, which the importer cannot read.
+static inline uint8_t *cstringprep_nfc(const uint8_t *text, size_t count, size_t *result_count) {
+  return u8_normalize(UNINORM_NFC, text, count, NULL, result_count);
+}
+static inline uint8_t *cstringprep_nfkc(const uint8_t *text, size_t count, size_t *result_count) {
+  return u8_normalize(UNINORM_NFKC, text, count, NULL, result_count);
+}
+
 #endif

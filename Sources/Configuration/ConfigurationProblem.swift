@@ -1,0 +1,95 @@
+/// Something wrong or noteworthy in a configuration: where it stands, what it is and what would be right.
+///
+/// Its text never holds the value of a secret, and whatever it quotes is free of control characters.
+public struct ConfigurationProblem: Error, Equatable, Sendable {
+  public enum Severity: Sendable {
+    /// The configuration is refused.
+    case error
+    /// The program runs, but somebody should know.
+    case warning
+  }
+
+  /// Where a value comes from.
+  public enum Origin: Hashable, Sendable {
+    /// A line of the configuration file, counted from 1.
+    case file(path: String, line: Int)
+    /// An environment variable, by its name.
+    case environment(String)
+    /// A `--set KEY=VALUE`, by its key.
+    case override(String)
+  }
+
+  public var severity: Severity
+  /// Nil where the problem is about the configuration as a whole.
+  public var origin: Origin?
+  /// The dotted path of the key, `auth.nonce-lifetime`; nil where the problem is about no key.
+  public var key: String?
+  public var message: String
+  /// What to write instead.
+  public var suggestion: String?
+
+  public init(
+    _ severity: Severity = .error, at origin: Origin? = nil, key: String? = nil, _ message: String,
+    suggestion: String? = nil
+  ) {
+    self.severity = severity
+    self.origin = origin
+    self.key = key
+    self.message = message
+    self.suggestion = suggestion
+  }
+}
+
+extension ConfigurationProblem: CustomStringConvertible {
+  /// One line: `turnpike.yml:7: lifetime.default: "soon" is no duration from 1s to 24h; write, for example, 10m`.
+  public var description: String {
+    var parts: [String] = []
+    if let origin { parts.append(origin.description) }
+    if let key { parts.append(key.escapingControls) }
+    parts.append(message)
+    return parts.joined(separator: ": ") + (suggestion.map { "; \($0)" } ?? "")
+  }
+}
+
+extension ConfigurationProblem.Origin: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .file(let path, let line): "\(path.escapingControls):\(line)"
+    case .environment(let name): "environment variable \(name.escapingControls)"
+    case .override(let key): "--set \(key.escapingControls)"
+    }
+  }
+}
+
+/// Every error (and warning) of a configuration that is refused, in the order in which they were found.
+public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+  public var problems: [ConfigurationProblem]
+
+  public init(problems: [ConfigurationProblem]) { self.problems = problems }
+
+  public var description: String { problems.map(\.description).joined(separator: "\n") }
+}
+
+extension String {
+  /// The text in quotation marks, shortened and free of control characters: fit for one line of a log.
+  var quoted: String {
+    let limit = 60
+    let head = String(unicodeScalars.prefix(limit))
+    return "\"\(head.escapingControls)\(unicodeScalars.count > limit ? "…" : "")\""
+  }
+
+  /// The text with control and line-breaking characters written as `\u{1B}`: nothing that a file or an environment
+  /// holds can forge a line of a log.
+  var escapingControls: String {
+    var result = ""
+    for scalar in unicodeScalars {
+      switch scalar.properties.generalCategory {
+      case .control, .lineSeparator, .paragraphSeparator, .format:
+        result += "\\u{" + String(scalar.value, radix: 16, uppercase: true) + "}"
+      default:
+        result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,120 @@
+internal import Crypto
+internal import NetworkTypes
+
+extension Format where Value == String {
+  /// A realm: RFC 8489 section 14.9 allows fewer than 128 characters and at most 763 bytes; a colon would be
+  /// ambiguous in the keys (section 18.5.1).
+  static var realm: Format {
+    scalar(
+      "a realm of 1 to 127 characters without colons, quotation marks and control characters",
+      example: "example.org",
+      parse: { text in
+        (1...127).contains(text.unicodeScalars.count) && text.utf8.count <= 763 && !text.hasControls
+          && !text.contains { $0 == ":" || $0 == "\"" || $0 == "\\" } ? text : nil
+      },
+      write: { .text($0) })
+  }
+
+  /// A user's name: at most 508 bytes (RFC 8489 section 14.3), and no control characters.
+  static var userName: Format {
+    scalar(
+      "a user name of 1 to 508 bytes without control characters", example: "alice",
+      parse: { (1...508).contains($0.utf8.count) && !$0.hasControls ? $0 : nil }, write: { .text($0) })
+  }
+}
+
+extension Format where Value == [String: String] {
+  /// Static users: name to password.
+  static var users: Format { .map(.userName, .secret("a password")) }
+}
+
+extension Format where Value == [UInt8] {
+  /// Key material in Base64.
+  static var keyBytes: Format {
+    scalar(
+      "a key in Base64 (with its padding)", example: "file:/run/secrets/oauth-key", isSecret: true,
+      parse: { text in
+        guard let bytes = Base64.decode(text), bytes.count == 16 || bytes.count == 32 else { return nil }
+        return bytes
+      }, write: { .text(Base64.encode($0)) })
+  }
+}
+
+extension Format where Value == UInt64? {
+  /// Seconds since 1970, or `2027-01-31T12:00:00Z`.
+  static var timestamp: Format {
+    scalar(
+      "a time: seconds since 1970, or YYYY-MM-DDThh:mm:ssZ", example: "2030-01-31T00:00:00Z",
+      parse: { text in (UInt64(decimalDigits: text) ?? UTCTime.seconds(text)).map { .some($0) } },
+      write: { $0.map { .plain(String($0)) } ?? .omitted })
+  }
+}
+
+/// Points in time as RFC 3339 writes them, in UTC.
+enum UTCTime {
+  /// Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; nil for anything else and for days before 1970.
+  static func seconds(_ text: String) -> UInt64? {
+    let bytes = Array(text.utf8)
+    guard bytes.count == 20, bytes[4] == 0x2D, bytes[7] == 0x2D, bytes[10] == 0x54, bytes[13] == 0x3A,
+      bytes[16] == 0x3A, bytes[19] == 0x5A
+    else { return nil }
+    func number(_ range: Range<Int>) -> UInt64? { UInt64(decimalDigits: String(decoding: bytes[range], as: UTF8.self)) }
+    guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10), let hour = number(11..<13),
+      let minute = number(14..<16), let second = number(17..<19), year >= 1970, (1...12).contains(month),
+      (1...days(in: month, of: year)).contains(day), hour < 24, minute < 60, second < 60
+    else { return nil }
+    var total = day - 1
+    for earlier in 1970..<year { total += isLeap(earlier) ? 366 : 365 }
+    for earlier in 1..<month { total += days(in: earlier, of: year) }
+    return ((total * 24 + hour) * 60 + minute) * 60 + second
+  }
+
+  private static func isLeap(_ year: UInt64) -> Bool { year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) }
+
+  private static func days(in month: UInt64, of year: UInt64) -> UInt64 {
+    switch month {
+    case 2: isLeap(year) ? 29 : 28
+    case 4, 6, 9, 11: 30
+    default: 31
+    }
+  }
+}
+
+extension Settings.OAuthKey {
+  /// Where a record begins, before its keys are read.
+  static var empty: Settings.OAuthKey { Settings.OAuthKey(id: "", key: [], algorithm: .a256gcm, notAfter: nil) }
+
+  /// What is missing or doesn't fit together, and what to write.
+  var wrong: (message: String, suggestion: String)? {
+    if id.isEmpty { return ("has no id", "write id: NAME") }
+    if key.isEmpty { return ("has no key", "write key: BASE64, or key: file:PATH") }
+    let size = algorithm == .a256gcm ? 32 : 16
+    if key.count != size {
+      return ("has a key of \(key.count) bytes", "\(algorithm.rawValue) takes \(size) bytes")
+    }
+    return nil
+  }
+}
+
+extension Format {
+  /// The format with a check of what the parts of a value mean together.
+  func checked(_ wrong: @escaping (Value) -> (message: String, suggestion: String)?) -> Format {
+    var copy = self
+    copy.read = { raw, context in
+      guard let value = read(raw, &context) else { return nil }
+      if let wrong = wrong(value) {
+        context.report(raw.origin, wrong.message, suggestion: wrong.suggestion)
+        return nil
+      }
+      return value
+    }
+    return copy
+  }
+
+  /// The format of a key that means `fallback` while it is nil.
+  func optional(_ fallback: Value) -> Format<Value?> {
+    Format<Value?>(
+      expectation: expectation, example: example, isSecret: isSecret,
+      read: { raw, context in read(raw, &context).map { .some($0) } }, write: { write($0 ?? fallback) })
+  }
+}

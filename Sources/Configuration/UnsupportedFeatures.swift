@@ -1,0 +1,65 @@
+internal import NetworkTypes
+
+extension Settings {
+  /// What this version of the program does not have: each is refused while it is asked for. A feature that lands
+  /// takes its line with it.
+  private static var features: [UnsupportedFeature] {
+    [
+      UnsupportedFeature("engine", "io_uring") { $0.engine == .ioUring },
+      UnsupportedFeature("listeners", "DTLS") { $0.hasListener { $0.transport == .dtls } },
+      UnsupportedFeature("listeners", "the PROXY protocol") { $0.hasListener { $0.proxyProtocol } },
+      UnsupportedFeature("rfc3489", "answers to RFC 3489 clients") { $0.rfc3489 },
+      UnsupportedFeature("tls.client-ca", "client certificates") { !$0.tls.clientCA.isEmpty },
+      UnsupportedFeature("relay.mobility", "mobility") { $0.relay.mobility },
+      UnsupportedFeature("auth.store", "any store but sqlite:") {
+        !$0.auth.store.isEmpty && !$0.auth.store.hasPrefix("sqlite:")
+      },
+      UnsupportedFeature("auth.password-algorithms", "a choice of password algorithms") {
+        $0.auth.passwordAlgorithms != Settings().auth.passwordAlgorithms
+      },
+      UnsupportedFeature("auth.oauth-keys", "access tokens") { !$0.auth.oauthKeys.isEmpty },
+      UnsupportedFeature("realms", "more than one realm") { !$0.realms.isEmpty },
+      UnsupportedFeature("redirect.server", "redirection") { !$0.redirect.server.isEmpty },
+      UnsupportedFeature("redirect.domain", "redirection") { !$0.redirect.domain.isEmpty },
+      UnsupportedFeature("limits.bandwidth-per-allocation", "limits of bandwidth") {
+        $0.limits.bandwidthPerAllocation != 0
+      },
+      UnsupportedFeature("limits.bandwidth-per-user", "limits of bandwidth") { $0.limits.bandwidthPerUser != 0 },
+      UnsupportedFeature("limits.bandwidth", "limits of bandwidth") { $0.limits.bandwidth != 0 },
+      UnsupportedFeature("nat-discovery.primary", "NAT discovery") { $0.natDiscovery.primary != nil },
+      UnsupportedFeature("nat-discovery.alternate", "NAT discovery") { $0.natDiscovery.alternate != nil },
+      UnsupportedFeature("admin.listen", "the admin endpoint", remedy: "write listen: \"\", or remove the key") {
+        $0.admin.listen != nil && $0.admin.listen != Settings().admin.listen
+      },
+      UnsupportedFeature("admin.token", "the admin endpoint") { !$0.admin.token.isEmpty },
+      UnsupportedFeature("admin.demo", "the admin endpoint") { $0.admin.demo },
+    ]
+  }
+
+  /// One error for each key that asks for a feature which this version does not have.
+  public var unsupportedFeatures: [ConfigurationProblem] {
+    Self.features.filter { $0.isAskedFor(self) }.map { feature in
+      ConfigurationProblem(
+        key: feature.key, "this version of Turnpike does not have \(feature.name)", suggestion: feature.remedy)
+    }
+  }
+
+  private func hasListener(_ predicate: (Listener) -> Bool) -> Bool { listeners?.contains(where: predicate) ?? false }
+}
+
+private struct UnsupportedFeature {
+  var key: String
+  var name: String
+  var remedy: String
+  var isAskedFor: (Settings) -> Bool
+
+  init(
+    _ key: String, _ name: String, remedy: String = "remove it, or switch it off",
+    isAskedFor: @escaping (Settings) -> Bool
+  ) {
+    self.key = key
+    self.name = name
+    self.remedy = remedy
+    self.isAskedFor = isAskedFor
+  }
+}

@@ -1,0 +1,97 @@
+public import Crypto
+
+/// Where long-term credentials and shared secrets are kept: plain blocking calls, by one thread at a time.
+///
+/// Realms and names are compared byte for byte. Names come from strangers: any bytes, NUL included.
+public protocol CredentialStore: AnyObject {
+  /// The keys of a user, by either form of the name; nil if there is no such user.
+  func keys(realm: String, username: [UInt8]) throws(StoreError) -> UserKeys?
+
+  /// The user whose USERHASH this is (RFC 8489 section 9.2.4); nil if there is none.
+  func user(realm: String, userHash: Digest) throws(StoreError) -> (name: [UInt8], keys: UserKeys)?
+
+  /// The shared secrets of time-limited credentials, oldest first.
+  func secrets(realm: String) throws(StoreError) -> [[UInt8]]
+
+  /// A number that is another one after any process committed a change. Cheap: meant to be asked several times a
+  /// second.
+  func changeToken() throws(StoreError) -> UInt64
+
+  /// Whether there is no user and no secret in any realm.
+  func isEmpty() throws(StoreError) -> Bool
+
+  /// Stores a new user. Throws `userExists` where the realm has one whose name this could be taken for.
+  func addUser(_ user: LongTermCredential) throws(StoreError)
+
+  /// Gives a user new keys. Throws `noSuchUser`.
+  func setPassword(of user: LongTermCredential) throws(StoreError)
+
+  /// Removes a user, by either form of the name. Throws `noSuchUser`.
+  func removeUser(realm: String, username: [UInt8]) throws(StoreError)
+
+  /// The users of a realm, by name; all realms with nil.
+  func users(realm: String?) throws(StoreError) -> [StoredUser]
+
+  /// Stores a shared secret and returns what names it from now on. Throws `secretExists`.
+  func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret
+
+  /// Removes a shared secret. Throws `noSuchSecret`.
+  func removeSecret(realm: String, id: UInt64) throws(StoreError)
+
+  /// The shared secrets of a realm, oldest first, without themselves; all realms with nil.
+  func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret]
+}
+
+/// A user as a list shows it.
+public struct StoredUser: Equatable, Sendable {
+  public var realm: String
+  public var name: String
+  /// Seconds since 1970.
+  public var created: UInt64
+
+  public init(realm: String, name: String, created: UInt64) {
+    self.realm = realm
+    self.name = name
+    self.created = created
+  }
+}
+
+/// A shared secret as a list shows it: by number, without itself.
+public struct StoredSecret: Equatable, Sendable {
+  public var id: UInt64
+  public var realm: String
+  /// Seconds since 1970.
+  public var created: UInt64
+
+  public init(id: UInt64, realm: String, created: UInt64) {
+    self.id = id
+    self.realm = realm
+    self.created = created
+  }
+}
+
+/// Why a store did not do what it was asked for.
+public enum StoreError: Error, Equatable, Sendable {
+  /// The store can't be reached, read or written; the reason, without any credential in it.
+  case unavailable(String)
+  /// The store was written by a later version of this program.
+  case newerFormat(found: Int, known: Int)
+  case userExists
+  case noSuchUser
+  case secretExists
+  case noSuchSecret
+}
+
+extension StoreError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .unavailable(let reason): "the credential store is not available: \(reason)"
+    case .newerFormat(let found, let known):
+      "the credential store has format \(found), and this version of Turnpike knows formats up to \(known)"
+    case .userExists: "there is a user of this name already"
+    case .noSuchUser: "there is no such user"
+    case .secretExists: "this secret is stored already"
+    case .noSuchSecret: "there is no such secret"
+    }
+  }
+}
