@@ -74,7 +74,8 @@ let package = Package(
     // Programs.
     program(
       "turnpike",
-      ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics"]),
+      ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
+        "NetworkTypes"]),
     program("stunclient", ["ClientIO", "TURNClient", "STUN", "JSON", "NetIO", "NetworkTypes"]),
 
     // Tests: one folder a module.

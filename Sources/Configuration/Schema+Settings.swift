@@ -174,7 +174,7 @@ extension Settings {
   }
 
   /// The default listeners that this version can open.
-  static var availableDefaultListeners: [Listener] {
+  public static var availableDefaultListeners: [Listener] {
     defaultListeners.filter { listener in
       var settings = Settings()
       settings.listeners = [listener]

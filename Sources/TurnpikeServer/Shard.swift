@@ -30,8 +30,10 @@ struct Shard: ~Copyable {
   var isStopping = false
   var reportsWhenIdle = false
 
-  /// Opens every socket of the plan.
-  init(_ plan: ShardPlan) throws(ListenFailure) {
+  private init(_ plan: ShardPlan) throws(Errno) {
+    let plane = try EpollPlane()
+    try plane.loop.add(plan.mailbox.rawValue, EventToken(kind: EventKind.mailbox))
+    self.plane = plane
     self.plan = plan
     now = Now.read()
     nextSweep = now.instant.advanced(bySeconds: 1)
@@ -39,14 +41,12 @@ struct Shard: ~Copyable {
     relay = Relay(
       settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, identity: plan.identity,
       now: now)
-    do {
-      plane = try EpollPlane()
-      try plane.loop.add(plan.mailbox.rawValue, EventToken(kind: EventKind.mailbox))
-    } catch {
-      throw ListenFailure(listener: plan.listeners[0], error: error)
-    }
+  }
+
+  /// Opens every socket of the plan, in its order.
+  private mutating func openListeners() throws(ListenFailure) {
     for (number, listener) in plan.listeners.enumerated() {
-      do {
+      do throws(Errno) {
         if listener.transport.isStream {
           let socket = try StreamListener(listeningOn: listener.address)
           let descriptor = socket.rawValue
@@ -68,15 +68,20 @@ struct Shard: ~Copyable {
     }
   }
 
-  struct ListenFailure: Error {
-    var listener: ListenerPlan
+  private struct ListenFailure: Error {
+    var listener: ListenerPlan?
     var error: Errno
   }
 
   /// The thread's body.
   static func run(_ plan: ShardPlan) {
+    var shard: Shard
+    do throws(Errno) { shard = try Shard(plan) } catch {
+      plan.reports.post(.failed(shard: plan.index, nil, error))
+      return
+    }
     do throws(ListenFailure) {
-      var shard = try Shard(plan)
+      try shard.openListeners()
       plan.reports.post(.bound(shard: plan.index))
       while !shard.isStopping { shard.turn() }
       plan.reports.post(.stopped(shard: plan.index))

@@ -50,7 +50,9 @@ enum ShardReport: Sendable {
   /// All its sockets are bound.
   case bound(shard: Int)
   /// A socket could not be bound; the thread has ended.
-  case failed(shard: Int, ListenerPlan, Errno)
+  case failed(shard: Int, ListenerPlan?, Errno)
   case idle(shard: Int)
   case stopped(shard: Int)
+  /// From the thread of the credential store: it has been changed, and these are its shared secrets now.
+  case storeChanged(secrets: [[UInt8]])
 }

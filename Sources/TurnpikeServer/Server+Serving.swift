@@ -1,0 +1,183 @@
+public import Configuration
+internal import Credentials
+public import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import TURN
+
+/// Signals, reports, the drain and the end.
+extension Server {
+  /// Waits for signals and reports until the server has stopped.
+  func serve() -> Outcome {
+    var stopsAt: Instant?
+    while true {
+      _ = loop.wait(milliseconds: waitingTime(until: stopsAt))
+      while let signal = signals.next() {
+        switch signal {
+        case .reload:
+          reload()
+        case .terminate:
+          if state.isDraining || settings.drainTimeout == 0 {
+            return stop()
+          }
+          stopsAt = Instant.read().advanced(bySeconds: settings.drainTimeout)
+          drain()
+        }
+      }
+      var idleShards = 0
+      for report in reports.takeAll() {
+        switch report {
+        case .idle: idleShards += 1
+        case .storeChanged(let secrets):
+          state.storeSecrets = secrets
+          configureShards()
+        case .failed(let shard, _, let error):
+          log.error("shard-failed", ("shard", "\(shard)"), ("error", "\(error)"))
+        case .bound, .stopped: break
+        }
+      }
+      state.idleShards += idleShards
+      if state.isDraining, state.idleShards >= shards.count { return stop() }
+      if let stopsAt, stopsAt <= Instant.read() {
+        log.warning("drain-timeout", ("allocations", "\(state.ledger.total)"))
+        return stop()
+      }
+    }
+  }
+
+  private func waitingTime(until deadline: Instant?) -> Int32 {
+    guard let deadline else { return -1 }
+    return Int32(clamping: deadline.nanoseconds(since: Instant.read()) / 1_000_000 + 1)
+  }
+
+  /// New allocations are refused, live ones run out.
+  private func drain() {
+    log.info("draining", ("allocations", "\(state.ledger.total)"), ("timeout", "\(settings.drainTimeout)s"))
+    ServiceManager.notify("STOPPING=1")
+    state.isDraining = true
+    configureShards()
+    for shard in shards { shard.post(.reportWhenIdle) }
+  }
+
+  private func stop() -> Outcome {
+    for shard in shards { shard.post(.stop) }
+    credentials?.stop()
+    for thread in threads { thread.join() }
+    log.info("stopped")
+    return .stopped
+  }
+
+  /// Reads configuration, certificates and secrets again. What a running server cannot change (listeners, workers,
+  /// relay addresses and ports, the store) is left as it is, and said so. A wrong configuration changes nothing.
+  private func reload() {
+    guard let fresh = host.reload() else {
+      log.error("reload-failed", ("effect", "the configuration from before stays in force"))
+      return
+    }
+    let unchangeable: [(String, Bool)] = [
+      ("listeners", fresh.listeners != settings.listeners), ("workers", fresh.workers != settings.workers),
+      ("relay.addresses", fresh.relay.addresses != settings.relay.addresses),
+      ("relay.advertise", fresh.relay.advertise != settings.relay.advertise),
+      ("relay.ports", fresh.relay.ports != settings.relay.ports), ("realm", fresh.realm != settings.realm),
+      ("auth.store", fresh.auth.store != settings.auth.store), ("engine", fresh.engine != settings.engine),
+      ("state-directory", fresh.stateDirectory != settings.stateDirectory),
+    ]
+    for (key, _) in unchangeable.filter(\.1) {
+      log.warning("reload-needs-restart", ("key", key), ("effect", "the value from before stays in force"))
+    }
+    var next = fresh
+    next.listeners = settings.listeners
+    next.workers = settings.workers
+    next.relay = settings.relay
+    next.realm = settings.realm
+    next.auth.store = settings.auth.store
+    next.engine = settings.engine
+    next.stateDirectory = settings.stateDirectory
+    settings = next
+    log.configure(level: Log.Level(settings.log.level), format: Log.Format(settings.log.format))
+    state.limiter.setLimit(settings.limits.unauthenticatedPerAddress)
+    state.ledger.setLimits(QuotaLedger.Limits(settings.limits))
+    configureShards()
+    reloadCertificates()
+    log.info("reloaded")
+  }
+
+  private func reloadCertificates() {
+    do throws(StartFailure) {
+      guard let context = try makeTLSContext() else { return }
+      for shard in shards { shard.post(.certificates(context)) }
+    } catch {
+      if case .failed(let text) = error.outcome {
+        log.error("certificates-failed", ("error", text), ("effect", "the certificate from before stays in use"))
+      }
+    }
+  }
+
+  func configureShards() {
+    let settings = makeRelaySettings()
+    let gate = makeGate()
+    for shard in shards where !shard.post(.configure(settings, gate)) {
+      log.error("mailbox-full", ("effect", "a shard keeps its old settings"))
+    }
+  }
+
+  // MARK: - What shards are configured with
+
+  func makeRelaySettings() -> RelaySettings {
+    var result = RelaySettings()
+    result.realm = Array(settings.realm.utf8)
+    result.software = Array(settings.software.utf8)
+    result.isAnonymous = settings.auth.anonymous
+    for (name, password) in settings.auth.users {
+      do throws(LongTermCredential.Invalid) {
+        let user = try LongTermCredential(name: name, realm: settings.realm, password: Array(password.utf8))
+        let keys = CredentialKeys(user.keys)
+        result.users[user.name.saslprep] = keys
+        result.users[user.name.opaqueString] = keys
+      } catch {
+        log.error("user-invalid", ("key", "auth.users"), ("error", "\(error)"))
+      }
+    }
+    result.secrets = settings.auth.secrets.map { Array($0.utf8) } + state.storeSecrets
+    result.hasStore = credentials != nil
+    result.nonceLifetime = settings.auth.nonceLifetime
+    result.defaultLifetime = settings.lifetime.default
+    result.maximumLifetime = settings.lifetime.maximum
+    result.permissionLifetime = settings.lifetime.permission
+    result.channelLifetime = settings.lifetime.channel
+    result.permissionsPerAllocation = settings.limits.permissionsPerAllocation
+    result.channelsPerAllocation = settings.limits.channelsPerAllocation
+    result.isDraining = state.isDraining
+    return result
+  }
+
+  func makeGate() -> PeerGate {
+    PeerGate(
+      rules: PeerRules(allow: settings.peers.allow, deny: settings.peers.deny), relayed: state.relayed,
+      ownAddresses: Set(Interfaces.addresses()), closed: state.listeners.map(\.address))
+  }
+}
+
+extension QuotaLedger.Limits {
+  init(_ limits: Settings.Limits) {
+    self.init(total: limits.allocations, perUser: limits.allocationsPerUser, perAddress: limits.allocationsPerAddress)
+  }
+}
+
+extension Log.Level {
+  /// The configured level as the log knows it.
+  public init(_ level: Settings.Log.Level) {
+    self =
+      switch level {
+      case .debug: .debug
+      case .info: .info
+      case .warning: .warning
+      case .error: .error
+      }
+  }
+}
+
+extension Log.Format {
+  /// The configured format as the log knows it.
+  public init(_ format: Settings.Log.Format) { self = format == .json ? .json : .text }
+}

@@ -1,0 +1,212 @@
+public import Configuration
+internal import Credentials
+internal import CredentialsSQLite
+internal import Crypto
+public import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import STUN
+internal import TLS
+internal import TURN
+
+/// The whole server, from a configuration to its end. One to a process: it reads the process's signals.
+///
+/// The main thread opens everything in order, then waits for signals and reports; shards do the work.
+public final class Server {
+  /// How a run ended.
+  public enum Outcome: Equatable, Sendable {
+    /// After a signal, in order.
+    case stopped
+    /// It could not start, or not go on: what was wrong, where, and what to do.
+    case failed(String)
+    /// The configuration asks for what this host does not have.
+    case misconfigured(String)
+  }
+
+  var settings: Settings
+  let log: Log
+  let host: ServerHost
+  let signals: SignalReader
+  let reports: Mailbox<ShardReport>
+  let loop: EventLoop
+  let credentials: CredentialService?
+  var shards: [Mailbox<ShardMessage>] = []
+  var threads: [Thread] = []
+  var state: ServerState
+
+  static let signalEvent: UInt8 = 1
+  static let reportEvent: UInt8 = 2
+
+  /// What all shards share, and what a reload makes anew.
+  struct ServerState {
+    var listeners: [ListenerPlan]
+    var relayed: RelayedAddresses
+    var limiter: StrangerRateLimiter
+    var ledger: QuotaLedger
+    var sharedKey: [UInt8]
+    /// Secrets of the store, as it last told them.
+    var storeSecrets: [[UInt8]] = []
+    var isDraining = false
+    /// Shards without an allocation since the drain began.
+    var idleShards = 0
+  }
+
+  /// Runs a server until a signal ends it.
+  ///
+  /// - Parameters:
+  ///   - settings: checked already, as `Configuration` gives them.
+  ///   - host: what the server asks of the process around it.
+  public static func run(_ settings: Settings, host: ServerHost, log: Log) -> Outcome {
+    do throws(StartFailure) {
+      let server = try Server(settings, host: host, log: log)
+      return try server.run()
+    } catch {
+      return error.outcome
+    }
+  }
+
+  struct StartFailure: Error {
+    var outcome: Outcome
+
+    static func failed(_ text: String) -> StartFailure { StartFailure(outcome: .failed(text)) }
+    static func misconfigured(_ text: String) -> StartFailure { StartFailure(outcome: .misconfigured(text)) }
+  }
+
+  private init(_ settings: Settings, host: ServerHost, log: Log) throws(StartFailure) {
+    self.settings = settings
+    self.host = host
+    self.log = log
+    do throws(Errno) {
+      signals = try SignalReader()
+      reports = try Mailbox(capacity: 4096)
+      loop = try EventLoop()
+      try loop.add(signals.rawValue, EventToken(kind: Self.signalEvent))
+      try loop.add(reports.rawValue, EventToken(kind: Self.reportEvent))
+      credentials = settings.auth.store.isEmpty ? nil : try CredentialService()
+    } catch {
+      throw .failed("the kernel refuses what every server needs: \(error)")
+    }
+    let hasIPv6 = Interfaces.hasIPv6
+    let listeners = Self.listeners(settings, hasIPv6: hasIPv6, log: log)
+    let hostAddresses = Interfaces.addresses()
+    let addresses = RelayAddresses.detect(
+      configured: settings.relay.addresses, hostAddresses: hostAddresses, hasIPv6: hasIPv6)
+    let entries = addresses.map {
+      RelayedAddresses.Entry(local: $0, advertised: settings.relay.advertise[$0] ?? $0)
+    }
+    RelayAddresses.warnIfPrivate(entries, listeners: listeners, log: log)
+    let limits = settings.limits
+    state = ServerState(
+      listeners: listeners,
+      relayed: RelayedAddresses(entries: entries, ports: settings.relay.ports),
+      limiter: StrangerRateLimiter(
+        limit: limits.unauthenticatedPerAddress, seed: (SecureRandom.word(), SecureRandom.word())),
+      ledger: QuotaLedger(limits: QuotaLedger.Limits(settings.limits)),
+      sharedKey: SecureRandom.bytes(32))
+  }
+
+  /// The configured listeners, or the default ones that this host and this version can have.
+  private static func listeners(_ settings: Settings, hasIPv6: Bool, log: Log) -> [ListenerPlan] {
+    if let configured = settings.listeners {
+      return configured.map { ListenerPlan(transport: $0.transport, address: $0.address, auto: $0.auto) }
+    }
+    if !hasIPv6 { log.info("ipv6-absent", ("effect", "no listeners on [::]")) }
+    return Settings.availableDefaultListeners.filter { hasIPv6 || $0.address.family == .ipv4 }.map {
+      ListenerPlan(transport: $0.transport, address: $0.address, auto: $0.auto)
+    }
+  }
+
+  // MARK: - Start
+
+  private func run() throws(StartFailure) -> Outcome {
+    for listener in state.listeners {
+      do throws(Errno) {
+        try PortProbe.check(listener.address, isStream: listener.transport.isStream)
+      } catch {
+        throw .failed(Self.listenFailure(listener, error))
+      }
+    }
+    let tls = try makeTLSContext()
+    try startCredentialService()
+    try startShards(tls)
+    if let line = try firstUserLine() { host.printLine(line) }
+    log.info(
+      "ready", ("listeners", "\(state.listeners.count)"), ("shards", "\(shards.count)"),
+      ("relay-addresses", state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ",")),
+      ("relay-ports", "\(settings.relay.ports.lowerBound)-\(settings.relay.ports.upperBound)"))
+    ServiceManager.notify("READY=1")
+    return serve()
+  }
+
+  static func listenFailure(_ listener: ListenerPlan, _ error: Errno) -> String {
+    let remedy =
+      switch error {
+      case .addressInUse: "another process has this port: stop it, or choose another in `listeners`"
+      case .addressNotAvailable: "this host has no such address: correct it in `listeners`"
+      case .permissionDenied: "ports below 1024 need CAP_NET_BIND_SERVICE"
+      default: "see `listeners` in the configuration"
+      }
+    return "cannot listen on \(listener.transport)://\(listener.address): \(error); \(remedy)"
+  }
+
+  private func startCredentialService() throws(StartFailure) {
+    guard let credentials else { return }
+    let path = try storePath()
+    let realm = settings.realm
+    let log = log
+    let changes = reports
+    do throws(Errno) {
+      threads.append(
+        try Thread(name: "credentials") {
+          credentials.run(realm: realm, log: log, open: { () throws(StoreError) in try SQLiteCredentialStore(path: path) }) { secrets in
+            changes.post(.storeChanged(secrets: secrets))
+          }
+        })
+    } catch {
+      throw .failed("cannot start a thread: \(error)")
+    }
+  }
+
+  /// Starts one shard after another: the kernel's choice among sockets of one port depends on their order, and every
+  /// socket must be there before the first client is.
+  private func startShards(_ tls: TLSContext?) throws(StartFailure) {
+    let count = settings.workers == 0 ? Thread.usableCoreCount : settings.workers
+    let gate = makeGate()
+    let relaySettings = makeRelaySettings()
+    for index in 0..<count {
+      do throws(Errno) {
+        let mailbox = try Mailbox<ShardMessage>(capacity: 65_536)
+        let plan = ShardPlan(
+          index: index,
+          identity: Relay.Identity(
+            shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
+          listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
+          limiter: state.limiter, ledger: state.ledger, credentials: credentials, tls: tls, mailbox: mailbox,
+          reports: reports, log: log)
+        threads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
+        shards.append(mailbox)
+      } catch {
+        throw .failed("cannot start shard \(index): \(error)")
+      }
+      try waitUntilBound(index)
+    }
+    for listener in state.listeners {
+      log.info("listening", ("transport", "\(listener.transport)"), ("address", "\(listener.address)"))
+    }
+  }
+
+  private func waitUntilBound(_ index: Int) throws(StartFailure) {
+    while true {
+      _ = loop.wait(milliseconds: -1)
+      for report in reports.takeAll() {
+        switch report {
+        case .bound(let shard) where shard == index: return
+        case .failed(_, let listener, let error):
+          throw .failed(listener.map { Self.listenFailure($0, error) } ?? "a shard could not start: \(error)")
+        case .storeChanged(let secrets): state.storeSecrets = secrets
+        case .bound, .idle, .stopped: break
+        }
+      }
+    }
+  }
+}
