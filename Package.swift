@@ -84,6 +84,7 @@ let package = Package(
     tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
     tests("Configuration", ["Configuration", "Crypto", "NetworkTypes"]),
     tests("Text", ["Text"]),
+    tests("JSON", ["JSON", "Crypto"]),
     tests("Credentials", ["Credentials", "Crypto", "Text"]),
     tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),

@@ -1,0 +1,20 @@
+internal import CLinux
+
+/// What the process was started with.
+public enum Environment {
+  /// Every variable; what is not UTF-8 is repaired.
+  public static func variables() -> [String: String] {
+    var result: [String: String] = [:]
+    guard var entry = unsafe clinux_environ() else { return result }
+    // Sound: the list ends with a null pointer, and nothing in this program changes it.
+    while let text = unsafe entry.pointee {
+      let pair = unsafe String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      if pair.count == 2 { result[String(pair[0])] = String(pair[1]) }
+      unsafe entry += 1
+    }
+    return result
+  }
+
+  /// Ends the process.
+  public static func exit(_ status: Int32) -> Never { CLinux.exit(status) }
+}

@@ -1,0 +1,142 @@
+internal import CLinux
+
+/// A file that could not be read or written; its text is the system's reason.
+public enum FileError: Error, Equatable, Sendable {
+  case system(Errno)
+  /// More bytes than the caller takes.
+  case tooLarge(limit: Int)
+}
+
+extension FileError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .system(let error): error.description
+    case .tooLarge(let limit): "it has more than \(limit) bytes"
+    }
+  }
+}
+
+/// Whole files, read and written at once: configuration, certificates, secrets and state, never on a packet's path.
+public enum Files {
+  /// The content of a file (or pipe) of at most `limit` bytes.
+  public static func read(_ path: String, limit: Int = 1 << 22) throws(FileError) -> [UInt8] {
+    let descriptor = try open(path, O_RDONLY)
+    return try read(descriptor, limit: limit)
+  }
+
+  static func read(_ descriptor: borrowing FileDescriptor, limit: Int) throws(FileError) -> [UInt8] {
+    let raw = descriptor.rawValue
+    var content: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = try system { () throws(Errno) in
+        try retrying { unsafe chunk.withUnsafeMutableBytes { unsafe CLinux.read(raw, $0.baseAddress, $0.count) } }
+      }
+      if count == 0 { return content }
+      guard content.count + count <= limit else { throw .tooLarge(limit: limit) }
+      content += chunk[..<count]
+    }
+  }
+
+  /// Writes a file so that at every moment either the old or the whole new one is there, on the disk when this
+  /// returns. The new one has exactly `mode`; a temporary one stands beside it meanwhile.
+  public static func writeAtomically(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(FileError) {
+    let temporary = "\(path).new-\(getpid())"
+    _ = unsafe unlink(temporary)
+    do throws(FileError) {
+      let descriptor = try open(temporary, O_WRONLY | O_CREAT | O_EXCL, mode: mode)
+      let raw = descriptor.rawValue
+      try system { () throws(Errno) in
+        // The umask may have taken bits away.
+        try retrying32 { fchmod(raw, mode) }
+        try write(bytes, to: raw)
+        try retrying32 { fsync(raw) }
+      }
+      try system { () throws(Errno) in try retrying32 { unsafe rename(temporary, path) } }
+    } catch {
+      _ = unsafe unlink(temporary)
+      throw error
+    }
+    syncDirectory(of: path)
+  }
+
+  /// Whether something is there under this name.
+  public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+
+  /// Makes a directory for this user only, and the ones above it; one that is there already is left as it is.
+  public static func makeDirectory(_ path: String) throws(FileError) {
+    if unsafe mkdir(path, 0o700) == 0 { return }
+    let error = Errno.current
+    if error.rawValue == EEXIST { return }
+    guard error == .noSuchFile, let slash = path.lastIndex(of: "/"), slash > path.startIndex else {
+      throw .system(error)
+    }
+    try makeDirectory(String(path[..<slash]))
+    if unsafe mkdir(path, 0o700) == 0 { return }
+    let second = Errno.current
+    if second.rawValue != EEXIST { throw .system(second) }
+  }
+
+  /// Whether files can be made in this directory.
+  public static func isWritableDirectory(_ path: String) -> Bool {
+    // With the dot, what is no directory has no such entry.
+    unsafe access(path + "/.", W_OK | X_OK) == 0
+  }
+
+  private static func open(_ path: String, _ flags: Int32, mode: UInt32 = 0) throws(FileError) -> FileDescriptor {
+    let raw = try system { () throws(Errno) in
+      try retrying32 { unsafe clinux_open(path, flags | O_CLOEXEC, mode) }
+    }
+    return FileDescriptor(owning: raw)
+  }
+
+  static func write(_ bytes: [UInt8], to raw: Int32) throws(Errno) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = try retrying { unsafe rest.withUnsafeBytes { unsafe CLinux.write(raw, $0.baseAddress, $0.count) } }
+      rest = rest.dropFirst(count)
+    }
+  }
+
+  /// Makes a rename last through a loss of power, where the file system can.
+  private static func syncDirectory(of path: String) {
+    let directory = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+    guard let descriptor = try? open(directory, O_RDONLY | O_DIRECTORY) else { return }
+    _ = fsync(descriptor.rawValue)
+  }
+
+  @discardableResult
+  private static func system<Result>(_ call: () throws(Errno) -> Result) throws(FileError) -> Result {
+    do throws(Errno) {
+      return try call()
+    } catch {
+      throw .system(error)
+    }
+  }
+}
+
+/// Where the server keeps what must outlive it: its store, certificate and first user.
+public enum StateDirectory {
+  /// The default for a service.
+  public static let standard = "/var/lib/turnpike"
+
+  /// The directory to use, made if need be; nil where none can be written.
+  ///
+  /// - Parameters:
+  ///   - configured: `state-directory`; empty: the standard one if it can be written, else the user's own as the XDG
+  ///     base directories have it.
+  ///   - environment: of the process.
+  public static func resolve(configured: String, environment: [String: String]) -> String? {
+    if !configured.isEmpty { return usable(configured) }
+    if let directory = usable(standard) { return directory }
+    // Relative paths are to be ignored, says the XDG specification.
+    if let base = environment["XDG_STATE_HOME"], base.hasPrefix("/") { return usable(base + "/turnpike") }
+    if let home = environment["HOME"], home.hasPrefix("/") { return usable(home + "/.local/state/turnpike") }
+    return nil
+  }
+
+  private static func usable(_ path: String) -> String? {
+    try? Files.makeDirectory(path)
+    return Files.isWritableDirectory(path) ? path : nil
+  }
+}
