@@ -36,6 +36,15 @@ public enum Interfaces {
     return local
   }
 
+  /// The host's name, or `localhost` where it has none that a certificate could hold.
+  public static var hostName: String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard unsafe gethostname(&name, 255) == 0 else { return "localhost" }
+    let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    let text = String(decoding: bytes, as: UTF8.self)
+    return text.isEmpty ? "localhost" : text
+  }
+
   /// Whether the host has IPv6 at all.
   public static var hasIPv6: Bool {
     guard let descriptor = try? Sockets.open(.ipv6, SOCK_DGRAM) else { return false }

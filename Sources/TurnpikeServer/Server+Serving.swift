@@ -10,8 +10,18 @@ extension Server {
   /// Waits for signals and reports until the server has stopped.
   func serve() -> Outcome {
     var stopsAt: Instant?
+    var certificate = certificateContent()
+    var nextLook = Instant.read().advanced(bySeconds: Self.certificateInterval)
     while true {
-      _ = loop.wait(milliseconds: waitingTime(until: stopsAt))
+      _ = loop.wait(milliseconds: waitingTime(until: settings.tls.certificate.isEmpty ? stopsAt : min(stopsAt ?? nextLook, nextLook)))
+      if !settings.tls.certificate.isEmpty, nextLook <= Instant.read() {
+        nextLook = Instant.read().advanced(bySeconds: Self.certificateInterval)
+        let current = certificateContent()
+        if current != certificate {
+          certificate = current
+          reloadCertificates()
+        }
+      }
       while let signal = signals.next() {
         switch signal {
         case .reload:
@@ -44,6 +54,9 @@ extension Server {
       }
     }
   }
+
+  /// Seconds between two looks at whether the certificate's files have changed.
+  private static let certificateInterval: UInt32 = 5
 
   private func waitingTime(until deadline: Instant?) -> Int32 {
     guard let deadline else { return -1 }
@@ -106,6 +119,7 @@ extension Server {
     do throws(StartFailure) {
       guard let context = try makeTLSContext() else { return }
       for shard in shards { shard.post(.certificates(context)) }
+      log.info("certificates-loaded")
     } catch {
       if case .failed(let text) = error.outcome {
         log.error("certificates-failed", ("error", text), ("effect", "the certificate from before stays in use"))
@@ -128,7 +142,9 @@ extension Server {
     result.realm = Array(settings.realm.utf8)
     result.software = Array(settings.software.utf8)
     result.isAnonymous = settings.auth.anonymous
-    for (name, password) in settings.auth.users {
+    var users = settings.auth.users
+    if users.isEmpty, settings.auth.secrets.isEmpty, let firstUser { users[firstUser.name] = firstUser.password }
+    for (name, password) in users {
       do throws(LongTermCredential.Invalid) {
         let user = try LongTermCredential(name: name, realm: settings.realm, password: Array(password.utf8))
         let keys = CredentialKeys(user.keys)

@@ -33,6 +33,12 @@ public final class Server {
   var shards: [Mailbox<ShardMessage>] = []
   var threads: [Thread] = []
   var state: ServerState
+  /// Nil where no state can be kept.
+  let stateDirectory: String?
+  /// The generated user, where nobody else is configured.
+  var firstUser: FirstUser?
+  /// Shared by all contexts, so that a session can be resumed on another shard and after a change of certificate.
+  let ticketKeys = TLSContext.TicketKeys()
 
   static let signalEvent: UInt8 = 1
   static let reportEvent: UInt8 = 2
@@ -82,8 +88,18 @@ public final class Server {
       loop = try EventLoop()
       try loop.add(signals.rawValue, EventToken(kind: Self.signalEvent))
       try loop.add(reports.rawValue, EventToken(kind: Self.reportEvent))
-      credentials = settings.auth.store.isEmpty ? nil : try CredentialService()
     } catch {
+      throw .failed("the kernel refuses what every server needs: \(error)")
+    }
+    stateDirectory = StateDirectory.resolve(
+      configured: settings.stateDirectory, environment: Environment.variables())
+    if stateDirectory == nil {
+      log.warning(
+        "state-in-memory", ("reason", "no state directory can be written"),
+        ("remedy", "set state-directory, or let the server write to \(StateDirectory.standard)"))
+    }
+    let hasStore = !settings.auth.store.isEmpty && (stateDirectory != nil || settings.auth.store.hasPrefix("sqlite:/"))
+    do throws(Errno) { credentials = hasStore ? try CredentialService() : nil } catch {
       throw .failed("the kernel refuses what every server needs: \(error)")
     }
     let hasIPv6 = Interfaces.hasIPv6
@@ -126,10 +142,11 @@ public final class Server {
         throw .failed(Self.listenFailure(listener, error))
       }
     }
+    try prepareCredentials()
     let tls = try makeTLSContext()
     try startCredentialService()
     try startShards(tls)
-    if let line = try firstUserLine() { host.printLine(line) }
+    if let line = iceServersLine() { host.printLine(line) }
     log.info(
       "ready", ("listeners", "\(state.listeners.count)"), ("shards", "\(shards.count)"),
       ("relay-addresses", state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ",")),
@@ -150,8 +167,7 @@ public final class Server {
   }
 
   private func startCredentialService() throws(StartFailure) {
-    guard let credentials else { return }
-    let path = try storePath()
+    guard let credentials, let path = storePath() else { return }
     let realm = settings.realm
     let log = log
     let changes = reports

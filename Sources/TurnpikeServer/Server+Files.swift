@@ -1,0 +1,149 @@
+internal import Configuration
+internal import Credentials
+internal import CredentialsSQLite
+internal import Crypto
+internal import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import TLS
+internal import TURN
+
+/// What the server keeps in files: its certificate, the credential store, the generated first user.
+extension Server {
+  /// A path in the state directory; nil where there is none that can be written.
+  private func statePath(_ name: String) -> String? { stateDirectory.map { "\($0)/\(name)" } }
+
+  // MARK: - The credential store
+
+  /// Where the embedded store is; nil where it can only be in memory, which is as good as none.
+  func storePath() -> String? {
+    let name = settings.auth.store.dropFirst("sqlite:".count)
+    return name.hasPrefix("/") ? String(name) : statePath(String(name))
+  }
+
+  /// Opens the store once to see that it is there and good, and finds out whether a first user is needed.
+  func prepareCredentials() throws(StartFailure) {
+    var isStoreEmpty = true
+    if let path = storePath(), credentials != nil {
+      do throws(StoreError) {
+        let store = try SQLiteCredentialStore(path: path)
+        isStoreEmpty = try store.isEmpty()
+        state.storeSecrets = try store.secrets(realm: settings.realm)
+      } catch {
+        throw .failed("\(error) (`auth.store`, \(path))")
+      }
+    }
+    let auth = settings.auth
+    guard !auth.anonymous, auth.users.isEmpty, auth.secrets.isEmpty, auth.oauthKeys.isEmpty, isStoreEmpty else { return }
+    guard !auth.store.isEmpty else {
+      throw .misconfigured(
+        "nobody could ever authenticate: `auth.store` is empty and there are no `auth.users` and no `auth.secrets`; "
+          + "set one of them, or `auth.anonymous: true`")
+    }
+    firstUser = try readOrMakeFirstUser()
+  }
+
+  static let firstUserName = "turnpike"
+
+  /// The password of the generated user: the one of the last such start, so that the printed line stays the same.
+  private func readOrMakeFirstUser() throws(StartFailure) -> FirstUser {
+    if let path = statePath("first-user"), let content = try? Files.read(path, limit: 4096) {
+      let password = String(decoding: content.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
+      if !password.isEmpty { return FirstUser(name: Self.firstUserName, password: password) }
+    }
+    // 144 bits, in letters that survive a URL, a shell and a double click.
+    let text = Base64.encode(SecureRandom.bytes(18)).map { $0 == "+" ? "A" : $0 == "/" ? "B" : $0 }
+    let user = FirstUser(name: Self.firstUserName, password: String(text))
+    if let path = statePath("first-user") {
+      do throws(FileError) { try Files.writeAtomically(Array((user.password + "\n").utf8), to: path) } catch {
+        throw .failed("cannot write \(path): \(error)")
+      }
+    }
+    return user
+  }
+
+  struct FirstUser {
+    var name: String
+    var password: String
+  }
+
+  /// The line to paste into a page, for a start that made its own user.
+  func iceServersLine() -> String? {
+    guard let firstUser else { return nil }
+    let listeners = state.listeners.map { Settings.Listener(transport: $0.transport, address: $0.address) }
+    return IceServers.json(
+      urls: IceServers.urls(listeners: listeners, reachableAddresses: state.relayed.entries.map(\.advertised)),
+      username: firstUser.name, credential: firstUser.password)
+  }
+
+  // MARK: - Certificates
+
+  /// The context that all shards serve TLS with; nil where no listener wants it and no certificate is named.
+  func makeTLSContext() throws(StartFailure) -> TLSContext? {
+    let names = settings.tls
+    let isNamed = !names.certificate.isEmpty || !names.privateKey.isEmpty
+    guard isNamed || state.listeners.contains(where: \.transport.isSecure) else { return nil }
+    if isNamed, names.certificate.isEmpty || names.privateKey.isEmpty {
+      throw .misconfigured("`tls.certificate` and `tls.private-key` go together: one of them is empty")
+    }
+    let now = Int64(clamping: Now.read().wallSeconds)
+    do throws(CertificateError) {
+      let files: CertificateFiles
+      if isNamed {
+        files = try CertificateFiles(chain: .path(names.certificate), key: .path(names.privateKey))
+      } else {
+        files = try selfSigned()
+        log.warning(
+          "certificate-self-signed", ("effect", "browsers refuse turns: until they trust it"),
+          ("remedy", "set tls.certificate and tls.private-key"))
+      }
+      if let problem = files.leaf.validityError(now: now, file: files.chain.name) {
+        log.error("certificate-invalid", ("error", "\(problem)"))
+      }
+      return try TLSContext(
+        server: files, minimumVersion: names.minimumVersion == .tls13 ? .tls13 : .tls12, ticketKeys: ticketKeys)
+    } catch {
+      throw StartFailure.failed("\(error)")
+    }
+  }
+
+  /// The pair that signs itself, from the state directory, made where there is none yet.
+  private func selfSigned() throws(CertificateError) -> CertificateFiles {
+    if let certificate = statePath("self-signed.pem"), let key = statePath("self-signed-key.pem"),
+      Files.exists(certificate), Files.exists(key)
+    {
+      do throws(CertificateError) {
+        let files = try CertificateFiles(chain: .path(certificate), key: .path(key))
+        let now = Int64(clamping: Now.read().wallSeconds)
+        if files.leaf.validityError(now: now, file: certificate) == nil { return files }
+      } catch {
+        log.warning("self-signed-unusable", ("error", "\(error)"), ("effect", "a new one is made"))
+      }
+    }
+    let addresses = Set(state.relayed.entries.map(\.advertised) + Interfaces.addresses() + [.ipv4Loopback, .ipv6Loopback])
+    let hostName = Interfaces.hostName
+    let made = try SelfSignedCertificate(
+      commonName: "turnpike", hostNames: hostName == "localhost" ? [hostName] : ["localhost", hostName],
+      addresses: addresses.sorted(), now: Int64(clamping: Now.read().wallSeconds))
+    if let certificate = statePath("self-signed.pem"), let key = statePath("self-signed-key.pem") {
+      do throws(FileError) {
+        try Files.writeAtomically(made.key, to: key)
+        try Files.writeAtomically(made.certificate, to: certificate, mode: 0o644)
+      } catch {
+        log.warning("self-signed-not-kept", ("error", "\(error)"), ("effect", "the next start makes another"))
+      }
+    }
+    return try CertificateFiles(
+      chain: .bytes(made.certificate, name: "the self-signed certificate"),
+      key: .bytes(made.key, name: "its private key"))
+  }
+
+  /// What the named certificate and key hold now, to notice when they change.
+  func certificateContent() -> [UInt8] {
+    guard !settings.tls.certificate.isEmpty else { return [] }
+    let chain = (try? Files.read(settings.tls.certificate)) ?? []
+    let key = (try? Files.read(settings.tls.privateKey)) ?? []
+    var context = HashContext(.sha256)
+    return context.hash((chain + key).span.rawBytes).array
+  }
+}
