@@ -24,10 +24,10 @@ def gather(page, servers, policy="relay", seconds=20):
         page.call("stop")
 
 
-def establish(caller, callee, servers, policy, seconds, enough, poll=0.05):
-    """Makes a call and waits until `enough(progress, progress)`; answers both ends' last progress.
+def establish(caller, callee, servers, policy, seconds, enough):
+    """Makes a call and waits until `enough(progress, progress)` or for `seconds`; answers both ends' last progress.
 
-    `servers` is a list of iceServers for each end. Fails after `seconds` with what was missing.
+    `servers` is a list of iceServers for each end.
     """
     pages = (caller, callee)
     for page, own in zip(pages, servers):
@@ -46,7 +46,7 @@ def establish(caller, callee, servers, policy, seconds, enough, poll=0.05):
             progress.append(state)
         if enough(*progress) or time.monotonic() > deadline:
             return progress
-        time.sleep(poll)
+        time.sleep(0.05)
 
 
 def stop(*pages):

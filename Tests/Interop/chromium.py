@@ -1,10 +1,12 @@
 """Drives Chromium over its DevTools pipe: no port, no driver program, and it works across network namespaces."""
 
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -111,16 +113,16 @@ class Chromium:
         ]
         if any_certificate:
             flags.append("--ignore-certificate-errors")
-        # Chromium wants the pipe on descriptors 3 and 4; a shell puts it there without a fork of our own.
-        shell = ["sh", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "sh"]
-        if {commands, answers} & {3, 4}:  # else one redirection would overwrite the other's source
-            shell[2] = f'exec 8<&{commands} 9>&{answers}; exec "$@" 3<&8 4>&9 8<&- 9>&-'
+        # Chromium wants the pipe on descriptors 3 and 4; high numbers first, so that neither lands on the other.
+        high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100) for descriptor in (commands, answers)]
+        code = "import os, sys; os.dup2({}, 3); os.dup2({}, 4); os.execvp(sys.argv[1], sys.argv[1:])".format(*high)
+        trampoline = [sys.executable, "-c", code]
         environment = dict(os.environ, HOME=self.directory)
-        command = shell + prefix + [installed()] + flags + ["about:blank"]
+        command = trampoline + prefix + [installed()] + flags + ["about:blank"]
         self.process = processes.start(command, self.log, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       env=environment, pass_fds=(commands, answers))
-        os.close(commands)
-        os.close(answers)
+                                       env=environment, pass_fds=high)
+        for descriptor in (commands, answers, *high):
+            os.close(descriptor)
         self.request("Browser.getVersion", {}, 30)
 
 
