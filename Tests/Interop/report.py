@@ -28,6 +28,7 @@ class Report:
             figures, error = {}, f"{type(failure).__name__}: {failure}"
         seconds = round(time.monotonic() - start, 2)
         line = {"suite": self.suite, "case": name, "ok": error is None, "seconds": seconds, **figures}
+        seconds = line["seconds"]  # a case that ran in the background gives its own
         if error is not None:
             line["error"] = error
         print(json.dumps(line), flush=True)
