@@ -117,7 +117,7 @@ class Chromium:
         high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100) for descriptor in (commands, answers)]
         code = "import os, sys; os.dup2({}, 3); os.dup2({}, 4); os.execvp(sys.argv[1], sys.argv[1:])".format(*high)
         trampoline = [sys.executable, "-c", code]
-        environment = dict(os.environ, HOME=self.directory)
+        environment = dict(os.environ, HOME=self.directory, TMPDIR=self.directory)
         command = trampoline + prefix + [installed()] + flags + ["about:blank"]
         self.process = processes.start(command, self.log, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                        env=environment, pass_fds=high)

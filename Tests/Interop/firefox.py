@@ -119,8 +119,8 @@ class Firefox:
 
     def _start(self, profile, prefix):
         import websocket
-        environment = dict(os.environ, HOME=self.directory, MOZ_HEADLESS="1", MOZ_DISABLE_CONTENT_SANDBOX="1",
-                           MOZ_CRASHREPORTER_DISABLE="1")
+        environment = dict(os.environ, HOME=self.directory, TMPDIR=self.directory, MOZ_HEADLESS="1",
+                           MOZ_DISABLE_CONTENT_SANDBOX="1", MOZ_CRASHREPORTER_DISABLE="1")
         command = prefix + [installed(), "--headless", "--no-remote", "--new-instance", "--profile", profile,
                             "--remote-debugging-port", "0", "about:blank"]
         self.process = processes.start(command, self.log, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
