@@ -1,0 +1,140 @@
+"""Two clients behind symmetric NATs and a server, each in a network namespace of its own.
+
+                          internet (forwards; no route to any LAN)
+               9.9.9.1  /      | 11.1.0.1      \\ 12.1.0.1
+                       /       |                \\
+        server 9.9.9.9    nat-a 11.1.0.2      nat-b 12.1.0.2      (masquerade to random ports)
+       (no default route)      | LAN .1          | LAN .1
+                           client-a LAN .2    client-b LAN .2
+
+The addresses look global, since a relay refuses private peers; none of them leaves the namespaces. The NAT routers
+answer with ICMP port unreachable what they have no mapping for, and the server has no route to the clients' LANs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+SERVER = "9.9.9.9"
+NAMES = ("internet", "server", "nat-a", "nat-b", "client-a", "client-b")
+
+MASQUERADE = """
+table ip nat {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    oifname "wan" masquerade fully-random
+  }
+}
+"""
+
+SILENCE = """
+table ip silence {
+  chain own {
+    type filter hook output priority filter;
+    icmp type destination-unreachable drop
+  }
+  chain others {
+    type filter hook forward priority filter;
+    icmp type destination-unreachable drop
+  }
+}
+"""
+
+
+class Network:
+    """The namespaces; a context manager. `lans` are the first three numbers of each client's LAN.
+
+    Without `icmp` nobody answers with an error, and without `no_route` the server has a default route: easier
+    worlds, for comparison.
+    """
+
+    def __init__(self, lans, icmp=True, no_route=True):
+        self.lans = lans
+        self.icmp = icmp
+        self.no_route = no_route
+
+    def __enter__(self):
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Removes the namespaces and with them every interface."""
+        for name in NAMES:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+    def inside(self, name):
+        """The command prefix that runs something in a namespace."""
+        return ["ip", "netns", "exec", name]
+
+    def counter(self, name, protocol, key):
+        """A counter of a namespace's /proc/net/snmp, such as ("server", "Ip", "OutNoRoutes")."""
+        text = _run(self.inside(name) + ["cat", "/proc/net/snmp"])
+        keys, values = (line.split()[1:] for line in text.splitlines() if line.startswith(protocol + ":"))
+        return int(dict(zip(keys, values))[key])
+
+    def _build(self):
+        for name in NAMES:
+            _run(["ip", "netns", "add", name])
+            _run(["ip", "-n", name, "link", "set", "lo", "up"])
+        _link("internet", "server", "9.9.9.1", "server", "wan", SERVER)
+        for side, public, lan in (("a", "11.1.0", self.lans[0]), ("b", "12.1.0", self.lans[1])):
+            nat, client = f"nat-{side}", f"client-{side}"
+            _link("internet", nat, f"{public}.1", nat, "wan", f"{public}.2")
+            _link(nat, "lan", f"{lan}.1", client, "lan", f"{lan}.2")
+            _run(["ip", "-n", nat, "route", "add", "default", "via", f"{public}.1"])
+            _run(["ip", "-n", client, "route", "add", "default", "via", f"{lan}.1"])
+            _run(["ip", "-n", "server", "route", "add", f"{public}.0/24", "via", "9.9.9.1"])
+            _run(self.inside(nat) + ["nft", "-f", "-"], MASQUERADE)
+        for name in ("internet", "nat-a", "nat-b"):
+            for setting in ("ip_forward=1", "icmp_ratelimit=0"):
+                key, _, value = setting.partition("=")
+                _run(self.inside(name) + ["sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{key}"])
+            if not self.icmp:
+                _run(self.inside(name) + ["nft", "-f", "-"], SILENCE)
+        if not self.no_route:
+            _run(["ip", "-n", "server", "route", "add", "default", "via", "9.9.9.1"])
+
+
+class Watch:
+    """Counts what passes between the internet and the server while the context is open."""
+
+    def __init__(self, network):
+        command = network.inside("internet") + [sys.executable, os.path.join(os.path.dirname(
+            os.path.abspath(__file__)), "packet_watch.py"), "server", SERVER]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process.stdout.readline()  # it watches now
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def finish(self):
+        """Ends the watch; answers {"ttl": {TTL: packets sent by the server}, "unreachable": {ICMP code: packets}}."""
+        output, _ = self._process.communicate("", timeout=10)
+        return json.loads(output)
+
+
+def _link(left, left_name, left_address, right, right_name, right_address):
+    _run(["ip", "-n", left, "link", "add", left_name, "type", "veth", "peer", "name", right_name, "netns", right])
+    for name, device, address in ((left, left_name, left_address), (right, right_name, right_address)):
+        _run(["ip", "-n", name, "address", "add", f"{address}/24", "dev", device])
+        _run(["ip", "-n", name, "link", "set", device, "up"])
+
+
+def _run(command, text=None):
+    result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed: {result.stderr.strip()}")
+    return result.stdout

@@ -1,0 +1,191 @@
+#!/usr/bin/python3
+"""coturn's own client tools against the server: turnutils_stunclient, and turnutils_uclient with turnutils_peer.
+
+Over UDP, TCP and TLS, by channels and by Send indications, IPv4 and IPv6, as a long-term user and with a time-limited
+(REST) credential: every message must come back. Exit status: the number of failed cases.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import isolation
+import processes
+import server
+from certificates import Authority
+from report import Failure, Report
+
+PEER_PORT = 23999
+MESSAGES = 100
+CLIENTS = 2
+SECONDS = 40
+AT_ONCE = 4  # the tool mostly waits: it gives itself a second for every step
+
+USER = ("alice", "correct horse")
+SECRET = "north-wind"
+
+TRANSPORTS = {"udp": [], "tcp": ["-t"], "tls": ["-t", "-S"]}
+METHODS = {"channels": [], "send indications": ["-s"]}
+# Name: the server's address, the peer's address and options.
+FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.1", []), "IPv6": ("::1", "::1", ["-x"])}
+
+
+def main():
+    """Runs the suite."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    server.add_arguments(parser)
+    arguments = parser.parse_args()
+    report = Report("uclient")
+    if not shutil.which("turnutils_uclient"):
+        report.skip("everything", "coturn's tools are not installed; NOTHING WAS TESTED WITH THEM")
+        return report.finish()
+    ports = {} if isolation.enter(required=False) else {"port": 23478, "tls_port": 23479}
+    with tempfile.TemporaryDirectory(prefix="turnpike-interop-uclient-") as directory:
+        common = {"hosts": ["127.0.0.1", "::1"], "certificate": Authority(directory), **ports}
+        allowed = {"allow_peers": ["127.0.0.0/8", "::1/128"]}
+        credentials = ["-u", USER[0], "-w", USER[1]]
+        with peers(directory):
+            serve(arguments, report, server.Options(users=dict([USER]), **allowed, **common),
+                  lambda suite: suite.bindings() + suite.matrix("user", credentials) + suite.mixed(credentials))
+            serve(arguments, report, server.Options(secret=SECRET, **allowed, **common),
+                  lambda suite: suite.matrix("REST secret", ["-u", "alice", "-W", SECRET]))
+        # From client to client no peer has to be allowed: both ends are relayed addresses of the server itself.
+        serve(arguments, report, server.Options(users=dict([USER]), **common),
+              lambda suite: suite.relay_to_relay(credentials))
+    return report.finish()
+
+
+def serve(arguments, report, options, cases):
+    """Starts a server and runs cases against it, some at a time."""
+    try:
+        running = server.Server(arguments, options)
+    except Failure as failure:
+        text = str(failure)
+        report.run("server starts", lambda: _raise(Failure(text)))
+        return
+    failed_before = report.failed
+    with running, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        pending = [(name, pool.submit(function)) for name, function in cases(Suite(options))]
+        for name, future in pending:
+            report.run(name, future.result)
+        report.run("the server still runs", lambda: None if running.alive() else _raise(Failure("it ended")))
+        if report.failed > failed_before:
+            print(running.explain(), flush=True)
+
+
+class Suite:
+    """Names and bodies of the cases for one server."""
+
+    def __init__(self, options):
+        self.port = options.port
+        self.tls_port = options.tls_port
+
+    def bindings(self):
+        """Binding requests."""
+        return [(f"stunclient, Binding, {family}", lambda host=host: self.binding(host))
+                for family, (host, _, _) in FAMILIES.items()]
+
+    def matrix(self, who, credentials):
+        """Every transport, method and family."""
+        return [(f"uclient, {who}, {transport}, {method}, {family}",
+                 lambda a=host, b=peer, o=credentials + flags + how + more: self.relay(a, b, o, "-S" in o))
+                for transport, flags in TRANSPORTS.items() for method, how in METHODS.items()
+                for family, (host, peer, more) in FAMILIES.items()]
+
+    def mixed(self, credentials):
+        """An IPv6 relay for an IPv4 client, the other way round, and a wrong password."""
+        return [("uclient, IPv4 client, IPv6 relay", lambda: self.relay("127.0.0.1", "::1", credentials + ["-x"])),
+                ("uclient, IPv6 client, IPv4 relay", lambda: self.relay("::1", "127.0.0.1", credentials + ["-X"])),
+                ("uclient, big messages", lambda: self.relay("127.0.0.1", "127.0.0.1", credentials + ["-l", "1200"])),
+                ("uclient, wrong password", self.wrong_password)]
+
+    def relay_to_relay(self, credentials):
+        """Both ends are clients of the server. (Over TLS the tool itself loses messages that share a record.)"""
+        return [(f"uclient, from client to client, {transport}, {method}, {family}",
+                 lambda a=host, o=credentials + ["-y"] + flags + how + more: self.relay(a, None, o))
+                for transport, flags in TRANSPORTS.items() if transport != "tls" for method, how in METHODS.items()
+                for family, (host, _, more) in FAMILIES.items()]
+
+    def binding(self, host):
+        """The reflexive address must be ours."""
+        result = run(["turnutils_stunclient", "-p", str(self.port), host])
+        match = re.search(r"UDP reflexive addr: (.*):(\d+)$", result.stdout, re.MULTILINE)
+        if result.returncode != 0 or not match or match.group(1).strip("[]") != host:
+            raise Failure(f"status {result.returncode}: {_last(result)}")
+        return {"reflexive": f"{match.group(1)}:{match.group(2)}"}
+
+    def relay(self, host, peer, options, tls=False):
+        """Everything that was sent must come back."""
+        command = ["turnutils_uclient", "-p", str(self.tls_port if tls else self.port), "-n", str(MESSAGES),
+                   "-m", str(CLIENTS), "-z", "5", *options]
+        if peer:
+            command += ["-e", peer, "-r", str(PEER_PORT)]
+        start = time.monotonic()
+        result = run(command + [host])
+        totals = re.findall(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)$", result.stdout, re.MULTILINE)
+        lost = re.search(r"^.*Total lost packets (\d+).*$", result.stdout, re.MULTILINE)
+        delay = re.search(r"Average round trip delay ([\d.]+) ms", result.stdout)
+        jitter = re.search(r"Average jitter ([\d.]+) ms", result.stdout)
+        if result.returncode != 0 or not totals or not lost:
+            raise Failure(f"status {result.returncode}: {' '.join(command)}: {_last(result)}")
+        sent, received = map(int, totals[-1])
+        figures = {"sent": sent, "received": received, "lost": int(lost.group(1)), "seconds": _since(start),
+                   "round_trip_ms": float(delay.group(1)), "jitter_ms": float(jitter.group(1)),
+                   "line": lost.group(0).split(": : ")[-1]}
+        expected = MESSAGES * CLIENTS * (1 if peer else 2)  # from client to client both ends send
+        if sent != expected or received != sent or figures["lost"]:
+            failure = Failure(f"sent {sent}, received {received}, lost {figures['lost']}: {' '.join(command)}")
+            failure.figures = figures
+            raise failure
+        return figures
+
+    def wrong_password(self):
+        """No allocation, and nothing arrives."""
+        result = run(["turnutils_uclient", "-p", str(self.port), "-u", USER[0], "-w", "wrong", "-e", "127.0.0.1",
+                      "-r", str(PEER_PORT), "-n", "5", "127.0.0.1"])
+        if "Cannot complete Allocation" not in result.stdout + result.stderr:
+            raise Failure(f"it was not refused: {_last(result)}")
+
+
+@contextlib.contextmanager
+def peers(directory):
+    """An echoing peer on each loopback address."""
+    running = [processes.start(["turnutils_peer", "-L", host, "-p", str(PEER_PORT)], f"{directory}/peer.txt",
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for host in ("127.0.0.1", "::1")]
+    try:
+        yield
+    finally:
+        for peer in running:
+            processes.stop(peer)
+
+
+def run(command):
+    """Runs a tool to its end, within the time limit."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False,
+                              stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as expired:
+        output = (expired.stdout or b"").decode(errors="replace")
+        raise Failure(f"no end after {SECONDS} s: {' '.join(command)}: …{output[-300:]}") from None
+
+
+def _last(result):
+    return (result.stdout + result.stderr).strip()[-400:]
+
+
+def _since(start):
+    return round(time.monotonic() - start, 2)
+
+
+def _raise(failure):
+    raise failure
+
+
+if __name__ == "__main__":
+    sys.exit(main())
