@@ -1,0 +1,368 @@
+import Crypto
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+@Suite("Binding and Allocate")
+struct AllocateTests {
+  @Test("a Binding request is told where it came from, in 32 bytes")
+  func binding() throws {
+    let client = TestClient(Conversation())
+    let answer = try #require(client.ask(client.request(.binding, signs: false)))
+    #expect(answer.type == MessageType(.binding, .success))
+    #expect(answer.mappedAddress == client.path.address)
+    #expect(answer.bytes.count == 32)
+  }
+
+  @Test("an unknown comprehension-required attribute is named in a 420")
+  func unknownAttribute() {
+    let client = TestClient(Conversation())
+    let request = client.request(.binding, signs: false) { $0.append(AttributeType(rawValue: 0x7FF1), UInt32(1)) }
+    let answer = client.ask(request)
+    #expect(answer?.code == 420)
+    #expect(answer?.unknown == [0x7F, 0xF1])
+  }
+
+  @Test("an Allocate without credentials is challenged, with them it gets a relayed address and a signed answer")
+  func allocate() {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    let challenge = client.challenge()
+    #expect(challenge?.code == 401)
+    #expect(challenge?.isSigned == false)
+    #expect(conversation.relay.allocationCount == 0)
+    let answer = client.allocate()
+    #expect(answer?.type == MessageType(.allocate, .success))
+    #expect(answer?.relayedAddress?.address == IPAddress("203.0.113.1"))
+    #expect(answer.map { (50_000...50_999).contains($0.relayedAddress?.port ?? 0) } == true)
+    #expect(answer?.mappedAddress == client.path.address)
+    #expect(answer?.lifetime == 600)
+    #expect(answer?.isSigned == true)
+    #expect(conversation.openPorts.count == 1)
+  }
+
+  @Test("the same transaction again is answered alike, another one on the five-tuple is 437")
+  func retransmission() {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.challenge()
+    let request = client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }
+    let first = client.ask(request)
+    let second = client.ask(request)
+    #expect(first?.bytes == second?.bytes)
+    #expect(first?.relayedAddress != nil)
+    #expect(conversation.relay.allocationCount == 1)
+    #expect(client.allocate()?.code == 437)
+  }
+
+  @Test("the wrong password is 401 again, with a nonce; so is an unknown user")
+  func wrongPassword() {
+    let client = TestClient(Conversation())
+    client.challenge()
+    client.key = Conversation.otherKey
+    let answer = client.allocate()
+    #expect(answer?.code == 401)
+    #expect(answer?.nonce != nil)
+    client.username = "nobody"
+    #expect(client.allocate()?.code == 401)
+  }
+
+  @Test("integrity without USERNAME, REALM or NONCE is 400")
+  func incompleteCredentials() {
+    let client = TestClient(Conversation())
+    for left in [AttributeType.username, .realm, .nonce] {
+      let request = client.request(.allocate, signs: false) { writer in
+        for attribute in [AttributeType.username, .realm, .nonce] where attribute != left {
+          writer.append(attribute, text: "example.org")
+        }
+        var authenticator = MessageAuthenticator()
+        authenticator.sign(&writer, key: Conversation.key)
+      }
+      #expect(client.ask(request)?.code == 400)
+    }
+  }
+
+  @Test("a nonce is stale after its lifetime, at another address, and when made up: 438 with a new one")
+  func staleNonce() {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.challenge()
+    let other = TestClient(conversation, "192.0.2.7:5001")
+    other.nonce = client.nonce
+    #expect(other.allocate()?.code == 438)
+    client.nonce[3] ^= 1
+    #expect(client.allocate()?.code == 438)
+    client.challenge()
+    conversation.wait(seconds: 601)
+    let stale = client.allocate()
+    #expect(stale?.code == 438)
+    client.nonce = stale?.nonce ?? []
+    #expect(client.allocate()?.relayedAddress != nil)
+  }
+
+  @Test("a stale nonce on Refresh keeps the allocation")
+  func staleNonceKeeps() {
+    let conversation = Conversation { $0.nonceLifetime = 60 }
+    let client = TestClient(conversation)
+    client.allocate()
+    conversation.wait(seconds: 100)
+    #expect(client.refresh(600)?.code == 438)
+    #expect(conversation.relay.allocationCount == 1)
+  }
+
+  struct Refusal: Sendable {
+    var name: String
+    var code: UInt16
+    var body: @Sendable (inout MessageWriter) -> Void
+  }
+
+  @Test(
+    "what section 7.2 of RFC 8656 refuses",
+    arguments: [
+      Refusal(name: "no REQUESTED-TRANSPORT", code: 400) { _ in },
+      Refusal(name: "REQUESTED-TRANSPORT of three bytes", code: 400) { $0.append(.requestedTransport, [17, 0, 0]) },
+      Refusal(name: "SCTP", code: 442) { $0.append(.requestedTransport, UInt32(132) << 24) },
+      Refusal(name: "DONT-FRAGMENT", code: 420) {
+        $0.append(.requestedTransport, UInt32(17) << 24)
+        $0.append(.dontFragment, [UInt8]())
+      },
+      Refusal(name: "family 3", code: 440) {
+        $0.append(.requestedTransport, UInt32(17) << 24)
+        $0.append(.requestedAddressFamily, UInt32(3) << 24)
+      },
+      Refusal(name: "a token and EVEN-PORT", code: 400) {
+        $0.append(.requestedTransport, UInt32(17) << 24)
+        $0.append(.reservationToken, UInt64(1))
+        $0.append(.evenPort, [UInt8(0)])
+      },
+      Refusal(name: "a token that was never given", code: 508) {
+        $0.append(.requestedTransport, UInt32(17) << 24)
+        $0.append(.reservationToken, UInt64(0x00C3_5100_0000_0000))
+      },
+      Refusal(name: "an unknown attribute", code: 420) {
+        $0.append(.requestedTransport, UInt32(17) << 24)
+        $0.append(AttributeType(rawValue: 0x7FF0), UInt32(1))
+      },
+    ])
+  func refusals(refusal: Refusal) {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.challenge()
+    let answer = client.ask(client.request(.allocate, refusal.body))
+    #expect(answer?.code == refusal.code, "\(refusal.name)")
+    #expect(answer?.isSigned == true)
+    #expect(conversation.admitted == 0)
+    #expect(conversation.openPorts.isEmpty)
+  }
+
+  @Test("an IPv6 relay for who asks for it")
+  func ipv6() {
+    let client = TestClient(Conversation())
+    let answer = client.allocate { $0.append(.requestedAddressFamily, UInt32(2) << 24) }
+    #expect(answer?.relayedAddress?.address == IPAddress("2001:db8::1"))
+  }
+
+  @Test(
+    "lifetimes are granted between default and maximum",
+    arguments: [(nil, 600), (1, 600), (777, 777), (3600, 3600), (4_000_000_000, 3600)] as [(UInt32?, UInt32)])
+  func lifetimes(wish: UInt32?, granted: UInt32) {
+    let client = TestClient(Conversation())
+    #expect(client.allocate { if let wish { $0.append(.lifetime, wish) } }?.lifetime == granted)
+    #expect(client.refresh(wish)?.lifetime == granted)
+  }
+
+  @Test("a quota that is reached is 486, and what is freed can be had again")
+  func quota() {
+    let conversation = Conversation()
+    conversation.quota = 1
+    let first = TestClient(conversation)
+    let second = TestClient(conversation, "192.0.2.8:5000")
+    #expect(first.allocate()?.relayedAddress != nil)
+    #expect(second.allocate()?.code == 486)
+    #expect(first.refresh(0)?.lifetime == 0)
+    #expect(second.allocate()?.relayedAddress != nil)
+    #expect(conversation.admitted == 1)
+  }
+
+  @Test("a port that another process has is passed over; when all are taken the answer is 508 and nothing is kept")
+  func busyPorts() {
+    let conversation = Conversation(ports: 50_000...50_003)
+    conversation.busyPorts = 3
+    let client = TestClient(conversation)
+    #expect(client.allocate()?.relayedAddress != nil)
+    for index in 1...3 { #expect(TestClient(conversation, "192.0.2.9:600\(index)").allocate()?.relayedAddress != nil) }
+    let last = TestClient(conversation, "192.0.2.9:6009")
+    #expect(last.allocate()?.code == 508)
+    #expect(conversation.admitted == 4)
+    #expect(conversation.openPorts.count == 4)
+  }
+
+  @Test("EVEN-PORT with a reservation: the token opens the next port once, and lapses after 30 s")
+  func evenPort() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    let answer = try #require(client.allocate { $0.append(.evenPort, [UInt8(0x80)]) })
+    let token = try #require(answer.token)
+    let port = try #require(answer.relayedAddress?.port)
+    #expect(port % 2 == 0)
+    let second = TestClient(conversation, "192.0.2.8:5000")
+    #expect(second.allocate { $0.append(.reservationToken, token) }?.relayedAddress?.port == port + 1)
+    let third = TestClient(conversation, "192.0.2.9:5000")
+    #expect(third.allocate { $0.append(.reservationToken, token) }?.code == 508)
+
+    let other = TestClient(conversation, "192.0.2.10:5000")
+    let lapsing = try #require(other.allocate { $0.append(.evenPort, [UInt8(0x80)]) }?.token)
+    conversation.wait(seconds: 31)
+    #expect(third.allocate { $0.append(.reservationToken, lapsing) }?.code == 508)
+  }
+
+  @Test("draining refuses new allocations and keeps live ones")
+  func draining() {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.allocate()
+    var settings = conversation.relay.settings
+    settings.isDraining = true
+    let gate = conversation.relay.gate
+    conversation.relay.update(settings: settings, gate: gate)
+    #expect(TestClient(conversation, "192.0.2.8:5000").allocate()?.code == 508)
+    #expect(client.refresh(600)?.lifetime == 600)
+  }
+
+  @Test("without credentials asked for, nothing is signed and everything works")
+  func anonymous() {
+    let conversation = Conversation { $0.isAnonymous = true }
+    let client = TestClient(conversation)
+    client.key = nil
+    let answer = client.ask(client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) })
+    #expect(answer?.relayedAddress != nil)
+    #expect(client.permit("198.51.100.1:1")?.code == 403)
+    #expect(client.permit("8.8.8.8:1")?.code == nil)
+  }
+}
+
+@Suite("Time-limited credentials and stores")
+struct CredentialTests {
+  func client(_ conversation: Conversation, _ username: String, secret: String) -> TestClient {
+    let client = TestClient(conversation)
+    client.username = username
+    client.key = LongTermKey.md5(
+      username: Array(username.utf8), realm: Array(Conversation.realm.utf8),
+      password: TimeLimitedCredential.password(username: Array(username.utf8), secret: Array(secret.utf8)))
+    return client
+  }
+
+  @Test("each of several secrets is good, a foreign one is not", arguments: [("new", true), ("old", true), ("x", false)])
+  func secrets(secret: String, isGood: Bool) {
+    let conversation = Conversation { $0.secrets = [Array("new".utf8), Array("old".utf8)] }
+    let answer = client(conversation, "1800000100:carol", secret: secret).allocate()
+    #expect((answer?.relayedAddress != nil) == isGood)
+    #expect((answer?.code == 401) == !isGood)
+  }
+
+  @Test("expiry is judged at Allocate only")
+  func expiry() {
+    let conversation = Conversation { $0.secrets = [Array("new".utf8)] }
+    let client = client(conversation, "1800000100:carol", secret: "new")
+    #expect(client.allocate()?.relayedAddress != nil)
+    conversation.wait(seconds: 200)
+    #expect(client.refresh(600)?.lifetime == 600)
+    #expect(client.permit("8.8.8.8:1")?.code == nil)
+    #expect(client.refresh(0)?.lifetime == 0)
+    #expect(client.allocate()?.code == 401)
+  }
+
+  @Test("quotas count the part after the first colon, all of it where that is empty")
+  func quotaName() {
+    #expect(TimeLimitedCredential.quotaName(ofUsername: Array("99:carol:x".utf8)) == Array("carol:x".utf8))
+    #expect(TimeLimitedCredential.quotaName(ofUsername: Array("99:".utf8)) == Array("99:".utf8))
+    #expect(TimeLimitedCredential.quotaName(ofUsername: Array("99".utf8)) == Array("99".utf8))
+  }
+
+  @Test("a request waits for the store, its retransmission joins it, and one answer comes")
+  func store() throws {
+    let conversation = Conversation {
+      $0.users = [:]
+      $0.hasStore = true
+    }
+    let client = TestClient(conversation)
+    client.challenge()
+    let request = client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }
+    #expect(client.ask(request) == nil)
+    #expect(client.ask(request) == nil)
+    #expect(conversation.lookUps.count == 1)
+    let ticket = conversation.lookUps[0].ticket
+    conversation.relay.keysFound(ticket, CredentialKeys(md5: [Conversation.key]), now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.lateReplies.count == 1)
+    #expect(client.read(conversation.lateReplies[0].1)?.relayedAddress != nil)
+    // A second answer to the same ticket is nobody's.
+    conversation.relay.keysFound(ticket, nil, now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.lateReplies.count == 1)
+  }
+
+  @Test("a store that knows no such user leads to 401, one that cannot be asked to 500, one that is silent to nothing")
+  func storeFailures() {
+    let conversation = Conversation {
+      $0.users = [:]
+      $0.hasStore = true
+      $0.waitingRequestsPerSource = 2
+    }
+    let client = TestClient(conversation)
+    client.challenge()
+    func ask() -> Disposition { client.send(client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }) }
+    _ = ask()
+    conversation.relay.keysFound(conversation.lookUps[0].ticket, nil, now: conversation.now)
+    conversation.runCommands()
+    #expect(client.read(conversation.lateReplies[0].1)?.code == 401)
+    _ = ask()
+    conversation.relay.keysUnavailable(conversation.lookUps[1].ticket, now: conversation.now)
+    conversation.runCommands()
+    #expect(client.read(conversation.lateReplies[1].1)?.code == 500)
+    _ = ask()
+    _ = ask()
+    #expect(ask().drop == .tooManyWaiting)
+    conversation.wait(seconds: 41)
+    #expect(conversation.relay.waiting.count == 0)
+  }
+
+  @Test("what belongs to an allocation goes on with the key that made it, without asking the store")
+  func liveAllocation() {
+    let conversation = Conversation {
+      $0.users = [:]
+      $0.hasStore = true
+    }
+    let client = TestClient(conversation)
+    client.challenge()
+    _ = client.ask(client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) })
+    conversation.relay.keysFound(
+      conversation.lookUps[0].ticket, CredentialKeys(md5: [Conversation.key]), now: conversation.now)
+    conversation.runCommands()
+    #expect(client.refresh(600)?.lifetime == 600)
+    #expect(conversation.lookUps.count == 1)
+  }
+
+  @Test("a stranger gets one second's worth of answers, then silence, then answers again")
+  func rateLimit() {
+    let conversation = Conversation(limit: 5)
+    let client = TestClient(conversation)
+    var answers = 0
+    for _ in 0..<20 where client.ask(client.request(.binding, signs: false)) != nil { answers += 1 }
+    #expect(answers == 5)
+    let neighbour = TestClient(conversation, "192.0.2.8:5000")
+    #expect(neighbour.ask(neighbour.request(.binding, signs: false)) != nil)
+    conversation.wait(seconds: 1)
+    #expect(client.ask(client.request(.binding, signs: false)) != nil)
+  }
+
+  @Test("valid requests never count against a stranger's budget")
+  func rateLimitValid() {
+    let conversation = Conversation(limit: 1)
+    let client = TestClient(conversation)
+    client.allocate()
+    for _ in 0..<50 { #expect(client.refresh(600)?.lifetime == 600) }
+  }
+}

@@ -1,0 +1,261 @@
+import Crypto
+import NetworkTypes
+import STUN
+@testable import TURN
+
+/// One shard's relay with a clock of its own, a ledger that grants until told otherwise and a kernel that opens every
+/// port: scenarios read as "the client sends, the server answers, time moves".
+final class Conversation {
+  var relay: Relay
+  var now: Now
+  let relayed: RelayedAddresses
+  var openPorts: [RecordID: SocketAddress] = [:]
+  var lateReplies: [(ClientPath, [UInt8])] = []
+  var lookUps: [(ticket: RecordID, username: [UInt8])] = []
+  var events: [Event] = []
+  var admitted = 0
+  var quota = Int.max
+  /// The kernel refuses so many ports before it opens one.
+  var busyPorts = 0
+  var nextTransaction: UInt64 = 1
+
+  static let realm = "example.org"
+  static let key = LongTermKey.md5(
+    username: Array("alice".utf8), realm: Array(realm.utf8), password: Array("secret".utf8))
+  static let otherKey = LongTermKey.md5(
+    username: Array("bob".utf8), realm: Array(realm.utf8), password: Array("hunter2".utf8))
+
+  init(
+    allow: [String] = [], deny: [String] = [], advertise: String? = nil, closed: [String] = ["203.0.113.1:3478"],
+    ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, _ configure: (inout RelaySettings) -> Void = { _ in }
+  ) {
+    var settings = RelaySettings()
+    settings.realm = Array(Self.realm.utf8)
+    settings.users = [
+      Array("alice".utf8): CredentialKeys(md5: [Self.key]), Array("bob".utf8): CredentialKeys(md5: [Self.otherKey]),
+    ]
+    configure(&settings)
+    let local = IPAddress("203.0.113.1")!
+    relayed = RelayedAddresses(
+      entries: [
+        RelayedAddresses.Entry(local: local, advertised: advertise.flatMap { IPAddress($0) } ?? local),
+        RelayedAddresses.Entry(local: IPAddress("2001:db8::1")!, advertised: IPAddress("2001:db8::1")!),
+      ], ports: ports)
+    now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
+    relay = Relay(
+      settings: settings,
+      gate: PeerGate(
+        rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
+        relayed: relayed, ownAddresses: [local], closed: closed.compactMap { SocketAddress($0) }),
+      relayed: relayed, limiter: StrangerRateLimiter(limit: limit, seed: (1, 2)),
+      identity: Relay.Identity(shard: 0, shardCount: 1, seed: Array("seed".utf8), sharedKey: Array("shared".utf8)),
+      now: now)
+  }
+
+  func wait(seconds: UInt32) {
+    now.instant = now.instant.advanced(bySeconds: seconds)
+    now.wallSeconds += UInt64(seconds)
+    relay.advance(to: now)
+    runCommands()
+  }
+
+  /// Moves the clock without letting the relay notice: a packet that comes before the timer.
+  func tick(seconds: UInt32) {
+    now.instant = now.instant.advanced(bySeconds: seconds)
+    now.wallSeconds += UInt64(seconds)
+  }
+
+  func runCommands() {
+    while let command = relay.popCommand() {
+      switch command {
+      case .reply(let path, let bytes): lateReplies.append((path, bytes))
+      case .lookUpKeys(let ticket, _, let username): lookUps.append((ticket, username))
+      case .admit(let ticket, let user, let address):
+        let admission: Admission = admitted < quota ? .granted : .quotaReached
+        if admission == .granted { admitted += 1 }
+        relay.admitted(ticket, admission, user: user, address: address, now: now)
+      case .release: admitted -= 1
+      case .openRelayPort(let id, let address):
+        if busyPorts > 0 {
+          busyPorts -= 1
+          relay.relayPortFailed(id, now: now)
+        } else {
+          openPorts[id] = address
+          relay.relayPortOpened(id, now: now)
+        }
+      case .closeRelayPort(let id): openPorts[id] = nil
+      case .event(let event): events.append(event)
+      }
+    }
+  }
+}
+
+/// What came back to a client.
+struct Answer: Equatable {
+  var type: MessageType
+  var code: UInt16?
+  var nonce: [UInt8]?
+  var relayedAddress: SocketAddress?
+  var mappedAddress: SocketAddress?
+  var lifetime: UInt32?
+  var token: UInt64?
+  var unknown: [UInt8]?
+  var isSigned: Bool
+  var bytes: [UInt8]
+}
+
+/// A client of a conversation, at one address.
+final class TestClient {
+  let conversation: Conversation
+  let path: ClientPath
+  var username = "alice"
+  var key: Digest? = Conversation.key
+  var nonce: [UInt8] = []
+  var realm = Conversation.realm
+
+  init(
+    _ conversation: Conversation, _ address: String = "192.0.2.7:5000", transport: TransportProtocol = .udp,
+    endpoint: UInt16 = 0
+  ) {
+    self.conversation = conversation
+    path = ClientPath(
+      address: SocketAddress(address)!, endpoint: EndpointID(rawValue: endpoint), transport: transport,
+      connection: transport.isStream ? RecordID(index: 3, generation: 1) : .none)
+  }
+
+  /// A request of this client: signed where it has a nonce, with whatever `body` adds.
+  func request(
+    _ method: Method, transaction: UInt64? = nil, signs: Bool = true, _ body: (inout MessageWriter) -> Void = { _ in },
+    afterIntegrity: (inout MessageWriter) -> Void = { _ in }
+  ) -> [UInt8] {
+    var writer = MessageWriter(capacity: 4096)
+    conversation.nextTransaction += 1
+    writer.begin(
+      MessageType(method, .request),
+      transactionID: TransactionID(high: 7, low: transaction ?? conversation.nextTransaction))
+    body(&writer)
+    if signs, let key {
+      writer.append(.username, text: username)
+      writer.append(.realm, text: realm)
+      writer.append(.nonce, nonce)
+      var authenticator = MessageAuthenticator()
+      authenticator.sign(&writer, key: key)
+    }
+    afterIntegrity(&writer)
+    return writer.bytes.copied()
+  }
+
+  /// Sends bytes and returns the disposition; commands are run, late replies kept.
+  func send(_ bytes: [UInt8]) -> Disposition {
+    let disposition = conversation.relay.receive(bytes.span.rawBytes, from: path, now: conversation.now)
+    conversation.runCommands()
+    return disposition
+  }
+
+  /// Sends a request and returns its answer, at once or late; nil where there is none.
+  func ask(_ bytes: [UInt8]) -> Answer? {
+    let before = conversation.lateReplies.count
+    let disposition = conversation.relay.receive(bytes.span.rawBytes, from: path, now: conversation.now)
+    var reply: [UInt8]?
+    if case .reply = disposition { reply = conversation.relay.copiedReply() }
+    conversation.runCommands()
+    if conversation.lateReplies.count > before { reply = conversation.lateReplies[before].1 }
+    guard let reply else { return nil }
+    return read(reply)
+  }
+
+  func read(_ bytes: [UInt8]) -> Answer? {
+    guard let message = try? MessageView(bytes.span.rawBytes) else { return nil }
+    var authenticator = MessageAuthenticator()
+    var isSigned = false
+    if let key { isSigned = authenticator.verify(message, key: key) }
+    return Answer(
+      type: message.type, code: (try? message.errorCode())?.code.rawValue,
+      nonce: message.value(of: .nonce)?.copied(), relayedAddress: try? message.xorAddress(.xorRelayedAddress),
+      mappedAddress: try? message.xorAddress(.xorMappedAddress), lifetime: try? message.lifetime(),
+      token: try? message.reservationToken(), unknown: message.value(of: .unknownAttributes)?.copied(),
+      isSigned: isSigned, bytes: bytes)
+  }
+
+  /// Asks for a nonce with an unsigned Allocate.
+  @discardableResult
+  func challenge() -> Answer? {
+    let answer = ask(request(.allocate, signs: false) { $0.append(.requestedTransport, UInt32(17) << 24) })
+    nonce = answer?.nonce ?? nonce
+    return answer
+  }
+
+  /// The whole of Allocate: challenge and signed request.
+  @discardableResult
+  func allocate(_ body: (inout MessageWriter) -> Void = { _ in }) -> Answer? {
+    if nonce.isEmpty { challenge() }
+    return ask(
+      request(.allocate) {
+        $0.append(.requestedTransport, UInt32(17) << 24)
+        body(&$0)
+      })
+  }
+
+  @discardableResult
+  func refresh(_ lifetime: UInt32?) -> Answer? {
+    ask(request(.refresh) { if let lifetime { $0.append(.lifetime, lifetime) } })
+  }
+
+  @discardableResult
+  func permit(_ peers: String...) -> Answer? {
+    ask(request(.createPermission) { for peer in peers { $0.append(.xorPeerAddress, xor: SocketAddress(peer)!) } })
+  }
+
+  @discardableResult
+  func bind(_ channel: UInt16, _ peer: String) -> Answer? {
+    ask(
+      request(.channelBind) {
+        $0.append(.channelNumber, UInt32(channel) << 16)
+        $0.append(.xorPeerAddress, xor: SocketAddress(peer)!)
+      })
+  }
+
+  func channelData(_ channel: UInt16, _ data: [UInt8]) -> Disposition {
+    let header = [channel >> 8, channel & 0xFF, UInt16(data.count) >> 8, UInt16(data.count) & 0xFF].map { UInt8($0) }
+    return send(header + data)
+  }
+
+  func sendIndication(_ peer: String, _ data: [UInt8]) -> Disposition {
+    var writer = MessageWriter(capacity: 4096)
+    writer.begin(MessageType(.send, .indication), transactionID: TransactionID(high: 0, low: 1))
+    writer.append(.xorPeerAddress, xor: SocketAddress(peer)!)
+    writer.append(.data, data)
+    return send(writer.bytes.copied())
+  }
+
+  /// What a peer sends to this client's relay.
+  func hear(_ data: [UInt8], from peer: String, on relayedAddress: SocketAddress) -> Disposition {
+    let local = conversation.relayed.translated(relayedAddress.address)
+    guard
+      let port = conversation.openPorts.first(where: { $0.value == SocketAddress(local, port: relayedAddress.port) })
+    else { return .drop(.noRelayPort) }
+    return conversation.relay.receive(
+      data.span.rawBytes, fromPeer: SocketAddress(peer)!, on: port.key, now: conversation.now)
+  }
+}
+
+extension Disposition {
+  var drop: DropCause? {
+    if case .drop(let cause) = self { return cause }
+    return nil
+  }
+
+  var peer: SocketAddress? {
+    if case .toPeer(_, let peer, _, _) = self { return peer }
+    return nil
+  }
+
+  var client: ClientPath? {
+    if case .toClient(let path, _) = self { return path }
+    return nil
+  }
+}
+
+extension Relay {
+  func copiedReply() -> [UInt8] { reply.copied() }
+}

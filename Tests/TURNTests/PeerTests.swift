@@ -1,0 +1,357 @@
+import Crypto
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+@Suite("Permissions, channels and traffic")
+struct TrafficTests {
+  /// A client with an allocation, and its relayed address.
+  func allocated(_ conversation: Conversation, _ address: String = "192.0.2.7:5000") throws -> (TestClient, SocketAddress) {
+    let client = TestClient(conversation, address)
+    let relayed = try #require(client.allocate()?.relayedAddress)
+    return (client, relayed)
+  }
+
+  @Test("without a permission nothing passes; with one both directions do, for exactly 300 seconds")
+  func permission() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    #expect(client.sendIndication("8.8.8.8:53", [1, 2, 3]).drop == .noPermission)
+    #expect(client.hear([9], from: "8.8.8.8:53", on: relayed).drop == .noPermission)
+    #expect(client.permit("8.8.8.8:0")?.type == MessageType(.createPermission, .success))
+    #expect(client.sendIndication("8.8.8.8:53", [1, 2, 3]).peer == SocketAddress("8.8.8.8:53"))
+    #expect(client.hear([9], from: "8.8.8.8:99", on: relayed).client == client.path)
+    conversation.tick(seconds: 299)
+    #expect(client.hear([9], from: "8.8.8.8:99", on: relayed).client == client.path)
+    #expect(client.sendIndication("8.8.8.8:53", [1]).peer != nil)
+    conversation.tick(seconds: 1)
+    #expect(client.hear([9], from: "8.8.8.8:99", on: relayed).drop == .noPermission)
+    #expect(client.sendIndication("8.8.8.8:53", [1]).drop == .noPermission)
+    conversation.wait(seconds: 1)
+    #expect(conversation.relay.permissions.count == 0)
+  }
+
+  @Test("a peer's datagram becomes a Data indication byte for byte")
+  func dataIndication() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    client.permit("8.8.8.8:0")
+    let data: [UInt8] = [1, 2, 3, 4, 5]
+    let disposition = client.hear(data, from: "8.8.8.8:53", on: relayed)
+    guard case .toClient(_, let padding) = disposition else {
+      Issue.record("\(disposition)")
+      return
+    }
+    let bytes = conversation.relay.copiedReply() + data + [UInt8](repeating: 0, count: padding)
+    let message = try MessageView(bytes.span.rawBytes)
+    let isData = message.type == MessageType(.data, .indication)
+    #expect(isData)
+    let peer = try message.xorAddress(.xorPeerAddress)
+    #expect(peer == SocketAddress("8.8.8.8:53"))
+    let payload = message.value(of: .data)?.copied()
+    #expect(payload == data)
+  }
+
+  @Test("a channel carries both directions; the permission it brings ends after 300 s, the channel after 600")
+  func channel() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    #expect(client.channelData(0x4000, [1]).drop == .noChannel)
+    #expect(client.bind(0x4000, "8.8.8.8:53")?.type == MessageType(.channelBind, .success))
+    #expect(client.channelData(0x4000, [1, 2]).peer == SocketAddress("8.8.8.8:53"))
+    #expect(client.hear([7, 8, 9], from: "8.8.8.8:53", on: relayed).client == client.path)
+    #expect(conversation.relay.copiedReply() == [0x40, 0x00, 0x00, 0x03])
+    // Another port of the same peer has no channel: an indication.
+    _ = client.hear([7], from: "8.8.8.8:54", on: relayed)
+    #expect(conversation.relay.copiedReply().prefix(2) == [0x00, 0x17])
+    conversation.tick(seconds: 300)
+    #expect(client.hear([7], from: "8.8.8.8:53", on: relayed).drop == .noPermission)
+    #expect(client.channelData(0x4000, [1]).peer != nil)
+    client.permit("8.8.8.8:0")
+    #expect(client.hear([7], from: "8.8.8.8:53", on: relayed).client == client.path)
+    conversation.tick(seconds: 300)
+    #expect(client.channelData(0x4000, [1]).drop == .noAllocation)
+  }
+
+  @Test("a channel lives 600 s and a new binding prolongs it")
+  func channelLifetime() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.allocate { $0.append(.lifetime, UInt32(3600)) }
+    client.bind(0x4001, "8.8.8.8:53")
+    conversation.wait(seconds: 500)
+    client.challenge()
+    #expect(client.bind(0x4001, "8.8.8.8:53")?.code == nil)
+    conversation.wait(seconds: 500)
+    #expect(client.channelData(0x4001, [1]).peer != nil)
+    conversation.tick(seconds: 100)
+    #expect(client.channelData(0x4001, [1]).drop == .noChannel)
+    conversation.wait(seconds: 1)
+    #expect(conversation.relay.channels.count == 0)
+    // Unbound, the number is free for another peer.
+    client.challenge()
+    #expect(client.bind(0x4001, "8.8.4.4:53")?.code == nil)
+  }
+
+  @Test(
+    "what ChannelBind refuses",
+    arguments: [
+      (UInt16(0x3FFF), "8.8.8.8:53", UInt16(400)), (0x5000, "8.8.8.8:53", 400), (0x4001, "8.8.8.8:53", 400),
+      (0x4000, "8.8.8.8:54", 400), (0x4002, "8.8.8.8:0", 400), (0x4002, "[2001:4860::8]:53", 443),
+      (0x4002, "10.0.0.1:53", 403),
+    ])
+  func channelRefusals(number: UInt16, peer: String, code: UInt16) throws {
+    let (client, _) = try allocated(Conversation())
+    client.bind(0x4000, "8.8.8.8:53")
+    #expect(client.bind(number, peer)?.code == code)
+  }
+
+  @Test("one bad peer in CreatePermission installs none")
+  func atomicPermissions() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    #expect(client.permit("8.8.8.8:1", "10.0.0.1:1")?.code == 403)
+    #expect(client.permit("8.8.8.8:1", "[2001:4860::8]:1")?.code == 443)
+    #expect(conversation.relay.permissions.count == 0)
+    #expect(client.permit()?.code == 400)
+    #expect(client.permit("8.8.8.8:1", "8.8.4.4:1")?.code == nil)
+    #expect(conversation.relay.permissions.count == 2)
+  }
+
+  @Test("tables are capped with 508 and refreshing what is there still works")
+  func caps() throws {
+    let conversation = Conversation {
+      $0.permissionsPerAllocation = 2
+      $0.channelsPerAllocation = 1
+    }
+    let (client, _) = try allocated(conversation)
+    client.permit("8.8.8.1:1", "8.8.8.2:1")
+    #expect(client.permit("8.8.8.3:1")?.code == 508)
+    #expect(client.permit("8.8.8.2:1")?.code == nil)
+    #expect(client.bind(0x4000, "8.8.8.1:1")?.code == nil)
+    #expect(client.bind(0x4001, "8.8.8.2:1")?.code == 508)
+    #expect(client.bind(0x4000, "8.8.8.1:1")?.code == nil)
+  }
+
+  @Test("without an allocation every method that needs one is 437; another user's is 441")
+  func ownership() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.challenge()
+    for method in [Method.refresh, .createPermission, .channelBind] {
+      #expect(client.ask(client.request(method))?.code == 437)
+    }
+    client.allocate()
+    let intruder = TestClient(conversation)
+    intruder.username = "bob"
+    intruder.key = Conversation.otherKey
+    intruder.challenge()
+    #expect(intruder.refresh(0)?.code == 441)
+    #expect(intruder.permit("8.8.8.8:1")?.code == 441)
+    #expect(intruder.bind(0x4000, "8.8.8.8:1")?.code == 441)
+    #expect(conversation.relay.allocationCount == 1)
+  }
+
+  @Test("Refresh with lifetime 0 frees everything at once, and the five-tuple can allocate anew")
+  func deletion() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    client.bind(0x4000, "8.8.8.8:53")
+    #expect(client.refresh(0)?.lifetime == 0)
+    #expect(conversation.openPorts.isEmpty)
+    #expect(conversation.relay.permissions.count + conversation.relay.channels.count == 0)
+    #expect(client.channelData(0x4000, [1]).drop == .noAllocation)
+    #expect(client.hear([1], from: "8.8.8.8:53", on: relayed).drop == .noRelayPort)
+    #expect(client.refresh(600)?.code == 437)
+    #expect(client.allocate()?.relayedAddress != nil)
+    #expect(conversation.admitted == 1)
+  }
+
+  @Test("an allocation ends when its time is up, at the second, and its timer frees it")
+  func expiry() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    client.permit("8.8.8.8:1")
+    conversation.tick(seconds: 599)
+    client.permit("8.8.8.8:1")
+    #expect(client.hear([1], from: "8.8.8.8:1", on: relayed).client != nil)
+    conversation.tick(seconds: 1)
+    #expect(client.hear([1], from: "8.8.8.8:1", on: relayed).drop == .noAllocation)
+    conversation.wait(seconds: 1)
+    #expect(conversation.relay.allocationCount == 0)
+    #expect(conversation.openPorts.isEmpty)
+    #expect(conversation.admitted == 0)
+    #expect(conversation.relay.nextDeadline == nil)
+  }
+
+  @Test("the same client at two of our addresses is two five-tuples")
+  func endpoints() throws {
+    let conversation = Conversation()
+    let here = TestClient(conversation, endpoint: 0)
+    let there = TestClient(conversation, endpoint: 1)
+    let first = here.allocate()?.relayedAddress
+    let second = there.allocate()?.relayedAddress
+    #expect(first != nil && second != nil && first != second)
+  }
+
+  @Test("over a stream ChannelData is padded, and the end of the connection ends the allocation")
+  func stream() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation, transport: .tcp)
+    let relayed = try #require(client.allocate()?.relayedAddress)
+    client.bind(0x4000, "8.8.8.8:53")
+    let disposition = client.hear([1, 2, 3], from: "8.8.8.8:53", on: relayed)
+    if case .toClient(let path, let padding) = disposition {
+      #expect(path == client.path)
+      #expect(padding == 1)
+    } else {
+      Issue.record("\(disposition)")
+    }
+    conversation.relay.connectionClosed(client.path, now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.relay.allocationCount == 0)
+    #expect(conversation.openPorts.isEmpty)
+  }
+
+  @Test("behind a 1:1 NAT clients see the advertised address, and a peer that is ours is reached and seen by it")
+  func advertised() throws {
+    let conversation = Conversation(advertise: "198.51.100.9")
+    let (alice, aliceRelay) = try allocated(conversation)
+    let (bob, bobRelay) = try allocated(conversation, "192.0.2.8:5000")
+    #expect(aliceRelay.address == IPAddress("198.51.100.9"))
+    #expect(alice.permit("\(bobRelay)")?.code == nil)
+    #expect(bob.bind(0x4000, "\(aliceRelay)")?.code == nil)
+    let sent = alice.sendIndication("\(bobRelay)", [1])
+    #expect(sent.peer == SocketAddress(IPAddress("203.0.113.1")!, port: bobRelay.port))
+    let source = SocketAddress(IPAddress("203.0.113.1")!, port: aliceRelay.port)
+    #expect(bob.hear([1], from: "\(source)", on: bobRelay).client == bob.path)
+    #expect(conversation.relay.copiedReply().prefix(2) == [0x40, 0x00])
+  }
+}
+
+@Suite("Who may be a peer")
+struct PeerRuleTests {
+  @Test(
+    "every notation of an address that is not public is refused",
+    arguments: [
+      "0.0.0.0", "0.1.2.3", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.255.255.255", "169.254.169.254", "172.16.0.1",
+      "172.31.255.255", "192.0.0.1", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.51.100.1",
+      "203.0.113.200", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1",
+      "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::1", "100::1", "2001:db8::5",
+      "fc00::1", "fd12::1", "fe80::1", "fec0::1", "ff02::1", "2002:808:808::1", "2001:0:1::1",
+    ])
+  func refused(text: String) throws {
+    let address = try #require(IPAddress(text))
+    #expect(!PeerRules().permits(address))
+  }
+
+  @Test(
+    "public addresses are allowed, next to the borders too",
+    arguments: [
+      "1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
+      "172.15.255.255", "172.32.0.0", "192.0.1.0", "198.17.255.255", "198.20.0.0", "223.255.255.255",
+      "2001:4860:4860::8888", "2a00::1", "64:ff9c::1",
+    ])
+  func allowed(text: String) throws {
+    let address = try #require(IPAddress(text))
+    #expect(PeerRules().permits(address))
+  }
+
+  struct Precedence: Sendable {
+    var allow: [String] = []
+    var deny: [String] = []
+    var address: String
+    var isAllowed: Bool
+  }
+
+  @Test(
+    "the most specific rule wins, deny wins a tie among configured ones, configured beats built-in of one length",
+    arguments: [
+      Precedence(allow: ["10.0.0.0/8"], address: "10.1.1.1", isAllowed: true),
+      Precedence(allow: ["0.0.0.0/0"], address: "10.1.1.1", isAllowed: false),
+      Precedence(allow: ["10.1.0.0/16"], address: "10.1.1.1", isAllowed: true),
+      Precedence(allow: ["10.1.0.0/16"], address: "10.2.1.1", isAllowed: false),
+      Precedence(allow: ["10.0.0.0/8"], deny: ["10.0.0.0/8"], address: "10.1.1.1", isAllowed: false),
+      Precedence(allow: ["10.1.0.0/16"], deny: ["10.0.0.0/8"], address: "10.1.1.1", isAllowed: true),
+      Precedence(deny: ["8.8.8.8"], address: "8.8.8.8", isAllowed: false),
+      Precedence(deny: ["0.0.0.0/0"], address: "8.8.8.8", isAllowed: false),
+      Precedence(deny: ["8.8.8.8"], address: "::ffff:8.8.8.8", isAllowed: false),
+      Precedence(allow: ["::ffff:10.0.0.0/104"], address: "10.1.1.1", isAllowed: true),
+      Precedence(allow: ["2002::/16"], address: "2002::1", isAllowed: false),
+      Precedence(allow: ["2002:101::/32"], address: "2002:101::1", isAllowed: false),
+      Precedence(allow: ["2001::/32"], address: "2001::1", isAllowed: false),
+      Precedence(allow: ["::1"], address: "::1", isAllowed: true),
+      Precedence(allow: ["fe80::/10"], address: "fe80::1", isAllowed: true),
+    ])
+  func precedence(rule: Precedence) throws {
+    let rules = PeerRules(
+      allow: rule.allow.compactMap { CIDRBlock($0) }, deny: rule.deny.compactMap { CIDRBlock($0) })
+    let address = try #require(IPAddress(rule.address))
+    #expect(rules.permits(address) == rule.isAllowed)
+  }
+
+  @Test("an IPv6 form of IPv4 is 443 on an IPv4 allocation and 403 on an IPv6 one, whatever is inside")
+  func embedded() {
+    let conversation = Conversation(allow: ["::ffff:0:0/96", "8.0.0.0/8"])
+    let client = TestClient(conversation)
+    client.allocate()
+    #expect(client.permit("[::ffff:8.8.8.8]:1")?.code == 443)
+    let second = TestClient(conversation, "192.0.2.8:5000")
+    second.allocate { $0.append(.requestedAddressFamily, UInt32(2) << 24) }
+    #expect(second.permit("[::ffff:8.8.8.8]:1")?.code == 403)
+    #expect(second.permit("[64:ff9b::8.8.8.8]:1")?.code == 403)
+    #expect(second.permit("8.8.8.8:1")?.code == 443)
+  }
+
+  @Test("our own listener stays closed whatever is allowed; the rest of an opened address of ours does not")
+  func ownListener() {
+    let conversation = Conversation(allow: ["203.0.113.0/24", "127.0.0.0/8"], closed: ["0.0.0.0:3478"])
+    let client = TestClient(conversation)
+    client.allocate()
+    for address in ["203.0.113.1", "127.0.0.1", "127.3.2.1"] {
+      #expect(client.permit("\(address):3478")?.code == nil)
+      #expect(client.bind(0x4000, "\(address):3478")?.code == 403)
+      #expect(client.sendIndication("\(address):3478", [1]).drop == .forbiddenPeer)
+      #expect(client.sendIndication("\(address):3479", [1]).peer != nil)
+    }
+    #expect(client.permit("203.0.113.77:3478")?.code == nil)
+    #expect(client.sendIndication("203.0.113.77:3478", [1]).peer != nil)
+  }
+
+  @Test("our relay address can be permitted without any rule, and only ports of live allocations pass")
+  func ownRelays() throws {
+    let conversation = Conversation()
+    let alice = TestClient(conversation)
+    let bob = TestClient(conversation, "192.0.2.8:5000")
+    let aliceRelay = try #require(alice.allocate()?.relayedAddress)
+    let bobRelay = try #require(bob.allocate()?.relayedAddress)
+    #expect(alice.permit("\(bobRelay)")?.code == nil)
+    #expect(alice.sendIndication("203.0.113.1:22", [1]).drop == .forbiddenPeer)
+    #expect(alice.bind(0x4000, "203.0.113.1:22")?.code == 403)
+    #expect(alice.bind(0x4000, "\(bobRelay)")?.code == nil)
+    #expect(alice.channelData(0x4000, [1]).peer == bobRelay)
+    #expect(bob.permit("\(aliceRelay)")?.code == nil)
+    #expect(bob.hear([1], from: "\(aliceRelay)", on: bobRelay).client == bob.path)
+    #expect(bob.hear([1], from: "203.0.113.1:22", on: bobRelay).drop == .forbiddenPeer)
+    bob.refresh(0)
+    #expect(alice.channelData(0x4000, [1]).drop == .forbiddenPeer)
+  }
+
+  @Test("new rules take effect on live permissions and channels")
+  func reload() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    let relayed = try #require(client.allocate()?.relayedAddress)
+    client.bind(0x4000, "8.8.8.8:53")
+    let settings = conversation.relay.settings
+    conversation.relay.update(
+      settings: settings,
+      gate: PeerGate(
+        rules: PeerRules(deny: [CIDRBlock("8.8.8.8")!]), relayed: conversation.relayed, ownAddresses: [], closed: []))
+    #expect(client.channelData(0x4000, [1]).drop == .forbiddenPeer)
+    #expect(client.sendIndication("8.8.8.8:53", [1]).drop == .forbiddenPeer)
+    #expect(client.hear([1], from: "8.8.8.8:53", on: relayed).drop == .forbiddenPeer)
+  }
+}
