@@ -10,14 +10,14 @@ extension Command {
     turnpike user add NAME           manage users in the credential store
     turnpike user list | remove NAME | passwd NAME
     turnpike secret add | list | remove ID
-                                     manage shared secrets of time-limited credentials
-    turnpike credentials             print iceServers JSON with a time-limited credential
+                                     manage secrets of time-limited credentials
+    turnpike credentials             print iceServers JSON, time-limited
     turnpike version
     turnpike help [COMMAND]          or: turnpike help configuration (every key)
 
     Every command takes
-      --config FILE       the configuration; without it /etc/turnpike/turnpike.yml is
-                          read if there is one
+      --config FILE       the configuration; without it /etc/turnpike/turnpike.yml
+                          is read if there is one
       --set KEY=VALUE     overrides a key, as often as you like: log.level=debug
       -h, --help
 
