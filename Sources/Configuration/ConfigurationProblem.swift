@@ -45,7 +45,8 @@ extension ConfigurationProblem: CustomStringConvertible {
   public var description: String {
     var parts: [String] = []
     if let origin { parts.append(origin.description) }
-    if let key { parts.append(key.escapingControls) }
+    // `--set` names the key already.
+    if let key, origin != .override(key) { parts.append(key.escapingControls) }
     parts.append(message)
     return parts.joined(separator: ": ") + (suggestion.map { "; \($0)" } ?? "")
   }

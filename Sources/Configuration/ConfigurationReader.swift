@@ -3,6 +3,23 @@ public struct Configuration: Sendable {
   public var settings: Settings
   /// Departures from an RFC, environment variables that name no key, and the like.
   public var warnings: [ConfigurationProblem]
+  /// Where each key that was given stands.
+  private let origins: [String: ConfigurationProblem.Origin]
+
+  init(_ parsed: ParsedConfiguration, warnings: [ConfigurationProblem]) {
+    settings = parsed.settings
+    self.warnings = warnings
+    origins = parsed.origins
+  }
+
+  /// A problem that was found later, with the place where its key (or the one that it belongs to) was given.
+  public func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem {
+    var located = problem
+    if located.origin == nil, let key = problem.key {
+      located.origin = origins[key] ?? origins.first { key.hasPrefix($0.key + ".") }?.value
+    }
+    return located
+  }
 }
 
 /// Reads a configuration: built-in defaults, then the file, then the environment, then overrides.
@@ -31,7 +48,7 @@ public struct ConfigurationReader {
     let missing = result.settings.unsupportedFeatures.map { result.locating($0) }
     let problems = result.problems + missing
     guard problems.allSatisfy({ $0.severity == .warning }) else { throw ConfigurationError(problems: problems) }
-    return Configuration(settings: result.settings, warnings: problems)
+    return Configuration(result, warnings: problems)
   }
 
   /// What the sources say, with all that is wrong but for features that this version does not have.
@@ -49,14 +66,13 @@ public struct ConfigurationReader {
   private func apply(
     file path: String, to parsed: inout ParsedConfiguration, _ context: inout ReadingContext
   ) {
-    let start = ConfigurationProblem.Origin.file(path: path, line: 1)
     let bytes: [UInt8]
     do {
       bytes = try readFile(path)
     } catch {
       context.problems.append(
         ConfigurationProblem(
-          at: start, "cannot be read: \(String(describing: error).escapingControls)",
+          .error, "\(path.escapingControls) cannot be read: \(String(describing: error).escapingControls)",
           suggestion: "name a file that exists and that this user may read"))
       return
     }
@@ -70,7 +86,8 @@ public struct ConfigurationReader {
       break
     case .scalar, .list, .inline:
       context.problems.append(
-        ConfigurationProblem(at: start, "holds no map of keys", suggestion: "write, for example, realm: example.org"))
+        ConfigurationProblem(
+          at: .file(path: path, line: 1), "holds no map of keys", suggestion: "write, for example, realm: example.org"))
     }
   }
 

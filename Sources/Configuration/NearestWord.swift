@@ -1,8 +1,8 @@
 /// Finds what somebody probably meant.
-enum NearestWord {
+public enum NearestWord {
   /// The candidate with the fewest slips from `word`, else the first that begins with it (`warn`, `warning`); nil
   /// where none is near enough to be a guess worth making.
-  static func find(_ word: String, among candidates: some Sequence<String>) -> String? {
+  public static func find(_ word: String, among candidates: some Sequence<String>) -> String? {
     let lowered = Array(word.lowercased().utf8.prefix(longest))
     var best: (distance: Int, candidate: String)?
     for candidate in candidates {

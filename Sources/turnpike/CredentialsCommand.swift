@@ -1,0 +1,49 @@
+internal import Configuration
+internal import Credentials
+internal import Crypto
+internal import NetIO
+internal import NetworkTypes
+internal import TurnpikeServer
+
+/// `turnpike credentials`: iceServers JSON with a time-limited credential.
+func printCredentials(_ invocation: Invocation) throws(Failure) -> Int32 {
+  _ = try invocation.operands()
+  let user = invocation.arguments[.user]
+  if let user, user.utf8.count > 400 || user.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+    throw .usage("--user is longer than 400 bytes or has control characters", hint: "write a short id")
+  }
+  let year: UInt64 = 366 * 86400
+  guard let ttl = UInt64(decimalDigits: invocation.arguments[.timeToLive] ?? "86400"), (1...year).contains(ttl) else {
+    throw .usage("--ttl takes a whole number of seconds from 1 to \(year)", hint: "write, for example, --ttl 3600")
+  }
+  let settings = try invocation.configuration().settings
+  let secret = try firstSecret(settings, invocation)
+  let expiry = Now.read().wallSeconds + ttl
+  let username = user.map { "\(expiry):\($0)" } ?? "\(expiry)"
+  let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: secret)
+  let urls = IceServers.urls(
+    listeners: settings.listeners ?? Settings.availableDefaultListeners,
+    reachableAddresses: settings.reachableAddresses)
+  try print(IceServers.json(urls: urls, username: username, credential: String(decoding: password, as: UTF8.self)))
+  return 0
+}
+
+private func firstSecret(_ settings: Settings, _ invocation: Invocation) throws(Failure) -> [UInt8] {
+  let realm = invocation.realm(settings)
+  if realm == settings.realm, let secret = settings.auth.secrets.first { return Array(secret.utf8) }
+  let hint = "add one to auth.secrets, or run: turnpike secret add"
+  guard !settings.auth.store.isEmpty else { throw .failed("there is no shared secret; \(hint)") }
+  let secrets = try invocation.withStore(settings) { store throws(StoreError) in try store.secrets(realm: realm) }
+  guard let secret = secrets.first else { throw .failed("there is no shared secret; \(hint)") }
+  return secret
+}
+
+extension Settings {
+  /// The addresses that clients are told for relays, and by which they reach listeners on every address.
+  fileprivate var reachableAddresses: [IPAddress] {
+    if !relay.addresses.isEmpty { return relay.addresses.map { relay.advertise[$0] ?? $0 } }
+    let families: [IPAddress.Family] = [.ipv4, .ipv6]
+    let found = families.compactMap { Interfaces.defaultRouteSource($0) }
+    return found.isEmpty ? [.ipv4Loopback] : found.map { relay.advertise[$0] ?? $0 }
+  }
+}

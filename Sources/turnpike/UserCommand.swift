@@ -1,0 +1,82 @@
+internal import Configuration
+internal import Credentials
+internal import Crypto
+internal import NetIO
+
+/// `turnpike user add|list|remove|passwd`.
+func manageUsers(_ invocation: Invocation) throws(Failure) -> Int32 {
+  let verbs = ["add", "list", "remove", "passwd"]
+  guard let verb = invocation.operands.first else {
+    throw .usage("user needs one of \(verbs.joined(separator: ", "))", hint: "try: turnpike help user")
+  }
+  switch verb {
+  case "add", "passwd":
+    let name = try invocation.operands(after: 1, ["NAME"])[0]
+    try store(name, isNew: verb == "add", invocation)
+  case "remove":
+    let name = try invocation.operands(after: 1, ["NAME"])[0]
+    try refuse(.passwordFromInput, in: "user remove", invocation)
+    let settings = try invocation.configuration().settings
+    let realm = invocation.realm(settings)
+    try invocation.withStore(settings) { store throws(StoreError) in
+      try store.removeUser(realm: realm, username: Array(name.utf8))
+    }
+    tell("removed the user \(name.debugDescription) from the realm \(realm.debugDescription)")
+  case "list":
+    _ = try invocation.operands(after: 1, [])
+    try refuse(.passwordFromInput, in: "user list", invocation)
+    let settings = try invocation.configuration().settings
+    let realm = invocation.arguments[.realm]
+    let users = try invocation.withStore(settings) { store throws(StoreError) in try store.users(realm: realm) }
+    let lines = users.map { "\($0.name)\t\($0.realm)\t\(timestamp($0.created))\n" }
+    if !lines.isEmpty { try print(lines.joined()) }
+  default:
+    throw .usage(
+      "user has no command \(verb.debugDescription)",
+      hint: nearest(verb, among: verbs) ?? "try: turnpike help user")
+  }
+  return 0
+}
+
+/// Stores a new user, or a known one's new keys.
+private func store(_ name: String, isNew: Bool, _ invocation: Invocation) throws(Failure) {
+  let settings = try invocation.configuration().settings
+  let realm = invocation.realm(settings)
+  let isGiven = invocation.arguments.has(.passwordFromInput)
+  // 132 bits, in letters and digits that can be typed and pasted anywhere.
+  let password = isGiven ? try lineOfInput("password") : Array(randomWord(22).utf8)
+  let user: LongTermCredential
+  do throws(LongTermCredential.Invalid) {
+    user = try LongTermCredential(name: name, realm: realm, password: password)
+  } catch {
+    throw .failed("\(error)")
+  }
+  try invocation.withStore(settings) { store throws(StoreError) in
+    if isNew { try store.addUser(user) } else { try store.setPassword(of: user) }
+  }
+  // Only now: a password that was printed is one that counts.
+  if !isGiven { try print(String(decoding: password, as: UTF8.self)) }
+  tell(
+    isNew
+      ? "added the user \(name.debugDescription) to the realm \(realm.debugDescription)"
+      : "changed the password of \(name.debugDescription) in the realm \(realm.debugDescription)")
+}
+
+/// An option that belongs to another command of the same word.
+func refuse(_ option: Option, in command: String, _ invocation: Invocation) throws(Failure) {
+  guard invocation.arguments.has(option) else { return }
+  throw .usage(
+    "\(command) has no option \(option.rawValue)", hint: "try: turnpike help \(invocation.command.rawValue)")
+}
+
+/// Random letters and digits, six bits each less the two that are punctuation in Base64.
+func randomWord(_ length: Int) -> String {
+  var word = ""
+  while word.utf8.count < length {
+    let letters = Base64.encode(SecureRandom.bytes(3 * length)).utf8.filter { byte in
+      byte != UInt8(ascii: "+") && byte != UInt8(ascii: "/") && byte != UInt8(ascii: "=")
+    }
+    word += String(decoding: letters.prefix(length - word.utf8.count), as: UTF8.self)
+  }
+  return word
+}

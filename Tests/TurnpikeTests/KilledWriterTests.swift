@@ -1,0 +1,71 @@
+internal import Credentials
+internal import CredentialsSQLite
+internal import Foundation
+internal import Testing
+
+@Suite("A writer that is killed")
+struct KilledWriterTests {
+  /// Three loops add users as fast as they can and report each one that the program said it had stored; all of it is
+  /// killed in the middle. The moment of the kill is what varies: whatever was being done then, opening, committing
+  /// or cleaning up, must not cost a user.
+  @Test("loses no user that was reported as stored", arguments: 0..<4)
+  func killedWriters(round: Int) async throws {
+    let program = try Program()
+    let reports = Pipe()
+    let shell = Process()
+    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+    shell.arguments = [
+      "-c",
+      """
+      for writer in 1 2 3; do
+        ( n=0; while :; do n=$((n+1)); "$0" user add "$writer-$n" >/dev/null && echo "$writer-$n"; done ) &
+      done
+      wait
+      """,
+      Program.url.path,
+    ]
+    shell.environment = ["TURNPIKE_STATE_DIRECTORY": program.directory.path("state")]
+    shell.standardOutput = reports
+    shell.standardError = FileHandle.nullDevice
+    try shell.run()
+    var received = Data()
+    var isKilled = false
+    // Ends when every writer is dead and the pipe is empty.
+    for await data in chunks(of: reports.fileHandleForReading) {
+      received += data
+      if !isKilled, lines(received).count >= 15 + 7 * round {
+        isKilled = true
+        // The shell leads a group of its own, so this takes all writers with it.
+        #expect(getpgid(shell.processIdentifier) == shell.processIdentifier)
+        kill(-shell.processIdentifier, SIGKILL)
+      }
+    }
+    #expect(isKilled)
+    let store = try SQLiteCredentialStore(path: program.directory.path("state/turnpike.db"))
+    let stored = Set(try store.users(realm: "turnpike").map(\.name))
+    #expect(Set(lines(received)).subtracting(stored).isEmpty)
+    // And it can be written again.
+    let added = try await program.run("user", "add", "survivor")
+    #expect(added.status == 0)
+  }
+
+  /// Whole lines only: a writer may have been killed in the middle of one.
+  private func lines(_ data: Data) -> [String] {
+    guard let end = data.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
+    return data[..<end].split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+  }
+
+  private func chunks(of handle: FileHandle) -> AsyncStream<Data> {
+    AsyncStream { continuation in
+      handle.readabilityHandler = { handle in
+        let data = handle.availableData
+        if data.isEmpty {
+          handle.readabilityHandler = nil
+          continuation.finish()
+        } else {
+          continuation.yield(data)
+        }
+      }
+    }
+  }
+}
