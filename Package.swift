@@ -90,5 +90,6 @@ let package = Package(
     tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
+    tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
   ]
 )
