@@ -91,5 +91,7 @@ let package = Package(
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
     tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
+    tests("ClientIO", ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient"]),
+    tests("stunclient", ["stunclient", "TURNClient", "NetworkTypes"]),
   ]
 )

@@ -46,6 +46,8 @@ public struct ClientConnection: ~Copyable {
   /// Where the message ends, padding included.
   private var messageEnd = 0
   private var ciphertext: [UInt8]
+  /// No channel is bound before the first response: until then "HTTP/1.1 …" must not pass for ChannelData.
+  private var hasSeenMessage = false
 
   /// Two of the largest frames: one that is being used, one that comes in.
   private static let bufferByteCount = 2 * 65_556
@@ -205,12 +207,13 @@ extension ClientConnection {
       end = 0
       messageEnd = 0
     }
-    switch StreamFrame(buffer.span.rawBytes.extracting(start..<end), allowsChannelData: true) {
+    switch StreamFrame(buffer.span.rawBytes.extracting(start..<end), allowsChannelData: hasSeenMessage) {
     case .incomplete(let missing):
       // Room for the rest of the largest frame, by moving what there is to the front.
       if end + missing > buffer.count { compact() }
       return false
     case .message(let count):
+      hasSeenMessage = true
       messageRange = start..<(start + count)
       messageEnd = start + count
       return true

@@ -69,7 +69,7 @@ struct Outcome {
   }
 
   /// One line: nothing that a server sent can break out of it, and `|` separates text from figures.
-  private var checkLine: String {
+  var checkLine: String {
     let what = failure.map { "\($0.message) [\($0.reason.rawValue)]" } ?? ([summary] + warnings).joined(separator: "; ")
     let figures = performance.isEmpty ? "" : " | " + performance.joined(separator: " ")
     let safe = String(Self.printable("\(command) \(what)").map { $0 == "|" ? "/" : $0 })
