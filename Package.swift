@@ -76,7 +76,7 @@ let package = Package(
       "turnpike",
       ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
         "NetworkTypes"]),
-    program("stunclient", ["ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
+    program("stunclient", ["ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
 
     // Tests: one folder a module.
     tests("NetworkTypes", ["NetworkTypes"]),

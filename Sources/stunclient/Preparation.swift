@@ -4,6 +4,7 @@ internal import NetIO
 internal import NetworkTypes
 internal import TLS
 internal import TURNClient
+internal import Text
 
 /// What both commands need before they can begin.
 enum Preparation {
@@ -81,7 +82,16 @@ enum Preparation {
     }
     guard let password else { throw UsageError("--username without --password-file or --secret-file") }
     guard (1...508).contains(username.utf8.count) else { throw UsageError("a user name has 1 to 508 bytes") }
-    return (LongTermCredential(username: Array(username.utf8), password: password), false)
+    return (
+      LongTermCredential(
+        username: try prepare(Array(username.utf8), "the user name"), password: try prepare(password, "the password")),
+      false
+    )
+  }
+
+  /// SASLprep, as servers of today derive their keys (RFC 5389 section 15.3); ASCII stays as it is.
+  private static func prepare(_ bytes: [UInt8], _ what: String) throws(UsageError) -> [UInt8] {
+    do { return try SASLprep.prepare(bytes) } catch { throw UsageError("\(what): \(error)") }
   }
 
   /// A file's content without one final newline.

@@ -197,7 +197,9 @@ struct ReasonTests {
     #expect(try Self.relay { respond(to: $0) }.verdict?.reason == .malformed)
   }
 
-  @Test func `A relay that swallows data is found out, with both kinds of peer, and the allocation is given back`() throws {
+  @Test func `A relay that swallows data is found out, with both kinds of peer, and the allocation is given back`()
+    throws
+  {
     let seen = Methods()
     let report = try Self.relay({ $0.timeout = 60 }) {
       seen.note(method(of: $0))
@@ -216,7 +218,8 @@ struct ReasonTests {
   @Test func `Every reason is produced by some test`() {
     let here: Set<CheckFailure.Reason> = [
       .refused, .timeout, .closed, .notSTUN, .unreachable, .system, .unsupported, .unresolved, .tlsName, .tlsExpired,
-      .tlsUntrusted, .tlsNotSpoken, .tls, .credentialsNeeded, .wrongCredentials, .authentication, .integrity, .malformed,
+      .tlsUntrusted, .tlsNotSpoken, .tls, .credentialsNeeded, .wrongCredentials, .authentication, .integrity,
+      .malformed,
       .echoLost,
     ]
     #expect(here.union(Self.refusals.map(\.1)) == Set(CheckFailure.Reason.allCases))

@@ -64,7 +64,8 @@ struct ArgumentsTests {
     let seed: UInt64 = 0xA265_0001
     var random = SplitMix(state: seed)
     let words = [
-      "binding", "relay", "--count", "5", "--interval=0.2", "--warn-rtt", "1.5", "turn:a.test:3478?transport=tcp", "-6", "--",
+      "binding", "relay", "--count", "5", "--interval=0.2", "--warn-rtt", "1.5", "turn:a.test:3478?transport=tcp", "-6",
+      "--",
       "--min-days", "99", "stun:[::1]", "--json", "--username", "", "=", "--=", "-", "99999999999999999999999",
     ]
     var good = 0
@@ -86,10 +87,11 @@ struct ArgumentsTests {
 
 @Suite("stunclient's figures")
 struct FigureTests {
-  @Test(arguments: [
-    (0, 3, "0"), (1, 3, "0.001"), (1250, 3, "1.25"), (1000, 3, "1"), (25, 1, "2.5"), (7, 0, "7"),
-    (UInt64.max, 3, "18446744073709551.615"),
-  ] as [(UInt64, Int, String)])
+  @Test(
+    arguments: [
+      (0, 3, "0"), (1, 3, "0.001"), (1250, 3, "1.25"), (1000, 3, "1"), (25, 1, "2.5"), (7, 0, "7"),
+      (UInt64.max, 3, "18446744073709551.615"),
+    ] as [(UInt64, Int, String)])
   func `Decimals lose their trailing zeros`(value: UInt64, decimals: Int, text: String) {
     #expect(Decimal.text(value, decimals) == text)
   }
