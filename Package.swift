@@ -76,7 +76,7 @@ let package = Package(
       "turnpike",
       ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
         "NetworkTypes"]),
-    program("stunclient", ["ClientIO", "TURNClient", "STUN", "JSON", "NetIO", "NetworkTypes"]),
+    program("stunclient", ["ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
 
     // Tests: one folder a module.
     tests("NetworkTypes", ["NetworkTypes"]),
@@ -91,5 +91,8 @@ let package = Package(
     tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
+    tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
+    tests("ClientIO", ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient"]),
+    tests("stunclient", ["stunclient", "TURNClient", "NetworkTypes"]),
   ]
 )

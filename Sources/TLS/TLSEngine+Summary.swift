@@ -3,9 +3,9 @@ internal import COpenSSL
 /// What a handshake agreed on, and with whom.
 public struct TLSConnectionSummary: Hashable, Sendable {
   /// `TLSv1.3`.
-  public var version: String
+  public var version = ""
   /// OpenSSL's name of the cipher suite: `TLS_AES_256_GCM_SHA384`.
-  public var cipher: String
+  public var cipher = ""
   /// The ALPN label that was chosen; nil: none.
   public var applicationProtocol: String?
   /// The peer's certificate; nil where it showed none.
@@ -13,18 +13,22 @@ public struct TLSConnectionSummary: Hashable, Sendable {
   /// What is wrong with the peer's certificate chain or name; nil: nothing, or nobody asked (a server).
   public var complaint: String?
   /// Whether an earlier session was resumed.
-  public var isResumed: Bool
+  public var isResumed = false
+
+  public init() {}
 }
 
 extension TLSEngine {
   /// What the handshake came to; of use once it is done, or has failed on the certificate.
   public var summary: TLSConnectionSummary {
-    TLSConnectionSummary(
-      version: unsafe Self.text(SSL_get_version(connection)),
-      cipher: unsafe Self.text(SSL_CIPHER_get_name(SSL_get_current_cipher(connection))),
-      applicationProtocol: applicationProtocol, certificate: peerCertificate,
-      complaint: unsafe PeerVerification.complaint(about: connection),
-      isResumed: unsafe SSL_session_reused(connection) == 1)
+    var summary = TLSConnectionSummary()
+    summary.version = unsafe Self.text(SSL_get_version(connection))
+    summary.cipher = unsafe Self.text(SSL_CIPHER_get_name(SSL_get_current_cipher(connection)))
+    summary.applicationProtocol = applicationProtocol
+    summary.certificate = peerCertificate
+    summary.complaint = unsafe PeerVerification.complaint(about: connection)
+    summary.isResumed = unsafe SSL_session_reused(connection) == 1
+    return summary
   }
 
   /// The ALPN label that was agreed on; nil: none.

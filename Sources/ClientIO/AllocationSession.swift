@@ -1,0 +1,154 @@
+public import Crypto
+internal import NetIO
+public import NetworkTypes
+internal import STUN
+public import TURNClient
+
+/// A `ClientAllocation` on a `ClientConnection`: each command blocks until it has succeeded or failed; data that
+/// arrives meanwhile waits to be received.
+public struct AllocationSession: ~Copyable {
+  /// Why a command failed.
+  public enum Failure: Error, Hashable, Sendable {
+    case connection(ConnectionFailure)
+    case request(RequestFailure)
+    /// The command does not fit the allocation's state.
+    case outOfOrder
+  }
+
+  /// A peer's datagram.
+  public struct Datagram: Hashable, Sendable {
+    public var peer: SocketAddress
+    public var data: [UInt8]
+    public var isChannelData: Bool
+  }
+
+  public private(set) var connection: ClientConnection
+  public private(set) var client: ClientAllocation
+  private var writer = MessageWriter(capacity: 66_000)
+  private var inbox: [Datagram] = []
+  /// ICMP errors that the server told of, the last ones.
+  public private(set) var icmpPeers: [SocketAddress] = []
+
+  /// Datagrams that may wait to be received; what comes beyond is dropped, as UDP does.
+  public static let inboxLimit = 1024
+
+  public init(
+    _ connection: consuming ClientConnection, settings: ClientAllocation.Settings, generator: consuming SeededGenerator
+  ) {
+    var settings = settings
+    settings.isStream = connection.transport.isStream
+    client = ClientAllocation(settings: settings, generator: generator)
+    self.connection = connection
+  }
+
+  // MARK: - Commands
+
+  @discardableResult
+  public mutating func allocate() throws(Failure) -> ClientAllocation.Event {
+    guard client.allocate(now: .read()) else { throw .outOfOrder }
+    return try finish(.allocate)
+  }
+
+  @discardableResult
+  public mutating func createPermission(_ peers: [SocketAddress]) throws(Failure) -> ClientAllocation.Event {
+    guard client.createPermission(peers, now: .read()) else { throw .outOfOrder }
+    return try finish(.createPermission(peers))
+  }
+
+  @discardableResult
+  public mutating func bindChannel(to peer: SocketAddress) throws(Failure) -> ClientAllocation.Event {
+    guard let channel = client.bindChannel(to: peer, now: .read()) else { throw .outOfOrder }
+    return try finish(.channelBind(channel, peer))
+  }
+
+  @discardableResult
+  public mutating func refresh() throws(Failure) -> ClientAllocation.Event {
+    guard client.refresh(now: .read()) else { throw .outOfOrder }
+    return try finish(.refresh)
+  }
+
+  /// Gives the allocation back, which ends the session.
+  @discardableResult
+  public mutating func delete() throws(Failure) -> ClientAllocation.Event {
+    guard client.delete(now: .read()) else { throw .outOfOrder }
+    return try finish(.delete)
+  }
+
+  /// Says goodbye on the transport.
+  public mutating func close() { connection.close() }
+
+  // MARK: - Data
+
+  /// Sends data to a peer: as ChannelData where a channel is bound and nothing else is asked for.
+  public mutating func send(
+    _ data: [UInt8], to peer: SocketAddress, asIndication: Bool = false, until deadline: Instant
+  ) throws(Failure) {
+    let isFramed =
+      asIndication
+      ? client.frameIndication(data.span.rawBytes, to: peer, into: &writer)
+      : client.frame(data.span.rawBytes, to: peer, into: &writer)
+    guard isFramed else { throw .outOfOrder }
+    try Self.send(writer, over: &connection, until: deadline)
+  }
+
+  /// The next datagram of a peer; nil where the deadline comes first. Keeps the allocation alive meanwhile.
+  public mutating func receiveData(until deadline: Instant) throws(Failure) -> Datagram? {
+    while inbox.isEmpty {
+      guard try step(until: deadline) || Instant.read() < deadline else { return nil }
+    }
+    return inbox.removeFirst()
+  }
+
+  // MARK: - The loop
+
+  private mutating func finish(_ operation: ClientAllocation.Operation) throws(Failure) -> ClientAllocation.Event {
+    while true {
+      while let event = client.takeEvent() {
+        guard event.operation == operation, !event.isAutomatic else { continue }
+        if let failure = event.failure { throw .request(failure) }
+        return event
+      }
+      _ = try step(until: .distantFuture)
+    }
+  }
+
+  /// Sends what waits and receives one message, or lets time pass until something is due. Whether a message came.
+  private mutating func step(until deadline: Instant) throws(Failure) -> Bool {
+    do {
+      while let message = client.takeOutput() {
+        try connection.send(message, until: Instant.read().advanced(bySeconds: 10))
+      }
+      let due = min(deadline, client.deadline ?? .distantFuture)
+      guard try connection.receive(until: due) else {
+        client.advance(to: .read())
+        return false
+      }
+    } catch {
+      throw .connection(error)
+    }
+    switch Self.receive(connection, &client) {
+    case (.data(let peer, _, let isChannelData), let data):
+      if inbox.count < Self.inboxLimit {
+        inbox.append(Datagram(peer: peer, data: data, isChannelData: isChannelData))
+      }
+    case (.icmp(let peer, _, _), _): icmpPeers = icmpPeers.suffix(7) + [peer]
+    case (.response, _), (.discarded, _): break
+    }
+    return true
+  }
+
+  private static func receive(
+    _ connection: borrowing ClientConnection, _ client: inout ClientAllocation
+  ) -> (ClientAllocation.Received, [UInt8]) {
+    let message = connection.message
+    let received = client.receive(message, now: .read())
+    if case .data(_, let range, _) = received { return (received, message.extracting(range).copied()) }
+    return (received, [])
+  }
+
+  private static func send(
+    _ writer: borrowing MessageWriter, over connection: inout ClientConnection, until deadline: Instant
+  ) throws(Failure) {
+    do { try connection.send(writer.bytes, until: deadline) } catch { throw .connection(error) }
+  }
+}

@@ -1,0 +1,102 @@
+public import Crypto
+internal import NetIO
+public import NetworkTypes
+public import TLS
+public import TURNClient
+
+/// Binding requests to one server over one socket, and what came of them.
+public struct BindingReport: Sendable {
+  public var target: ServerTarget
+  public var localAddress: SocketAddress?
+  /// Nanoseconds; 0 over UDP, and without TLS.
+  public var connectDuration: UInt64 = 0
+  public var handshakeDuration: UInt64 = 0
+  public var tls: TLSConnectionSummary?
+  /// One for each request, in order.
+  public var samples: [Result<BindingProbe.Response, CheckFailure>] = []
+  /// What kept the requests from being made at all.
+  public var failure: CheckFailure?
+
+  /// The last good answer.
+  public var response: BindingProbe.Response? {
+    for sample in samples.reversed() { if case .success(let response) = sample { return response } }
+    return nil
+  }
+
+  /// Round trips of the good answers, in order.
+  public var roundTrips: [UInt64] {
+    samples.compactMap { sample in if case .success(let response) = sample { response.roundTrip } else { nil } }
+  }
+
+  /// What went wrong first, if nothing went right.
+  public var verdict: CheckFailure? {
+    if let failure { return failure }
+    if response != nil { return nil }
+    for sample in samples { if case .failure(let failure) = sample { return failure } }
+    return nil
+  }
+}
+
+public enum BindingCheck {
+  /// Sends `count` Binding requests, `interval` milliseconds apart, and tells of each when it has ended. With a count
+  /// above one a request is sent once only, so that loss can be counted.
+  public static func run(
+    _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: UInt32 = 1000,
+    generator: inout SeededGenerator,
+    progress: (Int, Result<BindingProbe.Response, CheckFailure>) -> Void = { _, _ in }
+  ) -> BindingReport {
+    var report = BindingReport(target: target)
+    do {
+      var connection = try ClientConnection(
+        options.connection(to: target), until: .read().advanced(byMilliseconds: options.timeout))
+      report.localAddress = connection.localAddress
+      report.connectDuration = connection.connectDuration
+      report.handshakeDuration = connection.handshakeDuration
+      report.tls = connection.tlsSummary
+      var next = Instant.read()
+      for index in 0..<max(count, 1) {
+        Readiness.sleep(until: next)
+        next = next.advanced(byMilliseconds: interval)
+        var retransmission = options.effectiveRetransmission
+        if count > 1 { retransmission.requestCount = 1 }
+        let sample = probe(&connection, target, options, retransmission, &generator)
+        report.samples.append(sample)
+        progress(index, sample)
+        // A stream that broke stays broken.
+        if case .failure = sample, target.transport.isStream { break }
+      }
+      connection.close()
+    } catch {
+      if case .tls(_, let summary) = error { report.tls = summary }
+      report.failure = CheckFailure(error, target, within: options.within)
+    }
+    return report
+  }
+
+  private static func probe(
+    _ connection: inout ClientConnection, _ target: ServerTarget, _ options: CheckOptions,
+    _ retransmission: Retransmission.Settings, _ generator: inout SeededGenerator
+  ) -> Result<BindingProbe.Response, CheckFailure> {
+    var probe = BindingProbe(
+      isStream: target.transport.isStream, settings: retransmission, generator: &generator, now: .read())
+    do {
+      while probe.outcome == nil {
+        guard let deadline = probe.deadline else { break }
+        if let request = probe.takeOutput() { try connection.send(request, until: deadline) }
+        if try connection.receive(until: deadline) {
+          probe.receive(connection.message, now: .read())
+        } else {
+          probe.advance(to: .read())
+        }
+      }
+    } catch {
+      return .failure(CheckFailure(error, target, within: options.within))
+    }
+    switch probe.outcome {
+    case .success(let response)?: return .success(response)
+    case .failure(let failure)?:
+      return .failure(CheckFailure(failure, "Binding", target, within: options.within))
+    case nil: return .failure(CheckFailure(.timeout, "Binding: no outcome"))
+    }
+  }
+}

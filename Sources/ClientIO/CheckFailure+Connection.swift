@@ -1,0 +1,87 @@
+public import NetworkTypes
+internal import TLS
+
+extension CheckFailure {
+  /// What a name that could not be resolved means.
+  public init(_ failure: ConnectionFailure) { self.init(failure, nil) }
+
+  /// What a failed connection means. `within`: seconds that were waited.
+  init(_ failure: ConnectionFailure, _ target: ServerTarget?, within: String = "") {
+    let place = target.map { "\($0.address) over \($0.transport.label)" } ?? "the server"
+    switch failure {
+    case .unresolved(let name, let error):
+      self.init(.unresolved, "\(name): \(error)", advice: "check the name, and the DNS of this machine")
+    case .refused:
+      self.init(
+        .refused, "\(place): connection refused",
+        advice: "nothing listens there: is the server running, and on this port and transport?")
+    case .unreachable(let error):
+      self.init(
+        .unreachable, "\(place): \(error)", advice: "no route from here, or a firewall on the way says no")
+    case .timeout(.connecting), .timeout(.sending):
+      self.init(
+        .timeout, "\(place): no connection\(within)", advice: "a firewall drops the packets, or the host is down")
+    case .timeout(.handshake):
+      self.init(
+        .timeout, "\(place): connected, but no TLS handshake\(within)",
+        advice: "the port may speak plain TCP: try turn:…?transport=tcp")
+    case .timeout(.answer):
+      self.init(.timeout, "\(place): no answer\(within)", advice: Self.silenceAdvice(target?.transport ?? .udp))
+    case .closed:
+      self.init(
+        .closed, "\(place): the server closed the connection",
+        advice: "it does not like what it got: is this a STUN server, and is plain or TLS right for this port?")
+    case .notSTUN:
+      self.init(.notSTUN, "\(place): what comes back is no STUN", advice: "another service listens on this port")
+    case .system(let error):
+      self.init(.system, "\(place): \(error)")
+    case .unsupported(let transport):
+      self.init(.unsupported, "\(transport.label) is not built into this program yet")
+    case .tls(let error, let summary):
+      self.init(error, summary, place, target)
+    }
+  }
+
+  static func silenceAdvice(_ transport: TransportProtocol) -> String {
+    transport == .udp
+      ? "a firewall drops UDP, the host is down, or this is no STUN server" : "this is no STUN server, or it hangs"
+  }
+
+  private init(_ error: TLSError, _ summary: TLSConnectionSummary, _ place: String, _ target: ServerTarget?) {
+    let text = "\(place): \(error.reason)"
+    let complaint = error.reason
+    if complaint.contains("hostname mismatch") || complaint.contains("IP address mismatch") {
+      let names =
+        (summary.certificate?.dnsNames ?? []) + (summary.certificate?.addresses.map(\.description) ?? [])
+      self.init(
+        .tlsName, "\(text): the certificate is not for \(target?.serverName ?? "this name")",
+        advice: names.isEmpty
+          ? "it names no server at all" : "it is for \(names.prefix(8).joined(separator: ", ")): use such a name")
+    } else if complaint.contains("expired") {
+      let end = summary.certificate.map { CivilTime.text(unixSeconds: $0.notAfter) } ?? "some time ago"
+      self.init(.tlsExpired, text, advice: "the certificate ended on \(end): renew it and reload the server")
+    } else if error.cause == .certificate {
+      self.init(
+        .tlsUntrusted, text,
+        advice:
+          "give the authority with --ca FILE, have the server send its whole chain, or look without trust: --insecure")
+    } else if complaint.contains("wrong version number") || complaint.contains("record layer") {
+      self.init(.tlsNotSpoken, text, advice: "the port speaks no TLS: plain TCP is turn:…?transport=tcp")
+    } else {
+      self.init(
+        .tls, text, advice: "client and server have no TLS version or cipher in common, or the stream is damaged")
+    }
+  }
+}
+
+extension TransportProtocol {
+  /// As people write it.
+  public var label: String {
+    switch self {
+    case .udp: "UDP"
+    case .tcp: "TCP"
+    case .tls: "TLS"
+    case .dtls: "DTLS"
+    }
+  }
+}

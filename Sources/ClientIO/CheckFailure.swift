@@ -1,0 +1,38 @@
+/// Why a check failed: a code for programs, what happened, and its likely cause in words.
+public struct CheckFailure: Error, Hashable, Sendable {
+  /// Stable: scripts compare these.
+  public enum Reason: String, Hashable, Sendable, CaseIterable {
+    case unresolved, refused, unreachable, timeout, closed, system, unsupported
+    case notSTUN = "not-stun"
+    case tlsName = "tls-name"
+    case tlsExpired = "tls-expired"
+    case tlsUntrusted = "tls-untrusted"
+    case tlsNotSpoken = "tls-not-spoken"
+    case tls
+    case credentialsNeeded = "credentials-needed"
+    case wrongCredentials = "wrong-credentials"
+    case authentication
+    case integrity
+    case malformed
+    case redirect
+    case badRequest = "bad-request"
+    case forbidden
+    case allocationMismatch = "allocation-mismatch"
+    case family = "address-family"
+    case quota
+    case capacity
+    case serverError = "server-error"
+    case refusedByServer = "refused-by-server"
+    case echoLost = "echo-lost"
+  }
+
+  public var reason: Reason
+  public var message: String
+  public var advice: String
+
+  public init(_ reason: Reason, _ message: String, advice: String = "") {
+    self.reason = reason
+    self.message = message
+    self.advice = advice
+  }
+}

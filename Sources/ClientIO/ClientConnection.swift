@@ -1,0 +1,271 @@
+internal import NetIO
+public import NetworkTypes
+internal import STUN
+public import TLS
+
+/// A connection to a server over UDP, TCP or TLS that carries whole messages: datagrams, or the frames of a stream.
+/// Every call takes a deadline and blocks until then at the most.
+public struct ClientConnection: ~Copyable {
+  public struct Settings {
+    public var transport: TransportProtocol
+    public var remote: SocketAddress
+    /// Nil: the kernel chooses.
+    public var local: SocketAddress?
+    /// What the certificate must be for: a host name or an address.
+    public var serverName: String
+    /// Needed for TLS.
+    public var tls: TLSContext?
+
+    public init(
+      transport: TransportProtocol, remote: SocketAddress, local: SocketAddress? = nil, serverName: String = "",
+      tls: TLSContext? = nil
+    ) {
+      self.transport = transport
+      self.remote = remote
+      self.local = local
+      self.serverName = serverName
+      self.tls = tls
+    }
+  }
+
+  public let transport: TransportProtocol
+  public let remote: SocketAddress
+  /// Nanoseconds that making the connection took: TCP's, and TLS's; 0 over UDP.
+  public let connectDuration: UInt64
+  public let handshakeDuration: UInt64
+  /// What TLS agreed on; nil without TLS.
+  public let tlsSummary: TLSConnectionSummary?
+
+  private let socket: ClientSocket
+  private let secure: SecureLayer?
+  /// Received bytes: a datagram, or what a stream brought and no message has used up.
+  private var buffer = [UInt8](repeating: 0, count: bufferByteCount)
+  private var start = 0
+  private var end = 0
+  private var messageRange = 0..<0
+  /// Where the message ends, padding included.
+  private var messageEnd = 0
+  private var ciphertext: [UInt8]
+  /// No channel is bound before the first response: until then "HTTP/1.1 …" must not pass for ChannelData.
+  private var hasSeenMessage = false
+
+  /// Two of the largest frames: one that is being used, one that comes in.
+  private static let bufferByteCount = 2 * 65_556
+
+  public init(_ settings: Settings, until deadline: Instant) throws(ConnectionFailure) {
+    guard settings.transport != .dtls else { throw .unsupported(.dtls) }
+    let begin = Instant.read()
+    let socket = try Self.open(settings)
+    var connectDuration: UInt64 = 0
+    var handshakeDuration: UInt64 = 0
+    var summary: TLSConnectionSummary?
+    var secure: SecureLayer?
+    var ciphertext: [UInt8] = []
+    if settings.transport.isStream {
+      guard Readiness.wait(for: socket.rawValue, writing: true, until: deadline) else { throw .timeout(.connecting) }
+      if let error = socket.takePendingError() { throw ConnectionFailure(error) }
+      let connected = Instant.read()
+      connectDuration = connected.nanoseconds(since: begin)
+      if settings.transport == .tls {
+        guard let context = settings.tls else { throw .unsupported(.tls) }
+        let layer = try SecureLayer(context, settings.serverName)
+        ciphertext = [UInt8](repeating: 0, count: 65_536)
+        summary = try Self.handshake(layer, over: socket, ciphertext: &ciphertext, until: deadline)
+        handshakeDuration = Instant.read().nanoseconds(since: connected)
+        secure = layer
+      }
+    }
+    transport = settings.transport
+    remote = settings.remote
+    self.socket = socket
+    self.connectDuration = connectDuration
+    self.handshakeDuration = handshakeDuration
+    tlsSummary = summary
+    self.secure = secure
+    self.ciphertext = ciphertext
+  }
+
+  private static func open(_ settings: Settings) throws(ConnectionFailure) -> ClientSocket {
+    do {
+      if settings.transport == .udp { return try .udp(to: settings.remote, from: settings.local) }
+      return try .tcp(to: settings.remote, from: settings.local)
+    } catch {
+      throw ConnectionFailure(error)
+    }
+  }
+
+  /// Where the socket is bound.
+  public var localAddress: SocketAddress? { socket.localAddress }
+
+  /// The message that `receive` found, valid until the next call.
+  public var message: RawSpan {
+    @_lifetime(borrow self)
+    get { buffer.span.rawBytes.extracting(messageRange) }
+  }
+}
+
+// MARK: - The handshake
+
+extension ClientConnection {
+  private static func handshake(
+    _ secure: SecureLayer, over socket: borrowing ClientSocket, ciphertext: inout [UInt8], until deadline: Instant
+  ) throws(ConnectionFailure) -> TLSConnectionSummary {
+    while true {
+      let result = secure.engine.handshake()
+      try secure.flush(over: socket, until: deadline)
+      switch result {
+      case .complete: return secure.engine.summary
+      case .failed(let error): throw .tls(error, secure.engine.summary)
+      case .inProgress: break
+      }
+      guard Readiness.wait(for: socket.rawValue, until: deadline) else { throw .timeout(.handshake) }
+      switch receive(from: socket, into: &ciphertext, at: 0, isStream: true) {
+      case .bytes(let count): secure.engine.receive(ciphertext.span.rawBytes.extracting(0..<count))
+      case .wouldBlock: break
+      case .closed: throw .closed
+      case .failed(let error): throw ConnectionFailure(error)
+      }
+    }
+  }
+}
+
+// MARK: - Sending
+
+extension ClientConnection {
+  /// Sends one message, all of it.
+  public mutating func send(_ bytes: RawSpan, until deadline: Instant) throws(ConnectionFailure) {
+    guard let secure else {
+      try Self.send(bytes, over: socket, isStream: transport.isStream, until: deadline)
+      return
+    }
+    switch secure.engine.write(bytes) {
+    case .written: try secure.flush(over: socket, until: deadline)
+    case .failed(let error): throw .tls(error, secure.engine.summary)
+    case .wouldBlock: throw .timeout(.sending)
+    }
+  }
+
+  public mutating func send(_ bytes: [UInt8], until deadline: Instant) throws(ConnectionFailure) {
+    try send(bytes.span.rawBytes, until: deadline)
+  }
+
+  /// Says goodbye, where TLS has words for it.
+  public mutating func close() {
+    secure?.engine.shutdown()
+    try? secure?.flush(over: socket, until: .read())
+  }
+
+  private static func send(
+    _ bytes: RawSpan, over socket: borrowing ClientSocket, isStream: Bool, until deadline: Instant
+  ) throws(ConnectionFailure) {
+    var offset = 0
+    repeat {
+      let sent: Int
+      do {
+        sent = try socket.send(bytes.extracting(offset..<bytes.byteCount))
+      } catch {
+        // An ICMP error of an earlier datagram is told on this one; whether it matters shows in the answers.
+        if !isStream, error == .connectionRefused { throw .refused }
+        throw ConnectionFailure(error)
+      }
+      offset += sent
+      if offset < bytes.byteCount, !Readiness.wait(for: socket.rawValue, writing: true, until: deadline) {
+        throw .timeout(.sending)
+      }
+    } while offset < bytes.byteCount
+  }
+}
+
+// MARK: - Receiving
+
+extension ClientConnection {
+  /// Waits for the next message; false where the deadline comes first.
+  public mutating func receive(until deadline: Instant) throws(ConnectionFailure) -> Bool {
+    start = messageEnd
+    messageRange = 0..<0
+    while true {
+      if transport.isStream {
+        if try takeFrame() { return true }
+      }
+      switch try receiveSome() {
+      case .bytes(let count) where !transport.isStream:
+        messageRange = 0..<count
+        return true
+      case .bytes: continue
+      case .wouldBlock:
+        if !Readiness.wait(for: socket.rawValue, until: deadline) { return false }
+      case .closed: throw .closed
+      case .failed(let error): throw ConnectionFailure(error)
+      }
+    }
+  }
+
+  /// Cuts a frame off the front of what was received.
+  private mutating func takeFrame() throws(ConnectionFailure) -> Bool {
+    if start == end {
+      start = 0
+      end = 0
+      messageEnd = 0
+    }
+    switch StreamFrame(buffer.span.rawBytes.extracting(start..<end), allowsChannelData: hasSeenMessage) {
+    case .incomplete(let missing):
+      // Room for the rest of the largest frame, by moving what there is to the front.
+      if end + missing > buffer.count { compact() }
+      return false
+    case .message(let count):
+      hasSeenMessage = true
+      messageRange = start..<(start + count)
+      messageEnd = start + count
+      return true
+    case .channelData(let count, let padded):
+      messageRange = start..<(start + count)
+      messageEnd = start + padded
+      return true
+    case .invalid: throw .notSTUN
+    }
+  }
+
+  private mutating func compact() {
+    let count = end - start
+    for index in 0..<count { buffer[index] = buffer[start + index] }
+    start = 0
+    end = count
+    messageEnd = 0
+  }
+
+  /// Reads what is there behind what was received before (streams) or over it (datagrams).
+  private mutating func receiveSome() throws(ConnectionFailure) -> ClientSocket.ReceiveResult {
+    guard transport.isStream else { return Self.receive(from: socket, into: &buffer, at: 0, isStream: false) }
+    guard let secure else {
+      let result = Self.receive(from: socket, into: &buffer, at: end, isStream: true)
+      if case .bytes(let count) = result { end += count }
+      return result
+    }
+    while true {
+      switch secure.read(into: &buffer, at: end) {
+      case .bytes(let count):
+        end += count
+        return .bytes(count)
+      case .closed: return .closed
+      case .failed(let error):
+        try? secure.flush(over: socket, until: .read())
+        throw .tls(error, secure.engine.summary)
+      case .wouldBlock: break
+      }
+      // Answers of TLS itself (a key update).
+      try secure.flush(over: socket, until: Instant.read().advanced(bySeconds: 1))
+      let result = Self.receive(from: socket, into: &ciphertext, at: 0, isStream: true)
+      guard case .bytes(let count) = result else { return result }
+      secure.engine.receive(ciphertext.span.rawBytes.extracting(0..<count))
+    }
+  }
+
+  private static func receive(
+    from socket: borrowing ClientSocket, into buffer: inout [UInt8], at offset: Int, isStream: Bool
+  ) -> ClientSocket.ReceiveResult {
+    var span = buffer.mutableSpan
+    var bytes = unsafe span.mutableBytes
+    var room = bytes._mutatingExtracting(offset..<bytes.byteCount)
+    return socket.receive(into: &room, isStream: isStream)
+  }
+}

@@ -1,0 +1,227 @@
+public import Crypto
+internal import NetIO
+internal import NetworkTypes
+internal import TURNClient
+
+/// Does with a TURN server what a call would do: allocates, permits a peer, sends data there and back in both
+/// framings, refreshes and deletes, and times each step.
+public struct RelayCheck: ~Copyable {
+  private let target: ServerTarget
+  private let options: CheckOptions
+  private var report: RelayReport
+  private var random: SeededGenerator
+
+  /// Runs the whole check.
+  public static func run(
+    _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
+  ) -> RelayReport {
+    var check = RelayCheck(
+      target: target, options: options, report: RelayReport(target: target), random: generator)
+    check.run()
+    return check.report
+  }
+
+  private mutating func run() {
+    let begin = Instant.read()
+    let connection: ClientConnection
+    do {
+      connection = try ClientConnection(
+        options.connection(to: target), until: begin.advanced(byMilliseconds: options.timeout))
+    } catch {
+      if case .tls(_, let summary) = error { report.tls = summary }
+      let isTLS = if case .tls = error { true } else { error == .timeout(.handshake) }
+      note(
+        isTLS ? .tls : .connect, Instant.read().nanoseconds(since: begin),
+        CheckFailure(error, target, within: options.within))
+      return
+    }
+    report.localAddress = connection.localAddress
+    report.tls = connection.tlsSummary
+    if target.transport.isStream { note(.connect, connection.connectDuration) }
+    if target.transport == .tls { note(.tls, connection.handshakeDuration) }
+    var session = AllocationSession(
+      connection, settings: options.allocation(for: target), generator: SeededGenerator(seed: seed()))
+    guard perform(.allocate, "Allocate", { () throws(AllocationSession.Failure) in try session.allocate() }) else {
+      report.realm = session.client.realm
+      return
+    }
+    report.grant = session.client.grant
+    report.realm = session.client.realm
+    report.usesSHA256 = session.client.usesSHA256
+    if let relayed = report.grant?.relayedAddresses.first { exercise(&session, relayed) }
+    if report.verdict == nil {
+      _ = perform(.refresh, "Refresh") { () throws(AllocationSession.Failure) in try session.refresh() }
+    }
+    // Whatever went wrong before: what was taken is given back.
+    _ = perform(.delete, "Refresh with lifetime 0") { () throws(AllocationSession.Failure) in try session.delete() }
+    session.close()
+  }
+
+  // MARK: - The two kinds of peer
+
+  /// With a plain socket first; where the server forbids that peer, or nothing comes through, with a second
+  /// allocation.
+  private mutating func exercise(_ session: inout AllocationSession, _ relayed: SocketAddress) {
+    let before = report.steps.count
+    let begin = Instant.read()
+    if var peer = SocketPeer(reaching: relayed, server: bindingServer, generator: &random) {
+      note(.peer, Instant.read().nanoseconds(since: begin))
+      report.peerKind = .socket
+      report.peerAddress = peer.address
+      exercise(&session, relayed, &peer)
+      guard let failure = report.verdict else { return }
+      switch failure.reason {
+      case .forbidden:
+        report.notes.append("\(peer.address) is forbidden as a peer (403): a second allocation is the peer")
+      case .echoLost:
+        report.notes.append(
+          "nothing came through to or from \(peer.address) (a NAT or firewall on this side?): a second allocation is "
+            + "the peer")
+      default: return
+      }
+      report.steps.removeSubrange(before...)
+    }
+    exerciseWithAllocation(&session, relayed)
+  }
+
+  private mutating func exerciseWithAllocation(_ session: inout AllocationSession, _ relayed: SocketAddress) {
+    let begin = Instant.read()
+    do {
+      var peer = try AllocationPeer(
+        target, options, relay: relayed, generator: SeededGenerator(seed: seed()))
+      note(.peer, Instant.read().nanoseconds(since: begin))
+      report.peerKind = .allocation
+      report.peerAddress = peer.address
+      exercise(&session, relayed, &peer)
+      peer.delete()
+    } catch {
+      note(.peer, Instant.read().nanoseconds(since: begin), failure(error, "The second allocation"))
+    }
+  }
+
+  private mutating func exercise(
+    _ session: inout AllocationSession, _ relayed: SocketAddress, _ peer: inout some RelayPeer & ~Copyable
+  ) {
+    let address = peer.address
+    guard
+      perform(
+        .permission, "CreatePermission for \(address)",
+        { () throws(AllocationSession.Failure) in try session.createPermission([address]) }),
+      echo(.sendEcho, &session, relayed, &peer),
+      perform(
+        .channelBind, "ChannelBind to \(address)",
+        { () throws(AllocationSession.Failure) in try session.bindChannel(to: address) })
+    else { return }
+    _ = echo(.channelEcho, &session, relayed, &peer)
+  }
+
+  /// The STUN server that tells a plain peer how it looks from outside: the one that is checked, over UDP.
+  private var bindingServer: SocketAddress? {
+    switch target.transport {
+    case .udp, .tcp: target.address
+    case .tls, .dtls:
+      SocketAddress(
+        target.address.address, port: TransportProtocol.udp.defaultPort, scope: target.address.scope)
+    }
+  }
+
+  // MARK: - Steps
+
+  private mutating func perform(
+    _ name: RelayReport.Name, _ what: String,
+    _ body: () throws(AllocationSession.Failure) -> ClientAllocation.Event
+  ) -> Bool {
+    let begin = Instant.read()
+    do {
+      let event = try body()
+      note(name, event.duration, attempts: event.transmissions - event.roundTrips + 1)
+      return true
+    } catch {
+      note(name, Instant.read().nanoseconds(since: begin), failure(error, what))
+      return false
+    }
+  }
+
+  /// How often data is sent before it counts as lost, and how long each is waited for, in milliseconds.
+  private static let echoAttempts = 4
+  private static let echoWait: UInt32 = 500
+
+  /// Sends to the peer and has it send back; both must arrive unchanged, and in the framing that is checked.
+  private mutating func echo(
+    _ name: RelayReport.Name, _ session: inout AllocationSession, _ relayed: SocketAddress,
+    _ peer: inout some RelayPeer & ~Copyable
+  ) -> Bool {
+    let begin = Instant.read()
+    let there = payload("ping")
+    let back = payload("pong")
+    let isChannel = name == .channelEcho
+    var hasArrived = false
+    do {
+      for attempt in 1...Self.echoAttempts {
+        let end = Instant.read().advanced(byMilliseconds: min(Self.echoWait, options.timeout))
+        try session.send(there, to: peer.address, asIndication: !isChannel, until: end)
+        while let (data, sender) = try peer.receive(until: end) {
+          guard data == there else { continue }
+          hasArrived = true
+          if sender != relayed {
+            noteOnce("data reaches the peer from \(sender), not from the relayed address \(relayed)")
+          }
+          try peer.send(back, to: sender)
+          break
+        }
+        while hasArrived, let datagram = try session.receiveData(until: end) {
+          guard datagram.data == back else { continue }
+          if datagram.isChannelData != isChannel {
+            noteOnce(
+              isChannel
+                ? "data came in a Data indication although a channel is bound"
+                : "data came as ChannelData before a channel was bound")
+          }
+          note(name, Instant.read().nanoseconds(since: begin), attempts: attempt)
+          return true
+        }
+      }
+    } catch {
+      note(name, Instant.read().nanoseconds(since: begin), failure(error, "data"))
+      return false
+    }
+    note(
+      name, Instant.read().nanoseconds(since: begin),
+      CheckFailure(
+        .echoLost,
+        hasArrived
+          ? "data reached the peer \(peer.address) through the relay, but nothing came back"
+          : "no data reached the peer \(peer.address) through the relay \(relayed)",
+        advice: "a firewall between relay and peer, or relay ports that are not open"), attempts: Self.echoAttempts)
+    return false
+  }
+
+  private mutating func note(
+    _ name: RelayReport.Name, _ duration: UInt64, _ failure: CheckFailure? = nil, attempts: Int = 1
+  ) {
+    report.steps.append(RelayReport.Step(name: name, duration: duration, failure: failure, attempts: attempts))
+  }
+
+  private mutating func noteOnce(_ text: String) {
+    if !report.notes.contains(text) { report.notes.append(text) }
+  }
+
+  private func failure(_ error: AllocationSession.Failure, _ what: String) -> CheckFailure {
+    switch error {
+    case .connection(let failure): CheckFailure(failure, target, within: options.within)
+    case .request(let failure):
+      CheckFailure(failure, what, target, hasSecret: options.hasSecret, within: options.within)
+    case .outOfOrder: CheckFailure(.closed, "\(what): the allocation is gone")
+    }
+  }
+
+  private mutating func seed() -> [UInt8] {
+    (0..<4).flatMap { _ in
+      let word = random.next()
+      return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) }
+    }
+  }
+
+  /// Bytes that no STUN message and no other check begins with.
+  private mutating func payload(_ word: String) -> [UInt8] { Array("stunclient \(word) ".utf8) + seed() }
+}

@@ -1,0 +1,54 @@
+public import NetworkTypes
+public import TLS
+public import TURNClient
+
+/// What a full check of a TURN server found, step by step.
+public struct RelayReport: Sendable {
+  public struct Step: Sendable {
+    /// Stable: `connect`, `tls`, `allocate`, `peer`, `permission`, `send-echo`, `channel-bind`, `channel-echo`,
+    /// `refresh`, `delete`.
+    public var name: Name
+    /// Nanoseconds.
+    public var duration: UInt64
+    /// Nil: it succeeded.
+    public var failure: CheckFailure?
+    /// How often data or a request was sent; 1 where nothing was lost.
+    public var attempts = 1
+  }
+
+  public enum Name: String, Hashable, Sendable, CaseIterable {
+    case connect, tls, allocate, peer, permission
+    case sendEcho = "send-echo"
+    case channelBind = "channel-bind"
+    case channelEcho = "channel-echo"
+    case refresh, delete
+  }
+
+  /// Who answered at the other end.
+  public enum PeerKind: String, Hashable, Sendable {
+    /// A plain UDP socket of this machine.
+    case socket
+    /// A second allocation on the same server.
+    case allocation
+  }
+
+  public var target: ServerTarget
+  public var localAddress: SocketAddress?
+  public var tls: TLSConnectionSummary?
+  public var grant: ClientAllocation.Grant?
+  public var realm: String?
+  public var usesSHA256 = false
+  public var peerKind: PeerKind?
+  public var peerAddress: SocketAddress?
+  public var steps: [Step] = []
+  /// What is worth knowing and no failure.
+  public var notes: [String] = []
+
+  /// The first failure; nil: everything works.
+  public var verdict: CheckFailure? { steps.lazy.compactMap(\.failure).first }
+
+  /// Nanoseconds of all steps.
+  public var totalDuration: UInt64 { steps.reduce(0) { $0 + $1.duration } }
+
+  init(target: ServerTarget) { self.target = target }
+}

@@ -1,0 +1,179 @@
+internal import CLinux
+public import NetworkTypes
+
+/// A client's socket: UDP, connected to a server or open to every peer, or a TCP connection. Never blocks; `Readiness`
+/// waits for it.
+public struct ClientSocket: ~Copyable, Sendable {
+  private let descriptor: FileDescriptor
+
+  public var rawValue: Int32 { descriptor.rawValue }
+
+  /// Where the socket is bound; nil if the kernel does not say.
+  public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
+
+  private init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+
+  /// A UDP socket that talks to one server only: the kernel drops what others send, and reports ICMP errors.
+  public static func udp(to remote: SocketAddress, from local: SocketAddress? = nil) throws(Errno) -> ClientSocket {
+    let socket = ClientSocket(try Sockets.open(remote.family, SOCK_DGRAM))
+    if let local { try Sockets.bind(socket.rawValue, to: local) }
+    let raw = socket.rawValue
+    try retrying32 { unsafe remote.withKernelForm { unsafe clinux_connect(raw, $0, $1) } }
+    return socket
+  }
+
+  /// A UDP socket that anybody may send to.
+  public static func udp(boundTo local: SocketAddress) throws(Errno) -> ClientSocket {
+    let socket = ClientSocket(try Sockets.open(local.family, SOCK_DGRAM))
+    if local.family == .ipv6 { try Sockets.set(socket.rawValue, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    try Sockets.bind(socket.rawValue, to: local)
+    return socket
+  }
+
+  /// A TCP connection that is being made: it stands when the socket becomes writable and `pendingError` is nil.
+  public static func tcp(to remote: SocketAddress, from local: SocketAddress? = nil) throws(Errno) -> ClientSocket {
+    let socket = ClientSocket(try Sockets.open(remote.family, SOCK_STREAM))
+    if let local { try Sockets.bind(socket.rawValue, to: local) }
+    try Sockets.set(socket.rawValue, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+    let raw = socket.rawValue
+    do {
+      try retrying32 { unsafe remote.withKernelForm { unsafe clinux_connect(raw, $0, $1) } }
+    } catch  where error == .inProgress {
+      return socket
+    }
+    return socket
+  }
+
+  /// The error that waits to be reported, and is reported by this (SO_ERROR).
+  public func takePendingError() -> Errno? {
+    guard let value = Sockets.get(descriptor.rawValue, SOL_SOCKET, SO_ERROR), value != 0 else { return nil }
+    return Errno(rawValue: value)
+  }
+
+  public enum ReceiveResult: Equatable, Sendable {
+    /// So many bytes are at the beginning of the span; 0 is an empty datagram.
+    case bytes(Int)
+    case wouldBlock
+    /// A stream's end.
+    case closed
+    case failed(Errno)
+  }
+
+  /// Receives a datagram (what is longer than the span is cut), or what a stream has.
+  public func receive(into buffer: inout MutableRawSpan, isStream: Bool) -> ReceiveResult {
+    let raw = descriptor.rawValue
+    let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+      repeat {
+        let count = unsafe recv(raw, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT))
+        if count >= 0 || Errno.current != .interrupted { return count }
+      } while true
+    }
+    if count > 0 || (count == 0 && !isStream) { return .bytes(count) }
+    if count == 0 { return .closed }
+    let error = Errno.current
+    return error == .wouldBlock ? .wouldBlock : .failed(error)
+  }
+
+  /// Receives a datagram and says who sent it.
+  public func receive(into buffer: inout MutableRawSpan, from sender: inout SocketAddress) -> ReceiveResult {
+    let raw = descriptor.rawValue
+    var storage = sockaddr_storage()
+    let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+      unsafe withUnsafeMutablePointer(to: &storage) { name in
+        var part = unsafe iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+        return unsafe withUnsafeMutablePointer(to: &part) { part in
+          var message = unsafe msghdr()
+          unsafe message.msg_name = UnsafeMutableRawPointer(name)
+          unsafe message.msg_namelen = socklen_t(MemoryLayout<sockaddr_storage>.size)
+          unsafe message.msg_iov = part
+          unsafe message.msg_iovlen = 1
+          while true {
+            let count = unsafe recvmsg(raw, &message, Int32(MSG_DONTWAIT))
+            if count >= 0 || Errno.current != .interrupted { return count }
+          }
+        }
+      }
+    }
+    guard count >= 0 else {
+      let error = Errno.current
+      return error == .wouldBlock ? .wouldBlock : .failed(error)
+    }
+    if let address = unsafe SocketAddress(from: &storage) { sender = address }
+    return .bytes(count)
+  }
+
+  /// Sends to where the socket is connected; how many bytes the kernel took, 0 where it has no room.
+  public func send(_ bytes: RawSpan) throws(Errno) -> Int {
+    let raw = descriptor.rawValue
+    do {
+      return try retrying {
+        unsafe bytes.withUnsafeBytes { buffer in
+          unsafe CLinux.send(
+            raw, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        }
+      }
+    } catch  where error == .wouldBlock {
+      return 0
+    }
+  }
+
+  /// Sends a datagram to a peer; false where the kernel has no room.
+  public func send(_ bytes: RawSpan, to peer: SocketAddress) throws(Errno) -> Bool {
+    let raw = descriptor.rawValue
+    var storage = sockaddr_storage()
+    let length = unsafe peer.write(to: &storage)
+    do {
+      try retrying {
+        unsafe bytes.withUnsafeBytes { buffer in
+          unsafe withUnsafeMutablePointer(to: &storage) { name in
+            var part = unsafe iovec(
+              iov_base: UnsafeMutableRawPointer(mutating: buffer.baseAddress), iov_len: buffer.count)
+            return unsafe withUnsafeMutablePointer(to: &part) { part in
+              var message = unsafe msghdr()
+              unsafe message.msg_name = UnsafeMutableRawPointer(name)
+              unsafe message.msg_namelen = length
+              unsafe message.msg_iov = part
+              unsafe message.msg_iovlen = 1
+              return unsafe sendmsg(raw, &message, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+            }
+          }
+        }
+      }
+      return true
+    } catch  where error == .wouldBlock {
+      return false
+    }
+  }
+}
+
+/// Waits for one descriptor, for clients that do one thing at a time.
+public enum Readiness {
+  /// Waits until the descriptor can be read from (or has an error to tell), or written to if that is asked for.
+  /// False where the deadline comes first.
+  public static func wait(for descriptor: Int32, writing: Bool = false, until deadline: Instant) -> Bool {
+    while true {
+      let left = deadline.nanoseconds(since: .read())
+      // Rounded up: waiting zero milliseconds for the last microseconds would spin.
+      let milliseconds = Int32(clamping: (left + 999_999) / 1_000_000)
+      var entry = pollfd(fd: descriptor, events: Int16(writing ? POLLOUT : POLLIN), revents: 0)
+      let count = unsafe poll(&entry, 1, milliseconds)
+      if count > 0 { return true }
+      if count < 0, Errno.current != .interrupted { return false }
+      if Instant.read() >= deadline { return false }
+    }
+  }
+
+  /// Sleeps until the deadline.
+  public static func sleep(until deadline: Instant) {
+    while true {
+      let left = deadline.nanoseconds(since: .read())
+      if left == 0 { return }
+      _ = poll(nil, 0, Int32(clamping: (left + 999_999) / 1_000_000))
+    }
+  }
+}
+
+extension Errno {
+  public static let networkUnreachable = Errno(rawValue: ENETUNREACH)
+  public static let hostUnreachable = Errno(rawValue: EHOSTUNREACH)
+}

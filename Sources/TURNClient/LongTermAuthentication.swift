@@ -1,0 +1,132 @@
+internal import Crypto
+internal import NetworkTypes
+internal import STUN
+
+/// A username and password, already prepared (SASLprep or OpaqueString; the same thing for ASCII).
+public struct LongTermCredential: Hashable, Sendable {
+  public var username: [UInt8]
+  public var password: [UInt8]
+
+  public init(username: [UInt8], password: [UInt8]) {
+    self.username = username
+    self.password = password
+  }
+
+  public init(username: String, password: String) {
+    self.init(username: Array(username.utf8), password: Array(password.utf8))
+  }
+}
+
+/// What a client has learnt from 401 and 438 and signs its requests with (RFC 8489 section 9.2).
+struct LongTermAuthentication {
+  private(set) var realm: [UInt8] = []
+  private(set) var nonce: [UInt8] = []
+  private(set) var algorithm = Algorithm.implicitMD5
+  private var key: Digest?
+  private var userHash: Digest?
+  /// PASSWORD-ALGORITHMS as it came, to be sent back (against bid-down attacks).
+  private var offer: [UInt8] = []
+
+  enum Algorithm {
+    /// As RFC 5389 has it: nothing was offered.
+    case implicitMD5
+    case md5
+    case sha256
+  }
+
+  /// REALM and NONCE have at most this many bytes (RFC 8489 sections 14.9 and 14.10).
+  private static let textLimit = 763
+
+  var isReady: Bool { key != nil }
+
+  /// Takes realm, nonce and algorithms from a 401 or 438; what is wrong with them, if something is.
+  mutating func learn(from response: borrowing MessageView, credential: LongTermCredential) -> String? {
+    guard let nonceValue = response.value(of: .nonce), (1...Self.textLimit).contains(nonceValue.byteCount) else {
+      return "no NONCE that could be used"
+    }
+    // 438 repeats the realm; servers that leave it out mean the one before.
+    let realmValue = response.value(of: .realm)?.copied() ?? realm
+    guard (1...Self.textLimit).contains(realmValue.count) else { return "no REALM that could be used" }
+    let features = Self.securityFeatures(nonceValue)
+    let offered = response.value(of: .passwordAlgorithms)?.copied()
+    if features & Self.passwordAlgorithmsBit != 0, offered == nil {
+      return "the nonce promises PASSWORD-ALGORITHMS, but there are none (RFC 8489 section 9.2.5)"
+    }
+    algorithm = .implicitMD5
+    offer = []
+    if let offered, features & Self.passwordAlgorithmsBit != 0 {
+      guard let chosen = Self.firstKnown(in: offered) else { return "none of the password algorithms is known" }
+      algorithm = chosen
+      offer = offered
+    }
+    realm = realmValue
+    nonce = nonceValue.copied()
+    let (username, password) = (credential.username, credential.password)
+    key =
+      algorithm == .sha256
+      ? LongTermKey.sha256(username: username, realm: realm, password: password)
+      : LongTermKey.md5(username: username, realm: realm, password: password)
+    userHash =
+      features & Self.userHashBit != 0 ? LongTermKey.userHash(username: username, realm: realm) : nil
+    return nil
+  }
+
+  /// Appends who we are and the signature; only FINGERPRINT may follow.
+  func sign(
+    _ writer: inout MessageWriter, credential: LongTermCredential, with authenticator: inout MessageAuthenticator
+  ) {
+    guard let key else { return }
+    if let userHash {
+      writer.append(.userHash, userHash.bytes)
+    } else {
+      writer.append(.username, credential.username)
+    }
+    writer.append(.realm, realm)
+    writer.append(.nonce, nonce)
+    guard algorithm != .implicitMD5 else {
+      authenticator.sign(&writer, key: key)
+      return
+    }
+    writer.append(.passwordAlgorithms, offer)
+    writer.append(.passwordAlgorithm, UInt32(algorithm == .sha256 ? 2 : 1) << 16)
+    authenticator.signSHA256(&writer, key: key)
+  }
+
+  /// Whether the response carries the signature that our kind of request gets.
+  func verify(_ response: borrowing MessageView, with authenticator: inout MessageAuthenticator) -> Bool {
+    guard let key else { return false }
+    return algorithm == .implicitMD5
+      ? authenticator.verify(response, key: key) : authenticator.verifySHA256(response, key: key)
+  }
+
+  // MARK: - The nonce cookie (RFC 8489 section 9.2)
+
+  private static let passwordAlgorithmsBit: UInt32 = 1 << 23
+  private static let userHashBit: UInt32 = 1 << 22
+  private static let nonceCookie = Array("obMatJos2".utf8)
+
+  /// The 24 feature bits behind the nonce cookie, the first of them highest; 0 where the nonce has no cookie.
+  private static func securityFeatures(_ nonce: RawSpan) -> UInt32 {
+    guard nonce.byteCount >= 13, nonce.extracting(0..<9).isEqual(to: nonceCookie),
+      let text = String(validating: nonce.extracting(9..<13).copied(), as: UTF8.self),
+      let bytes = Base64.decode(text), bytes.count == 3
+    else { return 0 }
+    return UInt32(bytes[0]) << 16 | UInt32(bytes[1]) << 8 | UInt32(bytes[2])
+  }
+
+  /// The first algorithm of the list that is known here: entries of number, length and padded parameters, of which
+  /// neither MD5 (1) nor SHA-256 (2) has any (RFC 8489 section 18.5).
+  private static func firstKnown(in list: [UInt8]) -> Algorithm? {
+    var index = 0
+    while index + 4 <= list.count {
+      let number = Int(list[index]) << 8 | Int(list[index + 1])
+      let length = Int(list[index + 2]) << 8 | Int(list[index + 3])
+      switch (number, length) {
+      case (1, 0): return .md5
+      case (2, 0): return .sha256
+      default: index += 4 + ((length + 3) & ~3)
+      }
+    }
+    return nil
+  }
+}

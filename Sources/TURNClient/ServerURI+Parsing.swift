@@ -1,0 +1,132 @@
+internal import NetworkTypes
+
+extension ServerURI {
+  /// What makes a text no URI of ours, in words for whoever typed it.
+  public struct ParsingError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let description: String
+  }
+
+  /// Longer texts are refused unread.
+  private static let lengthLimit = 1024
+
+  /// Reads a URI, or a bare `HOST[:PORT]`, which is taken for `stun:` (an IPv6 address may stand without brackets
+  /// where no port follows).
+  public init(parsing text: String) throws(ParsingError) {
+    guard text.utf8.count <= Self.lengthLimit else { throw ParsingError(description: "the URI is too long") }
+    if let colon = text.firstIndex(of: ":"), let scheme = Scheme(rawValue: text[..<colon].lowercased()) {
+      try self.init(scheme: scheme, rest: text[text.index(after: colon)...])
+      return
+    }
+    for scheme in ["http", "https", "ws", "wss"] where text.lowercased().hasPrefix(scheme + "://") {
+      throw ParsingError(description: "\"\(scheme):\" is no STUN or TURN URI; try stun:HOST or turn:HOST")
+    }
+    if let address = IPAddress(text) {
+      self.init(scheme: .stun, host: .address(address))
+      return
+    }
+    try self.init(scheme: .stun, rest: text[...])
+    // A bare host is no URI, so there is nothing to say about how URIs are written.
+    hints = []
+  }
+
+  private init(scheme: Scheme, rest: Substring) throws(ParsingError) {
+    var rest = rest
+    var hints: [String] = []
+    if rest.hasPrefix("//") {
+      rest = rest.dropFirst(2)
+      // A path would follow; a lone slash at the end is part of the same slip.
+      if rest.hasSuffix("/") { rest = rest.dropLast() }
+      hints.append("\(scheme.rawValue): URIs have no \"//\" (RFC 7065): \(scheme.rawValue):\(rest)")
+    }
+    var query: Substring?
+    if let mark = rest.firstIndex(of: "?") {
+      query = rest[rest.index(after: mark)...]
+      rest = rest[..<mark]
+    }
+    guard !rest.contains("@") else {
+      throw ParsingError(description: "a user name has no place in the URI: use --username")
+    }
+    let (host, port) = try Self.hostAndPort(rest)
+    self.init(scheme: scheme, host: host, port: port)
+    self.hints = hints
+    if let query { try read(query: query) }
+  }
+
+  private static func hostAndPort(_ text: Substring) throws(ParsingError) -> (Host, UInt16?) {
+    var host = text
+    var port: Substring?
+    if text.hasPrefix("[") {
+      guard let end = text.firstIndex(of: "]") else { throw ParsingError(description: "\"[\" without \"]\"") }
+      host = text[text.index(after: text.startIndex)..<end]
+      let tail = text[text.index(after: end)...]
+      guard let address = IPAddress(host), address.family == .ipv6 else {
+        throw ParsingError(description: "\"\(host)\" is no IPv6 address")
+      }
+      guard tail.isEmpty || tail.hasPrefix(":") else {
+        throw ParsingError(description: "\"\(tail)\" behind the address is no port")
+      }
+      return (.address(address), tail.isEmpty ? nil : try readPort(tail.dropFirst()))
+    }
+    if let colon = text.firstIndex(of: ":") {
+      host = text[..<colon]
+      port = text[text.index(after: colon)...]
+      if port?.contains(":") == true {
+        throw ParsingError(description: "an IPv6 address stands in brackets: [\(text)]")
+      }
+    }
+    let number: UInt16? = if let port { try readPort(port) } else { nil }
+    if let address = IPAddress(host) { return (.address(address), number) }
+    guard isName(host) else {
+      throw ParsingError(
+        description: host.isEmpty ? "there is no host" : "\"\(host)\" is neither a host name nor an address")
+    }
+    return (.name(String(host)), number)
+  }
+
+  private static func readPort(_ text: Substring) throws(ParsingError) -> UInt16 {
+    guard let port = UInt16(decimalDigits: text), port > 0 else {
+      throw ParsingError(description: "\"\(text)\" is no port (1 to 65535)")
+    }
+    return port
+  }
+
+  /// Letters, digits, dashes, underscores in labels of 1 to 63, 253 in all; a final dot is allowed. A name whose last
+  /// label is all digits is a mistyped address.
+  private static func isName(_ text: Substring) -> Bool {
+    let name = text.hasSuffix(".") ? text.dropLast() : text
+    let labels = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard name.utf8.count <= 253, let last = labels.last, Int(last) == nil else { return false }
+    return labels.allSatisfy { label in
+      (1...63).contains(label.utf8.count)
+        && label.utf8.allSatisfy { byte in
+          switch byte {
+          case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+          case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"): true
+          default: false
+          }
+        }
+    }
+  }
+
+  private mutating func read(query: Substring) throws(ParsingError) {
+    for parameter in query.split(separator: "&") {
+      let parts = parameter.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      guard parts.count == 2, parts[0].lowercased() == "transport" else {
+        throw ParsingError(description: "\"\(parameter)\": the only parameter is transport=udp or transport=tcp")
+      }
+      switch parts[1].lowercased() {
+      case "udp": transportParameter = .udp
+      case "tcp": transportParameter = .tcp
+      case "tls":
+        transportParameter = .tcp
+        if !scheme.isSecure { scheme = scheme == .turn ? .turns : .stuns }
+        hints.append("transport=tls is not in RFC 7065; TLS is written \(scheme.rawValue):\(host)?transport=tcp")
+      default:
+        throw ParsingError(description: "\"\(parts[1])\" is no transport: udp or tcp")
+      }
+    }
+    if !scheme.isTURN, transportParameter != nil {
+      hints.append("stun: URIs have no ?transport= (RFC 7064); taken all the same")
+    }
+  }
+}

@@ -1,0 +1,69 @@
+public import NetworkTypes
+
+/// A `stun:`, `stuns:`, `turn:` or `turns:` URI (RFC 7064, RFC 7065).
+///
+/// Forms that are wrong but common are read as they are meant, with a hint for whoever wrote them.
+public struct ServerURI: Hashable, Sendable {
+  public enum Scheme: String, Hashable, Sendable, CaseIterable {
+    case stun, stuns, turn, turns
+
+    public var isSecure: Bool { self == .stuns || self == .turns }
+    public var isTURN: Bool { self == .turn || self == .turns }
+  }
+
+  public enum Host: Hashable, Sendable, CustomStringConvertible {
+    case address(IPAddress)
+    case name(String)
+
+    public var description: String {
+      switch self {
+      case .address(let address): address.family == .ipv6 ? "[\(address)]" : "\(address)"
+      case .name(let name): name
+      }
+    }
+  }
+
+  public var scheme: Scheme
+  public var host: Host
+  /// Nil: the default of the scheme, or what DNS says.
+  public var port: UInt16?
+  /// What `?transport=` says; nil: nothing.
+  public var transportParameter: TransportParameter?
+  /// What is wrong with how it was written, for people.
+  public var hints: [String] = []
+
+  public enum TransportParameter: String, Hashable, Sendable {
+    case udp, tcp
+  }
+
+  public init(
+    scheme: Scheme, host: Host, port: UInt16? = nil, transportParameter: TransportParameter? = nil
+  ) {
+    self.scheme = scheme
+    self.host = host
+    self.port = port
+    self.transportParameter = transportParameter
+  }
+
+  /// How the server is reached: UDP without another word; TLS over TCP for `stuns` and `turns`; DTLS for
+  /// `turns:…?transport=udp` (RFC 7350).
+  public var transport: TransportProtocol {
+    switch (scheme.isSecure, transportParameter) {
+    case (false, .tcp): .tcp
+    case (false, _): .udp
+    case (true, .udp): .dtls
+    case (true, _): .tls
+    }
+  }
+
+  /// The port in the URI, else 3478 or 5349.
+  public var effectivePort: UInt16 { port ?? transport.defaultPort }
+}
+
+extension ServerURI: CustomStringConvertible {
+  public var description: String {
+    let port = port.map { ":\($0)" } ?? ""
+    let query = transportParameter.map { "?transport=\($0.rawValue)" } ?? ""
+    return "\(scheme.rawValue):\(host)\(port)\(query)"
+  }
+}

@@ -1,0 +1,96 @@
+internal import ClientIO
+internal import Crypto
+internal import JSON
+internal import NetIO
+internal import NetworkTypes
+internal import TURNClient
+
+/// `stunclient relay`.
+enum RelayCommand {
+  static func run(_ arguments: Arguments) throws(UsageError) -> Outcome {
+    let options = try Preparation.options(arguments)
+    var outcome = Outcome(command: "relay", uri: arguments.uri.description, hints: arguments.uri.hints)
+    let report = Preparation.onEachAddress(arguments, &outcome, verdict: \RelayReport.verdict) { target in
+      RelayCheck.run(target, options, generator: Preparation.generator())
+    }
+    if let report { describe(report, arguments, &outcome) }
+    return outcome
+  }
+
+  private static func describe(_ report: RelayReport, _ arguments: Arguments, _ outcome: inout Outcome) {
+    let now = Int64(clamping: Now.read().wallSeconds)
+    outcome.failure = report.verdict
+    outcome.notes += report.notes
+    outcome.lines = lines(report, now: now)
+    outcome.members = members(report, now: now)
+    let echo = report.steps.first { $0.name == .channelEcho && $0.failure == nil }?.duration
+    if let relayed = report.grant?.relayedAddresses.first {
+      outcome.summary =
+        "\(report.target.transport.label) \(report.target.address) relayed \(relayed), "
+        + "all steps in \(Decimal.milliseconds(report.totalDuration)) ms"
+    }
+    let limit = arguments.thresholds.roundTrip.map { Decimal.text($0, 6) } ?? ""
+    if let echo {
+      outcome.performance.append("echo=\(Decimal.milliseconds(echo))ms;\(limit);;0;")
+      if let threshold = arguments.thresholds.roundTrip, echo > threshold {
+        outcome.warnings.append(
+          "the echo through the relay took \(Decimal.milliseconds(echo)) ms, over \(limit) ms")
+      }
+    }
+    outcome.performance.append("total=\(Decimal.milliseconds(report.totalDuration))ms;;;0;")
+    if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
+      outcome.warnings.append(warning)
+    }
+  }
+
+  private static func lines(_ report: RelayReport, now: Int64) -> [String] {
+    var lines = ["\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))"]
+    lines += report.tls?.lines(now: now) ?? []
+    if let local = report.localAddress { lines.append("  local address    \(local)") }
+    if let grant = report.grant {
+      if let mapped = grant.mappedAddress { lines.append("  mapped address   \(mapped)") }
+      lines.append("  relayed address  \(grant.relayedAddresses.map(\.description).joined(separator: ", "))")
+      lines.append("  lifetime         \(grant.lifetime) s")
+      if let software = grant.software { lines.append("  software         \(software)") }
+    }
+    if let realm = report.realm, !realm.isEmpty {
+      lines.append("  realm            \(realm)\(report.usesSHA256 ? " (SHA-256)" : "")")
+    }
+    if let peer = report.peerAddress, let kind = report.peerKind {
+      lines.append("  peer             \(peer) (\(kind == .socket ? "a socket here" : "a second allocation"))")
+    }
+    for step in report.steps {
+      let verdict = step.failure == nil ? "\(Decimal.milliseconds(step.duration)) ms" : "FAILED"
+      let again = step.attempts > 1 && step.failure == nil ? " (\(step.attempts) attempts)" : ""
+      lines.append("  \(Decimal.padded(step.name.rawValue, 17))\(verdict)\(again)")
+    }
+    return lines
+  }
+
+  private static func members(_ report: RelayReport, now: Int64) -> [(String, JSONValue)] {
+    [
+      ("transport", .string(report.target.transport.label.lowercased())),
+      ("server", .string(report.target.address.description)),
+      ("local", .optional(report.localAddress?.description)),
+      ("mapped", .optional(report.grant?.mappedAddress?.description)),
+      ("relayed", .strings(report.grant?.relayedAddresses.map(\.description) ?? [])),
+      ("lifetime", report.grant.map { .whole($0.lifetime) } ?? .null),
+      ("realm", .optional(report.realm)), ("sha256", .bool(report.usesSHA256)),
+      ("software", .optional(report.grant?.software)),
+      ("peer", .optional(report.peerAddress?.description)), ("peer_kind", .optional(report.peerKind?.rawValue)),
+      (
+        "steps",
+        .array(
+          report.steps.map { step in
+            .record([
+              ("name", .string(step.name.rawValue)), ("ok", .bool(step.failure == nil)),
+              ("ms", .milliseconds(step.duration)), ("attempts", .whole(step.attempts)),
+              ("reason", .optional(step.failure?.reason.rawValue)),
+            ])
+          })
+      ),
+      ("total_ms", .milliseconds(report.totalDuration)),
+      ("tls", report.tls?.json(now: now) ?? .null),
+    ]
+  }
+}

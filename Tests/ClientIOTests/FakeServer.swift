@@ -1,0 +1,176 @@
+import Crypto
+import NetIO
+import NetworkTypes
+import STUN
+import Synchronization
+import TLS
+
+/// A server on a loopback port that misbehaves as a test wants it to, on a thread of its own until it is stopped.
+final class FakeServer: Sendable {
+  /// What a datagram, or a message of a stream, is answered with.
+  typealias Handler = @Sendable (_ request: [UInt8]) -> [[UInt8]]
+
+  enum Kind: Sendable {
+    case udp(Handler)
+    /// Accepts connections, reads and answers as UDP would.
+    case tcp(Handler)
+    /// Accepts and closes at once.
+    case closing
+    case tls(TLSContext, Handler)
+  }
+
+  let address: SocketAddress
+  private let flag: StopFlag
+
+  init(_ kind: Kind) throws {
+    let loopback = SocketAddress(.ipv4Loopback, port: 0)
+    let flag = StopFlag()
+    self.flag = flag
+    switch kind {
+    case .udp(let handler):
+      let socket = try ClientSocket.udp(boundTo: loopback)
+      address = socket.localAddress ?? loopback
+      let owned = Owned(socket)
+      _ = try NetIO.Thread(name: "fake-udp") {
+        while !flag.isSet { Self.answer(owned.socket, handler) }
+      }
+    case .tcp(let handler): address = try Self.listen(flag) { Self.serve($0, nil, handler, flag) }
+    case .closing: address = try Self.listen(flag) { _ in }
+    case .tls(let context, let handler): address = try Self.listen(flag) { Self.serve($0, context, handler, flag) }
+    }
+  }
+
+  func stop() { flag.set() }
+}
+
+/// Tells a thread that it is no longer wanted.
+private final class StopFlag: Sendable {
+  private let value = Atomic(false)
+  var isSet: Bool { value.load(ordering: .relaxed) }
+  func set() { value.store(true, ordering: .relaxed) }
+}
+
+/// Carries a noncopyable socket into a thread's closure.
+private final class Owned: Sendable {
+  let socket: ClientSocket
+  init(_ socket: consuming ClientSocket) { self.socket = socket }
+}
+
+private final class OwnedListener: Sendable {
+  let listener: StreamListener
+  init(_ listener: consuming StreamListener) { self.listener = listener }
+}
+
+extension FakeServer {
+  private static func soon() -> Instant { Instant.read().advanced(byMilliseconds: 20) }
+
+  private static func answer(_ socket: borrowing ClientSocket, _ handler: Handler) {
+    guard Readiness.wait(for: socket.rawValue, until: soon()) else { return }
+    var buffer = [UInt8](repeating: 0, count: 2048)
+    var sender = SocketAddress.none
+    var span = buffer.mutableSpan
+    var bytes = unsafe span.mutableBytes
+    guard case .bytes(let count) = socket.receive(into: &bytes, from: &sender) else { return }
+    for reply in handler(Array(buffer.prefix(count))) { _ = try? socket.send(reply.span.rawBytes, to: sender) }
+  }
+
+  private static func listen(
+    _ flag: StopFlag, _ serve: @escaping @Sendable (borrowing StreamSocket) -> Void
+  ) throws -> SocketAddress {
+    let listener = try StreamListener(listeningOn: SocketAddress(.ipv4Loopback, port: 0))
+    let address = listener.localAddress ?? .none
+    let owned = OwnedListener(listener)
+    _ = try NetIO.Thread(name: "fake-tcp") {
+      while !flag.isSet {
+        guard Readiness.wait(for: owned.listener.rawValue, until: soon()) else { continue }
+        if let connection = try? owned.listener.accept() { serve(connection) }
+      }
+    }
+    return address
+  }
+
+  private static func serve(
+    _ connection: borrowing StreamSocket, _ context: TLSContext?, _ handler: Handler, _ flag: StopFlag
+  ) {
+    var buffers = PacketBuffers(slotCount: 1)
+    guard let context else {
+      while let bytes = read(connection, &buffers, flag) {
+        for reply in handler(bytes) { _ = connection.write(reply.span.rawBytes) }
+      }
+      return
+    }
+    guard var engine = try? TLSEngine(server: context) else { return }
+    var plain = [UInt8](repeating: 0, count: 20_000)
+    while let bytes = read(connection, &buffers, flag) {
+      engine.receive(bytes.span.rawBytes)
+      while true {
+        var span = plain.mutableSpan
+        var room = unsafe span.mutableBytes
+        guard case .bytes(let count) = engine.read(into: &room) else { break }
+        for reply in handler(Array(plain.prefix(count))) { _ = engine.write(reply.span.rawBytes) }
+      }
+      let output = engine.output.copied()
+      engine.consumeOutput(output.count)
+      _ = connection.write(output.span.rawBytes)
+      if engine.failure != nil { return }
+    }
+  }
+
+  /// The next bytes; nil at the end of the connection, or of the test.
+  private static func read(
+    _ connection: borrowing StreamSocket, _ buffers: inout PacketBuffers, _ flag: StopFlag
+  ) -> [UInt8]? {
+    while !flag.isSet {
+      switch connection.read(into: &buffers, slot: 0, offset: 0) {
+      case .bytes(let count): return buffers.bytes(0, 0..<count).copied()
+      case .closed: return nil
+      case .wouldBlock: _ = Readiness.wait(for: connection.rawValue, until: soon())
+      }
+    }
+    return nil
+  }
+}
+
+// MARK: - Answers
+
+/// Writes the response to a request; nothing where the bytes are none.
+func respond(
+  to request: [UInt8], error: ErrorCode? = nil, key: Digest? = nil, _ body: (inout MessageWriter) -> Void = { _ in }
+) -> [[UInt8]] {
+  guard let message = try? MessageView(request.span.rawBytes), message.type.messageClass == .request else { return [] }
+  var writer = MessageWriter()
+  writer.begin(MessageType(message.type.method, error == nil ? .success : .error), transactionID: message.transactionID)
+  if let error { writer.append(error) }
+  body(&writer)
+  if let key {
+    var authenticator = MessageAuthenticator()
+    authenticator.sign(&writer, key: key)
+  }
+  writer.appendFingerprint()
+  return [writer.bytes.copied()]
+}
+
+func method(of request: [UInt8]) -> STUN.Method? { (try? MessageView(request.span.rawBytes))?.type.method }
+
+func isSigned(_ request: [UInt8]) -> Bool { (try? MessageView(request.span.rawBytes))?.has(.messageIntegrity) == true }
+
+func challenge(_ request: [UInt8], _ code: ErrorCode = .unauthenticated, nonce: String = "n") -> [[UInt8]] {
+  respond(to: request, error: code) {
+    $0.append(.realm, text: "example.org")
+    $0.append(.nonce, text: nonce)
+  }
+}
+
+let mapped = SocketAddress(IPAddress(198, 51, 100, 1), port: 4000)
+
+/// A TURN server that grants everything, relays nothing and asks for no credentials.
+func generous(_ request: [UInt8]) -> [[UInt8]] {
+  respond(to: request) {
+    if method(of: request) == .allocate {
+      $0.append(.xorRelayedAddress, xor: SocketAddress(.ipv4Loopback, port: 9))
+      $0.append(.xorMappedAddress, xor: mapped)
+    }
+    if method(of: request) == .binding { $0.append(.xorMappedAddress, xor: mapped) }
+    $0.append(.lifetime, UInt32(600))
+  }
+}

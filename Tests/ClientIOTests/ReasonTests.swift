@@ -1,0 +1,240 @@
+import ClientIO
+import Crypto
+import Foundation
+import NetIO
+import NetworkTypes
+import STUN
+import Synchronization
+import TLS
+import TURNClient
+import Testing
+
+/// Every reason code is produced here by a server that gives cause for it, but for those that `CoturnTests` have.
+@Suite("Why a check fails", .serialized)
+struct ReasonTests {
+  static func options(_ change: (inout CheckOptions) -> Void = { _ in }) -> CheckOptions {
+    var options = CheckOptions()
+    options.timeout = 250
+    change(&options)
+    return options
+  }
+
+  static func bind(
+    _ address: SocketAddress, _ transport: TransportProtocol = .udp, host: String = "127.0.0.1",
+    _ options: CheckOptions = options()
+  ) throws -> CheckFailure? {
+    let target = ServerTarget(uri: try ServerURI(parsing: host), transport: transport, address: address)
+    var generator = SeededGenerator(seed: [5])
+    return BindingCheck.run(target, options, generator: &generator).verdict
+  }
+
+  static func relay(_ address: SocketAddress, _ options: CheckOptions = options()) throws -> RelayReport {
+    let target = ServerTarget(
+      uri: ServerURI(scheme: .turn, host: .address(address.address), port: address.port), transport: .udp,
+      address: address)
+    return RelayCheck.run(target, options, generator: SeededGenerator(seed: [6]))
+  }
+
+  /// Runs a relay check against a server that answers each request with `handler`.
+  static func relay(
+    _ change: (inout CheckOptions) -> Void = { _ in }, _ handler: @escaping FakeServer.Handler
+  ) throws -> RelayReport {
+    let server = try FakeServer(.udp(handler))
+    defer { server.stop() }
+    return try relay(server.address, options(change))
+  }
+
+  static let credential = LongTermCredential(username: "alice", password: "secret")
+
+  // MARK: - The way to the server
+
+  @Test func `A port where nobody listens refuses, over UDP and TCP`() throws {
+    let free = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0)).localAddress ?? .none
+    for transport in [TransportProtocol.udp, .tcp] {
+      let failure = try Self.bind(free, transport)
+      #expect(failure?.reason == .refused)
+      #expect(failure?.message == "\(free) over \(transport.label): connection refused")
+    }
+  }
+
+  @Test func `A server that says nothing is a timeout, on each transport`() throws {
+    let udp = try FakeServer(.udp { _ in [] })
+    let tcp = try FakeServer(.tcp { _ in [] })
+    defer {
+      udp.stop()
+      tcp.stop()
+    }
+    #expect(
+      try Self.bind(udp.address)
+        == CheckFailure(
+          .timeout, "Binding at \(udp.address) over UDP: no answer to 1 request within 250 ms",
+          advice: "a firewall drops UDP, the host is down, or this is no STUN server"))
+    #expect(try Self.bind(tcp.address, .tcp)?.reason == .timeout)
+    let context = try TLSContext(client: .none)
+    let failure = try Self.bind(tcp.address, .tls, Self.options { $0.tls = context })
+    #expect(failure?.message == "\(tcp.address) over TLS: connected, but no TLS handshake within 250 ms")
+  }
+
+  @Test func `A server that closes, and one that talks of other things`() throws {
+    let closing = try FakeServer(.closing)
+    let chatty = try FakeServer(.tcp { _ in [Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8)] })
+    let noise = try FakeServer(.udp { _ in [[1, 2, 3]] })
+    defer {
+      closing.stop()
+      chatty.stop()
+      noise.stop()
+    }
+    #expect(try Self.bind(closing.address, .tcp)?.reason == .closed)
+    #expect(try Self.bind(chatty.address, .tcp)?.reason == .notSTUN)
+    #expect(try Self.bind(noise.address)?.reason == .notSTUN)
+  }
+
+  @Test func `No route, a busy local port, a name that is none, a transport that is not there`() throws {
+    // Nothing leaves: the kernel refuses a broadcast to a socket that did not ask for it.
+    let everybody = SocketAddress(IPAddress(255, 255, 255, 255), port: 9)
+    #expect(try Self.bind(everybody)?.reason == .unreachable)
+    let busy = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let local = busy.localAddress
+    let failure = try Self.bind(
+      SocketAddress(.ipv4Loopback, port: 9), .udp, Self.options { $0.local = local })
+    #expect(failure?.reason == .system)
+    #expect(failure?.message.hasSuffix("Address already in use") == true)
+    #expect(try Self.bind(SocketAddress(.ipv4Loopback, port: 9), .dtls)?.reason == .unsupported)
+    let error = #expect(throws: ConnectionFailure.self) {
+      try ServerTarget.resolve(ServerURI(parsing: "stun:no-such-host.invalid"))
+    }
+    #expect(error.map { CheckFailure($0).reason } == .unresolved)
+  }
+
+  // MARK: - TLS
+
+  @Test func `Each trouble with the certificate has its reason`() throws {
+    let now = Int64(Date().timeIntervalSince1970)
+    func identity(_ now: Int64) throws -> SelfSignedCertificate {
+      try SelfSignedCertificate(commonName: "x", hostNames: ["turn.test"], addresses: [.ipv4Loopback], now: now)
+    }
+    let good = try identity(now)
+    let old = try identity(now - 11 * 365 * 86_400)
+    let cases: [(SelfSignedCertificate, trusted: SelfSignedCertificate, String, CheckFailure.Reason?, String)] = [
+      (good, good, "127.0.0.1", nil, ""), (good, good, "turn.test", nil, ""),
+      (good, good, "other.test", .tlsName, "it is for turn.test, 127.0.0.1: use such a name"),
+      (old, old, "127.0.0.1", .tlsExpired, "the certificate ended on "),
+      (good, old, "127.0.0.1", .tlsUntrusted, "give the authority with --ca FILE"),
+    ]
+    for (shown, trusted, name, reason, advice) in cases {
+      let files = try CertificateFiles(
+        chain: .bytes(shown.certificate, name: "c"), key: .bytes(shown.key, name: "k"))
+      let server = try FakeServer(.tls(TLSContext(server: files), generous))
+      defer { server.stop() }
+      let context = try TLSContext(client: .authorities(.bytes(trusted.certificate, name: "ca")))
+      let failure = try Self.bind(server.address, .tls, host: name, Self.options { $0.tls = context })
+      #expect(failure?.reason == reason)
+      if let failure { #expect(failure.advice.hasPrefix(advice)) }
+    }
+  }
+
+  @Test func `A port without TLS, and one that refuses the handshake`() throws {
+    let plain = try FakeServer(.tcp { _ in [[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42]] })
+    // A fatal alert: handshake_failure.
+    let alerting = try FakeServer(.tcp { _ in [[21, 3, 3, 0, 2, 2, 40]] })
+    defer {
+      plain.stop()
+      alerting.stop()
+    }
+    let context = try TLSContext(client: .none)
+    let options = Self.options { $0.tls = context }
+    #expect(try Self.bind(plain.address, .tls, options)?.reason == .tlsNotSpoken)
+    #expect(try Self.bind(alerting.address, .tls, options)?.reason == .tls)
+  }
+
+  // MARK: - The server's answers
+
+  static let refusals: [(ErrorCode, CheckFailure.Reason)] = [
+    (.tryAlternate, .redirect), (.badRequest, .badRequest), (.unknownAttribute, .badRequest), (.forbidden, .forbidden),
+    (.allocationMismatch, .allocationMismatch), (.addressFamilyNotSupported, .family),
+    (.allocationQuotaReached, .quota), (.insufficientCapacity, .capacity), (.serverError, .serverError),
+    (.unsupportedTransportProtocol, .refusedByServer), (ErrorCode(rawValue: 699), .refusedByServer),
+  ]
+
+  @Test(arguments: refusals)
+  func `A refused Allocate says what it was refused with`(code: ErrorCode, reason: CheckFailure.Reason) throws {
+    let report = try Self.relay { respond(to: $0, error: code) }
+    #expect(report.verdict?.reason == reason)
+    #expect(report.verdict?.message.hasSuffix(": \(code.rawValue) \(code.reason)") == true)
+    #expect(report.steps.map(\.name) == [.allocate])
+  }
+
+  @Test func `A redirection names the other server`() throws {
+    let report = try Self.relay { request in
+      respond(to: request, error: .tryAlternate) { $0.append(.alternateServer, plain: mapped) }
+    }
+    #expect(report.verdict?.advice == "the server sends clients to 198.51.100.1:4000")
+  }
+
+  @Test func `Credentials that are missing, wrong, or never fresh enough`() throws {
+    #expect(try Self.relay { challenge($0) }.verdict?.reason == .credentialsNeeded)
+    let wrong = try Self.relay({ $0.credential = Self.credential }) { challenge($0) }
+    #expect(wrong.verdict?.reason == .wrongCredentials)
+    #expect(wrong.verdict?.advice == "wrong username or password")
+    let secret = try Self.relay({
+      $0.credential = Self.credential
+      $0.hasSecret = true
+    }) { challenge($0) }
+    #expect(secret.verdict?.advice == "another secret, or this machine's clock is wrong")
+    let counter = Counter()
+    let stale = try Self.relay({ $0.credential = Self.credential }) {
+      challenge($0, isSigned($0) ? .staleNonce : .unauthenticated, nonce: "n\(counter.next())")
+    }
+    #expect(stale.verdict?.reason == .authentication)
+  }
+
+  @Test func `Answers that are not signed with our password, or malformed`() throws {
+    let stranger = LongTermKey.md5(username: [1], realm: [2], password: [3])
+    let unsigned = try Self.relay({ $0.credential = Self.credential }) {
+      isSigned($0) ? respond(to: $0, key: stranger) { $0.append(.lifetime, UInt32(600)) } : challenge($0)
+    }
+    #expect(unsigned.verdict?.reason == .integrity)
+    #expect(try Self.relay { respond(to: $0) }.verdict?.reason == .malformed)
+  }
+
+  @Test func `A relay that swallows data is found out, with both kinds of peer, and the allocation is given back`()
+    throws
+  {
+    let seen = Methods()
+    let report = try Self.relay({ $0.timeout = 60 }) {
+      seen.note(method(of: $0))
+      return generous($0)
+    }
+    #expect(report.verdict?.reason == .echoLost)
+    #expect(report.verdict?.message.hasPrefix("no data reached the peer") == true)
+    #expect(report.peerKind == .allocation)
+    #expect(report.notes.count == 1)
+    #expect(report.steps.map(\.name) == [.allocate, .peer, .permission, .sendEcho, .delete])
+    // Two allocations, two deletions.
+    #expect(seen.count(.allocate) == 2)
+    #expect(seen.count(.refresh) == 2)
+  }
+
+  @Test func `Every reason is produced by some test`() {
+    let here: Set<CheckFailure.Reason> = [
+      .refused, .timeout, .closed, .notSTUN, .unreachable, .system, .unsupported, .unresolved, .tlsName, .tlsExpired,
+      .tlsUntrusted, .tlsNotSpoken, .tls, .credentialsNeeded, .wrongCredentials, .authentication, .integrity,
+      .malformed,
+      .echoLost,
+    ]
+    #expect(here.union(Self.refusals.map(\.1)) == Set(CheckFailure.Reason.allCases))
+  }
+}
+
+/// Counts up, from any thread.
+final class Counter: Sendable {
+  private let value = Atomic(0)
+  func next() -> Int { value.add(1, ordering: .relaxed).newValue }
+}
+
+/// The methods that a server has seen.
+final class Methods: Sendable {
+  private let seen = Mutex<[STUN.Method]>([])
+  func note(_ method: STUN.Method?) { if let method { seen.withLock { $0.append(method) } } }
+  func count(_ method: STUN.Method) -> Int { seen.withLock { $0.count { $0 == method } } }
+}

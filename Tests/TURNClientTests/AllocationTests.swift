@@ -1,0 +1,210 @@
+import Crypto
+import NetworkTypes
+import STUN
+import TURNClient
+import Testing
+
+@Suite("A TURN client's allocation")
+struct AllocationTests {
+  let server = ScriptedServer()
+
+  @Test func `The first request is bare, the second signed with what the 401 said`() throws {
+    var client = makeClient()
+    #expect(client.deadline == nil)
+    client.allocate(now: at(0))
+    let first = outputs(&client)
+    #expect(first.count == 1)
+    let bare = try Request(first[0])
+    #expect(bare.method == .allocate && bare.messageClass == .request)
+    #expect(bare.transport == 17 && bare.isFingerprintGood)
+    #expect(bare.username == nil && !bare.hasIntegrity && bare.family == nil)
+
+    #expect(feed(&client, try server.challenge(first[0]), at(20)) == .response)
+    let second = outputs(&client)
+    #expect(second.count == 1)
+    let signed = try Request(second[0])
+    #expect(signed.username == "alice" && signed.realm == "example.org" && signed.nonce == "first-nonce")
+    #expect(signed.transactionID != bare.transactionID)
+    #expect(signed.hasIntegrity && !signed.hasSHA256)
+    #expect(try server.verify(second[0]))
+
+    feed(&client, try server.grant(second[0]), at(45))
+    #expect(client.state == .allocated)
+    #expect(client.grant?.relayedAddresses == [address("192.0.2.1:50000")])
+    #expect(client.grant?.mappedAddress == address("198.51.100.7:1234"))
+    #expect(client.grant?.lifetime == 600)
+    #expect(client.grant?.software == "scripted")
+    #expect(
+      events(&client) == [
+        .init(
+          operation: .allocate, failure: nil, isAutomatic: false, duration: 45_000_000, roundTrips: 2, transmissions: 2)
+      ])
+    #expect(outputs(&client) == [])
+    #expect(client.deadline == at(45).advanced(bySeconds: 540))
+  }
+
+  @Test func `A server without credentials is believed without a signature`() throws {
+    var client = makeClient { $0.credential = nil }
+    client.allocate(now: at(0))
+    feed(&client, try server.grant(outputs(&client)[0], signed: false), at(5))
+    #expect(client.state == .allocated)
+  }
+
+  @Test func `Families and EVEN-PORT are asked for and checked`() throws {
+    var six = makeClient {
+      $0.addressFamily = .ipv6
+      $0.evenPort = true
+      $0.lifetime = 900
+    }
+    six.allocate(now: at(0))
+    let request = outputs(&six)[0]
+    #expect(try Request(request).family == 2)
+    #expect(try Request(request).evenPort == true)
+    #expect(try Request(request).lifetime == 900)
+    feed(&six, try server.grant(request, signed: false), at(1))
+    #expect(
+      events(&six).first?.failure
+        == .malformed("the relayed address is of a family that was not asked for: [192.0.2.1:50000]"))
+
+    var both = makeClient { $0.wantsBothFamilies = true }
+    both.allocate(now: at(0))
+    let wish = outputs(&both)[0]
+    #expect(try Request(wish).additionalFamily == 2)
+    feed(&both, try server.grant(wish, relayed: ["192.0.2.1:50000", "[2001:db8::1]:50001"], signed: false), at(1))
+    #expect(both.grant?.relayedAddresses == [address("192.0.2.1:50000"), address("[2001:db8::1]:50001")])
+  }
+
+  @Test func `Wrong credentials are told from a changed nonce`() throws {
+    for (nonce, isSame) in [("first-nonce", true), ("second-nonce", false)] {
+      var client = makeClient()
+      client.allocate(now: at(0))
+      feed(&client, try server.challenge(outputs(&client)[0]), at(1))
+      var again = server
+      again.nonce = nonce
+      feed(&client, try again.challenge(outputs(&client)[0]), at(2))
+      #expect(events(&client).map(\.failure) == [.wrongCredentials(isNonceSame: isSame)])
+      #expect(client.state == .ended)
+      #expect(outputs(&client) == [])
+    }
+    var nobody = makeClient { $0.credential = nil }
+    nobody.allocate(now: at(0))
+    feed(&nobody, try server.challenge(outputs(&nobody)[0]), at(1))
+    #expect(events(&nobody).map(\.failure) == [.credentialsNeeded(realm: "example.org")])
+  }
+
+  @Test func `A stale nonce is replaced, but not for ever`() throws {
+    var client = makeClient()
+    client.allocate(now: at(0))
+    feed(&client, try server.challenge(outputs(&client)[0]), at(1))
+    var server = server
+    for round in 1...3 {
+      server.nonce = "nonce-\(round)"
+      feed(&client, try server.challenge(outputs(&client)[0], .staleNonce), at(UInt64(round) + 1))
+      #expect(events(&client) == [])
+    }
+    var other = client.takeOutput()
+    let last = try #require(other)
+    #expect(try Request(last).nonce == "nonce-3")
+    feed(&client, try server.challenge(last, .staleNonce), at(9))
+    #expect(events(&client).map(\.failure) == [.nonceNeverFresh])
+    other = client.takeOutput()
+    #expect(other == nil)
+  }
+
+  @Test func `SHA-256 and USERHASH are used where the nonce cookie and the list offer them`() throws {
+    var server = ScriptedServer()
+    // Both feature bits: 0xC00000.
+    server.nonce = "obMatJos2wAAArest"
+    server.algorithms = [0, 2, 0, 0, 0, 1, 0, 0]
+    server.signsWithSHA256 = true
+    var client = makeClient()
+    client.allocate(now: at(0))
+    feed(&client, try server.challenge(outputs(&client)[0]), at(1))
+    let bytes = outputs(&client)[0]
+    let request = try Request(bytes)
+    #expect(request.hasSHA256 && !request.hasIntegrity)
+    #expect(request.username == nil)
+    #expect(
+      request.userHash == LongTermKey.userHash(username: Array("alice".utf8), realm: Array("example.org".utf8)).array)
+    #expect(request.passwordAlgorithm == 2 << 16)
+    #expect(try server.verify(bytes))
+    feed(&client, try server.grant(bytes), at(2))
+    #expect(client.state == .allocated)
+    #expect(client.usesSHA256 == true)
+  }
+
+  @Test(
+    arguments: [
+      ("obMatJos2gAAArest", nil, "the nonce promises PASSWORD-ALGORITHMS, but there are none (RFC 8489 section 9.2.5)"),
+      ("obMatJos2gAAArest", [0, 9, 0, 0], "none of the password algorithms is known"),
+      ("obMatJos2gAAArest", [0, 9, 0xFF, 0xFF], "none of the password algorithms is known"),
+      ("", nil, "no NONCE that could be used"),
+    ] as [(String, [UInt8]?, String)])
+  func `A challenge that can't be met is a failure`(nonce: String, algorithms: [UInt8]?, complaint: String) throws {
+    var server = ScriptedServer()
+    server.nonce = nonce
+    server.algorithms = algorithms
+    var client = makeClient()
+    client.allocate(now: at(0))
+    feed(&client, try server.challenge(outputs(&client)[0]), at(1))
+    #expect(events(&client).map(\.failure) == [.authenticationUnsupported(complaint)])
+  }
+
+  @Test func `A success that is not signed rightly is dropped over UDP and ends the request over a stream`() throws {
+    for isStream in [false, true] {
+      var client = makeClient { $0.isStream = isStream }
+      client.allocate(now: at(0))
+      feed(&client, try server.challenge(outputs(&client)[0]), at(1))
+      var liar = server
+      liar.password = "guess"
+      let bytes = outputs(&client)[0]
+      let received = feed(&client, try liar.grant(bytes), at(2))
+      if isStream {
+        #expect(received == .response)
+      } else {
+        #expect(received == .discarded(.wrongIntegrity))
+        #expect(feed(&client, try server.grant(bytes, signed: false), at(3)) == .discarded(.wrongIntegrity))
+        while client.state == .allocating, let deadline = client.deadline { client.advance(to: deadline) }
+      }
+      #expect(events(&client).map(\.failure) == [.integrityViolated])
+    }
+  }
+
+  @Test func `An unsigned refusal counts if the settings say so`() throws {
+    for trusts in [true, false] {
+      var client = makeClient { $0.trustsUnsignedErrors = trusts }
+      client.allocate(now: at(0))
+      feed(&client, try server.challenge(outputs(&client)[0]), at(1))
+      let refusal = try server.respond(
+        to: outputs(&client)[0], .error, error: .allocationQuotaReached, signed: false)
+      let received = feed(&client, refusal, at(2))
+      #expect(received == (trusts ? .response : .discarded(.wrongIntegrity)))
+      #expect(
+        events(&client).map(\.failure)
+          == (trusts
+            ? [
+              .refused(
+                .allocationQuotaReached, phrase: "Allocation Quota Reached", alternateServer: nil,
+                isAuthenticated: false)
+            ] : []))
+    }
+  }
+
+  @Test func `A server that says nothing is given up after 39_5 s`() {
+    var client = makeClient()
+    client.allocate(now: at(0))
+    var sent = outputs(&client)
+    while client.state == .allocating, let deadline = client.deadline {
+      client.advance(to: deadline)
+      sent += outputs(&client)
+    }
+    #expect(sent.count == 7)
+    #expect(Set(sent).count == 1)
+    #expect(
+      events(&client) == [
+        .init(
+          operation: .allocate, failure: .timeout(transmissions: 7, discarded: nil), isAutomatic: false,
+          duration: 39_500_000_000, roundTrips: 1, transmissions: 7)
+      ])
+  }
+}

@@ -1,0 +1,140 @@
+import Crypto
+import NetworkTypes
+import STUN
+import TURNClient
+import Testing
+
+@Suite("When requests are sent again")
+struct RetransmissionTests {
+  /// Milliseconds at which something happened, asking every 100 ms.
+  static func run(_ isStream: Bool, _ settings: Retransmission.Settings) -> (sends: [UInt64], end: UInt64) {
+    var retransmission = Retransmission(isStream: isStream, settings: settings, now: at(0))
+    var sends: [UInt64] = []
+    for tick in stride(from: UInt64(0), through: 100_000, by: 100) {
+      switch retransmission.advance(to: at(tick)) {
+      case .wait: break
+      case .send: sends.append(tick)
+      case .giveUp: return (sends, tick)
+      }
+    }
+    return (sends, .max)
+  }
+
+  @Test func `Over UDP the times are those of RFC 8489 section 6_2_1`() {
+    let (sends, end) = Self.run(false, .init())
+    #expect(sends == [500, 1500, 3500, 7500, 15_500, 31_500])
+    #expect(end == 39_500)
+  }
+
+  @Test func `Over a stream a request is sent once and waited for as long`() {
+    let (sends, end) = Self.run(true, .init())
+    #expect(sends == [])
+    #expect(end == 39_500)
+  }
+
+  @Test func `A limit ends it earlier`() {
+    var settings = Retransmission.Settings()
+    settings.limit = 2000
+    let (sends, end) = Self.run(false, settings)
+    #expect(sends == [500, 1500])
+    #expect(end == 2000)
+  }
+
+  @Test func `Absurd settings neither trap nor hang`() {
+    for (initial, count, wait) in [(UInt32.max, Int.max, UInt32.max), (0, 0, 0), (1, 1, 1), (1, 40, .max)] {
+      var settings = Retransmission.Settings()
+      settings.initialTimeout = initial
+      settings.requestCount = count
+      settings.lastWait = wait
+      var retransmission = Retransmission(isStream: false, settings: settings, now: at(0))
+      for _ in 0..<100 { _ = retransmission.advance(to: retransmission.deadline) }
+    }
+  }
+}
+
+@Suite("Binding")
+struct BindingProbeTests {
+  func probe(_ now: Instant = at(0)) -> BindingProbe {
+    var generator = SeededGenerator(seed: [9])
+    return BindingProbe(isStream: false, generator: &generator, now: now)
+  }
+
+  let server = ScriptedServer()
+
+  @Test func `A response gives our address and the round trip`() throws {
+    var probe = probe()
+    let request = try output(&probe)
+    #expect(try Request(request).isFingerprintGood)
+    #expect((try? output(&probe)) == nil)
+    let response = try server.respond(to: request, signed: false) {
+      $0.append(.xorMappedAddress, xor: address("[2001:db8::9]:4242"))
+      $0.append(.software, text: "test")
+      $0.append(.otherAddress, plain: address("192.0.2.9:3479"))
+    }
+    feed(&probe, response, at(25))
+    let answer = try #require(try probe.outcome?.get())
+    #expect(answer.mappedAddress == address("[2001:db8::9]:4242"))
+    #expect(answer.isXORMapped && answer.hasFingerprint)
+    #expect(answer.software == "test")
+    #expect(answer.otherAddress == address("192.0.2.9:3479"))
+    #expect(answer.roundTrip == 25_000_000)
+    #expect(answer.transmissions == 1)
+  }
+
+  @Test func `A lost request is sent again, the same bytes, and the round trip counts from there`() throws {
+    var probe = probe()
+    let request = try output(&probe)
+    probe.advance(to: at(499))
+    #expect((try? output(&probe)) == nil)
+    probe.advance(to: at(500))
+    #expect((try? output(&probe)) == request)
+    let response = try server.respond(to: request, signed: false) {
+      $0.append(.mappedAddress, plain: address("192.0.2.9:1"))
+    }
+    feed(&probe, response, at(510))
+    let answer = try #require(try probe.outcome?.get())
+    #expect(answer.roundTrip == 10_000_000)
+    #expect(answer.transmissions == 2)
+    #expect(!answer.isXORMapped)
+    #expect(probe.deadline == nil)
+  }
+
+  @Test func `What is not the answer is dropped, and the timeout says why`() throws {
+    let cases: [(Discarded?, (inout [UInt8]) -> Void)] = [
+      (.notSTUN, { $0 = [1, 2, 3] }), (.unknownTransaction, { $0[12] ^= 1 }), (.wrongFingerprint, { $0[30] ^= 1 }),
+      (nil, { $0 = [] }),
+    ]
+    for (reason, change) in cases {
+      var probe = probe()
+      let request = try output(&probe)
+      var response = try server.respond(to: request, signed: false) {
+        $0.append(.xorMappedAddress, xor: address("192.0.2.9:1"))
+      }
+      change(&response)
+      if !response.isEmpty { feed(&probe, response, at(1)) }
+      #expect(probe.outcome == nil)
+      while probe.outcome == nil, let deadline = probe.deadline { probe.advance(to: deadline) }
+      #expect(probe.outcome == .failure(.timeout(transmissions: 7, discarded: reason)))
+    }
+  }
+
+  @Test func `An error response is an outcome, and a success without address too`() throws {
+    var probe = probe()
+    let request = try output(&probe)
+    let response = try server.respond(to: request, .error, error: .tryAlternate, signed: false) {
+      $0.append(.alternateServer, plain: address("192.0.2.77:3478"))
+    }
+    feed(&probe, response, at(1))
+    #expect(
+      probe.outcome
+        == .failure(
+          .refused(
+            .tryAlternate, phrase: "Try Alternate", alternateServer: address("192.0.2.77:3478"), isAuthenticated: true))
+    )
+
+    var second = self.probe()
+    let again = try output(&second)
+    feed(&second, try server.respond(to: again, signed: false), at(1))
+    #expect(second.outcome == .failure(.malformed("the response has no XOR-MAPPED-ADDRESS")))
+  }
+}

@@ -1,0 +1,131 @@
+import NetworkTypes
+import TURNClient
+import Testing
+
+@testable import stunclient
+
+@Suite("stunclient's command line")
+struct ArgumentsTests {
+  func read(_ line: String) throws -> Arguments { try Arguments(line.split(separator: " ").map(String.init)) }
+
+  @Test func `The scheme decides the command unless one is named`() throws {
+    #expect(try read("stun:a.test").command == .binding)
+    #expect(try read("a.test").command == .binding)
+    #expect(try read("turn:a.test").command == .relay)
+    #expect(try read("turns:a.test").command == .relay)
+    #expect(try read("binding turn:a.test").command == .binding)
+    #expect(try read("relay a.test").command == .relay)
+    #expect(try read("stun:relay").uri.description == "stun:relay")
+    #expect(try read("--help nonsense").command == .help)
+    #expect(try read("help").command == .help)
+    #expect(try read("--version").command == .version)
+  }
+
+  @Test func `Options are read in both forms, anywhere`() throws {
+    let all = try read(
+      "binding -6 --tcp --count=5 --interval 0.25 --timeout 2.5 a.test --warn-rtt 1.5 --warn-loss 2.5 --min-days 14 99")
+    #expect(all.family == .ipv6)
+    #expect(all.transport == .tcp)
+    #expect(all.count == 5)
+    #expect(all.interval == 250)
+    #expect(all.timeout == 2500)
+    #expect(all.thresholds.roundTrip == 1_500_000)
+    #expect(all.thresholds.loss == 25)
+    #expect(all.thresholds.days == 14)
+    #expect(all.uri.port == 99)
+    #expect(try read("relay --relay-family 6 turn:a.test").relayFamily == .ipv6)
+    #expect(try read("-- a.test").uri.description == "stun:a.test")
+  }
+
+  @Test(arguments: [
+    ("", "there is no TARGET"), ("binding", "there is no TARGET"), ("a b c", "\"c\" is one word too many"),
+    ("a.test 0", "\"0\" is no port (1 to 65535)"), ("stun:a.test:1 2", "two different ports are given"),
+    ("--count 0 a.test", "--count 0: a number from 1 to 1000000"),
+    ("--count 1.5 a.test", "--count 1.5: a number from 1 to 1000000"),
+    ("--count", "--count needs a value"), ("--json=yes a.test", "--json takes no value"),
+    ("--interval 0 a.test", "--interval 0: a number from 0.001 to 3600"),
+    ("--timeout .5 a.test", "--timeout .5: a number from 0.01 to 3600"),
+    ("--warn-rtt -1 a.test", "--warn-rtt -1: a number from 0 to 1000000"),
+    ("--frobnicate a.test", "unknown option --frobnicate"), ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
+    ("--count 2 turn:a.test", "--count is for binding"), ("--dtls a.test", "DTLS is not built into this version yet"),
+    ("turns:a.test?transport=udp", "DTLS is not built into this version yet"),
+    ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
+    ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
+    ("nat a.test", "\"nat\" is not built into this version yet (a host of that name is written stun:nat)"),
+    ("ping", "\"ping\" is not built into this version yet (a host of that name is written stun:ping)"),
+    ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
+  ])
+  func `Wrong usage says what is wrong`(line: String, message: String) {
+    let error = #expect(throws: UsageError.self) { try read(line) }
+    #expect(error?.message == message)
+  }
+
+  @Test func `Mutated command lines are read or refused`() {
+    let seed: UInt64 = 0xA265_0001
+    var random = SplitMix(state: seed)
+    let words = [
+      "binding", "relay", "--count", "5", "--interval=0.2", "--warn-rtt", "1.5", "turn:a.test:3478?transport=tcp", "-6",
+      "--",
+      "--min-days", "99", "stun:[::1]", "--json", "--username", "", "=", "--=", "-", "99999999999999999999999",
+    ]
+    var good = 0
+    for _ in 0..<100_000 {
+      var line = (0..<Int.random(in: 0..<6, using: &random)).map { _ in words.randomElement(using: &random) ?? "" }
+      if !line.isEmpty, Bool.random(using: &random) {
+        let index = Int.random(in: 0..<line.count, using: &random)
+        var bytes = Array(line[index].utf8)
+        if !bytes.isEmpty {
+          bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+        }
+        line[index] = String(decoding: bytes, as: UTF8.self)
+      }
+      if (try? Arguments(line)) != nil { good += 1 }
+    }
+    #expect(good > 1000)
+  }
+}
+
+@Suite("stunclient's figures")
+struct FigureTests {
+  @Test(
+    arguments: [
+      (0, 3, "0"), (1, 3, "0.001"), (1250, 3, "1.25"), (1000, 3, "1"), (25, 1, "2.5"), (7, 0, "7"),
+      (UInt64.max, 3, "18446744073709551.615"),
+    ] as [(UInt64, Int, String)])
+  func `Decimals lose their trailing zeros`(value: UInt64, decimals: Int, text: String) {
+    #expect(Decimal.text(value, decimals) == text)
+  }
+
+  @Test func `Percentiles are of the nearest rank`() throws {
+    let one = try #require(Statistics([7]))
+    #expect(one.percentile(50) == 7 && one.percentile(99) == 7)
+    let hundred = try #require(Statistics((1...100).reversed()))
+    #expect(hundred.percentile(50) == 50)
+    #expect(hundred.percentile(99) == 99)
+    #expect(hundred.minimum == 1 && hundred.maximum == 100 && hundred.mean == 50)
+    #expect(Statistics([]) == nil)
+  }
+
+  @Test func `What a server sends can't break a line or forge figures`() {
+    var outcome = Outcome(command: "binding", uri: "stun:a")
+    outcome.summary = "soft\u{1B}[31mware\nOK | rtt=0"
+    outcome.performance = ["rtt=1ms;;;0;"]
+    #expect(outcome.checkLine == "OK: binding soft?[31mware?OK / rtt=0 | rtt=1ms;;;0;")
+    outcome.warnings = ["slow"]
+    #expect(outcome.status == .warning)
+    #expect(outcome.checkLine.hasPrefix("WARNING: "))
+  }
+}
+
+/// SplitMix64: repeatable for a seed.
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
