@@ -8,6 +8,8 @@ Over UDP, TCP and TLS, by channels and by Send indications, IPv4 and IPv6, as a 
 import argparse
 import concurrent.futures
 import contextlib
+import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -32,6 +34,7 @@ SECRET = "north-wind"
 
 TRANSPORTS = {"udp": [], "tcp": ["-t"], "tls": ["-t", "-S"]}
 METHODS = {"channels": [], "send indications": ["-s"]}
+PRELOAD = {"library": ""}
 # Name: the server's address, the peer's address and options.
 FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.1", []), "IPv6": ("::1", "::1", ["-x"])}
 
@@ -47,6 +50,7 @@ def main():
         return report.finish()
     ports = {} if isolation.enter(required=False) else {"port": 23478, "tls_port": 23479}
     with tempfile.TemporaryDirectory(prefix="turnpike-interop-uclient-") as directory:
+        PRELOAD["library"] = channel_numbers(directory)
         common = {"hosts": ["127.0.0.1", "::1"], "certificate": Authority(directory), **ports}
         allowed = {"allow_peers": ["127.0.0.0/8", "::1/128"]}
         credentials = ["-u", USER[0], "-w", USER[1]]
@@ -153,6 +157,17 @@ class Suite:
             raise Failure(f"it was not refused: {_last(result)}")
 
 
+def channel_numbers(directory):
+    """Has the tool draw channel numbers that RFC 8656 allows; the source says why."""
+    compiler = shutil.which("clang") or shutil.which("cc")
+    if not compiler:
+        raise Failure("no C compiler (clang comes with Swift's toolchain)")
+    library = f"{directory}/channel_numbers.so"
+    source = pathlib.Path(__file__).with_name("channel_numbers.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, str(source), "-ldl"], check=True)
+    return library
+
+
 @contextlib.contextmanager
 def peers(directory):
     """An echoing peer on each loopback address."""
@@ -167,9 +182,10 @@ def peers(directory):
 
 def run(command):
     """Runs a tool to its end, within the time limit."""
+    environment = {**os.environ, "LD_PRELOAD": PRELOAD["library"]}
     try:
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False,
-                              stdin=subprocess.DEVNULL)
+                              stdin=subprocess.DEVNULL, env=environment)
     except subprocess.TimeoutExpired as expired:
         output = (expired.stdout or b"").decode(errors="replace")
         raise Failure(f"no end after {SECONDS} s: {' '.join(command)}: …{output[-300:]}") from None
