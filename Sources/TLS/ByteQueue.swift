@@ -9,8 +9,17 @@ struct ByteQueue {
   /// Appending beyond this many waiting bytes is refused.
   let limit: Int
 
-  /// What an empty queue may keep: one ordinary flight, so that media records do not allocate.
-  private static let keptCapacity = 4096
+  /// The most that waited since the queue was last empty, and how often in a row that was far less than there is
+  /// room for.
+  private var peak = 0
+  private var quietTurns = 0
+
+  /// What an empty queue keeps in any case: one ordinary flight.
+  private static let smallCapacity = 4096
+  /// What an empty queue keeps while it is well used, so that bursts of media do not allocate.
+  private static let largeCapacity = 64 << 10
+  /// So many times in a row most of the room must go unused before it is given back.
+  private static let patience = 16
 
   init(limit: Int) {
     unsafe self.limit = limit
@@ -22,6 +31,7 @@ struct ByteQueue {
     guard unsafe size <= limit - count, let tail = unsafe reserve(size) else { return false }
     unsafe tail.copyMemory(from: source, byteCount: size)
     unsafe count += size
+    unsafe peak = max(peak, count)
     return true
   }
 
@@ -35,7 +45,18 @@ struct ByteQueue {
     let size = unsafe min(max(size, 0), count)
     unsafe start += size
     unsafe count -= size
-    if unsafe count == 0 { unsafe release(keeping: Self.keptCapacity) }
+    if unsafe count == 0 { unsafe settle() }
+  }
+
+  /// The queue is empty again: keeps the room that it needs from turn to turn.
+  private mutating func settle() {
+    unsafe start = 0
+    unsafe quietTurns = peak < capacity / 4 ? quietTurns + 1 : 0
+    unsafe peak = 0
+    guard unsafe capacity > Self.smallCapacity else { return }
+    if unsafe capacity > Self.largeCapacity || quietTurns >= Self.patience {
+      unsafe release(keeping: Self.smallCapacity)
+    }
   }
 
   /// Gives memory beyond `kept` bytes back where nothing waits.
@@ -46,6 +67,7 @@ struct ByteQueue {
     unsafe base?.deallocate()
     unsafe base = nil
     unsafe capacity = 0
+    unsafe quietTurns = 0
   }
 
   mutating func destroy() {
