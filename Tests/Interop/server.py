@@ -40,7 +40,8 @@ def program(arguments):
     if arguments.server == "coturn":
         return shutil.which("turnserver")
     if arguments.turnpike:
-        return arguments.turnpike if os.access(arguments.turnpike, os.X_OK) else None
+        path = os.path.abspath(arguments.turnpike)
+        return path if os.access(path, os.X_OK) else None
     for configuration in ("release", "debug"):
         path = os.path.join(REPOSITORY, ".build", configuration, "turnpike")
         if os.access(path, os.X_OK):
