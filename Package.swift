@@ -93,6 +93,9 @@ let package = Package(
     tests("TLS", ["TLS", "NetworkTypes"]),
     tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
     tests("ClientIO", ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient"]),
+    tests(
+      "Server",
+      ["turnpike", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes"]),
     tests("stunclient", ["stunclient", "TURNClient", "NetworkTypes"]),
   ]
 )

@@ -1,0 +1,388 @@
+import ClientIO
+import Crypto
+import Foundation
+import NetIO
+import NetworkTypes
+import STUN
+import TURNClient
+import Testing
+
+/// The server as a black box: the real program, real sockets, loopback only.
+@Suite("The running server", .serialized)
+struct ServerTests {
+  static func port(_ number: UInt16) -> UInt16 { 26_000 + number * 10 }
+
+  var soon: Instant { Instant.read().advanced(bySeconds: 2) }
+
+  /// A Binding request, and whether an answer came from exactly the address that was asked.
+  func bind(_ remote: SocketAddress, milliseconds: UInt32 = 1000) throws -> Bool {
+    let socket = try ClientSocket.udp(to: remote)
+    var writer = MessageWriter()
+    writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: SecureRandom.word()))
+    let request = writer.bytes.copied()
+    _ = try socket.send(request.span.rawBytes)
+    return Readiness.wait(
+      for: socket.rawValue, until: Instant.read().advanced(byMilliseconds: milliseconds))
+  }
+
+  func loopback(_ last: UInt8, _ port: UInt16) -> SocketAddress { SocketAddress(IPAddress(127, 0, 0, last), port: port) }
+
+  /// The error code that a command ends with; nil where it succeeds.
+  func code(_ body: () throws(AllocationSession.Failure) -> Void) -> UInt16? {
+    do throws(AllocationSession.Failure) {
+      try body()
+      return nil
+    } catch {
+      guard case .request(let failure) = error else { return 1 }
+      switch failure {
+      case .refused(let code, _, _, _): return code.rawValue
+      case .wrongCredentials: return 401
+      default: return 2
+      }
+    }
+  }
+
+  // MARK: - Listeners
+
+  @Test("on a wildcard listener an answer leaves from the address that was asked")
+  func multihomed() throws {
+    let server = try RunningServer(port: Self.port(0))
+    for last in [UInt8(1), 2, 77] { #expect(try bind(loopback(last, server.port))) }
+  }
+
+  @Test("a second server on the same port fails and says so")
+  func addressInUse() throws {
+    let server = try RunningServer(port: Self.port(1))
+    #expect {
+      _ = try RunningServer(port: server.port)
+    } throws: { error in
+      (error as? RunningServer.NotStarted)?.log.contains("Address already in use") == true
+    }
+    #expect(try bind(loopback(1, server.port)))
+  }
+
+  @Test("TLS on the plain port and plain TCP on the TLS port are told apart by their first byte")
+  func autodetection() throws {
+    let server = try RunningServer(port: Self.port(2))
+    for transport in [TransportProtocol.tcp, .tls] {
+      for crossed in [false, true] {
+        let port = (transport == .tls) != crossed ? server.tlsPort : server.port
+        var session = try server.session(transport: transport, port: port)
+        #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+      }
+    }
+  }
+
+  @Test("auto=false insists on the scheme")
+  func insisting() throws {
+    let port = Self.port(3)
+    let server = try RunningServer(
+      port: port, listeners: "tcp://127.0.0.1:\(port)?auto=false,tls://127.0.0.1:\(port + 1)?auto=false")
+    #expect(throws: (any Error).self) { _ = try server.session(transport: .tls, port: server.port) }
+    var session = try server.session(transport: .tcp, port: server.tlsPort)
+    #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } != nil)
+    var good = try server.session(transport: .tcp)
+    #expect(code { () throws(AllocationSession.Failure) in try good.allocate() } == nil)
+  }
+
+  @Test("an HTTP request is answered by the end of the connection", arguments: ["GET / HTTP/1.1\r\n\r\n", "\u{5}\u{1}\0"])
+  func strangers(text: String) throws {
+    let server = try RunningServer(port: Self.port(4))
+    let socket = try ClientSocket.tcp(to: loopback(1, server.port))
+    #expect(Readiness.wait(for: socket.rawValue, writing: true, until: Instant.read().advanced(bySeconds: 2)))
+    let bytes = Array(text.utf8)
+    _ = try socket.send(bytes.span.rawBytes)
+    #expect(Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: 2)))
+    var buffer = ReceiveBuffer()
+    let result = buffer.receiveStream(socket)
+    if case .bytes = result { Issue.record("\(result)") }
+  }
+
+  @Test("10,000 mutated datagrams and streams leave the server standing")
+  func hostileBytes() throws {
+    let server = try RunningServer(port: Self.port(5), ["limits.unauthenticated-per-address=0"])
+    var generator = SeededGenerator(seed: Array("black box".utf8))
+    var writer = MessageWriter()
+    let socket = try ClientSocket.udp(to: loopback(1, server.port))
+    for round in 0..<10_000 {
+      writer.begin(
+        MessageType([.binding, .allocate, .refresh, .send][round % 4], .request),
+        transactionID: TransactionID(high: 1, low: UInt64(round)))
+      writer.append(.requestedTransport, UInt32(17) << 24)
+      writer.append(.username, text: "alice")
+      writer.append(.messageIntegrity, [UInt8](repeating: 7, count: 20))
+      var bytes = writer.bytes.copied()
+      for _ in 0...generator.next(below: 4) {
+        bytes[Int(generator.next(below: UInt64(bytes.count)))] = UInt8(truncatingIfNeeded: generator.next())
+      }
+      if round % 100 == 0 {
+        let stream = try ClientSocket.tcp(to: loopback(1, round % 200 == 0 ? server.port : server.tlsPort))
+        _ = Readiness.wait(for: stream.rawValue, writing: true, until: Instant.read().advanced(bySeconds: 1))
+        _ = try? stream.send(bytes.span.rawBytes)
+      } else {
+        _ = try? socket.send(bytes.span.rawBytes)
+      }
+    }
+    #expect(server.isRunning)
+    #expect(try bind(loopback(1, server.port)))
+  }
+
+  // MARK: - Limits, counted over all shards
+
+  struct Limit: Sendable {
+    var setting: String
+    var code: UInt16
+    var user: String = "alice"
+    var password: String = "secret"
+    var local: IPAddress
+    var port: UInt16
+  }
+
+  @Test(
+    "two allocations are granted and the third is refused, on whichever shard it lands",
+    arguments: [
+      Limit(setting: "limits.allocations=2", code: 508, user: "bob", password: "hunter2", local: IPAddress(127, 0, 0, 9), port: port(6)),
+      Limit(setting: "limits.allocations-per-user=2", code: 486, local: IPAddress(127, 0, 0, 9), port: port(7)),
+      Limit(
+        setting: "limits.allocations-per-address=2", code: 486, user: "bob", password: "hunter2", local: .ipv4Loopback,
+        port: port(8)),
+    ])
+  func limits(limit: Limit) throws {
+    let server = try RunningServer(port: limit.port, [limit.setting])
+    var first = try server.session(from: .ipv4Loopback)
+    var second = try server.session(from: .ipv4Loopback)
+    #expect(code { () throws(AllocationSession.Failure) in try first.allocate() } == nil)
+    #expect(code { () throws(AllocationSession.Failure) in try second.allocate() } == nil)
+    // Several five-tuples, so that both shards are asked.
+    for _ in 0..<6 {
+      var third = try server.session(limit.user, limit.password, from: limit.local)
+      #expect(code { () throws(AllocationSession.Failure) in try third.allocate() } == limit.code)
+    }
+    #expect(code { () throws(AllocationSession.Failure) in try first.delete() } == nil)
+    var again = try server.session(limit.user, limit.password, from: limit.local)
+    #expect(code { () throws(AllocationSession.Failure) in try again.allocate() } == nil)
+  }
+
+  @Test("strangers get so many answers a second from all shards together, another address its own")
+  func strangersBudget() throws {
+    let server = try RunningServer(port: Self.port(9), ["limits.unauthenticated-per-address=5"])
+    var answers = 0
+    for _ in 0..<30 where try bind(loopback(1, server.port), milliseconds: 20) { answers += 1 }
+    // 30 requests take well under a second and a half: a burst of five, and what a second refills.
+    #expect((5...12).contains(answers))
+    let other = try ClientSocket.udp(to: loopback(1, server.port), from: SocketAddress(IPAddress(127, 0, 0, 3), port: 0))
+    var writer = MessageWriter()
+    writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 1))
+    let request = writer.bytes.copied()
+    _ = try other.send(request.span.rawBytes)
+    #expect(Readiness.wait(for: other.rawValue, until: Instant.read().advanced(bySeconds: 1)))
+  }
+
+  // MARK: - Peers
+
+  @Test("a peer that is not there ends nothing: the next datagram to another passes, both ways")
+  func peerErrors() throws {
+    let server = try RunningServer(port: Self.port(10), ["peers.allow=127.0.0.0/8"])
+    let peer = try ClientSocket.udp(boundTo: loopback(1, 0))
+    let local = peer.localAddress
+    let peerAddress = try #require(local)
+    var session = try server.session()
+    try session.allocate()
+    let dead = loopback(1, 9)
+    try session.createPermission([peerAddress, dead])
+    for round in 0..<20 {
+      let data = [UInt8(round)]
+      try session.send(data, to: dead, until: soon)
+      try session.send(data, to: peerAddress, until: soon)
+      #expect(Readiness.wait(for: peer.rawValue, until: Instant.read().advanced(bySeconds: 2)))
+      var buffer = ReceiveBuffer()
+      let (result, sender) = buffer.receive(peer)
+      #expect(result == .bytes(1))
+      _ = try peer.send(data.span.rawBytes, to: sender)
+      let back = try session.receiveData(until: Instant.read().advanced(bySeconds: 2))
+      #expect(back?.data == data)
+    }
+  }
+
+  @Test("the server's own listener is no peer, even where its address is allowed")
+  func ownListener() throws {
+    let server = try RunningServer(port: Self.port(11), ["peers.allow=127.0.0.0/8"])
+    var session = try server.session()
+    try session.allocate()
+    #expect(code { () throws(AllocationSession.Failure) in try session.createPermission([loopback(1, server.port)]) } == nil)
+    #expect(code { () throws(AllocationSession.Failure) in try session.bindChannel(to: loopback(1, server.port)) } == 403)
+    #expect(code { () throws(AllocationSession.Failure) in try session.bindChannel(to: loopback(5, server.tlsPort)) } == 403)
+  }
+
+  @Test("without any rule two allocations of the server reach each other, and nothing else on its host")
+  func relayToRelay() throws {
+    let server = try RunningServer(port: Self.port(12))
+    var alice = try server.session()
+    var bob = try server.session("bob", "hunter2", transport: .tls)
+    try alice.allocate()
+    try bob.allocate()
+    let aliceRelay = try #require(alice.client.grant?.relayedAddresses.first)
+    let bobRelay = try #require(bob.client.grant?.relayedAddresses.first)
+    try alice.bindChannel(to: bobRelay)
+    try bob.createPermission([aliceRelay])
+    try alice.send([1, 2, 3], to: bobRelay, until: soon)
+    let heard = try bob.receiveData(until: Instant.read().advanced(bySeconds: 2))
+    #expect(heard?.data == [1, 2, 3])
+    #expect(heard?.peer == aliceRelay)
+    #expect(code { () throws(AllocationSession.Failure) in try alice.bindChannel(to: loopback(1, 22)) } == 403)
+  }
+
+  // MARK: - Credentials
+
+  @Test("the first start makes a user, prints the same line each time, and stops doing so once there is a store")
+  func firstStart() throws {
+    let server = try RunningServer(port: Self.port(13), users: false)
+    let document = try JSONSerialization.jsonObject(with: Data(server.line.utf8)) as? [String: Any]
+    let entry = try #require((document?["iceServers"] as? [[String: Any]])?.first)
+    let username = try #require(entry["username"] as? String)
+    let password = try #require(entry["credential"] as? String)
+    #expect((entry["urls"] as? [String])?.contains("turn:127.0.0.1:\(Self.port(13))?transport=udp") == true)
+    var session = try server.session(username, password)
+    #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+
+    // Stopped and started anew on the same state: the same line. With a user in the store: none.
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+    let second = try RunningServer(port: Self.port(13), users: false, directory: server.directory)
+    #expect(second.line == server.line)
+    #expect(try second.command(["user", "add", "carol", "--password-stdin"], input: "pw\n").status == 0)
+    second.send(SIGTERM)
+    #expect(second.waitForEnd() == 0)
+    let third = try RunningServer(
+      port: Self.port(13), users: false, directory: server.directory, waitsForLine: false)
+    third.send(SIGTERM)
+    #expect(third.waitForEnd() == 0)
+    #expect(third.remainingOutput == "")
+  }
+
+  @Test("users and secrets of the store take effect within a second while the server runs")
+  func store() throws {
+    let server = try RunningServer(port: Self.port(14), users: false)
+    #expect(try server.command(["user", "add", "carol", "--password-stdin"], input: "correct horse\n").status == 0)
+    // A look-up asks the store itself: no waiting.
+    var carol = try server.session("carol", "correct horse")
+    #expect(code { () throws(AllocationSession.Failure) in try carol.allocate() } == nil)
+    #expect(try server.command(["user", "passwd", "carol", "--password-stdin"], input: "battery staple\n").status == 0)
+    #expect(try within(seconds: 1) {
+      var session = try server.session("carol", "battery staple")
+      return code { () throws(AllocationSession.Failure) in try session.allocate() } == nil
+    })
+    var old = try server.session("carol", "correct horse")
+    #expect(code { () throws(AllocationSession.Failure) in try old.allocate() } == 401)
+    // What belongs to the live allocation goes on with the credential that made it.
+    #expect(code { () throws(AllocationSession.Failure) in try carol.refresh() } == nil)
+
+    #expect(try server.command(["secret", "add", "--secret-stdin"], input: "north wind\n").status == 0)
+    let name = "\(Now.read().wallSeconds + 100):dave"
+    let password = TimeLimitedCredential.password(username: Array(name.utf8), secret: Array("north wind".utf8))
+    #expect(try within(seconds: 1) {
+      var session = try server.session(name, String(decoding: password, as: UTF8.self))
+      return code { () throws(AllocationSession.Failure) in try session.allocate() } == nil
+    })
+    #expect(try server.command(["user", "remove", "carol"]).status == 0)
+    #expect(try within(seconds: 1) {
+      var session = try server.session("carol", "battery staple")
+      return code { () throws(AllocationSession.Failure) in try session.allocate() } == 401
+    })
+  }
+
+  /// Whether something becomes true in time; asked every 50 ms.
+  private func within(seconds: UInt32, _ condition: () throws -> Bool) throws -> Bool {
+    let deadline = Instant.read().advanced(bySeconds: seconds)
+    while true {
+      if try condition() { return true }
+      guard Instant.read() < deadline else { return false }
+      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 50))
+    }
+  }
+
+  // MARK: - Signals
+
+  @Test("SIGHUP takes new users and keeps allocations; a wrong configuration changes nothing")
+  func reload() throws {
+    let port = Self.port(15)
+    let file = FileManager.default.temporaryDirectory.appending(path: "turnpike-\(UUID().uuidString).yml")
+    defer { try? FileManager.default.removeItem(at: file) }
+    func write(_ users: String) throws { try Data("auth: { users: { \(users) } }\n".utf8).write(to: file) }
+    try write("alice: secret")
+    let server = try RunningServer(port: port, environment: [:], users: false, configuration: file.path)
+    var alice = try server.session()
+    try alice.allocate()
+    try write("erin: lighthouse")
+    server.send(SIGHUP)
+    #expect(server.logs("reloaded"))
+    var erin = try server.session("erin", "lighthouse")
+    #expect(code { () throws(AllocationSession.Failure) in try erin.allocate() } == nil)
+    #expect(code { () throws(AllocationSession.Failure) in try alice.refresh() } == nil)
+    var late = try server.session()
+    #expect(code { () throws(AllocationSession.Failure) in try late.allocate() } == 401)
+    try Data("auth: { userz: {} }\n".utf8).write(to: file)
+    server.send(SIGHUP)
+    #expect(server.logs("reload-failed"))
+    #expect(server.logs("auth.users"))
+    #expect(code { () throws(AllocationSession.Failure) in try erin.refresh() } == nil)
+  }
+
+  @Test("SIGTERM drains: live allocations run out, new ones are refused, the last one's end ends the server with 0")
+  func drain() throws {
+    let server = try RunningServer(port: Self.port(16), ["drain-timeout=60s"])
+    var alice = try server.session()
+    try alice.allocate()
+    server.send(SIGTERM)
+    #expect(server.logs("draining"))
+    #expect(try within(seconds: 2) {
+      var late = try server.session("bob", "hunter2")
+      return code { () throws(AllocationSession.Failure) in try late.allocate() } == 508
+    })
+    #expect(code { () throws(AllocationSession.Failure) in try alice.refresh() } == nil)
+    #expect(code { () throws(AllocationSession.Failure) in try alice.delete() } == nil)
+    #expect(server.waitForEnd() == 0)
+  }
+
+  @Test("a second signal stops at once, with 0")
+  func secondSignal() throws {
+    let server = try RunningServer(port: Self.port(17), ["drain-timeout=60s"])
+    var alice = try server.session()
+    try alice.allocate()
+    server.send(SIGTERM)
+    #expect(server.logs("draining"))
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+  }
+
+  @Test("kill -9 while users are being added loses none that was reported as added")
+  func killed() throws {
+    let server = try RunningServer(port: Self.port(18), users: false)
+    var added: [String] = []
+    for number in 0..<6 {
+      #expect(try server.command(["user", "add", "user\(number)", "--password-stdin"], input: "pw\n").status == 0)
+      added.append("user\(number)")
+      if number == 3 { server.send(SIGKILL) }
+    }
+    let list = try server.command(["user", "list"]).output
+    for name in added { #expect(list.contains(name)) }
+  }
+}
+
+/// Bytes to receive into.
+private struct ReceiveBuffer {
+  private var bytes = [UInt8](repeating: 0, count: 2048)
+
+  mutating func receiveStream(_ socket: borrowing ClientSocket) -> ClientSocket.ReceiveResult {
+    var elements = bytes.mutableSpan
+    var span = unsafe elements.mutableBytes
+    return socket.receive(into: &span, isStream: true)
+  }
+
+  mutating func receive(_ socket: borrowing ClientSocket) -> (ClientSocket.ReceiveResult, SocketAddress) {
+    var sender = SocketAddress.none
+    var elements = bytes.mutableSpan
+    var span = unsafe elements.mutableBytes
+    return (socket.receive(into: &span, from: &sender), sender)
+  }
+}
