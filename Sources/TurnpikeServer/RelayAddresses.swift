@@ -33,12 +33,14 @@ enum RelayAddresses {
   static func warnIfPrivate(_ entries: [RelayedAddresses.Entry], listeners: [ListenerPlan], log: Log) {
     let rules = PeerRules()
     let listensWidely = listeners.contains { $0.address.address.isUnspecified }
-    for entry in entries where listensWidely && entry.local == entry.advertised {
-      guard !entry.local.isLoopback, !rules.permits(entry.local) else { continue }
-      log.warning(
-        "relay-address-private", ("address", "\(entry.local)"),
-        ("effect", "clients outside this network cannot reach their relays"),
-        ("remedy", "behind a 1:1 NAT or in a container set relay.advertise: { \(entry.local): PUBLIC-ADDRESS }"))
+    let hidden = entries.filter {
+      $0.local == $0.advertised && !$0.local.isLoopback && !rules.permits($0.local)
     }
+    guard listensWidely, !hidden.isEmpty else { return }
+    let example = hidden.map { "\($0.local): PUBLIC-ADDRESS" }.joined(separator: ", ")
+    log.warning(
+      "relay-address-private", ("addresses", hidden.map { "\($0.local)" }.joined(separator: ",")),
+      ("effect", "CLIENTS OUTSIDE THIS NETWORK CANNOT REACH THEIR RELAYS"),
+      ("remedy", "behind a 1:1 NAT or in a container set relay.advertise: { \(example) }"))
   }
 }
