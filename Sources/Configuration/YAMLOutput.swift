@@ -1,5 +1,5 @@
 /// A value that is about to be written as YAML.
-enum YAMLOutput {
+enum YAMLOutput: Sendable {
   /// Written as it stands: numbers, durations, words.
   case plain(String)
   case text(String)
