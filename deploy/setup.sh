@@ -68,11 +68,11 @@ want_packages() {
 
 # Puts a Swift toolchain that is new enough on the PATH.
 need_swift() {
-  local directory found
+  local directory found=""
   for directory in "" /opt/swift/usr/bin /usr/share/swift/usr/bin "${HOME:-/root}/.local/share/swiftly/bin"; do
     if [ -z "$directory" ] || [ -x "$directory/swift" ]; then
       found=$(PATH="${directory:+$directory:}$PATH" swift --version 2>/dev/null |
-        sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1)
+        sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1) || found=""
       if [ -n "$found" ] && [ "$(printf '%s\n' "$swift_version" "$found" | sort -V | head -n 1)" = "$swift_version" ]; then
         PATH="${directory:+$directory:}$PATH"
         export PATH
