@@ -1,5 +1,5 @@
 /// A value that is about to be written as YAML.
-enum YAMLOutput {
+enum YAMLOutput: Sendable {
   /// Written as it stands: numbers, durations, words.
   case plain(String)
   case text(String)
@@ -8,7 +8,7 @@ enum YAMLOutput {
   /// Left out of the map that it stands in.
   case omitted
 
-  struct Entry {
+  struct Entry: Sendable {
     var key: String
     var value: YAMLOutput
   }
