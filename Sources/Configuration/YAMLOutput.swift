@@ -8,7 +8,7 @@ enum YAMLOutput: Sendable {
   /// Left out of the map that it stands in.
   case omitted
 
-  struct Entry {
+  struct Entry: Sendable {
     var key: String
     var value: YAMLOutput
   }

@@ -150,7 +150,8 @@ class Suite:
                 raise Failure(f"a relay candidate in spite of the wrong password: {found[0]}")
             if 401 not in codes:
                 raise Failure(f"no icecandidateerror 401, only {progress['errors']}")
-            return {"candidates": len(found), "codes": codes, "text": progress["errors"][0]["text"]}
+            text = next(error["text"] for error in progress["errors"] if error["code"] == 401)
+            return {"candidates": len(found), "codes": codes, "text": text}
 
         self.report.run(name, body)
 

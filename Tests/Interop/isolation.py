@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 _MARK = "TURNPIKE_INTEROP_ISOLATED"
+_PROBE = ["ip", "link", "set", "lo", "up"]  # where namespaces are given without any right in them, this fails
 
 
 def _commands():
@@ -36,7 +37,7 @@ def enter(required):
         return True
     if shutil.which("unshare"):
         for command in _commands():
-            if subprocess.run(command + ["true"], capture_output=True, check=False).returncode == 0:
+            if subprocess.run(command + _PROBE, capture_output=True, check=False).returncode == 0:
                 environment = dict(os.environ, **{_MARK: "1"})
                 arguments = command + [sys.executable, os.path.abspath(sys.argv[0])] + sys.argv[1:]
                 sys.stdout.flush()

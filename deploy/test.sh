@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Sets up and runs every test on a fresh Debian or Ubuntu with a Swift toolchain:
+#
+#   deploy/test.sh [--no-browsers]
+#
+# First the package's own tests, then other people's clients (Tests/Interop) against the release build: coturn's tools,
+# calls of Chromium and Firefox, calls through NATs. The last line has the totals of the second part; the exit status
+# is 0 only if both parts passed.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=deploy/setup.sh
+. "$top/deploy/setup.sh"
+
+case "${1:-}" in
+  "") want_browsers=yes ;;
+  --no-browsers) want_browsers= ;;
+  *) say "usage: deploy/test.sh [--no-browsers]"; exit 64 ;;
+esac
+
+need_packages "${build_packages[@]}"
+coturn_was_there=$(missing_packages coturn)
+want_packages "${test_packages[@]}"
+if [ -n "$coturn_was_there" ] && command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
+  # Only its tools are wanted: Debian's package would start a server on our ports.
+  as_root systemctl disable --now coturn >&2 || true
+fi
+if [ -n "$want_browsers" ]; then
+  want_packages "${browser_packages[@]}"
+fi
+need_swift
+
+started=$SECONDS
+cd "$top"
+swift build --build-tests
+swift test --skip-build
+swift build -c release --product turnpike
+say "Built and tested in $((SECONDS - started)) s; now other people's clients"
+
+passed=0 failed=0 skipped=0
+suites=(uclient)
+[ -z "$want_browsers" ] || suites+=(browser_call nat_call)
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+for suite in "${suites[@]}"; do
+  # By Debian's own Python, which has python3-websocket, whatever else stands first on the PATH.
+  status=0
+  /usr/bin/python3 "Tests/Interop/$suite.py" --turnpike .build/release/turnpike </dev/null | tee "$output" || status=$?
+  totals=$(sed -n "s/^$suite: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped\$/\1 \2 \3/p" "$output" | tail -n 1)
+  if [ -z "$totals" ]; then
+    say "$suite ended with status $status before it had counted"
+    totals="0 1 0"
+  fi
+  read -r p f s <<<"$totals"
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done
+[ "$skipped" -eq 0 ] || say "********** $skipped skipped: see SKIP above **********"
+say "All in $((SECONDS - started)) s"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
