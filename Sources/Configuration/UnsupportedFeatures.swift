@@ -14,9 +14,6 @@ extension Settings {
       UnsupportedFeature("auth.store", "any store but sqlite:") {
         !$0.auth.store.isEmpty && !$0.auth.store.hasPrefix("sqlite:")
       },
-      UnsupportedFeature("auth.password-algorithms", "a choice of password algorithms") {
-        $0.auth.passwordAlgorithms != Settings().auth.passwordAlgorithms
-      },
       UnsupportedFeature("auth.oauth-keys", "access tokens") { !$0.auth.oauthKeys.isEmpty },
       UnsupportedFeature("realms", "more than one realm") { !$0.realms.isEmpty },
       UnsupportedFeature("redirect.server", "redirection") { !$0.redirect.server.isEmpty },

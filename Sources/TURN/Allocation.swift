@@ -1,4 +1,3 @@
-internal import Crypto
 internal import NetworkTypes
 internal import STUN
 
@@ -28,9 +27,8 @@ struct AllocationDetails {
   var username: [UInt8]
   /// Whom quotas count it for.
   var quotaName: [UInt8]
-  /// The key that the owner's messages are checked and answered with for as long as it lives; nil for anonymous.
-  var key: Digest?
-  var usesSHA256 = false
+  /// What the owner's messages are checked and answered with for as long as it lives; nil for anonymous.
+  var keys: CredentialKeys?
   /// The transaction that made it, to answer its retransmissions alike (RFC 8656 section 7.2).
   var transactionID: TransactionID
   var grantedLifetime: UInt32

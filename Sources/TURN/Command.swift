@@ -7,7 +7,7 @@ public enum Command: Sendable {
   /// Send a message to a client: the late answer to a request that waited.
   case reply(ClientPath, [UInt8])
   /// Ask the credential store; answered with `Relay.keysFound` or `Relay.keysUnavailable`.
-  case lookUpKeys(ticket: RecordID, realm: [UInt8], username: [UInt8])
+  case lookUpKeys(ticket: RecordID, realm: [UInt8], user: UserReference)
   /// Ask the ledger whether this user and address may have one more allocation; answered with `Relay.admitted`.
   case admit(ticket: RecordID, user: [UInt8], address: IPAddress)
   /// Give back what `admit` took.
@@ -65,15 +65,31 @@ public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
   }
 }
 
+/// How a request names its user.
+public enum UserReference: Hashable, Sendable {
+  /// USERNAME, as it came.
+  case name([UInt8])
+  /// USERHASH: 32 bytes (RFC 8489 section 14.4).
+  case hash([UInt8])
+}
+
 /// The keys of one credential, as a store or the configuration has them.
 public struct CredentialKeys: Sendable {
   /// MD5 keys that may be tried: one, or two where SASLprep and OpaqueString prepare the password differently.
   public var md5: [Digest]
   /// The SHA-256 key of RFC 8489, where there is one.
   public var sha256: Digest?
+  /// The user's name: for whoever looked it up by its hash.
+  public var name: [UInt8]?
 
-  public init(md5: [Digest], sha256: Digest? = nil) {
+  public init(md5: [Digest], sha256: Digest? = nil, name: [UInt8]? = nil) {
     self.md5 = md5
     self.sha256 = sha256
+    self.name = name
+  }
+
+  mutating func wipe() {
+    for index in md5.indices { md5[index].wipe() }
+    sha256?.wipe()
   }
 }

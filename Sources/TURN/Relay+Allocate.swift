@@ -210,8 +210,8 @@ extension Relay {
     let index = allocations.insert(allocation)
     while details.count <= index { details.append(nil) }
     var made = AllocationDetails(
-      username: pending.principal.username, quotaName: pending.principal.quotaName, key: pending.principal.key,
-      usesSHA256: pending.principal.usesSHA256, transactionID: request.transactionID,
+      username: pending.principal.username, quotaName: pending.principal.quotaName, keys: pending.principal.keys,
+      transactionID: request.transactionID,
       grantedLifetime: pending.lifetime, createdAt: now.instant)
     if port.claimsNext { made.reservationToken = reserveNext(port, now: now) }
     details[index] = made

@@ -1,4 +1,3 @@
-internal import Crypto
 public import NetworkTypes
 
 /// Time, and the end of things.
@@ -71,7 +70,7 @@ extension Relay {
     if let made = details[index] {
       commands.append(.release(user: made.quotaName, address: allocation.client.address.address))
     }
-    details[index]?.key?.wipe()
+    details[index]?.keys?.wipe()
     details[index] = nil
     allocations.remove(index)
     commands.append(.event(.allocationEnded(summary, reason)))

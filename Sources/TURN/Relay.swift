@@ -45,6 +45,8 @@ public struct Relay: ~Copyable {
   let limiter: StrangerRateLimiter
   var portPicker: PortPicker
   var nonces: NonceAuthority
+  /// What challenges offer, by the settings of today.
+  var offer: PasswordOffer
   var authenticator = MessageAuthenticator()
   let tokens: ReservationTokens
 
@@ -79,6 +81,7 @@ public struct Relay: ~Copyable {
   ) {
     var generator = SeededGenerator(seed: identity.seed)
     self.settings = settings
+    offer = PasswordOffer(settings)
     self.gate = gate
     self.relayed = relayed
     self.limiter = limiter
@@ -166,6 +169,7 @@ public struct Relay: ~Copyable {
   /// New settings and peer rules. Allocations keep what they were made with; verdicts are asked anew.
   public mutating func update(settings: RelaySettings, gate: PeerGate) {
     self.settings = settings
+    offer = PasswordOffer(settings)
     self.gate = gate
     rulesGeneration &+= 1
   }

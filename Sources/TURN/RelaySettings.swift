@@ -1,4 +1,5 @@
 internal import NetworkTypes
+public import STUN
 
 /// How a `Relay` behaves: one immutable snapshot, replaced as a whole on reload.
 public struct RelaySettings: Sendable {
@@ -10,6 +11,11 @@ public struct RelaySettings: Sendable {
   public var isAnonymous = false
   /// Users known without asking a store, by name.
   public var users: [[UInt8]: CredentialKeys] = [:]
+  /// The names of those users by their USERHASH (RFC 8489 section 14.4).
+  public var userNames: [[UInt8]: [UInt8]] = [:]
+  /// Offered with every challenge, most preferred first (RFC 8489 section 14.11). Without MD5 among them, clients
+  /// that know only RFC 5389 have no key here.
+  public var passwordAlgorithms: [PasswordAlgorithm] = [.md5, .sha256]
   /// Shared secrets of time-limited credentials, tried in order.
   public var secrets: [[UInt8]] = []
   /// Whether a store is to be asked for names that are neither.

@@ -1,4 +1,5 @@
 internal import Credentials
+internal import Crypto
 internal import Metrics
 internal import NetIO
 internal import NetworkTypes
@@ -10,7 +11,7 @@ final class CredentialService: Sendable {
   struct LookUp: Sendable {
     var ticket: RecordID
     var realm: [UInt8]
-    var username: [UInt8]
+    var user: UserReference
     /// Where the answer goes.
     var answers: Mailbox<ShardMessage>
   }
@@ -65,13 +66,27 @@ final class CredentialService: Sendable {
       return
     }
     do throws(StoreError) {
-      let found = try store.keys(realm: realm, username: lookUp.username)
       lookUp.answers.post(
-        .keys(ticket: lookUp.ticket, username: lookUp.username, found.map { CredentialKeys($0) }))
+        .keys(ticket: lookUp.ticket, user: lookUp.user, try find(lookUp.user, store, realm: realm)))
     } catch {
       log.limited(.error, "credential-store-unavailable", ("error", "\(error)"))
       lookUp.answers.post(.keysUnavailable(ticket: lookUp.ticket))
     }
+  }
+}
+
+private func find(
+  _ user: UserReference, _ store: any CredentialStore, realm: String
+) throws(StoreError) -> TURN.CredentialKeys? {
+  switch user {
+  case .name(let name):
+    guard let keys = try store.keys(realm: realm, username: name) else { return nil }
+    return TURN.CredentialKeys(keys)
+  case .hash(let hash):
+    guard let hash = Digest(hash), let found = try store.user(realm: realm, userHash: hash) else { return nil }
+    var keys = TURN.CredentialKeys(found.keys)
+    keys.name = found.name
+    return keys
   }
 }
 

@@ -1,8 +1,10 @@
 public import Configuration
 internal import Credentials
+internal import Crypto
 public import Metrics
 internal import NetIO
 internal import NetworkTypes
+internal import STUN
 internal import TURN
 
 /// Signals, reports, the drain and the end.
@@ -150,11 +152,13 @@ extension Server {
         let keys = CredentialKeys(user.keys)
         result.users[user.name.saslprep] = keys
         result.users[user.name.opaqueString] = keys
+        result.userNames[user.keys.userHash.array] = user.name.opaqueString
       } catch {
         log.error("user-invalid", ("key", "auth.users"), ("error", "\(error)"))
       }
     }
     result.secrets = settings.auth.secrets.map { Array($0.utf8) } + state.storeSecrets
+    result.passwordAlgorithms = settings.auth.passwordAlgorithms.map { $0 == .sha256 ? .sha256 : .md5 }
     result.hasStore = credentials != nil
     result.nonceLifetime = settings.auth.nonceLifetime
     result.defaultLifetime = settings.lifetime.default

@@ -10,8 +10,8 @@ extension Shard {
       switch command {
       case .reply(let path, let bytes):
         deliver(bytes, to: path)
-      case .lookUpKeys(let ticket, let realm, let username):
-        lookUp(ticket, realm: realm, username: username)
+      case .lookUpKeys(let ticket, let realm, let user):
+        lookUp(ticket, realm: realm, user: user)
       case .admit(let ticket, let user, let address):
         relay.admitted(
           ticket, plan.ledger.admit(user: user, address: address), user: user, address: address, now: now)
@@ -55,14 +55,14 @@ extension Shard {
     }
   }
 
-  private mutating func lookUp(_ ticket: RecordID, realm: [UInt8], username: [UInt8]) {
-    if let keys = knownKeys.find(username, now: now.instant) {
+  private mutating func lookUp(_ ticket: RecordID, realm: [UInt8], user: UserReference) {
+    if let keys = knownKeys.find(user, now: now.instant) {
       relay.keysFound(ticket, keys, now: now)
       return
     }
     guard let credentials = plan.credentials,
       credentials.lookUp(
-        CredentialService.LookUp(ticket: ticket, realm: realm, username: username, answers: plan.mailbox))
+        CredentialService.LookUp(ticket: ticket, realm: realm, user: user, answers: plan.mailbox))
     else {
       plan.log.limited(.warning, "credential-store-busy")
       relay.keysUnavailable(ticket, now: now)
@@ -73,8 +73,8 @@ extension Shard {
   mutating func readMail() {
     for message in plan.mailbox.takeAll() {
       switch message {
-      case .keys(let ticket, let username, let keys):
-        if let keys { knownKeys.remember(username, keys, now: now.instant) }
+      case .keys(let ticket, let user, let keys):
+        if let keys { knownKeys.remember(user, keys, now: now.instant) }
         relay.keysFound(ticket, keys, now: now)
       case .keysUnavailable(let ticket):
         relay.keysUnavailable(ticket, now: now)
@@ -120,16 +120,16 @@ extension Shard {
 /// Keys of users that the store was asked for lately. Forgotten as soon as the store changes, and after a minute; at
 /// most 10,000, beyond which it starts anew.
 struct KnownKeys {
-  private var keys: [[UInt8]: (keys: TURN.CredentialKeys, until: Instant)] = [:]
+  private var keys: [UserReference: (keys: TURN.CredentialKeys, until: Instant)] = [:]
 
-  func find(_ username: [UInt8], now: Instant) -> TURN.CredentialKeys? {
-    guard let entry = keys[username], entry.until > now else { return nil }
+  func find(_ user: UserReference, now: Instant) -> TURN.CredentialKeys? {
+    guard let entry = keys[user], entry.until > now else { return nil }
     return entry.keys
   }
 
-  mutating func remember(_ username: [UInt8], _ found: TURN.CredentialKeys, now: Instant) {
+  mutating func remember(_ user: UserReference, _ found: TURN.CredentialKeys, now: Instant) {
     if keys.count >= 10_000 { forgetAll() }
-    keys[username] = (found, now.advanced(bySeconds: 60))
+    keys[user] = (found, now.advanced(bySeconds: 60))
   }
 
   mutating func forgetAll() { keys.removeAll() }

@@ -34,7 +34,7 @@ struct ShardPlan: Sendable {
 /// What a shard is told.
 enum ShardMessage: Sendable {
   /// The store's answer to a look-up; no keys where it knows no such user.
-  case keys(ticket: RecordID, username: [UInt8], TURN.CredentialKeys?)
+  case keys(ticket: RecordID, user: UserReference, TURN.CredentialKeys?)
   case keysUnavailable(ticket: RecordID)
   /// New settings; what was remembered of the store is forgotten with them.
   case configure(RelaySettings, PeerGate)

@@ -12,7 +12,6 @@ struct FeatureTests {
     ("relay: { mobility: true }", "relay.mobility"),
     ("auth: { store: \"redis://h\" }", "auth.store"),
     ("auth: { store: \"postgresql://h\" }", "auth.store"),
-    ("auth: { password-algorithms: [md5] }", "auth.password-algorithms"),
     ("auth: { oauth-keys: [{ id: a, key: AAAAAAAAAAAAAAAAAAAAAA==, algorithm: A128GCM }] }", "auth.oauth-keys"),
     ("realms: { other: {} }", "realms"),
     ("redirect: { server: \"192.0.2.1:3478\" }", "redirect.server"),
@@ -33,7 +32,7 @@ struct FeatureTests {
   }
 
   @Test("the default value, and switching off, are accepted", arguments: [
-    "engine: epoll", "rfc3489: false", "relay: { mobility: false }", "auth: { password-algorithms: [md5, sha256] }",
+    "engine: epoll", "rfc3489: false", "relay: { mobility: false }", "auth: { password-algorithms: [sha256] }",
     "realms: {}", "redirect: { server: \"\", domain: \"\" }", "limits: { bandwidth: 0 }", "admin: { listen: \"\" }",
     "admin: { listen: 127.0.0.1:8478, token: \"\", demo: false }", "nat-discovery: { primary: \"\", alternate: \"\" }",
     "listeners: [\"udp://127.0.0.1:3478?realm=turnpike&auto=true\"]", "auth: { oauth-keys: [] }",

@@ -11,7 +11,7 @@ final class Conversation {
   let relayed: RelayedAddresses
   var openPorts: [RecordID: SocketAddress] = [:]
   var lateReplies: [(ClientPath, [UInt8])] = []
-  var lookUps: [(ticket: RecordID, username: [UInt8])] = []
+  var lookUps: [(ticket: RecordID, user: UserReference)] = []
   var events: [Event] = []
   var admitted = 0
   var quota = Int.max
@@ -69,7 +69,7 @@ final class Conversation {
     while let command = relay.popCommand() {
       switch command {
       case .reply(let path, let bytes): lateReplies.append((path, bytes))
-      case .lookUpKeys(let ticket, _, let username): lookUps.append((ticket, username))
+      case .lookUpKeys(let ticket, _, let user): lookUps.append((ticket, user))
       case .admit(let ticket, let user, let address):
         let admission: Admission = admitted < quota ? .granted : .quotaReached
         if admission == .granted { admitted += 1 }

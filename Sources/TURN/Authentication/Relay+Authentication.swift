@@ -8,109 +8,170 @@ struct Principal {
   var username: [UInt8]
   /// Whom quotas count for: of a time-limited name the part after the first colon.
   var quotaName: [UInt8]
-  /// What the request was checked with, and its answer is signed with; nil where no credentials are asked for.
+  /// All keys of the credential; nil where no credentials are asked for.
+  var keys: CredentialKeys?
+  /// The one that the request was checked with, and its answer is signed with.
   var key: Digest?
+  /// Whether the answer carries MESSAGE-INTEGRITY-SHA256, MESSAGE-INTEGRITY otherwise.
   var usesSHA256 = false
 
-  static let anonymous = Principal(username: [], quotaName: [], key: nil)
+  static let anonymous = Principal(username: [], quotaName: [], keys: nil, key: nil)
 }
 
 /// The long-term credential mechanism (RFC 8489 section 9.2.4), in the order of its text.
 extension Relay {
+  /// What was found out about a request's credentials before anybody looked for the user.
+  private struct Claim {
+    var nonce: NonceAuthority.State
+    var choice: KeyChoice
+  }
+
   mutating func authenticate(
     _ message: borrowing MessageView, from client: ClientPath, now: Now
   ) -> Disposition {
     if settings.isAnonymous { return perform(message, from: client, by: .anonymous, now: now) }
-    guard message.has(.messageIntegrity) else { return challenge(.unauthenticated, message, from: client, now: now) }
-    guard let username = message.value(of: .username), message.has(.realm), message.has(.nonce) else {
-      return unauthenticatedError(.badRequest, message, from: client, now: now)
+    guard message.has(.messageIntegrity) || message.has(.messageIntegritySHA256) else {
+      return challenge(.unauthenticated, message, from: client, now: now)
     }
-    // USERNAME has at most 508 bytes (RFC 8489 section 14.3); longer ones are nobody's.
-    guard (1...508).contains(username.byteCount), let realm = message.value(of: .realm), realm.isEqual(to: settings.realm)
-    else { return challenge(.unauthenticated, message, from: client, now: now) }
-    let name = username.copied()
+    guard let user = user(of: message), let realm = message.value(of: .realm),
+      let claim = claim(of: message, from: client, now: now)
+    else { return unauthenticatedError(.badRequest, message, from: client, now: now) }
+    // Names that are too long are nobody's, and so is every name in a realm that is not ours.
+    guard isPlausible(user), realm.isEqual(to: settings.realm) else {
+      return challenge(.unauthenticated, message, from: client, now: now)
+    }
 
     // What belongs to a live allocation goes on with the credential that made it.
-    if let index = liveAllocation(on: client, now: now), let owner = details[index], owner.username == name,
-      let key = owner.key
+    if let index = liveAllocation(on: client, now: now), let owner = details[index], let keys = owner.keys,
+      isName(owner.username, of: user)
     {
-      let keys = CredentialKeys(md5: [key])
-      if let principal = verify(message, name: name, quotaName: owner.quotaName, keys: keys) {
-        return admitFresh(message, from: client, by: principal, now: now)
+      if let principal = verify(
+        message, claim, name: owner.username, quotaName: owner.quotaName, keys: keys)
+      {
+        return admitFresh(message, from: client, by: principal, claim, now: now)
       }
       return challenge(.unauthenticated, message, from: client, now: now)
     }
 
-    if let keys = settings.users[name],
-      let principal = verify(message, name: name, quotaName: name, keys: keys)
+    let name: [UInt8]? =
+      switch user {
+      case .name(let name): name
+      case .hash(let hash): settings.userNames[hash]
+      }
+    if let name, let keys = settings.users[name],
+      let principal = verify(message, claim, name: name, quotaName: name, keys: keys)
     {
-      return admitFresh(message, from: client, by: principal, now: now)
+      return admitFresh(message, from: client, by: principal, claim, now: now)
     }
-    if let expiry = TimeLimitedCredential.expiry(ofUsername: name), !settings.secrets.isEmpty {
-      let keys = CredentialKeys(md5: timeLimitedKeys(name))
+    if let name, !settings.secrets.isEmpty, let expiry = TimeLimitedCredential.expiry(ofUsername: name) {
       let quotaName = TimeLimitedCredential.quotaName(ofUsername: name)
-      if let principal = verify(message, name: name, quotaName: quotaName, keys: keys) {
+      for secret in settings.secrets {
+        let keys = timeLimitedKeys(name, secret: secret)
+        guard let principal = verify(message, claim, name: name, quotaName: quotaName, keys: keys) else { continue }
         // Only Allocate asks whether time is up; without an allocation the other methods end in 437 anyway.
         guard message.type.method != .allocate || expiry > now.wallSeconds else {
           return challenge(.unauthenticated, message, from: client, now: now)
         }
-        return admitFresh(message, from: client, by: principal, now: now)
+        return admitFresh(message, from: client, by: principal, claim, now: now)
       }
     }
-    if settings.hasStore, settings.users[name] == nil {
-      return lookUp(name, message, from: client, now: now)
+    if settings.hasStore, name.map({ settings.users[$0] == nil }) ?? true {
+      return lookUp(user, message, from: client, claim, now: now)
     }
     return challenge(.unauthenticated, message, from: client, now: now)
   }
 
-  /// The keys that a time-limited name has under each shared secret.
-  private func timeLimitedKeys(_ name: [UInt8]) -> [Digest] {
-    settings.secrets.map { secret in
-      LongTermKey.md5(
-        username: name, realm: settings.realm,
-        password: TimeLimitedCredential.password(username: name, secret: secret))
+  /// USERNAME or USERHASH, the name where somebody sends both; nil without either, or where the hash has not its 32
+  /// bytes.
+  private func user(of message: borrowing MessageView) -> UserReference? {
+    if let name = message.value(of: .username) { return .name(name.copied()) }
+    guard let hash = message.value(of: .userHash), hash.byteCount == 32 else { return nil }
+    return .hash(hash.copied())
+  }
+
+  /// USERNAME has at most 508 bytes (RFC 8489 section 14.3).
+  private func isPlausible(_ user: UserReference) -> Bool {
+    if case .name(let name) = user { (1...508).contains(name.count) } else { true }
+  }
+
+  private func isName(_ name: [UInt8], of user: UserReference) -> Bool {
+    switch user {
+    case .name(let claimed): claimed == name
+    case .hash(let hash): LongTermKey.userHash(username: name, realm: settings.realm).bytes.isEqual(to: hash)
     }
   }
 
-  /// The principal whose key the message's integrity was made with, if any of these.
+  /// The nonce, and the checks of the password algorithms against bid-down (RFC 8489 section 9.2.4, third point); nil
+  /// where 400 is due: NONCE is missing, or the algorithms are not the ones that came with it.
+  private mutating func claim(of message: borrowing MessageView, from client: ClientPath, now: Now) -> Claim? {
+    // NONCE has at most 763 bytes (RFC 8489 section 14.10).
+    guard let nonce = message.value(of: .nonce), nonce.byteCount <= 763 else { return nil }
+    let state = nonces.state(
+      of: nonce, for: client.address, realm: settings.realm, offer: offer, lifetime: settings.nonceLifetime, now: now)
+    guard message.has(.passwordAlgorithm) || message.has(.passwordAlgorithms) else {
+      return Claim(nonce: state, choice: .implicitMD5)
+    }
+    guard let number = try? message.passwordAlgorithm(), let list = message.value(of: .passwordAlgorithms) else {
+      // Without the feature bit the RFC asks for nothing; but only a nonce of ours can be good, and it has the bit.
+      return PasswordOffer.promisesAlgorithms(nonce) || message.has(.passwordAlgorithm)
+        ? nil : Claim(nonce: state, choice: .implicitMD5)
+    }
+    // What came with a nonce that is not ours (any more) cannot be known: such a request ends in 401 or 438.
+    if case .foreign = state {
+      return Claim(nonce: state, choice: .chosen(PasswordAlgorithm(rawValue: number) ?? .md5))
+    }
+    guard list.isEqual(to: offer.list), let algorithm = PasswordAlgorithm(rawValue: number),
+      offer.algorithms.contains(algorithm)
+    else { return nil }
+    return Claim(nonce: state, choice: .chosen(algorithm))
+  }
+
+  /// The keys that a time-limited name has under a shared secret. The password is Base64, and needs no preparation.
+  private func timeLimitedKeys(_ name: [UInt8], secret: [UInt8]) -> CredentialKeys {
+    let password = TimeLimitedCredential.password(username: name, secret: secret)
+    return CredentialKeys(
+      md5: [LongTermKey.md5(username: name, realm: settings.realm, password: password)],
+      sha256: LongTermKey.sha256(username: name, realm: settings.realm, password: password))
+  }
+
+  /// The principal whose key the message's integrity was made with, if any of these. MESSAGE-INTEGRITY-SHA256 is
+  /// the one that counts where both are there (RFC 8489 section 9.2.4, fifth point).
   private mutating func verify(
-    _ message: borrowing MessageView, name: [UInt8], quotaName: [UInt8], keys: CredentialKeys
+    _ message: borrowing MessageView, _ claim: Claim, name: [UInt8], quotaName: [UInt8], keys: CredentialKeys
   ) -> Principal? {
-    for key in keys.md5 where authenticator.verify(message, key: key) {
-      return Principal(username: name, quotaName: quotaName, key: key)
+    guard offer.algorithms.contains(claim.choice.algorithm) else { return nil }
+    let candidates = claim.choice.algorithm == .md5 ? keys.md5 : keys.sha256.map { [$0] } ?? []
+    for key in candidates {
+      let isRight =
+        message.has(.messageIntegritySHA256)
+        ? authenticator.verifySHA256(message, key: key) : authenticator.verify(message, key: key)
+      guard isRight else { continue }
+      return Principal(
+        username: name, quotaName: quotaName, keys: keys, key: key, usesSHA256: !claim.choice.isImplicit)
     }
     return nil
   }
 
   /// The last check: a nonce that is ours, this client's and not too old; else 438 with a fresh one.
   private mutating func admitFresh(
-    _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, now: Now
+    _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, _ claim: Claim, now: Now
   ) -> Disposition {
-    guard hasValidNonce(message, from: client, now: now) else {
-      return challenge(.staleNonce, message, from: client, now: now)
-    }
+    guard case .fresh = claim.nonce else { return challenge(.staleNonce, message, from: client, now: now) }
     return perform(message, from: client, by: principal, now: now)
   }
 
-  private mutating func hasValidNonce(
-    _ message: borrowing MessageView, from client: ClientPath, now: Now
-  ) -> Bool {
-    guard let nonce = message.value(of: .nonce) else { return false }
-    return nonces.isValid(
-      nonce, for: client.address, realm: settings.realm, lifetime: settings.nonceLifetime, now: now)
-  }
-
-  /// 401 or 438: REALM and a fresh NONCE, nothing signed, within a stranger's budget.
+  /// 401 or 438: REALM, a fresh NONCE and PASSWORD-ALGORITHMS, nothing signed, within a stranger's budget.
   private mutating func challenge(
     _ code: ErrorCode, _ message: borrowing MessageView, from client: ClientPath, now: Now
   ) -> Disposition {
     guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
     counters.challenges &+= 1
-    let nonce = nonces.makeNonce(for: client.address, realm: settings.realm, now: now)
+    let nonce = nonces.makeNonce(for: client.address, realm: settings.realm, offer: offer, now: now)
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)
     writer.append(.realm, settings.realm)
     writer.append(.nonce, nonce)
+    writer.append(.passwordAlgorithms, offer.list)
     appendSoftware()
     if message.has(.fingerprint) { writer.appendFingerprint() }
     return .reply
@@ -119,20 +180,19 @@ extension Relay {
   // MARK: - Names that only a store knows
 
   private mutating func lookUp(
-    _ name: [UInt8], _ message: borrowing MessageView, from client: ClientPath, now: Now
+    _ user: UserReference, _ message: borrowing MessageView, from client: ClientPath, _ claim: Claim, now: Now
   ) -> Disposition {
     if waiting.contains(client, message.transactionID) { return .waiting }
     // Who has shown no good nonce may be anybody: such look-ups count against a stranger's budget, so that nobody
     // makes the store work without an answer being due.
-    if !hasValidNonce(message, from: client, now: now),
-      !limiter.hasBudget(client.address.address, now: now.instant)
-    {
+    if case .fresh = claim.nonce {
+    } else if !limiter.hasBudget(client.address.address, now: now.instant) {
       return .drop(.rateLimited)
     }
     guard let ticket = wait(message.bytes, message.transactionID, from: client, now: now) else {
       return .drop(.tooManyWaiting)
     }
-    commands.append(.lookUpKeys(ticket: ticket, realm: settings.realm, username: name))
+    commands.append(.lookUpKeys(ticket: ticket, realm: settings.realm, user: user))
     return .waiting
   }
 
@@ -158,7 +218,7 @@ extension Relay {
     return request
   }
 
-  /// The store's answer: the keys that belong to the name, nil where it knows no such name. A stale ticket is
+  /// The store's answer: the keys that belong to the user, nil where it knows no such user. A stale ticket is
   /// ignored.
   public mutating func keysFound(_ ticket: RecordID, _ keys: CredentialKeys?, now: Now) {
     guard let request = leaveWaitingRoom(ticket) else { return }
@@ -168,14 +228,15 @@ extension Relay {
 
   private mutating func resume(_ request: WaitingRoom.Request, keys: CredentialKeys?, now: Now) -> Disposition {
     let bytes = request.bytes
-    guard let message = try? MessageView(bytes.span.rawBytes), let username = message.value(of: .username) else {
-      return .drop(.malformed)
-    }
-    let name = username.copied()
-    guard let keys, let principal = verify(message, name: name, quotaName: name, keys: keys) else {
+    guard let message = try? MessageView(bytes.span.rawBytes), let user = user(of: message),
+      let claim = claim(of: message, from: request.client, now: now)
+    else { return .drop(.malformed) }
+    var name = keys?.name
+    if case .name(let claimed) = user { name = claimed }
+    guard let keys, let name, let principal = verify(message, claim, name: name, quotaName: name, keys: keys) else {
       return challenge(.unauthenticated, message, from: request.client, now: now)
     }
-    return admitFresh(message, from: request.client, by: principal, now: now)
+    return admitFresh(message, from: request.client, by: principal, claim, now: now)
   }
 
   /// The store cannot be asked: 500, and the client may try again (RFC 8489 section 14.8).

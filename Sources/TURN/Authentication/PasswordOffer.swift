@@ -1,0 +1,53 @@
+internal import Crypto
+internal import NetworkTypes
+internal import STUN
+
+/// What the server offers to whom it challenges: the password algorithms, and the nonce cookie that protects the
+/// offer (RFC 8489 section 9.2).
+struct PasswordOffer {
+  let algorithms: [PasswordAlgorithm]
+  /// The value of PASSWORD-ALGORITHMS.
+  let list: [UInt8]
+  /// The 13 characters that every nonce begins with: `obMatJos2` and the feature bits in Base64.
+  let cookie: [UInt8]
+
+  static let cookiePrefix = Array("obMatJos2".utf8)
+  static let cookieByteCount = 13
+
+  init(_ settings: RelaySettings) {
+    algorithms = settings.passwordAlgorithms.isEmpty ? [.md5] : settings.passwordAlgorithms
+    list = PasswordAlgorithm.list(algorithms)
+    var features: SecurityFeatures = [.passwordAlgorithms]
+    // A client that sees this bit must send USERHASH, and a time-limited name cannot be found by its hash.
+    if settings.secrets.isEmpty { features.insert(.usernameAnonymity) }
+    cookie = Self.cookiePrefix + Array(Base64.encode(features.bytes).utf8)
+  }
+
+  /// Whether a nonce claims to come with PASSWORD-ALGORITHMS.
+  static func promisesAlgorithms(_ nonce: RawSpan) -> Bool {
+    guard nonce.byteCount >= cookieByteCount, nonce.extracting(0..<9).isEqual(to: cookiePrefix),
+      let features = Base64.decode(String(decoding: nonce.extracting(9..<13).copied(), as: UTF8.self)),
+      features.count == 3
+    else { return false }
+    return features[0] & 0x80 != 0
+  }
+}
+
+/// Which of a credential's keys a request says that it is signed with.
+enum KeyChoice {
+  /// The client said nothing, as RFC 5389 has it: MD5, and the answer carries MESSAGE-INTEGRITY.
+  case implicitMD5
+  /// Chosen with PASSWORD-ALGORITHM: the answer carries MESSAGE-INTEGRITY-SHA256.
+  case chosen(PasswordAlgorithm)
+
+  var algorithm: PasswordAlgorithm {
+    switch self {
+    case .implicitMD5: .md5
+    case .chosen(let algorithm): algorithm
+    }
+  }
+
+  var isImplicit: Bool {
+    if case .implicitMD5 = self { true } else { false }
+  }
+}

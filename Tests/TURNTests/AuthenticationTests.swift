@@ -1,0 +1,371 @@
+import Crypto
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+/// A client that knows RFC 8489: it learns the offer from the challenge, and each test says what it does with it.
+private struct ModernClient {
+  let client: TestClient
+  var nonce: [UInt8] = []
+  var list: [UInt8] = []
+
+  static let sha256Key = LongTermKey.sha256(
+    username: Array("alice".utf8), realm: Array(Conversation.realm.utf8), password: Array("secret".utf8))
+  static let userHash = LongTermKey.userHash(
+    username: Array("alice".utf8), realm: Array(Conversation.realm.utf8))
+
+  init(_ conversation: Conversation, address: String = "192.0.2.7:5000") {
+    client = TestClient(conversation, address)
+    guard let challenge = client.challenge(), let message = try? MessageView(challenge.bytes.span.rawBytes) else {
+      return
+    }
+    nonce = message.value(of: .nonce)?.copied() ?? []
+    list = message.value(of: .passwordAlgorithms)?.copied() ?? []
+  }
+
+  enum Integrity { case sha1, sha256, both, truncated(Int), none }
+
+  /// An Allocate whose parts the caller chooses.
+  func request(
+    _ method: STUN.Method = .allocate, user: (AttributeType, [UInt8])? = (.username, Array("alice".utf8)),
+    realm: [UInt8]? = Array(Conversation.realm.utf8), nonce: [UInt8]? = nil, hasNonce: Bool = true,
+    list: [UInt8]?? = .none, algorithm: [UInt8]? = nil, integrity: Integrity, key: Digest
+  ) -> [UInt8] {
+    var writer = MessageWriter(capacity: 2048)
+    client.conversation.nextTransaction += 1
+    writer.begin(
+      MessageType(method, .request), transactionID: TransactionID(high: 9, low: client.conversation.nextTransaction))
+    if method == .allocate { writer.append(.requestedTransport, UInt32(17) << 24) }
+    if let user { writer.append(user.0, user.1) }
+    if let realm { writer.append(.realm, realm) }
+    if hasNonce { writer.append(.nonce, nonce ?? self.nonce) }
+    if let list { if let list { writer.append(.passwordAlgorithms, list) } }
+    if let algorithm { writer.append(.passwordAlgorithm, algorithm) }
+    var authenticator = MessageAuthenticator()
+    switch integrity {
+    case .none: break
+    case .sha1: authenticator.sign(&writer, key: key)
+    case .sha256: authenticator.signSHA256(&writer, key: key)
+    case .both:
+      authenticator.sign(&writer, key: key)
+      authenticator.signSHA256(&writer, key: key)
+    case .truncated(let count):
+      authenticator.signSHA256(&writer, key: key)
+      var bytes = writer.bytes.copied()
+      // Another length is another MAC: the header's length field is part of what is authenticated.
+      let start = bytes.count - 36
+      bytes.removeLast(36)
+      let length = UInt16(start + 4 + count - 20)
+      bytes[2] = UInt8(length >> 8)
+      bytes[3] = UInt8(length & 0xFF)
+      var context = HMACContext(.sha256)
+      let mac = context.authenticate(bytes.span.rawBytes, key: key.bytes).array.prefix(count)
+      return bytes + [0x00, 0x1C, 0x00, UInt8(count)] + mac
+    }
+    return writer.bytes.copied()
+  }
+
+  func ask(_ bytes: [UInt8]) -> (code: UInt16?, isSuccess: Bool, message: [UInt8])? {
+    guard let answer = client.ask(bytes) else { return nil }
+    return (answer.code, answer.type.messageClass == .success, answer.bytes)
+  }
+
+  /// Which integrity attributes a message has that are right for the key.
+  static func signatures(_ bytes: [UInt8], key: Digest) -> [AttributeType] {
+    guard let message = try? MessageView(bytes.span.rawBytes) else { return [] }
+    var authenticator = MessageAuthenticator()
+    var found: [AttributeType] = []
+    if message.has(.messageIntegrity), authenticator.verify(message, key: key) { found.append(.messageIntegrity) }
+    if message.has(.messageIntegritySHA256), authenticator.verifySHA256(message, key: key) {
+      found.append(.messageIntegritySHA256)
+    }
+    return found
+  }
+}
+
+@Suite("RFC 8489 section 9.2: the long-term credential mechanism")
+struct AuthenticationTests {
+  @Test(
+    "9.2, 18.1: the nonce begins with obMatJos2 and the feature bits, bit 0 the most significant",
+    arguments: [(false, "obMatJos2wAAA"), (true, "obMatJos2gAAA")])
+  func nonceCookie(hasSecrets: Bool, cookie: String) throws {
+    let conversation = Conversation { if hasSecrets { $0.secrets = [Array("s".utf8)] } }
+    let challenge = try #require(TestClient(conversation).challenge())
+    #expect(Array((challenge.nonce ?? []).prefix(13)) == Array(cookie.utf8))
+  }
+
+  @Test(
+    "14.11: PASSWORD-ALGORITHMS of a 401 lists what is configured, in that order",
+    arguments: [
+      ([PasswordAlgorithm.md5, .sha256], [0, 1, 0, 0, 0, 2, 0, 0] as [UInt8]),
+      ([.sha256, .md5], [0, 2, 0, 0, 0, 1, 0, 0]), ([.sha256], [0, 2, 0, 0]), ([.md5], [0, 1, 0, 0]),
+    ])
+  func offer(algorithms: [PasswordAlgorithm], list: [UInt8]) {
+    #expect(ModernClient(Conversation { $0.passwordAlgorithms = algorithms }).list == list)
+  }
+
+  @Test("9.2.4: 401 and 438 are small, unsigned, and have REALM, NONCE and PASSWORD-ALGORITHMS but no name")
+  func challenges() throws {
+    let conversation = Conversation()
+    let client = ModernClient(conversation)
+    conversation.wait(seconds: 601)
+    let stale = try #require(client.ask(client.request(integrity: .sha1, key: Conversation.key)))
+    #expect(stale.code == 438)
+    let first = try #require(ModernClient(conversation, address: "192.0.2.8:1").client.challenge())
+    for bytes in [stale.message, first.bytes] {
+      let message = try MessageView(bytes.span.rawBytes)
+      for (attribute, isThere) in [
+        (AttributeType.realm, true), (.nonce, true), (.passwordAlgorithms, true), (.username, false),
+        (.userHash, false), (.messageIntegrity, false), (.messageIntegritySHA256, false),
+      ] {
+        let has = message.has(attribute)
+        #expect(has == isThere)
+      }
+      #expect(bytes.count <= 104)
+    }
+  }
+
+  struct Case: Sendable, CustomTestStringConvertible {
+    var testDescription: String
+    /// The error expected, nil for success.
+    var code: UInt16?
+    /// What the answer is signed with.
+    var signature: AttributeType?
+    /// With which key: MD5 unless this.
+    var isSHA256Key = false
+    var build: @Sendable (borrowing Box) -> [UInt8]
+  }
+
+  /// Hands the private client to the table's closures.
+  struct Box {
+    fileprivate var client: ModernClient
+  }
+
+  @Test(
+    "9.2.4 step by step",
+    arguments: [
+      Case(testDescription: "neither algorithm attribute is MD5, answered with MESSAGE-INTEGRITY", signature: .messageIntegrity) {
+        $0.client.request(integrity: .sha1, key: Conversation.key)
+      },
+      Case(testDescription: "so is MESSAGE-INTEGRITY-SHA256 over the MD5 key", signature: .messageIntegrity) {
+        $0.client.request(integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "SHA-256 chosen", signature: .messageIntegritySHA256, isSHA256Key: true) {
+        $0.client.request(
+          list: $0.client.list, algorithm: [0, 2, 0, 0], integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "SHA-256 chosen, both integrities", signature: .messageIntegritySHA256, isSHA256Key: true) {
+        $0.client.request(
+          list: $0.client.list, algorithm: [0, 2, 0, 0], integrity: .both, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "SHA-256 chosen, SHA-1 integrity", signature: .messageIntegritySHA256, isSHA256Key: true) {
+        $0.client.request(
+          list: $0.client.list, algorithm: [0, 2, 0, 0], integrity: .sha1, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "MD5 chosen: answered with MESSAGE-INTEGRITY-SHA256", signature: .messageIntegritySHA256) {
+        $0.client.request(list: $0.client.list, algorithm: [0, 1, 0, 0], integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "USERHASH", signature: .messageIntegritySHA256, isSHA256Key: true) {
+        $0.client.request(
+          user: (.userHash, ModernClient.userHash.array), list: $0.client.list, algorithm: [0, 2, 0, 0],
+          integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "USERHASH of nobody", code: 401) {
+        $0.client.request(
+          user: (.userHash, [UInt8](repeating: 1, count: 32)), list: $0.client.list, algorithm: [0, 2, 0, 0],
+          integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "USERHASH of 31 bytes", code: 400) {
+        $0.client.request(
+          user: (.userHash, [UInt8](repeating: 1, count: 31)), integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "no integrity", code: 401) { $0.client.request(integrity: .none, key: Conversation.key) },
+      Case(testDescription: "SHA-256 integrity without USERNAME", code: 400) {
+        $0.client.request(user: nil, integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "SHA-256 integrity without REALM", code: 400) {
+        $0.client.request(realm: nil, integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "SHA-256 integrity without NONCE", code: 400) {
+        $0.client.request(hasNonce: false, integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "PASSWORD-ALGORITHM alone", code: 400) {
+        $0.client.request(algorithm: [0, 2, 0, 0], integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "PASSWORD-ALGORITHMS alone", code: 400) {
+        $0.client.request(list: $0.client.list, integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "a list that was bidden down", code: 400) {
+        $0.client.request(list: [0, 1, 0, 0], algorithm: [0, 1, 0, 0], integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "a list in another order", code: 400) {
+        $0.client.request(
+          list: [0, 2, 0, 0, 0, 1, 0, 0], algorithm: [0, 2, 0, 0], integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "an algorithm that nobody offered", code: 400) {
+        $0.client.request(list: $0.client.list, algorithm: [0, 3, 0, 0], integrity: .sha256, key: Conversation.key)
+      },
+      Case(testDescription: "PASSWORD-ALGORITHM with parameters", code: 400) {
+        $0.client.request(
+          list: $0.client.list, algorithm: [0, 2, 0, 4, 1, 1, 1, 1], integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "PASSWORD-ALGORITHM of two bytes", code: 400) {
+        $0.client.request(list: $0.client.list, algorithm: [0, 2], integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "the SHA-256 key where MD5 was chosen", code: 401) {
+        $0.client.request(
+          list: $0.client.list, algorithm: [0, 1, 0, 0], integrity: .sha256, key: ModernClient.sha256Key)
+      },
+      Case(testDescription: "the wrong key", code: 401) {
+        $0.client.request(
+          list: $0.client.list, algorithm: [0, 2, 0, 0], integrity: .sha256, key: Conversation.otherKey)
+      },
+      Case(testDescription: "another realm", code: 401) {
+        $0.client.request(realm: Array("elsewhere".utf8), integrity: .sha1, key: Conversation.key)
+      },
+      Case(testDescription: "a nonce with the algorithms bit taken out: never good", code: 438) {
+        $0.client.request(
+          nonce: Array("obMatJos2AAAA".utf8) + $0.client.nonce.dropFirst(13), integrity: .sha1, key: Conversation.key)
+      },
+      Case(testDescription: "a nonce without a cookie", code: 438) {
+        $0.client.request(nonce: Array("f//499k954d6OL34oL9FSTvy64sA".utf8), integrity: .sha1, key: Conversation.key)
+      },
+    ])
+  func steps(row: Case) throws {
+    let conversation = Conversation {
+      $0.users = [
+        Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)
+      ]
+      $0.userNames = [ModernClient.userHash.array: Array("alice".utf8)]
+    }
+    let client = ModernClient(conversation)
+    let answer = try #require(client.ask(row.build(Box(client: client))))
+    #expect(answer.code == row.code)
+    #expect(answer.isSuccess == (row.code == nil))
+    let key = row.isSHA256Key ? ModernClient.sha256Key : Conversation.key
+    #expect(ModernClient.signatures(answer.message, key: key) == (row.signature.map { [$0] } ?? []))
+    #expect(conversation.relay.allocationCount == (row.code == nil ? 1 : 0))
+  }
+
+  @Test(
+    "14.6: MESSAGE-INTEGRITY-SHA256 may be truncated to 16 bytes or more in steps of four",
+    arguments: [(16, true), (20, true), (28, true), (32, true), (12, false), (4, false)])
+  func truncation(count: Int, isGood: Bool) throws {
+    let client = ModernClient(Conversation())
+    let answer = try #require(client.ask(client.request(integrity: .truncated(count), key: Conversation.key)))
+    #expect(answer.isSuccess == isGood)
+  }
+
+  @Test("9.2.4: errors after authentication are signed by the same rule as success")
+  func signedErrors() throws {
+    let conversation = Conversation {
+      $0.users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
+    }
+    let client = ModernClient(conversation)
+    let modern = try #require(
+      client.ask(
+        client.request(
+          .refresh, list: client.list, algorithm: [0, 2, 0, 0], integrity: .sha256, key: ModernClient.sha256Key)))
+    #expect(modern.code == 437)
+    #expect(ModernClient.signatures(modern.message, key: ModernClient.sha256Key) == [.messageIntegritySHA256])
+    let old = try #require(client.ask(client.request(.refresh, integrity: .sha1, key: Conversation.key)))
+    #expect(old.code == 437)
+    #expect(ModernClient.signatures(old.message, key: Conversation.key) == [.messageIntegrity])
+  }
+
+  @Test("what only SHA-256 is offered for has no MD5 key: an RFC 5389 client stays outside")
+  func sha256Only() throws {
+    let conversation = Conversation {
+      $0.passwordAlgorithms = [.sha256]
+      $0.users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
+    }
+    let client = ModernClient(conversation)
+    #expect(client.ask(client.request(integrity: .sha1, key: Conversation.key))?.code == 401)
+    let answer = client.ask(
+      client.request(list: client.list, algorithm: [0, 2, 0, 0], integrity: .sha256, key: ModernClient.sha256Key))
+    #expect(answer?.isSuccess == true)
+  }
+
+  @Test("time-limited credentials work with SHA-256 as well")
+  func timeLimited() throws {
+    let conversation = Conversation { $0.secrets = [Array("old".utf8), Array("new".utf8)] }
+    let client = ModernClient(conversation)
+    let name = Array("1800000100:carol".utf8)
+    let key = LongTermKey.sha256(
+      username: name, realm: Array(Conversation.realm.utf8),
+      password: TimeLimitedCredential.password(username: name, secret: Array("new".utf8)))
+    func request(_ method: STUN.Method) -> [UInt8] {
+      client.request(
+        method, user: (.username, name), list: client.list, algorithm: [0, 2, 0, 0], integrity: .sha256, key: key)
+    }
+    #expect(client.ask(request(.allocate))?.isSuccess == true)
+    #expect(client.ask(request(.refresh))?.isSuccess == true)
+  }
+
+  @Test("an allocation may go on with another algorithm and with the other form of the name, and with nobody else's")
+  func changingAlgorithm() throws {
+    let conversation = Conversation {
+      $0.users = [
+        Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key),
+        Array("bob".utf8): CredentialKeys(md5: [Conversation.otherKey]),
+      ]
+      $0.userNames = [ModernClient.userHash.array: Array("alice".utf8)]
+    }
+    let client = ModernClient(conversation)
+    #expect(client.ask(client.request(integrity: .sha1, key: Conversation.key))?.isSuccess == true)
+    let refresh = client.request(
+      .refresh, user: (.userHash, ModernClient.userHash.array), list: client.list, algorithm: [0, 2, 0, 0],
+      integrity: .sha256, key: ModernClient.sha256Key)
+    #expect(client.ask(refresh)?.isSuccess == true)
+    let foreign = client.request(
+      .refresh, user: (.username, Array("bob".utf8)), integrity: .sha1, key: Conversation.otherKey)
+    #expect(client.ask(foreign)?.code == 441)
+  }
+
+  @Test("the store is asked for a USERHASH, and its answer brings the name")
+  func storeByHash() throws {
+    let conversation = Conversation {
+      $0.users = [:]
+      $0.hasStore = true
+    }
+    let client = ModernClient(conversation)
+    let request = client.request(
+      user: (.userHash, ModernClient.userHash.array), list: client.list, algorithm: [0, 2, 0, 0], integrity: .sha256,
+      key: ModernClient.sha256Key)
+    #expect(client.ask(request) == nil)
+    let lookUp = try #require(conversation.lookUps.first)
+    #expect(lookUp.user == .hash(ModernClient.userHash.array))
+    conversation.relay.keysFound(
+      lookUp.ticket,
+      CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key, name: Array("alice".utf8)),
+      now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.relay.details.first??.username == Array("alice".utf8))
+  }
+
+  @Test("14.5: what stands behind an integrity attribute is not seen")
+  func afterIntegrity() throws {
+    let client = ModernClient(Conversation())
+    var bytes = client.request(integrity: .sha1, key: Conversation.key)
+    // LIFETIME of 3,600 s behind MESSAGE-INTEGRITY: the integrity is still right, and the lifetime stays the default.
+    bytes += [0x00, 0x0D, 0x00, 0x04, 0x00, 0x00, 0x0E, 0x10]
+    bytes[3] += 8
+    let answer = try #require(client.client.ask(bytes))
+    #expect(answer.lifetime == 600)
+  }
+
+  @Test("changed settings make nonces of the old offer stale, not wrong")
+  func changedOffer() throws {
+    let conversation = Conversation()
+    let client = ModernClient(conversation)
+    var settings = conversation.relay.settings
+    settings.passwordAlgorithms = [.md5]
+    let gate = conversation.relay.gate
+    conversation.relay.update(settings: settings, gate: gate)
+    let answer = client.ask(
+      client.request(list: client.list, algorithm: [0, 1, 0, 0], integrity: .sha256, key: Conversation.key))
+    #expect(answer?.code == 438)
+  }
+}
