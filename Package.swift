@@ -85,7 +85,7 @@ let package = Package(
     tests("Configuration", ["Configuration", "Crypto", "NetworkTypes"]),
     tests("Text", ["Text"]),
     tests("JSON", ["JSON", "Crypto"]),
-    tests("NetIO", ["NetIO"]),
+    tests("NetIO", ["NetIO", "NetworkTypes"]),
     tests("Turnpike", ["turnpike", "CredentialsSQLite", "Credentials", "Crypto", "JSON"]),
     tests("Credentials", ["Credentials", "Crypto", "Text"]),
     tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),

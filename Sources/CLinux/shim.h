@@ -49,7 +49,7 @@ static inline struct cmsghdr *clinux_cmsg_first(const struct msghdr *message) { 
 static inline struct cmsghdr *clinux_cmsg_next(struct msghdr *message, struct cmsghdr *control) {
   return CMSG_NXTHDR(message, control);
 }
-static inline void *clinux_cmsg_data(struct cmsghdr *control) { return CMSG_DATA(control); }
+static inline void *_Nonnull clinux_cmsg_data(struct cmsghdr *_Nonnull control) { return CMSG_DATA(control); }
 static inline size_t clinux_cmsg_len(size_t count) { return CMSG_LEN(count); }
 static inline size_t clinux_cmsg_space(size_t count) { return CMSG_SPACE(count); }
 

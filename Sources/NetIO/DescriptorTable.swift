@@ -4,6 +4,11 @@ public struct DescriptorTable: ~Copyable {
   private struct Place: BitwiseCopyable {
     var descriptor: Int32
     var generation: UInt32
+    /// How many datagrams the next reading asks for: as many as the last ones brought.
+    var appetite: UInt8 = 1
+    /// How often a reading brought more than one datagram, until merging was switched on.
+    var runs: UInt8 = 0
+    var merges = false
   }
 
   // Owned alone and freed in deinit; every access checks its index against `capacity`.
@@ -52,6 +57,34 @@ public struct DescriptorTable: ~Copyable {
     let place = unsafe places[Int(index)]
     return place.generation == generation && place.descriptor >= 0 ? place.descriptor : nil
   }
+
+  /// How many datagrams to ask for. Asking for more than there are costs a look into an empty queue, asking for fewer
+  /// another wake-up; so a socket is asked for what it has lately brought.
+  @inline(__always)
+  public func appetite(_ index: UInt32) -> Int {
+    Int(index) < capacity ? Int(unsafe places[Int(index)].appetite) : 1
+  }
+
+  /// Learns from a reading. A socket that brings runs again and again has the kernel merge them from then on.
+  @inline(__always)
+  public mutating func learn(_ index: UInt32, asked: Int, received: Int) {
+    guard Int(index) < capacity else { return }
+    let place = unsafe places + Int(index)
+    if received == asked {
+      if asked < 16 { unsafe place.pointee.appetite = UInt8(truncatingIfNeeded: asked * 2) }
+    } else {
+      unsafe place.pointee.appetite = UInt8(truncatingIfNeeded: max(received, 1))
+    }
+    if received > 1, unsafe !place.pointee.merges {
+      unsafe place.pointee.runs &+= 1
+      if unsafe place.pointee.runs >= Self.runsBeforeMerging {
+        unsafe place.pointee.merges = true
+        _ = unsafe UDPOffload.enableReceiving(place.pointee.descriptor)
+      }
+    }
+  }
+
+  static let runsBeforeMerging: UInt8 = 8
 
   /// Closes a socket; false where it is gone already.
   @discardableResult

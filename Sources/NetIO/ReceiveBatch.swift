@@ -1,12 +1,13 @@
 internal import CLinux
 public import NetworkTypes
 
-/// Where `recvmmsg` puts what it tells about each datagram: names, lengths, and the local address it was sent to.
-/// Made once, used for every batch.
+/// Where `recvmmsg` puts what it tells about each datagram: names, lengths, the local address it was sent to, and how
+/// a run that the kernel has merged (UDP_GRO) is to be cut. One entry for each slot of `PacketBuffers`, bound to it
+/// once and for all.
 @safe
 public struct ReceiveBatch: ~Copyable {
-  public let capacity: Int
-  // Owned alone and freed in deinit; all have `capacity` elements, and every access is checked against that.
+  public let slotCount: Int
+  // Owned alone and freed in deinit; all have `slotCount` elements, and every access is checked against that.
   private let headers: UnsafeMutablePointer<mmsghdr>
   private let vectors: UnsafeMutablePointer<iovec>
   private let names: UnsafeMutablePointer<sockaddr_storage>
@@ -14,16 +15,25 @@ public struct ReceiveBatch: ~Copyable {
 
   static let controlByteCount = 128
 
-  public init(capacity: Int) {
-    self.capacity = capacity
-    unsafe headers = .allocate(capacity: capacity)
-    unsafe headers.initialize(repeating: mmsghdr(), count: capacity)
-    unsafe vectors = .allocate(capacity: capacity)
-    unsafe vectors.initialize(repeating: iovec(), count: capacity)
-    unsafe names = .allocate(capacity: capacity)
-    unsafe names.initialize(repeating: sockaddr_storage(), count: capacity)
-    unsafe controls = .allocate(byteCount: capacity * Self.controlByteCount, alignment: 16)
-    unsafe controls.initializeMemory(as: UInt8.self, repeating: 0, count: capacity * Self.controlByteCount)
+  /// The buffers must live as long as the batch: whoever owns both owns them together.
+  public init(for buffers: borrowing PacketBuffers) {
+    slotCount = buffers.slotCount
+    unsafe headers = .allocate(capacity: slotCount)
+    unsafe headers.initialize(repeating: mmsghdr(), count: slotCount)
+    unsafe vectors = .allocate(capacity: slotCount)
+    unsafe vectors.initialize(repeating: iovec(), count: slotCount)
+    unsafe names = .allocate(capacity: slotCount)
+    unsafe names.initialize(repeating: sockaddr_storage(), count: slotCount)
+    unsafe controls = .allocate(byteCount: slotCount * Self.controlByteCount, alignment: 16)
+    unsafe controls.initializeMemory(as: UInt8.self, repeating: 0, count: slotCount * Self.controlByteCount)
+    for slot in 0..<slotCount {
+      unsafe vectors[slot].iov_base = buffers.start(of: slot)
+      unsafe vectors[slot].iov_len = PacketBuffers.capacity
+      unsafe headers[slot].msg_hdr.msg_iov = vectors + slot
+      unsafe headers[slot].msg_hdr.msg_iovlen = 1
+      unsafe headers[slot].msg_hdr.msg_name = UnsafeMutableRawPointer(names + slot)
+      unsafe headers[slot].msg_hdr.msg_control = controls + slot * Self.controlByteCount
+    }
   }
 
   deinit {
@@ -33,67 +43,86 @@ public struct ReceiveBatch: ~Copyable {
     unsafe controls.deallocate()
   }
 
-  /// Receives up to `limit` datagrams into the slots from `firstSlot` on, in one system call. Zero where none waits.
+  /// Receives up to `limit` datagrams into the slots from `firstSlot` on, in one system call, and returns how many.
+  /// Zero where none waits.
   ///
-  /// - Parameter wantsLocalAddress: whether the socket reports the address a datagram was sent to (IP_PKTINFO).
   /// - Throws: what the socket reports. An ICMP error of an earlier send is thrown once and then gone.
   @inline(__always)
-  public mutating func receive(
-    from descriptor: Int32, into buffers: borrowing PacketBuffers, firstSlot: Int, limit: Int, wantsLocalAddress: Bool
-  ) throws(Errno) -> Int {
-    let count = min(limit, capacity, buffers.slotCount - firstSlot)
-    guard count > 0 else { return 0 }
-    for index in 0..<count {
-      unsafe vectors[index].iov_base = buffers.start(of: firstSlot + index)
-      unsafe vectors[index].iov_len = PacketBuffers.capacity
-      unsafe headers[index].msg_hdr.msg_iov = vectors + index
-      unsafe headers[index].msg_hdr.msg_iovlen = 1
-      unsafe headers[index].msg_hdr.msg_name = UnsafeMutableRawPointer(names + index)
-      unsafe headers[index].msg_hdr.msg_namelen = UInt32(MemoryLayout<sockaddr_storage>.size)
-      unsafe headers[index].msg_hdr.msg_control = wantsLocalAddress ? controls + index * Self.controlByteCount : nil
-      unsafe headers[index].msg_hdr.msg_controllen = wantsLocalAddress ? Self.controlByteCount : 0
-      unsafe headers[index].msg_hdr.msg_flags = 0
+  public mutating func receive(from descriptor: Int32, firstSlot: Int, limit: Int) throws(Errno) -> Int {
+    let count = min(limit, slotCount - firstSlot)
+    guard count > 0, firstSlot >= 0 else { return 0 }
+    for slot in firstSlot..<(firstSlot + count) {
+      // The kernel has written over these.
+      unsafe headers[slot].msg_hdr.msg_namelen = UInt32(MemoryLayout<sockaddr_storage>.size)
+      unsafe headers[slot].msg_hdr.msg_controllen = Self.controlByteCount
     }
-    let received = unsafe recvmmsg(descriptor, headers, UInt32(count), Int32(MSG_DONTWAIT), nil)
+    let received = unsafe recvmmsg(descriptor, headers + firstSlot, UInt32(count), Int32(MSG_DONTWAIT), nil)
     if received >= 0 { return Int(received) }
     let error = Errno.current
     if error == .wouldBlock || error == .interrupted { return 0 }
     throw error
   }
 
-  /// How many bytes the datagram has.
+  /// How many bytes were received: of one datagram, or of several that were merged.
   @inline(__always)
-  public func byteCount(_ index: Int) -> Int {
-    precondition(index >= 0 && index < capacity)
-    return Int(unsafe headers[index].msg_len)
+  public func byteCount(_ slot: Int) -> Int {
+    precondition(slot >= 0 && slot < slotCount)
+    return Int(unsafe headers[slot].msg_len)
   }
 
   /// Who sent it; nil where the kernel named none.
   @inline(__always)
-  public func source(_ index: Int) -> SocketAddress? {
-    precondition(index >= 0 && index < capacity)
-    return unsafe SocketAddress(from: names + index)
+  public func source(_ slot: Int) -> SocketAddress? {
+    precondition(slot >= 0 && slot < slotCount)
+    return unsafe SocketAddress(from: names + slot)
   }
 
-  /// Which of the host's addresses it was sent to, on a socket that reports that.
+  /// What came beside a datagram.
+  public struct Ancillary: Sendable, BitwiseCopyable {
+    /// Which of the host's addresses it was sent to, on a socket that reports that.
+    public var localAddress: IPAddress?
+    /// Size of each of the datagrams that were merged into one, the last of which may be shorter; 0: not merged.
+    public var segmentByteCount = 0
+  }
+
   @inline(__always)
-  public func localAddress(_ index: Int) -> IPAddress? {
-    precondition(index >= 0 && index < capacity)
-    let header = unsafe headers + index
+  public func ancillary(_ slot: Int) -> Ancillary {
+    precondition(slot >= 0 && slot < slotCount)
+    var result = Ancillary()
+    let header = unsafe headers + slot
+    guard unsafe header.pointee.msg_hdr.msg_controllen > 0 else { return result }
     var control = unsafe clinux_cmsg_first(&header.pointee.msg_hdr)
     while let entry = unsafe control {
-      if unsafe entry.pointee.cmsg_level == Int32(IPPROTO_IP), unsafe entry.pointee.cmsg_type == IP_PKTINFO {
-        let info = unsafe clinux_cmsg_data(entry).loadUnaligned(as: in_pktinfo.self)
-        return IPAddress(ipv4: UInt32(bigEndian: info.ipi_addr.s_addr))
-      }
-      if unsafe entry.pointee.cmsg_level == Int32(IPPROTO_IPV6),
-        unsafe entry.pointee.cmsg_type == IPV6_PKTINFO
-      {
-        let info = unsafe clinux_cmsg_data(entry).loadUnaligned(as: in6_pktinfo.self)
-        return IPAddress(info.ipi6_addr)
+      let level = unsafe entry.pointee.cmsg_level
+      let type = unsafe entry.pointee.cmsg_type
+      let data = unsafe clinux_cmsg_data(entry)
+      if level == Int32(IPPROTO_IP), type == IP_PKTINFO {
+        let info = unsafe data.loadUnaligned(as: in_pktinfo.self)
+        result.localAddress = IPAddress(ipv4: UInt32(bigEndian: info.ipi_addr.s_addr))
+      } else if level == Int32(IPPROTO_IPV6), type == IPV6_PKTINFO {
+        result.localAddress = IPAddress(unsafe data.loadUnaligned(as: in6_pktinfo.self).ipi6_addr)
+      } else if level == UDPOffload.level, type == UDPOffload.receive {
+        result.segmentByteCount = Int(unsafe data.loadUnaligned(as: Int32.self))
       }
       unsafe control = clinux_cmsg_next(&header.pointee.msg_hdr, entry)
     }
-    return nil
+    return result
+  }
+}
+
+/// The kernel's merging of datagrams of one size into one piece of work, in both directions (udp(7)).
+public enum UDPOffload {
+  static let level = Int32(IPPROTO_UDP)
+  /// UDP_SEGMENT.
+  static let send: Int32 = 103
+  /// UDP_GRO.
+  static let receive: Int32 = 104
+
+  /// Lets the kernel merge what a socket receives. To be left on until the socket closes: switched off, runs that are
+  /// queued already would arrive as one blob without their size.
+  ///
+  /// - Returns: whether this kernel can.
+  public static func enableReceiving(_ descriptor: Int32) -> Bool {
+    (try? Sockets.set(descriptor, level, receive, 1)) != nil
   }
 }

@@ -32,14 +32,18 @@ struct EpollPlane: DataPlane, ~Copyable {
 
   var loop: EventLoop
   var buffers = PacketBuffers(slotCount: EpollPlane.slotCount)
-  var batch = ReceiveBatch(capacity: EpollPlane.batchSlots)
-  var sends = SendBatch(capacity: EpollPlane.batchSlots)
+  var batch: ReceiveBatch
+  /// More than there are slots: a merged run is many datagrams in one slot.
+  var sends = SendBatch(capacity: 1024)
   var relayPorts = DescriptorTable()
   var listeners = Places<UDPSocket>()
   /// Next slot that nothing waiting to be sent lies in.
   var nextSlot = 0
 
-  init() throws(Errno) { loop = try EventLoop() }
+  init() throws(Errno) {
+    loop = try EventLoop()
+    batch = ReceiveBatch(for: buffers)
+  }
 
   mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) throws(Errno) {
     let socket = try UDPSocket(relayingOn: address)
@@ -78,15 +82,14 @@ struct EpollPlane: DataPlane, ~Copyable {
 
   /// Receives a batch from a listening or relay socket into free slots, and says where it lies.
   @inline(__always)
-  mutating func receive(_ descriptor: Int32, limit: Int, wantsLocalAddress: Bool) -> Range<Int> {
+  mutating func receive(_ descriptor: Int32, limit: Int) -> Range<Int> {
     if nextSlot >= Self.batchSlots { flush() }
     let first = nextSlot
     var count = 0
     // An error here is one that an ICMP message brought for some earlier packet: it has been reported and is gone.
     do {
       count = try batch.receive(
-        from: descriptor, into: buffers, firstSlot: first, limit: min(limit, Self.batchSlots - first),
-        wantsLocalAddress: wantsLocalAddress)
+        from: descriptor, firstSlot: first, limit: min(limit, Self.batchSlots - first))
     } catch {}
     nextSlot = first + count
     return first..<(first + count)

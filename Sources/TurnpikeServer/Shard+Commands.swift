@@ -28,7 +28,7 @@ extension Shard {
   }
 
   /// The late answer to a request: by the last slot, which no datagram is received into.
-  private mutating func deliver(_ bytes: [UInt8], to path: ClientPath) {
+  mutating func deliver(_ bytes: [UInt8], to path: ClientPath) {
     if path.transport.isStream {
       sendToConnection(path.connection, bytes)
       return

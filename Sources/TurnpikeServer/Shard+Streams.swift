@@ -230,7 +230,7 @@ extension Shard {
       let path = connections[index].path
       let disposition = relay.receive(
         slot: slot, offset..<(offset + length), in: plane.buffers, from: path, now: now)
-      act(disposition, on: slot, base: offset, count: length, from: path)
+      act(disposition, on: slot, base: offset, count: length, isPart: true, from: path)
       runCommands()
       // The answer may have found the connection gone.
       guard connections.isTaken(index, generation: generation) else { return true }

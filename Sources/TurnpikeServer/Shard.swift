@@ -18,6 +18,8 @@ struct Shard: ~Copyable {
   /// For each listener of the plan its place among the sockets of its kind.
   var socketOfListener: [Int] = []
   var listenerOfDatagramSocket: [Int] = []
+  /// For each listening socket how many runs its clients have sent, up to where merging is switched on.
+  var runsOfDatagramSocket: [Int] = []
   var listenerOfStreamSocket: [Int] = []
   var connections = Places<Connection>()
   var endpoints = EndpointTable()
@@ -61,6 +63,7 @@ struct Shard: ~Copyable {
           try plane.loop.add(descriptor, EventToken(kind: EventKind.datagramListener, index: UInt32(place)))
           socketOfListener.append(place)
           listenerOfDatagramSocket.append(number)
+          runsOfDatagramSocket.append(0)
         }
       } catch {
         throw ListenFailure(listener: listener, error: error)
@@ -132,44 +135,81 @@ struct Shard: ~Copyable {
   private mutating func receiveFromClients(_ place: Int) {
     guard plane.listeners.isTaken(place) else { return }
     let isWildcard = plane.listeners[place].isWildcard
-    let descriptor = plane.listeners[place].rawValue
-    let slots = plane.receive(descriptor, limit: EpollPlane.batchSlots, wantsLocalAddress: isWildcard)
+    let slots = plane.receive(plane.listeners[place].rawValue, limit: EpollPlane.batchSlots)
+    mergeRuns(place, slots)
     for slot in slots {
-      let index = slot - slots.lowerBound
-      guard let source = plane.batch.source(index) else { continue }
-      let local = isWildcard ? plane.batch.localAddress(index) : nil
+      guard let source = plane.batch.source(slot) else { continue }
+      let ancillary = plane.batch.ancillary(slot)
+      let local = isWildcard ? ancillary.localAddress : nil
       guard let endpoint = endpoints.id(listener: listenerOfDatagramSocket[place], source: local) else { continue }
       let path = ClientPath(address: source, endpoint: endpoint, transport: .udp)
-      let count = plane.batch.byteCount(index)
-      let disposition = relay.receive(slot: slot, 0..<count, in: plane.buffers, from: path, now: now)
-      act(disposition, on: slot, base: 0, count: count, from: path)
-      runCommands()
+      let count = plane.batch.byteCount(slot)
+      let segment = ancillary.segmentByteCount
+      var base = 0
+      // Once for most; a run that the kernel has merged is taken apart again.
+      repeat {
+        let end = segment > 0 ? min(base + segment, count) : count
+        let disposition = relay.receive(slot: slot, base..<end, in: plane.buffers, from: path, now: now)
+        act(disposition, on: slot, base: base, count: end - base, isPart: segment > 0, from: path)
+        runCommands()
+        base = end
+      } while base < count
     }
   }
 
+  /// A listening socket whose clients send in bursts has the kernel merge them from then on.
+  private mutating func mergeRuns(_ place: Int, _ slots: Range<Int>) {
+    guard slots.count > 1, runsOfDatagramSocket[place] < Self.runsBeforeMerging else { return }
+    for slot in slots.dropFirst()
+    where plane.batch.byteCount(slot) == plane.batch.byteCount(slot - 1)
+      && plane.batch.source(slot) == plane.batch.source(slot - 1)
+    {
+      runsOfDatagramSocket[place] += 1
+    }
+    if runsOfDatagramSocket[place] >= Self.runsBeforeMerging {
+      _ = UDPOffload.enableReceiving(plane.listeners[place].rawValue)
+    }
+  }
+
+  private static let runsBeforeMerging = 256
+
   private mutating func receiveFromPeers(_ id: RecordID) {
     guard let descriptor = plane.relayPorts.descriptor(id.index, generation: id.generation) else { return }
-    let slots = plane.receive(descriptor, limit: 8, wantsLocalAddress: false)
+    let appetite = plane.relayPorts.appetite(id.index)
+    let slots = plane.receive(descriptor, limit: appetite)
+    plane.relayPorts.learn(id.index, asked: appetite, received: slots.count)
     for slot in slots {
-      let index = slot - slots.lowerBound
-      guard let source = plane.batch.source(index) else { continue }
-      let count = plane.batch.byteCount(index)
-      let disposition = relay.receive(slot: slot, count, in: plane.buffers, fromPeer: source, on: id, now: now)
-      act(disposition, on: slot, base: 0, count: count, from: nil)
-      runCommands()
+      guard let source = plane.batch.source(slot) else { continue }
+      let count = plane.batch.byteCount(slot)
+      let segment = plane.batch.ancillary(slot).segmentByteCount
+      var base = 0
+      repeat {
+        let end = segment > 0 ? min(base + segment, count) : count
+        let disposition = relay.receive(
+          slot: slot, base..<end, in: plane.buffers, fromPeer: source, on: id, now: now)
+        act(disposition, on: slot, base: base, count: end - base, isPart: segment > 0, from: nil)
+        runCommands()
+        base = end
+      } while base < count
     }
   }
 
   /// Carries out what the relay has decided for the datagram or frame in a slot.
   ///
-  /// - Parameter base: where in the slot the message begins that the disposition speaks of.
+  /// - Parameters:
+  ///   - base: where in the slot the message begins that the disposition speaks of.
+  ///   - isPart: whether other messages lie around it, so that nothing may be written there.
   @inline(__always)
-  mutating func act(_ disposition: Disposition, on slot: Int, base: Int, count: Int, from client: ClientPath?) {
+  mutating func act(
+    _ disposition: Disposition, on slot: Int, base: Int, count: Int, isPart: Bool, from client: ClientPath?
+  ) {
     switch disposition {
     case .drop, .waiting:
       break
     case .toPeer(let port, let peer, let offset, let count):
       _ = plane.sendToPeer(port, peer, slot: slot, range: (base + offset)..<(base + offset + count))
+    case .toClient(let path, let padding) where isPart || base > 0:
+      sendPart(path, slot: slot, base..<(base + count), padding: padding)
     case .toClient(let path, let padding):
       let range = Self.frame(relay, in: &plane.buffers, slot: slot, count: count, padding: padding)
       if path.transport.isStream {
@@ -183,6 +223,8 @@ struct Shard: ~Copyable {
       guard let client else { return }
       if client.transport.isStream {
         replyToConnection(client.connection)
+      } else if isPart {
+        deliver(relay.replyBytes(), to: client)
       } else {
         let count = Self.copyReply(relay, into: &plane.buffers, slot: slot)
         let endpoint = endpoints.endpoint(client.endpoint)
@@ -193,6 +235,20 @@ struct Shard: ~Copyable {
     }
   }
 
+  /// A part of a merged run to a client: its header lies elsewhere.
+  private mutating func sendPart(_ path: ClientPath, slot: Int, _ range: Range<Int>, padding: Int) {
+    if path.transport.isStream {
+      let framed = Self.copyFramed(relay, &plane.buffers, slot: slot, range, padding: padding)
+      sendToConnection(path.connection, slot: EpollPlane.slotCount - 1, range: 0..<framed)
+      return
+    }
+    let endpoint = endpoints.endpoint(path.endpoint)
+    if plane.sends.isFull { plane.sends.flush() }
+    Self.appendPart(
+      &plane.sends, relay, plane.buffers, plane.listeners[socketOfListener[endpoint.listener]].rawValue, slot: slot,
+      range, padding: padding, to: path.address, from: endpoint.source)
+  }
+
   // The relay's reply and the buffers are parts of one value: these take both apart, so that one can be read while
   // the other is written.
 
@@ -201,6 +257,20 @@ struct Shard: ~Copyable {
     _ relay: borrowing Relay, in buffers: inout PacketBuffers, slot: Int, count: Int, padding: Int
   ) -> Range<Int> {
     buffers.frame(slot, count: count, prefix: relay.reply, padding: padding)
+  }
+
+  private static func copyFramed(
+    _ relay: borrowing Relay, _ buffers: inout PacketBuffers, slot: Int, _ range: Range<Int>, padding: Int
+  ) -> Int {
+    buffers.assemble(in: EpollPlane.slotCount - 1, prefix: relay.reply, slot: slot, range, padding: padding)
+  }
+
+  private static func appendPart(
+    _ sends: inout SendBatch, _ relay: borrowing Relay, _ buffers: borrowing PacketBuffers, _ descriptor: Int32,
+    slot: Int, _ range: Range<Int>, padding: Int, to client: SocketAddress, from source: IPAddress?
+  ) {
+    sends.append(
+      descriptor, prefix: relay.reply, buffers, slot: slot, range: range, padding: padding, to: client, from: source)
   }
 
   @inline(__always)
@@ -234,9 +304,12 @@ extension Relay {
 
   @inline(__always)
   mutating func receive(
-    slot: Int, _ count: Int, in buffers: borrowing PacketBuffers, fromPeer peer: SocketAddress, on port: RecordID,
-    now: Now
+    slot: Int, _ range: Range<Int>, in buffers: borrowing PacketBuffers, fromPeer peer: SocketAddress,
+    on port: RecordID, now: Now
   ) -> Disposition {
-    receive(buffers.bytes(slot, 0..<count), fromPeer: peer, on: port, now: now)
+    receive(buffers.bytes(slot, range), fromPeer: peer, on: port, now: now)
   }
+
+  /// A copy of the reply, for the way that is seldom taken.
+  borrowing func replyBytes() -> [UInt8] { reply.copied() }
 }
