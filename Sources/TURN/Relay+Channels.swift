@@ -10,6 +10,7 @@ extension Relay {
       return error(.allocationMismatch, message, by: principal)
     }
     guard isOwner(principal, of: allocation) else { return error(.wrongCredentials, message, by: principal) }
+    guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
     guard let bits = try? message.channelNumber(), let number = ChannelNumber(rawValue: bits),
       let peer = try? message.xorAddress(.xorPeerAddress), peer.port != 0
     else { return error(.badRequest, message, by: principal) }

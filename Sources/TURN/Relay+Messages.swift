@@ -43,7 +43,7 @@ extension Relay {
   private mutating func receiveBinding(
     _ message: borrowing MessageView, from client: ClientPath, now: Now
   ) -> Disposition {
-    guard message.unknownRequiredCount == 0 else {
+    guard unsupportedAttributes(of: message).isEmpty else {
       return unauthenticatedError(.unknownAttribute, message, from: client, now: now)
     }
     guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
@@ -60,7 +60,7 @@ extension Relay {
   mutating func perform(
     _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, now: Now
   ) -> Disposition {
-    guard message.unknownRequiredCount == 0 else {
+    guard unsupportedAttributes(of: message).isEmpty else {
       return error(.unknownAttribute, message, by: principal)
     }
     switch message.type.method {
@@ -70,6 +70,20 @@ extension Relay {
     case .channelBind: return bindChannel(message, from: client, by: principal, now: now)
     default: return error(.badRequest, message, by: principal)
     }
+  }
+
+  /// The comprehension-required attributes of a request that this server does not know, or knows only by name
+  /// because what they are for is not there: those of RFC 5780, RFC 6062 and RFC 7635.
+  private func unsupportedAttributes(of message: borrowing MessageView) -> [AttributeType] {
+    var types: [AttributeType] = []
+    for index in 0..<message.unknownRequiredCount {
+      types.append(AttributeType(rawValue: message.unknownRequired[index]))
+    }
+    for type in [AttributeType.changeRequest, .padding, .responsePort, .accessToken, .connectionID]
+    where message.has(type) {
+      types.append(type)
+    }
+    return types
   }
 
   // MARK: - Responses
@@ -97,10 +111,7 @@ extension Relay {
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)
     if code == .unknownAttribute {
-      var types: [AttributeType] = []
-      for index in 0..<message.unknownRequiredCount {
-        types.append(AttributeType(rawValue: message.unknownRequired[index]))
-      }
+      var types = unsupportedAttributes(of: message)
       // DONT-FRAGMENT is known, and refused as if it were not (RFC 8656 section 7.2, step 4).
       if types.isEmpty { types.append(.dontFragment) }
       writer.append(unknownAttributes: types)
