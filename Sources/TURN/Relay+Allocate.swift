@@ -63,6 +63,9 @@ extension Relay {
     case .success(let plan): pending = plan
     case .failure(let refusal): return error(refusal.code, message, by: principal)
     }
+    if !settings.isAnonymous, let server = alternateServer(for: client) {
+      return redirect(message, to: server, by: principal)
+    }
     if settings.isDraining { return error(.insufficientCapacity, message, by: principal) }
     if let token = try? message.reservationToken() {
       guard let place = tokens.read(token), relayed.claimReserved(place.ordinal, place.port) else {

@@ -6,7 +6,11 @@ extension Relay {
   /// A STUN message from a client: the basic checks of RFC 8489 section 6.3, then by class and method.
   mutating func receiveMessage(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
     let message: MessageView
-    do { message = try MessageView(bytes) } catch { return .drop(.malformed) }
+    do {
+      message = try MessageView(bytes)
+    } catch {
+      return error == .noMagicCookie ? receiveClassic(bytes, from: client, now: now) : .drop(.malformed)
+    }
     switch message.type.messageClass {
     case .request:
       counters.requests &+= 1
@@ -53,6 +57,23 @@ extension Relay {
     appendSoftware()
     // Answered alike: RFC 8489 section 7.3.1 has the fingerprint follow the request's.
     if message.has(.fingerprint) { writer.appendFingerprint() }
+    return .reply
+  }
+
+  /// A datagram without the magic cookie: noise, or a client of RFC 3489, which gets MAPPED-ADDRESS where that is
+  /// configured.
+  private mutating func receiveClassic(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
+    guard settings.answersClassicSTUN, client.transport == .udp, let request = ClassicBinding(bytes) else {
+      return .drop(.malformed)
+    }
+    guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
+    if request.unknown.isEmpty {
+      counters.bindings &+= 1
+      request.answer(client.address, in: &writer)
+    } else {
+      counters.errors &+= 1
+      request.refuse(in: &writer)
+    }
     return .reply
   }
 
@@ -106,7 +127,7 @@ extension Relay {
     return finish(by: principal, fingerprint: message.has(.fingerprint))
   }
 
-  private mutating func beginError(_ code: ErrorCode, _ message: borrowing MessageView) {
+  mutating func beginError(_ code: ErrorCode, _ message: borrowing MessageView) {
     counters.errors &+= 1
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)

@@ -33,6 +33,11 @@ public struct RelaySettings: Sendable {
   public var permissionsPerAllocation: UInt32 = 1024
   public var channelsPerAllocation: UInt32 = 1024
 
+  /// Where authenticated Allocates are sent on to; nil: nowhere.
+  public var redirect: Redirect?
+  /// Binding requests of RFC 3489 get MAPPED-ADDRESS.
+  public var answersClassicSTUN = false
+
   /// Requests that may wait for a store, the ledger or a socket at one time, in all and from one source address.
   public var waitingRequests = 4096
   public var waitingRequestsPerSource = 16
