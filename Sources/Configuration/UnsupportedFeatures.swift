@@ -15,9 +15,6 @@ extension Settings {
       },
       UnsupportedFeature("auth.oauth-keys", "access tokens") { !$0.auth.oauthKeys.isEmpty },
       UnsupportedFeature("realms", "more than one realm") { !$0.realms.isEmpty },
-      UnsupportedFeature("limits.bandwidth-per-allocation", "limits of bandwidth") {
-        $0.limits.bandwidthPerAllocation != 0
-      },
       UnsupportedFeature("limits.bandwidth-per-user", "limits of bandwidth") { $0.limits.bandwidthPerUser != 0 },
       UnsupportedFeature("limits.bandwidth", "limits of bandwidth") { $0.limits.bandwidth != 0 },
       UnsupportedFeature("nat-discovery.primary", "NAT discovery") { $0.natDiscovery.primary != nil },

@@ -18,6 +18,8 @@ struct Allocation: BitwiseCopyable {
   var timer: UInt32 = .max
   var toPeers = TrafficCount()
   var toClient = TrafficCount()
+  var toPeersBucket = BandwidthBucket()
+  var toClientBucket = BandwidthBucket()
 
   func port(for family: IPAddress.Family) -> UInt32 { family == .ipv4 ? ipv4Port : ipv6Port }
 }

@@ -32,6 +32,8 @@ public struct RelaySettings: Sendable {
   /// Limits for each allocation; 0 is no limit.
   public var permissionsPerAllocation: UInt32 = 1024
   public var channelsPerAllocation: UInt32 = 1024
+  /// Bytes of media a second, in each direction.
+  public var bandwidthPerAllocation: UInt64 = 0
 
   /// Where authenticated Allocates are sent on to; nil: nowhere.
   public var redirect: Redirect?

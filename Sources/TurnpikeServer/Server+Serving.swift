@@ -167,6 +167,7 @@ extension Server {
     result.channelLifetime = settings.lifetime.channel
     result.permissionsPerAllocation = settings.limits.permissionsPerAllocation
     result.channelsPerAllocation = settings.limits.channelsPerAllocation
+    result.bandwidthPerAllocation = settings.limits.bandwidthPerAllocation
     result.redirect = Redirect(settings.redirect)
     result.answersClassicSTUN = settings.rfc3489
     result.isDraining = state.isDraining

@@ -16,7 +16,6 @@ struct FeatureTests {
     ("redirect: { domain: a.example }", "redirect.domain"),
     ("limits: { bandwidth: 1M }", "limits.bandwidth"),
     ("limits: { bandwidth-per-user: 1M }", "limits.bandwidth-per-user"),
-    ("limits: { bandwidth-per-allocation: 1M }", "limits.bandwidth-per-allocation"),
     ("admin: { listen: 127.0.0.1:9999 }", "admin.listen"),
     ("admin: { token: a }", "admin.token"),
     ("admin: { demo: true }", "admin.demo"),
@@ -31,7 +30,7 @@ struct FeatureTests {
 
   @Test("the default value, and switching off, are accepted", arguments: [
     "engine: epoll", "rfc3489: true", "relay: { mobility: false }", "auth: { password-algorithms: [sha256] }",
-    "realms: {}", "redirect: { server: \"192.0.2.1:3478\", domain: a.example }", "redirect: { server: \"\", domain: \"\" }", "limits: { bandwidth: 0 }", "admin: { listen: \"\" }",
+    "realms: {}", "redirect: { server: \"192.0.2.1:3478\", domain: a.example }", "redirect: { server: \"\", domain: \"\" }", "limits: { bandwidth: 0, bandwidth-per-allocation: 1M }", "admin: { listen: \"\" }",
     "admin: { listen: 127.0.0.1:8478, token: \"\", demo: false }", "nat-discovery: { primary: \"\", alternate: \"\" }",
     "listeners: [\"udp://127.0.0.1:3478?realm=turnpike&auto=true\"]", "auth: { oauth-keys: [] }",
   ])
