@@ -3,7 +3,7 @@ internal import NetworkTypes
 extension Settings {
   /// What is wrong with values that are right one by one, and where they leave an RFC.
   var contradictionsAndDepartures: [ConfigurationProblem] {
-    tlsProblems + listenerProblems + relayProblems + authProblems + natDiscoveryProblems + adminProblems
+    tlsProblems + listenerProblems + relayProblems + authProblems + redirectProblems + natDiscoveryProblems + adminProblems
       + peerProblems + departures
   }
 
@@ -53,6 +53,15 @@ extension Settings {
       ConfigurationProblem(
         key: "auth.store", "there is no store, and no user and no secret either: nobody could log in",
         suggestion: "configure auth.users, auth.secrets or auth.store")
+    ]
+  }
+
+  private var redirectProblems: [ConfigurationProblem] {
+    guard !redirect.domain.isEmpty, redirect.server.isEmpty else { return [] }
+    return [
+      ConfigurationProblem(
+        key: "redirect.domain", "is given without redirect.server",
+        suggestion: "give the address to send clients to, or neither")
     ]
   }
 

@@ -8,7 +8,6 @@ extension Settings {
       UnsupportedFeature("engine", "io_uring") { $0.engine == .ioUring },
       UnsupportedFeature("listeners", "DTLS") { $0.hasListener { $0.transport == .dtls } },
       UnsupportedFeature("listeners", "the PROXY protocol") { $0.hasListener { $0.proxyProtocol } },
-      UnsupportedFeature("rfc3489", "answers to RFC 3489 clients") { $0.rfc3489 },
       UnsupportedFeature("tls.client-ca", "client certificates") { !$0.tls.clientCA.isEmpty },
       UnsupportedFeature("relay.mobility", "mobility") { $0.relay.mobility },
       UnsupportedFeature("auth.store", "any store but sqlite:") {
@@ -16,11 +15,6 @@ extension Settings {
       },
       UnsupportedFeature("auth.oauth-keys", "access tokens") { !$0.auth.oauthKeys.isEmpty },
       UnsupportedFeature("realms", "more than one realm") { !$0.realms.isEmpty },
-      UnsupportedFeature("redirect.server", "redirection") { !$0.redirect.server.isEmpty },
-      UnsupportedFeature("redirect.domain", "redirection") { !$0.redirect.domain.isEmpty },
-      UnsupportedFeature("limits.bandwidth-per-allocation", "limits of bandwidth") {
-        $0.limits.bandwidthPerAllocation != 0
-      },
       UnsupportedFeature("limits.bandwidth-per-user", "limits of bandwidth") { $0.limits.bandwidthPerUser != 0 },
       UnsupportedFeature("limits.bandwidth", "limits of bandwidth") { $0.limits.bandwidth != 0 },
       UnsupportedFeature("nat-discovery.primary", "NAT discovery") { $0.natDiscovery.primary != nil },

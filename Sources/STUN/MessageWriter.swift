@@ -29,6 +29,15 @@ public struct MessageWriter: ~Copyable {
     self.transactionID = transactionID
   }
 
+  /// Starts a message of RFC 3489, forgetting the one before: the transaction ID has 16 bytes.
+  mutating func beginClassic(_ type: MessageType, transaction: RawSpan) {
+    buffer.removeAll()
+    buffer.append(bigEndian: type.bits)
+    buffer.append(bigEndian: UInt16(0))
+    buffer.append(transaction)
+    transactionID = TransactionID(high: 0, low: 0)
+  }
+
   /// Starts a frame that is not STUN (ChannelData), forgetting what was before.
   public mutating func beginRaw() { buffer.removeAll() }
 

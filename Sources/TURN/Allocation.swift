@@ -5,6 +5,7 @@ internal import STUN
 /// finding one costs no reference counting.
 struct Allocation: BitwiseCopyable {
   var client: ClientPath
+  /// When the last of its relayed addresses expires.
   var expiresAt: Instant
   /// The relay port of each family: index of its record, `.max` where there is none.
   var ipv4Port: UInt32 = .max
@@ -17,6 +18,8 @@ struct Allocation: BitwiseCopyable {
   var timer: UInt32 = .max
   var toPeers = TrafficCount()
   var toClient = TrafficCount()
+  var toPeersBucket = BandwidthBucket()
+  var toClientBucket = BandwidthBucket()
 
   func port(for family: IPAddress.Family) -> UInt32 { family == .ipv4 ? ipv4Port : ipv6Port }
 }
@@ -33,6 +36,8 @@ struct AllocationDetails {
   var transactionID: TransactionID
   var grantedLifetime: UInt32
   var reservationToken: UInt64?
+  /// What its retransmissions are told of a family that could not be had (RFC 8656 section 7.2, step 9).
+  var addressError: (family: IPAddress.Family, code: ErrorCode)?
   var createdAt: Instant
 }
 
@@ -46,6 +51,8 @@ struct RelayPort: BitwiseCopyable {
   var family: IPAddress.Family
   /// The request that it is opened for.
   var ticket: RecordID
+  /// Each family of a dual allocation can be refreshed by itself.
+  var expiresAt: Instant
   /// Whether the next higher port is claimed with it, until the allocation reserves it.
   var claimsNext: Bool
 }

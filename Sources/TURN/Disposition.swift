@@ -44,4 +44,6 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case tooManyWaiting
   /// The peer's datagram does not fit a message to the client.
   case tooLarge
+  /// The allocation's bandwidth in this direction is used up.
+  case overBandwidth
 }

@@ -1,4 +1,3 @@
-internal import Crypto
 public import NetworkTypes
 internal import STUN
 
@@ -6,15 +5,25 @@ internal import STUN
 struct PendingAllocation {
   var principal: Principal
   var lifetime: UInt32
-  var family: IPAddress.Family
+  /// The families of the relayed addresses that are still to be had, in order: two for a dual allocation.
+  var families: [IPAddress.Family]
+  /// Relay ports that are open already, waiting for the other one.
+  var opened: [RecordID] = []
+  /// The family of a dual allocation that could not be had, and why (RFC 8656 section 7.2, step 9).
+  var addressError: (family: IPAddress.Family, code: ErrorCode)?
   var parity: PortPicker.Parity
-  /// The port that a token has reserved.
+  /// The port that a token has reserved, until its socket is on the way.
   var reserved: (ordinal: Int, port: UInt16)?
+  /// Whether a token was shown: no other port will do.
+  var usesReservation = false
   var hasFingerprint: Bool
   /// Whether the ledger counts it.
   var isAdmitted = false
-  /// Ports tried that turned out to be taken by another process.
+  /// Ports of the current family tried that turned out to be taken by another process.
   var attempts = 0
+
+  /// Whom a port is quarantined from everybody else for.
+  func owner(at client: ClientPath) -> PortOwner { PortOwner(username: principal.username, client: client) }
 }
 
 /// What the ledger says of one more allocation.
@@ -54,13 +63,17 @@ extension Relay {
     case .success(let plan): pending = plan
     case .failure(let refusal): return error(refusal.code, message, by: principal)
     }
+    if !settings.isAnonymous, let server = alternateServer(for: client) {
+      return redirect(message, to: server, by: principal)
+    }
     if settings.isDraining { return error(.insufficientCapacity, message, by: principal) }
     if let token = try? message.reservationToken() {
       guard let place = tokens.read(token), relayed.claimReserved(place.ordinal, place.port) else {
         return error(.insufficientCapacity, message, by: principal)
       }
       pending.reserved = place
-      pending.family = relayed.entries[place.ordinal].local.family
+      pending.usesReservation = true
+      pending.families = [relayed.entries[place.ordinal].local.family]
     }
     guard let ticket = wait(message.bytes, message.transactionID, from: client, now: now) else {
       if let place = pending.reserved { relayed.release(place.ordinal, place.port) }
@@ -84,13 +97,16 @@ extension Relay {
       guard transport == RelayTransport.udp.rawValue else {
         return .failure(Refusal(code: .unsupportedTransportProtocol))
       }
+      guard message.isWellFormed else { return .failure(Refusal(code: .badRequest)) }
       if message.has(.dontFragment) { return .failure(Refusal(code: .unknownAttribute)) }
       let reservation = try message.reservationToken()
       let evenPort = try message.evenPort()
       let requested = try message.addressFamily(.requestedAddressFamily)
-      if reservation != nil, evenPort != nil || requested != nil {
+      let additional = try message.addressFamily(.additionalAddressFamily)
+      if reservation != nil, evenPort != nil || requested != nil || additional != nil {
         return .failure(Refusal(code: .badRequest))
       }
+      if requested != nil, additional != nil { return .failure(Refusal(code: .badRequest)) }
       var family = IPAddress.Family.ipv4
       if let requested {
         guard let known = IPAddress.Family(rawValue: requested) else {
@@ -99,12 +115,21 @@ extension Relay {
         family = known
       }
       if reservation == nil, !relayed.supports(family) { return .failure(Refusal(code: .addressFamilyNotSupported)) }
-      let lifetime = lifetime(for: try message.lifetime())
+      if evenPort == true, additional != nil { return .failure(Refusal(code: .badRequest)) }
+      // Only IPv6 can be the additional family (section 7.2, step 9).
+      if let additional, additional != IPAddress.Family.ipv6.rawValue { return .failure(Refusal(code: .badRequest)) }
       let parity: PortPicker.Parity = evenPort.map { $0 ? .pair : .even } ?? .any
-      return .success(
-        PendingAllocation(
-          principal: principal, lifetime: lifetime, family: family, parity: parity,
-          hasFingerprint: message.has(.fingerprint)))
+      var plan = PendingAllocation(
+        principal: principal, lifetime: lifetime(for: try message.lifetime()), families: [family], parity: parity,
+        hasFingerprint: message.has(.fingerprint))
+      if additional != nil {
+        if relayed.supports(.ipv6) {
+          plan.families.append(.ipv6)
+        } else {
+          plan.addressError = (.ipv6, .addressFamilyNotSupported)
+        }
+      }
+      return .success(plan)
     } catch {
       return .failure(Refusal(code: .badRequest))
     }
@@ -135,122 +160,9 @@ extension Relay {
     }
   }
 
-  private mutating func openNextPort(_ ticket: RecordID, now: Now) {
-    guard let request = waiting[ticket], var pending = request.allocation else { return }
-    let place: (ordinal: Int, port: UInt16)
-    if let reserved = pending.reserved {
-      place = reserved
-    } else if pending.attempts < 16, let picked = portPicker.pick(pending.family, parity: pending.parity) {
-      place = picked
-    } else {
-      commands.append(.event(.relayPortsExhausted(pending.family)))
-      refuseLate(ticket, .insufficientCapacity)
-      return
-    }
-    pending.attempts += 1
-    waiting[ticket]?.allocation = pending
-    let index = relayPorts.insert(
-      RelayPort(
-        ordinal: UInt8(truncatingIfNeeded: place.ordinal), port: place.port, family: pending.family, ticket: ticket,
-        claimsNext: pending.parity == .pair && pending.reserved == nil))
-    let address = SocketAddress(relayed.entries[place.ordinal].local, port: place.port)
-    commands.append(.openRelayPort(relayPorts.id(of: index), address))
-  }
-
-  // MARK: - The kernel's answer
-
-  /// The socket of `openRelayPort` could not be opened. Another port is tried unless this one was reserved.
-  public mutating func relayPortFailed(_ id: RecordID, now: Now) {
-    guard let index = relayPorts.index(of: id) else { return }
-    let port = relayPorts[index]
-    giveBack(index)
-    guard let pending = waiting[port.ticket]?.allocation else { return }
-    if pending.reserved != nil {
-      waiting[port.ticket]?.allocation?.reserved = nil
-      refuseLate(port.ticket, .insufficientCapacity)
-    } else {
-      openNextPort(port.ticket, now: now)
-    }
-  }
-
-  /// The socket of `openRelayPort` is open: the allocation comes to be, and its answer goes out.
-  public mutating func relayPortOpened(_ id: RecordID, now: Now) {
-    guard let portIndex = relayPorts.index(of: id) else {
-      commands.append(.closeRelayPort(id))
-      return
-    }
-    let port = relayPorts[portIndex]
-    guard let request = leaveWaitingRoom(port.ticket), let pending = request.allocation else {
-      discard(portIndex, id)
-      return
-    }
-    if liveAllocation(on: request.client, now: now) != nil {
-      // Another Allocate on this five-tuple was faster.
-      discard(portIndex, id)
-      commands.append(.release(user: pending.principal.quotaName, address: request.client.address.address))
-      answerLate(request, pending, .allocationMismatch)
-      return
-    }
-    let index = create(pending, for: request, on: portIndex, now: now)
-    let disposition = answerAllocate(
-      index, transactionID: request.transactionID, by: pending.principal, fingerprint: pending.hasFingerprint)
-    deliverLate(disposition, to: request.client)
-  }
-
-  private mutating func create(
-    _ pending: PendingAllocation, for request: WaitingRoom.Request, on portIndex: Int, now: Now
-  ) -> Int {
-    let port = relayPorts[portIndex]
-    let expiresAt = now.instant.advanced(bySeconds: pending.lifetime)
-    var allocation = Allocation(client: request.client, expiresAt: expiresAt)
-    switch port.family {
-    case .ipv4: allocation.ipv4Port = UInt32(truncatingIfNeeded: portIndex)
-    case .ipv6: allocation.ipv6Port = UInt32(truncatingIfNeeded: portIndex)
-    }
-    let index = allocations.insert(allocation)
-    while details.count <= index { details.append(nil) }
-    var made = AllocationDetails(
-      username: pending.principal.username, quotaName: pending.principal.quotaName, keys: pending.principal.keys,
-      transactionID: request.transactionID,
-      grantedLifetime: pending.lifetime, createdAt: now.instant)
-    if port.claimsNext { made.reservationToken = reserveNext(port, now: now) }
-    details[index] = made
-    fiveTuples.insert(request.client.key, index)
-    relayPorts[portIndex].allocation = UInt32(truncatingIfNeeded: index)
-    relayed.publish(Int(port.ordinal), port.port)
-    allocations[index].timer = timers.schedule(.allocation, allocations.id(of: index), at: expiresAt)
-    counters.allocationsMade &+= 1
-    commands.append(.event(.allocationCreated(summary(of: index, now: now))))
-    return index
-  }
-
-  /// Holds the upper port of a pair for 30 s for whoever shows the token. No socket is open meanwhile.
-  private mutating func reserveNext(_ port: RelayPort, now: Now) -> UInt64 {
-    let upper = port.port + 1
-    relayed.reserve(Int(port.ordinal), upper)
-    // The timer's subject is the place itself: there is no record of a reservation.
-    _ = timers.schedule(
-      .reservation, RecordID(index: UInt32(port.ordinal), generation: UInt32(upper)),
-      at: now.instant.advanced(bySeconds: 30))
-    return tokens.token(ordinal: Int(port.ordinal), port: upper)
-  }
-
-  private mutating func discard(_ portIndex: Int, _ id: RecordID) {
-    giveBack(portIndex)
-    commands.append(.closeRelayPort(id))
-  }
-
-  /// Forgets a relay port that no allocation has, and what was claimed with it.
-  private mutating func giveBack(_ portIndex: Int) {
-    let port = relayPorts[portIndex]
-    relayPorts.remove(portIndex)
-    relayed.release(Int(port.ordinal), port.port)
-    if port.claimsNext { relayed.release(Int(port.ordinal), port.port + 1) }
-  }
-
   // MARK: - Answers
 
-  private mutating func answerAllocate(
+  mutating func answerAllocate(
     _ index: Int, transactionID: TransactionID, by principal: Principal, fingerprint: Bool
   ) -> Disposition {
     guard let made = details[index] else { return .drop(.noAllocation) }
@@ -262,6 +174,7 @@ extension Relay {
     writer.append(.lifetime, made.grantedLifetime)
     writer.append(.xorMappedAddress, xor: allocation.client.address)
     if let token = made.reservationToken { writer.append(.reservationToken, token) }
+    if let failed = made.addressError { writer.append(addressErrorOf: failed.family.rawValue, failed.code) }
     appendSoftware()
     return finish(by: principal, fingerprint: fingerprint)
   }
@@ -271,21 +184,24 @@ extension Relay {
     return SocketAddress(relayed.entries[Int(port.ordinal)].advertised, port: port.port)
   }
 
-  private mutating func refuseLate(_ ticket: RecordID, _ code: ErrorCode) {
+  mutating func refuseLate(_ ticket: RecordID, _ code: ErrorCode) {
     guard let request = leaveWaitingRoom(ticket), let pending = request.allocation else { return }
     giveBack(pending, of: request)
     answerLate(request, pending, code)
   }
 
-  /// What was taken for an allocation that does not come to be: a reserved port, a place in the quota.
+  /// What was taken for an allocation that does not come to be: a reserved port, open ports, a place in the quota.
   mutating func giveBack(_ pending: PendingAllocation, of request: WaitingRoom.Request) {
     if let place = pending.reserved { relayed.release(place.ordinal, place.port) }
+    for id in pending.opened {
+      if let index = relayPorts.index(of: id) { discard(index, id) }
+    }
     if pending.isAdmitted {
       commands.append(.release(user: pending.principal.quotaName, address: request.client.address.address))
     }
   }
 
-  private mutating func answerLate(_ request: WaitingRoom.Request, _ pending: PendingAllocation, _ code: ErrorCode) {
+  mutating func answerLate(_ request: WaitingRoom.Request, _ pending: PendingAllocation, _ code: ErrorCode) {
     let bytes = request.bytes
     guard let message = try? MessageView(bytes.span.rawBytes) else { return }
     let disposition = error(code, message, by: pending.principal)

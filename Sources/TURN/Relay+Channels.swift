@@ -10,6 +10,7 @@ extension Relay {
       return error(.allocationMismatch, message, by: principal)
     }
     guard isOwner(principal, of: allocation) else { return error(.wrongCredentials, message, by: principal) }
+    guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
     guard let bits = try? message.channelNumber(), let number = ChannelNumber(rawValue: bits),
       let peer = try? message.xorAddress(.xorPeerAddress), peer.port != 0
     else { return error(.badRequest, message, by: principal) }
@@ -86,7 +87,7 @@ extension Relay {
     guard gate.permits(channels[index].peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
     let destination = channels[index].destination
     return forward(
-      from: allocation, to: destination, offset: ChannelData.headerByteCount, count: data.count)
+      from: allocation, to: destination, offset: ChannelData.headerByteCount, count: data.count, now: now)
   }
 
   @inline(__always)
@@ -100,9 +101,14 @@ extension Relay {
 
   /// Data of the client goes out of the allocation's relay port.
   @inline(__always)
-  mutating func forward(from allocation: Int, to peer: SocketAddress, offset: Int, count: Int) -> Disposition {
+  mutating func forward(
+    from allocation: Int, to peer: SocketAddress, offset: Int, count: Int, now: Now
+  ) -> Disposition {
     let port = allocations[allocation].port(for: peer.family)
     guard port != .max else { return .drop(.familyMismatch) }
+    guard bandwidth.isUnlimited || allocations[allocation].toPeersBucket.take(count, bandwidth, now: now.instant) else {
+      return .drop(.overBandwidth)
+    }
     allocations[allocation].toPeers.add(count)
     counters.toPeers.add(count)
     return .toPeer(port: relayPorts.id(of: Int(port)), peer: peer, offset: offset, count: count)

@@ -20,11 +20,70 @@ extension Relay {
 
   private mutating func expireAllocation(_ id: RecordID, now: Now) {
     guard let index = allocations.index(of: id) else { return }
-    if allocations[index].expiresAt > now.instant {
-      allocations[index].timer = timers.schedule(.allocation, id, at: allocations[index].expiresAt)
-    } else {
-      end(allocation: index, .expired, now: now)
+    let expired = [IPAddress.Family.ipv4, .ipv6].filter { family in
+      let port = allocations[index].port(for: family)
+      return port != .max && relayPorts[Int(port)].expiresAt <= now.instant
     }
+    if !expired.isEmpty { endFamilies(expired, of: index, .expired, now: now) }
+    guard allocations.index(of: id) != nil else { return }
+    allocations[index].timer = timers.schedule(.allocation, id, at: portDeadlines(of: index).first)
+  }
+
+  /// When the first and the last of an allocation's relayed addresses expires.
+  func portDeadlines(of index: Int) -> (first: Instant, last: Instant) {
+    var first: Instant?
+    var last: Instant?
+    for name in [allocations[index].ipv4Port, allocations[index].ipv6Port] where name != .max {
+      let deadline = relayPorts[Int(name)].expiresAt
+      first = min(first ?? deadline, deadline)
+      last = max(last ?? deadline, deadline)
+    }
+    return (first ?? allocations[index].expiresAt, last ?? allocations[index].expiresAt)
+  }
+
+  /// Ends relayed addresses of a dual allocation, with the channels and permissions of their families and no others
+  /// (RFC 8656 section 8.1); the allocation itself where no relayed address would be left.
+  mutating func endFamilies(
+    _ families: [IPAddress.Family], of index: Int, _ reason: EndReason, now: Now
+  ) {
+    let isLeft = [IPAddress.Family.ipv4, .ipv6].contains {
+      !families.contains($0) && allocations[index].port(for: $0) != .max
+    }
+    guard isLeft else {
+      end(allocation: index, reason, now: now)
+      return
+    }
+    for family in families {
+      var channel = allocations[index].firstChannel
+      while channel != .max {
+        let next = channels[Int(channel)].next
+        if channels[Int(channel)].peer.family == family { removeChannel(Int(channel)) }
+        channel = next
+      }
+      var permission = allocations[index].firstPermission
+      while permission != .max {
+        let next = permissions[Int(permission)].next
+        if permissions[Int(permission)].address.family == family { removePermission(Int(permission)) }
+        permission = next
+      }
+      close(allocations[index].port(for: family), of: index, now: now)
+      switch family {
+      case .ipv4: allocations[index].ipv4Port = .max
+      case .ipv6: allocations[index].ipv6Port = .max
+      }
+    }
+    allocations[index].expiresAt = portDeadlines(of: index).last
+  }
+
+  /// Closes a relay port of an allocation; `.max` is none. Others than its user get the number again after a while.
+  private mutating func close(_ name: UInt32, of index: Int, now: Now) {
+    guard name != .max else { return }
+    let port = relayPorts[Int(name)]
+    commands.append(.closeRelayPort(relayPorts.id(of: Int(name))))
+    relayPorts.remove(Int(name))
+    relayed.quarantine(
+      Int(port.ordinal), port.port,
+      from: PortOwner(username: details[index]?.username ?? [], client: allocations[index].client), now: now.instant)
   }
 
   private mutating func expirePermission(_ id: RecordID, now: Now) {
@@ -59,12 +118,8 @@ extension Relay {
     while allocations[index].firstChannel != .max { removeChannel(Int(allocations[index].firstChannel)) }
     while allocations[index].firstPermission != .max { removePermission(Int(allocations[index].firstPermission)) }
     let allocation = allocations[index]
-    for name in [allocation.ipv4Port, allocation.ipv6Port] where name != .max {
-      let port = relayPorts[Int(name)]
-      commands.append(.closeRelayPort(relayPorts.id(of: Int(name))))
-      relayPorts.remove(Int(name))
-      relayed.release(Int(port.ordinal), port.port)
-    }
+    close(allocation.ipv4Port, of: index, now: now)
+    close(allocation.ipv6Port, of: index, now: now)
     timers.cancel(allocation.timer)
     fiveTuples.remove(allocation.client.key)
     if let made = details[index] {

@@ -6,7 +6,11 @@ extension Relay {
   /// A STUN message from a client: the basic checks of RFC 8489 section 6.3, then by class and method.
   mutating func receiveMessage(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
     let message: MessageView
-    do { message = try MessageView(bytes) } catch { return .drop(.malformed) }
+    do {
+      message = try MessageView(bytes)
+    } catch {
+      return error == .noMagicCookie ? receiveClassic(bytes, from: client, now: now) : .drop(.malformed)
+    }
     switch message.type.messageClass {
     case .request:
       counters.requests &+= 1
@@ -43,7 +47,7 @@ extension Relay {
   private mutating func receiveBinding(
     _ message: borrowing MessageView, from client: ClientPath, now: Now
   ) -> Disposition {
-    guard message.unknownRequiredCount == 0 else {
+    guard unsupportedAttributes(of: message).isEmpty else {
       return unauthenticatedError(.unknownAttribute, message, from: client, now: now)
     }
     guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
@@ -56,11 +60,28 @@ extension Relay {
     return .reply
   }
 
+  /// A datagram without the magic cookie: noise, or a client of RFC 3489, which gets MAPPED-ADDRESS where that is
+  /// configured.
+  private mutating func receiveClassic(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
+    guard settings.answersClassicSTUN, client.transport == .udp, let request = ClassicBinding(bytes) else {
+      return .drop(.malformed)
+    }
+    guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
+    if request.unknown.isEmpty {
+      counters.bindings &+= 1
+      request.answer(client.address, in: &writer)
+    } else {
+      counters.errors &+= 1
+      request.refuse(in: &writer)
+    }
+    return .reply
+  }
+
   /// Once the sender is known: by method.
   mutating func perform(
     _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, now: Now
   ) -> Disposition {
-    guard message.unknownRequiredCount == 0 else {
+    guard unsupportedAttributes(of: message).isEmpty else {
       return error(.unknownAttribute, message, by: principal)
     }
     switch message.type.method {
@@ -70,6 +91,20 @@ extension Relay {
     case .channelBind: return bindChannel(message, from: client, by: principal, now: now)
     default: return error(.badRequest, message, by: principal)
     }
+  }
+
+  /// The comprehension-required attributes of a request that this server does not know, or knows only by name
+  /// because what they are for is not there: those of RFC 5780, RFC 6062 and RFC 7635.
+  private func unsupportedAttributes(of message: borrowing MessageView) -> [AttributeType] {
+    var types: [AttributeType] = []
+    for index in 0..<message.unknownRequiredCount {
+      types.append(AttributeType(rawValue: message.unknownRequired[index]))
+    }
+    for type in [AttributeType.changeRequest, .padding, .responsePort, .accessToken, .connectionID]
+    where message.has(type) {
+      types.append(type)
+    }
+    return types
   }
 
   // MARK: - Responses
@@ -92,15 +127,12 @@ extension Relay {
     return finish(by: principal, fingerprint: message.has(.fingerprint))
   }
 
-  private mutating func beginError(_ code: ErrorCode, _ message: borrowing MessageView) {
+  mutating func beginError(_ code: ErrorCode, _ message: borrowing MessageView) {
     counters.errors &+= 1
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)
     if code == .unknownAttribute {
-      var types: [AttributeType] = []
-      for index in 0..<message.unknownRequiredCount {
-        types.append(AttributeType(rawValue: message.unknownRequired[index]))
-      }
+      var types = unsupportedAttributes(of: message)
       // DONT-FRAGMENT is known, and refused as if it were not (RFC 8656 section 7.2, step 4).
       if types.isEmpty { types.append(.dontFragment) }
       writer.append(unknownAttributes: types)

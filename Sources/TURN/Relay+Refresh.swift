@@ -10,35 +10,45 @@ extension Relay {
       return error(.allocationMismatch, message, by: principal)
     }
     guard isOwner(principal, of: index) else { return error(.wrongCredentials, message, by: principal) }
-    let wish: UInt32?
-    do {
-      wish = try message.lifetime()
-      if let requested = try message.addressFamily(.requestedAddressFamily) {
-        guard let family = IPAddress.Family(rawValue: requested), allocations[index].port(for: family) != .max else {
-          return error(.peerAddressFamilyMismatch, message, by: principal)
-        }
+    guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
+    let wish = try? message.lifetime()
+    var family: IPAddress.Family?
+    if let requested = try? message.addressFamily(.requestedAddressFamily) {
+      family = IPAddress.Family(rawValue: requested)
+      guard let family, allocations[index].port(for: family) != .max else {
+        return error(.peerAddressFamilyMismatch, message, by: principal)
       }
-    } catch {
-      return self.error(.badRequest, message, by: principal)
     }
 
     let granted = wish == 0 ? 0 : lifetime(for: wish)
+    let families = family.map { [$0] } ?? [.ipv4, .ipv6]
     if granted == 0 {
       // Takes effect before the answer leaves: whoever has the answer can allocate anew at once.
-      end(allocation: index, .deleted, now: now)
+      endFamilies(families, of: index, .deleted, now: now)
     } else {
       let expiresAt = now.instant.advanced(bySeconds: granted)
-      // A timer that fires early is set again; only one that would fire too late must move.
-      if expiresAt < allocations[index].expiresAt {
-        timers.cancel(allocations[index].timer)
-        allocations[index].timer = timers.schedule(.allocation, allocations.id(of: index), at: expiresAt)
+      for family in families {
+        let port = allocations[index].port(for: family)
+        if port != .max { relayPorts[Int(port)].expiresAt = expiresAt }
       }
-      allocations[index].expiresAt = expiresAt
+      updateExpiry(of: index)
     }
     writer.begin(MessageType(.refresh, .success), transactionID: message.transactionID)
     writer.append(.lifetime, granted)
     appendSoftware()
     return finish(by: principal, fingerprint: message.has(.fingerprint))
+  }
+
+  /// After a relayed address was given another deadline: the allocation lives as long as the last of them, and its
+  /// timer fires no later than at the first.
+  private mutating func updateExpiry(of index: Int) {
+    let before = allocations[index].expiresAt
+    let deadlines = portDeadlines(of: index)
+    allocations[index].expiresAt = deadlines.last
+    // A timer that fires early is set again; only one that would fire too late must move.
+    guard deadlines.first < before else { return }
+    timers.cancel(allocations[index].timer)
+    allocations[index].timer = timers.schedule(.allocation, allocations.id(of: index), at: deadlines.first)
   }
 
   /// Who else uses the five-tuple gets 441 (RFC 8656 section 5).

@@ -20,7 +20,7 @@ extension Relay {
     guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
     var destination = peer
     destination.address = relayed.translated(peer.address)
-    return forward(from: allocation, to: destination, offset: data.lowerBound, count: data.count)
+    return forward(from: allocation, to: destination, offset: data.lowerBound, count: data.count, now: now)
   }
 
   /// A peer's datagram: the path of media towards clients.
@@ -50,13 +50,13 @@ extension Relay {
     if let index = channelPeers.find(peerKey(allocation, peer)), channels[index].expiresAt > now.instant {
       guard let verdict = verdict(ofChannel: index, now: now) else { return .drop(.noPermission) }
       guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
-      return sendChannelData(bytes.byteCount, on: channels[index].number, to: allocation)
+      return sendChannelData(bytes.byteCount, on: channels[index].number, to: allocation, now: now)
     }
     guard let (_, verdict) = permission(for: peer.address, on: allocation, now: now) else {
       return .drop(.noPermission)
     }
     guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
-    return sendDataIndication(bytes.byteCount, from: peer, to: allocation)
+    return sendDataIndication(bytes.byteCount, from: peer, to: allocation, now: now)
   }
 
   /// The verdict of the live permission that a channel's peer has; nil without one. The permission is remembered by
@@ -78,26 +78,33 @@ extension Relay {
   private static let largestDatagram = 65_507
 
   @inline(__always)
-  private mutating func sendChannelData(_ count: Int, on channel: UInt16, to allocation: Int) -> Disposition {
+  private mutating func sendChannelData(
+    _ count: Int, on channel: UInt16, to allocation: Int, now: Now
+  ) -> Disposition {
     let isStream = allocations[allocation].client.transport.isStream
     guard isStream ? count <= 65_535 : count <= Self.largestDatagram - 4 else { return .drop(.tooLarge) }
     writer.beginRaw()
     writer.appendRaw(bigEndian: channel)
     writer.appendRaw(bigEndian: UInt16(truncatingIfNeeded: count))
     // Padding is for streams only (RFC 8656 section 12.5).
-    return deliverToClient(count, padding: isStream ? -count & 3 : 0, allocation)
+    return deliverToClient(count, padding: isStream ? -count & 3 : 0, allocation, now: now)
   }
 
-  private mutating func sendDataIndication(_ count: Int, from peer: SocketAddress, to allocation: Int) -> Disposition {
+  private mutating func sendDataIndication(
+    _ count: Int, from peer: SocketAddress, to allocation: Int, now: Now
+  ) -> Disposition {
     guard count <= Self.largestDatagram - 60 else { return .drop(.tooLarge) }
     writer.begin(MessageType(.data, .indication), transactionID: nextTransactionID())
     writer.append(.xorPeerAddress, xor: peer)
     writer.appendHeader(of: .data, followedBy: count)
-    return deliverToClient(count, padding: -count & 3, allocation)
+    return deliverToClient(count, padding: -count & 3, allocation, now: now)
   }
 
   @inline(__always)
-  private mutating func deliverToClient(_ count: Int, padding: Int, _ allocation: Int) -> Disposition {
+  private mutating func deliverToClient(_ count: Int, padding: Int, _ allocation: Int, now: Now) -> Disposition {
+    guard bandwidth.isUnlimited || allocations[allocation].toClientBucket.take(count, bandwidth, now: now.instant) else {
+      return .drop(.overBandwidth)
+    }
     allocations[allocation].toClient.add(count)
     counters.toClients.add(count)
     return .toClient(allocations[allocation].client, padding: padding)

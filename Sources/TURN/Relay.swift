@@ -43,6 +43,8 @@ public struct Relay: ~Copyable {
 
   let relayed: RelayedAddresses
   let limiter: StrangerRateLimiter
+  /// Of each allocation and direction.
+  var bandwidth: BandwidthLimit
   var portPicker: PortPicker
   var nonces: NonceAuthority
   /// What challenges offer, by the settings of today.
@@ -82,6 +84,7 @@ public struct Relay: ~Copyable {
     var generator = SeededGenerator(seed: identity.seed)
     self.settings = settings
     offer = PasswordOffer(settings)
+    bandwidth = BandwidthLimit(bytesPerSecond: settings.bandwidthPerAllocation)
     self.gate = gate
     self.relayed = relayed
     self.limiter = limiter
@@ -170,6 +173,7 @@ public struct Relay: ~Copyable {
   public mutating func update(settings: RelaySettings, gate: PeerGate) {
     self.settings = settings
     offer = PasswordOffer(settings)
+    bandwidth = BandwidthLimit(bytesPerSecond: settings.bandwidthPerAllocation)
     self.gate = gate
     rulesGeneration &+= 1
   }

@@ -32,6 +32,13 @@ public struct RelaySettings: Sendable {
   /// Limits for each allocation; 0 is no limit.
   public var permissionsPerAllocation: UInt32 = 1024
   public var channelsPerAllocation: UInt32 = 1024
+  /// Bytes of media a second, in each direction.
+  public var bandwidthPerAllocation: UInt64 = 0
+
+  /// Where authenticated Allocates are sent on to; nil: nowhere.
+  public var redirect: Redirect?
+  /// Binding requests of RFC 3489 get MAPPED-ADDRESS.
+  public var answersClassicSTUN = false
 
   /// Requests that may wait for a store, the ledger or a socket at one time, in all and from one source address.
   public var waitingRequests = 4096

@@ -167,6 +167,9 @@ extension Server {
     result.channelLifetime = settings.lifetime.channel
     result.permissionsPerAllocation = settings.limits.permissionsPerAllocation
     result.channelsPerAllocation = settings.limits.channelsPerAllocation
+    result.bandwidthPerAllocation = settings.limits.bandwidthPerAllocation
+    result.redirect = Redirect(settings.redirect)
+    result.answersClassicSTUN = settings.rfc3489
     result.isDraining = state.isDraining
     return result
   }
@@ -175,6 +178,20 @@ extension Server {
     PeerGate(
       rules: PeerRules(allow: settings.peers.allow, deny: settings.peers.deny), relayed: state.relayed,
       ownAddresses: Set(Interfaces.addresses()), closed: state.listeners.map(\.address))
+  }
+}
+
+extension Redirect {
+  /// Nil where nobody is to be redirected.
+  init?(_ redirect: Settings.Redirect) {
+    let domain = Array(redirect.domain.utf8)
+    if let address = SocketAddress(redirect.server) {
+      self.init(server: address.address, port: address.port == 0 ? nil : address.port, domain: domain)
+    } else {
+      let text = redirect.server.hasPrefix("[") ? redirect.server.dropFirst().dropLast() : redirect.server[...]
+      guard let address = IPAddress(text) else { return nil }
+      self.init(server: address, port: nil, domain: domain)
+    }
   }
 }
 

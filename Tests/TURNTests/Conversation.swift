@@ -17,6 +17,8 @@ final class Conversation {
   var quota = Int.max
   /// The kernel refuses so many ports before it opens one.
   var busyPorts = 0
+  /// The kernel refuses every port of this family.
+  var busyFamily: IPAddress.Family?
   var nextTransaction: UInt64 = 1
 
   static let realm = "example.org"
@@ -27,7 +29,8 @@ final class Conversation {
 
   init(
     allow: [String] = [], deny: [String] = [], advertise: String? = nil, closed: [String] = ["203.0.113.1:3478"],
-    ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, _ configure: (inout RelaySettings) -> Void = { _ in }
+    ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, hasIPv6: Bool = true,
+    _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
     var settings = RelaySettings()
     settings.realm = Array(Self.realm.utf8)
@@ -36,11 +39,11 @@ final class Conversation {
     ]
     configure(&settings)
     let local = IPAddress("203.0.113.1")!
-    relayed = RelayedAddresses(
-      entries: [
-        RelayedAddresses.Entry(local: local, advertised: advertise.flatMap { IPAddress($0) } ?? local),
-        RelayedAddresses.Entry(local: IPAddress("2001:db8::1")!, advertised: IPAddress("2001:db8::1")!),
-      ], ports: ports)
+    var entries = [RelayedAddresses.Entry(local: local, advertised: advertise.flatMap { IPAddress($0) } ?? local)]
+    if hasIPv6 {
+      entries.append(RelayedAddresses.Entry(local: IPAddress("2001:db8::1")!, advertised: IPAddress("2001:db8::1")!))
+    }
+    relayed = RelayedAddresses(entries: entries, ports: ports)
     now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
     relay = Relay(
       settings: settings,
@@ -76,7 +79,9 @@ final class Conversation {
         relay.admitted(ticket, admission, user: user, address: address, now: now)
       case .release: admitted -= 1
       case .openRelayPort(let id, let address):
-        if busyPorts > 0 {
+        if address.family == busyFamily {
+          relay.relayPortFailed(id, now: now)
+        } else if busyPorts > 0 {
           busyPorts -= 1
           relay.relayPortFailed(id, now: now)
         } else {
@@ -96,6 +101,10 @@ struct Answer: Equatable {
   var code: UInt16?
   var nonce: [UInt8]?
   var relayedAddress: SocketAddress?
+  /// All of them: two of a dual allocation.
+  var relayedAddresses: [SocketAddress] = []
+  /// ADDRESS-ERROR-CODE: family and code.
+  var addressError: [UInt16]?
   var mappedAddress: SocketAddress?
   var lifetime: UInt32?
   var token: UInt64?
@@ -169,9 +178,18 @@ final class TestClient {
     var authenticator = MessageAuthenticator()
     var isSigned = false
     if let key { isSigned = authenticator.verify(message, key: key) }
+    var relayedAddresses: [SocketAddress] = []
+    var offset = 0
+    while let range = message.nextRange(of: .xorRelayedAddress, from: offset) {
+      offset = (range.upperBound + 3) & ~3
+      if let address = try? xorAddress(message.bytes.extracting(range), transactionID: message.transactionID) {
+        relayedAddresses.append(address)
+      }
+    }
     return Answer(
       type: message.type, code: (try? message.errorCode())?.code.rawValue,
-      nonce: message.value(of: .nonce)?.copied(), relayedAddress: try? message.xorAddress(.xorRelayedAddress),
+      nonce: message.value(of: .nonce)?.copied(), relayedAddress: relayedAddresses.first, relayedAddresses: relayedAddresses,
+      addressError: (try? message.addressErrorCode()).map { [UInt16($0.family), $0.code.rawValue] },
       mappedAddress: try? message.xorAddress(.xorMappedAddress), lifetime: try? message.lifetime(),
       token: try? message.reservationToken(), unknown: message.value(of: .unknownAttributes)?.copied(),
       isSigned: isSigned, bytes: bytes)

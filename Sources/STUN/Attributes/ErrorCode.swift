@@ -64,6 +64,18 @@ extension MessageWriter {
     endAttribute(byteCount: 4 + reason.utf8.count)
   }
 
+  /// Appends ADDRESS-ERROR-CODE: why there is no relayed address of this family, 1 or 2 (RFC 8656 section 18.12).
+  public mutating func append(addressErrorOf family: UInt8, _ error: ErrorCode) {
+    let reason = error.reason
+    beginAttribute(.addressErrorCode, byteCount: 4 + reason.utf8.count)
+    append(raw8: family)
+    append(raw8: 0)
+    append(raw8: UInt8(truncatingIfNeeded: error.rawValue / 100))
+    append(raw8: UInt8(truncatingIfNeeded: error.rawValue % 100))
+    for byte in reason.utf8 { append(raw8: byte) }
+    endAttribute(byteCount: 4 + reason.utf8.count)
+  }
+
   /// Appends UNKNOWN-ATTRIBUTES with the types given (RFC 8489 section 14.13).
   public mutating func append(unknownAttributes types: [AttributeType]) {
     beginAttribute(.unknownAttributes, byteCount: 2 * types.count)
@@ -73,6 +85,16 @@ extension MessageWriter {
 }
 
 extension MessageView {
+  /// ADDRESS-ERROR-CODE's family and error code; nil where there is none (RFC 8656 section 18.12).
+  public func addressErrorCode() throws(DecodingError) -> (family: UInt8, code: ErrorCode)? {
+    guard let value = value(of: .addressErrorCode) else { return nil }
+    guard value.byteCount >= 4 else { throw .malformedAttribute }
+    let hundreds = UInt16(value.byte(at: 2) & 0x07)
+    let number = UInt16(value.byte(at: 3))
+    guard (3...6).contains(hundreds), number < 100 else { throw .malformedAttribute }
+    return (value.byte(at: 0), ErrorCode(rawValue: hundreds * 100 + number))
+  }
+
   /// The error code and its phrase; nil where there is no ERROR-CODE.
   public func errorCode() throws(DecodingError) -> (code: ErrorCode, reason: String)? {
     guard let value = value(of: .errorCode) else { return nil }

@@ -25,21 +25,35 @@ struct PortPicker: ~Copyable {
     self.generator = generator
   }
 
-  /// Claims a port of the family; nil where every one is taken. For a pair the claim covers both.
-  mutating func pick(_ family: IPAddress.Family, parity: Parity) -> (ordinal: Int, port: UInt16)? {
+  /// Which ports a walk over the range takes.
+  private enum Choice {
+    /// Of this shard, and not in quarantine.
+    case own
+    /// Of any shard, and not in quarantine.
+    case any
+    /// Any that is free: better a port that somebody has just left than none.
+    case desperate
+  }
+
+  /// Claims a port of the family for `owner`; nil where every one is taken. For a pair the claim covers both.
+  mutating func pick(
+    _ family: IPAddress.Family, parity: Parity, for owner: PortOwner, now: Instant
+  ) -> (ordinal: Int, port: UInt16)? {
     let ordinals = relayed.entries.indices.filter { relayed.entries[$0].local.family == family }
     guard !ordinals.isEmpty else { return nil }
     let first = Int(generator.next(below: UInt64(ordinals.count)))
-    for ownOnly in [true, false] {
+    for choice in [Choice.own, .any, .desperate] {
       for step in ordinals.indices {
         let ordinal = ordinals[(first + step) % ordinals.count]
-        if let port = pick(on: ordinal, parity: parity, ownOnly: ownOnly) { return (ordinal, port) }
+        if let port = pick(on: ordinal, parity: parity, choice, for: owner, now: now) { return (ordinal, port) }
       }
     }
     return nil
   }
 
-  private mutating func pick(on ordinal: Int, parity: Parity, ownOnly: Bool) -> UInt16? {
+  private mutating func pick(
+    on ordinal: Int, parity: Parity, _ choice: Choice, for owner: PortOwner, now: Instant
+  ) -> UInt16? {
     let count = relayed.ports.count
     let start = Int(generator.next(below: UInt64(count)))
     // A random stride without a common divisor with the count visits every port once, in an order nobody can guess.
@@ -47,19 +61,24 @@ struct PortPicker: ~Copyable {
     if count > 2 {
       repeat { stride = 1 + Int(generator.next(below: UInt64(count - 1))) } while greatestCommonDivisor(stride, count) != 1
     }
+    let ignoresQuarantine = choice == .desperate
     var offset = start
     for _ in 0..<count {
       defer { offset = (offset + stride) % count }
       let port = Int(relayed.ports.lowerBound) + offset
-      if ownOnly, (port >> 1) % shardCount != shard { continue }
+      if choice == .own, (port >> 1) % shardCount != shard { continue }
       if parity != .any, port & 1 == 1 { continue }
       guard let candidate = UInt16(exactly: port) else { continue }
       if parity == .pair {
         guard relayed.ports.contains(candidate &+ 1), candidate < .max else { continue }
-        guard relayed.claim(ordinal, candidate) else { continue }
-        if relayed.claim(ordinal, candidate + 1) { return candidate }
+        guard relayed.claim(ordinal, candidate, for: owner, now: now, ignoresQuarantine: ignoresQuarantine) else {
+          continue
+        }
+        if relayed.claim(ordinal, candidate + 1, for: owner, now: now, ignoresQuarantine: ignoresQuarantine) {
+          return candidate
+        }
         relayed.release(ordinal, candidate)
-      } else if relayed.claim(ordinal, candidate) {
+      } else if relayed.claim(ordinal, candidate, for: owner, now: now, ignoresQuarantine: ignoresQuarantine) {
         return candidate
       }
     }

@@ -5,7 +5,15 @@ internal import Synchronization
 /// address, shared by all shards and read without a lock.
 ///
 /// A port is claimed by compare-and-swap before its socket is opened, is live while an allocation has it, or is
-/// reserved for whoever shows its token (RFC 8656 section 7.2, EVEN-PORT).
+/// reserved for whoever shows its token (RFC 8656 section 7.2, EVEN-PORT). One that was live is kept from everybody
+/// but its last user for a minute, so that late packets of his peers reach nobody else; it yields when no other port
+/// is free.
+///
+/// ```
+///  +---------------------------+---------------------+---------------+
+///  | left, in seconds (30 bit) | last owner (32 bit) | state (2 bit) |
+///  +---------------------------+---------------------+---------------+
+/// ```
 @safe
 public final class RelayedAddresses: Sendable {
   /// A local address that relays bind, and the address that clients are told (the same without a 1:1 NAT).
@@ -61,24 +69,55 @@ public final class RelayedAddresses: Sendable {
     State(rawValue: unsafe words[index].load(ordering: .relaxed) & 3) ?? .free
   }
 
+  /// What is known of who had the port last stays with it through every change but `quarantine`.
   @discardableResult
   private func change(_ ordinal: Int, _ port: UInt16, from old: State, to new: State) -> Bool {
     guard let index = wordIndex(ordinal, port) else { return false }
-    return unsafe words[index].compareExchange(
-      expected: old.rawValue, desired: new.rawValue, ordering: .acquiringAndReleasing
-    ).exchanged
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & 3 == old.rawValue else { return false }
+    return replace(index, word, by: word & ~3 | new.rawValue)
   }
 
-  func claim(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .free, to: .claimed) }
+  private func replace(_ index: Int, _ word: UInt64, by new: UInt64) -> Bool {
+    unsafe words[index].compareExchange(expected: word, desired: new, ordering: .acquiringAndReleasing).exchanged
+  }
+
+  /// Seconds for which a port that was live is kept from other users.
+  static let quarantineSeconds: UInt64 = 60
+  private static let timeMask: UInt64 = 1 << 30 - 1
+
+  /// Seconds of the monotonic clock, from one on: 0 is a port that nobody has had.
+  private static func seconds(_ now: Instant) -> UInt64 { (now.nanoseconds / 1_000_000_000 + 1) & timeMask }
+
+  /// Claims a free port, unless it is in quarantine from this owner and that is not to be ignored.
+  func claim(_ ordinal: Int, _ port: UInt16, for owner: PortOwner, now: Instant, ignoresQuarantine: Bool) -> Bool {
+    guard let index = wordIndex(ordinal, port) else { return false }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & 3 == State.free.rawValue else { return false }
+    let left = word >> 34
+    if left != 0, !ignoresQuarantine, word >> 2 & 0xFFFF_FFFF != UInt64(owner.tag),
+      (Self.seconds(now) &- left) & Self.timeMask < Self.quarantineSeconds
+    {
+      return false
+    }
+    return replace(index, word, by: word & ~3 | State.claimed.rawValue)
+  }
+
   func claimReserved(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .claimed) }
   func publish(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .live) }
   func reserve(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .reserved) }
   @discardableResult
   func releaseReservation(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .free) }
 
-  /// Gives a claimed or live port back.
-  func release(_ ordinal: Int, _ port: UInt16) {
-    if !change(ordinal, port, from: .live, to: .free) { change(ordinal, port, from: .claimed, to: .free) }
+  /// Gives back a claimed port that was never live.
+  func release(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .free) }
+
+  /// Gives back a live port, which others than its owner get again after a while.
+  func quarantine(_ ordinal: Int, _ port: UInt16, from owner: PortOwner, now: Instant) {
+    guard let index = wordIndex(ordinal, port) else { return }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & 3 == State.live.rawValue else { return }
+    _ = replace(index, word, by: Self.seconds(now) << 34 | UInt64(owner.tag) << 2 | State.free.rawValue)
   }
 
   /// Whether `address` is a relay address of ours, in its local or its advertised form.
@@ -104,5 +143,26 @@ public final class RelayedAddresses: Sendable {
   func advertised(for local: IPAddress) -> IPAddress? {
     for entry in entries where entry.local == local && entry.advertised != local { return entry.advertised }
     return nil
+  }
+}
+
+/// Who has a relay port, in 32 bits: the user, or without credentials the client's address. Two users of one tag
+/// only mean that one may have the other's port a minute early.
+struct PortOwner {
+  let tag: UInt32
+
+  init(username: [UInt8], client: ClientPath) {
+    // FNV-1a.
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    func mix(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    for byte in username { mix(byte) }
+    if username.isEmpty {
+      let address = client.address.address
+      for shift in stride(from: UInt64(0), to: 64, by: 8) {
+        mix(UInt8(truncatingIfNeeded: address.high >> shift))
+        mix(UInt8(truncatingIfNeeded: address.low >> shift))
+      }
+    }
+    tag = UInt32(truncatingIfNeeded: hash >> 32 ^ hash)
   }
 }

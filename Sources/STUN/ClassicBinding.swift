@@ -1,0 +1,66 @@
+public import NetworkTypes
+
+/// A Binding request of RFC 3489: no magic cookie, and a transaction ID of 128 bits where the cookie and the
+/// transaction ID of today are.
+///
+/// ```
+///   0                   1                   2                   3
+///   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+///  |      STUN Message Type        |         Message Length        |
+///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+///  |                  Transaction ID (128 bits)                    |
+///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+/// ```
+///
+/// Nothing that a client asks for beside its own address is done: RESPONSE-ADDRESS would make the server send to
+/// whomever a stranger names, and for CHANGE-REQUEST it has no second address.
+public struct ClassicBinding: ~Escapable {
+  private let bytes: RawSpan
+  /// Mandatory attributes (0x7FFF and below) that are not understood, the first eight of them (section 11.2.10).
+  public private(set) var unknown: [AttributeType] = []
+
+  /// Attributes of RFC 3489 section 11.2 that requests may carry and that are passed over: RESPONSE-ADDRESS,
+  /// USERNAME, PASSWORD and MESSAGE-INTEGRITY.
+  private static let ignored: Set<UInt16> = [0x0002, 0x0006, 0x0007, 0x0008]
+
+  /// Nil where the datagram is no such request.
+  @_lifetime(copy bytes)
+  public init?(_ bytes: RawSpan) {
+    guard bytes.byteCount >= headerByteCount, bytes.bigEndian16(at: 0) == 0x0001,
+      bytes.bigEndian32(at: 4) != magicCookie, Int(bytes.bigEndian16(at: 2)) == bytes.byteCount - headerByteCount,
+      bytes.byteCount & 3 == 0
+    else { return nil }
+    self.bytes = bytes
+    var offset = headerByteCount
+    while offset < bytes.byteCount {
+      let type = bytes.bigEndian16(at: offset)
+      let length = Int(bytes.bigEndian16(at: offset + 2))
+      guard (length + 3) & ~3 <= bytes.byteCount - offset - 4 else { return nil }
+      if type == AttributeType.changeRequest.rawValue, length == 4 {
+        // Without its two flags it asks for nothing; with one it cannot be served, and an answer as if it had been
+        // would tell a client that it is behind no NAT.
+        if bytes.bigEndian32(at: offset + 4) & 0x06 != 0 { unknown.append(.changeRequest) }
+      } else if type < 0x8000, !Self.ignored.contains(type), unknown.count < 8 {
+        unknown.append(AttributeType(rawValue: type))
+      }
+      offset += 4 + ((length + 3) & ~3)
+    }
+  }
+
+  /// Writes the Binding response: MAPPED-ADDRESS (section 8.1). An address of IPv6 has the form of RFC 8489.
+  public func answer(_ address: SocketAddress, in writer: inout MessageWriter) {
+    writer.beginClassic(MessageType(.binding, .success), transaction: bytes.extracting(4..<headerByteCount))
+    writer.append(.mappedAddress, plain: address)
+  }
+
+  /// Writes the error response to mandatory attributes that are not understood (section 8.1). Their number is made
+  /// even by repeating the last one, as section 11.2.10 wants it.
+  public func refuse(in writer: inout MessageWriter) {
+    writer.beginClassic(MessageType(.binding, .error), transaction: bytes.extracting(4..<headerByteCount))
+    writer.append(.unknownAttribute as ErrorCode)
+    var types = unknown
+    if types.count & 1 == 1, let last = types.last { types.append(last) }
+    writer.append(unknownAttributes: types)
+  }
+}

@@ -1,0 +1,72 @@
+import NetworkTypes
+import Testing
+
+@testable import TURN
+
+@Suite("limits.bandwidth-per-allocation")
+struct BandwidthTests {
+  /// How many of `count` datagrams of 1,000 bytes pass.
+  func pass(_ count: Int, _ send: () -> Disposition) -> Int {
+    var passed = 0
+    for _ in 0..<count {
+      let disposition = send()
+      if let cause = disposition.drop {
+        #expect(cause == .overBandwidth)
+      } else {
+        passed += 1
+      }
+    }
+    return passed
+  }
+
+  @Test("each direction of each allocation has its own rate, with one second's worth at once")
+  func rate() throws {
+    let conversation = Conversation { $0.bandwidthPerAllocation = 10_000 }
+    let client = TestClient(conversation)
+    let relayed = try #require(client.allocate()?.relayedAddress)
+    client.bind(0x4001, "8.8.8.8:7000")
+    let media = [UInt8](repeating: 7, count: 1000)
+    #expect(pass(30) { client.channelData(0x4001, media) } == 10)
+    #expect(pass(30) { client.hear(media, from: "8.8.8.8:7000", on: relayed) } == 10)
+    // Data and Send indications are media as well.
+    #expect(pass(5) { client.hear(media, from: "8.8.8.8:7001", on: relayed) } == 0)
+    #expect(pass(5) { client.sendIndication("8.8.8.8:7000", media) } == 0)
+    for _ in 0..<5 {
+      conversation.tick(seconds: 1)
+      #expect(pass(30) { client.channelData(0x4001, media) } == 10)
+    }
+    // Silence saves up no more than one second's worth.
+    conversation.tick(seconds: 60)
+    #expect(pass(30) { client.channelData(0x4001, media) } == 10)
+    let other = TestClient(conversation, "192.0.2.8:1")
+    other.allocate()
+    other.bind(0x4001, "8.8.8.8:7000")
+    #expect(pass(30) { other.channelData(0x4001, media) } == 10)
+  }
+
+  @Test("requests go on while media is stopped")
+  func requests() {
+    let conversation = Conversation { $0.bandwidthPerAllocation = 1000 }
+    let client = TestClient(conversation)
+    client.allocate()
+    client.bind(0x4001, "8.8.8.8:7000")
+    #expect(pass(3) { client.channelData(0x4001, [UInt8](repeating: 1, count: 1200)) } == 1)
+    #expect(client.refresh(600)?.lifetime == 600)
+    #expect(client.permit("8.8.4.4:1")?.code == nil)
+  }
+
+  @Test("without a limit everything passes, and a reload puts one into force")
+  func reload() {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.allocate()
+    client.bind(0x4001, "8.8.8.8:7000")
+    let media = [UInt8](repeating: 7, count: 1000)
+    #expect(pass(1000) { client.channelData(0x4001, media) } == 1000)
+    var settings = conversation.relay.settings
+    settings.bandwidthPerAllocation = 2000
+    let gate = conversation.relay.gate
+    conversation.relay.update(settings: settings, gate: gate)
+    #expect(pass(1000) { client.channelData(0x4001, media) } == 2)
+  }
+}
