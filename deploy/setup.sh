@@ -6,6 +6,7 @@ build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistrin
 # To test with other people's clients. What a distribution lacks is skipped, loudly.
 test_packages=(coturn openssl iproute2 nftables libnss3-tools python3 python3-websocket)
 browser_packages=(chromium firefox-esr)
+container_packages=(podman buildah crun debootstrap docker-compose)
 
 swift_version=6.3
 

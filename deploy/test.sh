@@ -1,21 +1,28 @@
 #!/usr/bin/env bash
 # Sets up and runs every test on a fresh Debian or Ubuntu with a Swift toolchain:
 #
-#   deploy/test.sh [--no-browsers]
+#   deploy/test.sh [--no-browsers] [--container]
 #
 # First the package's own tests, then other people's clients (Tests/Interop) against the release build: coturn's tools,
-# calls of Chromium and Firefox, calls through NATs. The last line has the totals of the second part; the exit status
-# is 0 only if both parts passed.
+# calls of Chromium and Firefox, calls through NATs; with --container also the image, which podman builds and runs. The
+# last line has the totals of the second part; the exit status is 0 only if both parts passed.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-case "${1:-}" in
-  "") want_browsers=yes ;;
-  --no-browsers) want_browsers= ;;
-  *) say "usage: deploy/test.sh [--no-browsers]"; exit 64 ;;
-esac
+suites=(uclient browser_call nat_call)
+for option in "$@"; do
+  case $option in
+    --no-browsers) suites=(uclient) browser_packages=() ;;
+    --container) with_container=yes ;;
+    *) say "usage: deploy/test.sh [--no-browsers] [--container]"; exit 64 ;;
+  esac
+done
+if [ -n "${with_container:-}" ]; then
+  suites+=(container)
+  test_packages+=("${container_packages[@]}")
+fi
 
 need_packages "${build_packages[@]}"
 coturn_was_there=$(missing_packages coturn)
@@ -24,9 +31,7 @@ if [ -n "$coturn_was_there" ] && command -v systemctl >/dev/null && [ -d /run/sy
   # Only its tools are wanted: Debian's package would start a server on our ports.
   as_root systemctl disable --now coturn >&2 || true
 fi
-if [ -n "$want_browsers" ]; then
-  want_packages "${browser_packages[@]}"
-fi
+want_packages "${browser_packages[@]}"
 need_swift
 
 started=$SECONDS
@@ -37,14 +42,12 @@ swift build -c release --product turnpike
 say "Built and tested in $((SECONDS - started)) s; now other people's clients"
 
 passed=0 failed=0 skipped=0
-suites=(uclient)
-[ -z "$want_browsers" ] || suites+=(browser_call nat_call)
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 for suite in "${suites[@]}"; do
   # By Debian's own Python, which has python3-websocket, whatever else stands first on the PATH.
   status=0
-  /usr/bin/python3 "Tests/Interop/$suite.py" --turnpike .build/release/turnpike </dev/null | tee "$output" || status=$?
+  TURNPIKE_PROGRAM=.build/release/turnpike /usr/bin/python3 "Tests/Interop/$suite.py" </dev/null | tee "$output" || status=$?
   totals=$(sed -n "s/^$suite: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped\$/\1 \2 \3/p" "$output" | tail -n 1)
   if [ -z "$totals" ]; then
     say "$suite ended with status $status before it had counted"

@@ -31,7 +31,7 @@ def main():
     """Runs the suite."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--directory", help="keep images here between runs (default: a temporary folder)")
-    parser.add_argument("--toolchain", default="/opt/swift", help="the Swift toolchain that is mounted for the build")
+    parser.add_argument("--toolchain", default=_toolchain(), help="the Swift toolchain that is mounted for the build")
     arguments = parser.parse_args()
     report = Report("container")
     lacking = [name for name in ("podman", "debootstrap", "turnutils_uclient") if not shutil.which(name)]
@@ -77,8 +77,8 @@ class Suite:
                 ("a first start, hardened", self.first_start),
                 ("it is healthy", self.healthy),
                 ("the printed user relays", self.relays),
-                ("SIGTERM ends it cleanly", self.stops),
-                ("the next start prints the same line", self.second_start),
+                ("SIGTERM drains, twice ends", self.drains),
+                ("the next start prints the same line, and stops at once", self.second_start),
                 ("a health check can fail", self.unhealthy),
                 ("secrets from a file and the environment", self.secrets),
                 ("a wrong configuration ends with 78", self.wrong_configuration),
@@ -158,22 +158,34 @@ class Suite:
         host, port = re.match(r"turn:(.*):(\d+)\?transport=udp$", entry["urls"][0]).groups()
         return self.uclient(host, port, ["-u", entry["username"], "-w", entry["credential"]])
 
-    def stops(self):
-        """Nobody is there any more, so the drain has nothing to wait for."""
+    def drains(self):
+        """coturn's tool has left an allocation behind: SIGTERM waits for it, a second one does not."""
+        self.podman.run("kill", "-s", "TERM", "turnpike")
+        drained = self.wait_for_log(r"draining allocations=(\d+)")
+        time.sleep(1)
+        running = self.podman.inspect("container", "turnpike")["State"]["Running"]
+        if running != (drained.group(1) != "0"):
+            raise Failure(f"it {'runs' if running else 'has ended'} although {drained.group(1)} allocations live")
         start = time.monotonic()
-        self.podman.run("stop", "-t", "20", "turnpike", seconds=40)
-        state = self.podman.inspect("container", "turnpike")["State"]
-        if state["ExitCode"] != 0:
-            raise Failure(f"exit status {state['ExitCode']}")
-        self.podman.run("rm", "turnpike")
-        return {"stop_seconds": round(time.monotonic() - start, 2)}
+        if running:
+            self.podman.run("kill", "-s", "TERM", "turnpike")
+        code = self.podman.run("wait", "turnpike", seconds=10).stdout.strip()
+        if code != "0":
+            raise Failure(f"exit status {code}")
+        return {"allocations": int(drained.group(1)), "stop_seconds": round(time.monotonic() - start, 2)}
 
     def second_start(self):
-        """A new container on the same volume knows the user of the first."""
+        """A new container on the same volume knows the user of the first, and one without calls stops at once."""
         self.start()
         line = self.wait_for_line()
         if line != self.printed:
             raise Failure("the second start prints other credentials than the first")
+        start = time.monotonic()
+        self.podman.run("stop", "-t", "20", "turnpike", seconds=40)
+        code = self.podman.inspect("container", "turnpike")["State"]["ExitCode"]
+        if code != 0:
+            raise Failure(f"exit status {code} after a stop")
+        return {"stop_seconds": round(time.monotonic() - start, 2)}
 
     def unhealthy(self):
         """With a target where nobody listens; else the check would prove nothing."""
@@ -237,6 +249,12 @@ class Suite:
         if not totals or totals[-1][0] != totals[-1][1] or totals[-1][0] == "0":
             raise Failure(f"{' '.join(command)}: {(result.stdout + result.stderr).strip()[-400:]}")
         return {"sent": int(totals[-1][0]), "received": int(totals[-1][1])}
+
+
+def _toolchain():
+    """The folder above the usr/bin of the swift on the PATH."""
+    program = shutil.which("swift")
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(program)))) if program else "/opt/swift"
 
 
 def _laptop():

@@ -4,6 +4,7 @@ No registry is asked: `debian:bookworm-slim` is what debootstrap makes, and `swi
 packages of the official image and the toolchain of this machine, which is mounted while the image is built.
 """
 
+import glob
 import json
 import os
 import shutil
@@ -24,6 +25,12 @@ RUN apt-get update && apt-get install -y --no-install-recommends binutils git gn
   libcurl4-openssl-dev libedit2 libgcc-12-dev libncurses-dev libpython3-dev libsqlite3-0 libstdc++-12-dev libxml2-dev \\
   libz3-dev pkg-config tzdata zlib1g-dev
 ENV PATH=/opt/swift/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+"""
+
+# What the official image has in docker-clean: apt keeps no copies.
+CLEAN = """
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };
+Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
 """
 
 _MARK = "TURNPIKE_INTEROP_MOUNTS"
@@ -74,6 +81,10 @@ class Podman:
         if not self.has(RUNTIME_BASE):
             root = os.path.join(self.directory, "debian")
             _command(["debootstrap", "--variant=minbase", "bookworm", root, "http://deb.debian.org/debian"], 900)
+            for package in glob.glob(f"{root}/var/cache/apt/archives/*.deb"):
+                os.remove(package)
+            with open(f"{root}/etc/apt/apt.conf.d/docker-clean", "w", encoding="ascii") as file:
+                file.write(CLEAN)
             archive = root + ".tar"
             _command(["tar", "-C", root, "-cf", archive, "."], 120)
             self.run("import", archive, RUNTIME_BASE, seconds=300)
