@@ -64,18 +64,21 @@ public struct PacketBuffers: ~Copyable, Sendable {
     }
   }
 
-  /// Puts `prefix` right before the datagram and `padding` zero bytes behind it, and returns the range of all three.
+  /// Puts `prefix` right before a part of a slot and `padding` zero bytes behind it, and returns the range of all three.
   @inline(__always)
-  public mutating func frame(_ slot: Int, count: Int, prefix: RawSpan, padding: Int) -> Range<Int> {
-    precondition(prefix.byteCount <= Self.headroom && count >= 0 && count <= Self.capacity && padding <= Self.tail)
-    let start = unsafe start(of: slot)
+  public mutating func frame(_ slot: Int, _ range: Range<Int>, prefix: RawSpan, padding: Int) -> Range<Int> {
+    precondition(
+      range.lowerBound >= 0 && range.upperBound <= Self.capacity && prefix.byteCount <= Self.headroom
+        && padding <= Self.tail)
+    let start = unsafe start(of: slot) + range.lowerBound
+    let count = range.count
     unsafe prefix.withUnsafeBytes { source in
       if let from = source.baseAddress {
         unsafe (start - source.count).copyMemory(from: from, byteCount: source.count)
       }
     }
     for index in 0..<max(padding, 0) { unsafe start.storeBytes(of: 0, toByteOffset: count + index, as: UInt8.self) }
-    return -prefix.byteCount..<(count + max(padding, 0))
+    return (range.lowerBound - prefix.byteCount)..<(range.upperBound + max(padding, 0))
   }
 
   /// Puts prefix, a part of one slot and `padding` zero bytes together at the start of another, and returns how many

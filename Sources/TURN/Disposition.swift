@@ -8,8 +8,9 @@ public enum Disposition: Sendable, BitwiseCopyable {
   case reply
   /// `count` bytes of the datagram, from `offset` on, go out of a relay port to a peer.
   case toPeer(port: RecordID, peer: SocketAddress, offset: Int, count: Int)
-  /// `Relay.reply`, then the whole datagram, then `padding` zero bytes go to a client as one message.
-  case toClient(ClientPath, padding: Int)
+  /// `Relay.reply`, then `count` bytes of the datagram from `offset` on, then `padding` zero bytes go to a client as
+  /// one message.
+  case toClient(ClientPath, offset: Int, count: Int, padding: Int)
   /// The request waits for somebody (a credential store, the ledger, a socket); its answer will be a command.
   case waiting
 }

@@ -87,7 +87,7 @@ extension Relay {
     guard gate.permits(channels[index].peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
     let destination = channels[index].destination
     return forward(
-      from: allocation, to: destination, offset: ChannelData.headerByteCount, count: data.count, now: now)
+      from: allocation, to: destination, verdict, offset: ChannelData.headerByteCount, count: data.count, now: now)
   }
 
   @inline(__always)
@@ -102,7 +102,7 @@ extension Relay {
   /// Data of the client goes out of the allocation's relay port.
   @inline(__always)
   mutating func forward(
-    from allocation: Int, to peer: SocketAddress, offset: Int, count: Int, now: Now
+    from allocation: Int, to peer: SocketAddress, _ verdict: AddressVerdict, offset: Int, count: Int, now: Now
   ) -> Disposition {
     let port = allocations[allocation].port(for: peer.family)
     guard port != .max else { return .drop(.familyMismatch) }
@@ -111,6 +111,9 @@ extension Relay {
     }
     allocations[allocation].toPeers.add(count)
     counters.toPeers.add(count)
+    if verdict != .allowed, let target = ownRelays.find(relayed.key(of: peer)) {
+      return handOver(offset: offset, count: count, from: Int(port), to: target, now: now)
+    }
     return .toPeer(port: relayPorts.id(of: Int(port)), peer: peer, offset: offset, count: count)
   }
 

@@ -81,6 +81,7 @@ extension Relay {
     let port = relayPorts[Int(name)]
     commands.append(.closeRelayPort(relayPorts.id(of: Int(name))))
     relayPorts.remove(Int(name))
+    ownRelays.remove(relayed.key(Int(port.ordinal), port.port))
     relayed.quarantine(
       Int(port.ordinal), port.port,
       from: PortOwner(username: details[index]?.username ?? [], client: allocations[index].client), now: now.instant)

@@ -116,6 +116,7 @@ extension Relay {
       relayPorts[portIndex].expiresAt = expiresAt
       if port.claimsNext { made.reservationToken = reserveNext(port, now: now) }
       relayed.publish(Int(port.ordinal), port.port)
+      ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex)
     }
     details[index] = made
     fiveTuples.insert(request.client.key, index)

@@ -20,13 +20,27 @@ extension Relay {
     guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
     var destination = peer
     destination.address = relayed.translated(peer.address)
-    return forward(from: allocation, to: destination, offset: data.lowerBound, count: data.count, now: now)
+    return forward(
+      from: allocation, to: destination, verdict, offset: data.lowerBound, count: data.count, now: now)
+  }
+
+  /// Relay to relay on this shard: what would leave by one socket of ours and come in by another is handed over
+  /// without the kernel, through the same checks on both sides.
+  mutating func handOver(offset: Int, count: Int, from port: Int, to target: Int, now: Now) -> Disposition {
+    let own = relayPorts[port]
+    let source = SocketAddress(relayed.entries[Int(own.ordinal)].local, port: own.port)
+    switch receivePeerDatagram(count, from: source, on: relayPorts.id(of: target), now: now) {
+    case .toClient(let client, _, let count, let padding):
+      return .toClient(client, offset: offset, count: count, padding: padding)
+    case let other:
+      return other
+    }
   }
 
   /// A peer's datagram: the path of media towards clients.
   @inline(__always)
   mutating func receivePeerDatagram(
-    _ bytes: RawSpan, from source: SocketAddress, on id: RecordID, now: Now
+    _ count: Int, from source: SocketAddress, on id: RecordID, now: Now
   ) -> Disposition {
     guard let portIndex = relayPorts.index(of: id), relayPorts[portIndex].allocation != .max else {
       return .drop(.noRelayPort)
@@ -37,26 +51,26 @@ extension Relay {
     // A relay of ours behind a 1:1 NAT sends from its local address; the client knows it by the advertised one.
     if relayed.hasTranslations, let advertised = relayed.advertised(for: source.address) {
       let known = SocketAddress(advertised, port: source.port)
-      let disposition = deliver(bytes, from: known, to: allocation, now: now)
+      let disposition = deliver(count, from: known, to: allocation, now: now)
       if case .drop(.noPermission) = disposition {} else { return disposition }
     }
-    return deliver(bytes, from: source, to: allocation, now: now)
+    return deliver(count, from: source, to: allocation, now: now)
   }
 
   @inline(__always)
   private mutating func deliver(
-    _ bytes: RawSpan, from peer: SocketAddress, to allocation: Int, now: Now
+    _ count: Int, from peer: SocketAddress, to allocation: Int, now: Now
   ) -> Disposition {
     if let index = channelPeers.find(peerKey(allocation, peer)), channels[index].expiresAt > now.instant {
       guard let verdict = verdict(ofChannel: index, now: now) else { return .drop(.noPermission) }
       guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
-      return sendChannelData(bytes.byteCount, on: channels[index].number, to: allocation, now: now)
+      return sendChannelData(count, on: channels[index].number, to: allocation, now: now)
     }
     guard let (_, verdict) = permission(for: peer.address, on: allocation, now: now) else {
       return .drop(.noPermission)
     }
     guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
-    return sendDataIndication(bytes.byteCount, from: peer, to: allocation, now: now)
+    return sendDataIndication(count, from: peer, to: allocation, now: now)
   }
 
   /// The verdict of the live permission that a channel's peer has; nil without one. The permission is remembered by
@@ -107,7 +121,7 @@ extension Relay {
     }
     allocations[allocation].toClient.add(count)
     counters.toClients.add(count)
-    return .toClient(allocations[allocation].client, padding: padding)
+    return .toClient(allocations[allocation].client, offset: 0, count: count, padding: padding)
   }
 
   /// An indication's transaction ID is answered by nobody; it only has to differ (RFC 8489 section 5).

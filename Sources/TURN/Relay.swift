@@ -27,6 +27,8 @@ public struct Relay: ~Copyable {
   var channelNumbers: FlatTable
   /// Allocation and peer transport address to channel.
   var channelPeers: FlatTable
+  /// Relayed transport address (local form) to relay port, of this shard's allocations.
+  var ownRelays: FlatTable
   /// Allocation and peer IP address to permission.
   var permissionAddresses: FlatTable
 
@@ -91,6 +93,7 @@ public struct Relay: ~Copyable {
     fiveTuples = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     channelNumbers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     channelPeers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    ownRelays = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     permissionAddresses = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     timers = TimerWheel(now: now.instant)
     nonces = NonceAuthority(key: identity.sharedKey)
@@ -107,6 +110,9 @@ public struct Relay: ~Copyable {
     @_lifetime(borrow self)
     get { writer.bytes }
   }
+
+  /// How many bytes `reply` has.
+  public var replyByteCount: Int { writer.count }
 
   /// Takes the next command; nil once there is none.
   public mutating func popCommand() -> Command? {
@@ -152,7 +158,7 @@ public struct Relay: ~Copyable {
   public mutating func receive(
     _ bytes: RawSpan, fromPeer peer: SocketAddress, on port: RecordID, now: Now
   ) -> Disposition {
-    let disposition = receivePeerDatagram(bytes, from: peer, on: port, now: now)
+    let disposition = receivePeerDatagram(bytes.byteCount, from: peer, on: port, now: now)
     if case .drop(let cause) = disposition { counters.count(cause) }
     return disposition
   }

@@ -53,8 +53,9 @@ struct EpollPlane: DataPlane, ~Copyable {
   }
 
   mutating func closeRelayPort(_ id: RecordID) {
-    // What is queued leaves first: the last packets of a call belong to it.
-    flush()
+    // What is queued leaves first: the last packets of a call belong to it. The slots stay taken: a batch may be
+    // half decided about.
+    sends.flush()
     relayPorts.close(id.index, generation: id.generation)
   }
 

@@ -13,7 +13,9 @@ enum RelayAddresses {
     let found = families.compactMap { family in
       Interfaces.defaultRouteSource(family) ?? best(hostAddresses.filter { $0.family == family })
     }
-    return found.isEmpty ? [.ipv4Loopback] : found
+    // A loopback address only where no family has anything better: it would be of use to nobody else.
+    let better = found.filter { !$0.isLoopback }
+    return better.isEmpty ? [found.first ?? .ipv4Loopback] : better
   }
 
   private static func best(_ addresses: [IPAddress]) -> IPAddress? {

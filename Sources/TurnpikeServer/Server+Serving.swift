@@ -67,10 +67,10 @@ extension Server {
 
   /// New allocations are refused, live ones run out.
   private func drain() {
-    log.info("draining", ("allocations", "\(state.ledger.total)"), ("timeout", "\(settings.drainTimeout)s"))
     ServiceManager.notify("STOPPING=1")
     state.isDraining = true
     configureShards()
+    log.info("draining", ("allocations", "\(state.ledger.total)"), ("timeout", "\(settings.drainTimeout)s"))
     for shard in shards { shard.post(.reportWhenIdle) }
   }
 

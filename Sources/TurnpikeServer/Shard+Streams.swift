@@ -230,7 +230,7 @@ extension Shard {
       let path = connections[index].path
       let disposition = relay.receive(
         slot: slot, offset..<(offset + length), in: plane.buffers, from: path, now: now)
-      act(disposition, on: slot, base: offset, count: length, isPart: true, from: path)
+      act(disposition, on: slot, base: offset, isPart: true, from: path)
       runCommands()
       // The answer may have found the connection gone.
       guard connections.isTaken(index, generation: generation) else { return true }
@@ -252,17 +252,6 @@ extension Shard {
     _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, range: Range<Int>
   ) -> Connection.SendResult {
     connection.send(buffers.bytes(slot, range), isMedia: true)
-  }
-
-  /// The relay's reply, to the connection that the request came by.
-  mutating func replyToConnection(_ id: RecordID) {
-    let index = Int(id.index)
-    guard connections.isTaken(index, generation: id.generation) else { return }
-    settle(index, Self.sendReply(&connections[index], relay))
-  }
-
-  private static func sendReply(_ connection: inout Connection, _ relay: borrowing Relay) -> Connection.SendResult {
-    connection.send(relay.reply, isMedia: false)
   }
 
   mutating func sendToConnection(_ id: RecordID, _ bytes: [UInt8]) {

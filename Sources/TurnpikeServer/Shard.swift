@@ -150,7 +150,7 @@ struct Shard: ~Copyable {
       repeat {
         let end = segment > 0 ? min(base + segment, count) : count
         let disposition = relay.receive(slot: slot, base..<end, in: plane.buffers, from: path, now: now)
-        act(disposition, on: slot, base: base, count: end - base, isPart: segment > 0, from: path)
+        act(disposition, on: slot, base: base, isPart: segment > 0, from: path)
         runCommands()
         base = end
       } while base < count
@@ -187,7 +187,7 @@ struct Shard: ~Copyable {
         let end = segment > 0 ? min(base + segment, count) : count
         let disposition = relay.receive(
           slot: slot, base..<end, in: plane.buffers, fromPeer: source, on: id, now: now)
-        act(disposition, on: slot, base: base, count: end - base, isPart: segment > 0, from: nil)
+        act(disposition, on: slot, base: base, isPart: segment > 0, from: nil)
         runCommands()
         base = end
       } while base < count
@@ -201,17 +201,20 @@ struct Shard: ~Copyable {
   ///   - isPart: whether other messages lie around it, so that nothing may be written there.
   @inline(__always)
   mutating func act(
-    _ disposition: Disposition, on slot: Int, base: Int, count: Int, isPart: Bool, from client: ClientPath?
+    _ disposition: Disposition, on slot: Int, base: Int, isPart: Bool, from client: ClientPath?
   ) {
     switch disposition {
     case .drop, .waiting:
       break
     case .toPeer(let port, let peer, let offset, let count):
       _ = plane.sendToPeer(port, peer, slot: slot, range: (base + offset)..<(base + offset + count))
-    case .toClient(let path, let padding) where isPart || base > 0:
-      sendPart(path, slot: slot, base..<(base + count), padding: padding)
-    case .toClient(let path, let padding):
-      let range = Self.frame(relay, in: &plane.buffers, slot: slot, count: count, padding: padding)
+    case .toClient(let path, let offset, let count, let padding)
+    where isPart && (padding > 0 || relay.replyByteCount > offset):
+      // Its header or padding would be written over a neighbour.
+      sendPart(path, slot: slot, (base + offset)..<(base + offset + count), padding: padding)
+    case .toClient(let path, let offset, let count, let padding):
+      let start = base + offset
+      let range = Self.frame(relay, in: &plane.buffers, slot: slot, start..<(start + count), padding: padding)
       if path.transport.isStream {
         sendToConnection(path.connection, slot: slot, range: range)
       } else {
@@ -221,12 +224,15 @@ struct Shard: ~Copyable {
       }
     case .reply:
       guard let client else { return }
-      if client.transport.isStream {
-        replyToConnection(client.connection)
-      } else if isPart {
-        deliver(relay.replyBytes(), to: client)
+      // What the request has changed is done before its answer leaves: a freed place in a quota is free, a deleted
+      // allocation's port closed.
+      if isPart || client.transport.isStream {
+        let bytes = relay.replyBytes()
+        runCommands()
+        deliver(bytes, to: client)
       } else {
         let count = Self.copyReply(relay, into: &plane.buffers, slot: slot)
+        runCommands()
         let endpoint = endpoints.endpoint(client.endpoint)
         plane.sendToClient(
           listener: socketOfListener[endpoint.listener], client.address, from: endpoint.source, slot: slot,
@@ -254,9 +260,9 @@ struct Shard: ~Copyable {
 
   @inline(__always)
   private static func frame(
-    _ relay: borrowing Relay, in buffers: inout PacketBuffers, slot: Int, count: Int, padding: Int
+    _ relay: borrowing Relay, in buffers: inout PacketBuffers, slot: Int, _ range: Range<Int>, padding: Int
   ) -> Range<Int> {
-    buffers.frame(slot, count: count, prefix: relay.reply, padding: padding)
+    buffers.frame(slot, range, prefix: relay.reply, padding: padding)
   }
 
   private static func copyFramed(

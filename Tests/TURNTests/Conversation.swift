@@ -269,7 +269,7 @@ extension Disposition {
   }
 
   var client: ClientPath? {
-    if case .toClient(let path, _) = self { return path }
+    if case .toClient(let path, _, _, _) = self { return path }
     return nil
   }
 }

@@ -40,7 +40,7 @@ struct TrafficTests {
     client.permit("8.8.8.8:0")
     let data: [UInt8] = [1, 2, 3, 4, 5]
     let disposition = client.hear(data, from: "8.8.8.8:53", on: relayed)
-    guard case .toClient(_, let padding) = disposition else {
+    guard case .toClient(_, _, _, let padding) = disposition else {
       Issue.record("\(disposition)")
       return
     }
@@ -203,7 +203,7 @@ struct TrafficTests {
     let relayed = try #require(client.allocate()?.relayedAddress)
     client.bind(0x4000, "8.8.8.8:53")
     let disposition = client.hear([1, 2, 3], from: "8.8.8.8:53", on: relayed)
-    if case .toClient(let path, let padding) = disposition {
+    if case .toClient(let path, _, _, let padding) = disposition {
       #expect(path == client.path)
       #expect(padding == 1)
     } else {
@@ -223,8 +223,8 @@ struct TrafficTests {
     #expect(aliceRelay.address == IPAddress("198.51.100.9"))
     #expect(alice.permit("\(bobRelay)")?.code == nil)
     #expect(bob.bind(0x4000, "\(aliceRelay)")?.code == nil)
-    let sent = alice.sendIndication("\(bobRelay)", [1])
-    #expect(sent.peer == SocketAddress(IPAddress("203.0.113.1")!, port: bobRelay.port))
+    #expect(alice.sendIndication("\(bobRelay)", [1]).client == bob.path)
+    #expect(conversation.relay.copiedReply() == [0x40, 0x00, 0x00, 0x01])
     let source = SocketAddress(IPAddress("203.0.113.1")!, port: aliceRelay.port)
     #expect(bob.hear([1], from: "\(source)", on: bobRelay).client == bob.path)
     #expect(conversation.relay.copiedReply().prefix(2) == [0x40, 0x00])
@@ -331,8 +331,17 @@ struct PeerRuleTests {
     #expect(alice.sendIndication("203.0.113.1:22", [1]).drop == .forbiddenPeer)
     #expect(alice.bind(0x4000, "203.0.113.1:22")?.code == 403)
     #expect(alice.bind(0x4000, "\(bobRelay)")?.code == nil)
-    #expect(alice.channelData(0x4000, [1]).peer == bobRelay)
+    // Handed over on the shard, through the checks of both sides.
+    #expect(alice.channelData(0x4000, [1]).drop == .noPermission)
     #expect(bob.permit("\(aliceRelay)")?.code == nil)
+    let handed = alice.channelData(0x4000, [1, 2, 3])
+    guard case .toClient(let path, 4, 3, let padding) = handed else {
+      Issue.record("\(handed)")
+      return
+    }
+    #expect(path == bob.path)
+    #expect(padding == 1)
+    #expect(conversation.relay.copiedReply().prefix(2) == [0x00, 0x17])
     #expect(bob.hear([1], from: "\(aliceRelay)", on: bobRelay).client == bob.path)
     #expect(bob.hear([1], from: "203.0.113.1:22", on: bobRelay).drop == .forbiddenPeer)
     bob.refresh(0)

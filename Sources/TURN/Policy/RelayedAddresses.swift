@@ -57,6 +57,14 @@ public final class RelayedAddresses: Sendable {
     unsafe words.deallocate()
   }
 
+  /// A relayed transport address in its local form, as a key.
+  @inline(__always)
+  func key(of address: SocketAddress) -> FlatKey {
+    FlatKey(UInt64(address.port) | UInt64(address.family.rawValue) << 16, address.address.high, address.address.low)
+  }
+
+  func key(_ ordinal: Int, _ port: UInt16) -> FlatKey { key(of: SocketAddress(entries[ordinal].local, port: port)) }
+
   /// The families that relayed addresses can be of.
   public func supports(_ family: IPAddress.Family) -> Bool { entries.contains { $0.local.family == family } }
 
