@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -40,6 +41,10 @@ extern char **environ;
 
 // SIG_IGN is a cast that the importer does not take.
 static inline void clinux_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
+
+// The resource argument is an enumeration in C and none in Swift.
+static inline int clinux_get_file_limit(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
+static inline int clinux_set_file_limit(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
 
 static inline int clinux_errno(void) { return errno; }
 static inline char **clinux_environ(void) { return environ; }

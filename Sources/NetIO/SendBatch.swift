@@ -59,8 +59,13 @@ public struct SendBatch: ~Copyable {
   static let prefixStride = 64
   static let controlStride = 96
 
-  public init(capacity: Int) {
+  private let mergesRuns: Bool
+
+  /// - Parameter mergesRuns: whether runs of one size to one destination leave as one message (UDP_SEGMENT). A load
+  ///   generator, which has to send as ordinary clients do, says no.
+  public init(capacity: Int, mergesRuns: Bool = true) {
     self.capacity = capacity
+    self.mergesRuns = mergesRuns
     var places = 64
     while places < capacity * 2 { places *= 2 }
     routeMask = places - 1
@@ -218,7 +223,7 @@ public struct SendBatch: ~Copyable {
         firstOfDescriptor = messageCount
       }
       descriptor = first.descriptor
-      let mayMerge = first.next >= 0 && !unsegmented.contains(first.route)
+      let mayMerge = mergesRuns && first.next >= 0 && !unsegmented.contains(first.route)
       var index = route.first
       while index >= 0 {
         let run = runLength(from: index, mayMerge: mayMerge)

@@ -142,6 +142,12 @@ public final class Server {
         throw .failed(Self.listenFailure(listener, error))
       }
     }
+    let files = FileLimit.raise()
+    if files < 65_536 {
+      log.warning(
+        "file-limit-low", ("files", "\(files)"), ("effect", "every relay is one open file"),
+        ("remedy", "raise the hard limit: ulimit -Hn, LimitNOFILE=, ulimits: nofile"))
+    }
     try prepareCredentials()
     let tls = try makeTLSContext()
     try startCredentialService()
