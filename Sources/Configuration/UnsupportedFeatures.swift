@@ -9,7 +9,6 @@ extension Settings {
       UnsupportedFeature("listeners", "DTLS") { $0.hasListener { $0.transport == .dtls } },
       UnsupportedFeature("listeners", "the PROXY protocol") { $0.hasListener { $0.proxyProtocol } },
       UnsupportedFeature("tls.client-ca", "client certificates") { !$0.tls.clientCA.isEmpty },
-      UnsupportedFeature("relay.mobility", "mobility") { $0.relay.mobility },
       UnsupportedFeature("auth.store", "any store but sqlite:") {
         !$0.auth.store.isEmpty && !$0.auth.store.hasPrefix("sqlite:")
       },

@@ -16,6 +16,8 @@ struct Allocation: BitwiseCopyable {
   var permissionCount: UInt32 = 0
   var channelCount: UInt32 = 0
   var timer: UInt32 = .max
+  /// Whether the client has announced another five-tuple (RFC 8016); the data path looks at nothing else of that.
+  var hasPendingMove = false
   var toPeers = TrafficCount()
   var toClient = TrafficCount()
   var toPeersBucket = BandwidthBucket()
@@ -39,6 +41,10 @@ struct AllocationDetails {
   /// What its retransmissions are told of a family that could not be had (RFC 8656 section 7.2, step 9).
   var addressError: (family: IPAddress.Family, code: ErrorCode)?
   var createdAt: Instant
+  /// The address that the quota counts it for: a client may move, its place in the quota does not.
+  var admittedAddress: IPAddress
+  /// Nil where the client did not ask for a ticket.
+  var mobility: Mobility?
 }
 
 /// A relayed transport address with an open socket, or on the way to one.

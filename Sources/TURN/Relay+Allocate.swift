@@ -17,6 +17,8 @@ struct PendingAllocation {
   /// Whether a token was shown: no other port will do.
   var usesReservation = false
   var hasFingerprint: Bool
+  /// Whether the client may move (RFC 8016).
+  var wantsTicket = false
   /// Whether the ledger counts it.
   var isAdmitted = false
   /// Ports of the current family tried that turned out to be taken by another process.
@@ -129,6 +131,8 @@ extension Relay {
           plan.addressError = (.ipv6, .addressFamilyNotSupported)
         }
       }
+      if let refusal = mobilityRefusal(message) { return .failure(Refusal(code: refusal)) }
+      plan.wantsTicket = message.has(.mobilityTicket)
       return .success(plan)
     } catch {
       return .failure(Refusal(code: .badRequest))
@@ -174,6 +178,7 @@ extension Relay {
     writer.append(.lifetime, made.grantedLifetime)
     writer.append(.xorMappedAddress, xor: allocation.client.address)
     if let token = made.reservationToken { writer.append(.reservationToken, token) }
+    if let mobility = made.mobility { writer.append(.mobilityTicket, mobility.ticket) }
     if let failed = made.addressError { writer.append(addressErrorOf: failed.family.rawValue, failed.code) }
     appendSoftware()
     return finish(by: principal, fingerprint: fingerprint)

@@ -81,6 +81,7 @@ extension Relay {
     guard let allocation = fiveTuples.find(client.key), allocations[allocation].expiresAt > now.instant else {
       return .drop(.noAllocation)
     }
+    if allocations[allocation].hasPendingMove { dataArrived(on: allocation, from: client) }
     guard let index = channelNumbers.find(numberKey(allocation, data.channel)), channels[index].expiresAt > now.instant
     else { return .drop(.noChannel) }
     let verdict = currentVerdict(ofChannel: index)

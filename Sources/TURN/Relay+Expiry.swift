@@ -12,6 +12,7 @@ extension Relay {
       case .reservation:
         relayed.releaseReservation(Int(subject.index), UInt16(truncatingIfNeeded: subject.generation))
       case .pendingRequest: expireWaiting(subject)
+      case .handOver: expireHandOver(subject, now: now)
       }
     }
   }
@@ -122,9 +123,9 @@ extension Relay {
     close(allocation.ipv4Port, of: index, now: now)
     close(allocation.ipv6Port, of: index, now: now)
     timers.cancel(allocation.timer)
-    fiveTuples.remove(allocation.client.key)
+    forgetFiveTuples(of: index)
     if let made = details[index] {
-      commands.append(.release(user: made.quotaName, address: allocation.client.address.address))
+      commands.append(.release(user: made.quotaName, address: made.admittedAddress))
     }
     details[index]?.keys?.wipe()
     details[index] = nil

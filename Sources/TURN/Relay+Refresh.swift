@@ -6,11 +6,21 @@ extension Relay {
   mutating func refresh(
     _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, now: Now
   ) -> Disposition {
+    if message.has(.mobilityTicket) { return refreshMoved(message, from: client, by: principal, now: now) }
     guard let index = liveAllocation(on: client, now: now) else {
       return error(.allocationMismatch, message, by: principal)
     }
     guard isOwner(principal, of: index) else { return error(.wrongCredentials, message, by: principal) }
     guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
+    return refresh(index, message, by: principal, movingTo: nil, now: now)
+  }
+
+  /// Once allocation and owner are known.
+  ///
+  /// - Parameter path: the five-tuple that a ticket brings the allocation to.
+  mutating func refresh(
+    _ index: Int, _ message: borrowing MessageView, by principal: Principal, movingTo path: ClientPath?, now: Now
+  ) -> Disposition {
     let wish = try? message.lifetime()
     var family: IPAddress.Family?
     if let requested = try? message.addressFamily(.requestedAddressFamily) {
@@ -32,9 +42,13 @@ extension Relay {
         if port != .max { relayPorts[Int(port)].expiresAt = expiresAt }
       }
       updateExpiry(of: index)
+      if let path { move(index, to: path, message.transactionID, now: now) }
     }
     writer.begin(MessageType(.refresh, .success), transactionID: message.transactionID)
     writer.append(.lifetime, granted)
+    if granted > 0, message.has(.mobilityTicket), let mobility = details[index]?.mobility {
+      writer.append(.mobilityTicket, mobility.ticket)
+    }
     appendSoftware()
     return finish(by: principal, fingerprint: message.has(.fingerprint))
   }

@@ -103,7 +103,8 @@ extension Relay {
     while details.count <= index { details.append(nil) }
     var made = AllocationDetails(
       username: pending.principal.username, quotaName: pending.principal.quotaName, keys: pending.principal.keys,
-      transactionID: request.transactionID, grantedLifetime: pending.lifetime, createdAt: now.instant)
+      transactionID: request.transactionID, grantedLifetime: pending.lifetime, createdAt: now.instant,
+      admittedAddress: request.client.address.address)
     made.addressError = pending.addressError
     for id in pending.opened {
       guard let portIndex = relayPorts.index(of: id) else { continue }
@@ -118,7 +119,9 @@ extension Relay {
       relayed.publish(Int(port.ordinal), port.port)
       ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex)
     }
+    if pending.wantsTicket { made.mobility = Mobility() }
     details[index] = made
+    makeTicket(for: index)
     fiveTuples.insert(request.client.key, index)
     allocations[index].timer = timers.schedule(.allocation, allocations.id(of: index), at: expiresAt)
     counters.allocationsMade &+= 1

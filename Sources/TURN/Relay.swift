@@ -53,6 +53,14 @@ public struct Relay: ~Copyable {
   var offer: PasswordOffer
   var authenticator = MessageAuthenticator()
   let tokens: ReservationTokens
+  let tickets: MobilityTickets
+  let shard: Int
+  let shardCount: Int
+  /// Five-tuples of clients whose allocation another shard has.
+  var elsewhere: FlatTable
+  var handOvers = Slab<HandOver>()
+  /// Whether the message at hand was passed on by another shard.
+  var isHandedOver = false
 
   var writer = MessageWriter(capacity: 2048)
   var commands: [Command] = []
@@ -95,9 +103,13 @@ public struct Relay: ~Copyable {
     channelPeers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     ownRelays = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     permissionAddresses = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    elsewhere = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    shard = identity.shard
+    shardCount = identity.shardCount
     timers = TimerWheel(now: now.instant)
     nonces = NonceAuthority(key: identity.sharedKey)
     tokens = ReservationTokens(key: identity.sharedKey)
+    tickets = MobilityTickets(key: identity.sharedKey)
     portPicker = PortPicker(
       relayed: relayed, shard: identity.shard, shardCount: identity.shardCount, generator: generator)
     commands.reserveCapacity(16)
@@ -147,6 +159,7 @@ public struct Relay: ~Copyable {
   @inline(__always)
   private mutating func dispatch(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
     guard bytes.byteCount > 0 else { return .drop(.malformed) }
+    if handOvers.count != 0, let disposition = passOn(bytes, from: client, now: now) { return disposition }
     switch bytes.byte(at: 0) {
     case 0x40...0x4F: return receiveChannelData(bytes, from: client, now: now)
     case 0x00...0x03: return receiveMessage(bytes, from: client, now: now)
@@ -163,14 +176,14 @@ public struct Relay: ~Copyable {
     return disposition
   }
 
-  /// A client's connection is gone: its allocation goes with it.
+  /// A client's connection is gone: its allocation goes with it, unless the client may move.
   public mutating func connectionClosed(_ client: ClientPath, now: Now) {
     for ticket in waiting.tickets(of: client) {
       guard let request = leaveWaitingRoom(ticket), let pending = request.allocation else { continue }
       giveBack(pending, of: request)
     }
     guard let index = fiveTuples.find(client.key) else { return }
-    end(allocation: index, .disconnected, now: now)
+    if !detach(index, from: client) { end(allocation: index, .disconnected, now: now) }
   }
 
   // MARK: - Other inputs

@@ -40,6 +40,9 @@ public struct RelaySettings: Sendable {
   /// Binding requests of RFC 3489 get MAPPED-ADDRESS.
   public var answersClassicSTUN = false
 
+  /// Clients may move to another five-tuple (RFC 8016).
+  public var allowsMobility = false
+
   /// Requests that may wait for a store, the ledger or a socket at one time, in all and from one source address.
   public var waitingRequests = 4096
   public var waitingRequestsPerSource = 16

@@ -168,6 +168,7 @@ extension Server {
     result.permissionsPerAllocation = settings.limits.permissionsPerAllocation
     result.channelsPerAllocation = settings.limits.channelsPerAllocation
     result.bandwidthPerAllocation = settings.limits.bandwidthPerAllocation
+    result.allowsMobility = settings.relay.mobility
     result.redirect = Redirect(settings.redirect)
     result.answersClassicSTUN = settings.rfc3489
     result.isDraining = state.isDraining

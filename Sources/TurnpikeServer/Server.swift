@@ -195,15 +195,22 @@ public final class Server {
     let count = settings.workers == 0 ? Thread.usableCoreCount : settings.workers
     let gate = makeGate()
     let relaySettings = makeRelaySettings()
+    var mailboxes: [Mailbox<ShardMessage>] = []
     for index in 0..<count {
       do throws(Errno) {
-        let mailbox = try Mailbox<ShardMessage>(capacity: 65_536)
+        mailboxes.append(try Mailbox(capacity: 65_536))
+      } catch {
+        throw .failed("cannot start shard \(index): \(error)")
+      }
+    }
+    for (index, mailbox) in mailboxes.enumerated() {
+      do throws(Errno) {
         let plan = ShardPlan(
           index: index,
           identity: Relay.Identity(
             shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
           listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
-          limiter: state.limiter, ledger: state.ledger, credentials: credentials, tls: tls, mailbox: mailbox,
+          limiter: state.limiter, ledger: state.ledger, credentials: credentials, tls: tls, mailbox: mailbox, siblings: mailboxes,
           reports: reports, log: log)
         threads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
         shards.append(mailbox)

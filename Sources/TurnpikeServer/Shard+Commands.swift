@@ -21,6 +21,8 @@ extension Shard {
         openRelayPort(id, address)
       case .closeRelayPort(let id):
         plane.closeRelayPort(id)
+      case .handOver(let shard, let path, let bytes):
+        handOver(bytes, of: path, to: shard)
       case .event(let event):
         record(event)
       }
@@ -70,6 +72,28 @@ extension Shard {
     }
   }
 
+  /// To the shard that has the client's allocation. One that cannot take it loses a datagram, as networks do.
+  private func handOver(_ bytes: [UInt8], of path: ClientPath, to shard: Int) {
+    guard plan.siblings.indices.contains(shard) else { return }
+    let endpoint = endpoints.endpoint(path.endpoint)
+    plan.siblings[shard].post(
+      .handedOver(
+        HandedOverDatagram(
+          bytes: bytes, client: path.address, listener: endpoint.listener, local: endpoint.source)))
+  }
+
+  /// From another shard: answered and relayed from here, by the last slot. Both shards' sockets have one address.
+  private mutating func receive(_ datagram: HandedOverDatagram) {
+    guard let endpoint = endpoints.id(listener: datagram.listener, source: datagram.local) else { return }
+    let path = ClientPath(address: datagram.client, endpoint: endpoint, transport: .udp)
+    let slot = EpollPlane.slotCount - 1
+    let count = datagram.bytes.count
+    plane.buffers.copy(datagram.bytes.span.rawBytes, into: slot, at: 0)
+    let disposition = relay.receiveHandedOver(slot: slot, 0..<count, in: plane.buffers, from: path, now: now)
+    act(disposition, on: slot, base: 0, count: count, isPart: false, from: path)
+    plane.sends.flush()
+  }
+
   mutating func readMail() {
     for message in plan.mailbox.takeAll() {
       switch message {
@@ -81,6 +105,8 @@ extension Shard {
       case .configure(let settings, let gate):
         knownKeys.forgetAll()
         relay.update(settings: settings, gate: gate)
+      case .handedOver(let datagram):
+        receive(datagram)
       case .certificates(let context):
         tls = context
       case .reportWhenIdle:

@@ -300,6 +300,13 @@ struct Shard: ~Copyable {
 }
 
 extension Relay {
+  /// A datagram that another shard has passed on.
+  mutating func receiveHandedOver(
+    slot: Int, _ range: Range<Int>, in buffers: borrowing PacketBuffers, from client: ClientPath, now: Now
+  ) -> Disposition {
+    receiveHandedOver(buffers.bytes(slot, range), from: client, now: now)
+  }
+
   /// A client's message in a slot: the span is lent for the call and no longer.
   @inline(__always)
   mutating func receive(

@@ -27,6 +27,8 @@ struct ShardPlan: Sendable {
   /// Nil where nothing is to be encrypted.
   var tls: TLSContext?
   var mailbox: Mailbox<ShardMessage>
+  /// The mailboxes of all shards, by number.
+  var siblings: [Mailbox<ShardMessage>]
   var reports: Mailbox<ShardReport>
   var log: Log
 }
@@ -39,10 +41,21 @@ enum ShardMessage: Sendable {
   /// New settings; what was remembered of the store is forgotten with them.
   case configure(RelaySettings, PeerGate)
   case certificates(TLSContext)
+  /// A datagram of a client that moved (RFC 8016): it came to another shard than the one that has its allocation.
+  case handedOver(HandedOverDatagram)
   /// Tell when no allocation is left.
   case reportWhenIdle
   /// End every allocation and the thread.
   case stop
+}
+
+/// A datagram as one shard passes it on to another: every shard has the same listeners, and endpoints of its own.
+struct HandedOverDatagram: Sendable {
+  var bytes: [UInt8]
+  var client: SocketAddress
+  var listener: Int
+  /// The address of ours that it came to, on a wildcard listener.
+  var local: IPAddress?
 }
 
 /// What a shard tells.

@@ -8,7 +8,6 @@ struct FeatureTests {
     ("listeners: [\"dtls://0.0.0.0:5349\"]", "listeners"),
     ("listeners: [\"tcp://0.0.0.0:5349?proxy-protocol=v2\"]", "listeners"),
     ("tls: { certificate: a, private-key: b, client-ca: c }", "tls.client-ca"),
-    ("relay: { mobility: true }", "relay.mobility"),
     ("auth: { store: \"redis://h\" }", "auth.store"),
     ("auth: { store: \"postgresql://h\" }", "auth.store"),
     ("auth: { oauth-keys: [{ id: a, key: AAAAAAAAAAAAAAAAAAAAAA==, algorithm: A128GCM }] }", "auth.oauth-keys"),
@@ -29,7 +28,7 @@ struct FeatureTests {
   }
 
   @Test("the default value, and switching off, are accepted", arguments: [
-    "engine: epoll", "rfc3489: true", "relay: { mobility: false }", "auth: { password-algorithms: [sha256] }",
+    "engine: epoll", "rfc3489: true", "relay: { mobility: true }", "auth: { password-algorithms: [sha256] }",
     "realms: {}", "redirect: { server: \"192.0.2.1:3478\", domain: a.example }", "redirect: { server: \"\", domain: \"\" }", "limits: { bandwidth: 0, bandwidth-per-allocation: 1M }", "admin: { listen: \"\" }",
     "admin: { listen: 127.0.0.1:8478, token: \"\", demo: false }", "nat-discovery: { primary: \"\", alternate: \"\" }",
     "listeners: [\"udp://127.0.0.1:3478?realm=turnpike&auto=true\"]", "auth: { oauth-keys: [] }",

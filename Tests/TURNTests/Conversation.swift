@@ -13,6 +13,7 @@ final class Conversation {
   var lateReplies: [(ClientPath, [UInt8])] = []
   var lookUps: [(ticket: RecordID, user: UserReference)] = []
   var events: [Event] = []
+  var handOvers: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var admitted = 0
   var quota = Int.max
   /// The kernel refuses so many ports before it opens one.
@@ -30,6 +31,7 @@ final class Conversation {
   init(
     allow: [String] = [], deny: [String] = [], advertise: String? = nil, closed: [String] = ["203.0.113.1:3478"],
     ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, hasIPv6: Bool = true,
+    shard: Int = 0, shardCount: Int = 1, relayed shared: RelayedAddresses? = nil,
     _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
     var settings = RelaySettings()
@@ -43,7 +45,7 @@ final class Conversation {
     if hasIPv6 {
       entries.append(RelayedAddresses.Entry(local: IPAddress("2001:db8::1")!, advertised: IPAddress("2001:db8::1")!))
     }
-    relayed = RelayedAddresses(entries: entries, ports: ports)
+    relayed = shared ?? RelayedAddresses(entries: entries, ports: ports)
     now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
     relay = Relay(
       settings: settings,
@@ -51,7 +53,8 @@ final class Conversation {
         rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
         relayed: relayed, ownAddresses: [local], closed: closed.compactMap { SocketAddress($0) }),
       relayed: relayed, limiter: StrangerRateLimiter(limit: limit, seed: (1, 2)),
-      identity: Relay.Identity(shard: 0, shardCount: 1, seed: Array("seed".utf8), sharedKey: Array("shared".utf8)),
+      identity: Relay.Identity(
+        shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),
       now: now)
   }
 
@@ -89,6 +92,7 @@ final class Conversation {
           relay.relayPortOpened(id, now: now)
         }
       case .closeRelayPort(let id): openPorts[id] = nil
+      case .handOver(let shard, let client, let bytes): handOvers.append((shard, client, bytes))
       case .event(let event): events.append(event)
       }
     }
@@ -109,6 +113,8 @@ struct Answer: Equatable {
   var lifetime: UInt32?
   var token: UInt64?
   var unknown: [UInt8]?
+  /// MOBILITY-TICKET.
+  var ticket: [UInt8]?
   var isSigned: Bool
   var bytes: [UInt8]
 }
@@ -192,7 +198,7 @@ final class TestClient {
       addressError: (try? message.addressErrorCode()).map { [UInt16($0.family), $0.code.rawValue] },
       mappedAddress: try? message.xorAddress(.xorMappedAddress), lifetime: try? message.lifetime(),
       token: try? message.reservationToken(), unknown: message.value(of: .unknownAttributes)?.copied(),
-      isSigned: isSigned, bytes: bytes)
+      ticket: message.value(of: .mobilityTicket)?.copied(), isSigned: isSigned, bytes: bytes)
   }
 
   /// Asks for a nonce with an unsigned Allocate.

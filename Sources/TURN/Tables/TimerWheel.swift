@@ -7,6 +7,7 @@ enum TimerKind: UInt8 {
   case channel
   case reservation
   case pendingRequest
+  case handOver
 }
 
 /// Deadlines of many records in one ring of buckets, a quarter of a second each: setting, clearing and expiring one

@@ -1,0 +1,66 @@
+internal import COpenSSL
+
+/// AES-GCM (RFC 5116 section 5): what is sealed can be read and changed by nobody without the key. For what the
+/// server hands out and gets back (mobility tickets) and for access tokens; never for packets.
+public enum AEAD {
+  /// Bytes of a nonce; one must never be used twice with a key.
+  public static let nonceByteCount = 12
+  /// Bytes by which the sealed text is longer: the tag, at its end.
+  public static let tagByteCount = 16
+
+  /// The sealed text and its tag; nil where the key has neither 16 nor 32 bytes or the nonce not 12.
+  public static func seal(
+    _ plaintext: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = []
+  ) -> [UInt8]? {
+    guard nonce.count == nonceByteCount, let cipher = unsafe cipher(for: key) else { return nil }
+    guard let context = unsafe EVP_CIPHER_CTX_new() else { return nil }
+    defer { unsafe EVP_CIPHER_CTX_free(context) }
+    guard unsafe EVP_EncryptInit_ex(context, cipher, nil, key, nonce) == 1 else { return nil }
+    var length: Int32 = 0
+    guard
+      unsafe EVP_EncryptUpdate(context, nil, &length, associatedData, Int32(clamping: associatedData.count)) == 1
+    else { return nil }
+    var output = [UInt8](repeating: 0, count: plaintext.count)
+    guard unsafe EVP_EncryptUpdate(context, &output, &length, plaintext, Int32(clamping: plaintext.count)) == 1 else {
+      return nil
+    }
+    // GCM is a stream: nothing is left to be written.
+    var none = [UInt8](repeating: 0, count: 16)
+    var tag = [UInt8](repeating: 0, count: tagByteCount)
+    guard unsafe EVP_EncryptFinal_ex(context, &none, &length) == 1,
+      unsafe EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, Int32(tagByteCount), &tag) == 1
+    else { return nil }
+    return output + tag
+  }
+
+  /// What was sealed; nil where it was not sealed with this key, nonce and associated data, or has been changed.
+  public static func open(
+    _ sealed: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = []
+  ) -> [UInt8]? {
+    guard nonce.count == nonceByteCount, sealed.count >= tagByteCount, let cipher = unsafe cipher(for: key) else {
+      return nil
+    }
+    guard let context = unsafe EVP_CIPHER_CTX_new() else { return nil }
+    defer { unsafe EVP_CIPHER_CTX_free(context) }
+    let ciphertext = Array(sealed.dropLast(tagByteCount))
+    var tag = Array(sealed.suffix(tagByteCount))
+    var output = [UInt8](repeating: 0, count: ciphertext.count)
+    var length: Int32 = 0
+    var none = [UInt8](repeating: 0, count: 16)
+    guard unsafe EVP_DecryptInit_ex(context, cipher, nil, key, nonce) == 1,
+      unsafe EVP_DecryptUpdate(context, nil, &length, associatedData, Int32(clamping: associatedData.count)) == 1,
+      unsafe EVP_DecryptUpdate(context, &output, &length, ciphertext, Int32(clamping: ciphertext.count)) == 1,
+      unsafe EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(tagByteCount), &tag) == 1,
+      unsafe EVP_DecryptFinal_ex(context, &none, &length) == 1
+    else { return nil }
+    return output
+  }
+
+  private static func cipher(for key: [UInt8]) -> OpaquePointer? {
+    switch key.count {
+    case 16: unsafe EVP_aes_128_gcm()
+    case 32: unsafe EVP_aes_256_gcm()
+    default: nil
+    }
+  }
+}

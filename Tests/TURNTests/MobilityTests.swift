@@ -1,0 +1,325 @@
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+@Suite("RFC 8016: mobility")
+struct MobilityTests {
+  func conversation(_ body: (inout RelaySettings) -> Void = { _ in }) -> Conversation {
+    Conversation {
+      $0.allowsMobility = true
+      body(&$0)
+    }
+  }
+
+  func allocate(_ client: TestClient) -> Answer? { client.allocate { $0.append(.mobilityTicket, [UInt8]()) } }
+
+  /// A Refresh of `client` with a ticket, after it has learnt its nonce.
+  func request(
+    _ client: TestClient, _ ticket: [UInt8], transaction: UInt64? = nil, lifetime: UInt32? = nil
+  ) -> [UInt8] {
+    if client.nonce.isEmpty { client.nonce = client.ask(client.request(.refresh, signs: false))?.nonce ?? [] }
+    return client.request(.refresh, transaction: transaction) {
+      if let lifetime { $0.append(.lifetime, lifetime) }
+      $0.append(.mobilityTicket, ticket)
+    }
+  }
+
+  func move(_ client: TestClient, _ ticket: [UInt8], lifetime: UInt32? = nil) -> Answer? {
+    client.ask(request(client, ticket, lifetime: lifetime))
+  }
+
+  static let peer = "8.8.8.8:7000"
+
+  @Test("3.1.2: an empty MOBILITY-TICKET gets a ticket, and the same one again when retransmitted")
+  func ticket() {
+    let conversation = conversation()
+    let client = TestClient(conversation)
+    client.challenge()
+    let request = client.request(.allocate) {
+      $0.append(.requestedTransport, UInt32(17) << 24)
+      $0.append(.mobilityTicket, [UInt8]())
+    }
+    let answer = client.ask(request)
+    #expect(answer?.relayedAddress != nil)
+    #expect(answer?.ticket?.count == MobilityTickets.byteCount)
+    #expect(client.ask(request)?.bytes == answer?.bytes)
+    #expect(TestClient(conversation, "192.0.2.8:1").allocate()?.ticket == nil)
+  }
+
+  @Test("3.1.2: with a length it is 400; where mobility is off, or nobody is asked for credentials, 405")
+  func refusals() {
+    #expect(TestClient(conversation()).allocate { $0.append(.mobilityTicket, [1, 2]) }?.code == 400)
+    #expect(allocate(TestClient(Conversation()))?.code == 405)
+    let anonymous = TestClient(conversation { $0.isAnonymous = true })
+    anonymous.key = nil
+    let answer = anonymous.ask(
+      anonymous.request(.allocate) {
+        $0.append(.requestedTransport, UInt32(17) << 24)
+        $0.append(.mobilityTicket, [UInt8]())
+      })
+    #expect(answer?.code == 405)
+    let client = TestClient(Conversation())
+    client.allocate()
+    #expect(move(client, [])?.code == 405)
+  }
+
+  @Test("3.2.2: the old five-tuple works until data comes from the new one; then only the new one does")
+  func makeBeforeBreak() throws {
+    let conversation = conversation()
+    let old = TestClient(conversation)
+    let answer = try #require(allocate(old))
+    let relayed = try #require(answer.relayedAddress)
+    old.bind(0x4001, Self.peer)
+    let new = TestClient(conversation, "198.18.0.9:6000")
+    let moved = try #require(move(new, answer.ticket ?? []))
+    #expect(moved.type == MessageType(.refresh, .success))
+    #expect(moved.isSigned)
+    #expect(moved.ticket != nil && moved.ticket != answer.ticket)
+    #expect(old.hear([1], from: Self.peer, on: relayed).client == old.path)
+    #expect(old.channelData(0x4001, [2]).peer != nil)
+    #expect(old.hear([1], from: Self.peer, on: relayed).client == old.path)
+
+    #expect(new.channelData(0x4001, [3]).peer == SocketAddress(Self.peer))
+    #expect(new.hear([1], from: Self.peer, on: relayed).client == new.path)
+    #expect(old.channelData(0x4001, [4]).drop == .noAllocation)
+    #expect(old.refresh(600)?.code == 437)
+    #expect(new.refresh(600)?.lifetime == 600)
+    #expect(conversation.relay.allocationCount == 1)
+    #expect(conversation.admitted == 1)
+    #expect(conversation.relay.fiveTuples.count == 1)
+  }
+
+  @Test("a Send indication ends the old five-tuple as well")
+  func sendIndication() throws {
+    let conversation = conversation()
+    let old = TestClient(conversation)
+    let answer = try #require(allocate(old))
+    old.permit(Self.peer)
+    let new = TestClient(conversation, "198.18.0.9:6000")
+    #expect(move(new, answer.ticket ?? [])?.ticket != nil)
+    #expect(new.sendIndication(Self.peer, [1]).peer != nil)
+    #expect(old.sendIndication(Self.peer, [1]).drop == .noAllocation)
+  }
+
+  @Test("a move chain: each ticket works once, and each move makes the next")
+  func chain() throws {
+    let conversation = conversation()
+    var ticket = try #require(allocate(TestClient(conversation))?.ticket)
+    var tickets = [ticket]
+    for step in 1...20 {
+      let client = TestClient(conversation, "198.18.0.\(step):6000")
+      let answer = try #require(move(client, ticket))
+      ticket = try #require(answer.ticket)
+      tickets.append(ticket)
+      if step % 2 == 0 { _ = client.channelData(0x4001, [1]) }
+      // At most the old five-tuple and the one that is pending.
+      #expect(conversation.relay.fiveTuples.count <= 2)
+    }
+    for used in tickets.dropLast() {
+      #expect(move(TestClient(conversation, "198.18.1.1:1"), used)?.code == 400)
+    }
+    #expect(conversation.relay.allocationCount == 1)
+    #expect(conversation.admitted == 1)
+  }
+
+  @Test("3.2.2: the old ticket is good for retransmissions on the new five-tuple, for 40 s, and for nothing else")
+  func retransmission() throws {
+    let conversation = conversation()
+    let ticket = try #require(allocate(TestClient(conversation))?.ticket)
+    let new = TestClient(conversation, "198.18.0.9:6000")
+    let request = request(new, ticket)
+    let first = new.ask(request)
+    #expect(new.ask(request)?.ticket == first?.ticket)
+    #expect(move(new, ticket)?.ticket == first?.ticket)
+    #expect(move(TestClient(conversation, "198.18.0.10:6000"), ticket)?.code == 400)
+    // Late, when data has come already: the same transaction is still answered alike.
+    _ = new.channelData(0x4001, [1])
+    #expect(new.ask(request)?.ticket == first?.ticket)
+    #expect(move(new, ticket)?.code == 400)
+    conversation.wait(seconds: 41)
+    #expect(new.ask(request)?.code == 400)
+  }
+
+  @Test("3.2.2: on the five-tuple that has it already a ticket is 400")
+  func sameFiveTuple() throws {
+    let client = TestClient(conversation())
+    let ticket = try #require(allocate(client)?.ticket)
+    #expect(move(client, ticket)?.code == 400)
+  }
+
+  @Test("another user's ticket is 441 and moves nothing")
+  func otherUser() throws {
+    let conversation = conversation()
+    let alice = TestClient(conversation)
+    let ticket = try #require(allocate(alice)?.ticket)
+    let bob = TestClient(conversation, "198.18.0.9:6000")
+    (bob.username, bob.key) = ("bob", Conversation.otherKey)
+    #expect(move(bob, ticket)?.code == 441)
+    #expect(conversation.relay.fiveTuples.count == 1)
+    #expect(alice.refresh(600)?.lifetime == 600)
+  }
+
+  @Test("without valid credentials a ticket is worth nothing")
+  func stolen() throws {
+    let conversation = conversation()
+    let ticket = try #require(allocate(TestClient(conversation))?.ticket)
+    let thief = TestClient(conversation, "198.18.0.9:6000")
+    #expect(thief.ask(thief.request(.refresh, signs: false) { $0.append(.mobilityTicket, ticket) })?.code == 401)
+    thief.key = Conversation.otherKey
+    #expect(move(thief, ticket)?.code == 401)
+  }
+
+  @Test("a changed, shortened or made-up ticket is 400; one of an allocation that is gone is 437")
+  func invalid() throws {
+    let conversation = conversation()
+    let client = TestClient(conversation)
+    let ticket = try #require(allocate(client)?.ticket)
+    let new = TestClient(conversation, "198.18.0.9:6000")
+    for index in ticket.indices {
+      var changed = ticket
+      changed[index] ^= 0x40
+      #expect(move(new, changed)?.code == 400)
+    }
+    #expect(move(new, Array(ticket.dropLast()))?.code == 400)
+    #expect(move(new, [])?.code == 400)
+    #expect(move(new, [UInt8](repeating: 0, count: ticket.count))?.code == 400)
+    #expect(client.refresh(0)?.lifetime == 0)
+    #expect(move(new, ticket)?.code == 437)
+    // The place in the table has another tenant now.
+    _ = allocate(client)
+    #expect(move(new, ticket)?.code == 437)
+  }
+
+  @Test("a five-tuple that has an allocation of its own cannot take another: 437, and both stay")
+  func occupied() throws {
+    let conversation = conversation()
+    let ticket = try #require(allocate(TestClient(conversation))?.ticket)
+    let other = TestClient(conversation, "198.18.0.9:6000")
+    other.allocate()
+    #expect(move(other, ticket)?.code == 437)
+    #expect(conversation.relay.allocationCount == 2)
+  }
+
+  @Test("a Refresh with ticket and lifetime 0 deletes; a pending move goes with its allocation")
+  func deletion() throws {
+    let conversation = conversation()
+    let first = try #require(allocate(TestClient(conversation))?.ticket)
+    let answer = move(TestClient(conversation, "198.18.0.9:6000"), first, lifetime: 0)
+    #expect(answer?.lifetime == 0)
+    #expect(answer?.ticket == nil)
+    #expect(conversation.relay.allocationCount == 0)
+
+    let old = TestClient(conversation)
+    let second = try #require(allocate(old)?.ticket)
+    #expect(move(TestClient(conversation, "198.18.0.9:6001"), second)?.ticket != nil)
+    #expect(old.refresh(0)?.lifetime == 0)
+    #expect(conversation.relay.fiveTuples.count == 0)
+    #expect(conversation.admitted == 0)
+  }
+
+  @Test("a broken connection keeps the allocation and its quota for who shows the ticket, until it expires")
+  func breakBeforeMake() throws {
+    let conversation = conversation()
+    let old = TestClient(conversation, transport: .tcp)
+    let answer = try #require(allocate(old))
+    let relayed = try #require(answer.relayedAddress)
+    old.bind(0x4001, Self.peer)
+    conversation.relay.connectionClosed(old.path, now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.admitted == 1)
+    #expect(conversation.relay.fiveTuples.count == 0)
+
+    // Whoever comes from the same address and port next has nothing of it.
+    #expect(old.channelData(0x4001, [1]).drop == .noAllocation)
+    let new = TestClient(conversation, "198.18.0.9:6000")
+    #expect(move(new, answer.ticket ?? [])?.ticket != nil)
+    #expect(new.hear([1], from: Self.peer, on: relayed).client == new.path)
+    #expect(new.channelData(0x4001, [1]).peer != nil)
+    conversation.wait(seconds: 601)
+    #expect(conversation.relay.allocationCount == 0)
+    #expect(conversation.admitted == 0)
+
+    let lost = TestClient(conversation, transport: .tcp)
+    #expect(allocate(lost)?.ticket != nil)
+    conversation.relay.connectionClosed(lost.path, now: conversation.now)
+    conversation.wait(seconds: 601)
+    #expect(conversation.relay.allocationCount == 0)
+    #expect(conversation.admitted == 0)
+  }
+
+  @Test("3.2.2: closing the old connection completes a pending move, closing the new one takes it back")
+  func closing() throws {
+    let conversation = conversation()
+    let old = TestClient(conversation, transport: .tcp)
+    let answer = try #require(allocate(old))
+    let relayed = try #require(answer.relayedAddress)
+    old.permit(Self.peer)
+    let first = TestClient(conversation, "198.18.0.9:6000", transport: .tcp)
+    let second = try #require(move(first, answer.ticket ?? [])?.ticket)
+    conversation.relay.connectionClosed(first.path, now: conversation.now)
+    #expect(old.hear([1], from: Self.peer, on: relayed).client == old.path)
+    let next = TestClient(conversation, "198.18.0.10:6000", transport: .tcp)
+    #expect(move(next, second)?.ticket != nil)
+    conversation.relay.connectionClosed(old.path, now: conversation.now)
+    #expect(old.hear([1], from: Self.peer, on: relayed).client == next.path)
+    #expect(conversation.relay.fiveTuples.count == 1)
+  }
+
+  @Test("a client that moves to another shard is passed on to the one that has its allocation, and no further")
+  func otherShard() throws {
+    let owner = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
+    let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.allowsMobility = true }
+    let old = TestClient(owner)
+    let answer = try #require(allocate(old))
+    old.bind(0x4001, Self.peer)
+
+    let new = TestClient(elsewhere, "198.18.0.9:6000")
+    #expect(move(new, answer.ticket ?? []) == nil)
+    let first = try #require(elsewhere.handOvers.first)
+    #expect(first.shard == 0)
+    guard
+      case .reply = owner.relay.receiveHandedOver(first.bytes.span.rawBytes, from: first.client, now: owner.now),
+      let moved = new.read(owner.relay.copiedReply())
+    else {
+      Issue.record("not answered")
+      return
+    }
+    #expect(moved.ticket != nil)
+
+    // Media of the new five-tuple goes the same way.
+    #expect(new.channelData(0x4001, [5]) .drop == nil)
+    let media = try #require(elsewhere.handOvers.last)
+    let disposition = owner.relay.receiveHandedOver(media.bytes.span.rawBytes, from: media.client, now: owner.now)
+    #expect(disposition.peer == SocketAddress(Self.peer))
+
+    // A ticket of a shard that passed it on already leads nowhere.
+    let foreign = try #require(allocate(TestClient(elsewhere, "192.0.2.9:1"))?.ticket)
+    let wandering = TestClient(owner, "198.18.0.12:6000")
+    let bytes = request(wandering, foreign)
+    let end = owner.relay.receiveHandedOver(bytes.span.rawBytes, from: wandering.path, now: owner.now)
+    guard case .reply = end else {
+      Issue.record("handed on")
+      return
+    }
+    #expect(wandering.read(owner.relay.copiedReply())?.code == 437)
+    #expect(owner.handOvers.isEmpty)
+
+    // Long silence, and the way is forgotten.
+    elsewhere.wait(seconds: 3700)
+    #expect(elsewhere.relay.handOvers.count == 0)
+    #expect(new.channelData(0x4001, [5]).drop == .noAllocation)
+  }
+}
+
+extension MobilityTests {
+  @Test("a connection cannot be passed on: 437, and the client allocates anew")
+  func streamOnOtherShard() throws {
+    let owner = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
+    let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.allowsMobility = true }
+    let ticket = try #require(allocate(TestClient(owner))?.ticket)
+    #expect(move(TestClient(elsewhere, "198.18.0.9:6000", transport: .tcp), ticket)?.code == 437)
+    #expect(elsewhere.handOvers.isEmpty)
+  }
+}
