@@ -5,14 +5,15 @@ internal import COpenSSL
 public enum AEAD {
   /// Bytes of a nonce; one must never be used twice with a key.
   public static let nonceByteCount = 12
-  /// Bytes by which the sealed text is longer: the tag, at its end.
+  /// Bytes by which the sealed text is longer, unless another number is given: the tag, at its end.
   public static let tagByteCount = 16
 
-  /// The sealed text and its tag; nil where the key has neither 16 nor 32 bytes or the nonce not 12.
+  /// The sealed text and its tag of 12 to 16 bytes; nil where the key has neither 16 nor 32 bytes or the nonce not 12.
   public static func seal(
-    _ plaintext: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = []
+    _ plaintext: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = [],
+    tagByteCount: Int = AEAD.tagByteCount
   ) -> [UInt8]? {
-    guard nonce.count == nonceByteCount, let cipher = unsafe cipher(for: key) else { return nil }
+    guard nonce.count == nonceByteCount, (12...16).contains(tagByteCount), let cipher = unsafe cipher(for: key) else { return nil }
     guard let context = unsafe EVP_CIPHER_CTX_new() else { return nil }
     defer { unsafe EVP_CIPHER_CTX_free(context) }
     guard unsafe EVP_EncryptInit_ex(context, cipher, nil, key, nonce) == 1 else { return nil }
@@ -35,11 +36,12 @@ public enum AEAD {
 
   /// What was sealed; nil where it was not sealed with this key, nonce and associated data, or has been changed.
   public static func open(
-    _ sealed: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = []
+    _ sealed: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = [],
+    tagByteCount: Int = AEAD.tagByteCount
   ) -> [UInt8]? {
-    guard nonce.count == nonceByteCount, sealed.count >= tagByteCount, let cipher = unsafe cipher(for: key) else {
-      return nil
-    }
+    guard nonce.count == nonceByteCount, (12...16).contains(tagByteCount), sealed.count >= tagByteCount,
+      let cipher = unsafe cipher(for: key)
+    else { return nil }
     guard let context = unsafe EVP_CIPHER_CTX_new() else { return nil }
     defer { unsafe EVP_CIPHER_CTX_free(context) }
     let ciphertext = Array(sealed.dropLast(tagByteCount))

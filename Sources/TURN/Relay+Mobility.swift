@@ -5,9 +5,9 @@ internal import STUN
 struct Mobility {
   /// The ticket that moves it next, and its number.
   var ticket: [UInt8] = []
-  var epoch: UInt32 = 0
+  var epoch: UInt16 = 0
   /// The ticket before: good for retransmissions of the Refresh that used it up, until then.
-  var previousEpoch: UInt32?
+  var previousEpoch: UInt16?
   var previousUntil = Instant(nanoseconds: 0)
   var transactionID: TransactionID?
   /// The five-tuple that the client has announced and sent no data from yet. Never more than one.
@@ -32,9 +32,8 @@ extension Relay {
     guard var mobility = details[index]?.mobility, let made = details[index] else { return }
     mobility.ticket = tickets.seal(
       MobilityTicket(
-        shard: UInt16(truncatingIfNeeded: shard), allocation: allocations.id(of: index), epoch: mobility.epoch,
-        user: PortOwner(username: made.username, client: allocations[index].client).tag),
-      random: (portPicker.random(), portPicker.random()))
+        shard: UInt8(truncatingIfNeeded: shard), allocation: allocations.id(of: index), epoch: mobility.epoch,
+        user: MobilityTicket.tag(ofUser: made.username)))
     details[index]?.mobility = mobility
   }
 
@@ -53,7 +52,9 @@ extension Relay {
     guard let index = allocations.index(of: ticket.allocation), allocations[index].expiresAt > now.instant,
       let mobility = details[index]?.mobility
     else { return error(.allocationMismatch, message, by: principal) }
-    guard isOwner(principal, of: index) else { return error(.wrongCredentials, message, by: principal) }
+    guard isOwner(principal, of: index), ticket.user == MobilityTicket.tag(ofUser: principal.username) else {
+      return error(.wrongCredentials, message, by: principal)
+    }
 
     if isRetransmission(message.transactionID, ticket, mobility, of: index, from: client, now: now) {
       return refresh(index, message, by: principal, movingTo: nil, now: now)

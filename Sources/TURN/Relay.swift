@@ -53,7 +53,7 @@ public struct Relay: ~Copyable {
   var offer: PasswordOffer
   var authenticator = MessageAuthenticator()
   let tokens: ReservationTokens
-  let tickets: MobilityTickets
+  var tickets: MobilityTickets
   let shard: Int
   let shardCount: Int
   /// Five-tuples of clients whose allocation another shard has.
@@ -109,7 +109,8 @@ public struct Relay: ~Copyable {
     timers = TimerWheel(now: now.instant)
     nonces = NonceAuthority(key: identity.sharedKey)
     tokens = ReservationTokens(key: identity.sharedKey)
-    tickets = MobilityTickets(key: identity.sharedKey)
+    tickets = MobilityTickets(
+      key: identity.sharedKey, shard: identity.shard, start: generator.next(below: MobilityTickets.counterBound))
     portPicker = PortPicker(
       relayed: relayed, shard: identity.shard, shardCount: identity.shardCount, generator: generator)
     commands.reserveCapacity(16)

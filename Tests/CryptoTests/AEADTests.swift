@@ -38,6 +38,19 @@ struct AEADTests {
     #expect(AEAD.open(sealed, key: key.reversed(), nonce: nonce, associatedData: [9, 9]) == nil)
   }
 
+  @Test("a shorter tag is the beginning of the long one, and less than 12 bytes are refused")
+  func shortTag() throws {
+    let key = [UInt8](1...32)
+    let nonce = [UInt8](1...12)
+    let sealed = try #require(AEAD.seal([1, 2, 3, 4], key: key, nonce: nonce))
+    let short = try #require(AEAD.seal([1, 2, 3, 4], key: key, nonce: nonce, tagByteCount: 12))
+    #expect(short == Array(sealed.prefix(16)))
+    #expect(AEAD.open(short, key: key, nonce: nonce, tagByteCount: 12) == [1, 2, 3, 4])
+    #expect(AEAD.open(short.dropLast() + [short[15] ^ 1], key: key, nonce: nonce, tagByteCount: 12) == nil)
+    #expect(AEAD.seal([1], key: key, nonce: nonce, tagByteCount: 11) == nil)
+    #expect(AEAD.open(short, key: key, nonce: nonce, tagByteCount: 8) == nil)
+  }
+
   @Test("wrong lengths are refused", arguments: [0, 15, 17, 24, 31, 33])
   func lengths(count: Int) {
     let key = [UInt8](repeating: 1, count: count)

@@ -4,45 +4,78 @@ internal import NetworkTypes
 /// What a mobility ticket names (RFC 8016 section 3.1.2).
 struct MobilityTicket: Equatable {
   /// The shard that has the allocation.
-  var shard: UInt16
+  var shard: UInt8
   var allocation: RecordID
   /// Which of the allocation's tickets: each move makes the next one.
-  var epoch: UInt32
-  /// Whose it is.
-  var user: UInt32
+  var epoch: UInt16
+  /// Whose it is, in 16 bits: the allocation itself knows the whole name.
+  var user: UInt16
+
+  static func tag(ofUser username: [UInt8]) -> UInt16 {
+    var context = HashContext(.sha256)
+    return context.hash(username.span.rawBytes).bytes.bigEndian16(at: 0)
+  }
 }
 
 /// Seals and opens mobility tickets; keeps none. The key is derived from what all shards share, so that any of them
 /// can tell whose a ticket is.
 ///
 /// ```
-///  +------------------+----------------------------------------------------------+---------------+
-///  | nonce (12 bytes) | shard (2), index (4), generation (4), epoch (4), user (4) | tag (16 bytes)|
-///  +------------------+---------------- AES-256-GCM -----------------------------+---------------+
+///  +-----------------+--------------------------------------------------------------------+----------------+
+///  | nonce (8 bytes) | shard (1), index (3), generation (4), epoch (2), user (2)          | tag (12 bytes) |
+///  +-----------------+------------------------- AES-256-GCM ------------------------------+----------------+
 /// ```
+///
+/// 32 bytes, none of them zero: coturn's clients keep a ticket as a C string of at most that length.
 struct MobilityTickets: Sendable {
   private let key: [UInt8]
-  private static let purpose = Array("turnpike mobility ticket 1".utf8)
-  static let byteCount = AEAD.nonceByteCount + 18 + AEAD.tagByteCount
+  private let shard: Int
+  private var counter: UInt64
 
-  init(key: [UInt8]) {
+  private static let purpose = Array("turnpike mobility ticket 1".utf8)
+  private static let nonceByteCount = 8
+  private static let tagByteCount = 12
+  static let byteCount = nonceByteCount + 12 + tagByteCount
+  /// 255 to the power of six: what six bytes that are not zero can count up to.
+  static let counterBound: UInt64 = 274_941_996_890_625
+
+  /// - Parameter start: where the nonces of this shard begin, at random: another server that has the same key must
+  ///   not use the same ones.
+  init(key: [UInt8], shard: Int, start: UInt64) {
     var context = HMACContext(.sha256)
     self.key = context.authenticate(Self.purpose.span.rawBytes, key: key.span.rawBytes).array
+    self.shard = shard
+    counter = start
   }
 
-  /// - Parameter random: 128 bits that no other ticket was or will be sealed with; 96 of them are the nonce.
-  func seal(_ ticket: MobilityTicket, random: (UInt64, UInt64)) -> [UInt8] {
-    var nonce: [UInt8] = []
-    append(random.0, to: &nonce)
-    append(UInt32(truncatingIfNeeded: random.1), to: &nonce)
-    var text: [UInt8] = []
-    append(ticket.shard, to: &text)
-    append(ticket.allocation.index, to: &text)
-    append(ticket.allocation.generation, to: &text)
-    append(ticket.epoch, to: &text)
-    append(ticket.user, to: &text)
-    // Key and nonce have the lengths that sealing asks for.
-    return nonce + (AEAD.seal(text, key: key, nonce: nonce, associatedData: Self.purpose) ?? [])
+  mutating func seal(_ ticket: MobilityTicket) -> [UInt8] {
+    var text = [ticket.shard]
+    append(ticket.allocation.index, count: 3, to: &text)
+    append(ticket.allocation.generation, count: 4, to: &text)
+    append(UInt32(ticket.epoch), count: 2, to: &text)
+    append(UInt32(ticket.user), count: 2, to: &text)
+    // One in ten has a zero in it; then the next nonce is tried. A hundred times in a row do not happen.
+    for _ in 0..<100 {
+      let nonce = nextNonce()
+      guard
+        let sealed = AEAD.seal(
+          text, key: key, nonce: [0, 0, 0, 0] + nonce, associatedData: Self.purpose, tagByteCount: Self.tagByteCount)
+      else { break }
+      if !sealed.contains(0) { return nonce + sealed }
+    }
+    return []
+  }
+
+  /// The shard and a number that it never uses again, in digits from 1 to 255.
+  private mutating func nextNonce() -> [UInt8] {
+    counter = (counter + 1) % Self.counterBound
+    var nonce = [UInt8(shard % 255 + 1), UInt8(shard / 255 % 255 + 1)]
+    var rest = counter
+    for _ in 0..<6 {
+      nonce.append(UInt8(rest % 255 + 1))
+      rest /= 255
+    }
+    return nonce
   }
 
   /// What a ticket of ours names; nil for anything else.
@@ -51,19 +84,18 @@ struct MobilityTickets: Sendable {
     let sealed = bytes.copied()
     guard
       let text = AEAD.open(
-        Array(sealed.dropFirst(AEAD.nonceByteCount)), key: key, nonce: Array(sealed.prefix(AEAD.nonceByteCount)),
-        associatedData: Self.purpose), text.count == 18
+        Array(sealed.dropFirst(Self.nonceByteCount)), key: key,
+        nonce: [0, 0, 0, 0] + sealed.prefix(Self.nonceByteCount), associatedData: Self.purpose,
+        tagByteCount: Self.tagByteCount), text.count == 12
     else { return nil }
     let span = text.span.rawBytes
     return MobilityTicket(
-      shard: span.bigEndian16(at: 0),
-      allocation: RecordID(index: span.bigEndian32(at: 2), generation: span.bigEndian32(at: 6)),
-      epoch: span.bigEndian32(at: 10), user: span.bigEndian32(at: 14))
+      shard: span.byte(at: 0),
+      allocation: RecordID(index: span.bigEndian32(at: 0) & 0xFF_FFFF, generation: span.bigEndian32(at: 4)),
+      epoch: span.bigEndian16(at: 8), user: span.bigEndian16(at: 10))
   }
 
-  private func append(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {
-    for shift in stride(from: value.bitWidth - 8, through: 0, by: -8) {
-      bytes.append(UInt8(truncatingIfNeeded: value >> shift))
-    }
+  private func append(_ value: UInt32, count: Int, to bytes: inout [UInt8]) {
+    for index in (0..<count).reversed() { bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(8 * index))) }
   }
 }
