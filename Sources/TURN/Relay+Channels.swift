@@ -10,6 +10,7 @@ extension Relay {
       return error(.allocationMismatch, message, by: principal)
     }
     guard isOwner(principal, of: allocation) else { return error(.wrongCredentials, message, by: principal) }
+    if allocations[allocation].hasPendingMove { clientSpoke(on: allocation, from: client) }
     guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
     guard let bits = try? message.channelNumber(), let number = ChannelNumber(rawValue: bits),
       let peer = try? message.xorAddress(.xorPeerAddress), peer.port != 0
@@ -81,7 +82,7 @@ extension Relay {
     guard let allocation = fiveTuples.find(client.key), allocations[allocation].expiresAt > now.instant else {
       return .drop(.noAllocation)
     }
-    if allocations[allocation].hasPendingMove { dataArrived(on: allocation, from: client) }
+    if allocations[allocation].hasPendingMove { clientSpoke(on: allocation, from: client) }
     guard let index = channelNumbers.find(numberKey(allocation, data.channel)), channels[index].expiresAt > now.instant
     else { return .drop(.noChannel) }
     let verdict = currentVerdict(ofChannel: index)

@@ -103,8 +103,12 @@ extension Relay {
     makeTicket(for: index)
   }
 
-  /// Data has come in while a move is pending: on the new five-tuple it ends the old one (section 3.2.2).
-  mutating func dataArrived(on index: Int, from client: ClientPath) {
+  /// Something has come in while a move is pending: data on the new five-tuple ends the old one (section 3.2.2).
+  ///
+  /// Requests of the allocation's owner there end it as well, which the RFC does not say: a client that asks for
+  /// permissions or channels by the new way has gone over, and coturn's clients close the old socket without having
+  /// sent any data.
+  mutating func clientSpoke(on index: Int, from client: ClientPath) {
     guard let pending = details[index]?.mobility?.pending, pending.key == client.key else { return }
     completeMove(of: index, to: pending)
   }

@@ -10,6 +10,7 @@ extension Relay {
       return error(.allocationMismatch, message, by: principal)
     }
     guard isOwner(principal, of: index) else { return error(.wrongCredentials, message, by: principal) }
+    if allocations[index].hasPendingMove { clientSpoke(on: index, from: client) }
     guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
 
     // All are checked before any is installed: a request with one bad peer changes nothing.

@@ -11,6 +11,7 @@ extension Relay {
       return error(.allocationMismatch, message, by: principal)
     }
     guard isOwner(principal, of: index) else { return error(.wrongCredentials, message, by: principal) }
+    if allocations[index].hasPendingMove { clientSpoke(on: index, from: client) }
     guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
     return refresh(index, message, by: principal, movingTo: nil, now: now)
   }

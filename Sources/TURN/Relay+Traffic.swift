@@ -7,7 +7,7 @@ extension Relay {
     guard let allocation = fiveTuples.find(client.key), allocations[allocation].expiresAt > now.instant else {
       return .drop(.noAllocation)
     }
-    if allocations[allocation].hasPendingMove { dataArrived(on: allocation, from: client) }
+    if allocations[allocation].hasPendingMove { clientSpoke(on: allocation, from: client) }
     // The DF bit cannot be set yet, and then the indication must be discarded.
     guard !message.has(.dontFragment) else { return .drop(.unknownAttribute) }
     guard let peer = try? message.xorAddress(.xorPeerAddress), let data = message.range(of: .data) else {

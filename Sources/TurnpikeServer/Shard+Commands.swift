@@ -90,7 +90,7 @@ extension Shard {
     let count = datagram.bytes.count
     plane.buffers.copy(datagram.bytes.span.rawBytes, into: slot, at: 0)
     let disposition = relay.receiveHandedOver(slot: slot, 0..<count, in: plane.buffers, from: path, now: now)
-    act(disposition, on: slot, base: 0, count: count, isPart: false, from: path)
+    act(disposition, on: slot, base: 0, isPart: false, from: path)
     plane.sends.flush()
   }
 

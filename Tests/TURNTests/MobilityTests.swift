@@ -103,6 +103,28 @@ struct MobilityTests {
     #expect(old.sendIndication(Self.peer, [1]).drop == .noAllocation)
   }
 
+  @Test("so does any request of the owner on the new five-tuple, and none of anybody else", arguments: [0, 1, 2])
+  func requests(kind: Int) throws {
+    let conversation = conversation()
+    let old = TestClient(conversation)
+    let answer = try #require(allocate(old))
+    let relayed = try #require(answer.relayedAddress)
+    old.permit(Self.peer)
+    let new = TestClient(conversation, "198.18.0.9:6000")
+    #expect(move(new, answer.ticket ?? [])?.ticket != nil)
+    let bob = TestClient(conversation, "198.18.0.9:6000")
+    (bob.username, bob.key, bob.nonce) = ("bob", Conversation.otherKey, new.nonce)
+    #expect(bob.permit(Self.peer)?.code == 441)
+    #expect(old.hear([1], from: Self.peer, on: relayed).client == old.path)
+    switch kind {
+    case 0: new.permit(Self.peer)
+    case 1: new.bind(0x4001, Self.peer)
+    default: new.refresh(600)
+    }
+    #expect(new.hear([1], from: Self.peer, on: relayed).client == new.path)
+    #expect(conversation.relay.fiveTuples.count == 1)
+  }
+
   @Test("a move chain: each ticket works once, and each move makes the next")
   func chain() throws {
     let conversation = conversation()
