@@ -9,7 +9,7 @@ import time
 
 USER, PASSWORD, REALM = "load", "benchmark", "turnpike"
 ADDRESS = "127.0.0.1"
-PORTS = {"turnpike": (25478, 25349), "coturn": (25578, 25449)}
+PORTS = {"turnpike": (25478, 25349), "coturn": (25578, 25449), "against": (25678, 25549)}
 
 
 def make_certificate(directory):
@@ -23,20 +23,20 @@ def make_certificate(directory):
 
 
 class Server:
-    """One run of one server."""
+    """One process of one server."""
 
-    def __init__(self, name, program, directory, core, address=ADDRESS, engine=None):
+    def __init__(self, name, program, directory, core, address=ADDRESS, engine=None, enter=()):
         self.name, self.core, self.address = name, core, address
-        self.port, self.tls_port = PORTS["coturn" if name == "coturn" else "turnpike"]
+        self.port, self.tls_port = PORTS[name]
         self.directory = directory
         command = self._coturn(program) if name == "coturn" else self._turnpike(program, engine)
         self.log = open(os.path.join(directory, name + ".log"), "ab")
         self.process = subprocess.Popen(
-            ["taskset", "-c", str(core)] + command, stdout=self.log, stderr=self.log, cwd=directory)
+            list(enter) + ["taskset", "-c", str(core)] + command, stdout=self.log, stderr=self.log, cwd=directory)
         self._wait()
 
     def _turnpike(self, program, engine):
-        path = os.path.join(self.directory, "turnpike.yml")
+        path = os.path.join(self.directory, self.name + ".yml")
         lines = [
             "realm: " + REALM, "workers: 1",
             f"listeners: [udp://{self.address}:{self.port}, tcp://{self.address}:{self.port}, "
@@ -47,7 +47,7 @@ class Server:
             "peers: { allow: [127.0.0.0/8, 10.0.0.0/8] }",
             "limits: { unauthenticated-per-address: 0 }",
             "admin: { listen: \"\" }", "log: { level: warning }",
-            f"state-directory: {self.directory}/state",
+            f"state-directory: {self.directory}/{self.name}-state",
         ]
         if engine:
             lines.append("engine: " + engine)
@@ -70,7 +70,7 @@ class Server:
 
     @property
     def pid(self):
-        # taskset replaces itself by the server.
+        # taskset (and ip netns exec) replace themselves by the server.
         return self.process.pid
 
     def _wait(self):
