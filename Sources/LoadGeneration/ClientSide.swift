@@ -9,18 +9,47 @@ struct Incoming {
   let range: Range<Int>
 }
 
+extension ReceiveBatch {
+  /// Where the datagrams of a slot lie: one, or several that the kernel has merged.
+  @inline(__always)
+  func datagrams(_ slot: Int) -> Segments {
+    let total = byteCount(slot)
+    let size = ancillary(slot).segmentByteCount
+    return Segments(total: total, size: size > 0 ? size : max(total, 1))
+  }
+}
+
+/// Ranges of one size that make up a whole; the last may be shorter.
+struct Segments: Sequence, IteratorProtocol {
+  let total: Int
+  let size: Int
+  private var start = 0
+
+  init(total: Int, size: Int) {
+    self.total = total
+    self.size = size
+  }
+
+  mutating func next() -> Range<Int>? {
+    guard start < total else { return nil }
+    let begin = start
+    start = Swift.min(begin + size, total)
+    return begin..<start
+  }
+}
+
 /// The clients' sockets: one for all where each client can have a loopback address of its own, else one for each.
 struct ClientSide: ~Copyable {
   let settings: LoadSettings
   let count: Int
   private let loop: EventLoop
-  private(set) var received = PacketBuffers(slotCount: slotCount)
+  private(set) var received: PacketBuffers
   /// Messages of the last `poll`, valid until the next.
   private(set) var inbox: [Incoming] = []
   private var outgoing = PacketBuffers(slotCount: slotCount)
   private var nextSlot = 0
-  private var batch = ReceiveBatch(capacity: slotCount)
-  private var sends = SendBatch(capacity: slotCount)
+  private var batch: ReceiveBatch
+  private var sends: SendBatch
 
   // Datagrams.
   private var sockets = Places<UDPSocket>()
@@ -44,6 +73,11 @@ struct ClientSide: ~Copyable {
     self.settings = settings
     self.count = count
     self.loop = loop
+    let buffers = PacketBuffers(slotCount: Self.slotCount)
+    batch = ReceiveBatch(for: buffers)
+    received = buffers
+    // As ordinary clients send, unless it is asked for.
+    sends = SendBatch(capacity: Self.slotCount, mergesRuns: settings.segments)
     isShared = settings.hasAddressesToSpare
     renewals = [UInt32](repeating: 0, count: count)
     if settings.transport == .tls { ciphertext = [UInt8](repeating: 0, count: 65_536) }
@@ -76,8 +110,8 @@ struct ClientSide: ~Copyable {
   private mutating func openSocket(_ client: Int, _ address: SocketAddress) throws(LoadError) {
     do throws(Errno) {
       let socket = isShared ? try UDPSocket(listeningOn: address) : try UDPSocket(relayingOn: address)
-      if settings.coalesces { try socket.coalesceReceives() }
       let descriptor = socket.rawValue
+      if settings.coalesces { _ = UDPOffload.enableReceiving(descriptor) }
       let place = sockets.insert(socket).index
       try loop.add(descriptor, EventToken(kind: 1, index: UInt32(place)))
     } catch {
@@ -145,16 +179,6 @@ struct ClientSide: ~Copyable {
     nextSlot += 1
   }
 
-  /// Queues several messages that lie one behind the other, all of one size, to leave in one piece.
-  mutating func queueSegments(_ bytes: RawSpan, segmentByteCount: Int, client: Int) {
-    if nextSlot == Self.slotCount { flushDatagrams() }
-    outgoing.copy(bytes, into: nextSlot, at: 0)
-    sends.append(
-      sockets[client].rawValue, outgoing, slot: nextSlot, range: 0..<bytes.byteCount, to: settings.server, from: nil,
-      segmentByteCount: segmentByteCount)
-    nextSlot += 1
-  }
-
   mutating func flush() throws(LoadError) {
     if settings.transport.isStream {
       for client in dirty { try links[client].flush() }
@@ -171,8 +195,7 @@ struct ClientSide: ~Copyable {
 
   // MARK: - Receiving
 
-  /// Receives what is there, waiting for at most so many milliseconds; how many messages came. A datagram of several
-  /// segments counts as one message here: `segments` takes it apart.
+  /// Receives what is there, waiting for at most so many milliseconds; how many messages came.
   mutating func poll(milliseconds: Int32) throws(LoadError) -> Int {
     inbox.removeAll(keepingCapacity: true)
     if isShared {
@@ -195,31 +218,20 @@ struct ClientSide: ~Copyable {
 
   private mutating func receiveShared() {
     // An error is one that an ICMP message brought for an earlier packet; it is gone now.
-    let received =
-      (try? batch.receive(
-        from: sockets[0].rawValue, into: received, firstSlot: 0, limit: Self.slotCount, wantsLocalAddress: true)) ?? 0
-    for index in 0..<received {
-      guard let local = batch.localAddress(index), local.ipv4Bits >= Self.firstAddress else { continue }
+    let received = (try? batch.receive(from: sockets[0].rawValue, firstSlot: 0, limit: Self.slotCount)) ?? 0
+    for slot in 0..<received {
+      guard let local = batch.ancillary(slot).localAddress, local.ipv4Bits >= Self.firstAddress else { continue }
       let client = Int(local.ipv4Bits - Self.firstAddress) % count
-      inbox.append(Incoming(client: client, slot: index, range: 0..<batch.byteCount(index)))
+      inbox.append(Incoming(client: client, slot: slot, range: 0..<batch.byteCount(slot)))
     }
   }
 
   private mutating func receiveDatagrams(_ client: Int, firstSlot: Int) -> Int {
     guard sockets.isTaken(client) else { return 0 }
-    let received =
-      (try? batch.receive(
-        from: sockets[client].rawValue, into: received, firstSlot: firstSlot, limit: count == 1 ? Self.slotCount : 8,
-        wantsLocalAddress: settings.coalesces)) ?? 0
-    for index in 0..<received {
-      let total = batch.byteCount(index)
-      let segment = settings.coalesces ? batch.segmentByteCount(index) ?? total : total
-      var start = 0
-      repeat {
-        let end = min(start + max(segment, 1), total)
-        inbox.append(Incoming(client: client, slot: firstSlot + index, range: start..<end))
-        start = end
-      } while start < total
+    let limit = count == 1 ? Self.slotCount : 8
+    let received = (try? batch.receive(from: sockets[client].rawValue, firstSlot: firstSlot, limit: limit)) ?? 0
+    for slot in firstSlot..<(firstSlot + received) {
+      for range in batch.datagrams(slot) { inbox.append(Incoming(client: client, slot: slot, range: range)) }
     }
     return received
   }

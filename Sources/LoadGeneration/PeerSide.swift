@@ -6,12 +6,11 @@ struct PeerSide: ~Copyable {
   private let socket: UDPSocket
   private let address: SocketAddress
   private let isShared: Bool
-  private let coalesces: Bool
-  private var received = PacketBuffers(slotCount: ClientSide.slotCount)
+  private let received: PacketBuffers
   private var outgoing = PacketBuffers(slotCount: ClientSide.slotCount)
   private var nextSlot = 0
-  private var batch = ReceiveBatch(capacity: ClientSide.slotCount)
-  private var sends = SendBatch(capacity: ClientSide.slotCount)
+  private var batch: ReceiveBatch
+  private var sends: SendBatch
 
   /// Peers have the addresses from here on.
   private static let firstAddress: UInt32 = 0x7F80_0000
@@ -20,7 +19,10 @@ struct PeerSide: ~Copyable {
     self.socket = socket
     self.address = address
     isShared = Self.isShared(settings)
-    coalesces = settings.coalesces
+    let buffers = PacketBuffers(slotCount: ClientSide.slotCount)
+    batch = ReceiveBatch(for: buffers)
+    received = buffers
+    sends = SendBatch(capacity: ClientSide.slotCount, mergesRuns: settings.segments)
   }
 
   private static func isShared(_ settings: LoadSettings) -> Bool {
@@ -37,7 +39,7 @@ struct PeerSide: ~Copyable {
         isShared(settings)
         ? try UDPSocket(listeningOn: SocketAddress(.ipv4Any, port: 0), bufferByteCount: 8 << 20)
         : try UDPSocket(relayingOn: SocketAddress(local.address, port: 0), bufferByteCount: 8 << 20)
-      if settings.coalesces { try socket.coalesceReceives() }
+      if settings.coalesces { _ = UDPOffload.enableReceiving(socket.rawValue) }
       let port = socket.localAddress?.port ?? 0
       return PeerSide(
         settings, socket: socket, address: SocketAddress(local.address, port: port, scope: local.scope))
@@ -58,12 +60,11 @@ struct PeerSide: ~Copyable {
   // MARK: - Sending
 
   @inline(__always)
-  mutating func queue(_ bytes: RawSpan, byteCount: Int, segmentByteCount: Int = 0, flow: Int, to relay: SocketAddress) {
+  mutating func queue(_ bytes: RawSpan, byteCount: Int, flow: Int, to relay: SocketAddress) {
     if nextSlot == ClientSide.slotCount { flush() }
     outgoing.copy(bytes, into: nextSlot, at: 0)
     sends.append(
-      socket.rawValue, outgoing, slot: nextSlot, range: 0..<byteCount, to: relay, from: source(flow),
-      segmentByteCount: segmentByteCount)
+      socket.rawValue, outgoing, slot: nextSlot, range: 0..<byteCount, to: relay, from: source(flow))
     nextSlot += 1
   }
 
@@ -85,30 +86,27 @@ struct PeerSide: ~Copyable {
     var arrivals = Arrivals()
     // An error is one that an ICMP message brought for an earlier packet; it is gone now.
     arrivals.datagrams =
-      (try? batch.receive(
-        from: socket.rawValue, into: received, firstSlot: 0, limit: ClientSide.slotCount,
-        wantsLocalAddress: echoes && isShared || coalesces)) ?? 0
+      (try? batch.receive(from: socket.rawValue, firstSlot: 0, limit: ClientSide.slotCount)) ?? 0
     guard arrivals.datagrams > 0 else { return arrivals }
     let now = Instant.read()
-    for index in 0..<arrivals.datagrams {
-      let total = batch.byteCount(index)
-      let segment = coalesces ? max(batch.segmentByteCount(index) ?? total, 1) : max(total, 1)
-      var start = 0
-      while start < total {
-        let end = min(start + segment, total)
-        if let sent = Stamp.sent(received.bytes(index, start..<end)) {
+    for slot in 0..<arrivals.datagrams {
+      for range in batch.datagrams(slot) {
+        if let sent = Stamp.sent(received.bytes(slot, range)) {
           arrivals.packets += 1
           if measures { latency.add(now.nanoseconds(since: sent)) }
         }
-        start = end
-      }
-      if echoes, let relay = batch.source(index) {
-        sends.append(
-          socket.rawValue, received, slot: index, range: 0..<total, to: relay,
-          from: isShared ? batch.localAddress(index) : nil, segmentByteCount: segment < total ? segment : 0)
+        if echoes { echo(slot, range) }
       }
     }
     if echoes { sends.flush() }
     return arrivals
+  }
+
+  private mutating func echo(_ slot: Int, _ range: Range<Int>) {
+    guard let relay = batch.source(slot) else { return }
+    if sends.isFull { sends.flush() }
+    sends.append(
+      socket.rawValue, received, slot: slot, range: range, to: relay,
+      from: isShared ? batch.ancillary(slot).localAddress : nil)
   }
 }

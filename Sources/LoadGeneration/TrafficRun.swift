@@ -150,11 +150,6 @@ struct TrafficRun: ~Copyable {
   private mutating func send(_ count: Int, now: Instant) throws(LoadError) -> Int {
     var sent = 0
     while sent < count {
-      if settings.segments {
-        sendBurst(now: now)
-        sent += settings.burst
-        continue
-      }
       if try sendOne(now: now) { sent += 1 } else if inBurst == 0 { break }
       inBurst += 1
       if inBurst >= settings.burst { nextFlow() }
@@ -195,25 +190,6 @@ struct TrafficRun: ~Copyable {
     return true
   }
 
-  /// A whole burst as one datagram that the kernel cuts.
-  private mutating func sendBurst(now: Instant) {
-    scratch.removeAll()
-    let isFromPeer = settings.direction == .toClient && settings.work == .relay
-    let size = isFromPeer ? settings.payloadByteCount : templates[flow].byteCount
-    for _ in 0..<settings.burst {
-      let begin = scratch.count
-      if !isFromPeer { scratch.append(templates[flow].prefix) }
-      Stamp.append(to: &scratch, flow: flow, now: now)
-      scratch.append(zeros: size - (scratch.count - begin))
-    }
-    if isFromPeer {
-      Self.queue(scratch, scratch.count, segmentByteCount: size, flow: flow, to: relays[flow], &peers)
-    } else {
-      Self.queueSegments(scratch, size, client: flow, &session.side)
-    }
-    nextFlow()
-  }
-
   // The scratch buffer and the sides are parts of one value: these take both apart, so that one can be read while the
   // other is changed.
 
@@ -228,18 +204,11 @@ struct TrafficRun: ~Copyable {
     }
   }
 
-  private static func queueSegments(
-    _ scratch: borrowing ByteBuffer, _ size: Int, client: Int, _ side: inout ClientSide
-  ) {
-    side.queueSegments(scratch.bytes, segmentByteCount: size, client: client)
-  }
-
   @inline(__always)
   private static func queue(
-    _ scratch: borrowing ByteBuffer, _ byteCount: Int, segmentByteCount: Int = 0, flow: Int, to relay: SocketAddress,
-    _ peers: inout PeerSide?
+    _ scratch: borrowing ByteBuffer, _ byteCount: Int, flow: Int, to relay: SocketAddress, _ peers: inout PeerSide?
   ) {
-    peers?.queue(scratch.bytes, byteCount: byteCount, segmentByteCount: segmentByteCount, flow: flow, to: relay)
+    peers?.queue(scratch.bytes, byteCount: byteCount, flow: flow, to: relay)
   }
 
   // MARK: - Receiving

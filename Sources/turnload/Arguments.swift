@@ -166,9 +166,6 @@ struct Arguments {
       guard transport == .udp else { throw UsageError("--gso and --gro are for UDP") }
       guard work == .relay || work == .relayToRelay else { throw UsageError("--gso and --gro are for relays") }
     }
-    if segments, burst * ((size ?? 172) + 40) > 65_000 {
-      throw UsageError("a burst of --gso has at most 65,000 bytes")
-    }
     if authorities != nil, isInsecure { throw UsageError("--ca and --insecure contradict each other") }
     if passwordFile != nil, secretFile != nil { throw UsageError("--password-file and --secret-file: one of them") }
   }
