@@ -33,6 +33,7 @@ let package = Package(
   products: [
     .executable(name: "turnpike", targets: ["turnpike"]),
     .executable(name: "stunclient", targets: ["stunclient"]),
+    .executable(name: "turnload", targets: ["turnload"]),
   ],
   targets: [
     // C libraries: headers only, exactly one Swift module above each (Crypto and TLS share OpenSSL).
@@ -58,6 +59,7 @@ let package = Package(
     library("NetIO", ["CLinux", "NetworkTypes"]),
     library("TLS", ["COpenSSL", "NetworkTypes"]),
     library("ClientIO", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
+    library("LoadGeneration", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
     library("Metrics", []),
     library("Credentials", ["Crypto", "Text", "NetworkTypes"]),
     library("CredentialsSQLite", ["Credentials", "Crypto", "CSQLite"]),
@@ -77,6 +79,8 @@ let package = Package(
       ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
         "NetworkTypes"]),
     program("stunclient", ["ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
+    program(
+      "turnload", ["LoadGeneration", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
 
     // Tests: one folder a module.
     tests("NetworkTypes", ["NetworkTypes"]),
@@ -96,6 +100,9 @@ let package = Package(
     tests(
       "Server",
       ["turnpike", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes"]),
+    tests(
+      "LoadGeneration",
+      ["LoadGeneration", "turnload", "TURNClient", "STUN", "Crypto", "NetIO", "NetworkTypes"]),
     tests("stunclient", ["stunclient", "TURNClient", "NetworkTypes"]),
   ]
 )

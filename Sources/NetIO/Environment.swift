@@ -18,3 +18,8 @@ public enum Environment {
   /// Ends the process.
   public static func exit(_ status: Int32) -> Never { CLinux.exit(status) }
 }
+
+/// This process as the kernel names it.
+public enum OwnProcess {
+  public static var identifier: Int { Int(getpid()) }
+}

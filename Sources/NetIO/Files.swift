@@ -60,6 +60,21 @@ public enum Files {
     syncDirectory(of: path)
   }
 
+  /// The names in a directory, without `.` and `..`, in no order; empty where it can't be read.
+  public static func names(in path: String) -> [String] {
+    guard let directory = unsafe opendir(path) else { return [] }
+    defer { _ = unsafe closedir(directory) }
+    var names: [String] = []
+    while let entry = unsafe readdir(directory) {
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { field in
+        // Sound: the kernel ends every name with a NUL within the field.
+        unsafe field.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+
   /// Whether something is there under this name.
   public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 

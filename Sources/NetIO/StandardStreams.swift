@@ -24,4 +24,7 @@ public enum StandardStreams {
 
   /// Whether somebody types the input, rather than a file or a program.
   public static var isInputTerminal: Bool { isatty(0) == 1 }
+
+  /// Whether somebody watches standard error.
+  public static var isErrorTerminal: Bool { isatty(2) == 1 }
 }

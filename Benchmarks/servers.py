@@ -1,0 +1,105 @@
+"""The servers that are compared: how each is started, pinned to a core, and stopped."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+USER, PASSWORD, REALM = "load", "benchmark", "turnpike"
+ADDRESS = "127.0.0.1"
+PORTS = {"turnpike": (25478, 25349), "coturn": (25578, 25449), "against": (25678, 25549)}
+
+
+def make_certificate(directory):
+    """A P-256 certificate for both servers: the same handshake for each."""
+    certificate, key = os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return certificate, key
+
+
+class Server:
+    """One process of one server."""
+
+    def __init__(self, name, program, directory, core, address=ADDRESS, engine=None, enter=()):
+        self.name, self.core, self.address = name, core, address
+        self.port, self.tls_port = PORTS[name]
+        self.directory = directory
+        command = self._coturn(program) if name == "coturn" else self._turnpike(program, engine)
+        self.log = open(os.path.join(directory, name + ".log"), "ab")
+        self.process = subprocess.Popen(
+            list(enter) + ["taskset", "-c", str(core)] + command, stdout=self.log, stderr=self.log, cwd=directory)
+        self._wait()
+
+    def _turnpike(self, program, engine):
+        path = os.path.join(self.directory, self.name + ".yml")
+        lines = [
+            "realm: " + REALM, "workers: 1",
+            f"listeners: [udp://{self.address}:{self.port}, tcp://{self.address}:{self.port}, "
+            f"tls://{self.address}:{self.tls_port}]",
+            "tls: { certificate: cert.pem, private-key: key.pem }",
+            f"relay: {{ addresses: [{self.address}], ports: 49152-65535 }}",
+            f"auth: {{ users: {{ {USER}: {PASSWORD} }}, store: \"\" }}",
+            "peers: { allow: [127.0.0.0/8, 10.0.0.0/8] }",
+            "limits: { unauthenticated-per-address: 0 }",
+            "admin: { listen: \"\" }", "log: { level: warning }",
+            f"state-directory: {self.directory}/{self.name}-state",
+        ]
+        if engine:
+            lines.append("engine: " + engine)
+        with open(path, "w") as file:
+            file.write("\n".join(lines) + "\n")
+        return [program, "serve", "--config", path]
+
+    def _coturn(self, program):
+        """The flags that cost coturn least: one relay thread, no log, no CLI, nothing dynamic, short answers."""
+        return [
+            program, "-n", "-L", self.address, "-E", self.address, "-p", str(self.port),
+            "--tls-listening-port", str(self.tls_port), "-m", "1", "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}",
+            "-r", REALM, "--min-port", "49152", "--max-port", "65535", "--allow-loopback-peers", "--no-cli",
+            "--no-auth-pings", "--no-dynamic-ip-list", "--no-dynamic-realms", "--no-software-attribute",
+            "--no-rfc5780", "--no-stun-backward-compatibility", "--response-origin-only-with-rfc5780", "--no-dtls",
+            "--no-tlsv1", "--no-tlsv1_1", "--cert", "cert.pem", "--pkey", "key.pem", "--no-stdout-log",
+            "--log-file", "/dev/null", "--simple-log", "--userdb", os.path.join(self.directory, "turndb"),
+            "--pidfile", os.path.join(self.directory, "coturn.pid"),
+        ]
+
+    @property
+    def pid(self):
+        # taskset (and ip netns exec) replace themselves by the server.
+        return self.process.pid
+
+    def _wait(self):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {self.process.returncode}: see {self.log.name}")
+            try:
+                for port in (self.port, self.tls_port):
+                    socket.create_connection((self.address, port), 0.2).close()
+                time.sleep(0.2)
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError(f"{self.name} does not listen")
+
+    def stop(self):
+        # The second signal ends a drain at once.
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is not None:
+                break
+            self.process.send_signal(number)
+            try:
+                self.process.wait(1)
+            except subprocess.TimeoutExpired:
+                pass
+        self.process.wait()
+        self.log.close()
+
+
+def coturn_program():
+    return shutil.which("turnserver")

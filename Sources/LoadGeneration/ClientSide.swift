@@ -1,0 +1,283 @@
+internal import NetIO
+internal import NetworkTypes
+internal import STUN
+
+/// A message that came for a client, in a slot of `ClientSide.received`.
+struct Incoming {
+  let client: Int
+  let slot: Int
+  let range: Range<Int>
+}
+
+extension ReceiveBatch {
+  /// Where the datagrams of a slot lie: one, or several that the kernel has merged.
+  @inline(__always)
+  func datagrams(_ slot: Int) -> Segments {
+    let total = byteCount(slot)
+    let size = ancillary(slot).segmentByteCount
+    return Segments(total: total, size: size > 0 ? size : max(total, 1))
+  }
+}
+
+/// Ranges of one size that make up a whole; the last may be shorter.
+struct Segments: Sequence, IteratorProtocol {
+  let total: Int
+  let size: Int
+  private var start = 0
+
+  init(total: Int, size: Int) {
+    self.total = total
+    self.size = size
+  }
+
+  mutating func next() -> Range<Int>? {
+    guard start < total else { return nil }
+    let begin = start
+    start = Swift.min(begin + size, total)
+    return begin..<start
+  }
+}
+
+/// The clients' sockets: one for all where each client can have a loopback address of its own, else one for each.
+struct ClientSide: ~Copyable {
+  let settings: LoadSettings
+  let count: Int
+  private let loop: EventLoop
+  private(set) var received: PacketBuffers
+  /// Messages of the last `poll`, valid until the next.
+  private(set) var inbox: [Incoming] = []
+  private var outgoing = PacketBuffers(slotCount: slotCount)
+  private var nextSlot = 0
+  private var batch: ReceiveBatch
+  private var sends: SendBatch
+
+  // Datagrams.
+  private var sockets = Places<UDPSocket>()
+  private let isShared: Bool
+  /// How many addresses each client has used up.
+  private var renewals: [UInt32]
+
+  // Streams.
+  private var links: [StreamLink] = []
+  private var dirty: [Int] = []
+  private var ciphertext: [UInt8] = []
+
+  static let slotCount = 64
+  /// A stream that has so much waiting takes no more load.
+  private static let backlogLimit = 64 << 10
+  /// Clients have the addresses from here on, and a half of the loopback network to use up.
+  private static let firstAddress: UInt32 = 0x7F01_0000
+  private static let addressCount: UInt32 = 0x007E_0000
+
+  private init(_ settings: LoadSettings, count: Int, loop: consuming EventLoop) {
+    self.settings = settings
+    self.count = count
+    self.loop = loop
+    let buffers = PacketBuffers(slotCount: Self.slotCount)
+    batch = ReceiveBatch(for: buffers)
+    received = buffers
+    // As ordinary clients send, unless it is asked for.
+    sends = SendBatch(capacity: Self.slotCount, mergesRuns: settings.segments)
+    isShared = settings.hasAddressesToSpare
+    renewals = [UInt32](repeating: 0, count: count)
+    if settings.transport == .tls { ciphertext = [UInt8](repeating: 0, count: 65_536) }
+  }
+
+  /// Opens the sockets of so many clients.
+  static func open(_ settings: LoadSettings, count: Int) throws(LoadError) -> ClientSide {
+    let loop: EventLoop
+    do throws(Errno) { loop = try EventLoop() } catch {
+      throw .socket("epoll", reason: error.description)
+    }
+    var side = ClientSide(settings, count: count, loop: loop)
+    try side.openAll()
+    return side
+  }
+
+  private mutating func openAll() throws(LoadError) {
+    if settings.transport.isStream {
+      for client in 0..<count { links.append(try openLink(client)) }
+    } else if isShared {
+      try openSocket(0, SocketAddress(.ipv4Any, port: 0))
+    } else {
+      guard let route = try? ClientSocket.udp(to: settings.server), let local = route.localAddress else {
+        throw .socket("\(settings.server)", reason: "there is no route to it")
+      }
+      for client in 0..<count { try openSocket(client, SocketAddress(local.address, port: 0)) }
+    }
+  }
+
+  private mutating func openSocket(_ client: Int, _ address: SocketAddress) throws(LoadError) {
+    do throws(Errno) {
+      let socket = isShared ? try UDPSocket(listeningOn: address) : try UDPSocket(relayingOn: address)
+      let descriptor = socket.rawValue
+      if settings.coalesces { _ = UDPOffload.enableReceiving(descriptor) }
+      let place = sockets.insert(socket).index
+      try loop.add(descriptor, EventToken(kind: 1, index: UInt32(place)))
+    } catch {
+      throw .socket("socket of client \(client)", reason: error.description)
+    }
+  }
+
+  private func openLink(_ client: Int) throws(LoadError) -> StreamLink {
+    let local = settings.server.address.isLoopback ? source(client).map { SocketAddress($0, port: 0) } : nil
+    let link = try StreamLink(settings, from: local)
+    let token = EventToken(kind: 2, index: UInt32(client), generation: renewals[client])
+    do throws(Errno) { try loop.add(link.socket.rawValue, token, writes: true) } catch {
+      throw .socket("epoll", reason: error.description)
+    }
+    return link
+  }
+
+  /// The client's own loopback address; nil where it has none.
+  private func source(_ client: Int) -> IPAddress? {
+    guard settings.server.family == .ipv4, isShared || settings.transport.isStream else { return nil }
+    let offset = (renewals[client] &* UInt32(count) &+ UInt32(client)) % Self.addressCount
+    return IPAddress(ipv4: Self.firstAddress + offset)
+  }
+
+  /// Gives a client an address, a socket or a connection that it has not had.
+  mutating func renew(_ client: Int) throws(LoadError) {
+    renewals[client] &+= 1
+    if settings.transport.isStream {
+      links[client].shutdown()
+      links[client] = try openLink(client)
+    } else if !isShared {
+      guard let address = sockets[client].localAddress else { return }
+      _ = sockets.remove(client)
+      // The place just freed is the one that is taken next.
+      try openSocket(client, SocketAddress(address.address, port: 0))
+    }
+  }
+
+  // MARK: - Sending
+
+  func canSend(_ client: Int) -> Bool {
+    !settings.transport.isStream || links[client].waitingByteCount < Self.backlogLimit
+  }
+
+  /// Queues a message of a client's; `flush` sends it.
+  @inline(__always)
+  mutating func queue(_ bytes: RawSpan, client: Int) throws(LoadError) {
+    if settings.transport.isStream {
+      links[client].append(bytes)
+      if dirty.last != client { dirty.append(client) }
+      return
+    }
+    queueDatagram(bytes, byteCount: bytes.byteCount, client: client)
+  }
+
+  /// Queues a message of which the bytes give only the beginning: behind them comes what the slot holds, zeros.
+  @inline(__always)
+  mutating func queueDatagram(_ bytes: RawSpan, byteCount: Int, client: Int) {
+    if nextSlot == Self.slotCount { flushDatagrams() }
+    outgoing.copy(bytes, into: nextSlot, at: 0)
+    let descriptor = sockets[isShared ? 0 : client].rawValue
+    sends.append(
+      descriptor, outgoing, slot: nextSlot, range: 0..<byteCount, to: settings.server,
+      from: isShared ? source(client) : nil)
+    nextSlot += 1
+  }
+
+  mutating func flush() throws(LoadError) {
+    if settings.transport.isStream {
+      for client in dirty { try links[client].flush() }
+      dirty.removeAll(keepingCapacity: true)
+    } else {
+      flushDatagrams()
+    }
+  }
+
+  private mutating func flushDatagrams() {
+    sends.flush()
+    nextSlot = 0
+  }
+
+  // MARK: - Receiving
+
+  /// Receives what is there, waiting for at most so many milliseconds; how many messages came.
+  mutating func poll(milliseconds: Int32) throws(LoadError) -> Int {
+    inbox.removeAll(keepingCapacity: true)
+    if isShared {
+      if milliseconds != 0 { _ = loop.wait(milliseconds: milliseconds) }
+      receiveShared()
+      return inbox.count
+    }
+    var slot = 0
+    for index in 0..<loop.wait(milliseconds: milliseconds) where slot < Self.slotCount {
+      let event = loop.event(index)
+      let client = Int(event.token.index)
+      if event.token.kind == 1 {
+        slot += receiveDatagrams(client, firstSlot: slot)
+      } else if event.token.generation == renewals[client] {
+        if try receiveStream(client, isWritable: event.isWritable, slot: slot) { slot += 1 }
+      }
+    }
+    return inbox.count
+  }
+
+  private mutating func receiveShared() {
+    // An error is one that an ICMP message brought for an earlier packet; it is gone now.
+    let received = (try? batch.receive(from: sockets[0].rawValue, firstSlot: 0, limit: Self.slotCount)) ?? 0
+    for slot in 0..<received {
+      guard let local = batch.ancillary(slot).localAddress, local.ipv4Bits >= Self.firstAddress else { continue }
+      let client = Int(local.ipv4Bits - Self.firstAddress) % count
+      inbox.append(Incoming(client: client, slot: slot, range: 0..<batch.byteCount(slot)))
+    }
+  }
+
+  private mutating func receiveDatagrams(_ client: Int, firstSlot: Int) -> Int {
+    guard sockets.isTaken(client) else { return 0 }
+    let limit = count == 1 ? Self.slotCount : 8
+    let received = (try? batch.receive(from: sockets[client].rawValue, firstSlot: firstSlot, limit: limit)) ?? 0
+    for slot in firstSlot..<(firstSlot + received) {
+      for range in batch.datagrams(slot) { inbox.append(Incoming(client: client, slot: slot, range: range)) }
+    }
+    return received
+  }
+
+  /// Whether the slot was used.
+  private mutating func receiveStream(_ client: Int, isWritable: Bool, slot: Int) throws(LoadError) -> Bool {
+    let link = links[client]
+    if isWritable {
+      let isReady = try link.advance()
+      if isReady || link.stage == .handshaking, link.waitingByteCount == 0 { watch(client, writes: false) }
+    }
+    guard link.stage == .ready || link.stage == .handshaking,
+      let end = try link.read(into: &received, slot: slot, ciphertext: &ciphertext)
+    else { return false }
+    try cutFrames(link, client: client, slot: slot, end: end)
+    return true
+  }
+
+  private mutating func cutFrames(_ link: StreamLink, client: Int, slot: Int, end: Int) throws(LoadError) {
+    var start = 0
+    while start < end {
+      let frame = StreamFrame(received.bytes(slot, start..<end), allowsChannelData: link.hasSeenMessage)
+      switch frame {
+      case .message(let count):
+        link.hasSeenMessage = true
+        inbox.append(Incoming(client: client, slot: slot, range: start..<(start + count)))
+        start += count
+      case .channelData(let count, let padded):
+        inbox.append(Incoming(client: client, slot: slot, range: start..<(start + count)))
+        start += padded
+      case .incomplete:
+        link.partial = received.bytes(slot, start..<end).copied()
+        return
+      case .invalid: throw .closed
+      }
+    }
+    link.partial.removeAll(keepingCapacity: true)
+  }
+
+  private func watch(_ client: Int, writes: Bool) {
+    let token = EventToken(kind: 2, index: UInt32(client), generation: renewals[client])
+    try? loop.modify(links[client].socket.rawValue, token, reads: true, writes: writes)
+  }
+
+  /// Tries again what the kernel had no room for.
+  mutating func pushWaiting() throws(LoadError) {
+    for link in links where link.waitingByteCount > 0 { try link.flush() }
+  }
+}

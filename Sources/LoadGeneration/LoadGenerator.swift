@@ -1,0 +1,74 @@
+internal import NetIO
+public import NetworkTypes
+internal import TURNClient
+
+/// How far a run has come, for people who watch.
+public struct LoadProgress: Sendable {
+  public let done: UInt64
+  public let lost: UInt64
+  public let now: Instant
+}
+
+/// Puts a load on a server and says what came of it. Uses one core fully: sockets are asked, not waited for, so that
+/// batches stay small and latencies true.
+public enum LoadGenerator {
+  /// Blocks until the run is over.
+  ///
+  /// - Parameter progress: called about twice a second.
+  public static func run(
+    _ settings: LoadSettings, progress: (LoadProgress) -> Void = { _ in }
+  ) throws(LoadError) -> LoadResult {
+    switch settings.work {
+    case .allocate:
+      var run = try AllocateRun(settings)
+      return try run.run(progress: progress)
+    case .hold:
+      return try hold(settings, progress: progress)
+    case .binding, .relay, .relayToRelay:
+      var run = try TrafficRun.open(settings)
+      let result: LoadResult
+      do throws(LoadError) { result = try run.run(progress: progress) } catch {
+        run.end()
+        throw error
+      }
+      run.end()
+      return result
+    }
+  }
+
+  private static func hold(
+    _ settings: LoadSettings, progress: (LoadProgress) -> Void
+  ) throws(LoadError) -> LoadResult {
+    let before = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    var session = try Session(settings, count: settings.allocations)
+    let begin = Instant.read()
+    try session.allocateAll()
+    var result = LoadResult()
+    result.unit = .allocation
+    result.setUp = Instant.read().nanoseconds(since: begin)
+    let first = Reading(settings)
+    let end = first.instant.advanced(byMilliseconds: settings.duration)
+    var nextReport = first.instant
+    while Instant.read() < end {
+      _ = try session.side.poll(milliseconds: 100)
+      let now = Instant.read()
+      for index in session.side.inbox.indices { session.receiveControl(session.side.inbox[index], now: now) }
+      try session.upkeep(now: now)
+      if now >= nextReport {
+        nextReport = now.advanced(byMilliseconds: 500)
+        progress(LoadProgress(done: UInt64(settings.allocations), lost: session.failures, now: now))
+      }
+    }
+    result.measure(from: first, to: Reading(settings))
+    result.residentBefore = before
+    result.residentAfter = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    let held = session.clients.reduce(0) { $0 + ($1.machine.state == .allocated ? 1 : 0) }
+    result.completed = UInt64(held)
+    result.sent = UInt64(settings.allocations)
+    result.lost = UInt64(settings.allocations - held)
+    result.failures = session.failures
+    result.firstFailure = session.firstFailure
+    session.deleteAll()
+    return result
+  }
+}

@@ -1,0 +1,172 @@
+internal import LoadGeneration
+internal import NetworkTypes
+internal import TURNClient
+
+/// Wrong usage: the command line, the environment, or a file that it names.
+struct UsageError: Error {
+  let message: String
+
+  init(_ message: String) { self.message = message }
+}
+
+/// The command line, understood.
+struct Arguments {
+  enum Command: Equatable {
+    case help, version
+    case load(LoadSettings.Work)
+  }
+
+  var command = Command.load(.relay)
+  var uri = ServerURI(scheme: .turn, host: .name("localhost"))
+  /// Nil: what the URI says.
+  var transport: TransportProtocol?
+  var direction: LoadSettings.Direction?
+  var pace: LoadSettings.Pace?
+  var usesIndications = false
+  var size: Int?
+  var allocations: Int?
+  var burst = 1
+  /// Milliseconds.
+  var duration: UInt32 = 5_000
+  var warmUp: UInt32 = 300
+  var segments = false
+  var coalesces = false
+  /// Hundredths of a percent.
+  var maximumLoss: UInt64?
+  var serverProcess: Int?
+  var serverCore: Int?
+  var username: String?
+  var passwordFile: String?
+  var secretFile: String?
+  var authorities: String?
+  var isInsecure = false
+  var isOwner = false
+  var isJSON = false
+
+  init(_ words: some Sequence<String>) throws(UsageError) {
+    var words = Array(words)[...]
+    var positional: [String] = []
+    var hasCommand = false
+    while let word = words.popFirst() {
+      if word == "--help" || word == "-h" {
+        command = .help
+        return
+      }
+      if word == "--version" {
+        command = .version
+        return
+      }
+      if word.hasPrefix("--") {
+        try read(word, from: &words)
+      } else if word.hasPrefix("-"), word != "-" {
+        throw UsageError("unknown option \(word)")
+      } else if positional.isEmpty, !hasCommand, let work = LoadSettings.Work(rawValue: word) {
+        command = .load(work)
+        hasCommand = true
+      } else {
+        positional.append(word)
+      }
+    }
+    guard let target = positional.first else { throw UsageError("there is no TARGET") }
+    guard positional.count == 1 else { throw UsageError("\"\(positional[1])\" is one word too many") }
+    do { uri = try ServerURI(parsing: target) } catch { throw UsageError("\(target): \(error)") }
+    try check()
+  }
+
+  private mutating func read(_ word: String, from words: inout ArraySlice<String>) throws(UsageError) {
+    let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    let option = parts[0]
+    if readFlag(option) {
+      if parts.count == 2 { throw UsageError("\(option) takes no value") }
+      return
+    }
+    guard Self.valued.contains(option) else { throw UsageError("unknown option \(option)") }
+    guard let value = parts.count == 2 ? parts[1] : words.popFirst() else { throw UsageError("\(option) needs a value") }
+    try take(option, value)
+  }
+
+  private mutating func readFlag(_ option: String) -> Bool {
+    switch option {
+    case "--indications": usesIndications = true
+    case "--gso": segments = true
+    case "--gro": coalesces = true
+    case "--insecure": isInsecure = true
+    case "--i-own-this-server": isOwner = true
+    case "--json": isJSON = true
+    case "--search": pace = .search
+    default: return false
+    }
+    return true
+  }
+
+  private static let valued: Set = [
+    "--transport", "--direction", "--size", "--allocations", "--burst", "--window", "--rate", "--duration", "--warm-up",
+    "--max-loss", "--server-pid", "--server-core", "--username", "--password-file", "--secret-file", "--ca",
+  ]
+
+  private mutating func take(_ option: String, _ value: String) throws(UsageError) {
+    switch option {
+    case "--transport":
+      switch value {
+      case "udp": transport = .udp
+      case "tcp": transport = .tcp
+      case "tls": transport = .tls
+      default: throw UsageError("--transport \(value): udp, tcp or tls")
+      }
+    case "--direction":
+      guard let known = LoadSettings.Direction(rawValue: value) else {
+        throw UsageError("--direction \(value): to-peer, to-client or echo")
+      }
+      direction = known
+    case "--size": size = Int(try number(option, value, in: 16...1400))
+    case "--allocations": allocations = Int(try number(option, value, in: 1...65_536))
+    case "--burst": burst = Int(try number(option, value, in: 1...64))
+    case "--window": pace = .window(Int(try number(option, value, in: 1...1_000_000)))
+    case "--rate": pace = .rate(try number(option, value, in: 1...100_000_000))
+    case "--duration": duration = UInt32(try number(option, value, decimals: 3, in: 100...86_400_000))
+    case "--warm-up": warmUp = UInt32(try number(option, value, decimals: 3, in: 0...3_600_000))
+    case "--max-loss": maximumLoss = try number(option, value, decimals: 2, in: 0...10_000)
+    case "--server-pid": serverProcess = Int(try number(option, value, in: 1...4_194_304))
+    case "--server-core": serverCore = Int(try number(option, value, in: 0...8191))
+    case "--username": username = value
+    case "--password-file": passwordFile = value
+    case "--secret-file": secretFile = value
+    default: authorities = value
+    }
+  }
+
+  /// A decimal number in units of 10^-decimals.
+  private func number(
+    _ option: String, _ text: String, decimals: Int = 0, in range: ClosedRange<UInt64>
+  ) throws(UsageError) -> UInt64 {
+    let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    let fraction = parts.count == 2 ? parts[1] : ""
+    let digits = parts[0] + fraction + String(repeating: "0", count: max(decimals - fraction.utf8.count, 0))
+    guard !parts[0].isEmpty, parts.count == 1 || !fraction.isEmpty, fraction.utf8.count <= decimals,
+      let value = UInt64(decimalDigits: digits), range.contains(value)
+    else {
+      var unit: UInt64 = 1
+      for _ in 0..<decimals { unit *= 10 }
+      let lower = decimals == 0 ? "\(range.lowerBound)" : "\(Double(range.lowerBound) / Double(unit))"
+      throw UsageError("\(option) \(text): a number from \(lower) to \(range.upperBound / unit)")
+    }
+    return value
+  }
+
+  /// What fits together and what does not.
+  private func check() throws(UsageError) {
+    guard case .load(let work) = command else { return }
+    let transport = transport ?? uri.transport
+    if transport == .dtls { throw UsageError("DTLS is not among turnload's transports") }
+    if direction != nil, work != .relay { throw UsageError("--direction is for relay") }
+    if pace != nil, work == .allocate || work == .hold { throw UsageError("\(work.rawValue) has no pace of packets") }
+    if usesIndications, work != .relay, work != .relayToRelay { throw UsageError("--indications is for relays") }
+    if work == .relayToRelay, (allocations ?? 2) % 2 != 0 { throw UsageError("relay-to-relay needs pairs") }
+    if segments || coalesces {
+      guard transport == .udp else { throw UsageError("--gso and --gro are for UDP") }
+      guard work == .relay || work == .relayToRelay else { throw UsageError("--gso and --gro are for relays") }
+    }
+    if authorities != nil, isInsecure { throw UsageError("--ca and --insecure contradict each other") }
+    if passwordFile != nil, secretFile != nil { throw UsageError("--password-file and --secret-file: one of them") }
+  }
+}
