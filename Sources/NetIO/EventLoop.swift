@@ -57,10 +57,6 @@ public struct EventLoop: ~Copyable {
     try control(EPOLL_CTL_MOD, descriptor, token, reads: reads, writes: writes)
   }
 
-  public func remove(_ descriptor: Int32) throws(Errno) {
-    try control(EPOLL_CTL_DEL, descriptor, EventToken(kind: 0), reads: false, writes: false)
-  }
-
   private func control(
     _ operation: Int32, _ target: Int32, _ token: EventToken, reads: Bool, writes: Bool
   ) throws(Errno) {

@@ -19,10 +19,12 @@ public final class Mailbox<Message: Sendable>: Sendable {
   public var rawValue: Int32 { bell.rawValue }
 
   /// Posts a letter; false where the box is full.
+  ///
+  /// - Parameter limit: how many letters may wait already, for those that must leave room for more important ones.
   @discardableResult
-  public func post(_ message: sending Message) -> Bool {
+  public func post(_ message: sending Message, unlessMoreThan limit: Int = .max) -> Bool {
     let isPosted = queue.withLock { queue in
-      guard queue.count < capacity else { return false }
+      guard queue.count < min(capacity, limit) else { return false }
       queue.append(message)
       return true
     }

@@ -94,15 +94,4 @@ public struct PacketBuffers: ~Copyable, Sendable {
     for index in 0..<max(padding, 0) { unsafe end.storeBytes(of: 0, toByteOffset: range.count + index, as: UInt8.self) }
     return prefix.byteCount + range.count + max(padding, 0)
   }
-
-  /// Overwrites a slot from its start, for an answer that leaves in place of its request. False if it is too long.
-  @inline(__always)
-  public mutating func replace(_ slot: Int, with bytes: RawSpan) -> Bool {
-    guard bytes.byteCount <= Self.capacity else { return false }
-    let start = unsafe start(of: slot)
-    unsafe bytes.withUnsafeBytes { source in
-      if let from = source.baseAddress { unsafe start.copyMemory(from: from, byteCount: source.count) }
-    }
-    return true
-  }
 }

@@ -344,7 +344,9 @@ public struct SendBatch: ~Copyable {
       if error == .interrupted { continue }
       let run = unsafe messages[next]
       if error == .wouldBlock || error == .noBuffers {
-        overflows &+= UInt64(run.count)
+        // The socket's buffer is full: what was to follow over this socket finds no room either.
+        for message in next..<range.upperBound { overflows &+= UInt64(unsafe messages[message].count) }
+        return
       } else if !isSecondTry {
         isSecondTry = true
         continue

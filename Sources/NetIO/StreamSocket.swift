@@ -93,7 +93,4 @@ public struct StreamSocket: ~Copyable, Sendable {
       }
     }
   }
-
-  /// Says that nothing more will be written, and lets what was written be read.
-  public func shutdownWriting() { _ = shutdown(descriptor.rawValue, Int32(SHUT_WR)) }
 }

@@ -46,9 +46,6 @@ public struct UDPSocket: ~Copyable, Sendable {
 
   /// Gives the descriptor up without closing it.
   consuming func release() -> Int32 { descriptor.release() }
-
-  /// How many bytes the kernel will queue for reading: half of what it accounts.
-  public var receiveBufferByteCount: Int { Int(Sockets.get(descriptor.rawValue, SOL_SOCKET, SO_RCVBUF) ?? 0) / 2 }
 }
 
 /// Finds out whether anybody else has a port, before SO_REUSEPORT would share it with them.

@@ -30,10 +30,7 @@ extension RawSpan {
 
   /// The bytes as an array: for the control path, where what is kept must outlive the datagram.
   public func copied() -> [UInt8] {
-    var result: [UInt8] = []
-    result.reserveCapacity(byteCount)
-    for index in 0..<byteCount { result.append(byte(at: index)) }
-    return result
+    unsafe withUnsafeBytes { unsafe [UInt8]($0) }
   }
 
   public func isEqual(to other: RawSpan) -> Bool {

@@ -77,6 +77,9 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   /// otherwise. Serves rules only; packets are never sent to it in place of what a client named.
   public var canonical: IPAddress { embeddedIPv4 ?? self }
 
+  /// Whom limits count for an address: itself, or for IPv6 the /64 that one host can have any address of.
+  public var accountable: IPAddress { family == .ipv6 ? masked(to: 64) : self }
+
   /// The first `prefixLength` bits, the rest zero.
   public func masked(to prefixLength: Int) -> IPAddress {
     switch family {

@@ -11,6 +11,8 @@ extension Relay {
     } catch {
       return error == .noMagicCookie ? receiveClassic(bytes, from: client, now: now) : .drop(.malformed)
     }
+    // Where there is a FINGERPRINT it must be right (RFC 8489 section 7.3).
+    if Fingerprint.verify(message) == false { return .drop(.malformed) }
     switch message.type.messageClass {
     case .request:
       counters.requests &+= 1

@@ -115,7 +115,7 @@ extension Relay {
       }
       relayPorts[portIndex].allocation = UInt32(truncatingIfNeeded: index)
       relayPorts[portIndex].expiresAt = expiresAt
-      if port.claimsNext { made.reservationToken = reserveNext(port, now: now) }
+      if port.claimsNext { made.reservationToken = reserveNext(port, for: made.username, now: now) }
       relayed.publish(Int(port.ordinal), port.port)
       ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex)
     }
@@ -130,14 +130,14 @@ extension Relay {
   }
 
   /// Holds the upper port of a pair for 30 s for whoever shows the token. No socket is open meanwhile.
-  private mutating func reserveNext(_ port: RelayPort, now: Now) -> UInt64 {
+  private mutating func reserveNext(_ port: RelayPort, for username: [UInt8], now: Now) -> UInt64 {
     let upper = port.port + 1
     relayed.reserve(Int(port.ordinal), upper)
     // The timer's subject is the place itself: there is no record of a reservation.
     _ = timers.schedule(
       .reservation, RecordID(index: UInt32(port.ordinal), generation: UInt32(upper)),
       at: now.instant.advanced(bySeconds: 30))
-    return tokens.token(ordinal: Int(port.ordinal), port: upper)
+    return tokens.token(ordinal: Int(port.ordinal), port: upper, username: username)
   }
 
   mutating func discard(_ portIndex: Int, _ id: RecordID) {

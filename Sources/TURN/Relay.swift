@@ -140,6 +140,10 @@ public struct Relay: ~Copyable {
     return commands[nextCommand]
   }
 
+  /// Whether `popCommand` has something to give or to tidy up.
+  @inline(__always)
+  public var hasCommands: Bool { !commands.isEmpty }
+
   /// When `advance` is due next; nil while nothing is pending.
   public var nextDeadline: Instant? { timers.nextDeadline() }
 

@@ -25,8 +25,6 @@ struct Connection: ~Copyable {
   var outgoing = OutgoingBytes()
   /// Whether the loop waits for room to write.
   var waitsForRoom = false
-  /// Nothing more is read; the connection closes once what waits has been written.
-  var isClosing = false
   /// When it was last heard of.
   var lastHeard: Instant
 
@@ -64,7 +62,6 @@ struct Connection: ~Copyable {
 
   /// Sends one message of the client's, whole or not at all.
   mutating func send(_ bytes: RawSpan, isMedia: Bool) -> SendResult {
-    if isClosing { return .failed }
     let waiting = waitingByteCount
     if isMedia, waiting > Self.mediaLimit { return .dropped }
     if waiting > Self.controlLimit { return .failed }
@@ -106,10 +103,8 @@ struct Connection: ~Copyable {
     mutating get { layer == .tls ? tls?.outputByteCount ?? 0 : outgoing.count }
   }
 
-  /// Says goodbye as the protocol has it. What waits is still written.
-  mutating func beginClosing() {
-    isClosing = true
-    partialFrame = []
+  /// Says goodbye as the protocol has it, as far as the kernel takes it at once.
+  mutating func sayGoodbye() {
     tls?.shutdown()
     _ = flush()
   }
@@ -129,11 +124,12 @@ struct OutgoingBytes {
   }
 
   mutating func append(_ bytes: RawSpan) {
-    if head > 0, head == storage.count {
-      storage.removeAll(keepingCapacity: true)
+    // What has been sent is cut off before it outgrows what waits, so a slow reader costs no more than twice the limit.
+    if head > 0, head >= count {
+      storage.removeFirst(head)
       head = 0
     }
-    for index in 0..<bytes.byteCount { storage.append(bytes.byte(at: index)) }
+    storage.append(contentsOf: bytes.copied())
   }
 
   mutating func consume(_ count: Int) {

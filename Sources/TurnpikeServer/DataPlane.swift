@@ -37,6 +37,8 @@ struct EpollPlane: DataPlane, ~Copyable {
   var sends = SendBatch(capacity: 1024)
   var relayPorts = DescriptorTable()
   var listeners = Places<UDPSocket>()
+  /// The descriptors of `listeners`, by place: looked up for every packet to a client.
+  var listenerDescriptors: [Int32] = []
   /// Next slot that nothing waiting to be sent lies in.
   var nextSlot = 0
 
@@ -72,7 +74,7 @@ struct EpollPlane: DataPlane, ~Copyable {
     listener: Int, _ client: SocketAddress, from source: IPAddress?, slot: Int, range: Range<Int>
   ) {
     if sends.isFull { sends.flush() }
-    sends.append(listeners[listener].rawValue, buffers, slot: slot, range: range, to: client, from: source)
+    sends.append(listenerDescriptors[listener], buffers, slot: slot, range: range, to: client, from: source)
   }
 
   @inline(__always)

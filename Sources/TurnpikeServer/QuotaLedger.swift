@@ -29,7 +29,8 @@ final class QuotaLedger: Sendable {
 
   /// Counts one more allocation, or says why not.
   func admit(user: [UInt8], address: IPAddress) -> Admission {
-    state.withLock { state in
+    let address = address.accountable
+    return state.withLock { state in
       let limits = state.limits
       // Who asks for nothing in particular (anonymous) is nobody: only the address counts.
       if limits.perUser > 0, !user.isEmpty, state.users[user, default: 0] >= limits.perUser { return .quotaReached }
@@ -43,6 +44,7 @@ final class QuotaLedger: Sendable {
   }
 
   func release(user: [UInt8], address: IPAddress) {
+    let address = address.accountable
     state.withLock { state in
       state.total -= min(state.total, 1)
       if !user.isEmpty { Self.decrement(&state.users, user) }

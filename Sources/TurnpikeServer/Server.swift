@@ -110,6 +110,9 @@ public final class Server {
     let entries = addresses.map {
       RelayedAddresses.Entry(local: $0, advertised: settings.relay.advertise[$0] ?? $0)
     }
+    guard entries.count <= 64 else {
+      throw .misconfigured("`relay.addresses` has \(entries.count) addresses; 64 are the most")
+    }
     RelayAddresses.warnIfPrivate(entries, listeners: listeners, log: log)
     let limits = settings.limits
     state = ServerState(
@@ -152,6 +155,8 @@ public final class Server {
     let tls = try makeTLSContext()
     try startCredentialService()
     try startShards(tls)
+    // The store may have told of changes while shards were being started.
+    configureShards()
     if let line = iceServersLine() { host.printLine(line) }
     log.info(
       "ready", ("listeners", "\(state.listeners.count)"), ("shards", "\(shards.count)"),

@@ -76,10 +76,10 @@ extension Shard {
   private func handOver(_ bytes: [UInt8], of path: ClientPath, to shard: Int) {
     guard plan.siblings.indices.contains(shard) else { return }
     let endpoint = endpoints.endpoint(path.endpoint)
-    plan.siblings[shard].post(
-      .handedOver(
-        HandedOverDatagram(
-          bytes: bytes, client: path.address, listener: endpoint.listener, local: endpoint.source)))
+    let datagram = HandedOverDatagram(
+      bytes: bytes, client: path.address, listener: endpoint.listener, local: endpoint.source)
+    // Control letters keep their room.
+    plan.siblings[shard].post(.handedOver(datagram), unlessMoreThan: 1024)
   }
 
   /// From another shard: answered and relayed from here, by the last slot. Both shards' sockets have one address.

@@ -9,7 +9,12 @@ internal import TURN
 extension Shard {
   /// Connections of one shard; the next is closed at once.
   static let connectionLimit = 32_768
-  /// How long a connection may be silent that has no allocation.
+  /// The longest message that is waited for before there is an allocation: a request with the longest USERNAME, REALM
+  /// and NONCE is well below.
+  static let longestStrangerMessage = 4096
+  /// Connections from one address (IPv6: its /64); the next is closed at once.
+  static let connectionsPerAddress = 1024
+  /// How long a connection may be without a whole message that has no allocation.
   static let strangerPatience: UInt64 = 60 * 1_000_000_000
 
   mutating func acceptConnections(_ place: Int) {
@@ -44,9 +49,17 @@ extension Shard {
     let descriptor = socket.rawValue
     let remote = socket.remote
     let path = ClientPath(address: remote, endpoint: endpoint, transport: .tcp)
+    guard connectionsOfAddress[remote.address.accountable, default: 0] < Self.connectionsPerAddress else {
+      plan.log.limited(.warning, "connections-per-address", ("limit", "\(Self.connectionsPerAddress)"))
+      return
+    }
+    connectionsOfAddress[remote.address.accountable, default: 0] += 1
     let place = connections.insert(Connection(socket: socket, path: path, now: now.instant))
     let token = EventToken(kind: EventKind.connection, index: UInt32(place.index), generation: place.generation)
-    if (try? plane.loop.add(descriptor, token)) == nil { _ = connections.remove(place.index) }
+    if (try? plane.loop.add(descriptor, token)) == nil {
+      forget(remote.address)
+      _ = connections.remove(place.index)
+    }
   }
 
   mutating func connectionReady(_ event: EventLoop.Event) {
@@ -60,10 +73,6 @@ extension Shard {
 
   private mutating func readConnection(_ index: Int) {
     let generation = connections.generation(index)
-    if connections[index].isClosing {
-      close(index)
-      return
-    }
     if plane.nextSlot >= EpollPlane.batchSlots { plane.flush() }
     let slot = plane.nextSlot
     plane.nextSlot += 1
@@ -79,7 +88,6 @@ extension Shard {
     case .closed:
       close(index)
     case .bytes(let count):
-      connections[index].lastHeard = now.instant
       if connections[index].layer == .undecided {
         guard decideLayer(index, firstByte: plane.buffers.bytes(slot, 0..<count).byte(at: 0)) else {
           close(index)
@@ -125,13 +133,17 @@ extension Shard {
   }
 
   private mutating func readSecure(_ index: Int, _ generation: UInt32, slot: Int) {
+    if !connections[index].hasSpoken {
+      // Its event comes again next turn.
+      guard handshakesThisTurn < Self.handshakesPerTurn else { return }
+      handshakesThisTurn += 1
+    }
     // Ciphertext goes through the last slot, and plaintext into this one.
     let scratch = EpollPlane.slotCount - 1
     switch Self.read(connections[index], into: &plane.buffers, slot: scratch, offset: 0) {
     case .wouldBlock: return
     case .closed: close(index)
     case .bytes(let count):
-      connections[index].lastHeard = now.instant
       guard Self.feed(&connections[index], plane.buffers, slot: scratch, 0..<count) else {
         close(index)
         return
@@ -218,7 +230,10 @@ extension Shard {
       switch frame {
       case .invalid:
         return false
-      case .incomplete:
+      case .incomplete(let missing):
+        // Nobody who has no allocation yet has anything long to say.
+        guard count - offset + missing <= Self.longestStrangerMessage || relay.hasAllocation(connections[index].path)
+        else { return false }
         keepPartialFrame(index, slot: slot, 0..<count, from: offset)
         return true
       case .message(let count):
@@ -227,6 +242,7 @@ extension Shard {
       case .channelData(let count, let withPadding):
         (length, padded) = (count, withPadding)
       }
+      connections[index].lastHeard = now.instant
       let path = connections[index].path
       let disposition = relay.receive(
         slot: slot, offset..<(offset + length), in: plane.buffers, from: path, now: now)
@@ -265,7 +281,7 @@ extension Shard {
     case .failed: close(index)
     case .done: updateInterest(index)
     case .dropped:
-      plan.log.limited(.info, "stream-client-slow", ("effect", "media dropped"))
+      droppedForSlowStreams &+= 1
       updateInterest(index)
     }
   }
@@ -273,10 +289,6 @@ extension Shard {
   /// Writes what waits; false where the connection is gone, and then it is closed.
   private mutating func flushConnection(_ index: Int) -> Bool {
     guard connections[index].flush() else {
-      close(index)
-      return false
-    }
-    if connections[index].isClosing, connections[index].waitingByteCount == 0 {
       close(index)
       return false
     }
@@ -300,12 +312,22 @@ extension Shard {
   mutating func close(_ index: Int) {
     guard connections.isTaken(index) else { return }
     let path = connections[index].path
-    if !connections[index].isClosing { connections[index].beginClosing() }
+    connections[index].sayGoodbye()
+    forget(path.address.address)
     // Removed first: ending the allocation must find nobody to write to.
     _ = connections.remove(index)
     if path.connection != .none {
       relay.connectionClosed(path, now: now)
       runCommands()
+    }
+  }
+
+  private mutating func forget(_ address: IPAddress) {
+    let address = address.accountable
+    if let count = connectionsOfAddress[address], count > 1 {
+      connectionsOfAddress[address] = count - 1
+    } else {
+      connectionsOfAddress[address] = nil
     }
   }
 

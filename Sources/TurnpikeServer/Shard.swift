@@ -22,6 +22,7 @@ struct Shard: ~Copyable {
   var runsOfDatagramSocket: [Int] = []
   var listenerOfStreamSocket: [Int] = []
   var connections = Places<Connection>()
+  var connectionsOfAddress: [IPAddress: Int] = [:]
   var endpoints = EndpointTable()
   var tls: TLSContext?
   /// Keys that the store gave lately, so that a busy user costs one look-up.
@@ -30,6 +31,11 @@ struct Shard: ~Copyable {
   var nextSweep: Instant
   var pausedListeners: [Int] = []
   var isStopping = false
+  /// Readings of connections that are still shaking hands; the rest waits for the next turn, media comes first.
+  var handshakesThisTurn = 0
+  static let handshakesPerTurn = 8
+  /// Media that slow stream clients did not take since the last sweep.
+  var droppedForSlowStreams: UInt64 = 0
   var reportsWhenIdle = false
 
   private init(_ plan: ShardPlan) throws(Errno) {
@@ -60,6 +66,7 @@ struct Shard: ~Copyable {
           let socket = try UDPSocket(listeningOn: listener.address)
           let descriptor = socket.rawValue
           let place = plane.listeners.insert(socket).index
+          plane.listenerDescriptors.append(descriptor)
           try plane.loop.add(descriptor, EventToken(kind: EventKind.datagramListener, index: UInt32(place)))
           socketOfListener.append(place)
           listenerOfDatagramSocket.append(number)
@@ -96,12 +103,12 @@ struct Shard: ~Copyable {
   private mutating func turn() {
     let count = plane.loop.wait(milliseconds: waitingTime())
     now = Now.read()
+    // First, so that what this turn sets is set from now on and not from when a timer fired last.
+    relay.advance(to: now)
+    runCommands()
+    handshakesThisTurn = 0
     for index in 0..<count { handle(plane.loop.event(index)) }
     plane.flush()
-    if let deadline = relay.nextDeadline, deadline <= now.instant {
-      relay.advance(to: now)
-      runCommands()
-    }
     if nextSweep <= now.instant { sweep() }
     if reportsWhenIdle, relay.allocationCount == 0 {
       reportsWhenIdle = false
@@ -151,7 +158,7 @@ struct Shard: ~Copyable {
         let end = segment > 0 ? min(base + segment, count) : count
         let disposition = relay.receive(slot: slot, base..<end, in: plane.buffers, from: path, now: now)
         act(disposition, on: slot, base: base, isPart: segment > 0, from: path)
-        runCommands()
+        if relay.hasCommands { runCommands() }
         base = end
       } while base < count
     }
@@ -177,7 +184,8 @@ struct Shard: ~Copyable {
     guard let descriptor = plane.relayPorts.descriptor(id.index, generation: id.generation) else { return }
     let appetite = plane.relayPorts.appetite(id.index)
     let slots = plane.receive(descriptor, limit: appetite)
-    plane.relayPorts.learn(id.index, asked: appetite, received: slots.count)
+    plane.relayPorts.learn(
+      id.index, asked: min(appetite, EpollPlane.batchSlots - slots.lowerBound), received: slots.count)
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
       let count = plane.batch.byteCount(slot)
@@ -188,7 +196,7 @@ struct Shard: ~Copyable {
         let disposition = relay.receive(
           slot: slot, base..<end, in: plane.buffers, fromPeer: source, on: id, now: now)
         act(disposition, on: slot, base: base, isPart: segment > 0, from: nil)
-        runCommands()
+        if relay.hasCommands { runCommands() }
         base = end
       } while base < count
     }
@@ -251,7 +259,7 @@ struct Shard: ~Copyable {
     let endpoint = endpoints.endpoint(path.endpoint)
     if plane.sends.isFull { plane.sends.flush() }
     Self.appendPart(
-      &plane.sends, relay, plane.buffers, plane.listeners[socketOfListener[endpoint.listener]].rawValue, slot: slot,
+      &plane.sends, relay, plane.buffers, plane.listenerDescriptors[socketOfListener[endpoint.listener]], slot: slot,
       range, padding: padding, to: path.address, from: endpoint.source)
   }
 
@@ -290,6 +298,10 @@ struct Shard: ~Copyable {
   private mutating func sweep() {
     nextSweep = now.instant.advanced(bySeconds: 1)
     sweepConnections()
+    if droppedForSlowStreams > 0 {
+      plan.log.limited(.info, "stream-clients-slow", ("media-dropped", "\(droppedForSlowStreams)"))
+      droppedForSlowStreams = 0
+    }
     for place in pausedListeners where streamListeners.isTaken(place) {
       try? plane.loop.modify(
         streamListeners[place].rawValue, EventToken(kind: EventKind.streamListener, index: UInt32(place)),

@@ -31,7 +31,7 @@ struct WaitingRoom {
   }
 
   func isFull(for client: ClientPath, limit: Int, perSource: Int) -> Bool {
-    requests.count >= limit || sources[client.address.address, default: 0] >= perSource
+    requests.count >= limit || sources[client.address.address.accountable, default: 0] >= perSource
   }
 
   mutating func add(_ request: Request) -> RecordID {
@@ -39,7 +39,7 @@ struct WaitingRoom {
     repeat { nextTicket &+= 1 } while requests[nextTicket] != nil
     requests[nextTicket] = request
     transactions[key(request.client, request.transactionID)] = nextTicket
-    sources[request.client.address.address, default: 0] += 1
+    sources[request.client.address.address.accountable, default: 0] += 1
     return RecordID(index: nextTicket, generation: 1)
   }
 
@@ -56,7 +56,7 @@ struct WaitingRoom {
   mutating func remove(_ ticket: RecordID) -> Request? {
     guard let request = requests.removeValue(forKey: ticket.index) else { return nil }
     transactions[key(request.client, request.transactionID)] = nil
-    let source = request.client.address.address
+    let source = request.client.address.address.accountable
     if let waiting = sources[source], waiting > 1 { sources[source] = waiting - 1 } else { sources[source] = nil }
     return request
   }

@@ -14,7 +14,9 @@ struct BandwidthLimit: BitwiseCopyable {
 
   /// How long `count` bytes take; `count` is at most what a datagram holds, so the product fits.
   @inline(__always)
-  fileprivate func nanoseconds(for count: Int) -> UInt64 { UInt64(truncatingIfNeeded: count) &* cost >> 16 }
+  fileprivate func nanoseconds(for count: Int) -> UInt64 {
+    (UInt64(truncatingIfNeeded: count) &* cost) >> 16
+  }
 }
 
 /// One direction's bucket: one second's worth of bytes, full at first. A datagram passes while anything is left in

@@ -96,7 +96,7 @@ struct PortPicker: ~Copyable {
 }
 
 /// Reservation tokens (RFC 8656 section 18.10) that any shard can read: which relayed transport address they are
-/// for, and a MAC that makes them unguessable.
+/// for, and a MAC that makes them unguessable and good for the user alone that they were given to.
 ///
 /// ```
 ///  +-----------------+---------------+--------------------------------------+
@@ -108,18 +108,18 @@ struct ReservationTokens: Sendable {
 
   init(key: [UInt8]) { self.key = Array("reservation".utf8) + key }
 
-  func token(ordinal: Int, port: UInt16) -> UInt64 {
+  func token(ordinal: Int, port: UInt16, username: [UInt8]) -> UInt64 {
     let head = UInt64(UInt8(truncatingIfNeeded: ordinal)) << 16 | UInt64(port)
-    let input = [UInt8(truncatingIfNeeded: ordinal), UInt8(port >> 8), UInt8(truncatingIfNeeded: port)]
+    let input = [UInt8(truncatingIfNeeded: ordinal), UInt8(port >> 8), UInt8(truncatingIfNeeded: port)] + username
     var context = HMACContext(.sha256)
     let mac = context.authenticate(input.span.rawBytes, key: key.span.rawBytes)
     return mac.array.prefix(5).reduce(head) { $0 << 8 | UInt64($1) }
   }
 
-  /// What a token that is ours stands for.
-  func read(_ token: UInt64) -> (ordinal: Int, port: UInt16)? {
+  /// What a token that is ours, and this user's, stands for.
+  func read(_ token: UInt64, username: [UInt8]) -> (ordinal: Int, port: UInt16)? {
     let ordinal = Int(token >> 56)
     let port = UInt16(truncatingIfNeeded: token >> 40)
-    return self.token(ordinal: ordinal, port: port) == token ? (ordinal, port) : nil
+    return self.token(ordinal: ordinal, port: port, username: username) == token ? (ordinal, port) : nil
   }
 }

@@ -57,7 +57,10 @@ public final class StrangerRateLimiter: Sendable {
     var victimFull = UInt64.max
     for way in set..<(set + Self.ways) {
       let word = unsafe buckets[way].load(ordering: .relaxed)
-      let full = word & Self.timeMask
+      // No honest bucket is full again later than a burst from now: such a word is from before the clock's 44 bits
+      // (204 days) came round.
+      let noted = word & Self.timeMask
+      let full = noted > time + 2_000_000 ? 0 : noted
       if word != 0, word >> 44 == tag {
         let start = max(full, time)
         guard start + cost <= time + 1_000_000 else { return false }
