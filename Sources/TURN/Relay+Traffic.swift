@@ -129,7 +129,7 @@ extension Relay {
   }
 
   /// An indication's transaction ID is answered by nobody; it only has to differ (RFC 8489 section 5).
-  private mutating func nextTransactionID() -> TransactionID {
+  mutating func nextTransactionID() -> TransactionID {
     TransactionID(high: 0, low: portPicker.random())
   }
 }
