@@ -20,6 +20,7 @@ public struct UDPSocket: ~Copyable, Sendable {
     try Sockets.set(raw, SOL_SOCKET, SO_REUSEPORT, 1)
     switch address.family {
     case .ipv4:
+      try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
       if isWildcard { try Sockets.set(raw, Int32(IPPROTO_IP), IP_PKTINFO, 1) }
     case .ipv6:
       try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
@@ -35,8 +36,14 @@ public struct UDPSocket: ~Copyable, Sendable {
   public init(relayingOn address: SocketAddress, bufferByteCount: Int32 = 1 << 20) throws(Errno) {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let raw = descriptor.rawValue
-    if address.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    switch address.family {
+    // RFC 8656 section 15: DF is 0 unless a client asks for it.
+    case .ipv4: try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+    case .ipv6: try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
+    }
     Sockets.setBuffers(raw, byteCount: bufferByteCount)
+    // Without it ICMP messages are lost and all else is as ever.
+    try? ErrorQueue.enable(on: raw, address.family)
     try Sockets.bind(raw, to: address)
     self.descriptor = descriptor
     isWildcard = false

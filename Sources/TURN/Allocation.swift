@@ -22,6 +22,7 @@ struct Allocation: BitwiseCopyable {
   var toClient = TrafficCount()
   var toPeersBucket = BandwidthBucket()
   var toClientBucket = BandwidthBucket()
+  var icmpBucket = BandwidthBucket()
 
   func port(for family: IPAddress.Family) -> UInt32 { family == .ipv4 ? ipv4Port : ipv6Port }
 }

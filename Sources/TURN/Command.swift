@@ -16,6 +16,8 @@ public enum Command: Sendable {
   case openRelayPort(RecordID, SocketAddress)
   /// Close the socket. What arrives on it afterwards is nobody's.
   case closeRelayPort(RecordID)
+  /// Send from a relay port with the DF bit set: rare, so the data is copied.
+  case sendUnfragmented(RecordID, SocketAddress, [UInt8])
   /// Pass a client's datagram on to another shard, for its `Relay.receiveHandedOver`.
   case handOver(shard: Int, ClientPath, [UInt8])
   /// Something a log may tell.

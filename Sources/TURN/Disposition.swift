@@ -11,7 +11,8 @@ public enum Disposition: Sendable, BitwiseCopyable {
   /// `Relay.reply`, then `count` bytes of the datagram from `offset` on, then `padding` zero bytes go to a client as
   /// one message.
   case toClient(ClientPath, offset: Int, count: Int, padding: Int)
-  /// The request waits for somebody (a credential store, the ledger, a socket); its answer will be a command.
+  /// The request waits for somebody (a credential store, the ledger, a socket), and its answer will be a command; or
+  /// what is to be done is one already.
   case waiting
 }
 

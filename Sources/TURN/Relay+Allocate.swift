@@ -100,7 +100,6 @@ extension Relay {
         return .failure(Refusal(code: .unsupportedTransportProtocol))
       }
       guard message.isWellFormed else { return .failure(Refusal(code: .badRequest)) }
-      if message.has(.dontFragment) { return .failure(Refusal(code: .unknownAttribute)) }
       let reservation = try message.reservationToken()
       let evenPort = try message.evenPort()
       let requested = try message.addressFamily(.requestedAddressFamily)

@@ -134,10 +134,7 @@ extension Relay {
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)
     if code == .unknownAttribute {
-      var types = unsupportedAttributes(of: message)
-      // DONT-FRAGMENT is known, and refused as if it were not (RFC 8656 section 7.2, step 4).
-      if types.isEmpty { types.append(.dontFragment) }
-      writer.append(unknownAttributes: types)
+      writer.append(unknownAttributes: unsupportedAttributes(of: message))
     }
     appendSoftware()
   }

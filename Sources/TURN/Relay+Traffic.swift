@@ -8,8 +8,7 @@ extension Relay {
       return .drop(.noAllocation)
     }
     if allocations[allocation].hasPendingMove { clientSpoke(on: allocation, from: client) }
-    // The DF bit cannot be set yet, and then the indication must be discarded.
-    guard !message.has(.dontFragment) else { return .drop(.unknownAttribute) }
+    guard message.range(of: .dontFragment)?.isEmpty ?? true else { return .drop(.malformed) }
     guard let peer = try? message.xorAddress(.xorPeerAddress), let data = message.range(of: .data) else {
       return .drop(.malformed)
     }
@@ -21,8 +20,12 @@ extension Relay {
     guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
     var destination = peer
     destination.address = relayed.translated(peer.address)
-    return forward(
+    let disposition = forward(
       from: allocation, to: destination, verdict, offset: data.lowerBound, count: data.count, now: now)
+    guard message.has(.dontFragment), case .toPeer(let port, let peer, _, _) = disposition else { return disposition }
+    // Sections 11.2, 14 and 15: for path MTU discovery, a datagram now and then.
+    commands.append(.sendUnfragmented(port, peer, message.bytes.extracting(data).copied()))
+    return .waiting
   }
 
   /// Relay to relay on this shard: what would leave by one socket of ours and come in by another is handed over
@@ -126,7 +129,7 @@ extension Relay {
   }
 
   /// An indication's transaction ID is answered by nobody; it only has to differ (RFC 8489 section 5).
-  private mutating func nextTransactionID() -> TransactionID {
+  mutating func nextTransactionID() -> TransactionID {
     TransactionID(high: 0, low: portPicker.random())
   }
 }

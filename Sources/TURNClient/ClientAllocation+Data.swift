@@ -40,11 +40,9 @@ extension ClientAllocation {
   mutating func receiveIndication(_ message: borrowing MessageView) -> Received {
     guard message.type.method == .data, message.unknownRequiredCount == 0 else { return .discarded(.unexpected) }
     guard let peer = (try? message.xorAddress(.xorPeerAddress)) ?? nil else { return .discarded(.malformed) }
-    if let icmp = message.value(of: .icmp) {
-      // Two reserved bytes, type (7 bits) and code (9 bits), error data (RFC 8656 section 18.13).
-      guard icmp.byteCount == 8 else { return .discarded(.malformed) }
-      let word = icmp.bigEndian16(at: 2)
-      return .icmp(peer: peer, type: UInt8(word >> 9), code: UInt8(truncatingIfNeeded: word))
+    if message.has(.icmp) {
+      guard let icmp = (try? message.icmp()) ?? nil else { return .discarded(.malformed) }
+      return .icmp(peer: peer, type: icmp.type, code: icmp.code)
     }
     guard let range = message.range(of: .data) else { return .discarded(.malformed) }
     return .data(peer: peer, range: range, isChannelData: false)

@@ -21,6 +21,8 @@ extension Shard {
         openRelayPort(id, address)
       case .closeRelayPort(let id):
         plane.closeRelayPort(id)
+      case .sendUnfragmented(let port, let peer, let bytes):
+        plane.sendUnfragmented(port, peer, bytes)
       case .handOver(let shard, let path, let bytes):
         handOver(bytes, of: path, to: shard)
       case .event(let event):

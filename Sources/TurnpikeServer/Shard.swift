@@ -129,7 +129,10 @@ struct Shard: ~Copyable {
     let token = event.token
     switch token.kind {
     case EventKind.datagramListener: receiveFromClients(Int(token.index))
-    case EventKind.relayPort: receiveFromPeers(RecordID(index: token.index, generation: token.generation))
+    case EventKind.relayPort:
+      let id = RecordID(index: token.index, generation: token.generation)
+      if event.isFailed { receiveErrors(id) }
+      receiveFromPeers(id)
     case EventKind.streamListener: acceptConnections(Int(token.index))
     case EventKind.connection: connectionReady(event)
     case EventKind.mailbox: readMail()

@@ -124,10 +124,6 @@ struct AllocateTests {
       Refusal(name: "no REQUESTED-TRANSPORT", code: 400) { _ in },
       Refusal(name: "REQUESTED-TRANSPORT of three bytes", code: 400) { $0.append(.requestedTransport, [17, 0, 0]) },
       Refusal(name: "SCTP", code: 442) { $0.append(.requestedTransport, UInt32(132) << 24) },
-      Refusal(name: "DONT-FRAGMENT", code: 420) {
-        $0.append(.requestedTransport, UInt32(17) << 24)
-        $0.append(.dontFragment, [UInt8]())
-      },
       Refusal(name: "family 3", code: 440) {
         $0.append(.requestedTransport, UInt32(17) << 24)
         $0.append(.requestedAddressFamily, UInt32(3) << 24)

@@ -13,6 +13,7 @@ final class Conversation {
   var lateReplies: [(ClientPath, [UInt8])] = []
   var lookUps: [(ticket: RecordID, user: UserReference)] = []
   var events: [Event] = []
+  var unfragmented: [(port: RecordID, peer: SocketAddress, bytes: [UInt8])] = []
   var handOvers: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var admitted = 0
   var quota = Int.max
@@ -92,6 +93,7 @@ final class Conversation {
           relay.relayPortOpened(id, now: now)
         }
       case .closeRelayPort(let id): openPorts[id] = nil
+      case .sendUnfragmented(let port, let peer, let bytes): unfragmented.append((port, peer, bytes))
       case .handOver(let shard, let client, let bytes): handOvers.append((shard, client, bytes))
       case .event(let event): events.append(event)
       }

@@ -1,0 +1,50 @@
+internal import CLinux
+public import NetworkTypes
+
+/// One datagram that no router may cut into fragments (RFC 8656 sections 14 and 15, DONT-FRAGMENT).
+public enum UnfragmentedSend {
+  /// Sends with the DF bit set (IPv6: without a fragment header), whatever the kernel believes of the path: who asks
+  /// for this wants to find that out. The socket sends as before afterwards.
+  ///
+  /// - Throws: `EMSGSIZE` where the datagram does not fit the first link, and what else a send fails with.
+  public static func send(_ bytes: [UInt8], over descriptor: Int32, to peer: SocketAddress) throws(Errno) {
+    let options: [(level: Int32, option: Int32, value: Int32)]
+    switch peer.family {
+    case .ipv4: options = [(Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)]
+    case .ipv6:
+      options = [
+        (Int32(IPPROTO_IPV6), IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE), (Int32(IPPROTO_IPV6), IPV6_DONTFRAG, 1),
+      ]
+    }
+    let before = options.map { Sockets.get(descriptor, $0.level, $0.option) ?? 0 }
+    for option in options { try Sockets.set(descriptor, option.level, option.option, option.value) }
+    defer {
+      for (option, value) in zip(options, before) {
+        try? Sockets.set(descriptor, option.level, option.option, value)
+      }
+    }
+    try sendOne(bytes, over: descriptor, to: peer)
+  }
+
+  private static func sendOne(_ bytes: [UInt8], over descriptor: Int32, to peer: SocketAddress) throws(Errno) {
+    var name = sockaddr_storage()
+    var payload = bytes
+    // Sound: all that the message points at lives until the call has returned, and the kernel keeps none of it.
+    let nameByteCount = unsafe peer.write(to: &name)
+    try retrying32 {
+      unsafe payload.withUnsafeMutableBytes { buffer in
+        unsafe withUnsafeMutablePointer(to: &name) { name in
+          var vector = unsafe iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+          return unsafe withUnsafeMutablePointer(to: &vector) { vector in
+            var message = unsafe msghdr()
+            unsafe message.msg_name = UnsafeMutableRawPointer(name)
+            unsafe message.msg_namelen = nameByteCount
+            unsafe message.msg_iov = vector
+            unsafe message.msg_iovlen = 1
+            return Int32(truncatingIfNeeded: unsafe sendmsg(descriptor, &message, Int32(MSG_DONTWAIT)))
+          }
+        }
+      }
+    }
+  }
+}

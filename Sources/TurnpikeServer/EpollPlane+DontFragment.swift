@@ -1,0 +1,13 @@
+internal import NetIO
+internal import NetworkTypes
+internal import TURN
+
+extension EpollPlane {
+  /// Sends one datagram of a relay that must not be fragmented, after what waits. One that does not fit is gone, as
+  /// on any link.
+  mutating func sendUnfragmented(_ port: RecordID, _ peer: SocketAddress, _ bytes: [UInt8]) {
+    guard let descriptor = relayPorts.descriptor(port.index, generation: port.generation) else { return }
+    flush()
+    try? UnfragmentedSend.send(bytes, over: descriptor, to: peer)
+  }
+}
