@@ -135,7 +135,7 @@ class Suite:
             print(running.explain(), flush=True)
 
     def refusal_case(self, name, browser, servers):
-        """A wrong password: no relay candidate, and an error event that says 401."""
+        """A wrong password: no relay candidate, and (from browsers that have it) an error event that says 401."""
         if self.arguments.only not in name or browser is None:
             return
 
@@ -148,6 +148,8 @@ class Suite:
             codes = sorted({error["code"] for error in progress["errors"]})
             if found:
                 raise Failure(f"a relay candidate in spite of the wrong password: {found[0]}")
+            if not browser.tells_errors and not codes:
+                return {"candidates": len(found), "codes": "this browser never fires icecandidateerror"}
             if 401 not in codes:
                 raise Failure(f"no icecandidateerror 401, only {progress['errors']}")
             text = next(error["text"] for error in progress["errors"] if error["code"] == 401)

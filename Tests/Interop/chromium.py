@@ -33,6 +33,7 @@ class Chromium:
     """
 
     name = "chromium"
+    tells_errors = True  # fires icecandidateerror
 
     def __init__(self, root=None, any_certificate=False, prefix=()):
         self.directory = tempfile.mkdtemp(prefix="turnpike-interop-chromium-")

@@ -34,6 +34,9 @@ PREFERENCES = {
     "remote.active-protocols": 1,
 }
 
+# Firefox ESR 140 has onicecandidateerror but never fires it; 153 is the first one that was seen to.
+ERROR_EVENTS_SINCE = 153
+
 
 def installed():
     """The path of Firefox, or None. (A snap can't be driven from a temporary profile.)"""
@@ -129,7 +132,9 @@ class Firefox:
         if not ready:
             raise RuntimeError(f"Firefox did not start\n{processes.tail(self.log, 8)}")
         self._socket = websocket.create_connection(ready.group(1) + "/session", timeout=20, suppress_origin=True)
-        self.request("session.new", {"capabilities": {}}, 20)
+        session = self.request("session.new", {"capabilities": {}}, 20)
+        version = int(session["capabilities"]["browserVersion"].split(".")[0])
+        self.tells_errors = version >= ERROR_EVENTS_SINCE
 
 
 class Page:
