@@ -22,6 +22,7 @@ public enum LoadGenerator {
     case .allocate:
       var run = try AllocateRun(settings)
       return try run.run(progress: progress)
+    case .floor: return try FloorRun.run(settings)
     case .hold:
       return try hold(settings, progress: progress)
     case .binding, .relay, .relayToRelay:

@@ -15,6 +15,9 @@ public struct LoadSettings {
     case relay
     /// Packets from one allocation of the server to another.
     case relayToRelay = "relay-to-relay"
+    /// No server at all: one `sendto` and one `recv` over the loopback network, again and again. What no relay that
+    /// sends each packet on its own can be cheaper than.
+    case floor
   }
 
   public enum Direction: String, Sendable {

@@ -67,6 +67,7 @@ struct Arguments {
         positional.append(word)
       }
     }
+    if command == .load(.floor), positional.isEmpty { positional = ["127.0.0.1"] }
     guard let target = positional.first else { throw UsageError("there is no TARGET") }
     guard positional.count == 1 else { throw UsageError("\"\(positional[1])\" is one word too many") }
     do { uri = try ServerURI(parsing: target) } catch { throw UsageError("\(target): \(error)") }
@@ -159,7 +160,7 @@ struct Arguments {
     let transport = transport ?? uri.transport
     if transport == .dtls { throw UsageError("DTLS is not among turnload's transports") }
     if direction != nil, work != .relay { throw UsageError("--direction is for relay") }
-    if pace != nil, work == .allocate || work == .hold { throw UsageError("\(work.rawValue) has no pace of packets") }
+    if pace != nil, [.allocate, .hold, .floor].contains(work) { throw UsageError("\(work.rawValue) has no pace of packets") }
     if usesIndications, work != .relay, work != .relayToRelay { throw UsageError("--indications is for relays") }
     if work == .relayToRelay, (allocations ?? 2) % 2 != 0 { throw UsageError("relay-to-relay needs pairs") }
     if segments || coalesces {

@@ -28,7 +28,7 @@ enum Preparation {
     settings.serverProcess = arguments.serverProcess
     settings.serverCore = arguments.serverCore
     if target.transport == .tls { settings.tls = try context(arguments) }
-    settings.credential = work == .binding ? nil : try credential(arguments)
+    settings.credential = work == .binding || work == .floor ? nil : try credential(arguments)
     return settings
   }
 

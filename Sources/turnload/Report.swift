@@ -103,7 +103,8 @@ struct Report {
 
   var text: String {
     guard let result else { return "failed: \(failure ?? "")\n" }
-    var lines = ["\(settings.work.rawValue) over \(settings.transport) at \(settings.server)"]
+    let place = settings.work == .floor ? "" : " over \(settings.transport) at \(settings.server)"
+    var lines = [settings.work.rawValue + place]
     lines.append(
       "\(result.unit.rawValue)s      \(result.completed) in \(Self.tenths(Double(result.elapsed) / 1e9)) s: "
         + "\(Int64(result.perSecond)) a second")
@@ -112,6 +113,9 @@ struct Report {
       lines.append("loss         \(result.lost) of \(result.sent) (\(Self.thousandths(result.lossShare * 100)) %)")
     }
     if result.latency.count > 0 { lines.append("latency      \(Self.text(result.latency))") }
+    if settings.work == .floor, let each = result.each(result.ownTime) {
+      lines.append("own CPU      \(Int64(each)) ns a \(result.unit.rawValue)")
+    }
     if let each = result.each(result.serverTime) {
       lines.append("server CPU   \(Int64(each)) ns a \(result.unit.rawValue)")
     }

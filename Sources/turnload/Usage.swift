@@ -3,13 +3,14 @@ enum Usage {
   static let version = "0.1.0"
 
   static let text = """
-    turnload [binding|allocate|hold|relay|relay-to-relay] [OPTIONS] TARGET
+    turnload [binding|allocate|hold|relay|relay-to-relay|floor] [OPTIONS] TARGET
 
     Puts a load on a STUN or TURN server and measures it. TARGET is HOST[:PORT] or a stun:, stuns:, turn: or turns: URI.
 
       binding          Binding requests           allocate         401, Allocate, Refresh 0, each from a new address
       hold             allocations that are kept  relay-to-relay   from one allocation of the server to another
       relay            through allocations to peers, which are sockets of turnload (the default)
+      floor            no server: what one sendto and one recv cost this machine
 
       --transport T           udp, tcp, tls, whatever TARGET says
       --direction D           relay: to-peer (default), to-client, echo

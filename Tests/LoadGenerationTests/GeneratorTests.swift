@@ -1,0 +1,154 @@
+import Crypto
+import Foundation
+import NetIO
+import NetworkTypes
+import TURNClient
+import Testing
+
+@testable import LoadGeneration
+
+/// Against a server that others wrote.
+@Suite(.serialized, .enabled(if: Coturn.isInstalled, "coturn is not installed")) struct GeneratorTests {
+  private func settings(_ work: LoadSettings.Work, port: UInt16) -> LoadSettings {
+    var settings = LoadSettings(server: SocketAddress(.ipv4Loopback, port: port))
+    settings.work = work
+    settings.credential = LongTermCredential(username: "load", password: "test")
+    settings.duration = 200
+    settings.warmUp = 50
+    settings.allocations = 4
+    settings.pace = .window(16)
+    return settings
+  }
+
+  @Test func packetsGoThroughRelaysInEveryDirectionAndFraming() throws {
+    let server = try Coturn(port: 25_910)
+    for direction in [.toPeer, .toClient, .echo] as [LoadSettings.Direction] {
+      for usesIndications in [false, true] {
+        var settings = settings(.relay, port: server.port)
+        settings.direction = direction
+        settings.usesIndications = usesIndications
+        settings.serverProcess = server.processIdentifier
+        let result = try LoadGenerator.run(settings)
+        #expect(result.completed > 0 && result.lost == 0 && result.failures == 0)
+        #expect(result.latency.count > 0 && result.latency.maximum < 10_000_000_000)
+        #expect((result.serverTime ?? 0) > 0)
+      }
+    }
+  }
+
+  @Test func packetsGoFromRelayToRelay() throws {
+    let server = try Coturn(port: 25_912)
+    let result = try LoadGenerator.run(settings(.relayToRelay, port: server.port))
+    #expect(result.completed > 0 && result.lost == 0)
+  }
+
+  @Test func runsLeaveAndArriveInOnePiece() throws {
+    let server = try Coturn(port: 25_914)
+    var settings = settings(.relay, port: server.port)
+    settings.segments = true
+    settings.coalesces = true
+    settings.burst = 8
+    settings.direction = .echo
+    let result = try LoadGenerator.run(settings)
+    #expect(result.completed > 0 && result.lost == 0)
+  }
+
+  @Test func aTCPLegCarriesPackets() throws {
+    let server = try Coturn(port: 25_916)
+    var settings = settings(.relay, port: server.port)
+    settings.transport = .tcp
+    settings.direction = .echo
+    settings.payloadByteCount = 173
+    let result = try LoadGenerator.run(settings)
+    #expect(result.completed > 0 && result.lost == 0)
+  }
+
+  @Test func allocationsAreMadeAndGivenBackOverAndOver() throws {
+    let server = try Coturn(port: 25_918)
+    let result = try LoadGenerator.run(settings(.allocate, port: server.port))
+    #expect(result.completed > 4 && result.failures == 0)
+  }
+
+  @Test func allocationsAreHeld() throws {
+    let server = try Coturn(port: 25_920)
+    let result = try LoadGenerator.run(settings(.hold, port: server.port))
+    #expect(result.completed == 4)
+  }
+
+  @Test func aPacedRateIsKept() throws {
+    let server = try Coturn(port: 25_922)
+    var settings = settings(.binding, port: server.port)
+    settings.pace = .rate(500)
+    settings.duration = 1000
+    let result = try LoadGenerator.run(settings)
+    #expect((450...550).contains(result.perSecond))
+  }
+
+  @Test func aWrongPasswordEndsTheSetUp() throws {
+    let server = try Coturn(port: 25_924)
+    var settings = settings(.relay, port: server.port)
+    settings.credential = LongTermCredential(username: "load", password: "wrong")
+    #expect(throws: LoadError.self) { try LoadGenerator.run(settings) }
+  }
+}
+
+@Suite struct SilenceTests {
+  @Test func aSilentServerIsAFailureAndNotAResult() throws {
+    // Bound, so that nobody else answers, and never read.
+    let silent = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0))
+    let address = silent.localAddress
+    var settings = LoadSettings(server: try #require(address))
+    settings.duration = 100
+    settings.warmUp = 0
+    #expect(throws: LoadError.self) { try LoadGenerator.run(settings) }
+    settings.work = .relay
+    settings.timeout = 100
+    #expect(throws: LoadError.silence(waitingFor: "Allocate")) { try LoadGenerator.run(settings) }
+  }
+
+  @Test func theFloorIsMeasuredWithoutAServer() throws {
+    var settings = LoadSettings(server: SocketAddress(.ipv4Loopback, port: 9))
+    settings.work = .floor
+    settings.duration = 100
+    let result = try LoadGenerator.run(settings)
+    #expect(result.completed > 0 && result.lost == 0 && (result.ownTime ?? 0) > 0)
+  }
+}
+
+/// Debian's coturn on the loopback address, ended with the value.
+private final class Coturn {
+  static let path = "/usr/bin/turnserver"
+  static var isInstalled: Bool { FileManager.default.isExecutableFile(atPath: path) }
+
+  let port: UInt16
+  private let process = Process()
+
+  var processIdentifier: Int { Int(process.processIdentifier) }
+
+  init(port: UInt16) throws {
+    self.port = port
+    process.executableURL = URL(fileURLWithPath: Self.path)
+    process.arguments = [
+      "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", "\(port)", "-m", "1", "--lt-cred-mech", "-u", "load:test", "-r", "test",
+      "--allow-loopback-peers", "--no-cli", "--no-tls", "--no-dtls", "--no-rfc5780", "--no-stdout-log", "--log-file",
+      "/dev/null", "--simple-log", "--min-port", "25930", "--max-port", "25999", "--pidfile", "/dev/null",
+      "--userdb", NSTemporaryDirectory() + "turnload-test-\(UUID().uuidString)",
+    ]
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    // It listens once a TCP connection is taken.
+    let deadline = Instant.read().advanced(bySeconds: 20)
+    while Instant.read() < deadline {
+      let socket = try ClientSocket.tcp(to: SocketAddress(.ipv4Loopback, port: port))
+      if Readiness.wait(for: socket.rawValue, writing: true, until: deadline), socket.takePendingError() == nil { return }
+      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+    }
+    throw CocoaError(.featureUnsupported)
+  }
+
+  deinit {
+    process.terminate()
+    process.waitUntilExit()
+  }
+}
