@@ -21,7 +21,7 @@ import Testing
   }
 
   @Test func packetsGoThroughRelaysInEveryDirectionAndFraming() throws {
-    let server = try Coturn(port: 25_910)
+    let server = try Coturn()
     for direction in [.toPeer, .toClient, .echo] as [LoadSettings.Direction] {
       for usesIndications in [false, true] {
         var settings = settings(.relay, port: server.port)
@@ -29,21 +29,20 @@ import Testing
         settings.usesIndications = usesIndications
         settings.serverProcess = server.processIdentifier
         let result = try LoadGenerator.run(settings)
-        // A coturn that has just started on a busy machine loses packets; that they come through is what is asked.
-        #expect(result.sent > 0 && result.lost < result.sent && result.failures == 0, "\(direction), \(usesIndications)")
+        #expect(result.sent > 0 && result.lost == 0 && result.failures == 0, "\(direction), \(usesIndications)")
         #expect(result.serverTime != nil)
       }
     }
   }
 
   @Test func packetsGoFromRelayToRelay() throws {
-    let server = try Coturn(port: 25_912)
+    let server = try Coturn()
     let result = try LoadGenerator.run(settings(.relayToRelay, port: server.port))
     #expect(result.sent > 0 && result.lost == 0)
   }
 
   @Test func runsLeaveAndArriveInOnePiece() throws {
-    let server = try Coturn(port: 25_914)
+    let server = try Coturn()
     var settings = settings(.relay, port: server.port)
     settings.segments = true
     settings.coalesces = true
@@ -54,7 +53,7 @@ import Testing
   }
 
   @Test func aTCPLegCarriesPackets() throws {
-    let server = try Coturn(port: 25_916)
+    let server = try Coturn()
     var settings = settings(.relay, port: server.port)
     settings.transport = .tcp
     settings.direction = .echo
@@ -64,19 +63,19 @@ import Testing
   }
 
   @Test func allocationsAreMadeAndGivenBackOverAndOver() throws {
-    let server = try Coturn(port: 25_918)
+    let server = try Coturn()
     let result = try LoadGenerator.run(settings(.allocate, port: server.port))
     #expect(result.completed > 0 && result.failures == 0)
   }
 
   @Test func allocationsAreHeld() throws {
-    let server = try Coturn(port: 25_920)
+    let server = try Coturn()
     let result = try LoadGenerator.run(settings(.hold, port: server.port))
     #expect(result.completed == 4)
   }
 
   @Test func aPacedRateIsKept() throws {
-    let server = try Coturn(port: 25_922)
+    let server = try Coturn()
     var settings = settings(.binding, port: server.port)
     settings.pace = .rate(500)
     settings.duration = 1000
@@ -85,7 +84,7 @@ import Testing
   }
 
   @Test func aWrongPasswordEndsTheSetUp() throws {
-    let server = try Coturn(port: 25_924)
+    let server = try Coturn()
     var settings = settings(.relay, port: server.port)
     settings.credential = LongTermCredential(username: "load", password: "wrong")
     #expect(throws: LoadError.self) { try LoadGenerator.run(settings) }
@@ -125,8 +124,9 @@ private final class Coturn {
 
   var processIdentifier: Int { Int(process.processIdentifier) }
 
-  init(port: UInt16) throws {
-    self.port = port
+  init() throws {
+    // A port that nobody has: coturn shares a taken one (SO_REUSEPORT), and another run's server would answer too.
+    port = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0)).localAddress?.port ?? 0
     process.executableURL = URL(fileURLWithPath: Self.path)
     process.arguments = [
       "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", "\(port)", "-m", "1", "--lt-cred-mech", "-u", "load:test", "-r", "test",
