@@ -58,6 +58,29 @@ struct PreparationTests {
     #expect(throws: PreparationError.tooLong) { try OpaqueString.prepare(long) }
   }
 
+  @Test("100,000 seeded strings, from noise and from pieces of real ones, are prepared or refused, never trapped on")
+  func mutations() {
+    let pieces: [[UInt8]] = ["alice", "マトリックス", "a\u{AD}b", "\u{FB03}", "\u{1E9B}\u{323}", "\u{5D0}1", "\u{202E}"].map { Array($0.utf8) }
+    var state: UInt64 = 0x7457_6E70_696B_6521
+    func next(_ bound: UInt64) -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return (state >> 33) % bound
+    }
+    var prepared = 0
+    for _ in 0..<100_000 {
+      var bytes: [UInt8] = []
+      for _ in 0...next(4) {
+        bytes += next(3) == 0 ? (0..<next(6)).map { _ in UInt8(next(256)) } : pieces[Int(next(UInt64(pieces.count)))]
+      }
+      if next(4) == 0, !bytes.isEmpty { bytes.remove(at: Int(next(UInt64(bytes.count)))) }
+      let saslprep = try? SASLprep.prepare(bytes)
+      let opaque = try? OpaqueString.prepare(bytes)
+      if saslprep != nil || opaque != nil { prepared += 1 }
+    }
+    // Noise alone would be refused at its first byte: most of what is tried must get further.
+    #expect(prepared > 10_000)
+  }
+
   @Test("what is prepared stays as it is when it is prepared again")
   func idempotence() throws {
     for value in UInt32(0xA1)...0x2FFF {
