@@ -73,6 +73,12 @@ extension Shard {
 
   private mutating func readConnection(_ index: Int) {
     let generation = connections.generation(index)
+    // What may cost a signature is bounded a turn; the event comes again next turn.
+    if connections[index].layer != .plain, !connections[index].hasSpoken,
+      handshakesThisTurn >= Self.handshakesPerTurn
+    {
+      return
+    }
     if plane.nextSlot >= EpollPlane.batchSlots { plane.flush() }
     let slot = plane.nextSlot
     plane.nextSlot += 1
@@ -94,6 +100,7 @@ extension Shard {
           return
         }
         if connections[index].layer == .tls {
+          handshakesThisTurn += 1
           let isTaken = Self.feed(&connections[index], plane.buffers, slot: slot, 0..<count)
           if isTaken { readPlaintext(index, generation, slot: slot) } else { close(index) }
           return
@@ -133,11 +140,7 @@ extension Shard {
   }
 
   private mutating func readSecure(_ index: Int, _ generation: UInt32, slot: Int) {
-    if !connections[index].hasSpoken {
-      // Its event comes again next turn.
-      guard handshakesThisTurn < Self.handshakesPerTurn else { return }
-      handshakesThisTurn += 1
-    }
+    if !connections[index].hasSpoken { handshakesThisTurn += 1 }
     // Ciphertext goes through the last slot, and plaintext into this one.
     let scratch = EpollPlane.slotCount - 1
     switch Self.read(connections[index], into: &plane.buffers, slot: scratch, offset: 0) {
