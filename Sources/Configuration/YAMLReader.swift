@@ -36,6 +36,7 @@ struct YAMLReader {
       refuse(line: 1, "has more than 1 MiB", suggestion: "keep long values in files of their own: file:PATH")
       return nil
     }
+    // At one address for as long as it is used: libyaml keeps pointers into it. Freed on every way out.
     let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
     defer { unsafe parser.deallocate() }
     guard unsafe yaml_parser_initialize(parser) == 1 else {

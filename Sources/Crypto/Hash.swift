@@ -137,7 +137,8 @@ public struct HashContext: ~Copyable {
 }
 
 /// HMAC (RFC 2104) over messages one after another, with one OpenSSL context that is keyed anew for each. Belongs
-/// to one thread.
+/// to one thread. As with `HashContext`, what is missing is missing at start: shards make their contexts before the
+/// first packet, and later ones can only fail for want of memory.
 @safe
 public struct HMACContext: ~Copyable {
   private let algorithm: HashAlgorithm

@@ -29,6 +29,7 @@ public struct SeededGenerator: ~Copyable {
 
   /// The seed is used up to 32 bytes; a shorter one is padded with zeros (tests only).
   public init(seed: [UInt8]) {
+    // Made at start, one for each shard; nothing from the network leads here.
     guard let context = unsafe EVP_CIPHER_CTX_new() else { fatalError("OpenSSL: out of memory") }
     unsafe self.context = context
     let key = Array((seed + [UInt8](repeating: 0, count: 32)).prefix(32))

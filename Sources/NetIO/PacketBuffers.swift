@@ -25,6 +25,7 @@ public struct PacketBuffers: ~Copyable, Sendable {
   public init(slotCount: Int) {
     self.slotCount = slotCount
     // calloc hands out fresh pages without touching them.
+    // Called once for each shard, before any packet: a server without buffers cannot start.
     guard let memory = unsafe calloc(slotCount, Self.stride) else { fatalError("out of memory for packet buffers") }
     unsafe base = memory
   }

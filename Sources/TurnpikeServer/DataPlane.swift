@@ -11,8 +11,10 @@ protocol DataPlane: ~Copyable {
   /// Puts a part of a received slot into the queue of what is to be sent. False where the socket is gone.
   mutating func sendToPeer(_ port: RecordID, _ peer: SocketAddress, slot: Int, range: Range<Int>) -> Bool
   mutating func sendToClient(listener: Int, _ client: SocketAddress, from: IPAddress?, slot: Int, range: Range<Int>)
-  /// Sends what waits. Slots may be used again afterwards.
+  /// Sends what waits. The slots stay taken: a batch may be half decided about, and what it still queues lies in them.
   mutating func flush()
+  /// Sends what waits and frees every slot. Only between two batches.
+  mutating func recycleSlots()
 }
 
 /// What an event of the loop is about.
@@ -55,9 +57,8 @@ struct EpollPlane: DataPlane, ~Copyable {
   }
 
   mutating func closeRelayPort(_ id: RecordID) {
-    // What is queued leaves first: the last packets of a call belong to it. The slots stay taken: a batch may be
-    // half decided about.
-    sends.flush()
+    // What is queued leaves first: the last packets of a call belong to it.
+    flush()
     relayPorts.close(id.index, generation: id.generation)
   }
 
@@ -78,15 +79,18 @@ struct EpollPlane: DataPlane, ~Copyable {
   }
 
   @inline(__always)
-  mutating func flush() {
-    sends.flush()
+  mutating func flush() { sends.flush() }
+
+  @inline(__always)
+  mutating func recycleSlots() {
+    flush()
     nextSlot = 0
   }
 
   /// Receives a batch from a listening or relay socket into free slots, and says where it lies.
   @inline(__always)
   mutating func receive(_ descriptor: Int32, limit: Int) -> Range<Int> {
-    if nextSlot >= Self.batchSlots { flush() }
+    if nextSlot >= Self.batchSlots { recycleSlots() }
     let first = nextSlot
     var count = 0
     // An error here is one that an ICMP message brought for some earlier packet: it has been reported and is gone.

@@ -79,7 +79,7 @@ extension Shard {
     {
       return
     }
-    if plane.nextSlot >= EpollPlane.batchSlots { plane.flush() }
+    if plane.nextSlot >= EpollPlane.batchSlots { plane.recycleSlots() }
     let slot = plane.nextSlot
     plane.nextSlot += 1
 

@@ -108,7 +108,7 @@ struct Shard: ~Copyable {
     runCommands()
     handshakesThisTurn = 0
     for index in 0..<count { handle(plane.loop.event(index)) }
-    plane.flush()
+    plane.recycleSlots()
     if nextSweep <= now.instant { sweep() }
     if reportsWhenIdle, relay.allocationCount == 0 {
       reportsWhenIdle = false

@@ -204,6 +204,59 @@ struct ServerTests {
     }
   }
 
+  @Test("a DONT-FRAGMENT indication amid a batch does not let a later batch write over what still waits to be sent")
+  func slotsOfAHalfDecidedBatch() throws {
+    let port = Self.port(19)
+    let server = try RunningServer(
+      port: port, ["auth.anonymous=true", "auth.store=", "workers=1", "peers.allow=127.0.0.0/8"],
+      listeners: "udp://127.0.0.1:\(port),udp://127.0.0.1:\(port + 1)", users: false, waitsForLine: false)
+    let peer = try ClientSocket.udp(boundTo: loopback(1, 0))
+    let local = peer.localAddress
+    let peerAddress = try #require(local)
+    let first = try ClientSocket.udp(to: loopback(1, port))
+    let second = try ClientSocket.udp(to: loopback(1, port + 1))
+    var writer = MessageWriter()
+    func ask(_ socket: borrowing ClientSocket, _ method: Method, _ body: (inout MessageWriter) -> Void) throws {
+      writer.begin(MessageType(method, .request), transactionID: TransactionID(high: 1, low: SecureRandom.word()))
+      body(&writer)
+      let request = writer.bytes.copied()
+      _ = try socket.send(request.span.rawBytes)
+      let isAnswered = Readiness.wait(for: socket.rawValue, until: soon)
+      #expect(isAnswered)
+      var buffer = ReceiveBuffer()
+      _ = buffer.receiveStream(socket)
+    }
+    try ask(first, .allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }
+    try ask(second, .allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }
+    try ask(first, .createPermission) { $0.append(.xorPeerAddress, xor: peerAddress) }
+    try ask(second, .createPermission) { $0.append(.xorPeerAddress, xor: peerAddress) }
+
+    // While the server stands still, both listeners fill: one turn then finds a batch in each.
+    server.send(SIGSTOP)
+    var expected: Set<[UInt8]> = []
+    for number in UInt8(0)..<30 {
+      for client in UInt8(1)...2 {
+        let payload = [UInt8](repeating: client, count: 100) + [number]
+        expected.insert(payload)
+        writer.begin(MessageType(.send, .indication), transactionID: TransactionID(high: 2, low: UInt64(number)))
+        writer.append(.xorPeerAddress, xor: peerAddress)
+        if number == 3 { writer.append(.dontFragment, [UInt8]()) }
+        writer.append(.data, payload)
+        let bytes = writer.bytes.copied()
+        if client == 1 { _ = try first.send(bytes.span.rawBytes) } else { _ = try second.send(bytes.span.rawBytes) }
+      }
+    }
+    server.send(SIGCONT)
+    var heard: Set<[UInt8]> = []
+    for _ in 0..<60 {
+      guard Readiness.wait(for: peer.rawValue, until: soon) else { break }
+      var buffer = ReceiveBuffer()
+      let (result, _) = buffer.receive(peer)
+      if case .bytes(let count) = result { heard.insert(buffer.prefix(count)) }
+    }
+    #expect(heard == expected)
+  }
+
   @Test("the server's own listener is no peer, even where its address is allowed")
   func ownListener() throws {
     let server = try RunningServer(port: Self.port(11), ["peers.allow=127.0.0.0/8"])
@@ -381,6 +434,8 @@ private struct ReceiveBuffer {
     var span = unsafe elements.mutableBytes
     return socket.receive(into: &span, isStream: true)
   }
+
+  func prefix(_ count: Int) -> [UInt8] { Array(bytes.prefix(count)) }
 
   mutating func receive(_ socket: borrowing ClientSocket) -> (ClientSocket.ReceiveResult, SocketAddress) {
     var sender = SocketAddress.none
