@@ -93,6 +93,7 @@ let package = Package(
     tests("Turnpike", ["turnpike", "CredentialsSQLite", "Credentials", "Crypto", "JSON"]),
     tests("Credentials", ["Credentials", "Crypto", "Text"]),
     tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),
+    tests("TurnpikeServer", ["TurnpikeServer", "TURN", "Credentials", "Crypto", "Metrics", "NetIO", "NetworkTypes"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
     tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),

@@ -1,0 +1,75 @@
+import Credentials
+import Crypto
+import Dispatch
+import Metrics
+import NetIO
+import NetworkTypes
+import TURN
+import Testing
+
+@testable import TurnpikeServer
+
+/// A store that answers no look-up until it is let go.
+private final class StuckStore: CredentialStore {
+  let asked: DispatchSemaphore
+  let gate: DispatchSemaphore
+
+  init(asked: DispatchSemaphore, gate: DispatchSemaphore) {
+    self.asked = asked
+    self.gate = gate
+  }
+
+  func keys(realm: String, username: [UInt8]) throws(StoreError) -> UserKeys? {
+    asked.signal()
+    gate.wait()
+    return nil
+  }
+
+  func user(realm: String, userHash: Digest) throws(StoreError) -> (name: [UInt8], keys: UserKeys)? { nil }
+  func secrets(realm: String) throws(StoreError) -> [[UInt8]] { [] }
+  func changeToken() throws(StoreError) -> UInt64 { 1 }
+  func isEmpty() throws(StoreError) -> Bool { true }
+  func addUser(_ user: LongTermCredential) throws(StoreError) {}
+  func setPassword(of user: LongTermCredential) throws(StoreError) {}
+  func removeUser(realm: String, username: [UInt8]) throws(StoreError) {}
+  func users(realm: String?) throws(StoreError) -> [StoredUser] { [] }
+  func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret { throw .secretExists }
+  func removeSecret(realm: String, id: UInt64) throws(StoreError) {}
+  func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret] { [] }
+}
+
+@Suite("The credential service")
+struct CredentialServiceTests {
+  @Test("while the store is stuck shards go on asking without waiting, up to a bound, and get their answers afterwards")
+  func stuckStore() throws {
+    let service = try CredentialService()
+    let answers = try Mailbox<ShardMessage>(capacity: 10_000)
+    let asked = DispatchSemaphore(value: 0)
+    let gate = DispatchSemaphore(value: 0)
+    let log = Log(level: .error, format: .text, clock: { 0 }, sink: { _ in })
+    let thread = try Thread(name: "store") {
+      service.run(
+        realm: "example.org", log: log, open: { StuckStore(asked: asked, gate: gate) }, changed: { _ in })
+    }
+    func ask(_ number: UInt32) -> Bool {
+      service.lookUp(
+        CredentialService.LookUp(
+          ticket: RecordID(index: number, generation: 1), realm: Array("example.org".utf8), user: .name([1]),
+          answers: answers))
+    }
+    #expect(ask(0))
+    asked.wait()
+    // The service sits in the store's call now, and this thread is not held up by it.
+    var taken = 0
+    for number in UInt32(1)...5000 where ask(number) { taken += 1 }
+    #expect(taken == 4096)
+    for _ in 0...taken { gate.signal() }
+    var answered = 0
+    while answered <= taken, Readiness.wait(for: answers.rawValue, until: Instant.read().advanced(bySeconds: 10)) {
+      answered += answers.takeAll().count
+    }
+    #expect(answered == taken + 1)
+    service.stop()
+    thread.join()
+  }
+}
