@@ -24,6 +24,14 @@ public enum Files {
     return try read(descriptor, limit: limit)
   }
 
+  /// A password or secret: a file's content, or standard input's for `-`, without one final newline. At most 64 KiB.
+  public static func readSecret(_ path: String) throws(FileError) -> [UInt8] {
+    var content = path == "-" ? try StandardStreams.readInput(limit: 65_536) : try read(path, limit: 65_536)
+    if content.last == UInt8(ascii: "\n") { content.removeLast() }
+    if content.last == UInt8(ascii: "\r") { content.removeLast() }
+    return content
+  }
+
   static func read(_ descriptor: borrowing FileDescriptor, limit: Int) throws(FileError) -> [UInt8] {
     let raw = descriptor.rawValue
     var content: [UInt8] = []

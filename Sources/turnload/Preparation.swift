@@ -62,8 +62,8 @@ enum Preparation {
   private static func credential(_ arguments: Arguments) throws(UsageError) -> LongTermCredential? {
     let environment = Environment.variables().filter { !$0.value.isEmpty }
     let username = arguments.username ?? environment["TURNLOAD_USERNAME"]
-    var password = try arguments.passwordFile.map(firstLine)
-    var secret = try arguments.secretFile.map(firstLine)
+    var password = try arguments.passwordFile.map(readSecret)
+    var secret = try arguments.secretFile.map(readSecret)
     if password == nil, secret == nil {
       password = environment["TURNLOAD_PASSWORD"].map { Array($0.utf8) }
       secret = environment["TURNLOAD_SECRET"].map { Array($0.utf8) }
@@ -92,16 +92,10 @@ enum Preparation {
     do { return try SASLprep.prepare(bytes) } catch { throw UsageError("\(what): \(error)") }
   }
 
-  /// A file's content without one final newline.
-  private static func firstLine(_ path: String) throws(UsageError) -> [UInt8] {
-    var content: [UInt8]
-    do {
-      content = path == "-" ? try StandardStreams.readInput(limit: 65_536) : try Files.read(path, limit: 65_536)
-    } catch {
-      throw UsageError("\(path): \(error)")
-    }
-    if content.last == UInt8(ascii: "\n") { content.removeLast() }
-    if content.last == UInt8(ascii: "\r") { content.removeLast() }
+  /// A password or secret from a file.
+  private static func readSecret(_ path: String) throws(UsageError) -> [UInt8] {
+    let content: [UInt8]
+    do { content = try Files.readSecret(path) } catch { throw UsageError("\(path): \(error)") }
     guard !content.isEmpty else { throw UsageError("\(path): is empty") }
     return content
   }
