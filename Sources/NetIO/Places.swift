@@ -4,8 +4,8 @@
 public struct Places<Element: ~Copyable>: ~Copyable {
   // Owned alone and freed in deinit. A place is initialised exactly while its generation is odd, and every access
   // checks that.
-  nonisolated(unsafe) private var storage: UnsafeMutablePointer<Element>
-  private var generations: [UInt32] = []
+  @usableFromInline nonisolated(unsafe) internal var storage: UnsafeMutablePointer<Element>
+  @usableFromInline internal var generations: [UInt32] = []
   private var free: [Int] = []
   private var capacity = 16
   public private(set) var count = 0
@@ -20,11 +20,16 @@ public struct Places<Element: ~Copyable>: ~Copyable {
   /// One past the highest place that was ever taken.
   public var upperBound: Int { generations.count }
 
+  // What is asked for every packet is inlined where it is asked: unspecialised it cost as much as a look-up.
+
+  @inlinable
   public func isTaken(_ index: Int) -> Bool { generations.indices.contains(index) && generations[index] & 1 == 1 }
 
   /// Whether this very tenant is still there.
+  @inlinable
   public func isTaken(_ index: Int, generation: UInt32) -> Bool { isTaken(index) && generations[index] == generation }
 
+  @inlinable
   public func generation(_ index: Int) -> UInt32 { generations[index] }
 
   public mutating func insert(_ element: consuming Element) -> (index: Int, generation: UInt32) {
@@ -53,6 +58,7 @@ public struct Places<Element: ~Copyable>: ~Copyable {
   }
 
   /// The tenant of a place, which must be taken.
+  @inlinable
   public subscript(index: Int) -> Element {
     _read {
       precondition(isTaken(index))

@@ -19,10 +19,12 @@ struct Connection: ~Copyable {
   var tls: TLSEngine?
   var path: ClientPath
   /// The beginning of a frame whose end has not come yet.
-  var partialFrame: [UInt8] = []
+  var partialFrame = PooledBytes()
   /// Whether a STUN message has come: before that there can be no ChannelData, and the connection is a stranger's.
   var hasSpoken = false
-  var outgoing = OutgoingBytes()
+  private var outgoing = OutgoingFrames()
+  /// Whether it is among those that are flushed at the end of the turn.
+  var isDirty = false
   /// Whether the loop waits for room to write.
   var waitsForRoom = false
   /// When it was last heard of.
@@ -47,98 +49,85 @@ struct Connection: ~Copyable {
     self.path = path
   }
 
-  /// How much may wait: media is dropped beyond the first limit, a connection that lets control messages pile up to
-  /// the second is closed.
+  /// How much may wait: beyond the first limit the oldest media is dropped, down to the second; a connection that lets
+  /// control messages pile up to the third is closed.
   static let mediaLimit = 128 << 10
+  static let mediaTarget = 96 << 10
   static let controlLimit = 256 << 10
 
-  enum SendResult {
-    case done
-    /// Media that did not fit was dropped.
-    case dropped
-    /// The connection is gone, or takes nothing any more.
+  enum QueueResult {
+    case queued
+    /// So many frames of media, the oldest, were dropped to make room.
+    case dropped(Int)
+    /// The connection takes nothing any more.
     case failed
   }
 
-  /// Sends one message of the client's, whole or not at all.
-  mutating func send(_ bytes: RawSpan, isMedia: Bool) -> SendResult {
-    let waiting = waitingByteCount
-    if isMedia, waiting > Self.mediaLimit { return .dropped }
-    if waiting > Self.controlLimit { return .failed }
-    switch layer {
-    case .undecided:
-      return .failed
-    case .plain:
-      var sent = 0
-      if outgoing.isEmpty {
-        guard let count = socket.write(bytes) else { return .failed }
-        sent = count
-      }
-      if sent < bytes.byteCount { outgoing.append(bytes.extracting(sent..<bytes.byteCount)) }
-      return .done
-    case .tls:
-      let result = tls?.write(bytes)
-      guard flush() else { return .failed }
-      switch result {
-      case .written: return .done
-      case .wouldBlock: return .dropped
-      case .failed, nil: return .failed
-      }
+  /// Queues one message of the client's, in three pieces; `flush` writes it. What waits of a TLS connection waits
+  /// before encryption: what is dropped then costs nothing and leaves no gap in the records.
+  mutating func queue(
+    prefix: RawSpan, _ bytes: RawSpan, padding: Int, isMedia: Bool, _ pool: inout BlockPool
+  ) -> QueueResult {
+    guard layer != .undecided else { return .failed }
+    var dropped = 0
+    let byteCount = prefix.byteCount + bytes.byteCount + padding
+    if outgoing.count + byteCount > Self.mediaLimit, isMedia || outgoing.count + byteCount > Self.controlLimit {
+      dropped = outgoing.dropOldestMedia(downTo: Self.mediaTarget - byteCount, &pool)
+      if outgoing.count + byteCount > Self.mediaLimit, isMedia { return .dropped(dropped + 1) }
+      if outgoing.count + byteCount > Self.controlLimit { return .failed }
     }
+    guard outgoing.append(prefix: prefix, bytes, padding: padding, &pool) else { return .failed }
+    return dropped > 0 ? .dropped(dropped) : .queued
   }
 
   /// Hands what waits to the kernel, as far as that takes it; false where the connection is gone.
-  mutating func flush() -> Bool {
-    while waitingByteCount > 0 {
-      let written = layer == .tls ? tls?.writeOutput(to: socket) ?? nil : socket.write(outgoing.bytes)
-      guard let written else { return false }
-      if written == 0 { return true }
-      if layer == .tls { tls?.consumeOutput(written) } else { outgoing.consume(written) }
+  mutating func flush(_ pool: inout BlockPool) -> Bool {
+    guard layer == .tls else {
+      while !outgoing.isEmpty {
+        guard let written = socket.write(outgoing.bytes) else { return false }
+        if written == 0 { return true }
+        outgoing.consume(written, &pool)
+      }
+      return true
     }
-    return true
+    while true {
+      // One record's worth at a time, so that little waits as ciphertext.
+      while let waiting = tls?.outputByteCount, waiting > 0 {
+        guard let written = tls?.writeOutput(to: socket) ?? nil else { return false }
+        if written == 0 { return true }
+        tls?.consumeOutput(written)
+      }
+      guard !outgoing.isEmpty else { return true }
+      let count = min(outgoing.count, Self.recordByteCount)
+      switch Self.encrypt(outgoing, count, with: &tls) {
+      case .written: outgoing.consume(count, &pool)
+      // The handshake is not done: what it brings comes here again.
+      case .wouldBlock: return true
+      case .failed, nil: return false
+      }
+    }
   }
+
+  private static func encrypt(
+    _ outgoing: borrowing OutgoingFrames, _ count: Int, with tls: inout TLSEngine?
+  ) -> TLSEngine.WriteResult? {
+    tls?.write(outgoing.bytes.extracting(0..<count))
+  }
+
+  /// The most that one TLS record carries.
+  private static let recordByteCount = 16 << 10
 
   var waitingByteCount: Int {
     // Mutating only because an optional noncopyable value cannot be looked into otherwise yet.
-    mutating get { layer == .tls ? tls?.outputByteCount ?? 0 : outgoing.count }
+    mutating get { outgoing.count + (tls?.outputByteCount ?? 0) }
   }
 
   /// Says goodbye as the protocol has it, as far as the kernel takes it at once.
-  mutating func sayGoodbye() {
+  mutating func sayGoodbye(_ pool: inout BlockPool) {
+    // What waited for the end of the turn goes first.
+    guard flush(&pool) else { return }
     tls?.shutdown()
-    _ = flush()
-  }
-}
-
-/// Bytes that wait for room in the kernel's buffer, first in, first out.
-struct OutgoingBytes {
-  private var storage: [UInt8] = []
-  private var head = 0
-
-  var count: Int { storage.count - head }
-  var isEmpty: Bool { count == 0 }
-
-  var bytes: RawSpan {
-    @_lifetime(borrow self)
-    get { storage.span.rawBytes.extracting(head..<storage.count) }
-  }
-
-  mutating func append(_ bytes: RawSpan) {
-    // What has been sent is cut off before it outgrows what waits, so a slow reader costs no more than twice the limit.
-    if head > 0, head >= count {
-      storage.removeFirst(head)
-      head = 0
-    }
-    storage.append(contentsOf: bytes.copied())
-  }
-
-  mutating func consume(_ count: Int) {
-    head += count
-    // Memory of an idle connection is given back.
-    if head >= storage.count {
-      storage = []
-      head = 0
-    }
+    _ = flush(&pool)
   }
 }
 

@@ -28,9 +28,11 @@ enum EventKind {
 
 /// Engine 1: level-triggered epoll, `recvmmsg` and `sendmmsg`.
 struct EpollPlane: DataPlane, ~Copyable {
-  /// One more than a batch: the last slot is for messages that come from elsewhere.
-  static let slotCount = 65
+  /// A batch, slots for messages that come from elsewhere, and the last one for what TLS has not decrypted yet.
+  static let slotCount = batchSlots + replySlots + 1
   static let batchSlots = 64
+  static let replySlots = 32
+  static let scratchSlot = slotCount - 1
 
   var loop: EventLoop
   var buffers = PacketBuffers(slotCount: EpollPlane.slotCount)
@@ -43,6 +45,7 @@ struct EpollPlane: DataPlane, ~Copyable {
   var listenerDescriptors: [Int32] = []
   /// Next slot that nothing waiting to be sent lies in.
   var nextSlot = 0
+  private var nextReplySlot = 0
 
   init() throws(Errno) {
     loop = try EventLoop()
@@ -85,6 +88,17 @@ struct EpollPlane: DataPlane, ~Copyable {
   mutating func recycleSlots() {
     flush()
     nextSlot = 0
+    nextReplySlot = 0
+  }
+
+  /// A slot for a message of our own or of another shard, which leaves with the rest of the turn.
+  mutating func replySlot() -> Int {
+    if nextReplySlot == Self.replySlots {
+      flush()
+      nextReplySlot = 0
+    }
+    defer { nextReplySlot += 1 }
+    return Self.batchSlots + nextReplySlot
   }
 
   /// Receives a batch from a listening or relay socket into free slots, and says where it lies.

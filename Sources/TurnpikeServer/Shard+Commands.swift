@@ -31,20 +31,18 @@ extension Shard {
     }
   }
 
-  /// The late answer to a request: by the last slot, which no datagram is received into.
+  /// The late answer to a request.
   mutating func deliver(_ bytes: [UInt8], to path: ClientPath) {
     if path.transport.isStream {
-      sendToConnection(path.connection, bytes)
+      queueControl(path.connection, bytes)
       return
     }
-    let slot = EpollPlane.slotCount - 1
+    let slot = plane.replySlot()
     plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
     let endpoint = endpoints.endpoint(path.endpoint)
     plane.sendToClient(
       listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot,
       range: 0..<bytes.count)
-    // The slot is free again once what lies in it has left; slots before it keep their places.
-    plane.sends.flush()
   }
 
   private mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) {
@@ -84,16 +82,15 @@ extension Shard {
     plan.siblings[shard].post(.handedOver(datagram), unlessMoreThan: 1024)
   }
 
-  /// From another shard: answered and relayed from here, by the last slot. Both shards' sockets have one address.
+  /// From another shard: answered and relayed from here. Both shards' sockets have one address.
   private mutating func receive(_ datagram: HandedOverDatagram) {
     guard let endpoint = endpoints.id(listener: datagram.listener, source: datagram.local) else { return }
     let path = ClientPath(address: datagram.client, endpoint: endpoint, transport: .udp)
-    let slot = EpollPlane.slotCount - 1
+    let slot = plane.replySlot()
     let count = datagram.bytes.count
     plane.buffers.copy(datagram.bytes.span.rawBytes, into: slot, at: 0)
     let disposition = relay.receiveHandedOver(slot: slot, 0..<count, in: plane.buffers, from: path, now: now)
     act(disposition, on: slot, base: 0, isPart: false, from: path)
-    plane.sends.flush()
   }
 
   mutating func readMail() {

@@ -65,7 +65,7 @@ extension Shard {
   mutating func connectionReady(_ event: EventLoop.Event) {
     let index = Int(event.token.index)
     guard connections.isTaken(index, generation: event.token.generation) else { return }
-    if event.isWritable, !flushConnection(index) { return }
+    if event.isWritable { noteDirty(index) }
     if event.isReadable || event.isFailed { readConnection(index) }
   }
 
@@ -142,7 +142,7 @@ extension Shard {
   private mutating func readSecure(_ index: Int, _ generation: UInt32, slot: Int) {
     if !connections[index].hasSpoken { handshakesThisTurn += 1 }
     // Ciphertext goes through the last slot, and plaintext into this one.
-    let scratch = EpollPlane.slotCount - 1
+    let scratch = EpollPlane.scratchSlot
     switch Self.read(connections[index], into: &plane.buffers, slot: scratch, offset: 0) {
     case .wouldBlock: return
     case .closed: close(index)
@@ -179,7 +179,7 @@ extension Shard {
         hasMore = end >= PacketBuffers.capacity
       }
       // Handshake messages, alerts and tickets.
-      if !flushConnection(index) { return }
+      if connections[index].waitingByteCount > 0 { noteDirty(index) }
       if end > start {
         guard processFrames(index, generation, slot: slot, count: end) else {
           close(index)
@@ -195,7 +195,7 @@ extension Shard {
       }
       guard hasMore else { return }
       // The slot is used again: what lies in it must have left.
-      plane.sends.flush()
+      plane.flush()
     }
   }
 
@@ -209,17 +209,31 @@ extension Shard {
   // MARK: - Frames
 
   private mutating func restorePartialFrame(_ index: Int, slot: Int) -> Int {
-    let partial = connections[index].partialFrame
-    guard !partial.isEmpty else { return 0 }
-    plane.buffers.copy(partial.span.rawBytes, into: slot, at: 0)
-    connections[index].partialFrame = []
-    return partial.count
+    let count = connections[index].partialFrame.count
+    guard count > 0 else { return 0 }
+    Self.restore(&connections[index], into: &plane.buffers, slot: slot, &blocks)
+    return count
+  }
+
+  private static func restore(
+    _ connection: inout Connection, into buffers: inout PacketBuffers, slot: Int, _ blocks: inout BlockPool
+  ) {
+    buffers.copy(connection.partialFrame.bytes, into: slot, at: 0)
+    connection.partialFrame.removeAll(&blocks)
   }
 
   private mutating func keepPartialFrame(_ index: Int, slot: Int, _ range: Range<Int>, from offset: Int) {
     let rest = offset..<range.upperBound
     guard !rest.isEmpty else { return }
-    connections[index].partialFrame = plane.buffers.bytes(slot, rest).copied()
+    Self.keep(&connections[index], plane.buffers, slot: slot, rest, &blocks)
+  }
+
+  private static func keep(
+    _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, _ rest: Range<Int>,
+    _ blocks: inout BlockPool
+  ) {
+    // Never refused: a slot holds less than the largest block.
+    _ = connection.partialFrame.append(buffers.bytes(slot, rest), &blocks)
   }
 
   /// Cuts a slot into frames and lets the relay decide about each. False where the stream makes no sense.
@@ -250,63 +264,12 @@ extension Shard {
       let disposition = relay.receive(
         slot: slot, offset..<(offset + length), in: plane.buffers, from: path, now: now)
       act(disposition, on: slot, base: offset, isPart: true, from: path)
-      runCommands()
+      if relay.hasCommands { runCommands() }
       // The answer may have found the connection gone.
       guard connections.isTaken(index, generation: generation) else { return true }
       offset += padded
     }
     return true
-  }
-
-  // MARK: - Writing
-
-  /// A peer's data, framed in a slot, to a client's connection.
-  mutating func sendToConnection(_ id: RecordID, slot: Int, range: Range<Int>) {
-    let index = Int(id.index)
-    guard connections.isTaken(index, generation: id.generation) else { return }
-    settle(index, Self.send(&connections[index], plane.buffers, slot: slot, range: range))
-  }
-
-  private static func send(
-    _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, range: Range<Int>
-  ) -> Connection.SendResult {
-    connection.send(buffers.bytes(slot, range), isMedia: true)
-  }
-
-  mutating func sendToConnection(_ id: RecordID, _ bytes: [UInt8]) {
-    let index = Int(id.index)
-    guard connections.isTaken(index, generation: id.generation) else { return }
-    settle(index, connections[index].send(bytes.span.rawBytes, isMedia: false))
-  }
-
-  private mutating func settle(_ index: Int, _ result: Connection.SendResult) {
-    switch result {
-    case .failed: close(index)
-    case .done: updateInterest(index)
-    case .dropped:
-      droppedForSlowStreams &+= 1
-      updateInterest(index)
-    }
-  }
-
-  /// Writes what waits; false where the connection is gone, and then it is closed.
-  private mutating func flushConnection(_ index: Int) -> Bool {
-    guard connections[index].flush() else {
-      close(index)
-      return false
-    }
-    updateInterest(index)
-    return true
-  }
-
-  /// Waits for room to write exactly while something waits to be written.
-  private mutating func updateInterest(_ index: Int) {
-    let wants = connections[index].waitingByteCount > 0
-    guard wants != connections[index].waitsForRoom else { return }
-    connections[index].waitsForRoom = wants
-    let token = EventToken(
-      kind: EventKind.connection, index: UInt32(index), generation: connections.generation(index))
-    try? plane.loop.modify(connections[index].socket.rawValue, token, reads: true, writes: wants)
   }
 
   // MARK: - Ends
@@ -315,7 +278,7 @@ extension Shard {
   mutating func close(_ index: Int) {
     guard connections.isTaken(index) else { return }
     let path = connections[index].path
-    connections[index].sayGoodbye()
+    connections[index].sayGoodbye(&blocks)
     forget(path.address.address)
     // Removed first: ending the allocation must find nobody to write to.
     _ = connections.remove(index)

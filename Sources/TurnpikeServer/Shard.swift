@@ -22,6 +22,10 @@ struct Shard: ~Copyable {
   var runsOfDatagramSocket: [Int] = []
   var listenerOfStreamSocket: [Int] = []
   var connections = Places<Connection>()
+  /// Those that have something to write at the end of the turn.
+  var dirtyConnections: [UInt32] = []
+  /// Where what streams wait with lies.
+  var blocks = BlockPool()
   var connectionsOfAddress: [IPAddress: Int] = [:]
   var endpoints = EndpointTable()
   var tls: TLSContext?
@@ -108,6 +112,7 @@ struct Shard: ~Copyable {
     runCommands()
     handshakesThisTurn = 0
     for index in 0..<count { handle(plane.loop.event(index)) }
+    flushConnections()
     plane.recycleSlots()
     if nextSweep <= now.instant { sweep() }
     if reportsWhenIdle, relay.allocationCount == 0 {
@@ -121,7 +126,8 @@ struct Shard: ~Copyable {
     var deadline = relay.nextDeadline
     if connections.count > 0 || !pausedListeners.isEmpty { deadline = min(deadline ?? nextSweep, nextSweep) }
     guard let deadline else { return -1 }
-    let nanoseconds = deadline.nanoseconds(since: Instant.read())
+    // The turn's own time is some microseconds old: nothing here is due to the millisecond.
+    let nanoseconds = deadline.nanoseconds(since: now.instant)
     return Int32(clamping: (nanoseconds + 999_999) / 1_000_000)
   }
 
@@ -219,19 +225,18 @@ struct Shard: ~Copyable {
       break
     case .toPeer(let port, let peer, let offset, let count):
       _ = plane.sendToPeer(port, peer, slot: slot, range: (base + offset)..<(base + offset + count))
-    case .toClient(let path, let offset, let count, let padding)
-    where isPart && (padding > 0 || relay.replyByteCount > offset):
-      // Its header or padding would be written over a neighbour.
-      sendPart(path, slot: slot, (base + offset)..<(base + offset + count), padding: padding)
     case .toClient(let path, let offset, let count, let padding):
-      let start = base + offset
-      let range = Self.frame(relay, in: &plane.buffers, slot: slot, start..<(start + count), padding: padding)
+      let range = (base + offset)..<(base + offset + count)
       if path.transport.isStream {
-        sendToConnection(path.connection, slot: slot, range: range)
+        queueMedia(path.connection, slot: slot, range, padding: padding)
+      } else if isPart && (padding > 0 || relay.replyByteCount > offset) {
+        // Its header or padding would be written over a neighbour.
+        sendPart(path, slot: slot, range, padding: padding)
       } else {
+        let framed = Self.frame(relay, in: &plane.buffers, slot: slot, range, padding: padding)
         let endpoint = endpoints.endpoint(path.endpoint)
         plane.sendToClient(
-          listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot, range: range)
+          listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot, range: framed)
       }
     case .reply:
       guard let client else { return }
@@ -254,11 +259,6 @@ struct Shard: ~Copyable {
 
   /// A part of a merged run to a client: its header lies elsewhere.
   private mutating func sendPart(_ path: ClientPath, slot: Int, _ range: Range<Int>, padding: Int) {
-    if path.transport.isStream {
-      let framed = Self.copyFramed(relay, &plane.buffers, slot: slot, range, padding: padding)
-      sendToConnection(path.connection, slot: EpollPlane.slotCount - 1, range: 0..<framed)
-      return
-    }
     let endpoint = endpoints.endpoint(path.endpoint)
     if plane.sends.isFull { plane.sends.flush() }
     Self.appendPart(
@@ -274,12 +274,6 @@ struct Shard: ~Copyable {
     _ relay: borrowing Relay, in buffers: inout PacketBuffers, slot: Int, _ range: Range<Int>, padding: Int
   ) -> Range<Int> {
     buffers.frame(slot, range, prefix: relay.reply, padding: padding)
-  }
-
-  private static func copyFramed(
-    _ relay: borrowing Relay, _ buffers: inout PacketBuffers, slot: Int, _ range: Range<Int>, padding: Int
-  ) -> Int {
-    buffers.assemble(in: EpollPlane.slotCount - 1, prefix: relay.reply, slot: slot, range, padding: padding)
   }
 
   private static func appendPart(
