@@ -62,7 +62,7 @@ extension Shard {
     }
   }
 
-  mutating func connectionReady(_ event: EventLoop.Event) {
+  mutating func connectionReady(_ event: DataPlane.Event) {
     let index = Int(event.token.index)
     guard connections.isTaken(index, generation: event.token.generation) else { return }
     if event.isWritable { noteDirty(index) }
@@ -79,10 +79,7 @@ extension Shard {
     {
       return
     }
-    if plane.nextSlot >= EpollPlane.batchSlots { plane.recycleSlots() }
-    let slot = plane.nextSlot
-    plane.nextSlot += 1
-
+    let slot = plane.streamSlot()
     if connections[index].layer == .tls {
       readSecure(index, generation, slot: slot)
       return
@@ -142,7 +139,7 @@ extension Shard {
   private mutating func readSecure(_ index: Int, _ generation: UInt32, slot: Int) {
     if !connections[index].hasSpoken { handshakesThisTurn += 1 }
     // Ciphertext goes through the last slot, and plaintext into this one.
-    let scratch = EpollPlane.scratchSlot
+    let scratch = DataPlane.scratchSlot
     switch Self.read(connections[index], into: &plane.buffers, slot: scratch, offset: 0) {
     case .wouldBlock: return
     case .closed: close(index)

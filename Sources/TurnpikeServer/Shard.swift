@@ -13,7 +13,7 @@ internal import TURN
 struct Shard: ~Copyable {
   let plan: ShardPlan
   var relay: Relay
-  var plane: EpollPlane
+  var plane: DataPlane
   var streamListeners = Places<StreamListener>()
   /// For each listener of the plan its place among the sockets of its kind.
   var socketOfListener: [Int] = []
@@ -43,7 +43,7 @@ struct Shard: ~Copyable {
   var reportsWhenIdle = false
 
   private init(_ plan: ShardPlan) throws(Errno) {
-    let plane = try EpollPlane()
+    let plane = try DataPlane()
     try plane.loop.add(plan.mailbox.rawValue, EventToken(kind: EventKind.mailbox))
     self.plane = plane
     self.plan = plan
@@ -67,12 +67,7 @@ struct Shard: ~Copyable {
           socketOfListener.append(place)
           listenerOfStreamSocket.append(number)
         } else {
-          let socket = try UDPSocket(listeningOn: listener.address)
-          let descriptor = socket.rawValue
-          let place = plane.listeners.insert(socket).index
-          plane.listenerDescriptors.append(descriptor)
-          try plane.loop.add(descriptor, EventToken(kind: EventKind.datagramListener, index: UInt32(place)))
-          socketOfListener.append(place)
+          socketOfListener.append(try plane.add(UDPSocket(listeningOn: listener.address)))
           listenerOfDatagramSocket.append(number)
           runsOfDatagramSocket.append(0)
         }
@@ -105,13 +100,13 @@ struct Shard: ~Copyable {
   }
 
   private mutating func turn() {
-    let count = plane.loop.wait(milliseconds: waitingTime())
+    let count = plane.wait(milliseconds: waitingTime())
     now = Now.read()
     // First, so that what this turn sets is set from now on and not from when a timer fired last.
     relay.advance(to: now)
     runCommands()
     handshakesThisTurn = 0
-    for index in 0..<count { handle(plane.loop.event(index)) }
+    for index in 0..<count { handle(plane.event(index)) }
     flushConnections()
     plane.recycleSlots()
     if nextSweep <= now.instant { sweep() }
@@ -131,14 +126,14 @@ struct Shard: ~Copyable {
     return Int32(clamping: (nanoseconds + 999_999) / 1_000_000)
   }
 
-  private mutating func handle(_ event: EventLoop.Event) {
+  private mutating func handle(_ event: DataPlane.Event) {
     let token = event.token
     switch token.kind {
-    case EventKind.datagramListener: receiveFromClients(Int(token.index))
+    case EventKind.datagramListener: receiveFromClients(Int(token.index), event)
     case EventKind.relayPort:
       let id = RecordID(index: token.index, generation: token.generation)
       if event.isFailed { receiveErrors(id) }
-      receiveFromPeers(id)
+      receiveFromPeers(id, event)
     case EventKind.streamListener: acceptConnections(Int(token.index))
     case EventKind.connection: connectionReady(event)
     case EventKind.mailbox: readMail()
@@ -148,10 +143,10 @@ struct Shard: ~Copyable {
 
   // MARK: - Datagrams
 
-  private mutating func receiveFromClients(_ place: Int) {
+  private mutating func receiveFromClients(_ place: Int, _ event: DataPlane.Event) {
     guard plane.listeners.isTaken(place) else { return }
     let isWildcard = plane.listeners[place].isWildcard
-    let slots = plane.receive(plane.listeners[place].rawValue, limit: EpollPlane.batchSlots)
+    let slots = plane.receive(event, plane.listenerDescriptor(place), limit: DataPlane.batchSlots)
     mergeRuns(place, slots)
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
@@ -183,18 +178,18 @@ struct Shard: ~Copyable {
       runsOfDatagramSocket[place] += 1
     }
     if runsOfDatagramSocket[place] >= Self.runsBeforeMerging {
-      _ = UDPOffload.enableReceiving(plane.listeners[place].rawValue)
+      _ = UDPOffload.enableReceiving(plane.listenerDescriptor(place))
     }
   }
 
   private static let runsBeforeMerging = 256
 
-  private mutating func receiveFromPeers(_ id: RecordID) {
+  private mutating func receiveFromPeers(_ id: RecordID, _ event: DataPlane.Event) {
     guard let descriptor = plane.relayPorts.descriptor(id.index, generation: id.generation) else { return }
     let appetite = plane.relayPorts.appetite(id.index)
-    let slots = plane.receive(descriptor, limit: appetite)
+    let slots = plane.receive(event, descriptor, limit: appetite)
     plane.relayPorts.learn(
-      id.index, asked: min(appetite, EpollPlane.batchSlots - slots.lowerBound), received: slots.count)
+      id.index, asked: min(appetite, DataPlane.batchSlots - slots.lowerBound), received: slots.count)
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
       let count = plane.batch.byteCount(slot)
@@ -260,9 +255,9 @@ struct Shard: ~Copyable {
   /// A part of a merged run to a client: its header lies elsewhere.
   private mutating func sendPart(_ path: ClientPath, slot: Int, _ range: Range<Int>, padding: Int) {
     let endpoint = endpoints.endpoint(path.endpoint)
-    if plane.sends.isFull { plane.sends.flush() }
+    if plane.sends.isFull { plane.flush() }
     Self.appendPart(
-      &plane.sends, relay, plane.buffers, plane.listenerDescriptors[socketOfListener[endpoint.listener]], slot: slot,
+      &plane.sends, relay, plane.buffers, plane.listenerDescriptor(socketOfListener[endpoint.listener]), slot: slot,
       range, padding: padding, to: path.address, from: endpoint.source)
   }
 

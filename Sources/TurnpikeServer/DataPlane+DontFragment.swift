@@ -2,7 +2,7 @@ internal import NetIO
 internal import NetworkTypes
 internal import TURN
 
-extension EpollPlane {
+extension DataPlane {
   /// Sends one datagram of a relay that must not be fragmented, after what waits. One that does not fit is gone, as
   /// on any link.
   mutating func sendUnfragmented(_ port: RecordID, _ peer: SocketAddress, _ bytes: [UInt8]) {
