@@ -19,12 +19,23 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
+#include <sys/time.h>
 
 // The SSL_OP_* flags are casts and shifts that the importer does not evaluate.
 static inline uint64_t copenssl_options(void) {
   return SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
          SSL_OP_PRIORITIZE_CHACHA;
 }
+
+static inline uint64_t copenssl_datagram_options(void) { return SSL_OP_NO_QUERY_MTU | SSL_OP_COOKIE_EXCHANGE; }
+
+// Milliseconds until the next retransmission of a handshake flight is due; -1: none is. (A macro over a timeval.)
+static inline long copenssl_datagram_timeout(SSL *connection) {
+  struct timeval left;
+  if (DTLSv1_get_timeout(connection, &left) != 1) return -1;
+  return left.tv_sec * 1000 + (left.tv_usec + 999) / 1000;
+}
+static inline long copenssl_handle_datagram_timeout(SSL *connection) { return DTLSv1_handle_timeout(connection); }
 
 // RFC 2253's escapes of names, but with UTF-8 as it stands; another flag set that the importer can't read.
 static inline unsigned long copenssl_name_flags(void) { return XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB; }

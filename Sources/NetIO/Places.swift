@@ -32,6 +32,12 @@ public struct Places<Element: ~Copyable>: ~Copyable {
   @inlinable
   public func generation(_ index: Int) -> UInt32 { generations[index] }
 
+  /// The place and tenant's number that `insert` will give next.
+  public var next: (index: Int, generation: UInt32) {
+    if let reused = free.last { return (reused, generations[reused] &+ 1) }
+    return (generations.count, 1)
+  }
+
   public mutating func insert(_ element: consuming Element) -> (index: Int, generation: UInt32) {
     count += 1
     let index: Int

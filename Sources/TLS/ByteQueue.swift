@@ -25,10 +25,12 @@ struct ByteQueue {
     unsafe self.limit = limit
   }
 
+  func hasRoom(for size: Int) -> Bool { unsafe size <= limit - count }
+
   /// False, and nothing appended, where the limit would be passed.
   mutating func append(_ source: UnsafeRawPointer, _ size: Int) -> Bool {
     guard size > 0 else { return true }
-    guard unsafe size <= limit - count, let tail = unsafe reserve(size) else { return false }
+    guard unsafe hasRoom(for: size), let tail = unsafe reserve(size) else { return false }
     unsafe tail.copyMemory(from: source, byteCount: size)
     unsafe count += size
     unsafe peak = max(peak, count)

@@ -7,6 +7,8 @@ struct EngineState {
   var output = unsafe ByteQueue(limit: TLSEngine.outputHardLimit)
   /// The peer's own certificate, kept by the verification callback: OpenSSL forgets it when it refuses it.
   var peerCertificate: OpaquePointer?
+  /// What the cookie of a DTLS client that says hello is made from; nil in every other engine.
+  var cookie: HelloCookie?
 
   mutating func destroy() {
     unsafe input.destroy()
@@ -37,7 +39,7 @@ enum EngineBIO {
     return unsafe method
   }()
 
-  private static func state(of bio: OpaquePointer?) -> UnsafeMutablePointer<EngineState>? {
+  static func state(of bio: OpaquePointer?) -> UnsafeMutablePointer<EngineState>? {
     // Sound: `make` is the only place that sets the data pointer, to a state that outlives the BIO.
     unsafe BIO_get_data(bio)?.assumingMemoryBound(to: EngineState.self)
   }

@@ -13,6 +13,8 @@ public final class TLSContext: @unchecked Sendable {
   }
 
   public let role: Role
+  /// For DTLS (RFC 6347, RFC 7350) and its `DTLSEngine`, not for TLS.
+  public let isDatagram: Bool
   let handle: OpaquePointer
 
   /// The keys that session tickets are sealed with: contexts that share them (one for each thread, or the one before
@@ -31,12 +33,23 @@ public final class TLSContext: @unchecked Sendable {
   }
 
   /// A server's context. With `clientAuthorities`, clients must present a certificate that one of them issued.
+  ///
+  /// DTLS has version 1.2 alone, whatever `minimumVersion` says: OpenSSL knows no DTLS 1.3.
   public init(
-    server files: CertificateFiles, minimumVersion: TLSVersion = .tls12, ticketKeys: TicketKeys? = nil,
-    clientAuthorities: PEMSource? = nil
+    server files: CertificateFiles, minimumVersion: TLSVersion = .tls12, isDatagram: Bool = false,
+    ticketKeys: TicketKeys? = nil, clientAuthorities: PEMSource? = nil
   ) throws(CertificateError) {
     role = .server
-    unsafe handle = try unsafe Self.make(TLS_server_method(), minimumVersion)
+    self.isDatagram = isDatagram
+    if isDatagram {
+      unsafe handle = try unsafe Self.make(DTLS_server_method(), DTLS1_2_VERSION)
+      _ = unsafe SSL_CTX_set_options(handle, copenssl_datagram_options())
+      unsafe HelloCookie.install(on: handle)
+    } else {
+      unsafe handle = try unsafe Self.make(TLS_server_method(), minimumVersion.number)
+    }
+    // TLS_DHE_RSA_WITH_AES_128_GCM_SHA256 must be had (RFC 8489 section 6.2.3, RFC 7350 section 3): it needs a group.
+    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_DH_AUTO, 1, nil)
     try use(files)
     if let ticketKeys {
       var bytes = ticketKeys.bytes
@@ -68,10 +81,16 @@ public final class TLSContext: @unchecked Sendable {
 
   /// A client's context.
   public init(
-    client verification: Verification, minimumVersion: TLSVersion = .tls12
+    client verification: Verification, minimumVersion: TLSVersion = .tls12, isDatagram: Bool = false
   ) throws(CertificateError) {
     role = .client
-    unsafe handle = try unsafe Self.make(TLS_client_method(), minimumVersion)
+    self.isDatagram = isDatagram
+    if isDatagram {
+      unsafe handle = try unsafe Self.make(DTLS_client_method(), DTLS1_2_VERSION)
+      _ = unsafe SSL_CTX_set_options(handle, copenssl_datagram_options())
+    } else {
+      unsafe handle = try unsafe Self.make(TLS_client_method(), minimumVersion.number)
+    }
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
     switch verification {
     case .system, .none: _ = unsafe SSL_CTX_set_default_verify_paths(handle)
@@ -91,13 +110,13 @@ public final class TLSContext: @unchecked Sendable {
   private static let maximumClientChainBytes = 32 << 10
 
   private static func make(
-    _ method: OpaquePointer?, _ minimumVersion: TLSVersion
+    _ method: OpaquePointer?, _ minimumVersion: CInt
   ) throws(CertificateError) -> OpaquePointer {
     ErrorQueue.clear()
     guard let handle = unsafe SSL_CTX_new(method) else {
       throw .library(reason: ErrorQueue.drain() ?? "out of memory")
     }
-    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(minimumVersion.number), nil)
+    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(minimumVersion), nil)
     _ = unsafe SSL_CTX_set_options(handle, copenssl_options())
     // An idle connection gives its record buffers back; a busy one takes many records from one chunk.
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_MODE, Int(SSL_MODE_RELEASE_BUFFERS), nil)

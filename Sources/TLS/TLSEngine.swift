@@ -9,7 +9,7 @@ internal import COpenSSL
 public struct TLSEngine: ~Copyable, Sendable {
   // Owned alone and freed in deinit; they change threads only together with this noncopyable value.
   nonisolated(unsafe) let connection: OpaquePointer
-  private nonisolated(unsafe) let state: UnsafeMutablePointer<EngineState>
+  nonisolated(unsafe) let state: UnsafeMutablePointer<EngineState>
   /// What ended this connection, if something did.
   public private(set) var failure: TLSError?
   private var isOver = false
@@ -74,12 +74,13 @@ private struct Parts {
     unsafe state.initialize(to: EngineState())
     unsafe self.connection = connection
     unsafe self.state = state
-    guard let bio = unsafe EngineBIO.make(over: state), unsafe SSL_set_ex_data(connection, 0, state) == 1 else {
+    guard let bio = unsafe context.isDatagram ? DatagramBIO.make(over: state) : EngineBIO.make(over: state), unsafe SSL_set_ex_data(connection, 0, state) == 1 else {
       unsafe free()
       throw TLSError(.library, ErrorQueue.drain() ?? "out of memory")
     }
     // Both directions are one BIO, of which the connection takes the one reference.
     unsafe SSL_set_bio(connection, bio, bio)
+    if context.isDatagram { _ = unsafe SSL_ctrl(connection, SSL_CTRL_SET_MTU, DTLSEngine.flightByteCount, nil) }
   }
 
   func free() {
@@ -229,12 +230,12 @@ extension TLSEngine {
     }
   }
 
-  private mutating func fail(_ error: TLSError) {
+  mutating func fail(_ error: TLSError) {
     if failure == nil { failure = error }
     isOver = true
   }
 
-  private mutating func failFromErrorQueue() -> TLSError {
+  mutating func failFromErrorQueue() -> TLSError {
     let reason = ErrorQueue.drain()
     let error: TLSError
     if unsafe SSL_is_server(connection) == 0, let complaint = unsafe PeerVerification.complaint(about: connection),

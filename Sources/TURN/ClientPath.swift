@@ -18,7 +18,7 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
   public let address: SocketAddress
   public let endpoint: EndpointID
   public let transport: TransportProtocol
-  /// The engine's name for the connection; `.none` over UDP.
+  /// The engine's name for the connection or DTLS association; `.none` over UDP.
   public let connection: RecordID
 
   @inlinable
@@ -31,12 +31,13 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
     self.connection = connection
   }
 
-  /// Port, endpoint, family and scope in one word, the address in two.
+  /// Port, endpoint, family, DTLS and scope in one word, the address in two. What comes plain from the address and
+  /// port of a DTLS client is not that client.
   @inline(__always)
   var key: FlatKey {
     FlatKey(
       UInt64(address.port) | UInt64(endpoint.rawValue) << 16 | UInt64(address.address.family.rawValue) << 32
-        | UInt64(address.scope) << 34,
+        | (transport == .dtls ? 1 << 34 : 0) | UInt64(address.scope) << 35,
       address.address.high, address.address.low)
   }
 }

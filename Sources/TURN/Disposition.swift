@@ -48,4 +48,6 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case tooLarge
   /// The allocation's bandwidth in this direction is used up.
   case overBandwidth
+  /// Plain bytes on a listener that insists on encryption.
+  case notEncrypted
 }

@@ -193,6 +193,9 @@ public struct Relay: ~Copyable {
 
   // MARK: - Other inputs
 
+  /// Counts what the engine had to drop before it could be given to the relay, or after.
+  public mutating func countDrop(_ cause: DropCause) { counters.count(cause) }
+
   /// New settings and peer rules. Allocations keep what they were made with; verdicts are asked anew.
   public mutating func update(settings: RelaySettings, gate: PeerGate) {
     self.settings = settings
@@ -212,7 +215,7 @@ public struct Relay: ~Copyable {
 
 /// Plain numbers, for metrics.
 public struct RelayCounters: Sendable {
-  public var drops = InlineArray<16, UInt64>(repeating: 0)
+  public var drops = InlineArray<32, UInt64>(repeating: 0)
   public var bindings: UInt64 = 0
   public var requests: UInt64 = 0
   public var errors: UInt64 = 0

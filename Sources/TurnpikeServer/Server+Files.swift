@@ -78,13 +78,19 @@ extension Server {
 
   // MARK: - Certificates
 
-  /// The context that all shards serve TLS with; nil where no listener wants it and no certificate is named.
-  func makeTLSContext() throws(StartFailure) -> TLSContext? {
+  /// The contexts that all shards serve TLS and DTLS with; nil where no listener wants them and no certificate is named.
+  func makeSecureContexts() throws(StartFailure) -> SecureContexts? {
     let names = settings.tls
     let isNamed = !names.certificate.isEmpty || !names.privateKey.isEmpty
     guard isNamed || state.listeners.contains(where: \.transport.isSecure) else { return nil }
     if isNamed, names.certificate.isEmpty || names.privateKey.isEmpty {
       throw .misconfigured("`tls.certificate` and `tls.private-key` go together: one of them is empty")
+    }
+    // OpenSSL has no DTLS 1.3.
+    let allowsDatagrams = names.minimumVersion != .tls13
+    if !allowsDatagrams, settings.listeners?.contains(where: { $0.transport == .dtls }) == true {
+      throw .misconfigured(
+        "`tls.minimum-version` is 1.3, and a listener wants DTLS, which has 1.2 at most: remove the listener, or say 1.2")
     }
     let now = Int64(clamping: Now.read().wallSeconds)
     do throws(CertificateError) {
@@ -100,8 +106,11 @@ extension Server {
       if let problem = files.leaf.validityError(now: now, file: files.chain.name) {
         log.error("certificate-invalid", ("error", "\(problem)"))
       }
-      return try TLSContext(
-        server: files, minimumVersion: names.minimumVersion == .tls13 ? .tls13 : .tls12, ticketKeys: ticketKeys)
+      return SecureContexts(
+        stream: try TLSContext(
+          server: files, minimumVersion: names.minimumVersion == .tls13 ? .tls13 : .tls12, ticketKeys: ticketKeys),
+        datagram: allowsDatagrams
+          ? try TLSContext(server: files, isDatagram: true, ticketKeys: ticketKeys) : nil)
     } catch {
       throw StartFailure.failed("\(error)")
     }

@@ -119,7 +119,7 @@ extension Server {
 
   private func reloadCertificates() {
     do throws(StartFailure) {
-      guard let context = try makeTLSContext() else { return }
+      guard let context = try makeSecureContexts() else { return }
       for shard in shards { shard.post(.certificates(context)) }
       log.info("certificates-loaded")
     } catch {

@@ -152,9 +152,9 @@ public final class Server {
         ("remedy", "raise the hard limit: ulimit -Hn, LimitNOFILE=, ulimits: nofile"))
     }
     try prepareCredentials()
-    let tls = try makeTLSContext()
+    let contexts = try makeSecureContexts()
     try startCredentialService()
-    try startShards(tls)
+    try startShards(contexts)
     // The store may have told of changes while shards were being started.
     configureShards()
     if let line = iceServersLine() { host.printLine(line) }
@@ -196,10 +196,11 @@ public final class Server {
 
   /// Starts one shard after another: the kernel's choice among sockets of one port depends on their order, and every
   /// socket must be there before the first client is.
-  private func startShards(_ tls: TLSContext?) throws(StartFailure) {
+  private func startShards(_ contexts: SecureContexts?) throws(StartFailure) {
     let count = settings.workers == 0 ? Thread.usableCoreCount : settings.workers
     let gate = makeGate()
     let relaySettings = makeRelaySettings()
+    let cookieKey = SecureRandom.bytes(32)
     var mailboxes: [Mailbox<ShardMessage>] = []
     for index in 0..<count {
       do throws(Errno) {
@@ -215,8 +216,8 @@ public final class Server {
           identity: Relay.Identity(
             shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
           listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
-          limiter: state.limiter, ledger: state.ledger, credentials: credentials, tls: tls, mailbox: mailbox, siblings: mailboxes,
-          reports: reports, log: log)
+          limiter: state.limiter, ledger: state.ledger, credentials: credentials, contexts: contexts, cookieKey: cookieKey,
+          mailbox: mailbox, siblings: mailboxes, reports: reports, log: log)
         threads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
         shards.append(mailbox)
       } catch {

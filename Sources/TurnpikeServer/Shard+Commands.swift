@@ -33,9 +33,14 @@ extension Shard {
 
   /// The late answer to a request.
   mutating func deliver(_ bytes: [UInt8], to path: ClientPath) {
-    if path.transport.isStream {
+    switch path.transport {
+    case .tcp, .tls:
       queueControl(path.connection, bytes)
       return
+    case .dtls:
+      sendToAssociation(path.connection, bytes.span.rawBytes)
+      return
+    case .udp: break
     }
     let slot = plane.replySlot()
     plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
@@ -106,14 +111,16 @@ extension Shard {
         relay.update(settings: settings, gate: gate)
       case .handedOver(let datagram):
         receive(datagram)
-      case .certificates(let context):
-        tls = context
+      case .certificates(let contexts):
+        tls = contexts.stream
+        associations.useContext(contexts.datagram)
       case .reportWhenIdle:
         reportsWhenIdle = true
       case .stop:
         relay.endAllAllocations(now: now)
         runCommands()
         closeAllConnections()
+        closeAllAssociations()
         isStopping = true
       }
       runCommands()

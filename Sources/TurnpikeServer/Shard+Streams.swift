@@ -285,7 +285,7 @@ extension Shard {
     }
   }
 
-  private mutating func forget(_ address: IPAddress) {
+  mutating func forget(_ address: IPAddress) {
     let address = address.accountable
     if let count = connectionsOfAddress[address], count > 1 {
       connectionsOfAddress[address] = count - 1

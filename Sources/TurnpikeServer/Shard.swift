@@ -20,6 +20,8 @@ struct Shard: ~Copyable {
   var listenerOfDatagramSocket: [Int] = []
   /// For each listening socket how many runs its clients have sent, up to where merging is switched on.
   var runsOfDatagramSocket: [Int] = []
+  /// For each datagram listening socket whether it takes messages that are not encrypted.
+  var acceptsPlain: [Bool] = []
   var listenerOfStreamSocket: [Int] = []
   var connections = Places<Connection>()
   /// Those that have something to write at the end of the turn.
@@ -27,6 +29,7 @@ struct Shard: ~Copyable {
   /// Where what streams wait with lies.
   var blocks = BlockPool()
   var connectionsOfAddress: [IPAddress: Int] = [:]
+  var associations: Associations
   var endpoints = EndpointTable()
   var tls: TLSContext?
   /// Keys that the store gave lately, so that a busy user costs one look-up.
@@ -49,7 +52,8 @@ struct Shard: ~Copyable {
     self.plan = plan
     now = Now.read()
     nextSweep = now.instant.advanced(bySeconds: 1)
-    tls = plan.tls
+    tls = plan.contexts?.stream
+    associations = Associations(context: plan.contexts?.datagram, cookieKey: plan.cookieKey)
     relay = Relay(
       settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, identity: plan.identity,
       now: now)
@@ -70,6 +74,7 @@ struct Shard: ~Copyable {
           socketOfListener.append(try plane.add(UDPSocket(listeningOn: listener.address)))
           listenerOfDatagramSocket.append(number)
           runsOfDatagramSocket.append(0)
+          acceptsPlain.append(listener.transport == .udp || listener.auto)
         }
       } catch {
         throw ListenFailure(listener: listener, error: error)
@@ -109,6 +114,7 @@ struct Shard: ~Copyable {
     for index in 0..<count { handle(plane.event(index)) }
     flushConnections()
     plane.recycleSlots()
+    if associations.nextTick <= now.instant { tickAssociations() }
     if nextSweep <= now.instant { sweep() }
     if reportsWhenIdle, relay.allocationCount == 0 {
       reportsWhenIdle = false
@@ -119,7 +125,10 @@ struct Shard: ~Copyable {
   /// Milliseconds until something is due; for ever while nothing is.
   private func waitingTime() -> Int32 {
     var deadline = relay.nextDeadline
-    if connections.count > 0 || !pausedListeners.isEmpty { deadline = min(deadline ?? nextSweep, nextSweep) }
+    if connections.count > 0 || associations.count > 0 || !pausedListeners.isEmpty {
+      deadline = min(deadline ?? nextSweep, nextSweep)
+    }
+    if associations.nextTick < .distantFuture { deadline = min(deadline ?? associations.nextTick, associations.nextTick) }
     guard let deadline else { return -1 }
     // The turn's own time is some microseconds old: nothing here is due to the millisecond.
     let nanoseconds = deadline.nanoseconds(since: now.instant)
@@ -160,8 +169,14 @@ struct Shard: ~Copyable {
       // Once for most; a run that the kernel has merged is taken apart again.
       repeat {
         let end = segment > 0 ? min(base + segment, count) : count
-        let disposition = relay.receive(slot: slot, base..<end, in: plane.buffers, from: path, now: now)
-        act(disposition, on: slot, base: base, isPart: segment > 0, from: path)
+        if Associations.isSecure(plane.buffers.bytes(slot, base..<end)) {
+          receiveSecureDatagram(slot, base..<end, from: path)
+        } else if !acceptsPlain[place] {
+          relay.countDrop(.notEncrypted)
+        } else {
+          let disposition = relay.receive(slot: slot, base..<end, in: plane.buffers, from: path, now: now)
+          act(disposition, on: slot, base: base, isPart: segment > 0, from: path)
+        }
         if relay.hasCommands { runCommands() }
         base = end
       } while base < count
@@ -224,6 +239,8 @@ struct Shard: ~Copyable {
       let range = (base + offset)..<(base + offset + count)
       if path.transport.isStream {
         queueMedia(path.connection, slot: slot, range, padding: padding)
+      } else if path.transport == .dtls {
+        sendToAssociation(path.connection, slot: slot, range)
       } else if isPart && (padding > 0 || relay.replyByteCount > offset) {
         // Its header or padding would be written over a neighbour.
         sendPart(path, slot: slot, range, padding: padding)
@@ -237,7 +254,7 @@ struct Shard: ~Copyable {
       guard let client else { return }
       // What the request has changed is done before its answer leaves: a freed place in a quota is free, a deleted
       // allocation's port closed.
-      if isPart || client.transport.isStream {
+      if isPart || client.connection != .none {
         let bytes = relay.replyBytes()
         runCommands()
         deliver(bytes, to: client)
@@ -290,6 +307,7 @@ struct Shard: ~Copyable {
   private mutating func sweep() {
     nextSweep = now.instant.advanced(bySeconds: 1)
     sweepConnections()
+    sweepAssociations()
     if droppedForSlowStreams > 0 {
       plan.log.limited(.info, "stream-clients-slow", ("media-dropped", "\(droppedForSlowStreams)"))
       droppedForSlowStreams = 0

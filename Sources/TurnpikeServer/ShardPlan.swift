@@ -12,6 +12,13 @@ struct ListenerPlan: Sendable, Equatable {
   var auto: Bool
 }
 
+/// What connections are encrypted with.
+struct SecureContexts: Sendable {
+  var stream: TLSContext
+  /// Nil where the versions that are allowed leave nothing for DTLS.
+  var datagram: TLSContext?
+}
+
 /// What a shard is made from. Shared parts are safe to share; everything else is a copy of its own.
 struct ShardPlan: Sendable {
   var index: Int
@@ -25,7 +32,9 @@ struct ShardPlan: Sendable {
   /// Nil without a credential store.
   var credentials: CredentialService?
   /// Nil where nothing is to be encrypted.
-  var tls: TLSContext?
+  var contexts: SecureContexts?
+  /// What the cookies of DTLS are made with, the same on all shards.
+  var cookieKey: [UInt8]
   var mailbox: Mailbox<ShardMessage>
   /// The mailboxes of all shards, by number.
   var siblings: [Mailbox<ShardMessage>]
@@ -40,7 +49,7 @@ enum ShardMessage: Sendable {
   case keysUnavailable(ticket: RecordID)
   /// New settings; what was remembered of the store is forgotten with them.
   case configure(RelaySettings, PeerGate)
-  case certificates(TLSContext)
+  case certificates(SecureContexts)
   /// A datagram of a client that moved (RFC 8016): it came to another shard than the one that has its allocation.
   case handedOver(HandedOverDatagram)
   /// Tell when no allocation is left.
