@@ -81,4 +81,14 @@ public struct PacketBuffers: ~Copyable, Sendable {
     for index in 0..<max(padding, 0) { unsafe start.storeBytes(of: 0, toByteOffset: count + index, as: UInt8.self) }
     return (range.lowerBound - prefix.byteCount)..<(range.upperBound + max(padding, 0))
   }
+
+  /// Puts `prefix` and a part of one slot together at the start of another, and returns how many bytes that makes.
+  public mutating func assemble(in target: Int, prefix: RawSpan, slot: Int, _ range: Range<Int>) -> Int {
+    precondition(range.lowerBound >= 0 && range.upperBound <= Self.capacity)
+    precondition(prefix.byteCount + range.count <= Self.capacity + Self.tail)
+    copy(prefix, into: target, at: 0)
+    let end = unsafe start(of: target) + prefix.byteCount
+    unsafe end.copyMemory(from: start(of: slot) + range.lowerBound, byteCount: range.count)
+    return prefix.byteCount + range.count
+  }
 }

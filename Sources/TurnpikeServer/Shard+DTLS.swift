@@ -145,7 +145,7 @@ extension Shard {
     _ engine: inout DTLSEngine, _ relay: borrowing Relay, _ buffers: inout PacketBuffers, _ slot: Int,
     _ range: Range<Int>
   ) -> TLSEngine.WriteResult {
-    let whole = buffers.assemble(in: DataPlane.scratchSlot, prefix: relay.reply, slot: slot, range, padding: 0)
+    let whole = buffers.assemble(in: DataPlane.scratchSlot, prefix: relay.reply, slot: slot, range)
     return engine.write(buffers.bytes(DataPlane.scratchSlot, 0..<whole))
   }
 
