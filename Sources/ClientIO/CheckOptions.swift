@@ -10,6 +10,8 @@ public struct CheckOptions {
   public var retransmission = Retransmission.Settings()
   /// Whom TLS trusts; nil: TLS can't be used.
   public var tls: TLSContext?
+  /// The same for DTLS.
+  public var dtls: TLSContext?
   public var credential: LongTermCredential?
   /// Whether the credential was made from a shared secret: only the advice differs.
   public var hasSecret = false
@@ -33,6 +35,7 @@ public struct CheckOptions {
 
   func connection(to target: ServerTarget) -> ClientConnection.Settings {
     ClientConnection.Settings(
-      transport: target.transport, remote: target.address, local: local, serverName: target.serverName, tls: tls)
+      transport: target.transport, remote: target.address, local: local, serverName: target.serverName,
+      tls: target.transport == .dtls ? dtls : tls)
   }
 }

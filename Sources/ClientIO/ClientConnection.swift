@@ -3,7 +3,7 @@ public import NetworkTypes
 internal import STUN
 public import TLS
 
-/// A connection to a server over UDP, TCP or TLS that carries whole messages: datagrams, or the frames of a stream.
+/// A connection to a server over UDP, TCP, TLS or DTLS that carries whole messages: datagrams, or the frames of a stream.
 /// Every call takes a deadline and blocks until then at the most.
 public struct ClientConnection: ~Copyable {
   public struct Settings {
@@ -13,7 +13,7 @@ public struct ClientConnection: ~Copyable {
     public var local: SocketAddress?
     /// What the certificate must be for: a host name or an address.
     public var serverName: String
-    /// Needed for TLS.
+    /// Needed for TLS, and for DTLS one for datagrams.
     public var tls: TLSContext?
 
     public init(
@@ -30,14 +30,15 @@ public struct ClientConnection: ~Copyable {
 
   public let transport: TransportProtocol
   public let remote: SocketAddress
-  /// Nanoseconds that making the connection took: TCP's, and TLS's; 0 over UDP.
+  /// Nanoseconds that making the connection took: TCP's, and TLS's or DTLS's; 0 over UDP.
   public let connectDuration: UInt64
   public let handshakeDuration: UInt64
-  /// What TLS agreed on; nil without TLS.
+  /// What TLS or DTLS agreed on; nil without them.
   public let tlsSummary: TLSConnectionSummary?
 
   private let socket: ClientSocket
   private let secure: SecureLayer?
+  private let datagrams: DatagramLayer?
   /// Received bytes: a datagram, or what a stream brought and no message has used up.
   private var buffer = [UInt8](repeating: 0, count: bufferByteCount)
   private var start = 0
@@ -53,13 +54,13 @@ public struct ClientConnection: ~Copyable {
   private static let bufferByteCount = 2 * 65_556
 
   public init(_ settings: Settings, until deadline: Instant) throws(ConnectionFailure) {
-    guard settings.transport != .dtls else { throw .unsupported(.dtls) }
     let begin = Instant.read()
     let socket = try Self.open(settings)
     var connectDuration: UInt64 = 0
     var handshakeDuration: UInt64 = 0
     var summary: TLSConnectionSummary?
     var secure: SecureLayer?
+    var datagrams: DatagramLayer?
     var ciphertext: [UInt8] = []
     if settings.transport.isStream {
       guard Readiness.wait(for: socket.rawValue, writing: true, until: deadline) else { throw .timeout(.connecting) }
@@ -74,6 +75,12 @@ public struct ClientConnection: ~Copyable {
         handshakeDuration = Instant.read().nanoseconds(since: connected)
         secure = layer
       }
+    } else if settings.transport == .dtls {
+      guard let context = settings.tls else { throw .unsupported(.dtls) }
+      let layer = try DatagramLayer(context, settings.serverName)
+      summary = try layer.handshake(over: socket, until: deadline)
+      handshakeDuration = Instant.read().nanoseconds(since: begin)
+      datagrams = layer
     }
     transport = settings.transport
     remote = settings.remote
@@ -82,12 +89,13 @@ public struct ClientConnection: ~Copyable {
     self.handshakeDuration = handshakeDuration
     tlsSummary = summary
     self.secure = secure
+    self.datagrams = datagrams
     self.ciphertext = ciphertext
   }
 
   private static func open(_ settings: Settings) throws(ConnectionFailure) -> ClientSocket {
     do {
-      if settings.transport == .udp { return try .udp(to: settings.remote, from: settings.local) }
+      if !settings.transport.isStream { return try .udp(to: settings.remote, from: settings.local) }
       return try .tcp(to: settings.remote, from: settings.local)
     } catch {
       throw ConnectionFailure(error)
@@ -134,6 +142,7 @@ extension ClientConnection {
 extension ClientConnection {
   /// Sends one message, all of it.
   public mutating func send(_ bytes: RawSpan, until deadline: Instant) throws(ConnectionFailure) {
+    if let datagrams { return try datagrams.send(bytes, over: socket) }
     guard let secure else {
       try Self.send(bytes, over: socket, isStream: transport.isStream, until: deadline)
       return
@@ -151,6 +160,8 @@ extension ClientConnection {
 
   /// Says goodbye, where TLS has words for it.
   public mutating func close() {
+    datagrams?.engine.shutdown()
+    try? datagrams?.flush(over: socket)
     secure?.engine.shutdown()
     try? secure?.flush(over: socket, until: .read())
   }
@@ -235,6 +246,7 @@ extension ClientConnection {
 
   /// Reads what is there behind what was received before (streams) or over it (datagrams).
   private mutating func receiveSome() throws(ConnectionFailure) -> ClientSocket.ReceiveResult {
+    if let datagrams { return try datagrams.receive(from: socket, into: &buffer) }
     guard transport.isStream else { return Self.receive(from: socket, into: &buffer, at: 0, isStream: false) }
     guard let secure else {
       let result = Self.receive(from: socket, into: &buffer, at: end, isStream: true)

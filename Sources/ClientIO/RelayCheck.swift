@@ -38,7 +38,7 @@ public struct RelayCheck: ~Copyable {
     report.localAddress = connection.localAddress
     report.tls = connection.tlsSummary
     if target.transport.isStream { note(.connect, connection.connectDuration) }
-    if target.transport == .tls { note(.tls, connection.handshakeDuration) }
+    if target.transport.isSecure { note(.tls, connection.handshakeDuration) }
     var session = AllocationSession(
       connection, settings: options.allocation(for: target), generator: SeededGenerator(seed: seed()))
     guard perform(.allocate, "Allocate", { () throws(AllocationSession.Failure) in try session.allocate() }) else {

@@ -76,7 +76,6 @@ struct Arguments {
 
   /// What fits together and what does not.
   private func check() throws(UsageError) {
-    if (transport ?? uri.transport) == .dtls { throw UsageError("DTLS is not built into this version yet") }
     if command == .relay, count != 1 { throw UsageError("--count is for binding") }
     if authorities != nil, isInsecure { throw UsageError("--ca and --insecure contradict each other") }
     if passwordFile != nil, secretFile != nil { throw UsageError("--password-file and --secret-file: one of them") }

@@ -12,7 +12,11 @@ enum Preparation {
     var options = CheckOptions()
     options.timeout = arguments.timeout
     options.relayFamily = arguments.relayFamily
-    if (arguments.transport ?? arguments.uri.transport) == .tls { options.tls = try context(arguments) }
+    switch arguments.transport ?? arguments.uri.transport {
+    case .tls: options.tls = try context(arguments)
+    case .dtls: options.dtls = try context(arguments, isDatagram: true)
+    case .udp, .tcp: break
+    }
     if arguments.command == .relay { (options.credential, options.hasSecret) = try credential(arguments) }
     return options
   }
@@ -46,11 +50,11 @@ enum Preparation {
     return first
   }
 
-  private static func context(_ arguments: Arguments) throws(UsageError) -> TLSContext {
+  private static func context(_ arguments: Arguments, isDatagram: Bool = false) throws(UsageError) -> TLSContext {
     var verification = TLSContext.Verification.system
     if let path = arguments.authorities { verification = .authorities(.path(path)) }
     if arguments.isInsecure { verification = .none }
-    do { return try TLSContext(client: verification) } catch { throw UsageError("\(error)") }
+    do { return try TLSContext(client: verification, isDatagram: isDatagram) } catch { throw UsageError("\(error)") }
   }
 
   // MARK: - Credentials

@@ -12,7 +12,7 @@ enum Usage {
       relay     allocate, permission, data there and back in both framings, channel, refresh, delete: each step timed
 
       -4, -6                  only IPv4, only IPv6 addresses of the server
-      --udp, --tcp, --tls     the transport, whatever TARGET says
+      --udp --tcp --tls --dtls  the transport, whatever TARGET says
       --count N               N Binding requests, and statistics
       --interval SECONDS      between them (1)
       --timeout SECONDS       for a connection or an answer (10)

@@ -30,7 +30,7 @@ final class Coturn {
     process.arguments =
       [
         "-n", "--no-stdout-log", "--log-file", file("log"), "--simple-log", "--userdb", file("db"), "--pidfile",
-        file("pid"), "--no-cli", "--cli-password", "x", "--no-dtls", "-p", "\(port)", "--tls-listening-port",
+        file("pid"), "--no-cli", "--cli-password", "x", "-p", "\(port)", "--tls-listening-port",
         "\(port + 1)", "--cert", file("cert.pem"), "--pkey", file("key.pem"), "-r", "example.org",
         "--allow-loopback-peers", "-L", "127.0.0.1", "-L", "::1",
       ] + (users ? ["--lt-cred-mech", "-u", "alice:secret"] : []) + options
@@ -53,7 +53,7 @@ final class Coturn {
 
   /// A target on it.
   func target(_ transport: TransportProtocol = .udp) -> ServerTarget {
-    let port = transport == .tls ? tlsPort : port
+    let port = transport.isSecure ? tlsPort : port
     let uri = ServerURI(scheme: .turn, host: .address(.ipv4Loopback), port: port)
     return ServerTarget(uri: uri, transport: transport, address: SocketAddress(.ipv4Loopback, port: port))
   }
@@ -65,10 +65,11 @@ final class Coturn {
     var options = CheckOptions()
     options.timeout = 200
     options.tls = try TLSContext(client: .none)
+    options.dtls = try TLSContext(client: .none, isDatagram: true)
     // Refused at once while it starts, so the rounds are short; TLS comes up last.
     for _ in 0..<200 {
       guard process.isRunning else { break }
-      let reports = [TransportProtocol.udp, .tcp, .tls].map {
+      let reports = [TransportProtocol.udp, .tcp, .tls, .dtls].map {
         BindingCheck.run(target($0), options, generator: &generator)
       }
       if reports.allSatisfy({ $0.verdict == nil }) { return }

@@ -20,8 +20,9 @@ struct CoturnTests {
     var options = CheckOptions()
     options.timeout = 3000
     options.tls = try TLSContext(client: .authorities(.path(coturn.file("cert.pem"))))
+    options.dtls = try TLSContext(client: .authorities(.path(coturn.file("cert.pem"))), isDatagram: true)
     options.credential = LongTermCredential(username: "alice", password: "secret")
-    for transport in [TransportProtocol.udp, .tcp, .tls] {
+    for transport in TransportProtocol.allCases {
       let report = RelayCheck.run(coturn.target(transport), options, generator: SeededGenerator(seed: [1]))
       #expect(report.verdict == nil)
       #expect(report.notes == [])
@@ -31,10 +32,10 @@ struct CoturnTests {
       #expect(relayed.map { (22500...22599).contains($0.port) } == true)
       #expect(report.grant?.mappedAddress == report.localAddress)
       let expected = RelayReport.Name.allCases.filter {
-        $0 == .connect ? transport != .udp : $0 == .tls ? transport == .tls : true
+        $0 == .connect ? transport.isStream : $0 == .tls ? transport.isSecure : true
       }
       #expect(report.steps.map(\.name) == expected)
-      #expect((report.tls == nil) == (transport != .tls))
+      #expect((report.tls == nil) == !transport.isSecure)
     }
   }
 

@@ -5,7 +5,6 @@ internal import Testing
 struct FeatureTests {
   @Test("a key whose feature is missing is refused with its line", arguments: [
     ("engine: io-uring", "engine"),
-    ("listeners: [\"dtls://0.0.0.0:5349\"]", "listeners"),
     ("listeners: [\"tcp://0.0.0.0:5349?proxy-protocol=v2\"]", "listeners"),
     ("tls: { certificate: a, private-key: b, client-ca: c }", "tls.client-ca"),
     ("auth: { store: \"redis://h\" }", "auth.store"),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """coturn's own client tools against the server: turnutils_stunclient, and turnutils_uclient with turnutils_peer.
 
-Over UDP, TCP and TLS, by channels and by Send indications, IPv4 and IPv6, as a long-term user and with a time-limited
+Over UDP, TCP, TLS and DTLS, by channels and by Send indications, IPv4 and IPv6, as a long-term user and with a time-limited
 (REST) credential: every message must come back. Exit status: the number of failed cases.
 """
 
@@ -32,7 +32,7 @@ AT_ONCE = 4  # the tool mostly waits: it gives itself a second for every step
 USER = ("alice", "correct horse")
 SECRET = "north-wind"
 
-TRANSPORTS = {"udp": [], "tcp": ["-t"], "tls": ["-t", "-S"]}
+TRANSPORTS = {"udp": [], "tcp": ["-t"], "tls": ["-t", "-S"], "dtls": ["-S"]}
 METHODS = {"channels": [], "send indications": ["-s"]}
 PRELOAD = {"library": ""}
 # Name: the server's address, the peer's address and options.

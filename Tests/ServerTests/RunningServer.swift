@@ -22,7 +22,7 @@ final class RunningServer {
     var log: String
   }
 
-  /// Starts it with UDP and TCP on `port`, TLS on the next, on every IPv4 address, and waits until it is ready.
+  /// Starts it with UDP and TCP on `port`, TLS and DTLS on the next, on every IPv4 address, and waits until it is ready.
   init(
     port: UInt16, _ settings: [String] = [], environment: [String: String] = [:], listeners: String? = nil,
     users: Bool = true, configuration: String? = nil, directory given: URL? = nil, waitsForLine: Bool = true
@@ -32,7 +32,7 @@ final class RunningServer {
     ownsDirectory = given == nil
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     let listeners =
-      listeners ?? "udp://0.0.0.0:\(port),tcp://0.0.0.0:\(port),tls://0.0.0.0:\(port + 1)"
+      listeners ?? "udp://0.0.0.0:\(port),tcp://0.0.0.0:\(port),tls://0.0.0.0:\(port + 1),dtls://0.0.0.0:\(port + 1)"
     var all = [
       "state-directory=\(directory.path)", "listeners=\(listeners)", "relay.addresses=127.0.0.1", "workers=2",
       "drain-timeout=0s", "log.level=debug",
@@ -106,9 +106,9 @@ final class RunningServer {
     settings.credential = LongTermCredential(username: username, password: password)
     let connection = try ClientConnection(
       ClientConnection.Settings(
-        transport: transport, remote: SocketAddress(.ipv4Loopback, port: port ?? (transport == .tls ? tlsPort : self.port)),
+        transport: transport, remote: SocketAddress(.ipv4Loopback, port: port ?? (transport.isSecure ? tlsPort : self.port)),
         local: local.map { SocketAddress($0, port: 0) }, serverName: "localhost",
-        tls: transport == .tls ? try TLSContext(client: .none) : nil),
+        tls: transport.isSecure ? try TLSContext(client: .none, isDatagram: transport == .dtls) : nil),
       until: Instant.read().advanced(bySeconds: 5))
     return AllocationSession(connection, settings: settings, generator: SeededGenerator(seed: SecureRandom.bytes(32)))
   }

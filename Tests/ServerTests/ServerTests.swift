@@ -4,6 +4,7 @@ import Foundation
 import NetIO
 import NetworkTypes
 import STUN
+import TLS
 import TURNClient
 import Testing
 
@@ -426,13 +427,25 @@ struct ServerTests {
 }
 
 /// Bytes to receive into.
-private struct ReceiveBuffer {
+struct ReceiveBuffer {
   private var bytes = [UInt8](repeating: 0, count: 2048)
 
   mutating func receiveStream(_ socket: borrowing ClientSocket) -> ClientSocket.ReceiveResult {
     var elements = bytes.mutableSpan
     var span = unsafe elements.mutableBytes
     return socket.receive(into: &span, isStream: true)
+  }
+
+  mutating func receiveDatagram(_ socket: borrowing ClientSocket) -> ClientSocket.ReceiveResult {
+    var elements = bytes.mutableSpan
+    var span = unsafe elements.mutableBytes
+    return socket.receive(into: &span, isStream: false)
+  }
+
+  mutating func read(_ engine: inout DTLSEngine) -> TLSEngine.ReadResult {
+    var elements = bytes.mutableSpan
+    var span = unsafe elements.mutableBytes
+    return engine.read(into: &span)
   }
 
   func prefix(_ count: Int) -> [UInt8] { Array(bytes.prefix(count)) }

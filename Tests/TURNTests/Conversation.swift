@@ -137,7 +137,7 @@ final class TestClient {
     self.conversation = conversation
     path = ClientPath(
       address: SocketAddress(address)!, endpoint: EndpointID(rawValue: endpoint), transport: transport,
-      connection: transport.isStream ? RecordID(index: 3, generation: 1) : .none)
+      connection: transport != .udp ? RecordID(index: 3, generation: 1) : .none)
   }
 
   /// A request of this client: signed where it has a nonce, with whatever `body` adds.

@@ -1,0 +1,179 @@
+import ClientIO
+import Crypto
+import NetIO
+import NetworkTypes
+import STUN
+import TLS
+import TURNClient
+import Testing
+
+extension ServerTests {
+  /// A client's socket and the engine over it, for what `ClientConnection` does not let out of its hands.
+  private final class DatagramClient {
+    let socket: ClientSocket
+    var engine: DTLSEngine
+    /// One for all: reading the system's authorities takes a while.
+    private static let context = Result { try TLSContext(client: .none, isDatagram: true) }
+
+    init(to server: SocketAddress, from local: SocketAddress? = nil) throws {
+      let socket = try ClientSocket.udp(to: server, from: local)
+      let engine = try DTLSEngine(
+        client: Self.context.get(), serverName: "localhost", applicationProtocols: ["stun.turn"])
+      self.socket = socket
+      self.engine = engine
+    }
+
+    func takeDatagram() -> [UInt8]? { engine.takeDatagram() }
+
+    /// The first flight.
+    func hello() -> [UInt8]? {
+      engine.handshake()
+      return takeDatagram()
+    }
+
+    func send(_ bytes: [UInt8]) throws { _ = try socket.send(bytes.span.rawBytes) }
+
+    func flush() throws {
+      while let datagram = engine.takeDatagram() { _ = try socket.send(datagram.span.rawBytes) }
+    }
+
+    /// The next datagram, as it came.
+    func receive(seconds: UInt32 = 2) -> [UInt8]? {
+      guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: seconds)) else { return nil }
+      var buffer = ReceiveBuffer()
+      guard case .bytes(let count) = buffer.receiveDatagram(socket) else { return nil }
+      return buffer.prefix(count)
+    }
+
+    func handshake() throws -> Bool {
+      for _ in 0..<20 {
+        let result = engine.handshake()
+        try flush()
+        if result == .complete { return true }
+        guard let datagram = receive() else { return false }
+        engine.receive(datagram.span.rawBytes)
+      }
+      return false
+    }
+
+    /// Sends a Binding request and tells whether an answer came back through the association.
+    func bind() throws -> Bool {
+      var writer = MessageWriter()
+      writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: SecureRandom.word()))
+      _ = engine.write(writer.bytes)
+      try flush()
+      guard let datagram = receive() else { return false }
+      engine.receive(datagram.span.rawBytes)
+      var buffer = ReceiveBuffer()
+      guard case .bytes(let count) = buffer.read(&engine) else { return false }
+      return count >= 20 && buffer.prefix(2) == [1, 1]
+    }
+  }
+
+  @Test("DTLS: on its own port and on the plain one, beside plain UDP on both")
+  func datagramAutodetection() throws {
+    let server = try RunningServer(port: Self.port(20), ["peers.allow=127.0.0.0/8"])
+    for port in [server.port, server.tlsPort] {
+      var session = try server.session(transport: .dtls, port: port)
+      #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+      var plain = try server.session(transport: .udp, port: port)
+      #expect(code { () throws(AllocationSession.Failure) in try plain.allocate() } == nil)
+      #expect(try relays(&session, to: &plain))
+    }
+  }
+
+  /// Whether data goes from one client to the other by channel and comes back by the other's indication.
+  private func relays(_ one: inout AllocationSession, to other: inout AllocationSession) throws -> Bool {
+    let relayed = try #require(one.client.grant?.relayedAddresses.first)
+    let far = try #require(other.client.grant?.relayedAddresses.first)
+    _ = try one.bindChannel(to: far)
+    _ = try other.createPermission([relayed])
+    for size in [1, 173, 1200, 9000] {
+      let message = [UInt8](repeating: UInt8(truncatingIfNeeded: size), count: size)
+      try one.send(message, to: far, until: soon)
+      guard let there = try other.receiveData(until: soon), there.data == message else { return false }
+      try other.send(message, to: relayed, until: soon)
+      guard let back = try one.receiveData(until: soon), back.data == message, back.peer == far else { return false }
+    }
+    return true
+  }
+
+  @Test("DTLS: auto=false insists on the scheme")
+  func datagramInsisting() throws {
+    let port = Self.port(21)
+    let server = try RunningServer(
+      port: port, listeners: "udp://127.0.0.1:\(port)?auto=false,dtls://127.0.0.1:\(port + 1)?auto=false")
+    let plain = try DatagramClient(to: loopback(1, server.port))
+    plain.engine.handshake()
+    try plain.flush()
+    let answer = plain.receive(seconds: 1)
+    #expect(answer == nil)
+    #expect(try !bind(loopback(1, server.tlsPort), milliseconds: 300))
+    #expect(try bind(loopback(1, server.port)))
+    let secure = try DatagramClient(to: loopback(1, server.tlsPort))
+    #expect(try secure.handshake())
+    #expect(try secure.bind())
+  }
+
+  @Test("DTLS: the first answer is a cookie, smaller than its question, and nothing is kept of who does not show it")
+  func datagramCookie() throws {
+    let server = try RunningServer(port: Self.port(22), ["limits.unauthenticated-per-address=0"])
+    for _ in 0..<200 {
+      let client = try DatagramClient(to: loopback(1, server.tlsPort))
+      let hello = try #require(client.hello())
+      try client.send(hello)
+      let answer = try #require(client.receive())
+      // Handshake record, HelloVerifyRequest (RFC 6347 section 4.2.1).
+      #expect(answer.count == 44 && answer.count < hello.count && answer[0] == 22 && answer[13] == 3)
+    }
+  }
+
+  @Test("DTLS: hellos count against a stranger's budget")
+  func datagramFlood() throws {
+    let server = try RunningServer(port: Self.port(23), ["limits.unauthenticated-per-address=5"])
+    let client = try DatagramClient(to: loopback(1, server.tlsPort))
+    let hello = try #require(client.hello())
+    for _ in 0..<50 { try client.send(hello) }
+    var answers = 0
+    while client.receive(seconds: 1) != nil { answers += 1 }
+    #expect((5...15).contains(answers))
+  }
+
+  @Test("DTLS: a client that starts anew from the same port gets a new association, and the old allocation ends")
+  func datagramRestart() throws {
+    let server = try RunningServer(port: Self.port(24))
+    let local = loopback(1, Self.port(24) + 5)
+    do {
+      let first = try DatagramClient(to: loopback(1, server.tlsPort), from: local)
+      #expect(try first.handshake())
+      #expect(try first.bind())
+    }
+    let second = try DatagramClient(to: loopback(1, server.tlsPort), from: local)
+    #expect(try second.handshake())
+    #expect(try second.bind())
+  }
+
+  @Test("DTLS: 5,000 mutated records leave the server standing and the association alive")
+  func hostileRecords() throws {
+    let server = try RunningServer(port: Self.port(26), ["limits.unauthenticated-per-address=0"])
+    let client = try DatagramClient(to: loopback(1, server.tlsPort))
+    #expect(try client.handshake())
+    var generator = SeededGenerator(seed: Array("records".utf8))
+    var writer = MessageWriter()
+    writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 1))
+    for _ in 0..<5_000 {
+      _ = client.engine.write(writer.bytes)
+      guard var bytes = client.takeDatagram() else { continue }
+      for _ in 0...generator.next(below: 4) {
+        bytes[Int(generator.next(below: UInt64(bytes.count)))] = UInt8(truncatingIfNeeded: generator.next())
+      }
+      let part = Array(bytes.prefix(Int(generator.next(below: UInt64(bytes.count + 1)))))
+      try client.send(part)
+    }
+    #expect(server.isRunning)
+    // What came back for the few that were still good, or hellos.
+    while client.receive(seconds: 1) != nil {}
+    #expect(try bind(loopback(1, server.port)))
+    #expect(try client.bind())
+  }
+}
