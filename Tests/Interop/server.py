@@ -131,7 +131,8 @@ class Server:
         settings = {"state-directory": os.path.join(self.directory, "state"), **options.settings}
         if not options.first_start:
             hosts = [f"[{host}]" if ":" in host else host for host in options.hosts]
-            ports = (("udp", options.port), ("tcp", options.port), ("tls", options.tls_port))
+            ports = (("udp", options.port), ("tcp", options.port), ("tls", options.tls_port),
+                     ("dtls", options.tls_port))
             settings["listeners"] = ",".join(f"{kind}://{host}:{port}" for host in hosts for kind, port in ports)
             settings["relay.addresses"] = ",".join(options.hosts)
             settings.setdefault("admin.listen", "")
