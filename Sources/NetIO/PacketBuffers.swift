@@ -82,13 +82,17 @@ public struct PacketBuffers: ~Copyable, Sendable {
     return (range.lowerBound - prefix.byteCount)..<(range.upperBound + max(padding, 0))
   }
 
-  /// Puts `prefix` and a part of one slot together at the start of another, and returns how many bytes that makes.
-  public mutating func assemble(in target: Int, prefix: RawSpan, slot: Int, _ range: Range<Int>) -> Int {
+  /// Puts `prefix`, a part of one slot and `padding` zero bytes together at the start of another, and returns how many
+  /// bytes that makes.
+  public mutating func assemble(
+    in target: Int, prefix: RawSpan, slot: Int, _ range: Range<Int>, padding: Int
+  ) -> Int {
     precondition(range.lowerBound >= 0 && range.upperBound <= Self.capacity)
-    precondition(prefix.byteCount + range.count <= Self.capacity + Self.tail)
+    precondition(padding >= 0 && prefix.byteCount + range.count + padding <= Self.capacity + Self.tail)
     copy(prefix, into: target, at: 0)
     let end = unsafe start(of: target) + prefix.byteCount
     unsafe end.copyMemory(from: start(of: slot) + range.lowerBound, byteCount: range.count)
-    return prefix.byteCount + range.count
+    for index in 0..<padding { unsafe end.storeBytes(of: 0, toByteOffset: range.count + index, as: UInt8.self) }
+    return prefix.byteCount + range.count + padding
   }
 }

@@ -128,11 +128,11 @@ extension Shard {
 
   // MARK: - Writing
 
-  /// A peer's data to a client's association: the relay's header, and a part of a slot.
-  mutating func sendToAssociation(_ id: RecordID, slot: Int, _ range: Range<Int>) {
+  /// A peer's data to a client's association: the relay's header, a part of a slot, and padding.
+  mutating func sendToAssociation(_ id: RecordID, slot: Int, _ range: Range<Int>, padding: Int) {
     let index = Int(id.index)
     guard associations.places.isTaken(index, generation: id.generation) else { return }
-    settle(index, Self.write(&associations.places[index].engine, relay, &plane.buffers, slot, range))
+    settle(index, Self.write(&associations.places[index].engine, relay, &plane.buffers, slot, range, padding))
   }
 
   mutating func sendToAssociation(_ id: RecordID, _ bytes: RawSpan) {
@@ -143,9 +143,9 @@ extension Shard {
 
   private static func write(
     _ engine: inout DTLSEngine, _ relay: borrowing Relay, _ buffers: inout PacketBuffers, _ slot: Int,
-    _ range: Range<Int>
+    _ range: Range<Int>, _ padding: Int
   ) -> TLSEngine.WriteResult {
-    let whole = buffers.assemble(in: DataPlane.scratchSlot, prefix: relay.reply, slot: slot, range)
+    let whole = buffers.assemble(in: DataPlane.scratchSlot, prefix: relay.reply, slot: slot, range, padding: padding)
     return engine.write(buffers.bytes(DataPlane.scratchSlot, 0..<whole))
   }
 
