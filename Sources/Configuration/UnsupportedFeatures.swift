@@ -5,7 +5,6 @@ extension Settings {
   /// takes its line with it.
   private static var features: [UnsupportedFeature] {
     [
-      UnsupportedFeature("engine", "io_uring") { $0.engine == .ioUring },
       UnsupportedFeature("listeners", "the PROXY protocol") { $0.hasListener { $0.proxyProtocol } },
       UnsupportedFeature("tls.client-ca", "client certificates") { !$0.tls.clientCA.isEmpty },
       UnsupportedFeature("auth.store", "any store but sqlite:") {

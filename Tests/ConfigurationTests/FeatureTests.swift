@@ -4,7 +4,6 @@ internal import Testing
 @Suite("Features that are not there yet, and departures from RFCs")
 struct FeatureTests {
   @Test("a key whose feature is missing is refused with its line", arguments: [
-    ("engine: io-uring", "engine"),
     ("listeners: [\"tcp://0.0.0.0:5349?proxy-protocol=v2\"]", "listeners"),
     ("tls: { certificate: a, private-key: b, client-ca: c }", "tls.client-ca"),
     ("auth: { store: \"redis://h\" }", "auth.store"),
@@ -27,7 +26,7 @@ struct FeatureTests {
   }
 
   @Test("the default value, and switching off, are accepted", arguments: [
-    "engine: epoll", "rfc3489: true", "relay: { mobility: true }", "auth: { password-algorithms: [sha256] }",
+    "engine: epoll", "engine: io-uring", "rfc3489: true", "relay: { mobility: true }", "auth: { password-algorithms: [sha256] }",
     "realms: {}", "redirect: { server: \"192.0.2.1:3478\", domain: a.example }", "redirect: { server: \"\", domain: \"\" }", "limits: { bandwidth: 0, bandwidth-per-allocation: 1M }", "admin: { listen: \"\" }",
     "admin: { listen: 127.0.0.1:8478, token: \"\", demo: false }", "nat-discovery: { primary: \"\", alternate: \"\" }",
     "listeners: [\"udp://127.0.0.1:3478?realm=turnpike&auto=true\"]", "auth: { oauth-keys: [] }",
