@@ -27,15 +27,18 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/errqueue.h>
+#include <linux/io_uring.h>
 
 extern char **environ;
 
@@ -70,6 +73,31 @@ static inline int clinux_getsockname(int descriptor, struct sockaddr *name, sock
 }
 static inline int clinux_accept4(int descriptor, struct sockaddr *name, socklen_t *length, int flags) {
   return accept4(descriptor, name, length, flags);
+}
+
+// The three system calls of io_uring, which libc does not wrap; syscall is variadic.
+static inline int clinux_io_uring_setup(unsigned int entries, struct io_uring_params *parameters) {
+  return (int)syscall(__NR_io_uring_setup, entries, parameters);
+}
+static inline int clinux_io_uring_enter(
+    int ring, unsigned int submit, unsigned int complete, unsigned int flags, const void *argument, size_t size) {
+  return (int)syscall(__NR_io_uring_enter, ring, submit, complete, flags, argument, size);
+}
+static inline int clinux_io_uring_register(int ring, unsigned int operation, const void *argument, unsigned int count) {
+  return (int)syscall(__NR_io_uring_register, ring, operation, argument, count);
+}
+// What the kernel and we share is read and written in order.
+static inline unsigned int clinux_load_acquire(const unsigned int *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline void clinux_store_release(unsigned int *word, unsigned int value) {
+  __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+static inline void clinux_store_release16(unsigned short *word, unsigned short value) {
+  __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+// MAP_FAILED is a cast.
+static inline void *_Nullable clinux_map(size_t size, int flags, int descriptor, off_t offset) {
+  void *memory = mmap(0, size, PROT_READ | PROT_WRITE, flags, descriptor, offset);
+  return memory == MAP_FAILED ? 0 : memory;
 }
 
 // fcntl and open are variadic.

@@ -24,6 +24,7 @@ public struct Errno: Error, RawRepresentable, Hashable, Sendable {
   public static let tooManyFiles = Errno(rawValue: EMFILE)
   public static let noBuffers = Errno(rawValue: ENOBUFS)
   public static let invalidArgument = Errno(rawValue: EINVAL)
+  public static let notImplemented = Errno(rawValue: ENOSYS)
 }
 
 extension Errno: CustomStringConvertible {

@@ -37,6 +37,8 @@ public struct EventLoop: ~Copyable {
   }
 
   private let descriptor: FileDescriptor
+  /// What another loop can wait for: readable while this one has events.
+  public var rawValue: Int32 { descriptor.rawValue }
   // Owned alone and freed in deinit; `capacity` elements.
   private let events: UnsafeMutablePointer<epoll_event>
   private let capacity = 256

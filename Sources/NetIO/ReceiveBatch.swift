@@ -15,24 +15,40 @@ public struct ReceiveBatch: ~Copyable {
 
   static let controlByteCount = 128
 
+  /// What the kernel writes in front of each datagram that it receives into a provided buffer: a header, room for a
+  /// name, room for control data; together the headroom.
+  static let providedHeaderByteCount = MemoryLayout<io_uring_recvmsg_out>.size
+  static let providedNameByteCount = 32
+  static let providedControlByteCount = PacketBuffers.headroom - providedHeaderByteCount - providedNameByteCount
+
   /// The buffers must live as long as the batch: whoever owns both owns them together.
-  public init(for buffers: borrowing PacketBuffers) {
+  ///
+  /// - Parameter firstProvided: from this slot on, names and control data lie in the slots' own headroom, where
+  ///   io_uring puts them.
+  public init(for buffers: borrowing PacketBuffers, firstProvided: Int = .max) {
     slotCount = buffers.slotCount
     unsafe headers = .allocate(capacity: slotCount)
     unsafe headers.initialize(repeating: mmsghdr(), count: slotCount)
     unsafe vectors = .allocate(capacity: slotCount)
     unsafe vectors.initialize(repeating: iovec(), count: slotCount)
-    unsafe names = .allocate(capacity: slotCount)
-    unsafe names.initialize(repeating: sockaddr_storage(), count: slotCount)
-    unsafe controls = .allocate(byteCount: slotCount * Self.controlByteCount, alignment: 16)
-    unsafe controls.initializeMemory(as: UInt8.self, repeating: 0, count: slotCount * Self.controlByteCount)
+    let own = min(firstProvided, slotCount)
+    unsafe names = .allocate(capacity: own)
+    unsafe names.initialize(repeating: sockaddr_storage(), count: own)
+    unsafe controls = .allocate(byteCount: own * Self.controlByteCount, alignment: 16)
+    unsafe controls.initializeMemory(as: UInt8.self, repeating: 0, count: own * Self.controlByteCount)
     for slot in 0..<slotCount {
       unsafe vectors[slot].iov_base = buffers.start(of: slot)
       unsafe vectors[slot].iov_len = PacketBuffers.capacity
       unsafe headers[slot].msg_hdr.msg_iov = vectors + slot
       unsafe headers[slot].msg_hdr.msg_iovlen = 1
-      unsafe headers[slot].msg_hdr.msg_name = UnsafeMutableRawPointer(names + slot)
-      unsafe headers[slot].msg_hdr.msg_control = controls + slot * Self.controlByteCount
+      if slot < firstProvided {
+        unsafe headers[slot].msg_hdr.msg_name = UnsafeMutableRawPointer(names + slot)
+        unsafe headers[slot].msg_hdr.msg_control = controls + slot * Self.controlByteCount
+      } else {
+        let name = unsafe buffers.start(of: slot) - PacketBuffers.headroom + Self.providedHeaderByteCount
+        unsafe headers[slot].msg_hdr.msg_name = name
+        unsafe headers[slot].msg_hdr.msg_control = name + Self.providedNameByteCount
+      }
     }
   }
 
@@ -63,6 +79,17 @@ public struct ReceiveBatch: ~Copyable {
     throw error
   }
 
+  /// Notes what io_uring has received into a slot; false where that cannot be.
+  @inline(__always)
+  mutating func note(provided slot: Int, _ buffers: borrowing PacketBuffers) -> Bool {
+    guard slot >= 0, slot < slotCount else { return false }
+    let out = unsafe (buffers.start(of: slot) - PacketBuffers.headroom).load(as: io_uring_recvmsg_out.self)
+    guard out.payloadlen <= PacketBuffers.capacity, out.namelen > 0 else { return false }
+    unsafe headers[slot].msg_len = out.payloadlen
+    unsafe headers[slot].msg_hdr.msg_controllen = min(Int(out.controllen), Self.providedControlByteCount)
+    return true
+  }
+
   /// How many bytes were received: of one datagram, or of several that were merged.
   @inline(__always)
   public func byteCount(_ slot: Int) -> Int {
@@ -74,7 +101,9 @@ public struct ReceiveBatch: ~Copyable {
   @inline(__always)
   public func source(_ slot: Int) -> SocketAddress? {
     precondition(slot >= 0 && slot < slotCount)
-    return unsafe SocketAddress(from: names + slot)
+    guard let name = unsafe headers[slot].msg_hdr.msg_name else { return nil }
+    // Sound: every name has room for an IPv6 address, and nothing behind that is read.
+    return unsafe SocketAddress(from: UnsafePointer(name.assumingMemoryBound(to: sockaddr_storage.self)))
   }
 
   /// What came beside a datagram.

@@ -18,24 +18,41 @@ enum EventKind {
 /// A turn: `wait`, then for each event `receive` and decide, `sendToPeer` and `sendToClient`, and at the end
 /// `recycleSlots`.
 struct DataPlane: ~Copyable {
-  /// What a turn receives at once; slots for messages that come from elsewhere; the last one is for what TLS has not
-  /// decrypted yet.
+  enum Engine: Sendable {
+    case epoll
+    case ioUring
+  }
+
+  /// What a turn receives at once; slots for messages that come from elsewhere; one for what TLS has not decrypted yet;
+  /// behind them those that io_uring receives into.
   static let batchSlots = 64
   static let replySlots = 32
-  static let slotCount = batchSlots + replySlots + 1
-  static let scratchSlot = slotCount - 1
+  static let scratchSlot = batchSlots + replySlots
+  private static let firstProvided = scratchSlot + 1
+  private static let providedSlots = 512
 
-  /// Something happened to a descriptor.
+  /// Something happened to a descriptor, or came from it.
   struct Event: BitwiseCopyable {
     var token: EventToken
     var isReadable: Bool
     var isWritable: Bool
     /// The other side is gone, or the descriptor has an error to report.
     var isFailed: Bool
+    /// Where io_uring has put a datagram; -1 where one has to be asked for.
+    var slot: Int32 = -1
   }
 
+  /// Streams, mail, and with epoll datagrams.
   let loop: EventLoop
-  var buffers = PacketBuffers(slotCount: slotCount)
+  /// Nil with epoll.
+  private var ring: DatagramRing?
+  private let usesRing: Bool
+  /// What the ring has brought this turn.
+  private var arrivals: [Event] = []
+  private var isLoopWatched = false
+  /// The relay port that the last datagram of the turn came in by.
+  private var lastPort = UInt32.max
+  var buffers: PacketBuffers
   var batch: ReceiveBatch
   /// More than there are slots: a merged run is many datagrams in one slot.
   var sends = SendBatch(capacity: 1024)
@@ -47,9 +64,40 @@ struct DataPlane: ~Copyable {
   private var nextSlot = 0
   private var nextReplySlot = 0
 
-  init() throws(Errno) {
-    loop = try EventLoop()
-    batch = ReceiveBatch(for: buffers)
+  /// - Throws: what the kernel refuses the engine with.
+  init(_ engine: Engine) throws(Errno) {
+    switch engine {
+    case .epoll:
+      let buffers = PacketBuffers(slotCount: Self.firstProvided)
+      self.init(try EventLoop(), nil, buffers)
+    case .ioUring:
+      let buffers = PacketBuffers(slotCount: Self.firstProvided + Self.providedSlots)
+      let ring = try DatagramRing(buffers, firstSlot: Self.firstProvided, slotCount: Self.providedSlots)
+      self.init(try EventLoop(), ring, buffers)
+      arrivals.reserveCapacity(Self.arrivalsPerTurn)
+    }
+  }
+
+  private init(_ loop: consuming EventLoop, _ ring: consuming DatagramRing?, _ buffers: consuming PacketBuffers) {
+    switch ring {
+    case nil: usesRing = false
+    case _?: usesRing = true
+    }
+    self.loop = loop
+    self.ring = ring
+    batch = ReceiveBatch(for: buffers, firstProvided: Self.firstProvided)
+    self.buffers = buffers
+  }
+
+  /// Whether this kernel and its rules let a process have io_uring as this engine needs it; what it says otherwise.
+  static func probeRing() -> Errno? {
+    do throws(Errno) {
+      let buffers = PacketBuffers(slotCount: 8)
+      _ = try DatagramRing(buffers, firstSlot: 0, slotCount: 8)
+      return nil
+    } catch {
+      return error
+    }
   }
 
   // MARK: - Sockets
@@ -59,7 +107,7 @@ struct DataPlane: ~Copyable {
     let descriptor = listener.rawValue
     let place = listeners.insert(listener).index
     listenerDescriptors.append(descriptor)
-    try loop.add(descriptor, EventToken(kind: EventKind.datagramListener, index: UInt32(place)))
+    try register(descriptor, EventToken(kind: EventKind.datagramListener, index: UInt32(place)))
     return place
   }
 
@@ -69,25 +117,36 @@ struct DataPlane: ~Copyable {
   /// Opens a relay's socket; datagrams for it come in under its name.
   mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) throws(Errno) {
     let socket = try UDPSocket(relayingOn: address)
-    try loop.add(
-      socket.rawValue, EventToken(kind: EventKind.relayPort, index: id.index, generation: id.generation))
+    try register(socket.rawValue, Self.token(of: id))
     relayPorts.insert(socket, at: id.index, generation: id.generation)
+  }
+
+  private static func token(of id: RecordID) -> EventToken {
+    EventToken(kind: EventKind.relayPort, index: id.index, generation: id.generation)
+  }
+
+  private mutating func register(_ descriptor: Int32, _ token: EventToken) throws(Errno) {
+    if usesRing { ring?.receive(from: descriptor, token) } else { try loop.add(descriptor, token) }
   }
 
   mutating func closeRelayPort(_ id: RecordID) {
     // What is queued leaves first: the last packets of a call belong to it.
     flush()
+    if usesRing, relayPorts.descriptor(id.index, generation: id.generation) != nil { ring?.cancel(Self.token(of: id)) }
     relayPorts.close(id.index, generation: id.generation)
   }
 
   // MARK: - Receiving
 
-  /// Waits for at most so long (negative: for ever) and returns how many events there are.
-  mutating func wait(milliseconds: Int32) -> Int { loop.wait(milliseconds: milliseconds) }
+  /// Sends what waits, waits for at most so long (negative: for ever) and returns how many events there are.
+  mutating func wait(milliseconds: Int32) -> Int {
+    usesRing ? waitWithRing(milliseconds) : loop.wait(milliseconds: milliseconds)
+  }
 
   @inline(__always)
   func event(_ index: Int) -> Event {
-    let event = loop.event(index)
+    if index < arrivals.count { return arrivals[index] }
+    let event = loop.event(index - arrivals.count)
     return Event(
       token: event.token, isReadable: event.isReadable, isWritable: event.isWritable, isFailed: event.isFailed)
   }
@@ -96,6 +155,7 @@ struct DataPlane: ~Copyable {
   /// are taken until `recycleSlots`.
   @inline(__always)
   mutating func receive(_ event: Event, _ descriptor: Int32, limit: Int) -> Range<Int> {
+    if usesRing { return event.slot >= 0 ? Int(event.slot)..<Int(event.slot) + 1 : 0..<0 }
     if nextSlot >= Self.batchSlots { recycleSlots() }
     let first = nextSlot
     var count = 0
@@ -106,6 +166,17 @@ struct DataPlane: ~Copyable {
     } catch {}
     nextSlot = first + count
     return first..<(first + count)
+  }
+
+  /// Learns from a reading of a relay socket: how much it brings at once, and whether in runs.
+  @inline(__always)
+  mutating func learn(_ id: RecordID, asked: Int, _ slots: Range<Int>) {
+    if usesRing {
+      relayPorts.learn(id.index, asked: 2, received: lastPort == id.index ? 2 : 1)
+      lastPort = id.index
+    } else {
+      relayPorts.learn(id.index, asked: min(asked, Self.batchSlots - slots.lowerBound), received: slots.count)
+    }
   }
 
   /// A slot for a stream's bytes.
@@ -146,13 +217,75 @@ struct DataPlane: ~Copyable {
 
   /// Sends what waits. The slots stay taken: a batch may be half decided about, and what it still queues lies in them.
   @inline(__always)
-  mutating func flush() { sends.flush() }
+  mutating func flush() {
+    if usesRing { ring?.send(&sends) } else { sends.flush() }
+  }
 
-  /// Sends what waits and frees every slot. Only between two batches.
+  /// Sends what waits and frees the slots, but those of io_uring. Only between two batches.
   @inline(__always)
   mutating func recycleSlots() {
     flush()
     nextSlot = 0
     nextReplySlot = 0
+  }
+
+  /// The turn is over. What waits leaves now, or with io_uring together with the next `wait`.
+  @inline(__always)
+  mutating func endTurn() {
+    if !usesRing { recycleSlots() }
+  }
+}
+
+// MARK: - io_uring
+
+extension DataPlane {
+  private static let arrivalsPerTurn = 256
+
+  private mutating func waitWithRing(_ milliseconds: Int32) -> Int {
+    if !isLoopWatched {
+      ring?.watch(loop.rawValue)
+      isLoopWatched = true
+    }
+    ring?.send(&sends, thenWait: milliseconds)
+    nextSlot = 0
+    nextReplySlot = 0
+    lastPort = .max
+    // What the last turn has received has left: the kernel may have the slots again.
+    if !arrivals.isEmpty {
+      for arrival in arrivals where arrival.slot >= 0 { ring?.provide(Int(arrival.slot), buffers) }
+      ring?.publish()
+      arrivals.removeAll(keepingCapacity: true)
+    }
+    var loopCount = 0
+    var waiting = min(ring?.waiting ?? 0, Self.arrivalsPerTurn)
+    while waiting > 0 {
+      waiting -= 1
+      guard let outcome = ring?.take(&batch, buffers) else { break }
+      switch outcome {
+      case .datagram(let token, let slot, let isLast):
+        arrivals.append(
+          Event(token: token, isReadable: true, isWritable: false, isFailed: false, slot: Int32(truncatingIfNeeded: slot)))
+        if isLast { receiveAgain(token) }
+      case .ended(let token, let error):
+        if let error, error != .noBuffers {
+          arrivals.append(Event(token: token, isReadable: false, isWritable: false, isFailed: true))
+        }
+        receiveAgain(token)
+      case .readable:
+        isLoopWatched = false
+        loopCount = loop.wait(milliseconds: 0)
+      case .settled: break
+      }
+    }
+    return arrivals.count + loopCount
+  }
+
+  /// Goes on receiving from a socket that is still there.
+  private mutating func receiveAgain(_ token: EventToken) {
+    let descriptor =
+      token.kind == EventKind.datagramListener
+      ? listenerDescriptors[Int(token.index)]
+      : relayPorts.descriptor(token.index, generation: token.generation)
+    if let descriptor { ring?.receive(from: descriptor, token) }
   }
 }

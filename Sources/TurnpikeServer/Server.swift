@@ -52,6 +52,8 @@ public final class Server {
     var sharedKey: [UInt8]
     /// Secrets of the store, as it last told them.
     var storeSecrets: [[UInt8]] = []
+    /// How often io_uring was wanted and could not be had; for metrics.
+    var engineFallbacks = 0
     var isDraining = false
     /// Shards without an allocation since the drain began.
     var idleShards = 0
@@ -154,12 +156,13 @@ public final class Server {
     try prepareCredentials()
     let contexts = try makeSecureContexts()
     try startCredentialService()
-    try startShards(contexts)
+    let engine = try chooseEngine()
+    try startShards(contexts, engine)
     // The store may have told of changes while shards were being started.
     configureShards()
     if let line = iceServersLine() { host.printLine(line) }
     log.info(
-      "ready", ("listeners", "\(state.listeners.count)"), ("shards", "\(shards.count)"),
+      "ready", ("listeners", "\(state.listeners.count)"), ("shards", "\(shards.count)"), ("engine", engine == .epoll ? "epoll" : "io_uring"),
       ("relay-addresses", state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ",")),
       ("relay-ports", "\(settings.relay.ports.lowerBound)-\(settings.relay.ports.upperBound)"))
     ServiceManager.notify("READY=1")
@@ -196,7 +199,7 @@ public final class Server {
 
   /// Starts one shard after another: the kernel's choice among sockets of one port depends on their order, and every
   /// socket must be there before the first client is.
-  private func startShards(_ contexts: SecureContexts?) throws(StartFailure) {
+  private func startShards(_ contexts: SecureContexts?, _ engine: DataPlane.Engine) throws(StartFailure) {
     let count = settings.workers == 0 ? Thread.usableCoreCount : settings.workers
     let gate = makeGate()
     let relaySettings = makeRelaySettings()
@@ -212,7 +215,7 @@ public final class Server {
     for (index, mailbox) in mailboxes.enumerated() {
       do throws(Errno) {
         let plan = ShardPlan(
-          index: index,
+          index: index, engine: engine,
           identity: Relay.Identity(
             shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
           listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,

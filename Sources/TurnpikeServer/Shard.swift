@@ -22,6 +22,8 @@ struct Shard: ~Copyable {
   var runsOfDatagramSocket: [Int] = []
   /// For each datagram listening socket whether it takes messages that are not encrypted.
   var acceptsPlain: [Bool] = []
+  /// Who sent the last datagram to a listening socket, and of what size.
+  var lastArrival: (source: SocketAddress, byteCount: Int) = (.none, 0)
   var listenerOfStreamSocket: [Int] = []
   var connections = Places<Connection>()
   /// Those that have something to write at the end of the turn.
@@ -46,7 +48,7 @@ struct Shard: ~Copyable {
   var reportsWhenIdle = false
 
   private init(_ plan: ShardPlan) throws(Errno) {
-    let plane = try DataPlane()
+    let plane = try DataPlane(plan.engine)
     try plane.loop.add(plan.mailbox.rawValue, EventToken(kind: EventKind.mailbox))
     self.plane = plane
     self.plan = plan
@@ -111,11 +113,13 @@ struct Shard: ~Copyable {
     relay.advance(to: now)
     runCommands()
     handshakesThisTurn = 0
+    lastArrival = (.none, 0)
     for index in 0..<count { handle(plane.event(index)) }
-    flushConnections()
-    plane.recycleSlots()
     if associations.nextTick <= now.instant { tickAssociations() }
     if nextSweep <= now.instant { sweep() }
+    // Last, so that nothing that the turn had to say waits for the next one.
+    flushConnections()
+    plane.endTurn()
     if reportsWhenIdle, relay.allocationCount == 0 {
       reportsWhenIdle = false
       plan.reports.post(.idle(shard: plan.index))
@@ -156,7 +160,6 @@ struct Shard: ~Copyable {
     guard plane.listeners.isTaken(place) else { return }
     let isWildcard = plane.listeners[place].isWildcard
     let slots = plane.receive(event, plane.listenerDescriptor(place), limit: DataPlane.batchSlots)
-    mergeRuns(place, slots)
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
       let ancillary = plane.batch.ancillary(slot)
@@ -164,6 +167,7 @@ struct Shard: ~Copyable {
       guard let endpoint = endpoints.id(listener: listenerOfDatagramSocket[place], source: local) else { continue }
       let path = ClientPath(address: source, endpoint: endpoint, transport: .udp)
       let count = plane.batch.byteCount(slot)
+      noteRun(place, source, count)
       let segment = ancillary.segmentByteCount
       var base = 0
       // Once for most; a run that the kernel has merged is taken apart again.
@@ -184,17 +188,16 @@ struct Shard: ~Copyable {
   }
 
   /// A listening socket whose clients send in bursts has the kernel merge them from then on.
-  private mutating func mergeRuns(_ place: Int, _ slots: Range<Int>) {
-    guard slots.count > 1, runsOfDatagramSocket[place] < Self.runsBeforeMerging else { return }
-    for slot in slots.dropFirst()
-    where plane.batch.byteCount(slot) == plane.batch.byteCount(slot - 1)
-      && plane.batch.source(slot) == plane.batch.source(slot - 1)
-    {
+  @inline(__always)
+  private mutating func noteRun(_ place: Int, _ source: SocketAddress, _ byteCount: Int) {
+    guard runsOfDatagramSocket[place] < Self.runsBeforeMerging else { return }
+    if byteCount == lastArrival.byteCount, source == lastArrival.source {
       runsOfDatagramSocket[place] += 1
+      if runsOfDatagramSocket[place] == Self.runsBeforeMerging {
+        _ = UDPOffload.enableReceiving(plane.listenerDescriptor(place))
+      }
     }
-    if runsOfDatagramSocket[place] >= Self.runsBeforeMerging {
-      _ = UDPOffload.enableReceiving(plane.listenerDescriptor(place))
-    }
+    lastArrival = (source, byteCount)
   }
 
   private static let runsBeforeMerging = 256
@@ -203,8 +206,7 @@ struct Shard: ~Copyable {
     guard let descriptor = plane.relayPorts.descriptor(id.index, generation: id.generation) else { return }
     let appetite = plane.relayPorts.appetite(id.index)
     let slots = plane.receive(event, descriptor, limit: appetite)
-    plane.relayPorts.learn(
-      id.index, asked: min(appetite, DataPlane.batchSlots - slots.lowerBound), received: slots.count)
+    plane.learn(id, asked: appetite, slots)
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
       let count = plane.batch.byteCount(slot)
@@ -240,7 +242,7 @@ struct Shard: ~Copyable {
       if path.transport.isStream {
         queueMedia(path.connection, slot: slot, range, padding: padding)
       } else if path.transport == .dtls {
-        sendToAssociation(path.connection, slot: slot, range)
+        sendToAssociation(path.connection, slot: slot, range, padding: padding)
       } else if isPart && (padding > 0 || relay.replyByteCount > offset) {
         // Its header or padding would be written over a neighbour.
         sendPart(path, slot: slot, range, padding: padding)

@@ -22,6 +22,7 @@ struct SecureContexts: Sendable {
 /// What a shard is made from. Shared parts are safe to share; everything else is a copy of its own.
 struct ShardPlan: Sendable {
   var index: Int
+  var engine: DataPlane.Engine
   var identity: Relay.Identity
   var listeners: [ListenerPlan]
   var settings: RelaySettings

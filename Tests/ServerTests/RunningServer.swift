@@ -25,7 +25,8 @@ final class RunningServer {
   /// Starts it with UDP and TCP on `port`, TLS and DTLS on the next, on every IPv4 address, and waits until it is ready.
   init(
     port: UInt16, _ settings: [String] = [], environment: [String: String] = [:], listeners: String? = nil,
-    users: Bool = true, configuration: String? = nil, directory given: URL? = nil, waitsForLine: Bool = true
+    users: Bool = true, configuration: String? = nil, directory given: URL? = nil, waitsForLine: Bool = true,
+    wrapper: [String] = []
   ) throws {
     self.port = port
     directory = given ?? FileManager.default.temporaryDirectory.appending(path: "turnpike-\(UUID().uuidString)")
@@ -38,8 +39,9 @@ final class RunningServer {
       "drain-timeout=0s", "log.level=debug",
     ]
     if users { all.append("auth.users=alice=secret,bob=hunter2") }
-    process.executableURL = Self.program
-    process.arguments = (configuration.map { ["--config", $0] } ?? []) + (all + settings).flatMap { ["--set", $0] }
+    let arguments = (configuration.map { ["--config", $0] } ?? []) + (all + settings).flatMap { ["--set", $0] }
+    process.executableURL = wrapper.first.map { URL(fileURLWithPath: $0) } ?? Self.program
+    process.arguments = wrapper.isEmpty ? arguments : wrapper.dropFirst() + [Self.program.path] + arguments
     process.environment = environment
     let errors = Pipe()
     process.standardOutput = output

@@ -1,0 +1,204 @@
+internal import CLinux
+
+/// Datagrams over io_uring: every socket is received from without being asked (multishot), into slots that the kernel
+/// takes from a ring of provided ones; what is sent is handed over in one call with waiting for what comes next.
+///
+/// A provided slot looks like every other, with the kernel's own header, the name and the control data in its headroom:
+///
+/// ```
+///  | 16 bytes header | 32 bytes name | 208 bytes control data | datagram … |
+/// ```
+@safe
+public struct DatagramRing: ~Copyable {
+  private var ring: IORing
+  /// The provided slots are those of `PacketBuffers` from here on.
+  private let firstSlot: Int
+  private let slotCount: Int
+  // Owned alone, freed in deinit. The kernel reads `slots` as long as `ring` lives, and copies `receiving`.
+  private let slots: UnsafeMutableRawPointer
+  private let receiving: UnsafeMutablePointer<msghdr>
+  private var slotTail: UInt16 = 0
+
+  /// What submissions of this type itself are marked with; nobody else's token may be of these kinds.
+  private static let sendKind: UInt8 = 0xF0
+  private static let pollKind: UInt8 = 0xF1
+  private static let cancelKind: UInt8 = 0xF2
+
+  /// - Parameter slotCount: a power of two.
+  public init(_ buffers: borrowing PacketBuffers, firstSlot: Int, slotCount: Int) throws(Errno) {
+    precondition(slotCount & (slotCount - 1) == 0 && firstSlot + slotCount <= buffers.slotCount)
+    let ring = try IORing()
+    // Page-aligned, as the kernel wants it.
+    guard let slots = unsafe aligned_alloc(4096, max(slotCount * MemoryLayout<io_uring_buf>.size, 4096)) else {
+      throw .noBuffers
+    }
+    unsafe slots.initializeMemory(as: UInt8.self, repeating: 0, count: slotCount * MemoryLayout<io_uring_buf>.size)
+    var registration = io_uring_buf_reg()
+    registration.ring_addr = UInt64(UInt(bitPattern: slots))
+    registration.ring_entries = UInt32(slotCount)
+    let status = unsafe clinux_io_uring_register(
+      ring.descriptor.rawValue, UInt32(IORING_REGISTER_PBUF_RING), &registration, 1)
+    guard status == 0 else {
+      let error = Errno.current
+      unsafe free(slots)
+      throw error
+    }
+    unsafe receiving = .allocate(capacity: 1)
+    var message = unsafe msghdr()
+    unsafe message.msg_namelen = UInt32(ReceiveBatch.providedNameByteCount)
+    unsafe message.msg_controllen = ReceiveBatch.providedControlByteCount
+    unsafe receiving.initialize(to: message)
+    unsafe self.slots = slots
+    self.ring = ring
+    self.firstSlot = firstSlot
+    self.slotCount = slotCount
+    for slot in firstSlot..<(firstSlot + slotCount) { provide(slot, buffers) }
+    publish()
+  }
+
+  deinit {
+    // The ring itself goes after this; the kernel touches a provided slot only when this thread waits.
+    unsafe free(slots)
+    unsafe receiving.deallocate()
+  }
+
+  // MARK: - Slots
+
+  /// Gives a slot to the kernel; `publish` tells it.
+  @inline(__always)
+  public mutating func provide(_ slot: Int, _ buffers: borrowing PacketBuffers) {
+    let entry = unsafe slots + (Int(slotTail) & (slotCount - 1)) * MemoryLayout<io_uring_buf>.size
+    let start = unsafe buffers.start(of: slot) - PacketBuffers.headroom
+    // Field by field: the ring's tail lies in the last field of the first entry.
+    unsafe entry.storeBytes(of: UInt64(UInt(bitPattern: start)), as: UInt64.self)
+    unsafe entry.storeBytes(of: UInt32(PacketBuffers.headroom + PacketBuffers.capacity), toByteOffset: 8, as: UInt32.self)
+    unsafe entry.storeBytes(of: UInt16(truncatingIfNeeded: slot - firstSlot), toByteOffset: 12, as: UInt16.self)
+    slotTail &+= 1
+  }
+
+  @inline(__always)
+  public mutating func publish() {
+    unsafe clinux_store_release16((slots + 14).assumingMemoryBound(to: UInt16.self), slotTail)
+  }
+
+  // MARK: - Submitting
+
+  /// Receives from a socket until it is cancelled, under this token.
+  public mutating func receive(from descriptor: Int32, _ token: EventToken) {
+    let entry = unsafe ring.next()
+    unsafe entry.pointee.opcode = UInt8(IORING_OP_RECVMSG.rawValue)
+    unsafe entry.pointee.flags = Self.bufferSelect
+    unsafe entry.pointee.ioprio = Self.multishot
+    unsafe entry.pointee.fd = descriptor
+    unsafe entry.pointee.addr = UInt64(UInt(bitPattern: receiving))
+    unsafe entry.pointee.len = 1
+    unsafe entry.pointee.user_data = token.bits
+  }
+
+  /// Ends `receive` and waits until the kernel holds the socket no longer.
+  public mutating func cancel(_ token: EventToken) {
+    ring.cancel(token.bits, markedAs: EventToken(kind: Self.cancelKind).bits)
+  }
+
+  /// Tells once when a descriptor has become readable: an event loop of everything that is no datagram.
+  public mutating func watch(_ descriptor: Int32) {
+    let entry = unsafe ring.next()
+    unsafe entry.pointee.opcode = UInt8(IORING_OP_POLL_ADD.rawValue)
+    unsafe entry.pointee.fd = descriptor
+    unsafe entry.pointee.poll32_events = UInt32(POLLIN)
+    unsafe entry.pointee.user_data = EventToken(kind: Self.pollKind).bits
+  }
+
+  /// Sends a batch: on return all of it has left, or was refused and counted.
+  public mutating func send(_ batch: inout SendBatch) {
+    guard batch.count > 0 else { return }
+    push(&batch)
+    ring.submit()
+    settle(&batch)
+  }
+
+  /// Sends a batch and waits for completions, in one call; at most for so long (negative: for ever).
+  public mutating func send(_ batch: inout SendBatch, thenWait milliseconds: Int32) {
+    if batch.count > 0 { push(&batch) }
+    _ = ring.fresh()
+    // What is there already needs no waiting for.
+    ring.submitAndWait(for: ring.waiting > 0 ? 0 : 1, milliseconds: ring.waiting > 0 ? 0 : milliseconds)
+    settle(&batch)
+  }
+
+  private mutating func push(_ batch: inout SendBatch) {
+    let count = batch.build()
+    for message in 0..<count {
+      let entry = unsafe ring.next()
+      unsafe entry.pointee.opcode = UInt8(IORING_OP_SENDMSG.rawValue)
+      unsafe entry.pointee.flags = Self.skipSuccess
+      unsafe entry.pointee.fd = batch.descriptor(ofMessage: message)
+      unsafe entry.pointee.addr = UInt64(UInt(bitPattern: batch.headers + message))
+      unsafe entry.pointee.len = 1
+      unsafe entry.pointee.msg_flags = UInt32(MSG_DONTWAIT)
+      unsafe entry.pointee.user_data = EventToken(kind: Self.sendKind, index: UInt32(message)).bits
+    }
+  }
+
+  /// Looks at what has been completed since last time: sends that failed are tried once more, by themselves.
+  private mutating func settle(_ batch: inout SendBatch) {
+    let fresh = ring.fresh()
+    guard batch.count > 0 else { return }
+    for number in (ring.waiting - fresh)..<ring.waiting {
+      let completion = ring.peek(number)
+      let token = EventToken(bits: completion.mark)
+      guard token.kind == Self.sendKind, completion.result < 0 else { continue }
+      let message = Int(token.index)
+      let error = Errno(rawValue: -completion.result)
+      if error == .wouldBlock || error == .noBuffers {
+        batch.countOverflow(ofMessage: message)
+      } else {
+        batch.send(message..<(message + 1), over: batch.descriptor(ofMessage: message))
+      }
+    }
+    batch.clear()
+  }
+
+  private static let bufferSelect: UInt8 = 1 << 5
+  private static let skipSuccess: UInt8 = 1 << 6
+  private static let multishot: UInt16 = 1 << 1
+
+  // MARK: - Completions
+
+  /// What a completion is about.
+  public enum Outcome {
+    /// A datagram lies in a slot.
+    case datagram(EventToken, slot: Int, isLast: Bool)
+    /// Receiving has ended with an error, or without one because no slot was free: it has to be begun again.
+    case ended(EventToken, Errno?)
+    /// The watched descriptor is readable, or cannot be watched; it is watched no longer.
+    case readable
+    /// Something of this type's own.
+    case settled
+  }
+
+  public var waiting: Int { ring.waiting }
+
+  /// Takes the oldest completion. What lies in a slot is noted in the batch, which then knows its name and length.
+  @inline(__always)
+  public mutating func take(_ batch: inout ReceiveBatch, _ buffers: borrowing PacketBuffers) -> Outcome {
+    let completion = ring.peek(0)
+    ring.take(1)
+    let token = EventToken(bits: completion.mark)
+    switch token.kind {
+    case Self.sendKind, Self.cancelKind: return .settled
+    case Self.pollKind: return .readable
+    default: break
+    }
+    guard let buffer = completion.buffer else {
+      return .ended(token, completion.result < 0 ? Errno(rawValue: -completion.result) : nil)
+    }
+    let slot = firstSlot + buffer
+    guard batch.note(provided: slot, buffers) else {
+      provide(slot, buffers)
+      publish()
+      return completion.hasMore ? .settled : .ended(token, nil)
+    }
+    return .datagram(token, slot: slot, isLast: !completion.hasMore)
+  }
+}

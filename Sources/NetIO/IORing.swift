@@ -1,0 +1,164 @@
+internal import CLinux
+
+/// A pair of queues shared with the kernel (io_uring(7)): what is to be done goes into one, what has been done comes
+/// out of the other. Belongs to the thread that makes it.
+///
+/// Deferred task work: the kernel completes nothing behind this thread's back, only while it waits here.
+@safe
+public struct IORing: ~Copyable {
+  /// Something that the kernel has done.
+  public struct Completion: Sendable, BitwiseCopyable {
+    /// What the submission was marked with.
+    public let mark: UInt64
+    /// Bytes, or a negated error.
+    public let result: Int32
+    let flags: UInt32
+
+    /// Whether the submission lives on and will complete again.
+    public var hasMore: Bool { flags & IORing.more != 0 }
+
+    /// The provided buffer that the data lies in.
+    @inline(__always)
+    public var buffer: Int? { flags & IORing.hasBuffer != 0 ? Int(flags >> 16) : nil }
+  }
+
+  let descriptor: FileDescriptor
+  // The kernel's memory, unmapped in deinit; indices into it are always masked.
+  let mapping: IORingMapping
+  /// Submissions that the kernel has not been told of yet.
+  private var pending: UInt32 = 0
+  private var submissionTail: UInt32
+  /// The kernel's tail when completions were looked at last.
+  private var seenTail: UInt32 = 0
+  private var completionHead: UInt32 = 0
+
+  static let more: UInt32 = 1 << 1
+  static let hasBuffer: UInt32 = 1 << 0
+
+  /// - Throws: what the kernel refuses it with: `notPermitted` (seccomp, the sysctl kernel.io_uring_disabled),
+  ///   `notImplemented`, `invalidArgument` where the kernel is older than 6.1.
+  public init(submissions: UInt32 = 1024, completions: UInt32 = 16_384) throws(Errno) {
+    var parameters = io_uring_params()
+    parameters.flags = Self.setup
+    parameters.cq_entries = completions
+    let descriptor = FileDescriptor(
+      owning: try retrying32 { unsafe clinux_io_uring_setup(submissions, &parameters) })
+    let mapping = try IORingMapping(descriptor.rawValue, parameters)
+    submissionTail = unsafe mapping.submissionTail.pointee
+    self.mapping = mapping
+    self.descriptor = descriptor
+  }
+
+  // Debian 12's header is older than some of these.
+  private static let setup: UInt32 =
+    1 << 3 /* CQSIZE */ | 1 << 4 /* CLAMP */ | 1 << 7 /* SUBMIT_ALL */ | 1 << 12 /* SINGLE_ISSUER */
+    | 1 << 13 /* DEFER_TASKRUN */
+
+  // MARK: - Submitting
+
+  /// An empty submission to fill; makes room by telling the kernel of the others where there is none.
+  @inline(__always)
+  mutating func next() -> UnsafeMutablePointer<io_uring_sqe> {
+    if pending == mapping.submissionCount { submit() }
+    let entry = unsafe mapping.submissions + Int(submissionTail & mapping.submissionMask)
+    unsafe entry.pointee = io_uring_sqe()
+    submissionTail &+= 1
+    pending &+= 1
+    return unsafe entry
+  }
+
+  /// Has the kernel do what has been submitted. What can be done at once (sends) has been done on return.
+  @inline(__always)
+  public mutating func submit() {
+    while pending > 0 {
+      let done = unsafe enter(complete: 0, flags: 0, nil, 0)
+      if done < 0 {
+        let error = Errno.current
+        if error == .interrupted { continue }
+        // It cannot take more before completions have been made room for: those that are due are moved here.
+        _ = clinux_io_uring_enter(descriptor.rawValue, 0, 0, Self.getEvents, nil, 0)
+        continue
+      }
+      pending -= min(UInt32(done), pending)
+    }
+  }
+
+  /// Submits what is pending and waits until there are so many completions, at most for so long (negative: for ever).
+  mutating func submitAndWait(for complete: UInt32, milliseconds: Int32) {
+    var time = __kernel_timespec(
+      tv_sec: Int64(milliseconds / 1000), tv_nsec: Int64(milliseconds % 1000) * 1_000_000)
+    unsafe withUnsafePointer(to: &time) { time in
+      var argument = io_uring_getevents_arg()
+      argument.ts = milliseconds < 0 ? 0 : UInt64(UInt(bitPattern: time))
+      let done = unsafe enter(
+        complete: complete, flags: Self.getEvents | Self.extendedArgument, &argument,
+        MemoryLayout<io_uring_getevents_arg>.size)
+      // A timeout is an error only where nothing was submitted.
+      if done > 0 { pending -= min(UInt32(done), pending) }
+    }
+    submit()
+  }
+
+  private func enter(
+    complete: UInt32, flags: UInt32, _ argument: UnsafeRawPointer?, _ size: Int
+  ) -> Int32 {
+    unsafe clinux_store_release(mapping.submissionTail, submissionTail)
+    return unsafe clinux_io_uring_enter(descriptor.rawValue, pending, complete, flags, argument, size)
+  }
+
+  static let getEvents: UInt32 = 1 << 0
+  static let extendedArgument: UInt32 = 1 << 3
+
+  // MARK: - Completions
+
+  /// How many completions have come since this was asked last; they are the newest of `waiting`.
+  @inline(__always)
+  mutating func fresh() -> Int {
+    let tail = unsafe clinux_load_acquire(mapping.completionTail)
+    let count = Int(tail &- seenTail)
+    seenTail = tail
+    return count
+  }
+
+  /// How many completions wait to be taken.
+  @inline(__always)
+  public var waiting: Int { Int(seenTail &- completionHead) }
+
+  /// A completion that waits, the oldest being number 0.
+  @inline(__always)
+  public func peek(_ number: Int) -> Completion {
+    let entry = unsafe mapping.completions + Int((completionHead &+ UInt32(truncatingIfNeeded: number)) & mapping.completionMask)
+    return unsafe Completion(mark: entry.pointee.user_data, result: entry.pointee.res, flags: entry.pointee.flags)
+  }
+
+  /// Forgets the oldest completions.
+  @inline(__always)
+  public mutating func take(_ count: Int) {
+    completionHead &+= UInt32(truncatingIfNeeded: count)
+    unsafe clinux_store_release(mapping.completionHead, completionHead)
+  }
+
+  /// Ends whatever was submitted with this mark, and returns once its last completion is there: after that the kernel
+  /// holds the descriptor no longer.
+  public mutating func cancel(_ mark: UInt64, markedAs own: UInt64) {
+    let entry = unsafe next()
+    unsafe entry.pointee.opcode = UInt8(IORING_OP_ASYNC_CANCEL.rawValue)
+    unsafe entry.pointee.fd = -1
+    unsafe entry.pointee.addr = mark
+    unsafe entry.pointee.user_data = own
+    var looked = 0
+    // Once is the rule; a kernel that takes its time is not waited for without end.
+    for _ in 0..<64 {
+      let before = waiting
+      submitAndWait(for: UInt32(before + 1), milliseconds: 10)
+      _ = fresh()
+      while looked < waiting {
+        let completion = peek(looked)
+        looked += 1
+        if completion.mark == mark, !completion.hasMore { return }
+        // There was nothing to cancel.
+        if completion.mark == own, completion.result == -ENOENT { return }
+      }
+    }
+  }
+}

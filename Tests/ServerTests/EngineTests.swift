@@ -1,0 +1,189 @@
+import ClientIO
+import Crypto
+import Foundation
+import NetIO
+import NetworkTypes
+import STUN
+import TURNClient
+import Testing
+
+/// The engines that this host lets us have.
+enum Engines {
+  static let available: [String] = hasRing ? ["epoll", "io-uring"] : ["epoll"]
+
+  static let hasRing: Bool = {
+    do throws(Errno) {
+      let buffers = PacketBuffers(slotCount: 4)
+      _ = try DatagramRing(buffers, firstSlot: 0, slotCount: 4)
+      return true
+    } catch {
+      print("io_uring is refused here (\(error)): its tests are skipped")
+      return false
+    }
+  }()
+}
+
+/// What clients and peers see is the same whichever engine moves the packets.
+@Suite("Both engines", .serialized)
+struct EngineTests {
+  static func port(_ number: UInt16) -> UInt16 { 20_000 + number * 10 }
+
+  var soon: Instant { Instant.read().advanced(bySeconds: 2) }
+
+  func start(_ engine: String, _ port: UInt16, _ settings: [String] = []) throws -> RunningServer {
+    let server = try RunningServer(port: port, ["engine=\(engine)", "peers.allow=127.0.0.0/8"] + settings)
+    #expect(server.logs("engine=\(engine == "epoll" ? "epoll" : "io_uring")"))
+    return server
+  }
+
+  @Test(
+    "a relayed conversation over indications and a channel, both ways",
+    arguments: Engines.available, [TransportProtocol.udp, .tcp, .tls, .dtls])
+  func conversation(engine: String, transport: TransportProtocol) throws {
+    let server = try start(engine, Self.port(0))
+    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let local = peer.localAddress
+    let address = try #require(local)
+    var session = try server.session(transport: transport)
+    try session.allocate()
+    try session.createPermission([address])
+    var echo = Echo(peer)
+    for round in 0..<60 {
+      if round == 30 { try session.bindChannel(to: address) }
+      // Every length modulo four, an empty one, and one that is fragmented.
+      let data = [UInt8](repeating: UInt8(round), count: round == 7 ? 0 : round == 50 ? 8000 : round * 13)
+      try session.send(data, to: address, until: soon)
+      try #require(echo.once(peer, until: soon) == data)
+      let back = try #require(try session.receiveData(until: soon), "round \(round)")
+      try #require(back.data == data)
+      #expect(back.peer == address)
+    }
+    try session.delete()
+  }
+
+  @Test("what piled up while the server stood still arrives whole and in order", arguments: Engines.available)
+  func pile(engine: String) throws {
+    let server = try start(engine, Self.port(3), ["workers=1"])
+    let peer = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0), bufferByteCount: 4 << 20)
+    let local = peer.localAddress
+    let address = try #require(local)
+    var session = try server.session()
+    try session.allocate()
+    try session.bindChannel(to: address)
+    server.send(SIGSTOP)
+    // More than there are slots for, of one client.
+    let count = 1500
+    for number in 0..<count {
+      try session.send([UInt8(number >> 8), UInt8(number & 0xFF)] + [UInt8](repeating: 7, count: number % 50), to: address, until: soon)
+    }
+    server.send(SIGCONT)
+    let buffers = PacketBuffers(slotCount: 16)
+    var batch = ReceiveBatch(for: buffers)
+    var numbers: [Int] = []
+    while numbers.count < count, Readiness.wait(for: peer.rawValue, until: soon) {
+      for slot in 0..<(try batch.receive(from: peer.rawValue, firstSlot: 0, limit: 16)) {
+        let bytes = buffers.bytes(slot, 0..<batch.byteCount(slot))
+        numbers.append(Int(bytes.bigEndian16(at: 0)))
+        #expect(bytes.byteCount == 2 + (numbers.last ?? 0) % 50)
+      }
+    }
+    #expect(numbers == Array(0..<count))
+  }
+
+  @Test("a relay port is free again once its allocation is gone", arguments: Engines.available)
+  func portReuse(engine: String) throws {
+    let server = try start(engine, Self.port(4), ["workers=1", "relay.ports=21990-21990"])
+    for _ in 0..<20 {
+      var session = try server.session()
+      try session.allocate()
+      #expect(session.client.grant?.relayedAddresses.first?.port == 21_990)
+      try session.delete()
+    }
+  }
+
+  @Test("a peer that is not there ends nothing: ICMP errors leave the port working", arguments: Engines.available)
+  func deadPeer(engine: String) throws {
+    let server = try start(engine, Self.port(5))
+    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let local = peer.localAddress
+    let address = try #require(local)
+    let dead = SocketAddress(.ipv4Loopback, port: 9)
+    var session = try server.session()
+    try session.allocate()
+    try session.createPermission([address, dead])
+    var echo = Echo(peer)
+    for round in 0..<50 {
+      let data = [UInt8(round)]
+      try session.send(data, to: dead, until: soon)
+      if round % 3 == 0 { try session.send(data, to: dead, until: soon) }
+      try session.send(data, to: address, until: soon)
+      #expect(echo.once(peer, until: soon) == data)
+      let back = try session.receiveData(until: soon)
+      #expect(back?.data == data)
+    }
+  }
+
+  // MARK: - Refused
+
+  /// Runs a program under a seccomp filter that answers io_uring_setup with EPERM, as containers' default profiles do.
+  static let refusing = [
+    "-c",
+    """
+    import ctypes, os, struct, sys
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)]
+    program = b"".join(struct.pack("=HBBI", *line) for line in code)
+    memory = ctypes.create_string_buffer(program)
+    class Filter(ctypes.Structure):
+        _fields_ = [("count", ctypes.c_ushort), ("lines", ctypes.c_void_p)]
+    filter = Filter(len(code), ctypes.addressof(memory))
+    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(filter)) == 0
+    os.execv(sys.argv[1], sys.argv[1:])
+    """,
+  ]
+
+  static let python = "/usr/bin/python3"
+  static let hasPython = FileManager.default.isExecutableFile(atPath: python)
+
+  @Test("where seccomp refuses io_uring, auto takes epoll and says so once", .enabled(if: hasPython))
+  func fallback() throws {
+    let server = try RunningServer(
+      port: Self.port(6), ["engine=auto"], wrapper: [Self.python] + Self.refusing)
+    #expect(server.logs("engine-fallback"))
+    #expect(server.logs("engine=epoll"))
+    var session = try server.session()
+    try session.allocate()
+  }
+
+  @Test("where seccomp refuses io_uring, asking for it by name ends the start with a reason", .enabled(if: hasPython))
+  func refused() throws {
+    #expect {
+      _ = try RunningServer(port: Self.port(7), ["engine=io-uring"], wrapper: [Self.python] + Self.refusing)
+    } throws: { error in
+      (error as? RunningServer.NotStarted)?.log.contains("engine: auto") == true
+    }
+  }
+}
+
+/// A peer's end: sends back what it hears.
+private struct Echo {
+  private var bytes = [UInt8](repeating: 0, count: 66_000)
+
+  init(_ socket: borrowing ClientSocket) {}
+
+  /// What the next datagram held; nil where none came in time.
+  mutating func once(_ socket: borrowing ClientSocket, until deadline: Instant) -> [UInt8]? {
+    guard Readiness.wait(for: socket.rawValue, until: deadline) else { return nil }
+    var sender = SocketAddress.none
+    let result: ClientSocket.ReceiveResult
+    do {
+      var elements = bytes.mutableSpan
+      var span = unsafe elements.mutableBytes
+      result = socket.receive(into: &span, from: &sender)
+    }
+    guard case .bytes(let count) = result else { return nil }
+    let data = Array(bytes.prefix(count))
+    _ = try? socket.send(data.span.rawBytes, to: sender)
+    return data
+  }
+}
