@@ -78,9 +78,13 @@ let package = Package(
       "turnpike",
       ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
         "NetworkTypes"]),
-    program("stunclient", ["ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
+    library("ClientPrograms", ["TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
     program(
-      "turnload", ["LoadGeneration", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
+      "stunclient",
+      ["ClientPrograms", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
+    program(
+      "turnload",
+      ["ClientPrograms", "LoadGeneration", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
 
     // Tests: one folder a module.
     tests("NetworkTypes", ["NetworkTypes"]),
@@ -103,7 +107,7 @@ let package = Package(
       ["turnpike", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes"]),
     tests(
       "LoadGeneration",
-      ["LoadGeneration", "turnload", "TURNClient", "STUN", "Crypto", "NetIO", "NetworkTypes"]),
-    tests("stunclient", ["stunclient", "TURNClient", "NetworkTypes"]),
+      ["LoadGeneration", "turnload", "ClientPrograms", "TURNClient", "STUN", "Crypto", "NetIO", "NetworkTypes"]),
+    tests("stunclient", ["stunclient", "ClientPrograms", "ClientIO", "TURNClient", "JSON", "NetworkTypes"]),
   ]
 )

@@ -3,7 +3,7 @@ public import TLS
 public import TURNClient
 
 /// What the checks have in common.
-public struct CheckOptions {
+public struct CheckOptions: Sendable {
   /// How long one answer, or one connection, is waited for, in milliseconds.
   public var timeout: UInt32 = 10_000
   /// Retransmission over UDP; `timeout` ends it.

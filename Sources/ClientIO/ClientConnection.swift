@@ -102,6 +102,9 @@ public struct ClientConnection: ~Copyable {
     }
   }
 
+  /// What to wait for, for whoever waits for several things.
+  var descriptor: Int32 { socket.rawValue }
+
   /// Where the socket is bound.
   public var localAddress: SocketAddress? { socket.localAddress }
 

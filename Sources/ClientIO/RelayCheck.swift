@@ -10,13 +10,18 @@ public struct RelayCheck: ~Copyable {
   private let options: CheckOptions
   private var report: RelayReport
   private var random: SeededGenerator
+  private let count: Int
+  private let interval: UInt32
 
-  /// Runs the whole check.
+  /// Runs the whole check. With a count above one so many numbered packets go through the channel too, `interval`
+  /// milliseconds apart.
   public static func run(
-    _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
+    _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: UInt32 = 1000,
+    generator: consuming SeededGenerator
   ) -> RelayReport {
     var check = RelayCheck(
-      target: target, options: options, report: RelayReport(target: target), random: generator)
+      target: target, options: options, report: RelayReport(target: target), random: generator, count: count,
+      interval: interval)
     check.run()
     return check.report
   }
@@ -112,7 +117,13 @@ public struct RelayCheck: ~Copyable {
         .channelBind, "ChannelBind to \(address)",
         { () throws(AllocationSession.Failure) in try session.bindChannel(to: address) })
     else { return }
-    _ = echo(.channelEcho, &session, relayed, &peer)
+    guard echo(.channelEcho, &session, relayed, &peer), count > 1 else { return }
+    do {
+      report.series = try EchoSeries.run(
+        &session, &peer, count: count, interval: interval, timeout: options.timeout, tag: random.next())
+    } catch {
+      note(.series, 0, failure(error, "data"))
+    }
   }
 
   /// The STUN server that tells a plain peer how it looks from outside: the one that is checked, over UDP.

@@ -7,6 +7,8 @@ internal import TURNClient
 protocol RelayPeer: ~Copyable {
   /// Where the relay is to send to.
   var address: SocketAddress { get }
+  /// What to wait for.
+  var descriptor: Int32 { get }
   /// The next datagram that came through the relay and who sent it; nil where the deadline comes first.
   mutating func receive(until deadline: Instant) throws(AllocationSession.Failure) -> (
     data: [UInt8], from: SocketAddress
@@ -17,6 +19,7 @@ protocol RelayPeer: ~Copyable {
 /// A plain UDP socket: what a peer without TURN is.
 struct SocketPeer: RelayPeer, ~Copyable {
   let address: SocketAddress
+  var descriptor: Int32 { socket.rawValue }
   private let socket: ClientSocket
   private var buffer = [UInt8](repeating: 0, count: 65_536)
 
@@ -84,6 +87,7 @@ struct SocketPeer: RelayPeer, ~Copyable {
 /// A second allocation on the same server: works where plain peers are forbidden or cannot be reached.
 struct AllocationPeer: RelayPeer, ~Copyable {
   let address: SocketAddress
+  var descriptor: Int32 { session.connection.descriptor }
   private var session: AllocationSession
 
   /// Allocates, and permits what `relay` sends.

@@ -6,7 +6,7 @@ public import TURNClient
 public struct RelayReport: Sendable {
   public struct Step: Sendable {
     /// Stable: `connect`, `tls`, `allocate`, `peer`, `permission`, `send-echo`, `channel-bind`, `channel-echo`,
-    /// `refresh`, `delete`.
+    /// `series`, `refresh`, `delete`.
     public var name: Name
     /// Nanoseconds.
     public var duration: UInt64
@@ -21,7 +21,7 @@ public struct RelayReport: Sendable {
     case sendEcho = "send-echo"
     case channelBind = "channel-bind"
     case channelEcho = "channel-echo"
-    case refresh, delete
+    case series, refresh, delete
   }
 
   /// Who answered at the other end.
@@ -41,6 +41,8 @@ public struct RelayReport: Sendable {
   public var peerKind: PeerKind?
   public var peerAddress: SocketAddress?
   public var steps: [Step] = []
+  /// The numbered packets that went to the peer and back through the channel; nil: none were asked for.
+  public var series: PacketSeries?
   /// What is worth knowing and no failure.
   public var notes: [String] = []
 

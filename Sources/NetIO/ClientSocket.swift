@@ -163,6 +163,19 @@ public enum Readiness {
     }
   }
 
+  /// Waits until one of the descriptors can be read from, or has an error to tell. False where the deadline comes
+  /// first.
+  public static func wait(forAnyOf descriptors: [Int32], until deadline: Instant) -> Bool {
+    var entries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    while true {
+      let left = deadline.nanoseconds(since: .read())
+      let count = unsafe poll(&entries, nfds_t(entries.count), Int32(clamping: (left + 999_999) / 1_000_000))
+      if count > 0 { return true }
+      if count < 0, Errno.current != .interrupted { return false }
+      if Instant.read() >= deadline { return false }
+    }
+  }
+
   /// Sleeps until the deadline.
   public static func sleep(until deadline: Instant) {
     while true {

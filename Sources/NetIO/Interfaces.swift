@@ -4,11 +4,25 @@ public import NetworkTypes
 /// The host's own addresses.
 public enum Interfaces {
   /// Every address of every interface that is up.
-  public static func addresses() -> [IPAddress] {
+  public static func addresses() -> [IPAddress] { all().map(\.address.address) }
+
+  /// The addresses of one interface, with the scope where they need it; empty where there is no such interface.
+  public static func addresses(of name: String) -> [SocketAddress] {
+    all().filter { $0.interface == name }.map(\.address)
+  }
+
+  /// The number of an interface: what stands behind the % of a link-local address. Numbers are taken as they are.
+  public static func index(of name: String) -> UInt32? {
+    if let number = UInt32(decimalDigits: name) { return number }
+    let index = unsafe if_nametoindex(name)
+    return index == 0 ? nil : index
+  }
+
+  private static func all() -> [(interface: String, address: SocketAddress)] {
     var list: UnsafeMutablePointer<ifaddrs>?
     guard unsafe getifaddrs(&list) == 0, let first = unsafe list else { return [] }
     defer { unsafe freeifaddrs(first) }
-    var result: [IPAddress] = []
+    var result: [(interface: String, address: SocketAddress)] = []
     var entry: UnsafeMutablePointer<ifaddrs>? = unsafe first
     while let current = unsafe entry {
       unsafe entry = current.pointee.ifa_next
@@ -19,7 +33,9 @@ public enum Interfaces {
       var storage = sockaddr_storage()
       let size = family == AF_INET ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
       unsafe withUnsafeMutableBytes(of: &storage) { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: name, count: size)) }
-      if let address = unsafe SocketAddress(from: &storage) { result.append(address.address) }
+      if let address = unsafe SocketAddress(from: &storage) {
+        result.append((unsafe String(cString: current.pointee.ifa_name), address))
+      }
     }
     return result
   }

@@ -25,6 +25,9 @@ public enum StandardStreams {
   /// Whether somebody types the input, rather than a file or a program.
   public static var isInputTerminal: Bool { isatty(0) == 1 }
 
+  /// Whether somebody watches standard output.
+  public static var isOutputTerminal: Bool { isatty(1) == 1 }
+
   /// Whether somebody watches standard error.
   public static var isErrorTerminal: Bool { isatty(2) == 1 }
 }

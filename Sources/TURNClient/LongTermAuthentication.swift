@@ -3,9 +3,14 @@ internal import NetworkTypes
 internal import STUN
 
 /// A username and password, already prepared (SASLprep or OpaqueString; the same thing for ASCII).
+///
+/// Or an OAuth access token (RFC 7635): then the name is the identifier of the key that the token is sealed with.
 public struct LongTermCredential: Hashable, Sendable {
   public var username: [UInt8]
+  /// With an access token: the MAC key.
   public var password: [UInt8]
+  /// Sent as ACCESS-TOKEN; nil: a user name and password.
+  public var accessToken: [UInt8]?
 
   public init(username: [UInt8], password: [UInt8]) {
     self.username = username
@@ -14,6 +19,12 @@ public struct LongTermCredential: Hashable, Sendable {
 
   public init(username: String, password: String) {
     self.init(username: Array(username.utf8), password: Array(password.utf8))
+  }
+
+  /// An access token with the key that requests are signed with, of 16 to 32 bytes (RFC 7635 section 4.1).
+  public init(kid: [UInt8], accessToken: [UInt8], macKey: [UInt8]) {
+    self.init(username: kid, password: macKey)
+    self.accessToken = accessToken
   }
 }
 
@@ -47,6 +58,7 @@ struct LongTermAuthentication {
     // 438 repeats the realm; servers that leave it out mean the one before.
     let realmValue = response.value(of: .realm)?.copied() ?? realm
     guard (1...Self.textLimit).contains(realmValue.count) else { return "no REALM that could be used" }
+    if credential.accessToken != nil { return learnForToken(realmValue, nonceValue.copied(), credential) }
     let features = Self.securityFeatures(nonceValue)
     let offered = response.value(of: .passwordAlgorithms)?.copied()
     if features & Self.passwordAlgorithmsBit != 0, offered == nil {
@@ -71,6 +83,19 @@ struct LongTermAuthentication {
     return nil
   }
 
+  /// A token brings its own key, which no password algorithm derives (RFC 7635 section 9).
+  private mutating func learnForToken(
+    _ realm: [UInt8], _ nonce: [UInt8], _ credential: LongTermCredential
+  ) -> String? {
+    guard let key = Digest(credential.password) else { return "the token's MAC key has not 1 to 32 bytes" }
+    self.realm = realm
+    self.nonce = nonce
+    self.key = key
+    algorithm = .implicitMD5
+    userHash = nil
+    return nil
+  }
+
   /// Appends who we are and the signature; only FINGERPRINT may follow.
   func sign(
     _ writer: inout MessageWriter, credential: LongTermCredential, with authenticator: inout MessageAuthenticator
@@ -83,6 +108,7 @@ struct LongTermAuthentication {
     }
     writer.append(.realm, realm)
     writer.append(.nonce, nonce)
+    if let token = credential.accessToken { writer.append(.accessToken, token) }
     guard algorithm != .implicitMD5 else {
       authenticator.sign(&writer, key: key)
       return

@@ -1,61 +1,76 @@
+internal import ClientPrograms
 internal import NetworkTypes
 
 extension Arguments {
-  /// Reads one option with its value. True where nothing else matters any more (`--help`).
-  mutating func read(_ option: String, from reader: inout WordReader) throws(UsageError) -> Bool {
+  /// Reads one option with its value.
+  mutating func read(_ option: String, from reader: inout WordReader) throws(UsageError) {
     switch option {
     case "-4": family = .ipv4
     case "-6": family = .ipv6
+    case "--family": family = try readFamily(option, &reader)
+    case "--relay-family": relayFamily = try readFamily(option, &reader)
     case "--udp": transport = .udp
     case "--tcp": transport = .tcp
     case "--tls": transport = .tls
     case "--dtls": transport = .dtls
-    case "--insecure": isInsecure = true
+    case "--protocol": transport = try readProtocol(&reader)
+    case "--localaddr": localAddress = try reader.value(of: option)
+    case "--localport": localPort = UInt16(try reader.number(of: option, in: 0...65_535))
+    case "--dns-server": nameServer = try readNameServer(&reader)
+    case "--trace": isTraced = true
+    case "--insecure": trust.isInsecure = true
+    case "--ca": trust.authorities = try reader.value(of: option)
+    case "--username": credentials.username = try reader.value(of: option)
+    case "--password-file": credentials.passwordFile = try reader.value(of: option)
+    case "--secret-file": credentials.secretFile = try reader.value(of: option)
+    case "--oauth-token-file": credentials.tokenFile = try reader.value(of: option)
+    case "--ice-servers": iceServers = try reader.value(of: option)
     case "--json": format = .json
+    case "--ndjson": format = .ndjson
     case "--check": format = .check
-    case "--username": username = try reader.value(of: option)
-    case "--password-file": passwordFile = try reader.value(of: option)
-    case "--secret-file": secretFile = try reader.value(of: option)
-    case "--ca": authorities = try reader.value(of: option)
-    case "--count": count = Int(try number(option, &reader, decimals: 0, in: 1...1_000_000))
-    case "--interval": interval = UInt32(try number(option, &reader, decimals: 3, in: 1...3_600_000))
-    case "--timeout": timeout = UInt32(try number(option, &reader, decimals: 3, in: 10...3_600_000))
-    case "--warn-rtt": thresholds.roundTrip = try number(option, &reader, decimals: 6, in: 0...1_000_000_000_000)
-    case "--warn-loss": thresholds.loss = try number(option, &reader, decimals: 1, in: 0...1000)
-    case "--min-days": thresholds.days = Int64(try number(option, &reader, decimals: 0, in: 0...100_000))
-    case "--relay-family":
-      switch try reader.value(of: option) {
-      case "4", "ipv4": relayFamily = .ipv4
-      case "6", "ipv6": relayFamily = .ipv6
-      case let other: throw UsageError("--relay-family \(other): 4 or 6")
-      }
-    case "--help", "-h":
-      command = .help
-      return true
-    case "--version":
-      command = .version
-      return true
+    case "--prometheus": prometheus = try reader.value(of: option)
+    case "--count": count = Int(try reader.number(of: option, in: 1...1_000_000_000))
+    case "--interval": interval = UInt32(try reader.number(of: option, decimals: 3, in: 1...3_600_000))
+    case "--timeout": timeout = UInt32(try reader.number(of: option, decimals: 3, in: 10...3_600_000))
+    case "--warn-rtt": thresholds.roundTrip = try reader.number(of: option, decimals: 6, in: 0...1_000_000_000_000)
+    case "--warn-loss": thresholds.loss = try reader.number(of: option, decimals: 1, in: 0...1000)
+    case "--min-days": thresholds.days = Int64(try reader.number(of: option, in: 0...100_000))
+    case "--lifetime": lifetime = UInt32(try reader.number(of: option, in: 2...7200))
+    case "--ttl": timeToLive = try reader.number(of: option, in: 1...31_622_400)
+    case "--i-own-this-server": isOwner = true
+    // stuntman's; there is nothing to be more silent about.
+    case "--verbosity": _ = try reader.number(of: option, in: 0...9)
+    case "--mode":
+      let text = try reader.value(of: option)
+      guard let mode = Mode(rawValue: text) else { throw UsageError("--mode \(text): basic, behavior, filtering or full") }
+      self.mode = mode
     default: throw UsageError("unknown option \(option)")
     }
     try reader.finish(option)
-    return false
   }
 
-  /// A decimal number in units of 10^-decimals.
-  private func number(
-    _ option: String, _ reader: inout WordReader, decimals: Int, in range: ClosedRange<UInt64>
-  ) throws(UsageError) -> UInt64 {
-    let text = try reader.value(of: option)
-    let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-    let fraction = parts.count == 2 ? String(parts[1]) : ""
-    let digits = parts[0] + fraction + String(repeating: "0", count: max(decimals - fraction.utf8.count, 0))
-    guard parts[0].utf8.count > 0, parts.count == 1 || !fraction.isEmpty, fraction.utf8.count <= decimals,
-      let value = UInt64(decimalDigits: digits), range.contains(value)
-    else {
-      throw UsageError(
-        "\(option) \(text): a number from \(Decimal.text(range.lowerBound, decimals)) to "
-          + Decimal.text(range.upperBound, decimals))
+  private func readFamily(_ option: String, _ reader: inout WordReader) throws(UsageError) -> IPAddress.Family {
+    switch try reader.value(of: option) {
+    case "4", "ipv4": return .ipv4
+    case "6", "ipv6": return .ipv6
+    case let other: throw UsageError("\(option) \(other): 4 or 6")
     }
-    return value
+  }
+
+  private func readProtocol(_ reader: inout WordReader) throws(UsageError) -> TransportProtocol {
+    switch try reader.value(of: "--protocol") {
+    case "udp": return .udp
+    case "tcp": return .tcp
+    case "tls": return .tls
+    case "dtls": return .dtls
+    case let other: throw UsageError("--protocol \(other): udp, tcp, tls or dtls")
+    }
+  }
+
+  private func readNameServer(_ reader: inout WordReader) throws(UsageError) -> SocketAddress {
+    let text = try reader.value(of: "--dns-server")
+    if let address = SocketAddress(text), address.port > 0 { return address }
+    if let address = IPAddress(text) { return SocketAddress(address, port: 53) }
+    throw UsageError("--dns-server \(text): an address, with a port if it is not 53")
   }
 }

@@ -1,36 +1,60 @@
+internal import ClientPrograms
 internal import NetworkTypes
 internal import TURNClient
 
 /// The command line, understood.
-struct Arguments {
-  enum Command: String {
-    case binding, relay, help, version
+struct Arguments: Sendable {
+  enum Command: String, CaseIterable, Sendable {
+    case binding, relay, nat, ping, security, decode, credentials, help, version
   }
 
   enum Format {
-    case text, json, check
+    case text, json, ndjson, check
+  }
+
+  /// stuntman's `--mode`.
+  enum Mode: String {
+    case basic, behavior, filtering, full
   }
 
   var command = Command.help
+  /// Whose help is asked for; nil: the overview.
+  var topic: Command?
   var uri = ServerURI(scheme: .stun, host: .name("localhost"))
+  /// `decode`'s and `credentials`' operands.
+  var operands: [String] = []
+  /// A file with an RTCConfiguration in place of a target.
+  var iceServers: String?
+  /// Whether the command was named, rather than guessed from the scheme.
+  var isCommandNamed = false
   /// Nil: what the URI says.
   var transport: TransportProtocol?
   var family: IPAddress.Family?
+  var localAddress: String?
+  var localPort: UInt16 = 0
   var relayFamily: IPAddress.Family?
-  var count = 1
-  /// Milliseconds.
-  var interval: UInt32 = 1000
+  /// Nil: once, or without end for `ping`.
+  var count: Int?
+  /// Milliseconds; nil: the command's own.
+  var interval: UInt32?
   var timeout: UInt32 = 10_000
-  var username: String?
-  var passwordFile: String?
-  var secretFile: String?
-  var authorities: String?
-  var isInsecure = false
+  var credentials = CredentialSource(prefix: "STUNCLIENT", lifetime: 600)
+  var trust = TrustSource()
   var format = Format.text
+  var prometheus: String?
   var thresholds = Thresholds()
+  var mode: Mode?
+  /// Seconds up to which the lifetime of a NAT's bindings is looked for; nil: not at all.
+  var lifetime: UInt32?
+  var timeToLive: UInt64 = 86_400
+  var isOwner = false
+  var nameServer: SocketAddress?
+  var isTraced = false
+  /// The options that were given, to be held against the command.
+  var given: [String] = []
 
   /// What is good and what is a warning; nil: no such threshold.
-  struct Thresholds {
+  struct Thresholds: Sendable {
     /// Nanoseconds.
     var roundTrip: UInt64?
     /// Tenths of a percent.
@@ -38,28 +62,57 @@ struct Arguments {
     var days: Int64?
   }
 
-  /// Commands of this program's plan that this version does not have.
-  private static let unbuilt = ["nat", "ping", "security", "decode", "credentials"]
-
   init(_ words: some Sequence<String>) throws(UsageError) {
     var reader = WordReader(words)
     var positional: [String] = []
     var named: Command?
+    var wantsHelp = false
     while let word = reader.next() {
       if reader.isOption(word) {
-        if try read(word, from: &reader) { return }
+        if word == "--help" || word == "-h" {
+          wantsHelp = true
+        } else if word == "--version" {
+          command = .version
+          return
+        } else {
+          given.append(word)
+          try read(word, from: &reader)
+        }
       } else if positional.isEmpty, named == nil, let command = Command(rawValue: word), command != .version {
         named = command
-      } else if positional.isEmpty, named == nil, Self.unbuilt.contains(word) {
-        throw UsageError("\"\(word)\" is not built into this version yet (a host of that name is written stun:\(word))")
       } else {
         positional.append(word)
       }
     }
-    guard named != .help else { return }
-    try takeTarget(positional)
-    command = named ?? (uri.scheme.isTURN ? .relay : .binding)
+    if wantsHelp || named == .help {
+      topic = named == .help ? positional.first.flatMap { Command(rawValue: $0) } : named
+      return
+    }
+    isCommandNamed = named != nil
+    try take(positional, named)
     try check()
+  }
+
+  private mutating func take(_ words: [String], _ named: Command?) throws(UsageError) {
+    switch named {
+    case .decode, .credentials:
+      command = named ?? .decode
+      operands = words
+    default:
+      if iceServers != nil {
+        guard words.isEmpty else { throw UsageError("--ice-servers and a TARGET: one of them") }
+        command = named ?? .relay
+        return
+      }
+      try takeTarget(words)
+      command = named ?? defaultCommand
+    }
+  }
+
+  /// A relay is checked as one unless stuntman's options ask for what stuntman does.
+  private var defaultCommand: Command {
+    if let mode { return mode == .basic ? .binding : .nat }
+    return uri.scheme.isTURN ? .relay : .binding
   }
 
   private mutating func takeTarget(_ words: [String]) throws(UsageError) {
@@ -76,52 +129,24 @@ struct Arguments {
 
   /// What fits together and what does not.
   private func check() throws(UsageError) {
-    if command == .relay, count != 1 { throw UsageError("--count is for binding") }
-    if authorities != nil, isInsecure { throw UsageError("--ca and --insecure contradict each other") }
-    if passwordFile != nil, secretFile != nil { throw UsageError("--password-file and --secret-file: one of them") }
-    if passwordFile == "-", secretFile == "-" { throw UsageError("standard input can be read once only") }
-  }
-}
-
-/// Hands out the words of a command line: `--name=value` in two, and nothing after `--` as an option.
-struct WordReader {
-  private var words: [String]
-  private var index = 0
-  private var attached: String?
-  private var isPastOptions = false
-
-  init(_ words: some Sequence<String>) { self.words = Array(words) }
-
-  mutating func next() -> String? {
-    guard index < words.count else { return nil }
-    let word = words[index]
-    index += 1
-    if word == "--", !isPastOptions {
-      isPastOptions = true
-      return next()
+    for option in given {
+      guard let known = OptionTable.options[option], !known.contains(command) else { continue }
+      let places = Command.allCases.filter { known.contains($0) }.map(\.rawValue).joined(separator: ", ")
+      throw UsageError("\(option) is for \(places)")
     }
-    if !isPastOptions, word.hasPrefix("--"), let mark = word.firstIndex(of: "=") {
-      attached = String(word[word.index(after: mark)...])
-      return String(word[..<mark])
+    if let mode, isCommandNamed, ![.binding, .nat].contains(command) {
+      throw UsageError("--mode \(mode.rawValue) is for binding, nat")
     }
-    return word
-  }
-
-  func isOption(_ word: String) -> Bool { !isPastOptions && word.hasPrefix("-") && word != "-" }
-
-  /// The value of the option that was read last.
-  mutating func value(of option: String) throws(UsageError) -> String {
-    if let value = attached {
-      attached = nil
-      return value
+    if iceServers != nil, ![.binding, .relay].contains(command) { throw UsageError("--ice-servers is for binding, relay") }
+    if command == .nat, (transport ?? uri.transport) != .udp {
+      throw UsageError("NAT behaviour is asked for over UDP")
     }
-    guard index < words.count else { throw UsageError("\(option) needs a value") }
-    index += 1
-    return words[index - 1]
-  }
-
-  /// Refuses `--json=yes`.
-  mutating func finish(_ option: String) throws(UsageError) {
-    if attached != nil { throw UsageError("\(option) takes no value") }
+    try trust.check()
+    try credentials.check()
+    if credentials.passwordFile == "-" || credentials.secretFile == "-" || credentials.tokenFile == "-" {
+      guard iceServers != "-", !(command == .decode && (operands.isEmpty || operands == ["-"])) else {
+        throw UsageError("standard input can be read once only")
+      }
+    }
   }
 }

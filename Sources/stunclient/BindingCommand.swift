@@ -1,5 +1,5 @@
 internal import ClientIO
-internal import Crypto
+internal import ClientPrograms
 internal import JSON
 internal import NetIO
 internal import NetworkTypes
@@ -7,19 +7,21 @@ internal import TURNClient
 
 /// `stunclient binding`.
 enum BindingCommand {
-  static func run(_ arguments: Arguments) throws(UsageError) -> Outcome {
-    let options = try Preparation.options(arguments)
-    var outcome = Outcome(command: "binding", uri: arguments.uri.description, hints: arguments.uri.hints)
-    var generator = Preparation.generator()
-    let isLive = arguments.format == .text && arguments.count > 1
-    let report = Preparation.onEachAddress(arguments, &outcome, verdict: \BindingReport.verdict) { target in
+  static func run(_ job: Job) throws(UsageError) -> Outcome {
+    var outcome = job.outcome
+    var generator = Job.generator()
+    let arguments = job.arguments
+    let count = arguments.count ?? 1
+    let isLive = arguments.format == .text && count > 1
+    let report = try job.onEachAddress(&outcome, verdict: \BindingReport.verdict) { target, options in
       BindingCheck.run(
-        target, options, count: arguments.count, interval: arguments.interval, generator: &generator
+        target, options, count: count, interval: arguments.interval ?? 1000, generator: &generator
       ) { index, sample in
         if isLive { Output.write(line(index, sample)) }
+        if arguments.format == .ndjson { Output.write(event(arguments, index, sample)) }
       }
     }
-    if let report { describe(report, arguments, &outcome) }
+    if let report { describe(report, arguments, &outcome) } else { outcome.lines = ["Binding test: fail"] }
     return outcome
   }
 
@@ -32,6 +34,21 @@ enum BindingCommand {
     }
   }
 
+  private static func event(
+    _ arguments: Arguments, _ index: Int, _ sample: Result<BindingProbe.Response, CheckFailure>
+  ) -> String {
+    var members: [(String, JSONValue)] = [
+      ("target", .string(arguments.uri.description)), ("sequence", .whole(index + 1)),
+    ]
+    switch sample {
+    case .success(let response):
+      members += [("mapped", .string(response.mappedAddress.description)), ("rtt_ms", .milliseconds(response.roundTrip))]
+      return Event.line("answer", members)
+    case .failure(let failure):
+      return Event.line("no-answer", members + [("reason", .string(failure.reason.rawValue))])
+    }
+  }
+
   private static func describe(_ report: BindingReport, _ arguments: Arguments, _ outcome: inout Outcome) {
     let now = Int64(clamping: Now.read().wallSeconds)
     let sent = report.samples.count
@@ -40,7 +57,7 @@ enum BindingCommand {
     let loss = sent == 0 ? 1000 : UInt64((sent - received) * 1000 / sent)
     let statistics = Statistics(report.roundTrips)
     outcome.failure = report.verdict
-    outcome.lines = lines(report, statistics, loss: loss, now: now)
+    outcome.lines = lines(report, arguments, statistics, loss: loss, now: now)
     outcome.members = members(report, statistics, loss: loss, now: now)
     if let response = report.response, let statistics {
       let median = Decimal.milliseconds(statistics.percentile(50))
@@ -59,22 +76,32 @@ enum BindingCommand {
     if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
       outcome.warnings.append(warning)
     }
+    outcome.metrics =
+      (statistics?.metrics("rtt", "Round trips of Binding requests.") ?? []) + [
+        Metric(name: "loss_ratio", help: "Requests without an answer.", value: Double(loss) / 1000)
+      ] + (report.tls?.metrics ?? [])
   }
 
+  /// The first three lines are those of stuntman's client, which scripts look for.
   private static func lines(
-    _ report: BindingReport, _ statistics: Statistics?, loss: UInt64, now: Int64
+    _ report: BindingReport, _ arguments: Arguments, _ statistics: Statistics?, loss: UInt64, now: Int64
   ) -> [String] {
-    var lines = ["\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))"]
+    var lines = ["Binding test: \(report.response == nil ? "fail" : "success")"]
+    if let response = report.response {
+      if let local = report.localAddress { lines.append("Local address: \(local)") }
+      lines.append("Mapped address: \(response.mappedAddress)")
+    }
+    guard arguments.mode == nil else { return lines }
+    lines.append("\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))")
     if report.connectDuration > 0 {
       lines.append("  connected in     \(Decimal.milliseconds(report.connectDuration)) ms")
     }
     if report.handshakeDuration > 0 {
-      lines.append("  TLS handshake    \(Decimal.milliseconds(report.handshakeDuration)) ms")
+      lines.append("  handshake in     \(Decimal.milliseconds(report.handshakeDuration)) ms")
     }
     lines += report.tls?.lines(now: now) ?? []
     guard let response = report.response, let statistics else { return lines }
-    if let local = report.localAddress { lines.append("  local address    \(local)") }
-    lines.append("  mapped address   \(response.mappedAddress)\(response.isXORMapped ? "" : " (MAPPED-ADDRESS only)")")
+    if !response.isXORMapped { lines.append("  answered with    MAPPED-ADDRESS only, which NATs may rewrite") }
     if report.samples.count > 1 {
       lines.append(
         "  answers          \(report.roundTrips.count) of \(report.samples.count), \(Decimal.text(loss, 1)) % lost")

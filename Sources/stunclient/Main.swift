@@ -1,3 +1,4 @@
+internal import ClientPrograms
 internal import NetIO
 
 /// The probe's entry: read the command line, run the check it asks for, write the result, say how it went.
@@ -6,16 +7,7 @@ enum Main {
   static func main() {
     do {
       let arguments = try Arguments(CommandLine.arguments.dropFirst())
-      switch arguments.command {
-      case .help: Output.write(Usage.text)
-      case .version: Output.write("stunclient \(Usage.version)\n")
-      case .binding:
-        let outcome = try BindingCommand.run(arguments)
-        Environment.exit(outcome.write(arguments.format).rawValue)
-      case .relay:
-        let outcome = try RelayCommand.run(arguments)
-        Environment.exit(outcome.write(arguments.format).rawValue)
-      }
+      Environment.exit(try run(arguments).rawValue)
     } catch {
       let isCheck = CommandLine.arguments.contains("--check")
       if isCheck { Output.write("UNKNOWN: \(error.message)\n") }
@@ -23,16 +15,33 @@ enum Main {
       Environment.exit(ExitStatus.usage.rawValue)
     }
   }
+
+  private static func run(_ arguments: Arguments) throws(UsageError) -> ExitStatus {
+    switch arguments.command {
+    case .help: Output.write(Usage.text(arguments.topic))
+    case .version: Output.write("stunclient \(Usage.version)\n")
+    case .credentials: Output.write(try CredentialsCommand.run(arguments))
+    case .binding, .relay, .nat, .ping, .security, .decode:
+      if let path = arguments.iceServers { return try DeploymentCommand.run(arguments, path) }
+      return try Job(arguments).run().write(arguments)
+    }
+    return .good
+  }
+}
+
+extension Job {
+  /// Runs the check.
+  func run() throws(UsageError) -> Outcome {
+    switch arguments.command {
+    case .relay: return try RelayCommand.run(self)
+    case .ping: return try PingCommand.run(self)
+    case .nat, .security, .decode: throw UsageError("\(arguments.command.rawValue) is not built into this version yet")
+    default: return try BindingCommand.run(self)
+    }
+  }
 }
 
 /// Standard output. A reader that went away is no error here: there is nobody left to tell.
 enum Output {
   static func write(_ text: String) { try? StandardStreams.write(text) }
-}
-
-/// Wrong usage: the command line, the environment, or a file that it names.
-struct UsageError: Error {
-  let message: String
-
-  init(_ message: String) { self.message = message }
 }

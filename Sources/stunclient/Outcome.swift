@@ -1,36 +1,9 @@
 internal import ClientIO
+internal import ClientPrograms
 internal import JSON
 
-/// The exit statuses that interface and monitoring systems agree on.
-enum ExitStatus: Int32 {
-  case good = 0
-  case warning = 1
-  case failed = 2
-  case usage = 3
-
-  /// As monitoring systems call it.
-  var word: String {
-    switch self {
-    case .good: "OK"
-    case .warning: "WARNING"
-    case .failed: "CRITICAL"
-    case .usage: "UNKNOWN"
-    }
-  }
-
-  /// As the JSON document calls it.
-  var key: String {
-    switch self {
-    case .good: "ok"
-    case .warning: "warning"
-    case .failed: "failed"
-    case .usage: "usage"
-    }
-  }
-}
-
 /// What a command found, in each form that it can be written in.
-struct Outcome {
+struct Outcome: Sendable {
   var command: String
   var uri: String
   var failure: CheckFailure?
@@ -46,37 +19,56 @@ struct Outcome {
   var performance: [String] = []
   /// Members of the JSON document behind the common ones.
   var members: [(String, JSONValue)] = []
+  /// What Prometheus gets beside the verdict.
+  var metrics: [Metric] = []
+
+  init(command: String, uri: String, hints: [String] = []) {
+    self.command = command
+    self.uri = uri
+    self.hints = hints
+  }
 
   var status: ExitStatus { failure != nil ? .failed : warnings.isEmpty ? .good : .warning }
 
-  func write(_ format: Arguments.Format) -> ExitStatus {
-    switch format {
+  func write(_ arguments: Arguments) throws(UsageError) -> ExitStatus {
+    switch arguments.format {
     case .text: Output.write(text)
     case .json: Output.write(json.encode(pretty: true) + "\n")
+    case .ndjson: Output.write(event("result", document))
     case .check: Output.write(checkLine + "\n")
     }
+    if let path = arguments.prometheus { try Prometheus.write([self], to: path) }
     return status
   }
 
-  private var text: String {
-    var all = lines
+  var text: String {
+    let all = lines.map { Style.plain($0) } + verdictLines
+    return all.map { $0 + "\n" }.joined()
+  }
+
+  /// What went wrong and what is worth knowing, in colours where there are any.
+  var verdictLines: [String] {
+    var all: [String] = []
     if let failure {
-      all.append("failed: \(failure.message) [\(failure.reason.rawValue)]")
-      if !failure.advice.isEmpty { all.append("  likely cause: \(failure.advice)") }
+      all.append(Style.red("failed: ") + Style.plain("\(failure.message) [\(failure.reason.rawValue)]"))
+      if !failure.advice.isEmpty { all.append("  likely cause: " + Style.plain(failure.advice)) }
     }
-    all += warnings.map { "warning: \($0)" } + notes.map { "note: \($0)" } + hints.map { "hint: \($0)" }
-    return all.map { Self.printable($0) + "\n" }.joined()
+    all += warnings.map { Style.yellow("warning: ") + Style.plain($0) }
+    all += notes.map { "note: " + Style.plain($0) } + hints.map { "hint: " + Style.plain($0) }
+    return all
   }
 
   /// One line: nothing that a server sent can break out of it, and `|` separates text from figures.
   var checkLine: String {
     let what = failure.map { "\($0.message) [\($0.reason.rawValue)]" } ?? ([summary] + warnings).joined(separator: "; ")
     let figures = performance.isEmpty ? "" : " | " + performance.joined(separator: " ")
-    let safe = String(Self.printable("\(command) \(what)").map { $0 == "|" ? "/" : $0 })
+    let safe = String(Style.plain("\(command) \(what)").map { $0 == "|" ? "/" : $0 })
     return "\(status.word): \(safe)\(figures)"
   }
 
-  private var json: JSONValue {
+  var json: JSONValue { .record(document) }
+
+  var document: [(String, JSONValue)] {
     var all: [(String, JSONValue)] = [
       ("command", .string(command)), ("target", .string(uri)), ("status", .string(status.key)),
       ("exit_status", .whole(status.rawValue)),
@@ -94,15 +86,15 @@ struct Outcome {
       all.append(("failure", .null))
     }
     all += [("warnings", .strings(warnings)), ("notes", .strings(notes)), ("hints", .strings(hints))]
-    return .record(all + members)
+    return all + members
   }
 
-  /// Control characters of what a server sent must not reach a terminal.
-  private static func printable(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-      result.append(scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) ? "?" : scalar)
-    }
-    return String(result)
+  func event(_ name: String, _ members: [(String, JSONValue)]) -> String { Event.line(name, members) }
+}
+
+/// One line of `--ndjson`.
+enum Event {
+  static func line(_ name: String, _ members: [(String, JSONValue)]) -> String {
+    JSONValue.record([("event", .string(name))] + members).encode() + "\n"
   }
 }

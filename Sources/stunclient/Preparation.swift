@@ -1,44 +1,75 @@
 internal import ClientIO
+internal import ClientPrograms
 internal import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import TLS
 internal import TURNClient
-internal import Text
 
-/// What both commands need before they can begin.
-enum Preparation {
-  static func options(_ arguments: Arguments) throws(UsageError) -> CheckOptions {
+/// One check of one target, with everything that has to be read before it can begin.
+struct Job: Sendable {
+  var arguments: Arguments
+  var options: CheckOptions
+
+  /// The check that the command line asks for.
+  init(_ arguments: Arguments) throws(UsageError) {
     var options = CheckOptions()
     options.timeout = arguments.timeout
     options.relayFamily = arguments.relayFamily
-    switch arguments.transport ?? arguments.uri.transport {
-    case .tls: options.tls = try context(arguments)
-    case .dtls: options.dtls = try context(arguments, isDatagram: true)
-    case .udp, .tcp: break
+    try options.trust(arguments.trust, for: [arguments.transport ?? arguments.uri.transport])
+    if [.relay, .security].contains(arguments.command) {
+      let credential = try arguments.credentials.read()
+      options.credential = credential?.credential
+      options.hasSecret = credential?.secret != nil
     }
-    if arguments.command == .relay { (options.credential, options.hasSecret) = try credential(arguments) }
-    return options
+    self.arguments = arguments
+    self.options = options
+  }
+
+  /// One of several checks that have the rest in common.
+  init(_ arguments: Arguments, _ options: CheckOptions) {
+    self.arguments = arguments
+    self.options = options
+  }
+
+  var outcome: Outcome {
+    Outcome(command: arguments.command.rawValue, uri: arguments.uri.description, hints: arguments.uri.hints)
   }
 
   static func generator() -> SeededGenerator { SeededGenerator(seed: SecureRandom.bytes(32)) }
 
-  /// Runs a check on each address of the target until one has nothing to complain about; what the others failed with
-  /// becomes a note.
-  static func onEachAddress<Report>(
-    _ arguments: Arguments, _ outcome: inout Outcome, verdict: (Report) -> CheckFailure?,
-    _ check: (ServerTarget) -> Report
-  ) -> Report? {
-    let targets: [ServerTarget]
+  /// The addresses of the target; nil, and the outcome says why, where there is none.
+  func targets(_ outcome: inout Outcome) -> [ServerTarget]? {
     do {
-      targets = try ServerTarget.resolve(arguments.uri, transport: arguments.transport, family: arguments.family)
+      return try ServerTarget.resolve(arguments.uri, transport: arguments.transport, family: arguments.family)
     } catch {
       outcome.failure = CheckFailure(error)
       return nil
     }
+  }
+
+  /// The options for one of the target's addresses: bound where the user wants it. Nil where the local address is of
+  /// the other family.
+  func options(for target: ServerTarget) throws(UsageError) -> CheckOptions? {
+    guard arguments.localAddress != nil || arguments.localPort != 0 else { return options }
+    let family = target.address.family
+    guard let address = try LocalAddress.find(arguments.localAddress, family) else { return nil }
+    var options = options
+    options.local = SocketAddress(address.address, port: arguments.localPort, scope: address.scope)
+    return options
+  }
+
+  /// Runs a check on each address of the target until one has nothing to complain about; what the others failed with
+  /// becomes a note.
+  func onEachAddress<Report>(
+    _ outcome: inout Outcome, verdict: (Report) -> CheckFailure?,
+    _ check: (ServerTarget, CheckOptions) -> Report
+  ) throws(UsageError) -> Report? {
+    guard let targets = targets(&outcome) else { return nil }
     var first: Report?
     for target in targets {
-      let report = check(target)
+      guard let options = try options(for: target) else { continue }
+      let report = check(target, options)
       guard let failure = verdict(report) else {
         if let first, let earlier = verdict(first) { outcome.notes.append("first tried: \(earlier.message)") }
         return report
@@ -47,62 +78,31 @@ enum Preparation {
       // Only what is about the way there may be different for another address.
       guard [.refused, .unreachable, .timeout].contains(failure.reason) else { break }
     }
+    if first == nil {
+      outcome.failure = CheckFailure(
+        .unresolved, "\(arguments.uri.host) has no address of the family of --localaddr",
+        advice: "give an address of the other family, or none")
+    }
     return first
   }
+}
 
-  private static func context(_ arguments: Arguments, isDatagram: Bool = false) throws(UsageError) -> TLSContext {
-    var verification = TLSContext.Verification.system
-    if let path = arguments.authorities { verification = .authorities(.path(path)) }
-    if arguments.isInsecure { verification = .none }
-    do { return try TLSContext(client: verification, isDatagram: isDatagram) } catch { throw UsageError("\(error)") }
+extension CheckOptions {
+  /// Gets ready what the transports need: certificates are read once, however many checks follow.
+  mutating func trust(_ source: TrustSource, for transports: [TransportProtocol]) throws(UsageError) {
+    if transports.contains(.tls) { tls = try source.context() }
+    if transports.contains(.dtls) { dtls = try source.context(isDatagram: true) }
   }
+}
 
-  // MARK: - Credentials
-
-  /// How long a credential made from a secret is good for, in seconds: the check, and clocks that differ.
-  private static let credentialLifetime: UInt64 = 600
-
-  private static func credential(_ arguments: Arguments) throws(UsageError) -> (LongTermCredential?, Bool) {
-    let environment = Environment.variables().filter { !$0.value.isEmpty }
-    let username = arguments.username ?? environment["STUNCLIENT_USERNAME"]
-    var password = try arguments.passwordFile.map(readSecret)
-    var secret = try arguments.secretFile.map(readSecret)
-    if password == nil, secret == nil {
-      password = environment["STUNCLIENT_PASSWORD"].map { Array($0.utf8) }
-      secret = environment["STUNCLIENT_SECRET"].map { Array($0.utf8) }
-      if password != nil, secret != nil {
-        throw UsageError("STUNCLIENT_PASSWORD and STUNCLIENT_SECRET are both set: one of them")
-      }
-    }
-    if let secret {
-      let expiry = Now.read().wallSeconds + credentialLifetime
-      let name = Array("\(expiry):\(username ?? "stunclient")".utf8)
-      let password = TimeLimitedCredential.password(username: name, secret: secret)
-      return (LongTermCredential(username: name, password: password), true)
-    }
-    guard let username else {
-      if password != nil { throw UsageError("a password without --username") }
-      return (nil, false)
-    }
-    guard let password else { throw UsageError("--username without --password-file or --secret-file") }
-    guard (1...508).contains(username.utf8.count) else { throw UsageError("a user name has 1 to 508 bytes") }
-    return (
-      LongTermCredential(
-        username: try prepare(Array(username.utf8), "the user name"), password: try prepare(password, "the password")),
-      false
-    )
-  }
-
-  /// SASLprep, as servers of today derive their keys (RFC 5389 section 15.3); ASCII stays as it is.
-  private static func prepare(_ bytes: [UInt8], _ what: String) throws(UsageError) -> [UInt8] {
-    do { return try SASLprep.prepare(bytes) } catch { throw UsageError("\(what): \(error)") }
-  }
-
-  /// A password or secret from a file.
-  private static func readSecret(_ path: String) throws(UsageError) -> [UInt8] {
-    let content: [UInt8]
-    do { content = try Files.readSecret(path) } catch { throw UsageError("\(path): \(error)") }
-    guard !content.isEmpty else { throw UsageError("\(path): is empty") }
-    return content
+/// What `--localaddr` names: an address of this machine, or an interface that has one.
+enum LocalAddress {
+  /// Nil where what is named is of the other family.
+  static func find(_ text: String?, _ family: IPAddress.Family) throws(UsageError) -> SocketAddress? {
+    guard let text else { return SocketAddress(family == .ipv4 ? .ipv4Any : .ipv6Any, port: 0) }
+    if let address = IPAddress(text) { return address.family == family ? SocketAddress(address, port: 0) : nil }
+    let found = Interfaces.addresses(of: text)
+    guard !found.isEmpty else { throw UsageError("--localaddr \(text): neither an address nor an interface that has one") }
+    return found.first { $0.family == family }
   }
 }

@@ -1,5 +1,5 @@
 internal import ClientIO
-internal import Crypto
+internal import ClientPrograms
 internal import JSON
 internal import NetIO
 internal import NetworkTypes
@@ -7,14 +7,22 @@ internal import TURNClient
 
 /// `stunclient relay`.
 enum RelayCommand {
-  static func run(_ arguments: Arguments) throws(UsageError) -> Outcome {
-    let options = try Preparation.options(arguments)
-    var outcome = Outcome(command: "relay", uri: arguments.uri.description, hints: arguments.uri.hints)
-    let report = Preparation.onEachAddress(arguments, &outcome, verdict: \RelayReport.verdict) { target in
-      RelayCheck.run(target, options, generator: Preparation.generator())
+  static func run(_ job: Job) throws(UsageError) -> Outcome {
+    var outcome = job.outcome
+    let arguments = job.arguments
+    let report = try job.onEachAddress(&outcome, verdict: \RelayReport.verdict) { target, options in
+      RelayCheck.run(
+        target, options, count: arguments.count ?? 1, interval: arguments.interval ?? 20, generator: Job.generator())
     }
-    if let report { describe(report, arguments, &outcome) }
+    if let report {
+      describe(report, arguments, &outcome)
+      if arguments.format == .ndjson { for step in report.steps { Output.write(event(step, arguments)) } }
+    }
     return outcome
+  }
+
+  private static func event(_ step: RelayReport.Step, _ arguments: Arguments) -> String {
+    Event.line("step", [("target", .string(arguments.uri.description))] + members(step))
   }
 
   private static func describe(_ report: RelayReport, _ arguments: Arguments, _ outcome: inout Outcome) {
@@ -37,9 +45,30 @@ enum RelayCommand {
           "the echo through the relay took \(Decimal.milliseconds(echo)) ms, over \(limit) ms")
       }
     }
+    if let series = report.series { describe(series, arguments, &outcome) }
     outcome.performance.append("total=\(Decimal.milliseconds(report.totalDuration))ms;;;0;")
     if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
       outcome.warnings.append(warning)
+    }
+    outcome.metrics = report.steps.map { step in
+      Metric(
+        name: "step_seconds", help: "How long each step of a relay check took.",
+        labels: [("step", step.name.rawValue), ("ok", step.failure == nil ? "true" : "false")],
+        value: Double(step.duration) / 1e9)
+    }
+    if let series = report.series { outcome.metrics += series.metrics("relay_rtt", "Round trips through the relay.") }
+    outcome.metrics += report.tls?.metrics ?? []
+  }
+
+  private static func describe(_ series: PacketSeries, _ arguments: Arguments, _ outcome: inout Outcome) {
+    let loss = series.lossPerMille ?? 0
+    outcome.performance.append("loss=\(Decimal.text(loss, 1))%;\(arguments.lossLimit);;0;100")
+    if let threshold = arguments.thresholds.loss, loss > threshold {
+      outcome.warnings.append(
+        "\(Decimal.text(loss, 1)) % of the packets through the relay were lost, over \(arguments.lossLimit) %")
+    }
+    if let p50 = Statistics(series.roundTrips)?.percentile(50) {
+      outcome.performance.append("rtt=\(Decimal.milliseconds(p50))ms;;;0;")
     }
   }
 
@@ -64,6 +93,7 @@ enum RelayCommand {
       let again = step.attempts > 1 && step.failure == nil ? " (\(step.attempts) attempts)" : ""
       lines.append("  \(Decimal.padded(step.name.rawValue, 17))\(verdict)\(again)")
     }
+    if let series = report.series { lines += series.lines("packets") }
     return lines
   }
 
@@ -82,15 +112,20 @@ enum RelayCommand {
         "steps",
         .array(
           report.steps.map { step in
-            .record([
-              ("name", .string(step.name.rawValue)), ("ok", .bool(step.failure == nil)),
-              ("ms", .milliseconds(step.duration)), ("attempts", .whole(step.attempts)),
-              ("reason", .optional(step.failure?.reason.rawValue)),
-            ])
+            .record(members(step))
           })
       ),
       ("total_ms", .milliseconds(report.totalDuration)),
+      ("series", report.series?.json ?? .null),
       ("tls", report.tls?.json(now: now) ?? .null),
+    ]
+  }
+
+  private static func members(_ step: RelayReport.Step) -> [(String, JSONValue)] {
+    [
+      ("name", .string(step.name.rawValue)), ("ok", .bool(step.failure == nil)),
+      ("ms", .milliseconds(step.duration)), ("attempts", .whole(step.attempts)),
+      ("reason", .optional(step.failure?.reason.rawValue)),
     ]
   }
 }

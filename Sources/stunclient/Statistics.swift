@@ -1,4 +1,6 @@
+internal import ClientPrograms
 internal import JSON
+internal import TURNClient
 
 /// Round trips in figures.
 struct Statistics {
@@ -33,4 +35,53 @@ struct Statistics {
       ("p99", .milliseconds(percentile(99))), ("max", .milliseconds(maximum)),
     ])
   }
+
+  /// A summary in seconds, as Prometheus has them.
+  func metrics(_ name: String, _ help: String) -> [Metric] {
+    let quantiles = [
+      ("0", minimum), ("0.5", percentile(50)), ("0.9", percentile(90)), ("0.99", percentile(99)), ("1", maximum),
+    ]
+    return quantiles.map { quantile, value in
+      Metric(name: name + "_seconds", help: help, labels: [("quantile", quantile)], value: Double(value) / 1e9)
+    }
+  }
+}
+
+/// A series of packets in figures.
+extension PacketSeries {
+  func lines(_ what: String) -> [String] {
+    var lines = [
+      "  \(Decimal.padded(what, 17))\(sent) sent, \(received) received, \(Decimal.text(lossPerMille ?? 0, 1)) % lost, "
+        + "\(duplicates) duplicates, \(reordered) reordered, \(late) late"
+    ]
+    if let statistics = Statistics(roundTrips) {
+      lines.append("  round trips      \(statistics.text), jitter \(Decimal.milliseconds(jitter))")
+    }
+    return lines
+  }
+
+  var json: JSONValue {
+    .record([
+      ("sent", .whole(sent)), ("received", .whole(received)), ("lost", .whole(lost)),
+      ("loss_percent", .double(Double(lossPerMille ?? 0) / 10)), ("duplicates", .whole(duplicates)),
+      ("reordered", .whole(reordered)), ("late", .whole(late)),
+      ("rtt_ms", Statistics(roundTrips)?.json ?? .null),
+      ("jitter_ms", received > 0 ? .milliseconds(jitter) : .null),
+    ])
+  }
+
+  func metrics(_ name: String, _ help: String) -> [Metric] {
+    (Statistics(roundTrips)?.metrics(name, help) ?? []) + [
+      Metric(name: "loss_ratio", help: "Packets without an answer.", value: Double(lossPerMille ?? 0) / 1000),
+      Metric(name: "jitter_seconds", help: "Jitter of the round trips (RFC 3550).", value: Double(jitter) / 1e9),
+      Metric(name: "duplicates", help: "Answers that came twice.", value: Double(duplicates)),
+      Metric(name: "reordered", help: "Answers that came out of order.", value: Double(reordered)),
+    ]
+  }
+}
+
+extension Arguments {
+  /// The thresholds as performance data has them.
+  var roundTripLimit: String { thresholds.roundTrip.map { Decimal.text($0, 6) } ?? "" }
+  var lossLimit: String { thresholds.loss.map { Decimal.text($0, 1) } ?? "" }
 }

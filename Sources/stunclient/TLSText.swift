@@ -1,3 +1,4 @@
+internal import ClientPrograms
 internal import JSON
 internal import NetIO
 internal import NetworkTypes
@@ -20,6 +21,19 @@ extension TLSConnectionSummary {
     lines.append("    valid until    \(CivilTime.text(unixSeconds: certificate.notAfter)) (\(days) days)")
     lines.append("    verdict        \(complaint ?? "trusted")")
     return lines
+  }
+
+  /// When the certificate ends.
+  var metrics: [Metric] {
+    guard let certificate else { return [] }
+    return [
+      Metric(
+        name: "certificate_expiry_timestamp_seconds", help: "When the server's certificate ends.",
+        value: Double(certificate.notAfter)),
+      Metric(
+        name: "certificate_trusted", help: "Whether the server's certificate was trusted.",
+        value: complaint == nil ? 1 : 0),
+    ]
   }
 
   func json(now: Int64) -> JSONValue {

@@ -1,13 +1,7 @@
+internal import ClientPrograms
 internal import LoadGeneration
 internal import NetworkTypes
 internal import TURNClient
-
-/// Wrong usage: the command line, the environment, or a file that it names.
-struct UsageError: Error {
-  let message: String
-
-  init(_ message: String) { self.message = message }
-}
 
 /// The command line, understood.
 struct Arguments {
@@ -35,11 +29,8 @@ struct Arguments {
   var maximumLoss: UInt64?
   var serverProcess: Int?
   var serverCore: Int?
-  var username: String?
-  var passwordFile: String?
-  var secretFile: String?
-  var authorities: String?
-  var isInsecure = false
+  var credentials = CredentialSource(prefix: "TURNLOAD", lifetime: 86_400)
+  var trust = TrustSource()
   var isOwner = false
   var isJSON = false
 
@@ -91,7 +82,7 @@ struct Arguments {
     case "--indications": usesIndications = true
     case "--gso": segments = true
     case "--gro": coalesces = true
-    case "--insecure": isInsecure = true
+    case "--insecure": trust.isInsecure = true
     case "--i-own-this-server": isOwner = true
     case "--json": isJSON = true
     case "--search": pace = .search
@@ -102,7 +93,8 @@ struct Arguments {
 
   private static let valued: Set = [
     "--transport", "--direction", "--size", "--allocations", "--burst", "--window", "--rate", "--duration", "--warm-up",
-    "--max-loss", "--server-pid", "--server-core", "--username", "--password-file", "--secret-file", "--ca",
+    "--max-loss", "--server-pid", "--server-core", "--username", "--password-file", "--secret-file",
+    "--oauth-token-file", "--ca",
   ]
 
   private mutating func take(_ option: String, _ value: String) throws(UsageError) {
@@ -129,29 +121,18 @@ struct Arguments {
     case "--max-loss": maximumLoss = try number(option, value, decimals: 2, in: 0...10_000)
     case "--server-pid": serverProcess = Int(try number(option, value, in: 1...4_194_304))
     case "--server-core": serverCore = Int(try number(option, value, in: 0...8191))
-    case "--username": username = value
-    case "--password-file": passwordFile = value
-    case "--secret-file": secretFile = value
-    default: authorities = value
+    case "--username": credentials.username = value
+    case "--password-file": credentials.passwordFile = value
+    case "--secret-file": credentials.secretFile = value
+    case "--oauth-token-file": credentials.tokenFile = value
+    default: trust.authorities = value
     }
   }
 
-  /// A decimal number in units of 10^-decimals.
   private func number(
     _ option: String, _ text: String, decimals: Int = 0, in range: ClosedRange<UInt64>
   ) throws(UsageError) -> UInt64 {
-    let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    let fraction = parts.count == 2 ? parts[1] : ""
-    let digits = parts[0] + fraction + String(repeating: "0", count: max(decimals - fraction.utf8.count, 0))
-    guard !parts[0].isEmpty, parts.count == 1 || !fraction.isEmpty, fraction.utf8.count <= decimals,
-      let value = UInt64(decimalDigits: digits), range.contains(value)
-    else {
-      var unit: UInt64 = 1
-      for _ in 0..<decimals { unit *= 10 }
-      let lower = decimals == 0 ? "\(range.lowerBound)" : "\(Double(range.lowerBound) / Double(unit))"
-      throw UsageError("\(option) \(text): a number from \(lower) to \(range.upperBound / unit)")
-    }
-    return value
+    try WordReader.number(option, text, decimals: decimals, in: range)
   }
 
   /// What fits together and what does not.
@@ -167,7 +148,7 @@ struct Arguments {
       guard transport == .udp else { throw UsageError("--gso and --gro are for UDP") }
       guard work == .relay || work == .relayToRelay else { throw UsageError("--gso and --gro are for relays") }
     }
-    if authorities != nil, isInsecure { throw UsageError("--ca and --insecure contradict each other") }
-    if passwordFile != nil, secretFile != nil { throw UsageError("--password-file and --secret-file: one of them") }
+    try trust.check()
+    try credentials.check()
   }
 }

@@ -1,3 +1,4 @@
+internal import ClientPrograms
 internal import JSON
 internal import LoadGeneration
 internal import NetIO

@@ -1,23 +1,7 @@
+internal import ClientPrograms
 internal import JSON
 internal import LoadGeneration
 internal import NetworkTypes
-
-/// The exit statuses of the interface.
-enum ExitStatus: Int32 {
-  case good = 0
-  case warning = 1
-  case failed = 2
-  case usage = 3
-
-  var key: String {
-    switch self {
-    case .good: "ok"
-    case .warning: "warning"
-    case .failed: "failed"
-    case .usage: "usage"
-    }
-  }
-}
 
 /// A result in each form that it can be written in.
 struct Report {

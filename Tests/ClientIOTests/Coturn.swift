@@ -86,7 +86,7 @@ struct Run {
   var error: String
 
   /// The program beside the test bundle.
-  private static let program = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+  static let program = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appending(path: "stunclient")
 
   init(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {

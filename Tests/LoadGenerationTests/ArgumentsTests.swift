@@ -1,3 +1,4 @@
+import ClientPrograms
 import LoadGeneration
 import Testing
 

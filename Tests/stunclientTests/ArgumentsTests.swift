@@ -1,3 +1,6 @@
+import ClientIO
+import ClientPrograms
+import JSON
 import NetworkTypes
 import TURNClient
 import Testing
@@ -19,6 +22,11 @@ struct ArgumentsTests {
     #expect(try read("--help nonsense").command == .help)
     #expect(try read("help").command == .help)
     #expect(try read("--version").command == .version)
+    #expect(try read("ping --help").topic == .ping && read("help relay").topic == .relay && read("help").topic == nil)
+    #expect(try read("--mode basic a.test 3478").command == .binding)
+    #expect(try read("--mode full a.test").command == .nat && read("--mode behavior a.test").command == .nat)
+    #expect(try read("--ice-servers x").iceServers == "x")
+    #expect(try read("credentials turn:a turns:b").operands == ["turn:a", "turns:b"])
   }
 
   @Test func `Options are read in both forms, anywhere`() throws {
@@ -33,6 +41,9 @@ struct ArgumentsTests {
     #expect(all.thresholds.loss == 25)
     #expect(all.thresholds.days == 14)
     #expect(all.uri.port == 99)
+    #expect(try read("--protocol tls --family 6 --localaddr ::1 --localport 77 a.test").localPort == 77)
+    #expect(try read("--dns-server [::1]:5353 a.test").nameServer?.description == "[::1]:5353")
+    #expect(try read("--dns-server 127.0.0.1 a.test").nameServer?.port == 53)
     #expect(try read("relay --relay-family 6 turn:a.test").relayFamily == .ipv6)
     #expect(try read("-- a.test").uri.description == "stun:a.test")
   }
@@ -40,18 +51,26 @@ struct ArgumentsTests {
   @Test(arguments: [
     ("", "there is no TARGET"), ("binding", "there is no TARGET"), ("a b c", "\"c\" is one word too many"),
     ("a.test 0", "\"0\" is no port (1 to 65535)"), ("stun:a.test:1 2", "two different ports are given"),
-    ("--count 0 a.test", "--count 0: a number from 1 to 1000000"),
-    ("--count 1.5 a.test", "--count 1.5: a number from 1 to 1000000"),
+    ("--count 0 a.test", "--count 0: a number from 1 to 1000000000"),
+    ("--count 1.5 a.test", "--count 1.5: a number from 1 to 1000000000"),
     ("--count", "--count needs a value"), ("--json=yes a.test", "--json takes no value"),
     ("--interval 0 a.test", "--interval 0: a number from 0.001 to 3600"),
     ("--timeout .5 a.test", "--timeout .5: a number from 0.01 to 3600"),
     ("--warn-rtt -1 a.test", "--warn-rtt -1: a number from 0 to 1000000"),
     ("--frobnicate a.test", "unknown option --frobnicate"), ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
-    ("--count 2 turn:a.test", "--count is for binding"),
+    ("nat --count 2 a.test", "--count is for binding, relay, ping"),
+    ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
+    ("ping --ice-servers x", "--ice-servers is for binding, relay"),
+    ("--ice-servers x a.test", "--ice-servers and a TARGET: one of them"),
+    ("--mode odd a.test", "--mode odd: basic, behavior, filtering or full"),
+    ("--mode full ping a.test", "--mode full is for binding, nat"),
+    ("nat --tcp a.test", "NAT behaviour is asked for over UDP"), ("--protocol sctp a.test", "--protocol sctp: udp, tcp, tls or dtls"),
+    ("--dns-server x a.test", "--dns-server x: an address, with a port if it is not 53"),
+    ("--ice-servers - --password-file -", "standard input can be read once only"),
+   
     ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
     ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
-    ("nat a.test", "\"nat\" is not built into this version yet (a host of that name is written stun:nat)"),
-    ("ping", "\"ping\" is not built into this version yet (a host of that name is written stun:ping)"),
+    ("ping", "there is no TARGET"),
     ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
   ])
   func `Wrong usage says what is wrong`(line: String, message: String) {
@@ -107,6 +126,11 @@ struct FigureTests {
 
   @Test func `What a server sends can't break a line or forge figures`() {
     var outcome = Outcome(command: "binding", uri: "stun:a")
+    outcome.metrics = [Metric(name: "x", help: "h", labels: [("l", "a\"b\nc\\")], value: 0.25)]
+    #expect(
+      Prometheus.text([outcome], time: 7).hasSuffix(
+        "stunclient_x{command=\"binding\",target=\"stun:a\",l=\"a\\\"b?c\\\\\"} 0.25\n"))
+    outcome.metrics = []
     outcome.summary = "soft\u{1B}[31mware\nOK | rtt=0"
     outcome.performance = ["rtt=1ms;;;0;"]
     #expect(outcome.checkLine == "OK: binding soft?[31mware?OK / rtt=0 | rtt=1ms;;;0;")
@@ -126,5 +150,22 @@ struct SplitMix: RandomNumberGenerator {
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
     z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
     return z ^ (z >> 31)
+  }
+}
+
+@Suite("stunclient's help")
+struct UsageTests {
+  @Test func `Every page fits a screen of 24 lines and 80 columns and names the options of its command`() {
+    for topic in [nil] + Arguments.Command.allCases.map(Optional.some) {
+      let text = Usage.text(topic)
+      let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+      #expect(lines.count <= 24, "\(String(describing: topic)): \(lines.count) lines")
+      for line in lines { #expect(line.count <= 80, "\(line)") }
+      // What is for few commands stands on the pages of these.
+      for (option, commands) in OptionTable.options {
+        guard let topic, commands.contains(topic), commands.count < 4 || !commands.contains(.nat) else { continue }
+        #expect(text.contains(option), "\(option) on the page of \(topic)")
+      }
+    }
   }
 }

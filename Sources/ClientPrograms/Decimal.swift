@@ -1,7 +1,7 @@
 /// Numbers as text, for people and for JSON.
-enum Decimal {
+public enum Decimal {
   /// `value` in units of 10^-decimals, without trailing zeros: `text(1250, 3)` is `1.25`.
-  static func text(_ value: UInt64, _ decimals: Int) -> String {
+  public static func text(_ value: UInt64, _ decimals: Int) -> String {
     var digits = String(value)
     guard decimals > 0 else { return digits }
     if digits.utf8.count <= decimals {
@@ -14,11 +14,11 @@ enum Decimal {
   }
 
   /// Nanoseconds as milliseconds with microseconds behind the point: `0.312`.
-  static func milliseconds(_ nanoseconds: UInt64) -> String {
+  public static func milliseconds(_ nanoseconds: UInt64) -> String {
     text(nanoseconds / 1000 + (nanoseconds % 1000 >= 500 ? 1 : 0), 3)
   }
 
-  static func padded(_ text: String, _ width: Int) -> String {
+  public static func padded(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(width - text.utf8.count, 0))
   }
 }

@@ -1,0 +1,59 @@
+internal import NetIO
+internal import NetworkTypes
+internal import TURNClient
+
+/// Numbered packets from the client to the peer and back, paced like media.
+enum EchoSeries {
+  /// As many bytes as a packet of speech has.
+  private static let packetByteCount = 172
+
+  /// Sends `count` packets, `interval` milliseconds apart; each is waited for `timeout` milliseconds, the last one
+  /// a second at most longer than what the slowest took.
+  static func run(
+    _ session: inout AllocationSession, _ peer: inout some RelayPeer & ~Copyable, count: Int, interval: UInt32,
+    timeout: UInt32, tag: UInt64
+  ) throws(AllocationSession.Failure) -> PacketSeries {
+    var series = PacketSeries()
+    var next = Instant.read()
+    while true {
+      let now = Instant.read()
+      if series.sent < count, now >= next {
+        let packet = packet(tag, series.send(at: now))
+        try session.send(packet, to: peer.address, until: now.advanced(byMilliseconds: timeout))
+        next = max(next.advanced(byMilliseconds: interval), now)
+      }
+      // What came to the peer goes back; what came back is counted.
+      while let (data, sender) = try peer.receive(until: now) {
+        if number(of: data, tag) != nil { try peer.send(data, to: sender) }
+      }
+      while let datagram = try session.receiveData(until: now) {
+        if let number = number(of: datagram.data, tag) { _ = series.receive(number, at: .read()) }
+      }
+      let patience = series.sent < count ? timeout : lastWait(series, timeout)
+      let waited = UInt64(patience) * 1_000_000
+      if now.nanoseconds > waited { _ = series.giveUp(sentBefore: Instant(nanoseconds: now.nanoseconds - waited)) }
+      guard series.sent < count || series.pendingCount > 0 else { return series }
+      var due = series.sent < count ? next : now.advanced(byMilliseconds: 50)
+      if let keepAlive = session.client.deadline { due = min(due, keepAlive) }
+      _ = Readiness.wait(forAnyOf: [session.connection.descriptor, peer.descriptor], until: due)
+    }
+  }
+
+  private static func lastWait(_ series: PacketSeries, _ timeout: UInt32) -> UInt32 {
+    min(timeout, 1000 + UInt32(clamping: series.maximum / 1_000_000))
+  }
+
+  private static func packet(_ tag: UInt64, _ number: Int) -> [UInt8] {
+    let head = bytes(tag) + bytes(UInt64(number))
+    return head + [UInt8](repeating: 0, count: packetByteCount - head.count)
+  }
+
+  private static func bytes(_ word: UInt64) -> [UInt8] {
+    stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: word >> UInt64($0)) }
+  }
+
+  private static func number(of data: [UInt8], _ tag: UInt64) -> Int? {
+    guard data.count == packetByteCount, data.span.rawBytes.bigEndian64(at: 0) == tag else { return nil }
+    return Int(exactly: data.span.rawBytes.bigEndian64(at: 8))
+  }
+}

@@ -1,0 +1,132 @@
+internal import ClientIO
+internal import ClientPrograms
+internal import JSON
+internal import NetIO
+internal import NetworkTypes
+internal import Synchronization
+internal import TURNClient
+
+/// `--ice-servers`: every URL of a deployment in one run, at the same time, one verdict each.
+enum DeploymentCommand {
+  /// Checks that run at the same time.
+  private static let parallel = 16
+
+  static func run(_ arguments: Arguments, _ path: String) throws(UsageError) -> ExitStatus {
+    let servers = try IceServers.read(path)
+    var options = try Job(arguments).options
+    try options.trust(arguments.trust, for: servers.map { arguments.transport ?? $0.uri.transport })
+    let jobs = servers.map { job($0, arguments, options) }
+    let outcomes = try runAll(jobs)
+    let worst = outcomes.map(\.status).max() ?? .failed
+    switch arguments.format {
+    case .text: Output.write(text(outcomes))
+    case .json: Output.write(document(outcomes, worst).encode(pretty: true) + "\n")
+    case .ndjson: Output.write(Event.line("summary", summary(outcomes, worst)))
+    case .check: Output.write(line(outcomes, worst) + "\n")
+    }
+    if let path = arguments.prometheus { try Prometheus.write(outcomes, to: path) }
+    return worst
+  }
+
+  private static func job(_ server: IceServer, _ arguments: Arguments, _ options: CheckOptions) -> Job {
+    var arguments = arguments
+    var options = options
+    arguments.uri = server.uri
+    if !arguments.isCommandNamed { arguments.command = server.uri.scheme.isTURN ? .relay : .binding }
+    if let credential = server.credential {
+      options.credential = credential
+      options.hasSecret = false
+    }
+    return Job(arguments, options)
+  }
+
+  // MARK: - Side by side
+
+  private final class Results: Sendable {
+    let outcomes: Mutex<[Int: Result<Outcome, UsageError>]> = Mutex([:])
+    let next = Atomic(0)
+  }
+
+  private static func runAll(_ jobs: [Job]) throws(UsageError) -> [Outcome] {
+    let results = Results()
+    var threads: [NetIO.Thread] = []
+    for index in 0..<min(parallel, jobs.count) {
+      do {
+        threads.append(try NetIO.Thread(name: "check-\(index)") { work(jobs, results) })
+      } catch {
+        // The threads that there are do the work of all.
+        if threads.isEmpty { work(jobs, results) }
+        break
+      }
+    }
+    for thread in threads { thread.join() }
+    let found = results.outcomes.withLock { $0 }
+    var outcomes: [Outcome] = []
+    for index in jobs.indices {
+      switch found[index] {
+      case .success(let outcome)?: outcomes.append(outcome)
+      case .failure(let error)?: throw error
+      case nil: throw UsageError("a check did not run")
+      }
+    }
+    return outcomes
+  }
+
+  private static func work(_ jobs: [Job], _ results: Results) {
+    while true {
+      let index = results.next.add(1, ordering: .relaxed).oldValue
+      guard index < jobs.count else { return }
+      let result: Result<Outcome, UsageError>
+      do throws(UsageError) {
+        let outcome = try jobs[index].run()
+        if jobs[index].arguments.format == .ndjson { Output.write(outcome.event("result", outcome.document)) }
+        result = .success(outcome)
+      } catch {
+        result = .failure(error)
+      }
+      results.outcomes.withLock { $0[index] = result }
+    }
+  }
+
+  // MARK: - The results
+
+  private static func text(_ outcomes: [Outcome]) -> String {
+    var lines: [String] = []
+    for outcome in outcomes {
+      let word: String
+      switch outcome.status {
+      case .good: word = Style.green("ok     ")
+      case .warning: word = Style.yellow("warning")
+      case .failed, .usage: word = Style.red("FAILED ")
+      }
+      lines.append("\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil ? outcome.summary : ""))")
+      lines += outcome.verdictLines.map { "         " + $0 }
+    }
+    let good = outcomes.count { $0.failure == nil }
+    lines.append("\(good) of \(outcomes.count) URLs work")
+    return lines.map { $0 + "\n" }.joined()
+  }
+
+  private static func summary(_ outcomes: [Outcome], _ worst: ExitStatus) -> [(String, JSONValue)] {
+    [
+      ("command", "ice-servers"), ("status", .string(worst.key)), ("exit_status", .whole(worst.rawValue)),
+      ("urls", .whole(outcomes.count)), ("good", .whole(outcomes.count { $0.failure == nil })),
+    ]
+  }
+
+  private static func document(_ outcomes: [Outcome], _ worst: ExitStatus) -> JSONValue {
+    .record(summary(outcomes, worst) + [("servers", .array(outcomes.map(\.json)))])
+  }
+
+  private static func line(_ outcomes: [Outcome], _ worst: ExitStatus) -> String {
+    let good = outcomes.count { $0.failure == nil }
+    let bad = outcomes.filter { $0.status != .good }
+      .map { outcome in
+        let what = outcome.failure.map { "[\($0.reason.rawValue)]" } ?? outcome.warnings.joined(separator: ", ")
+        return "\(outcome.uri) \(what)"
+      }
+    let text = String((["\(good) of \(outcomes.count) URLs work"] + bad).joined(separator: "; ").map { $0 == "|" ? "/" : $0 })
+    let figures = "good=\(good);;;0;\(outcomes.count) failed=\(outcomes.count - good);;;0;\(outcomes.count)"
+    return "\(worst.word): ice-servers \(Style.plain(text)) | \(figures)"
+  }
+}

@@ -1,0 +1,246 @@
+import Foundation
+import NetworkTypes
+import STUN
+import Synchronization
+import Testing
+
+/// The program's other commands and forms of output, as a user meets them.
+@Suite(
+  "stunclient as a program", .serialized,
+  .enabled(if: Coturn.isInstalled, "coturn's turnserver is NOT INSTALLED: nothing here was tested"))
+struct ProgramTests {
+  static let alice = CoturnTests.alice
+
+  func document(_ run: Run) throws -> [String: Any] {
+    try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.output)")
+  }
+
+  func lines(_ run: Run) throws -> [[String: Any]] {
+    try run.output.split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+  }
+
+  // MARK: - A deployment
+
+  @Test func `Every URL of a deployment gets its verdict, and the worst is the exit status`() throws {
+    let coturn = try Coturn(port: 24100)
+    let configuration = """
+      {"iceServers":[{"urls":"stun:127.0.0.1:24100"},
+        {"urls":["turn:127.0.0.1:24100?transport=udp","turn:127.0.0.1:24100?transport=tcp",
+                 "turns:127.0.0.1:24101?transport=tcp"],"username":"alice","credential":"secret"},
+        {"urls":["turn:127.0.0.1:24100"],"username":"alice","credential":"guess"},
+        {"urls":["stun:127.0.0.1:24109"]}]}
+      """
+    let path = coturn.file("ice.json")
+    try Data(configuration.utf8).write(to: URL(filePath: path))
+    let trusted = ["--ca", coturn.file("cert.pem")]
+    let run = try Run(["--ice-servers", path, "--json"] + trusted)
+    #expect(run.status == 2)
+    let found = try document(run)
+    #expect(found["command"] as? String == "ice-servers")
+    #expect(found["urls"] as? Int == 6 && found["good"] as? Int == 4)
+    let servers = try #require(found["servers"] as? [[String: Any]])
+    #expect(servers.map { $0["status"] as? String } == ["ok", "ok", "ok", "ok", "failed", "failed"])
+    #expect(servers.map { $0["command"] as? String } == ["binding", "relay", "relay", "relay", "relay", "binding"])
+    #expect((servers[4]["failure"] as? [String: Any])?["reason"] as? String == "wrong-credentials")
+    #expect((servers[5]["failure"] as? [String: Any])?["reason"] as? String == "refused")
+
+    let text = try Run(["--ice-servers", "-"] + trusted, input: configuration)
+    #expect(text.output.contains("4 of 6 URLs work"))
+    #expect(text.output.contains("FAILED   turn:127.0.0.1:24100  "))
+    #expect(text.output.contains("likely cause: wrong username or password"))
+    let check = try Run(["--check", "--ice-servers", path] + trusted)
+    #expect(
+      check.output == "CRITICAL: ice-servers 4 of 6 URLs work; turn:127.0.0.1:24100 [wrong-credentials]; "
+        + "stun:127.0.0.1:24109 [refused] | good=4;;;0;6 failed=2;;;0;6\n")
+
+    let events = try lines(try Run(["--ndjson", "--ice-servers", path] + trusted))
+    #expect(events.count { $0["event"] as? String == "result" } == 6)
+    #expect(events.last?["event"] as? String == "summary")
+    #expect(events.last?["exit_status"] as? Int == 2)
+
+    // A bare array, the old "url", and one warning are fine; the clocks of the threads do not add up.
+    let bare = "[{\"url\":\"stun:127.0.0.1:24100\"},{\"urls\":[\"stuns:127.0.0.1:24101\"]}]"
+    let warned = try Run(["--ice-servers", "-", "--min-days", "5000"] + trusted, input: bare)
+    #expect(warned.status == 1, "\(warned.output)")
+    #expect(warned.output.contains("2 of 2 URLs work"))
+  }
+
+  @Test func `A deployment that can't be read is wrong usage that says where`() throws {
+    let cases = [
+      ("{", "standard input: line 1: "), ("[]", "there is no server in it"),
+      ("[{\"urls\":5}]", "iceServers[0].urls is no string"), ("[{}]", "iceServers[0] has no \"urls\""),
+      ("[{\"urls\":[\"stun:a\",\"http://b\"]}]", "iceServers[0].urls[1]: http://b: "),
+      ("[{\"urls\":\"turn:a\",\"username\":\"u\"}]", "iceServers[0] has a username and no credential"),
+      ("[{\"urls\":\"turn:a\",\"credential\":\"u\"}]", "iceServers[0] has a credential and no username"),
+      ("{\"iceServers\":7}", "\"iceServers\" is no array"),
+    ]
+    for (input, message) in cases {
+      let run = try Run(["--ice-servers", "-"], input: input)
+      #expect(run.status == 3, "\(input)")
+      #expect(run.error.contains(message), "\(input): \(run.error)")
+    }
+  }
+
+  // MARK: - Ping, and series through the relay
+
+  @Test func `A ping counts, gives percentiles and ends by count`() throws {
+    let coturn = try Coturn(port: 24110)
+    for option in ["--udp", "--tcp", "--tls"] {
+      let port = option == "--tls" ? "24111" : "24110"
+      let run = try Run(
+        ["ping", option, "--insecure", "--count", "20", "--interval", "0.01", "--json", "127.0.0.1", port])
+      #expect(run.status == 0, "\(run.output)")
+      let series = try #require(try document(run)["series"] as? [String: Any])
+      #expect(series["sent"] as? Int == 20 && series["received"] as? Int == 20 && series["lost"] as? Int == 0)
+      #expect(series["duplicates"] as? Int == 0 && series["reordered"] as? Int == 0)
+      let times = try #require(series["rtt_ms"] as? [String: Double])
+      #expect(Set(times.keys) == ["min", "mean", "p50", "p90", "p99", "max"])
+      #expect((times["min"] ?? 9) <= (times["p50"] ?? 0) && (times["p50"] ?? 9) <= (times["max"] ?? 0))
+    }
+    let events = try lines(
+      try Run(["ping", "--ndjson", "--count", "3", "--interval", "0.01", "127.0.0.1:24110"]))
+    #expect(events.map { $0["event"] as? String } == ["answer", "answer", "answer", "result"])
+    let check = try Run(["ping", "--check", "--count", "3", "--interval", "0.01", "127.0.0.1:24110"])
+    #expect(check.output.hasPrefix("OK: ping UDP 127.0.0.1:24110 rtt "))
+    #expect(check.output.contains(" loss=0%;;;0;100\n"))
+    withExtendedLifetime(coturn) {}
+  }
+
+  @Test func `A ping without end ends with its summary when it is interrupted`() throws {
+    let coturn = try Coturn(port: 24115)
+    let process = Process()
+    let pipe = Pipe()
+    process.executableURL = Run.program
+    process.arguments = ["ping", "--interval", "0.02", "127.0.0.1:24115"]
+    process.standardOutput = pipe
+    try process.run()
+    var output = Data()
+    while !String(decoding: output, as: UTF8.self).contains("\n5: ") { output += pipe.fileHandleForReading.availableData }
+    kill(process.processIdentifier, SIGINT)
+    output += try pipe.fileHandleForReading.readToEnd() ?? Data()
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+    #expect(String(decoding: output, as: UTF8.self).contains("round trips      min "))
+    withExtendedLifetime(coturn) {}
+  }
+
+  @Test func `Loss, duplicates and disorder are seen as they are`() throws {
+    // Of ten requests: the fourth is dropped, the sixth answered twice, the eighth answered after the ninth.
+    let held = Mutex<[[UInt8]]>([])
+    let counter = Counter()
+    let server = try FakeServer(
+      .udp { request in
+        let answer = respond(to: request) { $0.append(.xorMappedAddress, xor: mapped) }
+        switch counter.next() {
+        case 4: return []
+        case 6: return answer + answer
+        case 8:
+          held.withLock { $0 = answer }
+          return []
+        case 9: return answer + held.withLock { $0 }
+        default: return answer
+        }
+      })
+    defer { server.stop() }
+    let run = try Run([
+      "ping", "--json", "--count", "10", "--interval", "0.03", "--timeout", "0.5", "--warn-loss", "5",
+      "\(server.address)",
+    ])
+    #expect(run.status == 1)
+    let series = try #require(try document(run)["series"] as? [String: Any])
+    #expect(series["sent"] as? Int == 10 && series["received"] as? Int == 9 && series["lost"] as? Int == 1)
+    #expect(series["duplicates"] as? Int == 1 && series["reordered"] as? Int == 1)
+    #expect(series["loss_percent"] as? Double == 10)
+    let silent = try FakeServer(.udp { _ in [] })
+    defer { silent.stop() }
+    let nothing = try Run(["ping", "--count", "2", "--interval", "0.01", "--timeout", "0.1", "\(silent.address)"])
+    #expect(nothing.status == 2)
+    #expect(nothing.output.contains("no answer to 2 requests [timeout]"))
+    #expect(try Run(["ping", "--count", "2", "--interval", "0.01", "--timeout", "0.1", "127.0.0.1:24119"]).output
+      .contains("connection refused [refused]"))
+  }
+
+  @Test func `A series goes through the relay on each transport and with each kind of peer`() throws {
+    let coturn = try Coturn(port: 24120)
+    for uri in ["turn:127.0.0.1:24120", "turn:127.0.0.1:24120?transport=tcp", "turns:127.0.0.1:24121"] {
+      let run = try Run(
+        ["--json", "--insecure", "--count", "50", "--interval", "0.002", uri], environment: Self.alice)
+      #expect(run.status == 0, "\(run.output)")
+      let series = try #require(try document(run)["series"] as? [String: Any])
+      #expect(series["sent"] as? Int == 50 && series["received"] as? Int == 50, "\(uri): \(series)")
+    }
+    let forbidding = try Coturn(port: 24124, ["-E", "127.0.0.2", "--denied-peer-ip", "127.0.0.1"])
+    let run = try Run(
+      ["--json", "--count", "50", "--interval", "0.002", "turn:127.0.0.1:24124"], environment: Self.alice)
+    let found = try document(run)
+    #expect(found["peer_kind"] as? String == "allocation")
+    #expect((found["series"] as? [String: Any])?["received"] as? Int == 50)
+    withExtendedLifetime((coturn, forbidding)) {}
+  }
+
+  // MARK: - Other forms of output
+
+  @Test func `The Prometheus file is whole, readable for others, and says what failed`() throws {
+    let coturn = try Coturn(port: 24130)
+    let path = coturn.file("stun.prom")
+    let run = try Run(
+      ["--insecure", "--prometheus", path, "turns:127.0.0.1:24131"], environment: Self.alice)
+    #expect(run.status == 0)
+    let text = try String(contentsOf: URL(filePath: path), encoding: .utf8)
+    let labels = "{command=\"relay\",target=\"turns:127.0.0.1:24131\""
+    for line in [
+      "# TYPE stunclient_success gauge", "stunclient_success\(labels)} 1", "stunclient_exit_status\(labels)} 0",
+      "stunclient_step_seconds\(labels),step=\"allocate\",ok=\"true\"}",
+      "stunclient_certificate_expiry_timestamp_seconds\(labels)} ",
+    ] {
+      #expect(text.contains(line), "\(line) in \(text)")
+    }
+    #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o644)
+    #expect(try Run(["--prometheus", path, "127.0.0.1:24139"]).status == 2)
+    let after = try String(contentsOf: URL(filePath: path), encoding: .utf8)
+    #expect(after.contains("stunclient_failure_info{command=\"binding\",target=\"stun:127.0.0.1:24139\",reason=\"refused\"} 1"))
+    #expect(!after.contains("relay"))
+    let unwritable = try Run(["--prometheus", "/nonexistent/x.prom", "127.0.0.1:24130"])
+    #expect(unwritable.status == 3)
+    #expect(unwritable.error.contains("/nonexistent/x.prom: No such file or directory"))
+  }
+
+  @Test func `The first lines are those that stuntman's client prints`() throws {
+    let coturn = try Coturn(port: 24140)
+    let pattern = /Binding test: success\nLocal address: 127\.0\.0\.1:\d+\nMapped address: 127\.0\.0\.1:\d+\n/
+    #expect(try Run(["127.0.0.1", "24140"]).output.prefixMatch(of: pattern) != nil)
+    for arguments in [
+      ["--mode", "basic", "127.0.0.1", "24140"], ["--mode", "basic", "--protocol", "tcp", "127.0.0.1", "24140"],
+      ["--family", "4", "--verbosity", "3", "--mode=basic", "localhost", "24140"],
+    ] {
+      let run = try Run(arguments)
+      #expect(run.output.wholeMatch(of: pattern) != nil, "\(arguments): \(run.output) \(run.error)")
+    }
+    let bound = try Run(["--mode", "basic", "--localaddr", "127.0.0.5", "--localport", "24149", "127.0.0.1", "24140"])
+    #expect(bound.output.contains("Local address: 127.0.0.5:24149\nMapped address: 127.0.0.5:24149\n"))
+    #expect(try Run(["--mode", "basic", "--localaddr", "lo", "127.0.0.1", "24140"]).status == 0)
+    #expect(try Run(["--localaddr", "no-such-if", "127.0.0.1", "24140"]).status == 3)
+    let failed = try Run(["--mode", "basic", "127.0.0.1", "24148"])
+    #expect(failed.output.hasPrefix("Binding test: fail\n"))
+    #expect(failed.status == 2)
+    withExtendedLifetime(coturn) {}
+  }
+
+  @Test func `Credentials from a secret open a relay`() throws {
+    let coturn = try Coturn(port: 24150, users: false, ["--use-auth-secret", "--static-auth-secret", "s3cret"])
+    let made = try Run(
+      ["credentials", "--username", "42", "--ttl", "60", "turn:127.0.0.1:24150", "turn:127.0.0.1:24150?transport=tcp"],
+      environment: ["STUNCLIENT_SECRET": "s3cret"])
+    #expect(made.status == 0, "\(made.error)")
+    #expect(try Run(["--ice-servers", "-", "--check"], input: made.output).status == 0)
+    let bare = try document(try Run(["credentials"], environment: ["STUNCLIENT_SECRET": "s3cret"]))
+    #expect(bare["ttl"] as? Int == 86_400 && (bare["username"] as? String)?.contains(":") == false)
+    #expect(try Run(["credentials", "turn:a"]).error.contains("there is no secret: --secret-file FILE, or STUNCLIENT_SECRET"))
+    #expect(
+      try Run(["credentials", "stun:a"], environment: ["STUNCLIENT_SECRET": "x"]).error
+        .contains("credentials are for turn: and turns: URIs"))
+    withExtendedLifetime(coturn) {}
+  }
+}
