@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
     .systemLibrary(name: "CStringPrep", pkgConfig: "libidn", providers: [.apt(["libidn-dev", "libunistring-dev"])]),
+    .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
 
     // Values.
     library("NetworkTypes"),
@@ -55,11 +56,14 @@ let package = Package(
     library("TURN", ["STUN", "NetworkTypes", "Crypto"]),
     library("TURNClient", ["STUN", "NetworkTypes", "Crypto"]),
 
+    library("Dissection", ["STUN", "NetworkTypes", "Crypto"]),
+
     // The outside world.
     library("NetIO", ["CLinux", "NetworkTypes"]),
     library("TLS", ["COpenSSL", "NetworkTypes"]),
     library("ClientIO", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
     library("LoadGeneration", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
+    library("Capture", ["CPcap"]),
     library("Metrics", []),
     library("Credentials", ["Crypto", "Text", "NetworkTypes"]),
     library("CredentialsSQLite", ["Credentials", "Crypto", "CSQLite"]),
@@ -81,7 +85,7 @@ let package = Package(
     library("ClientPrograms", ["TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
     program(
       "stunclient",
-      ["ClientPrograms", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
+      ["ClientPrograms", "ClientIO", "Dissection", "Capture", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
     program(
       "turnload",
       ["ClientPrograms", "LoadGeneration", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
@@ -100,6 +104,7 @@ let package = Package(
     tests("TurnpikeServer", ["TurnpikeServer", "TURN", "Credentials", "Crypto", "Metrics", "NetIO", "NetworkTypes"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
+    tests("Dissection", ["Dissection", "Capture", "STUN", "Crypto", "NetworkTypes"]),
     tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
     tests("ClientIO", ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient"]),
     tests(

@@ -13,6 +13,14 @@ public enum Decimal {
     return fraction.isEmpty ? String(whole) : "\(whole).\(fraction)"
   }
 
+  /// The same with its trailing zeros: `fixed(1250, 3)` is `1.250`.
+  public static func fixed(_ value: UInt64, _ decimals: Int) -> String {
+    var digits = String(value)
+    guard decimals > 0 else { return digits }
+    digits = String(repeating: "0", count: max(decimals + 1 - digits.utf8.count, 0)) + digits
+    return "\(digits.dropLast(decimals)).\(digits.suffix(decimals))"
+  }
+
   /// Nanoseconds as milliseconds with microseconds behind the point: `0.312`.
   public static func milliseconds(_ nanoseconds: UInt64) -> String {
     text(nanoseconds / 1000 + (nanoseconds % 1000 >= 500 ? 1 : 0), 3)

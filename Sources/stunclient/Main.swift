@@ -21,7 +21,8 @@ enum Main {
     case .help: Output.write(Usage.text(arguments.topic))
     case .version: Output.write("stunclient \(Usage.version)\n")
     case .credentials: Output.write(try CredentialsCommand.run(arguments))
-    case .binding, .relay, .nat, .ping, .security, .decode:
+    case .decode: return try DecodeCommand.run(arguments).write(arguments)
+    case .binding, .relay, .nat, .ping, .security:
       if let path = arguments.iceServers { return try DeploymentCommand.run(arguments, path) }
       return try Job(arguments).run().write(arguments)
     }
@@ -35,7 +36,7 @@ extension Job {
     switch arguments.command {
     case .relay: return try RelayCommand.run(self)
     case .ping: return try PingCommand.run(self)
-    case .nat, .security, .decode: throw UsageError("\(arguments.command.rawValue) is not built into this version yet")
+    case .nat, .security: throw UsageError("\(arguments.command.rawValue) is not built into this version yet")
     default: return try BindingCommand.run(self)
     }
   }

@@ -244,3 +244,29 @@ struct ProgramTests {
     withExtendedLifetime(coturn) {}
   }
 }
+
+extension ProgramTests {
+  @Test func `Decode reads arguments, standard input, files and captures, and says what is wrong`() throws {
+    let request = "000100002112a442b7e7a701bc34d686fa87dfae"
+    let corpora = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appending(path: "Corpora")
+    for (arguments, input) in [([request], nil), (["-"], request), ([], "0001 0000\n2112a442 b7e7a701bc34d686fa87dfae\n")]
+      as [([String], String?)]
+    {
+      let run = try Run(["decode"] + arguments, input: input)
+      #expect(run.status == 0, "\(run.error)")
+      #expect(run.output.hasPrefix("1  Binding request, 20 bytes\n"))
+    }
+    let capture = corpora.appending(path: "relay-udp-tcp.pcapng").path
+    let good = try Run(["decode", "--json", capture], environment: ["STUNCLIENT_PASSWORD": "secret"])
+    let found = try document(good)
+    #expect(good.status == 0 && found["message_count"] as? Int == 32)
+    #expect((found["messages"] as? [[String: Any]])?.count == 32)
+    let wrong = try Run(["decode", capture], environment: ["STUNCLIENT_PASSWORD": "guess"])
+    #expect(wrong.status == 2 && wrong.output.contains("does not fit this password [integrity]"))
+    #expect(try Run(["decode", "16fefd00"]).output.contains("[not-stun]"))
+    #expect(try Run(["decode", "/nonexistent"]).error.contains("/nonexistent: neither hexadecimal nor a file"))
+    #expect(try Run(["decode", "-"], input: "\u{0A}\u{0D}\u{0D}\u{0A}").status == 3)
+    #expect(try lines(try Run(["decode", "--ndjson", capture])).count == 33)
+  }
+}

@@ -1,0 +1,204 @@
+internal import Crypto
+internal import NetworkTypes
+internal import STUN
+
+/// Explains one run of bytes after another. It remembers whom the requests named, since the responses do not, and
+/// never fails: what is broken is said to be.
+public struct Dissector: Sendable {
+  let source: IntegritySource
+  /// User name, realm and token of the requests by their transactions.
+  private var requests: [[UInt8]: Identity] = [:]
+  /// What the last request that named somebody said.
+  private var last = Identity()
+
+  struct Identity: Sendable {
+    var username: [UInt8] = []
+    var realm: [UInt8] = []
+  }
+
+  /// Requests that are remembered.
+  private static let memory = 4096
+
+  public init(source: IntegritySource = IntegritySource()) { self.source = source }
+
+  /// Explains a datagram.
+  public mutating func dissect(datagram bytes: [UInt8]) -> Dissection {
+    guard let first = bytes.first else { return other(bytes, "an empty datagram") }
+    switch first {
+    case 0...3: return message(bytes)
+    case 0x40...0x7F: return channelData(bytes)
+    default: return other(bytes, "no STUN: \(Names.content(bytes))")
+    }
+  }
+
+  /// Explains what a byte stream, or a text with several messages, carries: one message after another, up to `limit`.
+  public mutating func dissect(stream bytes: [UInt8], limit: Int = 100_000) -> [Dissection] {
+    var found: [Dissection] = []
+    var rest = bytes[...]
+    while !rest.isEmpty, found.count < limit {
+      let count = Self.frameByteCount(rest)
+      let piece = Array(rest.prefix(count ?? rest.count))
+      found.append(dissect(datagram: piece))
+      rest = rest.dropFirst(piece.count)
+    }
+    return found
+  }
+
+  /// How many of the bytes the first message has, with ChannelData's padding; nil where that can't be told, or where
+  /// there is no more than one.
+  private static func frameByteCount(_ bytes: ArraySlice<UInt8>) -> Int? {
+    let head = Array(bytes.prefix(8))
+    guard head.count == 8 else { return nil }
+    let length = Int(head[2]) << 8 | Int(head[3])
+    let isMessage = head[0] < 4 && head.span.rawBytes.bigEndian32(at: 4) == magicCookie
+    if isMessage { return length & 3 == 0 && 20 + length < bytes.count ? 20 + length : nil }
+    guard 0x40...0x4F ~= head[0] else { return nil }
+    let padded = 4 + ((length + 3) & ~3)
+    return padded < bytes.count ? padded : nil
+  }
+
+  // MARK: - Kinds
+
+  private func other(_ bytes: [UInt8], _ title: String) -> Dissection {
+    Dissection(kind: .other, title: title, byteCount: bytes.count, content: bytes.preview)
+  }
+
+  private func channelData(_ bytes: [UInt8]) -> Dissection {
+    let view = bytes.span.rawBytes
+    guard bytes.count >= 4 else {
+      var result = other(bytes, "ChannelData, cut short")
+      result.problems = ["ChannelData has a header of 4 bytes; there are \(bytes.count)"]
+      return result
+    }
+    let channel = view.bigEndian16(at: 0)
+    let length = Int(view.bigEndian16(at: 2))
+    var result = Dissection(
+      kind: .channelData, title: "ChannelData on \(hexadecimal(channel)), \(length) bytes of data",
+      byteCount: bytes.count)
+    if channel > 0x4FFF { result.problems.append("channels above 0x4FFF are reserved (RFC 8656 section 12)") }
+    guard 4 + length <= bytes.count else {
+      result.problems.append("the length says \(length) bytes of data, and \(bytes.count - 4) are there")
+      return result
+    }
+    let data = bytes[4..<(4 + length)]
+    result.content = "\(data.preview) (\(Names.content(data)))"
+    let padding = bytes.count - 4 - length
+    if padding > 3 { result.problems.append("\(padding) bytes behind the data") }
+    if padding <= 3, bytes.suffix(padding).contains(where: { $0 != 0 }) {
+      result.problems.append("the padding is not zero")
+    }
+    return result
+  }
+
+  private mutating func message(_ bytes: [UInt8]) -> Dissection {
+    guard bytes.count >= headerByteCount else {
+      var result = other(bytes, "STUN, cut short")
+      result.problems = ["a STUN header has 20 bytes; there are \(bytes.count)"]
+      return result
+    }
+    let view = bytes.span.rawBytes
+    guard let type = MessageType(bits: view.bigEndian16(at: 0)) else { return other(bytes, "no STUN") }
+    let hasCookie = view.bigEndian32(at: 4) == magicCookie
+    let transaction = bytes[(hasCookie ? 8 : 4)..<20].hexadecimal
+    var result = Dissection(
+      kind: hasCookie ? .message : .classic, title: Names.method(type.method.rawValue) + " " + type.messageClass.words,
+      byteCount: bytes.count, transaction: transaction)
+    if !hasCookie { result.title += " without the magic cookie (RFC 3489)" }
+    let length = Int(view.bigEndian16(at: 2))
+    if length & 3 != 0 { result.problems.append("the length, \(length), is no multiple of 4") }
+    if headerByteCount + length != bytes.count {
+      result.problems.append(
+        "the length says \(headerByteCount + length) bytes with the header, and \(bytes.count) are there")
+    }
+    var reader = AttributeReader(bytes: bytes, end: min(bytes.count, headerByteCount + length), hasCookie: hasCookie)
+    reader.readAll(into: &result)
+    remember(type, reader, transaction)
+    check(type, reader, transaction, bytes, &result)
+    return result
+  }
+
+  // MARK: - Who signed
+
+  private mutating func remember(_ type: MessageType, _ reader: AttributeReader, _ transaction: String) {
+    guard type.messageClass == .request, let username = reader.username ?? source.username else { return }
+    last = Identity(username: username, realm: reader.realm ?? [])
+    if requests.count >= Self.memory { requests = [:] }
+    requests[Array(transaction.utf8)] = last
+  }
+
+  private func check(
+    _ type: MessageType, _ reader: AttributeReader, _ transaction: String, _ bytes: [UInt8], _ result: inout Dissection
+  ) {
+    if let offset = reader.fingerprintOffset {
+      let expected = CRC32.checksum(Self.prefix(bytes, upTo: offset, valueByteCount: 4).span.rawBytes) ^ 0x5354_554E
+      let isRight = bytes.count >= offset + 8 && bytes.span.rawBytes.bigEndian32(at: offset + 4) == expected
+      result.isFingerprintRight = isRight
+      result.remark(at: offset, isRight ? "right" : "WRONG")
+      if !isRight { result.problems.append("FINGERPRINT is wrong: the message was changed on its way, or cut") }
+    }
+    guard !source.isEmpty, !reader.integrityOffsets.isEmpty else { return }
+    let known = requests[Array(transaction.utf8)] ?? last
+    let identity = Identity(
+      username: source.username ?? reader.username ?? known.username, realm: reader.realm ?? known.realm)
+    let password = source.password
+      ?? source.secret.map { TimeLimitedCredential.password(username: identity.username, secret: $0) } ?? []
+    for (offset, count, isSHA256) in reader.integrityOffsets {
+      let key = SigningKey.find(
+        identity, password, isSHA256 ? .sha256 : .sha1, Self.prefix(bytes, upTo: offset, valueByteCount: count),
+        Array(bytes[(offset + 4)..<(offset + 4 + count)]))
+      result.isIntegrityRight = (result.isIntegrityRight ?? true) && key != nil
+      result.remark(at: offset, key.map { "right (\($0))" } ?? "WRONG for this password")
+      if key == nil { result.problems.append("the integrity attribute does not fit this password") }
+    }
+  }
+
+  /// What a check is computed over: the message before the attribute, with a length that ends behind it.
+  static func prefix(_ bytes: [UInt8], upTo offset: Int, valueByteCount: Int) -> [UInt8] {
+    var prefix = Array(bytes.prefix(offset))
+    let length = offset + 4 + valueByteCount - headerByteCount
+    if prefix.count >= 4 {
+      prefix[2] = UInt8(truncatingIfNeeded: length >> 8)
+      prefix[3] = UInt8(truncatingIfNeeded: length)
+    }
+    return prefix
+  }
+}
+
+/// The ways in which a password makes a key.
+private enum SigningKey {
+  /// In words, the one under which the MAC is right; nil: none.
+  static func find(
+    _ identity: Dissector.Identity, _ password: [UInt8], _ hash: HashAlgorithm, _ message: [UInt8], _ mac: [UInt8]
+  ) -> String? {
+    let md5 = LongTermKey.md5(username: identity.username, realm: identity.realm, password: password).array
+    let sha256 = LongTermKey.sha256(username: identity.username, realm: identity.realm, password: password).array
+    let ways = [
+      ("long-term credential, MD5", md5), ("long-term credential, SHA-256", sha256),
+      ("short-term credential", password),
+    ]
+    var context = HMACContext(hash)
+    for (name, key) in ways {
+      let expected = context.authenticate(message.span.rawBytes, key: key.span.rawBytes)
+      if expected.array.prefix(mac.count).elementsEqual(mac) { return name }
+    }
+    return nil
+  }
+}
+
+extension Dissection {
+  mutating func remark(at offset: Int, _ text: String) {
+    guard let index = attributes.firstIndex(where: { $0.offset == offset }) else { return }
+    attributes[index].remarks.append(text)
+  }
+}
+
+extension MessageClass {
+  var words: String {
+    switch self {
+    case .request: "request"
+    case .indication: "indication"
+    case .success: "success response"
+    case .error: "error response"
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import Capture
+import Dissection
+import Foundation
+import NetworkTypes
+import Testing
+
+@Suite("Messages explained")
+struct DissectionTests {
+  /// RFC 5769 section 2.1, as the RFC prints it.
+  static let sample = """
+    00 01 00 58  21 12 a4 42  b7 e7 a7 01  bc 34 d6 86  fa 87 df ae
+    80 22 00 10  53 54 55 4e  20 74 65 73  74 20 63 6c  69 65 6e 74
+    00 24 00 04  6e 00 01 ff  80 29 00 08  93 2f f9 b1  51 26 3b 36
+    00 06 00 09  65 76 74 6a  3a 68 36 76  59 20 20 20
+    00 08 00 14  9a ea a7 0c  bf d8 cb 56  78 1e f2 b5  b2 d3 f2 49  c1 b5 71 a2
+    80 28 00 04  e5 7a 3b cf
+    """
+
+  func explain(_ hex: String, _ source: IntegritySource = IntegritySource()) throws -> Dissection {
+    var dissector = Dissector(source: source)
+    return dissector.dissect(datagram: try #require(HexText.bytes(hex)))
+  }
+
+  @Test func `The sample of RFC 5769 is explained and its checks are right`() throws {
+    let password = Array("VOkJxbRl1RmTxUk/WvJxBt".utf8)
+    let found = try explain(Self.sample, IntegritySource(password: password))
+    #expect(found.title == "Binding request" && found.kind == .message)
+    #expect(found.transaction == "b7e7a701bc34d686fa87dfae")
+    #expect(
+      found.attributes.map(\.name) == [
+        "SOFTWARE", "PRIORITY", "ICE-CONTROLLED", "USERNAME", "MESSAGE-INTEGRITY", "FINGERPRINT",
+      ])
+    #expect(found.attributes[0].text == "\"STUN test client\"")
+    #expect(found.attributes[3].remarks == ["its padding is not zero"])
+    #expect(found.attributes[4].remarks == ["right (short-term credential)"])
+    #expect(found.isFingerprintRight == true && found.isIntegrityRight == true && found.problems == [])
+    let wrong = try explain(Self.sample, IntegritySource(password: Array("guess".utf8)))
+    #expect(wrong.isIntegrityRight == false)
+    #expect(wrong.problems == ["the integrity attribute does not fit this password"])
+    #expect(try explain(Self.sample).isIntegrityRight == nil)
+    let damaged = try explain(Self.sample.replacingOccurrences(of: "6e 00 01 ff", with: "6e 00 01 fe"))
+    #expect(damaged.isFingerprintRight == false)
+  }
+
+  @Test(arguments: [
+    ("0001", "STUN, cut short"), ("000100002112a442b7e7a701bc34d686fa87dfae", "Binding request"),
+    ("000100000000000000000000000000000000000a", "Binding request without the magic cookie (RFC 3489)"),
+    ("011300002112a442b7e7a701bc34d686fa87dfae", "Allocate error response"),
+    ("001600002112a442b7e7a701bc34d686fa87dfae", "Send indication"),
+    ("400100026869", "ChannelData on 0x4001, 2 bytes of data"), ("4001", "ChannelData, cut short"),
+    ("16fefd000000", "no STUN: DTLS by its first byte"), ("8000aabb", "no STUN: RTP or RTCP by its first byte"),
+  ])
+  func `Each kind of bytes has its name`(hex: String, title: String) throws {
+    #expect(try explain(hex).title == title)
+  }
+
+  @Test(arguments: [
+    ("0101000c2112a442b7e7a701bc34d686fa87dfae 002000080001a147e112a643", "XOR-MAPPED-ADDRESS", "192.0.2.1:32853"),
+    ("0111 0010 2112a442b7e7a701bc34d686fa87dfae 0009 000c 00000401 556e617574680000", "ERROR-CODE", "401 \"Unauth\0\0\""),
+    ("0003 0008 2112a442b7e7a701bc34d686fa87dfae 0019 0004 11000000", "REQUESTED-TRANSPORT", "UDP"),
+    ("0003 0008 2112a442b7e7a701bc34d686fa87dfae 0018 0001 80000000", "EVEN-PORT", "an even port, and the next one reserved"),
+    ("0001 0008 2112a442b7e7a701bc34d686fa87dfae 0003 0004 00000006", "CHANGE-REQUEST", "answer from the other address and port"),
+    ("0003 000c 2112a442b7e7a701bc34d686fa87dfae 8002 0008 0002000000010000", "PASSWORD-ALGORITHMS", "SHA-256, MD5"),
+    ("0111 0008 2112a442b7e7a701bc34d686fa87dfae 000a 0004 7fff0026", "UNKNOWN-ATTRIBUTES", "0x7fff, PADDING"),
+    ("0017 000c 2112a442b7e7a701bc34d686fa87dfae 8004 0008 0000060300000000", "ICMP", "type 3, code 3, data 00000000"),
+    ("0003 0008 2112a442b7e7a701bc34d686fa87dfae 7ffe 0002 abcd0000", "unknown", "abcd"),
+  ])
+  func `Attributes are in words`(hex: String, name: String, text: String) throws {
+    let found = try explain(hex)
+    #expect(found.attributes.map(\.name) == [name])
+    #expect(found.attributes.first?.text == text)
+    #expect(found.problems == [])
+  }
+
+  @Test(arguments: [
+    ("000100042112a442b7e7a701bc34d686fa87dfae", "the length says 24 bytes with the header, and 20 are there"),
+    ("000100022112a442b7e7a701bc34d686fa87dfae0000", "the length, 2, is no multiple of 4"),
+    ("000100042112a442b7e7a701bc34d686fa87dfae 0006ffff", "USERNAME at offset 20 says 65535 bytes, and 0 are left"),
+    ("40010004686900", "the length says 4 bytes of data, and 3 are there"),
+    ("5001000468690000", "channels above 0x4FFF are reserved (RFC 8656 section 12)"),
+  ])
+  func `What is broken is said to be`(hex: String, problem: String) throws {
+    #expect(try explain(hex).problems.contains(problem))
+  }
+
+  @Test func `Attributes behind the integrity attribute are marked`() throws {
+    let hex = "0004 0020 2112a442b7e7a701bc34d686fa87dfae 0008 0014 0000000000000000000000000000000000000000"
+      + "000d 0004 00000e10"
+    #expect(try explain(hex).attributes.last?.remarks == ["behind the integrity attribute: receivers ignore it"])
+  }
+
+  // MARK: - Hexadecimal
+
+  @Test(arguments: [
+    "000100002112a442", "00:01:00:00:21:12:a4:42", "0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xA4, 0x42",
+    "{0x00,0x01,0x00,0x00,0x21,0x12,0xa4,0x42};", #"\x00\x01\x00\x00\x21\x12\xa4\x42"#,
+    "00000000: 0001 0000 2112 a442                      ....!..B", "\t0x0000:  0001 0000 2112 a442  ....!..B",
+    "00000000  00 01 00 00 21 12 a4 42                           |....!..B|\n00000008", "0001 0000\n2112 a442\n",
+  ])
+  func `People's hexadecimal is read`(text: String) {
+    #expect(HexText.bytes(text) == [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42])
+  }
+
+  @Test(arguments: ["", "xyz", "123", "stun.example.org", "00 0g"])
+  func `What is no hexadecimal is not taken for it`(text: String) {
+    #expect(HexText.bytes(text) == nil)
+  }
+
+  // MARK: - Captures
+
+  static let corpora = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appending(path: "Corpora")
+
+  /// Every message of a capture, in order.
+  func messages(of file: [UInt8], _ source: IntegritySource = IntegritySource()) throws -> [Dissection] {
+    var dissector = Dissector(source: source)
+    var streams = StreamReassembler()
+    var found: [Dissection] = []
+    var capture = try PacketFile(file)
+    while let frame = try capture.next() {
+      guard let segment = try? CapturedSegment.parse(frame.bytes, linkType: frame.linkType) else { continue }
+      if case .udp = segment.transport {
+        found.append(dissector.dissect(datagram: segment.payload))
+      } else {
+        found += streams.take(segment).messages.map { dissector.dissect(datagram: $0) }
+      }
+    }
+    return found
+  }
+
+  @Test(arguments: ["relay-udp-tcp.pcapng", "relay-udp-tcp-any.pcap"])
+  func `A capture of two relay checks against coturn is explained, over UDP and TCP`(name: String) throws {
+    let file = [UInt8](try Data(contentsOf: Self.corpora.appending(path: name)))
+    let found = try messages(of: file, IntegritySource(password: Array("secret".utf8)))
+    let once = [
+      "Allocate request", "Allocate error response", "Allocate request", "Allocate success response",
+      "CreatePermission request", "CreatePermission success response", "Send indication", "Data indication",
+      "ChannelBind request", "ChannelBind success response", "ChannelData on 0x4000, 48 bytes of data",
+      "ChannelData on 0x4000, 48 bytes of data", "Refresh request", "Refresh success response", "Refresh request",
+      "Refresh success response",
+    ]
+    // The plain peer asks over UDP which address it has, unless it is on loopback, as here.
+    #expect(found.map(\.title) == once + once)
+    #expect(found.allSatisfy { $0.problems.isEmpty && $0.isFingerprintRight != false && $0.isIntegrityRight != false })
+    #expect(found.count { $0.isIntegrityRight == true } == 20)
+  }
+
+  @Test func `Segments that come out of order, twice or in pieces make the same messages`() throws {
+    let message = try #require(HexText.bytes(Self.sample))
+    let channel: [UInt8] = [0x40, 0, 0, 2, 1, 2, 0, 0]
+    let stream = message + channel + message
+    func segment(_ range: Range<Int>, isFirst: Bool = false) -> CapturedSegment {
+      CapturedSegment(
+        transport: .tcp(sequence: 0xFFFF_FFF0 &+ UInt32(range.lowerBound), isFirst: isFirst),
+        source: SocketAddress(.ipv4Loopback, port: 1), destination: SocketAddress(.ipv4Loopback, port: 2),
+        payload: Array(stream[range]))
+    }
+    let orders: [[Range<Int>]] = [
+      [0..<224], [0..<10, 10..<50, 50..<224], [50..<224, 0..<50], [0..<50, 0..<50, 20..<100, 100..<224],
+      [100..<224, 40..<120, 0..<60],
+    ]
+    for order in orders {
+      var streams = StreamReassembler()
+      _ = streams.take(segment(0..<0, isFirst: true))
+      let found = order.flatMap { streams.take(segment($0)).messages }
+      #expect(found == [message, Array(channel.prefix(6)), message], "\(order)")
+    }
+    var other = StreamReassembler()
+    var web = segment(0..<0)
+    web.payload = Array("GET / HTTP/1.1\r\n".utf8)
+    #expect(other.take(web).isSTUN == true)
+  }
+
+  // MARK: - Hostile input
+
+  @Test func `Mutated messages, frames and captures never trap`() throws {
+    let seed: UInt64 = 0xDEC0_0001
+    print("decode seed \(seed)")
+    var random = SplitMix(state: seed)
+    let file = [UInt8](try Data(contentsOf: Self.corpora.appending(path: "relay-udp-tcp.pcapng")))
+    var frames: [CapturedFrame] = []
+    var capture = try PacketFile(file)
+    while let frame = try capture.next() { frames.append(frame) }
+    let source = IntegritySource(password: Array("secret".utf8))
+    var dissector = Dissector(source: source)
+    var streams = StreamReassembler()
+    let sample = try #require(HexText.bytes(Self.sample))
+    for round in 0..<40_000 {
+      let bytes = mutate(sample, &random)
+      _ = dissector.dissect(datagram: bytes)
+      if round % 4 == 0 { _ = dissector.dissect(stream: bytes + mutate(sample, &random)) }
+      let frame = frames[Int.random(in: 0..<frames.count, using: &random)]
+      let linkType: Int32 = round % 3 == 0 ? [0, 1, 12, 101, 108, 113, 228, 276].randomElement(using: &random) ?? 1 : 1
+      if let segment = try? CapturedSegment.parse(mutate(frame.bytes, &random), linkType: linkType) {
+        _ = dissector.dissect(datagram: segment.payload)
+        _ = streams.take(segment)
+      }
+      _ = HexText.bytes(String(decoding: mutate(Array(Self.sample.utf8), &random), as: UTF8.self))
+    }
+    for _ in 0..<2000 { _ = try? messages(of: mutate(file, &random), source) }
+  }
+
+  private func mutate(_ bytes: [UInt8], _ random: inout SplitMix) -> [UInt8] {
+    var bytes = bytes
+    for _ in 0..<Int.random(in: 1...6, using: &random) where !bytes.isEmpty {
+      let index = Int.random(in: 0..<bytes.count, using: &random)
+      switch Int.random(in: 0..<5, using: &random) {
+      case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
+      case 1: bytes[index] = [0, 0xFF, 0x7F, 0x80].randomElement(using: &random) ?? 0
+      case 2: bytes.removeLast(min(bytes.count, Int.random(in: 0...16, using: &random)))
+      case 3: bytes.insert(UInt8.random(in: 0...255, using: &random), at: index)
+      default: bytes.remove(at: index)
+      }
+    }
+    return bytes
+  }
+}
+
+/// SplitMix64: repeatable for a seed.
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}
