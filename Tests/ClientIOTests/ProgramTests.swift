@@ -87,8 +87,8 @@ struct ProgramTests {
 
   @Test func `A ping counts, gives percentiles and ends by count`() throws {
     let coturn = try Coturn(port: 24110)
-    for option in ["--udp", "--tcp", "--tls"] {
-      let port = option == "--tls" ? "24111" : "24110"
+    for option in ["--udp", "--tcp", "--tls", "--dtls"] {
+      let port = option.hasSuffix("tls") ? "24111" : "24110"
       let run = try Run(
         ["ping", option, "--insecure", "--count", "20", "--interval", "0.01", "--json", "127.0.0.1", port])
       #expect(run.status == 0, "\(run.output)")
@@ -164,7 +164,10 @@ struct ProgramTests {
 
   @Test func `A series goes through the relay on each transport and with each kind of peer`() throws {
     let coturn = try Coturn(port: 24120)
-    for uri in ["turn:127.0.0.1:24120", "turn:127.0.0.1:24120?transport=tcp", "turns:127.0.0.1:24121"] {
+    for uri in [
+      "turn:127.0.0.1:24120", "turn:127.0.0.1:24120?transport=tcp", "turns:127.0.0.1:24121",
+      "turns:127.0.0.1:24121?transport=udp",
+    ] {
       let run = try Run(
         ["--json", "--insecure", "--count", "50", "--interval", "0.002", uri], environment: Self.alice)
       #expect(run.status == 0, "\(run.output)")
