@@ -65,9 +65,9 @@ public struct BlockPool: ~Copyable {
 
 /// Bytes that wait, first in, first out, in a block of a pool for exactly as long as there are any.
 @safe
-public struct PooledBytes: ~Copyable {
+public struct PooledBytes: ~Copyable, Sendable {
   // Owned alone: given back to the pool when empty, or freed in deinit. `start + count` never exceeds its size.
-  private var block: UnsafeMutableRawPointer?
+  nonisolated(unsafe) private var block: UnsafeMutableRawPointer?
   private var size = 0
   private var start = 0
   public private(set) var count = 0

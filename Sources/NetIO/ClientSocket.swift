@@ -11,7 +11,7 @@ public struct ClientSocket: ~Copyable, Sendable {
   /// Where the socket is bound; nil if the kernel does not say.
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
-  private init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+  init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
   /// A UDP socket that talks to one server only: the kernel drops what others send, and reports ICMP errors.
   public static func udp(to remote: SocketAddress, from local: SocketAddress? = nil) throws(Errno) -> ClientSocket {

@@ -59,6 +59,11 @@ public struct EventLoop: ~Copyable {
     try control(EPOLL_CTL_MOD, descriptor, token, reads: reads, writes: writes)
   }
 
+  /// Stops waiting for a descriptor that stays open.
+  public func remove(_ descriptor: Int32) {
+    _ = epoll_ctl(self.descriptor.rawValue, EPOLL_CTL_DEL, descriptor, nil)
+  }
+
   private func control(
     _ operation: Int32, _ target: Int32, _ token: EventToken, reads: Bool, writes: Bool
   ) throws(Errno) {

@@ -18,6 +18,9 @@ public struct StreamListener: ~Copyable, Sendable {
     self.descriptor = descriptor
   }
 
+  /// Takes over a socket that listens.
+  init(owning descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
   /// Takes the next connection; nil where none waits. Errors of a connection that died while waiting count as none.
@@ -56,6 +59,9 @@ public struct StreamSocket: ~Copyable, Sendable {
     self.remote = remote
     self.local = local
   }
+
+  /// Gives the descriptor up without closing it.
+  consuming func release() -> FileDescriptor { descriptor }
 
   public enum ReadResult: Equatable, Sendable {
     case bytes(Int)

@@ -16,6 +16,11 @@ struct Allocation: BitwiseCopyable {
   var permissionCount: UInt32 = 0
   var channelCount: UInt32 = 0
   var timer: UInt32 = .max
+  /// What its relayed addresses speak: UDP, or TCP (RFC 6062).
+  var transport = RelayTransport.udp
+  /// First of a TCP allocation's peer connections, each linked to the next, and how many there are.
+  var firstConnection: UInt32 = .max
+  var connectionCount: UInt32 = 0
   /// Whether the client has announced another five-tuple (RFC 8016); the data path looks at nothing else of that.
   var hasPendingMove = false
   var toPeers = TrafficCount()
@@ -56,6 +61,7 @@ struct RelayPort: BitwiseCopyable {
   var ordinal: UInt8
   var port: UInt16
   var family: IPAddress.Family
+  var transport: RelayTransport
   /// The request that it is opened for.
   var ticket: RecordID
   /// Each family of a dual allocation can be refreshed by itself.

@@ -16,6 +16,20 @@ public enum Command: Sendable {
   case openRelayPort(RecordID, SocketAddress)
   /// Close the socket. What arrives on it afterwards is nobody's.
   case closeRelayPort(RecordID)
+  /// Listen for TCP connections on a relayed transport address (RFC 6062); answered like `openRelayPort`. What comes in
+  /// is asked about with `Relay.peerAccepted`.
+  case openRelayListener(RecordID, SocketAddress)
+  /// Close that listener.
+  case closeRelayListener(RecordID)
+  /// Open a TCP connection to a peer, from a relayed transport address; answered with `Relay.peerConnected` or
+  /// `Relay.peerConnectionFailed`.
+  case connectPeer(RecordID, from: SocketAddress, to: SocketAddress)
+  /// From the answer to the request at hand on, a client's connection and a peer's are one pipe: bytes, no messages.
+  case bindPipe(RecordID, ClientPath)
+  /// Close a peer's connection, and the client's connection that it is piped to.
+  case closePipe(RecordID)
+  /// A client's connection belongs to an allocation of another shard: it moves there as a whole, this message first.
+  case moveConnection(shard: Int, ClientPath, [UInt8])
   /// Send from a relay port with the DF bit set: rare, so the data is copied.
   case sendUnfragmented(RecordID, SocketAddress, [UInt8])
   /// Pass a client's datagram on to another shard, for its `Relay.receiveHandedOver`.

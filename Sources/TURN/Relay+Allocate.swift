@@ -12,6 +12,7 @@ struct PendingAllocation {
   /// The family of a dual allocation that could not be had, and why (RFC 8656 section 7.2, step 9).
   var addressError: (family: IPAddress.Family, code: ErrorCode)?
   var parity: PortPicker.Parity
+  var transport = RelayTransport.udp
   /// The port that a token has reserved, until its socket is on the way.
   var reserved: (ordinal: Int, port: UInt16)?
   /// Whether a token was shown: no other port will do.
@@ -61,7 +62,7 @@ extension Relay {
     if waiting.contains(client, message.transactionID) { return .waiting }
 
     var pending: PendingAllocation
-    switch plan(message, by: principal) {
+    switch plan(message, from: client, by: principal) {
     case .success(let plan): pending = plan
     case .failure(let refusal): return error(refusal.code, message, by: principal)
     }
@@ -92,14 +93,15 @@ extension Relay {
 
   /// The checks of section 7.2 that need nothing but the request, in the order of the text.
   private func plan(
-    _ message: borrowing MessageView, by principal: Principal
+    _ message: borrowing MessageView, from client: ClientPath, by principal: Principal
   ) -> Result<PendingAllocation, Refusal> {
     do {
       guard let transport = try message.requestedTransport() else { return .failure(Refusal(code: .badRequest)) }
-      guard transport == RelayTransport.udp.rawValue else {
+      guard let transport = RelayTransport(rawValue: transport), transport == .udp || settings.relaysTCP else {
         return .failure(Refusal(code: .unsupportedTransportProtocol))
       }
       guard message.isWellFormed else { return .failure(Refusal(code: .badRequest)) }
+      if transport == .tcp, !allowsTCP(message, from: client) { return .failure(Refusal(code: .badRequest)) }
       let reservation = try message.reservationToken()
       let evenPort = try message.evenPort()
       let requested = try message.addressFamily(.requestedAddressFamily)
@@ -131,6 +133,7 @@ extension Relay {
         }
       }
       if let refusal = mobilityRefusal(message) { return .failure(Refusal(code: refusal)) }
+      plan.transport = transport
       plan.wantsTicket = message.has(.mobilityTicket)
       return .success(plan)
     } catch {

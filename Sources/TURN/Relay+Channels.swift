@@ -11,7 +11,9 @@ extension Relay {
     }
     guard isOwner(principal, of: allocation) else { return error(.wrongCredentials, message, by: principal) }
     if allocations[allocation].hasPendingMove { clientSpoke(on: allocation, from: client) }
-    guard message.isWellFormed else { return error(.badRequest, message, by: principal) }
+    guard message.isWellFormed, allocations[allocation].transport == .udp else {
+      return error(.badRequest, message, by: principal)
+    }
     guard let bits = try? message.channelNumber(), let number = ChannelNumber(rawValue: bits),
       let peer = try? message.xorAddress(.xorPeerAddress), peer.port != 0
     else { return error(.badRequest, message, by: principal) }

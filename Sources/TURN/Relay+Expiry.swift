@@ -1,4 +1,5 @@
 public import NetworkTypes
+internal import STUN
 
 /// Time, and the end of things.
 extension Relay {
@@ -13,6 +14,7 @@ extension Relay {
         relayed.releaseReservation(Int(subject.index), UInt16(truncatingIfNeeded: subject.generation))
       case .pendingRequest: expireWaiting(subject)
       case .handOver: expireHandOver(subject, now: now)
+      case .peerConnection: expirePeerConnection(subject)
       }
     }
   }
@@ -55,6 +57,7 @@ extension Relay {
       return
     }
     for family in families {
+      endPeerConnections(of: index, family)
       var channel = allocations[index].firstChannel
       while channel != .max {
         let next = channels[Int(channel)].next
@@ -80,9 +83,9 @@ extension Relay {
   private mutating func close(_ name: UInt32, of index: Int, now: Now) {
     guard name != .max else { return }
     let port = relayPorts[Int(name)]
-    commands.append(.closeRelayPort(relayPorts.id(of: Int(name))))
+    commands.append(closing(relayPorts.id(of: Int(name)), port.transport))
     relayPorts.remove(Int(name))
-    ownRelays.remove(relayed.key(Int(port.ordinal), port.port))
+    if port.transport == .udp { ownRelays.remove(relayed.key(Int(port.ordinal), port.port)) }
     relayed.quarantine(
       Int(port.ordinal), port.port,
       from: PortOwner(username: details[index]?.username ?? [], client: allocations[index].client), now: now.instant)
@@ -119,6 +122,7 @@ extension Relay {
     let summary = summary(of: index, now: now)
     while allocations[index].firstChannel != .max { removeChannel(Int(allocations[index].firstChannel)) }
     while allocations[index].firstPermission != .max { removePermission(Int(allocations[index].firstPermission)) }
+    endPeerConnections(of: index, nil)
     let allocation = allocations[index]
     close(allocation.ipv4Port, of: index, now: now)
     close(allocation.ipv6Port, of: index, now: now)

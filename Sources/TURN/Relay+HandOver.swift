@@ -13,12 +13,16 @@ extension Relay {
   /// How many five-tuples are passed on at the most.
   static let handOverLimit = 4096
 
-  /// Passes a message on to the shard of an allocation, and everything that comes from that client from now on. Nil
-  /// where that cannot be: a connection stays with the shard that accepted it.
+  /// Passes a message on to the shard of an allocation, and everything that comes from that client from now on; a
+  /// connection of a stream moves there as a whole. Nil where that cannot be.
   mutating func handOver(_ bytes: RawSpan, to owner: Int, from client: ClientPath, now: Now) -> Disposition? {
-    guard owner < shardCount, client.connection == .none, !client.transport.isStream, !isHandedOver,
-      handOvers.count < Self.handOverLimit, fiveTuples.find(client.key) == nil
-    else { return nil }
+    guard owner < shardCount, owner != shard, !isHandedOver, fiveTuples.find(client.key) == nil else { return nil }
+    if client.transport.isStream {
+      commands.append(.moveConnection(shard: owner, client, bytes.copied()))
+      return .waiting
+    }
+    // A DTLS association stays with the shard that shook hands.
+    guard client.connection == .none, handOvers.count < Self.handOverLimit else { return nil }
     let index = handOvers.insert(
       HandOver(key: client.key, shard: UInt16(truncatingIfNeeded: owner), lastUsed: now.instant))
     elsewhere.insert(client.key, index)

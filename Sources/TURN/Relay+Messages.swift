@@ -36,7 +36,7 @@ extension Relay {
     switch message.type.method {
     case .binding:
       return receiveBinding(message, from: client, now: now)
-    case .allocate, .refresh, .createPermission, .channelBind:
+    case .allocate, .refresh, .createPermission, .channelBind, .connect, .connectionBind:
       return authenticate(message, from: client, now: now)
     default:
       // A method that we do not have: RFC 8489 section 6.3.1 leaves it open; 400 tells the client at once.
@@ -91,18 +91,20 @@ extension Relay {
     case .refresh: return refresh(message, from: client, by: principal, now: now)
     case .createPermission: return createPermission(message, from: client, by: principal, now: now)
     case .channelBind: return bindChannel(message, from: client, by: principal, now: now)
+    case .connect: return connect(message, from: client, by: principal, now: now)
+    case .connectionBind: return bindConnection(message, from: client, by: principal, now: now)
     default: return error(.badRequest, message, by: principal)
     }
   }
 
   /// The comprehension-required attributes of a request that this server does not know, or knows only by name
-  /// because what they are for is not there: those of RFC 5780, RFC 6062 and RFC 7635.
+  /// because what they are for is not there: those of RFC 5780 and RFC 7635.
   private func unsupportedAttributes(of message: borrowing MessageView) -> [AttributeType] {
     var types: [AttributeType] = []
     for index in 0..<message.unknownRequiredCount {
       types.append(AttributeType(rawValue: message.unknownRequired[index]))
     }
-    for type in [AttributeType.changeRequest, .padding, .responsePort, .accessToken, .connectionID]
+    for type in [AttributeType.changeRequest, .padding, .responsePort, .accessToken]
     where message.has(type) {
       types.append(type)
     }

@@ -31,10 +31,11 @@ extension Relay {
     waiting[ticket]?.allocation = pending
     let index = relayPorts.insert(
       RelayPort(
-        ordinal: UInt8(truncatingIfNeeded: place.ordinal), port: place.port, family: family, ticket: ticket,
-        expiresAt: now.instant, claimsNext: pending.parity == .pair && !pending.usesReservation))
+        ordinal: UInt8(truncatingIfNeeded: place.ordinal), port: place.port, family: family,
+        transport: pending.transport, ticket: ticket, expiresAt: now.instant, claimsNext: pending.parity == .pair && !pending.usesReservation))
     let address = SocketAddress(relayed.entries[place.ordinal].local, port: place.port)
-    commands.append(.openRelayPort(relayPorts.id(of: index), address))
+    let id = relayPorts.id(of: index)
+    commands.append(pending.transport == .tcp ? .openRelayListener(id, address) : .openRelayPort(id, address))
   }
 
   /// No port of this family can be had: a dual allocation goes on with the other one, if there is one (section 7.2,
@@ -67,7 +68,9 @@ extension Relay {
   /// answer goes out.
   public mutating func relayPortOpened(_ id: RecordID, now: Now) {
     guard let index = relayPorts.index(of: id) else {
+      // Closing what is not there does nothing: one of the two is the right one.
       commands.append(.closeRelayPort(id))
+      commands.append(.closeRelayListener(id))
       return
     }
     let ticket = relayPorts[index].ticket
@@ -100,6 +103,7 @@ extension Relay {
   private mutating func create(_ pending: PendingAllocation, for request: WaitingRoom.Request, now: Now) -> Int {
     let expiresAt = now.instant.advanced(bySeconds: pending.lifetime)
     let index = allocations.insert(Allocation(client: request.client, expiresAt: expiresAt))
+    allocations[index].transport = pending.transport
     while details.count <= index { details.append(nil) }
     var made = AllocationDetails(
       username: pending.principal.username, quotaName: pending.principal.quotaName, keys: pending.principal.keys,
@@ -116,8 +120,9 @@ extension Relay {
       relayPorts[portIndex].allocation = UInt32(truncatingIfNeeded: index)
       relayPorts[portIndex].expiresAt = expiresAt
       if port.claimsNext { made.reservationToken = reserveNext(port, for: made.username, now: now) }
-      relayed.publish(Int(port.ordinal), port.port)
-      ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex)
+      relayed.publish(Int(port.ordinal), port.port, port.transport)
+      // What is handed over without the kernel is datagrams.
+      if port.transport == .udp { ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex) }
     }
     if pending.wantsTicket { made.mobility = Mobility() }
     details[index] = made
@@ -141,8 +146,13 @@ extension Relay {
   }
 
   mutating func discard(_ portIndex: Int, _ id: RecordID) {
+    let transport = relayPorts[portIndex].transport
     giveBack(portIndex)
-    commands.append(.closeRelayPort(id))
+    commands.append(closing(id, transport))
+  }
+
+  func closing(_ id: RecordID, _ transport: RelayTransport) -> Command {
+    transport == .tcp ? .closeRelayListener(id) : .closeRelayPort(id)
   }
 
   /// Forgets a relay port that no allocation has, and what was claimed with it.

@@ -12,7 +12,7 @@ extension Relay {
     guard let peer = try? message.xorAddress(.xorPeerAddress), let data = message.range(of: .data) else {
       return .drop(.malformed)
     }
-    guard peer.port != 0 else { return .drop(.invalidPeer) }
+    guard peer.port != 0, allocations[allocation].transport == .udp else { return .drop(.invalidPeer) }
     guard allocations[allocation].port(for: peer.family) != .max else { return .drop(.familyMismatch) }
     guard let (_, verdict) = permission(for: peer.address, on: allocation, now: now) else {
       return .drop(.noPermission)

@@ -32,12 +32,20 @@ public struct Relay: ~Copyable {
   /// Allocation and peer IP address to permission.
   var permissionAddresses: FlatTable
 
+  /// Allocation and peer transport address to peer connection (RFC 6062).
+  var connectionPeers: FlatTable
+  /// CONNECTION-ID to peer connection.
+  var connectionIdentifiers: FlatTable
+  /// Connect requests whose connections are still on the way, by index of these.
+  var connectRequests: [Int: ConnectRequest] = [:]
+
   var allocations = Slab<Allocation>()
   /// One entry for each place of `allocations`.
   var details: [AllocationDetails?] = []
   var relayPorts = Slab<RelayPort>()
   var permissions = Slab<Permission>()
   var channels = Slab<Channel>()
+  var peerConnections = Slab<PeerConnection>()
   var timers: TimerWheel
 
   /// What a request waits with: a copy of it, or an allocation on its way.
@@ -103,6 +111,8 @@ public struct Relay: ~Copyable {
     channelPeers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     ownRelays = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     permissionAddresses = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    connectionPeers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
+    connectionIdentifiers = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     elsewhere = FlatTable(seed: (generator.next(), generator.next(), generator.next()))
     shard = identity.shard
     shardCount = identity.shardCount

@@ -40,6 +40,9 @@ public struct RelaySettings: Sendable {
   /// Binding requests of RFC 3489 get MAPPED-ADDRESS.
   public var answersClassicSTUN = false
 
+  /// TCP allocations can be had (RFC 6062).
+  public var relaysTCP = true
+
   /// Clients may move to another five-tuple (RFC 8016).
   public var allowsMobility = false
 

@@ -22,11 +22,15 @@ struct Connection: ~Copyable {
   var partialFrame = PooledBytes()
   /// Whether a STUN message has come: before that there can be no ChannelData, and the connection is a stranger's.
   var hasSpoken = false
-  private var outgoing = OutgoingFrames()
+  var outgoing = OutgoingFrames()
   /// Whether it is among those that are flushed at the end of the turn.
   var isDirty = false
   /// Whether the loop waits for room to write.
   var waitsForRoom = false
+  /// What it is an end of, once it is a data connection (RFC 6062).
+  var pipe: PipeEnd?
+  /// That it leaves for another shard at the end of this turn.
+  var move: Move?
   /// When it was last heard of.
   var lastHeard: Instant
 

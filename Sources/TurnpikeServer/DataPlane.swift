@@ -9,6 +9,8 @@ enum EventKind {
   static let relayPort: UInt8 = 3
   static let connection: UInt8 = 4
   static let mailbox: UInt8 = 5
+  static let relayListener: UInt8 = 6
+  static let peerConnection: UInt8 = 7
 }
 
 /// The machinery that moves a shard's packets: sockets, the slots that datagrams lie in, and the engine that waits,

@@ -169,6 +169,7 @@ extension Server {
     result.channelsPerAllocation = settings.limits.channelsPerAllocation
     result.bandwidthPerAllocation = settings.limits.bandwidthPerAllocation
     result.allowsMobility = settings.relay.mobility
+    result.relaysTCP = settings.relay.tcp
     result.redirect = Redirect(settings.redirect)
     result.answersClassicSTUN = settings.rfc3489
     result.isDraining = state.isDraining

@@ -21,6 +21,18 @@ extension Shard {
         openRelayPort(id, address)
       case .closeRelayPort(let id):
         plane.closeRelayPort(id)
+      case .openRelayListener(let id, let address):
+        openRelayListener(id, address)
+      case .closeRelayListener(let id):
+        closeRelayListener(id)
+      case .connectPeer(let id, let local, let remote):
+        connectPeer(id, from: local, to: remote)
+      case .bindPipe(let id, let path):
+        bindPipe(id, path)
+      case .closePipe(let id):
+        closePipe(id)
+      case .moveConnection(let shard, let path, let message):
+        moveConnection(path, to: shard, message: message)
       case .sendUnfragmented(let port, let peer, let bytes):
         plane.sendUnfragmented(port, peer, bytes)
       case .handOver(let shard, let path, let bytes):
@@ -111,6 +123,8 @@ extension Shard {
         relay.update(settings: settings, gate: gate)
       case .handedOver(let datagram):
         receive(datagram)
+      case .moved(let box):
+        adopt(box)
       case .certificates(let contexts):
         tls = contexts.stream
         associations.useContext(contexts.datagram)

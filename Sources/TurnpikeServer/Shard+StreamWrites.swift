@@ -27,6 +27,11 @@ extension Shard {
   mutating func queueControl(_ id: RecordID, _ bytes: [UInt8]) {
     let index = Int(id.index)
     guard connections.isTaken(index, generation: id.generation) else { return }
+    if let end = connections[index].pipe {
+      // Amid a peer's bytes there is no place for messages.
+      guard end.awaitsAnswer else { return }
+      connections[index].pipe?.awaitsAnswer = false
+    }
     settle(
       index, connections[index].queue(prefix: bytes.span.rawBytes, RawSpan(), padding: 0, isMedia: false, &blocks))
   }
@@ -69,6 +74,10 @@ extension Shard {
 
   /// Waits for room to write exactly while something waits to be written.
   private mutating func updateInterest(_ index: Int) {
+    if let end = connections[index].pipe {
+      settlePipe(end.place)
+      return
+    }
     let wants = connections[index].waitingByteCount > 0
     guard wants != connections[index].waitsForRoom else { return }
     connections[index].waitsForRoom = wants

@@ -64,7 +64,11 @@ extension Shard {
 
   mutating func connectionReady(_ event: DataPlane.Event) {
     let index = Int(event.token.index)
-    guard connections.isTaken(index, generation: event.token.generation) else { return }
+    guard connections.isTaken(index, generation: event.token.generation), connections[index].move == nil else { return }
+    if let end = connections[index].pipe {
+      dataConnectionReady(index, end, event)
+      return
+    }
     if event.isWritable { noteDirty(index) }
     if event.isReadable || event.isFailed { readConnection(index) }
   }
@@ -152,14 +156,14 @@ extension Shard {
     }
   }
 
-  private static func feed(
+  static func feed(
     _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, _ range: Range<Int>
   ) -> Bool {
     connection.tls?.receive(buffers.bytes(slot, range)) ?? false
   }
 
   /// Many records for one read: plaintext is gathered until the engine has no more, then cut into frames.
-  private mutating func readPlaintext(_ index: Int, _ generation: UInt32, slot: Int) {
+  mutating func readPlaintext(_ index: Int, _ generation: UInt32, slot: Int) {
     while connections.isTaken(index, generation: generation) {
       var end = restorePartialFrame(index, slot: slot)
       let start = end
@@ -186,6 +190,11 @@ extension Shard {
         keepPartialFrame(index, slot: slot, 0..<start, from: 0)
       }
       guard connections.isTaken(index, generation: generation) else { return }
+      if connections[index].move != nil { return }
+      if let end = connections[index].pipe {
+        readPipedPlaintext(index, end.place)
+        return
+      }
       if isOver {
         close(index)
         return
@@ -196,7 +205,7 @@ extension Shard {
     }
   }
 
-  private static func decrypt(
+  static func decrypt(
     _ connection: inout Connection, into buffers: inout PacketBuffers, slot: Int, from offset: Int
   ) -> TLSEngine.ReadResult {
     var room = buffers.mutableBytes(slot, offset..<PacketBuffers.capacity)
@@ -205,7 +214,7 @@ extension Shard {
 
   // MARK: - Frames
 
-  private mutating func restorePartialFrame(_ index: Int, slot: Int) -> Int {
+  mutating func restorePartialFrame(_ index: Int, slot: Int) -> Int {
     let count = connections[index].partialFrame.count
     guard count > 0 else { return 0 }
     Self.restore(&connections[index], into: &plane.buffers, slot: slot, &blocks)
@@ -234,7 +243,7 @@ extension Shard {
   }
 
   /// Cuts a slot into frames and lets the relay decide about each. False where the stream makes no sense.
-  private mutating func processFrames(_ index: Int, _ generation: UInt32, slot: Int, count: Int) -> Bool {
+  mutating func processFrames(_ index: Int, _ generation: UInt32, slot: Int, count: Int) -> Bool {
     var offset = 0
     while offset < count {
       let frame = StreamFrame(
@@ -265,6 +274,16 @@ extension Shard {
       // The answer may have found the connection gone.
       guard connections.isTaken(index, generation: generation) else { return true }
       offset += padded
+      if let end = connections[index].pipe {
+        // What a client sends behind its ConnectionBind is the peer's.
+        sendToPeer(end.place, slot: slot, offset..<count)
+        if connections.isTaken(index, generation: generation) { updatePipe(end.place) }
+        return true
+      }
+      if connections[index].move != nil {
+        keepPartialFrame(index, slot: slot, 0..<count, from: offset)
+        return true
+      }
     }
     return true
   }
@@ -275,6 +294,13 @@ extension Shard {
   mutating func close(_ index: Int) {
     guard connections.isTaken(index) else { return }
     let path = connections[index].path
+    if let end = connections[index].pipe {
+      connections[index].pipe = nil
+      let id = tcp.pipes[end.place].id
+      tcp.pipes[end.place].client = (-1, 0)
+      closePipe(id)
+      relay.pipeEnded(id)
+    }
     connections[index].sayGoodbye(&blocks)
     forget(path.address.address)
     // Removed first: ending the allocation must find nobody to write to.
@@ -303,7 +329,7 @@ extension Shard {
     guard connections.count > 0 else { return }
     for index in 0..<connections.upperBound where connections.isTaken(index) {
       let silence = now.instant.nanoseconds(since: connections[index].lastHeard)
-      if silence > Self.strangerPatience, !relay.hasAllocation(connections[index].path) { close(index) }
+      if silence > Self.strangerPatience, connections[index].pipe == nil, !relay.hasAllocation(connections[index].path) { close(index) }
     }
   }
 }

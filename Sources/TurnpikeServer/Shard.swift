@@ -34,6 +34,9 @@ struct Shard: ~Copyable {
   var associations: Associations
   var endpoints = EndpointTable()
   var tls: TLSContext?
+  var tcp = TCPRelays()
+  /// Connections that leave for other shards at the end of this turn.
+  var movingConnections: [RecordID] = []
   /// Keys that the store gave lately, so that a busy user costs one look-up.
   var knownKeys = KnownKeys()
   var now: Now
@@ -115,7 +118,9 @@ struct Shard: ~Copyable {
     handshakesThisTurn = 0
     lastArrival = (.none, 0)
     for index in 0..<count { handle(plane.event(index)) }
+    sendMovingConnections()
     if associations.nextTick <= now.instant { tickAssociations() }
+    resumePipes()
     if nextSweep <= now.instant { sweep() }
     // Last, so that nothing that the turn had to say waits for the next one.
     flushConnections()
@@ -133,6 +138,7 @@ struct Shard: ~Copyable {
       deadline = min(deadline ?? nextSweep, nextSweep)
     }
     if associations.nextTick < .distantFuture { deadline = min(deadline ?? associations.nextTick, associations.nextTick) }
+    if let resume = tcp.nextResume { deadline = min(deadline ?? resume, resume) }
     guard let deadline else { return -1 }
     // The turn's own time is some microseconds old: nothing here is due to the millisecond.
     let nanoseconds = deadline.nanoseconds(since: now.instant)
@@ -149,6 +155,8 @@ struct Shard: ~Copyable {
       receiveFromPeers(id, event)
     case EventKind.streamListener: acceptConnections(Int(token.index))
     case EventKind.connection: connectionReady(event)
+    case EventKind.relayListener: acceptPeers(token)
+    case EventKind.peerConnection: peerReady(event)
     case EventKind.mailbox: readMail()
     default: break
     }
@@ -310,6 +318,7 @@ struct Shard: ~Copyable {
     nextSweep = now.instant.advanced(bySeconds: 1)
     sweepConnections()
     sweepAssociations()
+    sweepPipes()
     if droppedForSlowStreams > 0 {
       plan.log.limited(.info, "stream-clients-slow", ("media-dropped", "\(droppedForSlowStreams)"))
       droppedForSlowStreams = 0

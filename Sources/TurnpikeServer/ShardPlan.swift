@@ -53,6 +53,8 @@ enum ShardMessage: Sendable {
   case certificates(SecureContexts)
   /// A datagram of a client that moved (RFC 8016): it came to another shard than the one that has its allocation.
   case handedOver(HandedOverDatagram)
+  /// A connection whose allocation this shard has.
+  case moved(MovingConnection)
   /// Tell when no allocation is left.
   case reportWhenIdle
   /// End every allocation and the thread.

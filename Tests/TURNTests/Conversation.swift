@@ -14,6 +14,11 @@ final class Conversation {
   var lookUps: [(ticket: RecordID, user: UserReference)] = []
   var events: [Event] = []
   var unfragmented: [(port: RecordID, peer: SocketAddress, bytes: [UInt8])] = []
+  /// Connections that the relay wants opened, and what it said of pipes.
+  var connects: [(id: RecordID, from: SocketAddress, to: SocketAddress)] = []
+  var boundPipes: [(id: RecordID, client: ClientPath)] = []
+  var closedPipes: [RecordID] = []
+  var moves: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var handOvers: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var admitted = 0
   var quota = Int.max
@@ -82,7 +87,7 @@ final class Conversation {
         if admission == .granted { admitted += 1 }
         relay.admitted(ticket, admission, user: user, address: address, now: now)
       case .release: admitted -= 1
-      case .openRelayPort(let id, let address):
+      case .openRelayPort(let id, let address), .openRelayListener(let id, let address):
         if address.family == busyFamily {
           relay.relayPortFailed(id, now: now)
         } else if busyPorts > 0 {
@@ -92,7 +97,11 @@ final class Conversation {
           openPorts[id] = address
           relay.relayPortOpened(id, now: now)
         }
-      case .closeRelayPort(let id): openPorts[id] = nil
+      case .closeRelayPort(let id), .closeRelayListener(let id): openPorts[id] = nil
+      case .connectPeer(let id, let from, let to): connects.append((id, from, to))
+      case .bindPipe(let id, let client): boundPipes.append((id, client))
+      case .closePipe(let id): closedPipes.append(id)
+      case .moveConnection(let shard, let client, let bytes): moves.append((shard, client, bytes))
       case .sendUnfragmented(let port, let peer, let bytes): unfragmented.append((port, peer, bytes))
       case .handOver(let shard, let client, let bytes): handOvers.append((shard, client, bytes))
       case .event(let event): events.append(event)
@@ -117,6 +126,7 @@ struct Answer: Equatable {
   var unknown: [UInt8]?
   /// MOBILITY-TICKET.
   var ticket: [UInt8]?
+  var connectionID: UInt32?
   var isSigned: Bool
   var bytes: [UInt8]
 }
@@ -132,12 +142,12 @@ final class TestClient {
 
   init(
     _ conversation: Conversation, _ address: String = "192.0.2.7:5000", transport: TransportProtocol = .udp,
-    endpoint: UInt16 = 0
+    endpoint: UInt16 = 0, connection: UInt32 = 3
   ) {
     self.conversation = conversation
     path = ClientPath(
       address: SocketAddress(address)!, endpoint: EndpointID(rawValue: endpoint), transport: transport,
-      connection: transport != .udp ? RecordID(index: 3, generation: 1) : .none)
+      connection: transport != .udp ? RecordID(index: connection, generation: 1) : .none)
   }
 
   /// A request of this client: signed where it has a nonce, with whatever `body` adds.
@@ -200,7 +210,7 @@ final class TestClient {
       addressError: (try? message.addressErrorCode()).map { [UInt16($0.family), $0.code.rawValue] },
       mappedAddress: try? message.xorAddress(.xorMappedAddress), lifetime: try? message.lifetime(),
       token: try? message.reservationToken(), unknown: message.value(of: .unknownAttributes)?.copied(),
-      ticket: message.value(of: .mobilityTicket)?.copied(), isSigned: isSigned, bytes: bytes)
+      ticket: message.value(of: .mobilityTicket)?.copied(), connectionID: try? message.word(.connectionID), isSigned: isSigned, bytes: bytes)
   }
 
   /// Asks for a nonce with an unsigned Allocate.
@@ -213,11 +223,11 @@ final class TestClient {
 
   /// The whole of Allocate: challenge and signed request.
   @discardableResult
-  func allocate(_ body: (inout MessageWriter) -> Void = { _ in }) -> Answer? {
+  func allocate(_ transport: RelayTransport = .udp, _ body: (inout MessageWriter) -> Void = { _ in }) -> Answer? {
     if nonce.isEmpty { challenge() }
     return ask(
       request(.allocate) {
-        $0.append(.requestedTransport, UInt32(17) << 24)
+        $0.append(.requestedTransport, UInt32(transport.rawValue) << 24)
         body(&$0)
       })
   }

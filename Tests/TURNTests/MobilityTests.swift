@@ -336,13 +336,22 @@ struct MobilityTests {
 }
 
 extension MobilityTests {
-  @Test("a connection cannot be passed on: 437, and the client allocates anew")
+  @Test("a connection moves to the shard of its allocation as a whole, the Refresh with it")
   func streamOnOtherShard() throws {
     let owner = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
     let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.allowsMobility = true }
     let ticket = try #require(allocate(TestClient(owner))?.ticket)
-    #expect(move(TestClient(elsewhere, "198.18.0.9:6000", transport: .tcp), ticket)?.code == 437)
+    let new = TestClient(elsewhere, "198.18.0.9:6000", transport: .tcp)
+    #expect(move(new, ticket) == nil)
+    let sent = try #require(elsewhere.moves.last)
+    #expect(sent.shard == 0 && sent.client == new.path)
     #expect(elsewhere.handOvers.isEmpty)
+    let there = TestClient(owner, "198.18.0.9:6000", transport: .tcp, connection: 9)
+    #expect(there.ask(sent.bytes)?.type == MessageType(.refresh, .success))
+    // One that has an allocation already stays: 437.
+    let busy = TestClient(elsewhere, "198.18.0.10:6000", transport: .tcp, connection: 10)
+    busy.allocate()
+    #expect(move(busy, ticket)?.code == 437)
   }
 }
 

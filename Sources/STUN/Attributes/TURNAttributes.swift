@@ -12,7 +12,7 @@ public struct ChannelNumber: Hashable, Sendable {
 }
 
 /// The IANA numbers that REQUESTED-TRANSPORT takes (RFC 8656 section 18.8, RFC 6062 section 6.2).
-public enum RelayTransport: UInt8, Hashable, Sendable {
+public enum RelayTransport: UInt8, Hashable, Sendable, BitwiseCopyable {
   case tcp = 6
   case udp = 17
 }

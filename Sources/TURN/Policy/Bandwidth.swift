@@ -34,4 +34,11 @@ struct BandwidthBucket: BitwiseCopyable {
     paidUntil = start &+ limit.nanoseconds(for: count)
     return true
   }
+
+  /// Pays for bytes of a stream, which cannot be dropped: how many nanoseconds the sender has to wait now.
+  mutating func charge(_ count: Int, _ limit: BandwidthLimit, now: Instant) -> UInt64 {
+    paidUntil = max(paidUntil, now.nanoseconds) &+ limit.nanoseconds(for: count)
+    let ahead = paidUntil &- now.nanoseconds
+    return ahead > Self.burstNanoseconds ? ahead - Self.burstNanoseconds : 0
+  }
 }

@@ -1,4 +1,5 @@
 public import NetworkTypes
+internal import STUN
 
 /// Who may be a peer, by address: built-in denials of everything that is not the public internet, and what the
 /// operator allows and denies on top.
@@ -101,14 +102,15 @@ public struct PeerGate: Sendable {
     return relayed.contains(address) ? .liveRelaysOnly : .forbidden
   }
 
-  /// Whether `peer` may be sent to or heard from, given the verdict on its address.
+  /// Whether `peer` may be sent to or heard from, given the verdict on its address. A live relay opens its port for
+  /// its own transport alone: what else this host has on a port of that number stays closed.
   @inline(__always)
-  func permits(_ peer: SocketAddress, verdict: AddressVerdict) -> Bool {
+  func permits(_ peer: SocketAddress, verdict: AddressVerdict, over transport: RelayTransport = .udp) -> Bool {
     switch verdict {
     case .allowed: true
     case .forbidden: false
-    case .ownAddress: relayed.isLive(peer.address, port: peer.port) || !isClosed(peer)
-    case .liveRelaysOnly: relayed.isLive(peer.address, port: peer.port)
+    case .ownAddress: relayed.isLive(peer.address, port: peer.port, transport) || !isClosed(peer)
+    case .liveRelaysOnly: relayed.isLive(peer.address, port: peer.port, transport)
     }
   }
 

@@ -1,4 +1,5 @@
 public import NetworkTypes
+public import STUN
 internal import Synchronization
 
 /// Every relayed transport address the server can give out, and who has which: one word for a port of each relay
@@ -11,9 +12,11 @@ internal import Synchronization
 ///
 /// ```
 ///  +---------------------------+---------------------+---------------+
-///  | left, in seconds (30 bit) | last owner (32 bit) | state (2 bit) |
+///  | left, in seconds (29 bit) | last owner (32 bit) | state (3 bit) |
 ///  +---------------------------+---------------------+---------------+
 /// ```
+///
+/// A number is given out for UDP or for TCP, never for both at once.
 @safe
 public final class RelayedAddresses: Sendable {
   /// A local address that relays bind, and the address that clients are told (the same without a 1:1 NAT).
@@ -32,6 +35,12 @@ public final class RelayedAddresses: Sendable {
     case claimed = 1
     case live = 2
     case reserved = 3
+    /// Live, for TCP.
+    case liveTCP = 4
+
+    static func live(_ transport: RelayTransport) -> State { transport == .tcp ? .liveTCP : .live }
+
+    static let mask: UInt64 = 7
   }
 
   public let entries: [Entry]
@@ -74,7 +83,7 @@ public final class RelayedAddresses: Sendable {
   }
 
   private func state(_ index: Int) -> State {
-    State(rawValue: unsafe words[index].load(ordering: .relaxed) & 3) ?? .free
+    State(rawValue: unsafe words[index].load(ordering: .relaxed) & State.mask) ?? .free
   }
 
   /// What is known of who had the port last stays with it through every change but `quarantine`.
@@ -82,8 +91,8 @@ public final class RelayedAddresses: Sendable {
   private func change(_ ordinal: Int, _ port: UInt16, from old: State, to new: State) -> Bool {
     guard let index = wordIndex(ordinal, port) else { return false }
     let word = unsafe words[index].load(ordering: .relaxed)
-    guard word & 3 == old.rawValue else { return false }
-    return replace(index, word, by: word & ~3 | new.rawValue)
+    guard word & State.mask == old.rawValue else { return false }
+    return replace(index, word, by: word & ~State.mask | new.rawValue)
   }
 
   private func replace(_ index: Int, _ word: UInt64, by new: UInt64) -> Bool {
@@ -92,7 +101,7 @@ public final class RelayedAddresses: Sendable {
 
   /// Seconds for which a port that was live is kept from other users.
   static let quarantineSeconds: UInt64 = 60
-  private static let timeMask: UInt64 = 1 << 30 - 1
+  private static let timeMask: UInt64 = 1 << 29 - 1
 
   /// Seconds of the monotonic clock, from one on: 0 is a port that nobody has had.
   private static func seconds(_ now: Instant) -> UInt64 { (now.nanoseconds / 1_000_000_000 + 1) & timeMask }
@@ -101,18 +110,20 @@ public final class RelayedAddresses: Sendable {
   func claim(_ ordinal: Int, _ port: UInt16, for owner: PortOwner, now: Instant, ignoresQuarantine: Bool) -> Bool {
     guard let index = wordIndex(ordinal, port) else { return false }
     let word = unsafe words[index].load(ordering: .relaxed)
-    guard word & 3 == State.free.rawValue else { return false }
-    let left = word >> 34
-    if left != 0, !ignoresQuarantine, word >> 2 & 0xFFFF_FFFF != UInt64(owner.tag),
+    guard word & State.mask == State.free.rawValue else { return false }
+    let left = word >> 35
+    if left != 0, !ignoresQuarantine, word >> 3 & 0xFFFF_FFFF != UInt64(owner.tag),
       (Self.seconds(now) &- left) & Self.timeMask < Self.quarantineSeconds
     {
       return false
     }
-    return replace(index, word, by: word & ~3 | State.claimed.rawValue)
+    return replace(index, word, by: word & ~State.mask | State.claimed.rawValue)
   }
 
   func claimReserved(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .claimed) }
-  func publish(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .live) }
+  func publish(_ ordinal: Int, _ port: UInt16, _ transport: RelayTransport = .udp) {
+    change(ordinal, port, from: .claimed, to: .live(transport))
+  }
   func reserve(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .reserved) }
   @discardableResult
   func releaseReservation(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .free) }
@@ -124,8 +135,9 @@ public final class RelayedAddresses: Sendable {
   func quarantine(_ ordinal: Int, _ port: UInt16, from owner: PortOwner, now: Instant) {
     guard let index = wordIndex(ordinal, port) else { return }
     let word = unsafe words[index].load(ordering: .relaxed)
-    guard word & 3 == State.live.rawValue else { return }
-    _ = replace(index, word, by: Self.seconds(now) << 34 | UInt64(owner.tag) << 2 | State.free.rawValue)
+    let state = State(rawValue: word & State.mask)
+    guard state == .live || state == .liveTCP else { return }
+    _ = replace(index, word, by: Self.seconds(now) << 35 | UInt64(owner.tag) << 3 | State.free.rawValue)
   }
 
   /// Whether `address` is a relay address of ours, in its local or its advertised form.
@@ -134,9 +146,9 @@ public final class RelayedAddresses: Sendable {
   }
 
   /// Whether an allocation of any shard has this relayed transport address, in its local or its advertised form.
-  public func isLive(_ address: IPAddress, port: UInt16) -> Bool {
+  public func isLive(_ address: IPAddress, port: UInt16, _ transport: RelayTransport = .udp) -> Bool {
     for ordinal in entries.indices where entries[ordinal].local == address || entries[ordinal].advertised == address {
-      if let index = wordIndex(ordinal, port), state(index) == .live { return true }
+      if let index = wordIndex(ordinal, port), state(index) == .live(transport) { return true }
     }
     return false
   }

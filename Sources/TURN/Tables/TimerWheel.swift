@@ -8,6 +8,7 @@ enum TimerKind: UInt8 {
   case reservation
   case pendingRequest
   case handOver
+  case peerConnection
 }
 
 /// Deadlines of many records in one ring of buckets, a quarter of a second each: setting, clearing and expiring one

@@ -1,0 +1,418 @@
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+@Suite("RFC 6062: TCP relaying")
+struct TCPRelayTests {
+  static let peer = "8.8.8.8:80"
+
+  /// A control connection with a TCP allocation.
+  func allocated(_ conversation: Conversation) throws -> (client: TestClient, relayed: SocketAddress) {
+    let client = TestClient(conversation, transport: .tcp)
+    return (client, try #require(client.allocate(.tcp)?.relayedAddress))
+  }
+
+  /// Another connection of the same client host, which has learnt a nonce.
+  func dataConnection(
+    _ conversation: Conversation, _ address: String = "192.0.2.7:5001", transport: TransportProtocol = .tcp
+  ) -> TestClient {
+    let client = TestClient(conversation, address, transport: transport, connection: 4)
+    client.challenge()
+    return client
+  }
+
+  func connect(_ client: TestClient, _ peer: String = peer) -> Answer? {
+    client.ask(client.request(.connect) { $0.append(.xorPeerAddress, xor: SocketAddress(peer)!) })
+  }
+
+  /// Connect, and the kernel's word that the connection is there.
+  func connected(_ conversation: Conversation, _ client: TestClient, _ peer: String = peer) throws -> (
+    id: RecordID, identifier: UInt32
+  ) {
+    #expect(connect(client, peer) == nil)
+    let id = try #require(conversation.connects.last).id
+    let before = conversation.lateReplies.count
+    conversation.relay.peerConnected(id, now: conversation.now)
+    conversation.runCommands()
+    let answer = try #require(client.read(conversation.lateReplies[before].1))
+    #expect(answer.type == MessageType(.connect, .success))
+    #expect(answer.isSigned)
+    return (id, try #require(answer.connectionID))
+  }
+
+  func bind(_ client: TestClient, _ identifier: UInt32?) -> Answer? {
+    client.ask(client.request(.connectionBind) { if let identifier { $0.append(.connectionID, identifier) } })
+  }
+
+  func accept(_ conversation: Conversation, _ peer: String, on relayed: SocketAddress) -> RecordID? {
+    let local = conversation.relayed.translated(relayed.address)
+    guard let port = conversation.openPorts.first(where: { $0.value == SocketAddress(local, port: relayed.port) })
+    else { return nil }
+    let id = conversation.relay.peerAccepted(SocketAddress(peer)!, on: port.key, now: conversation.now)
+    conversation.runCommands()
+    return id
+  }
+
+  // MARK: - 5.1 Allocate
+
+  @Test("5.1: REQUESTED-TRANSPORT of 6 over TCP and TLS gets a listener; over UDP and DTLS 400")
+  func transports() {
+    for transport in TransportProtocol.allCases {
+      let conversation = Conversation()
+      let answer = TestClient(conversation, transport: transport).allocate(.tcp)
+      #expect(answer?.code == (transport.isStream ? nil : 400))
+      #expect(conversation.openPorts.count == (transport.isStream ? 1 : 0))
+      #expect(answer?.token == nil)
+    }
+  }
+
+  @Test("5.1: another protocol is 442, and so is TCP where it is switched off")
+  func unsupported() {
+    let off = Conversation { $0.relaysTCP = false }
+    #expect(TestClient(off, transport: .tcp).allocate(.tcp)?.code == 442)
+    let client = TestClient(Conversation(), transport: .tcp)
+    client.challenge()
+    #expect(client.ask(client.request(.allocate) { $0.append(.requestedTransport, UInt32(132) << 24) })?.code == 442)
+  }
+
+  @Test(
+    "5.1: DONT-FRAGMENT, EVEN-PORT and RESERVATION-TOKEN are 400",
+    arguments: [(AttributeType.dontFragment, [UInt8]()), (.evenPort, [0]), (.evenPort, [0x80]), (.reservationToken, [1, 2, 3, 4, 5, 6, 7, 8])])
+  func datagramsOnly(attribute: AttributeType, value: [UInt8]) {
+    let conversation = Conversation()
+    #expect(TestClient(conversation, transport: .tcp).allocate(.tcp) { $0.append(attribute, value) }?.code == 400)
+    #expect(conversation.openPorts.isEmpty)
+  }
+
+  @Test("a TCP allocation carries no datagrams: ChannelBind 400, Send dropped")
+  func noDatagrams() throws {
+    let (client, _) = try allocated(Conversation())
+    client.permit("8.8.8.8:0")
+    #expect(client.bind(0x4000, Self.peer)?.code == 400)
+    #expect(client.sendIndication(Self.peer, [1]).drop == .invalidPeer)
+  }
+
+  @Test("quotas count TCP allocations; Refresh with 0 closes the listener and frees the port")
+  func ends() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    #expect(conversation.relayed.isLive(relayed.address, port: relayed.port, .tcp))
+    #expect(!conversation.relayed.isLive(relayed.address, port: relayed.port))
+    conversation.quota = 1
+    #expect(TestClient(conversation, "192.0.2.8:1", transport: .tcp).allocate(.tcp)?.code == 486)
+    #expect(client.refresh(0)?.lifetime == 0)
+    #expect(conversation.openPorts.isEmpty)
+    #expect(!conversation.relayed.isLive(relayed.address, port: relayed.port, .tcp))
+    #expect(conversation.admitted == 0)
+  }
+
+  // MARK: - 5.2 Connect
+
+  @Test("5.2: Connect leaves from the relayed address, and is answered once the connection is there")
+  func connecting() throws {
+    let conversation = Conversation(advertise: "198.51.100.1")
+    let (client, relayed) = try allocated(conversation)
+    _ = try connected(conversation, client)
+    #expect(conversation.connects[0].from == SocketAddress(IPAddress("203.0.113.1")!, port: relayed.port))
+    #expect(conversation.connects[0].to == SocketAddress(Self.peer)!)
+  }
+
+  @Test("5.2: without an allocation 437, of another user 441, on a UDP allocation 400")
+  func noAllocation() throws {
+    let conversation = Conversation()
+    #expect(connect(dataConnection(conversation))?.code == 437)
+    let (client, _) = try allocated(conversation)
+    client.username = "bob"
+    client.key = Conversation.otherKey
+    #expect(connect(client)?.code == 441)
+    let udp = TestClient(conversation, "192.0.2.9:1", transport: .tcp, connection: 9)
+    udp.allocate()
+    #expect(connect(udp)?.code == 400)
+  }
+
+  @Test("5.2: no peer, a malformed one and port 0 are 400; another family 443; forbidden peers 403")
+  func badPeers() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    #expect(client.ask(client.request(.connect))?.code == 400)
+    #expect(client.ask(client.request(.connect) { $0.append(.xorPeerAddress, [0, 1, 2]) })?.code == 400)
+    #expect(connect(client, "8.8.8.8:0")?.code == 400)
+    #expect(connect(client, "[2001:4860::8]:80")?.code == 443)
+    for peer in [
+      "127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80", "0.0.0.0:80", "192.168.1.1:80", "203.0.113.1:3478",
+      // A relay's port is open for what the relay speaks, and to live relays only.
+      "203.0.113.1:50001", "224.0.0.1:80", "255.255.255.255:80",
+    ] {
+      guard peer != "203.0.113.1:\(relayed.port)" else { continue }
+      #expect(connect(client, peer)?.code == 403, "\(peer)")
+    }
+    #expect(conversation.connects.isEmpty)
+  }
+
+  @Test("a UDP relay opens no TCP port of its number, and a TCP relay no UDP port")
+  func protocolsApart() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    let udp = try #require(TestClient(conversation, "192.0.2.9:1").allocate()?.relayedAddress)
+    #expect(connect(client, "\(udp)")?.code == 403)
+    let other = TestClient(conversation, "192.0.2.10:1", transport: .tcp, connection: 8)
+    let tcp = try #require(other.allocate(.tcp)?.relayedAddress)
+    #expect(connect(client, "\(tcp)") == nil)
+    #expect(conversation.connects.last?.to == tcp)
+    let sender = TestClient(conversation, "192.0.2.11:1")
+    sender.allocate()
+    sender.permit("\(tcp)")
+    #expect(sender.sendIndication("\(tcp)", [1]).drop == .forbiddenPeer)
+  }
+
+  @Test("5.2: the same peer again is 446 while the first connection is on its way, pending or bound, and not after")
+  func twice() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    #expect(connect(client) == nil)
+    #expect(connect(client)?.code == 446)
+    let id = conversation.connects[0].id
+    conversation.relay.peerConnected(id, now: conversation.now)
+    conversation.runCommands()
+    #expect(connect(client)?.code == 446)
+    let identifier = try #require(client.read(conversation.lateReplies.last?.1 ?? [])?.connectionID)
+    #expect(bind(dataConnection(conversation), identifier)?.code == nil)
+    #expect(connect(client)?.code == 446)
+    // Another port of that host is another peer.
+    #expect(connect(client, "8.8.8.8:81") == nil)
+    conversation.relay.pipeEnded(id)
+    conversation.runCommands()
+    #expect(connect(client) == nil)
+  }
+
+  @Test("5.2: a refused connection is 447 at once, a silent one after 30 seconds and not before")
+  func failures() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    #expect(connect(client) == nil)
+    conversation.relay.peerConnectionFailed(conversation.connects[0].id, .refused, now: conversation.now)
+    conversation.runCommands()
+    #expect(client.read(conversation.lateReplies.last?.1 ?? [])?.code == 447)
+    #expect(connect(client) == nil)
+    let count = conversation.lateReplies.count
+    conversation.wait(seconds: 29)
+    #expect(conversation.lateReplies.count == count)
+    conversation.wait(seconds: 2)
+    let answer = client.read(conversation.lateReplies.last?.1 ?? [])
+    #expect(answer?.code == 447)
+    #expect(answer?.isSigned == true)
+    #expect(conversation.closedPipes == [conversation.connects[1].id])
+    // The kernel's word comes too late.
+    conversation.relay.peerConnected(conversation.connects[1].id, now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.closedPipes.count == 2)
+    #expect(conversation.relay.peerConnections.count == 0)
+  }
+
+  @Test("a server without room for one more socket says 508, and so does a full allocation")
+  func capacity() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    #expect(connect(client) == nil)
+    conversation.relay.peerConnectionFailed(conversation.connects[0].id, .noCapacity, now: conversation.now)
+    conversation.runCommands()
+    #expect(client.read(conversation.lateReplies.last?.1 ?? [])?.code == 508)
+    for port in 1...Relay.connectionsPerAllocation { #expect(connect(client, "8.8.4.4:\(port)") == nil) }
+    #expect(connect(client, "8.8.4.4:9999")?.code == 508)
+  }
+
+  @Test("5.2: a connection that nobody binds is closed after 30 seconds")
+  func unbound() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    let (id, identifier) = try connected(conversation, client)
+    let data = dataConnection(conversation)
+    conversation.wait(seconds: 29)
+    #expect(conversation.closedPipes.isEmpty)
+    conversation.tick(seconds: 1)
+    #expect(bind(data, identifier)?.code == 400)
+    conversation.wait(seconds: 1)
+    #expect(conversation.closedPipes == [id])
+  }
+
+  // MARK: - 5.3 Incoming connections
+
+  @Test("5.3: with a permission the client is told the peer and a CONNECTION-ID; without one it is closed at once")
+  func incoming() throws {
+    let conversation = Conversation(advertise: "198.51.100.1")
+    let (client, relayed) = try allocated(conversation)
+    #expect(accept(conversation, "8.8.8.8:1234", on: relayed) == nil)
+    #expect(conversation.lateReplies.count == 1)  // the Allocate's answer
+    client.permit("8.8.8.8:0")
+    let id = try #require(accept(conversation, "8.8.8.8:1234", on: relayed))
+    let bytes = try #require(conversation.lateReplies.last?.1)
+    #expect(conversation.lateReplies.last?.0 == client.path)
+    let message = try MessageView(bytes.span.rawBytes)
+    let isAttempt = message.type == MessageType(.connectionAttempt, .indication)
+    #expect(isAttempt)
+    let peer = try message.xorAddress(.xorPeerAddress)
+    #expect(peer == SocketAddress("8.8.8.8:1234"))
+    let identifier = try #require(client.read(bytes)?.connectionID)
+    #expect(bind(dataConnection(conversation), identifier)?.type == MessageType(.connectionBind, .success))
+    #expect(conversation.boundPipes.map(\.id) == [id])
+    conversation.tick(seconds: 300)
+    #expect(accept(conversation, "8.8.8.8:1235", on: relayed) == nil)
+  }
+
+  @Test("5.3: a peer that the rules forbid by now is closed, whatever the permission says")
+  func forbiddenByNow() throws {
+    let conversation = Conversation(allow: ["10.0.0.0/8"])
+    let (client, relayed) = try allocated(conversation)
+    client.permit("10.0.0.5:0")
+    #expect(accept(conversation, "10.0.0.5:1", on: relayed) != nil)
+    conversation.relay.update(
+      settings: conversation.relay.settings,
+      gate: PeerGate(rules: PeerRules(), relayed: conversation.relayed, ownAddresses: [], closed: []))
+    #expect(accept(conversation, "10.0.0.5:2", on: relayed) == nil)
+  }
+
+  @Test("another relay of ours behind a 1:1 NAT is known by its advertised address")
+  func advertised() throws {
+    let conversation = Conversation(advertise: "198.51.100.1")
+    let (client, relayed) = try allocated(conversation)
+    let other = TestClient(conversation, "192.0.2.8:1", transport: .tcp, connection: 8)
+    let otherRelayed = try #require(other.allocate(.tcp)?.relayedAddress)
+    client.permit("198.51.100.1:0")
+    #expect(connect(other, "\(relayed)") == nil)
+    #expect(conversation.connects[0].to == SocketAddress(IPAddress("203.0.113.1")!, port: relayed.port))
+    let id = accept(conversation, "203.0.113.1:\(otherRelayed.port)", on: relayed)
+    #expect(id != nil)
+    let bytes = try #require(conversation.lateReplies.last?.1)
+    let message = try MessageView(bytes.span.rawBytes)
+    let peer = try message.xorAddress(.xorPeerAddress)
+    #expect(peer == otherRelayed)
+  }
+
+  // MARK: - 5.4 ConnectionBind
+
+  @Test("5.4: not over TCP, without CONNECTION-ID, or with one that is not pending: 400")
+  func badBinds() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    let (_, identifier) = try connected(conversation, client)
+    #expect(bind(dataConnection(conversation, transport: .udp), identifier)?.code == 400)
+    let data = dataConnection(conversation)
+    #expect(bind(data, nil)?.code == 400)
+    #expect(bind(data, identifier &+ 1)?.code == 400)
+    #expect(data.ask(data.request(.connectionBind) { $0.append(.connectionID, [1, 2, 3]) })?.code == 400)
+    // The control connection is none for data.
+    #expect(bind(client, identifier)?.code == 400)
+    #expect(bind(data, identifier)?.type == MessageType(.connectionBind, .success))
+    let second = dataConnection(conversation, "192.0.2.7:5002")
+    #expect(bind(second, identifier)?.code == 400)
+    #expect(conversation.boundPipes.map(\.client) == [data.path])
+  }
+
+  @Test("5.4: another user's connection cannot be bound, and stays for its owner")
+  func stranger() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    let (_, identifier) = try connected(conversation, client)
+    let thief = TestClient(conversation, "192.0.2.66:1", transport: .tls, connection: 6)
+    thief.username = "bob"
+    thief.key = Conversation.otherKey
+    thief.challenge()
+    #expect(bind(thief, identifier)?.code == 441)
+    #expect(bind(dataConnection(conversation), identifier)?.code == nil)
+    #expect(conversation.boundPipes.count == 1)
+  }
+
+  @Test("4.3: ConnectionBind needs credentials")
+  func unauthenticated() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    let (_, identifier) = try connected(conversation, client)
+    let data = dataConnection(conversation)
+    #expect(data.ask(data.request(.connectionBind, signs: false) { $0.append(.connectionID, identifier) })?.code == 401)
+    #expect(client.ask(client.request(.connect, signs: false))?.code == 401)
+    #expect(conversation.boundPipes.isEmpty)
+  }
+
+  @Test("a connection of another shard's allocation moves there with its request")
+  func anotherShard() throws {
+    let first = Conversation(shard: 0, shardCount: 3)
+    let second = Conversation(shard: 1, shardCount: 3, relayed: first.relayed)
+    let (client, _) = try allocated(second)
+    let (_, identifier) = try connected(second, client)
+    #expect(identifier % 3 == 1)
+    let data = dataConnection(first)
+    #expect(bind(data, identifier) == nil)
+    let move = try #require(first.moves.last)
+    #expect(move.shard == 1)
+    #expect(move.client == data.path)
+    let there = TestClient(second, "192.0.2.7:5001", transport: .tcp, connection: 77)
+    #expect(there.ask(move.bytes)?.type == MessageType(.connectionBind, .success))
+    #expect(second.boundPipes.last?.client == there.path)
+  }
+
+  // MARK: - 5.5 Ends
+
+  @Test("5.5: the end of the allocation ends its connections, whatever state they are in")
+  func allocationEnds() throws {
+    for way in 0..<3 {
+      let conversation = Conversation()
+      let (client, relayed) = try allocated(conversation)
+      client.permit("8.8.8.8:0")
+      let (bound, identifier) = try connected(conversation, client)
+      #expect(bind(dataConnection(conversation), identifier)?.code == nil)
+      let waiting = try #require(accept(conversation, "8.8.8.8:1234", on: relayed))
+      #expect(connect(client, "8.8.4.4:1") == nil)
+      let onTheWay = conversation.connects[1].id
+      switch way {
+      case 0: client.refresh(0)
+      case 1: conversation.wait(seconds: 601)
+      default:
+        conversation.relay.connectionClosed(client.path, now: conversation.now)
+        conversation.runCommands()
+      }
+      #expect(Set(conversation.closedPipes).isSuperset(of: [bound] + (way == 1 ? [] : [waiting, onTheWay])))
+      #expect(conversation.relay.peerConnections.count == 0)
+      #expect(conversation.relay.connectRequests.isEmpty)
+      #expect(conversation.relay.timers.count == 0)
+    }
+  }
+
+  @Test("a dual allocation relays TCP of both families, and loses connections with their family alone")
+  func families() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation, transport: .tls)
+    let answer = client.allocate(.tcp) { $0.append(.additionalAddressFamily, UInt32(2) << 24) }
+    #expect(answer?.relayedAddresses.count == 2)
+    let (four, _) = try connected(conversation, client)
+    let (six, _) = try connected(conversation, client, "[2001:4860::8]:80")
+    #expect(conversation.connects[1].from.family == .ipv6)
+    _ = client.ask(
+      client.request(.refresh) {
+        $0.append(.lifetime, 0 as UInt32)
+        $0.append(.requestedAddressFamily, UInt32(2) << 24)
+      })
+    #expect(conversation.closedPipes == [six])
+    #expect(conversation.relay.peerConnections.index(of: four) != nil)
+  }
+
+  // MARK: - Bandwidth
+
+  @Test("what pipes carry is counted, and held up once a second's worth is through")
+  func bandwidth() throws {
+    let conversation = Conversation { $0.bandwidthPerAllocation = 100_000 }
+    let (client, _) = try allocated(conversation)
+    let (id, _) = try connected(conversation, client)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: false, now: conversation.now) == 0)
+    let pause = conversation.relay.pipeCarried(90_000, id, toPeer: true, now: conversation.now)
+    #expect((490_000_000...510_000_000).contains(pause))
+    conversation.tick(seconds: 2)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)
+    client.refresh(0)
+    let summary = conversation.events.compactMap { if case .allocationEnded(let summary, _) = $0 { summary } else { nil } }
+    #expect(summary.first?.toPeers.bytes == 210_000)
+    #expect(conversation.relay.pipeCarried(1, id, toPeer: true, now: conversation.now) == 0)
+  }
+}
