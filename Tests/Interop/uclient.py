@@ -56,12 +56,16 @@ def main():
         credentials = ["-u", USER[0], "-w", USER[1]]
         with peers(directory):
             serve(arguments, report, server.Options(users=dict([USER]), **allowed, **common),
-                  lambda suite: suite.bindings() + suite.matrix("user", credentials) + suite.mixed(credentials))
+                  lambda suite: (suite.bindings() + suite.matrix("user", credentials) + suite.mixed(credentials)
+                                 + suite.tcp_relay(credentials)))
             serve(arguments, report, server.Options(secret=SECRET, **allowed, **common),
                   lambda suite: suite.matrix("REST secret", ["-u", "alice", "-W", SECRET]))
         # From client to client no peer has to be allowed: both ends are relayed addresses of the server itself.
         serve(arguments, report, server.Options(users=dict([USER]), **common),
               lambda suite: suite.relay_to_relay(credentials))
+        serve(arguments, report,
+              server.Options(users=dict([USER]), settings={"relay.mobility": "true"}, **common),
+              lambda suite: suite.mobility(credentials))
     return report.finish()
 
 
@@ -116,6 +120,29 @@ class Suite:
                 for transport, flags in TRANSPORTS.items() if transport != "tls" for method, how in METHODS.items()
                 for family, (host, _, more) in FAMILIES.items()]
 
+    def tcp_relay(self, credentials):
+        """RFC 6062: both ends are TCP allocations, and each connects to the other's relayed address or waits for it.
+
+        On a data connection the tool reads no more of an answer than its messages are long (-l), and so cuts a 438: a
+        nonce is of one five-tuple, and each data connection gets its own. With -P the peers speak in one direction only.
+        """
+        cases = []
+        for family, (host, _, more) in FAMILIES.items():
+            for transport, flags in (("tcp", []), ("tls", ["-S"])):
+                cases.append((f"uclient, TCP relaying over {transport}, {family}",
+                              lambda a=host, o=credentials + ["-T", "-l", "400"] + flags + more: self.relay(
+                                  a, None, o, "-S" in o)))
+        cases.append(("uclient, TCP relaying, peers that connect",
+                      lambda: self.relay("127.0.0.1", None, credentials + ["-P", "-L", "127.0.0.1", "-l", "400"],
+                                         one_way=True)))
+        return cases
+
+    def mobility(self, credentials):
+        """RFC 8016: every client changes its address amid the messages. (With TLS the tool ends itself.)"""
+        return [(f"uclient, mobility, {transport}, {method}",
+                 lambda o=credentials + ["-M", "-y"] + flags + how: self.relay("127.0.0.1", None, o))
+                for transport, flags in TRANSPORTS.items() if transport != "tls" for method, how in METHODS.items()]
+
     def binding(self, host):
         """The reflexive address must be ours."""
         result = run(["turnutils_stunclient", "-p", str(self.port), host])
@@ -124,8 +151,8 @@ class Suite:
             raise Failure(f"status {result.returncode}: {_last(result)}")
         return {"reflexive": f"{match.group(1)}:{match.group(2)}"}
 
-    def relay(self, host, peer, options, tls=False):
-        """Everything that was sent must come back."""
+    def relay(self, host, peer, options, tls=False, one_way=False):
+        """Everything that was sent must come back, or arrive where only one side speaks."""
         command = ["turnutils_uclient", "-p", str(self.tls_port if tls else self.port), "-n", str(MESSAGES),
                    "-m", str(CLIENTS), "-z", "5", *options]
         if peer:
@@ -142,8 +169,10 @@ class Suite:
         figures = {"sent": sent, "received": received, "lost": int(lost.group(1)), "seconds": _since(start),
                    "round_trip_ms": float(delay.group(1)), "jitter_ms": float(jitter.group(1)),
                    "line": lost.group(0).split(": : ")[-1]}
-        expected = MESSAGES * CLIENTS * (1 if peer else 2)  # from client to client both ends send
-        if sent != expected or received != sent or figures["lost"]:
+        # From client to client both ends send; where they speak TCP the tool counts each exchange once.
+        expected = MESSAGES * CLIENTS * (1 if peer or "-T" in options or "-P" in options else 2)
+        wanted = sent // 2 if one_way else sent
+        if sent != expected or received != wanted or figures["lost"] != sent - wanted:
             failure = Failure(f"sent {sent}, received {received}, lost {figures['lost']}: {' '.join(command)}")
             failure.figures = figures
             raise failure
