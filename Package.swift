@@ -80,7 +80,7 @@ let package = Package(
     // Programs.
     program(
       "turnpike",
-      ["TurnpikeServer", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
+      ["TurnpikeServer", "TURN", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
         "NetworkTypes"]),
     library("ClientPrograms", ["TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
     program(

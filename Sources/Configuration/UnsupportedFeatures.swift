@@ -10,8 +10,12 @@ extension Settings {
       UnsupportedFeature("auth.store", "any store but sqlite:") {
         !$0.auth.store.isEmpty && !$0.auth.store.hasPrefix("sqlite:")
       },
-      UnsupportedFeature("auth.oauth-keys", "access tokens") { !$0.auth.oauthKeys.isEmpty },
-      UnsupportedFeature("realms", "more than one realm") { !$0.realms.isEmpty },
+      UnsupportedFeature("realms", "any store but sqlite:") { settings in
+        settings.realms.values.contains { !$0.store.isEmpty && !$0.store.hasPrefix("sqlite:") }
+      },
+      UnsupportedFeature("realms", "limits of bandwidth for users and whole realms") { settings in
+        settings.realms.values.contains { $0.limits.bandwidth != 0 || $0.limits.bandwidthPerUser != 0 }
+      },
       UnsupportedFeature("limits.bandwidth-per-user", "limits of bandwidth") { $0.limits.bandwidthPerUser != 0 },
       UnsupportedFeature("limits.bandwidth", "limits of bandwidth") { $0.limits.bandwidth != 0 },
       UnsupportedFeature("nat-discovery.primary", "NAT discovery") { $0.natDiscovery.primary != nil },

@@ -34,12 +34,16 @@ struct Allocation: BitwiseCopyable {
 
 /// The part of an allocation that only requests touch.
 struct AllocationDetails {
+  /// The number of the realm that the name is of.
+  var realm: UInt8
   /// The whole name that made it: who owns it (441).
   var username: [UInt8]
   /// Whom quotas count it for.
   var quotaName: [UInt8]
   /// What the owner's messages are checked and answered with for as long as it lives; nil for anonymous.
   var keys: CredentialKeys?
+  /// Seconds since 1970 when the access token that the keys are of ends; nil for other credentials.
+  var credentialEnd: UInt64?
   /// The transaction that made it, to answer its retransmissions alike (RFC 8656 section 7.2).
   var transactionID: TransactionID
   var grantedLifetime: UInt32

@@ -20,15 +20,19 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
   public let transport: TransportProtocol
   /// The engine's name for the connection or DTLS association; `.none` over UDP.
   public let connection: RecordID
+  /// The number of the realm that the client's listener or server name stands for; 0: the default one.
+  public var realm: UInt8
 
   @inlinable
   public init(
-    address: SocketAddress, endpoint: EndpointID, transport: TransportProtocol, connection: RecordID = .none
+    address: SocketAddress, endpoint: EndpointID, transport: TransportProtocol, connection: RecordID = .none,
+    realm: UInt8 = 0
   ) {
     self.address = address
     self.endpoint = endpoint
     self.transport = transport
     self.connection = connection
+    self.realm = realm
   }
 
   /// Port, endpoint, family, DTLS and scope in one word, the address in two. What comes plain from the address and

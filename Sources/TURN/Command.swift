@@ -7,11 +7,11 @@ public enum Command: Sendable {
   /// Send a message to a client: the late answer to a request that waited.
   case reply(ClientPath, [UInt8])
   /// Ask the credential store; answered with `Relay.keysFound` or `Relay.keysUnavailable`.
-  case lookUpKeys(ticket: RecordID, realm: [UInt8], user: UserReference)
+  case lookUpKeys(ticket: RecordID, realm: UInt8, user: UserReference)
   /// Ask the ledger whether this user and address may have one more allocation; answered with `Relay.admitted`.
-  case admit(ticket: RecordID, user: [UInt8], address: IPAddress)
+  case admit(ticket: RecordID, QuotaHolder)
   /// Give back what `admit` took.
-  case release(user: [UInt8], address: IPAddress)
+  case release(QuotaHolder)
   /// Open a UDP socket on a relayed transport address; answered with `Relay.relayPortOpened` or `relayPortFailed`.
   case openRelayPort(RecordID, SocketAddress)
   /// Close the socket. What arrives on it afterwards is nobody's.
@@ -80,6 +80,21 @@ public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
   mutating func add(_ count: Int) {
     packets &+= 1
     bytes &+= UInt64(truncatingIfNeeded: count)
+  }
+}
+
+/// Whom an allocation counts for.
+public struct QuotaHolder: Sendable, Equatable {
+  /// The realm's number.
+  public var realm: UInt8
+  /// Of a time-limited name the part after the first colon; empty: nobody in particular.
+  public var user: [UInt8]
+  public var address: IPAddress
+
+  public init(realm: UInt8 = 0, user: [UInt8], address: IPAddress) {
+    self.realm = realm
+    self.user = user
+    self.address = address
   }
 }
 

@@ -83,7 +83,7 @@ extension Relay {
       return .drop(.tooManyWaiting)
     }
     waiting[ticket]?.allocation = pending
-    commands.append(.admit(ticket: ticket, user: principal.quotaName, address: client.address.address))
+    commands.append(.admit(ticket: ticket, principal.holder(at: client)))
     return .waiting
   }
 
@@ -123,7 +123,7 @@ extension Relay {
       if let additional, additional != IPAddress.Family.ipv6.rawValue { return .failure(Refusal(code: .badRequest)) }
       let parity: PortPicker.Parity = evenPort.map { $0 ? .pair : .even } ?? .any
       var plan = PendingAllocation(
-        principal: principal, lifetime: lifetime(for: try message.lifetime()), families: [family], parity: parity,
+        principal: principal, lifetime: lifetime(for: try message.lifetime(), principal), families: [family], parity: parity,
         hasFingerprint: message.has(.fingerprint))
       if additional != nil {
         if relayed.supports(.ipv6) {
@@ -141,20 +141,21 @@ extension Relay {
     }
   }
 
-  /// What a wish for a lifetime comes to: at most the maximum, at least the default (sections 7.2 and 8.2).
-  func lifetime(for wish: UInt32?) -> UInt32 {
-    guard let wish else { return settings.defaultLifetime }
-    return max(settings.defaultLifetime, min(wish, settings.maximumLifetime))
+  /// What a wish for a lifetime comes to: at most the maximum, at least the default (sections 7.2 and 8.2), and no longer
+  /// than an access token lasts.
+  func lifetime(for wish: UInt32?, _ principal: Principal) -> UInt32 {
+    let granted = wish.map { max(settings.defaultLifetime, min($0, settings.maximumLifetime)) }
+    return min(granted ?? settings.defaultLifetime, principal.remaining ?? .max)
   }
 
   // MARK: - The ledger's answer
 
   /// The ledger's answer to `admit`, with what it was asked. A grant that nobody waits for any more is given back.
   public mutating func admitted(
-    _ ticket: RecordID, _ admission: Admission, user: [UInt8], address: IPAddress, now: Now
+    _ ticket: RecordID, _ admission: Admission, _ holder: QuotaHolder, now: Now
   ) {
     guard waiting[ticket]?.allocation != nil else {
-      if admission == .granted { commands.append(.release(user: user, address: address)) }
+      if admission == .granted { commands.append(.release(holder)) }
       return
     }
     switch admission {
@@ -204,7 +205,7 @@ extension Relay {
       if let index = relayPorts.index(of: id) { discard(index, id) }
     }
     if pending.isAdmitted {
-      commands.append(.release(user: pending.principal.quotaName, address: request.client.address.address))
+      commands.append(.release(pending.principal.holder(at: request.client)))
     }
   }
 

@@ -26,13 +26,14 @@ extension Relay {
     }
     let verdict = gate.verdict(peer.address)
     guard gate.permits(peer, verdict: verdict) else { return error(.forbidden, message, by: principal) }
+    let realm = settings.realm(of: client)
     let addsPermission = permissionAddresses.find(permissionKey(allocation, peer.address)) == nil
     guard
       hasRoom(
-        allocations[allocation].channelCount, adding: byNumber == nil ? 1 : 0, limit: settings.channelsPerAllocation),
+        allocations[allocation].channelCount, adding: byNumber == nil ? 1 : 0, limit: realm.channelsPerAllocation),
       hasRoom(
         allocations[allocation].permissionCount, adding: addsPermission ? 1 : 0,
-        limit: settings.permissionsPerAllocation)
+        limit: realm.permissionsPerAllocation)
     else { return error(.insufficientCapacity, message, by: principal) }
 
     let permission = installPermission(peer.address, on: allocation, now: now)
@@ -110,8 +111,11 @@ extension Relay {
   ) -> Disposition {
     let port = allocations[allocation].port(for: peer.family)
     guard port != .max else { return .drop(.familyMismatch) }
-    guard bandwidth.isUnlimited || allocations[allocation].toPeersBucket.take(count, bandwidth, now: now.instant) else {
-      return .drop(.overBandwidth)
+    if limitsBandwidth {
+      let limit = bandwidth(of: allocations[allocation].client)
+      guard limit.isUnlimited || allocations[allocation].toPeersBucket.take(count, limit, now: now.instant) else {
+        return .drop(.overBandwidth)
+      }
     }
     allocations[allocation].toPeers.add(count)
     counters.toPeers.add(count)

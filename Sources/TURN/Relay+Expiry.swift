@@ -129,7 +129,7 @@ extension Relay {
     timers.cancel(allocation.timer)
     forgetFiveTuples(of: index)
     if let made = details[index] {
-      commands.append(.release(user: made.quotaName, address: made.admittedAddress))
+      commands.append(.release(QuotaHolder(realm: made.realm, user: made.quotaName, address: made.admittedAddress)))
     }
     details[index]?.keys?.wipe()
     details[index] = nil

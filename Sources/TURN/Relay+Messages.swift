@@ -98,16 +98,17 @@ extension Relay {
   }
 
   /// The comprehension-required attributes of a request that this server does not know, or knows only by name
-  /// because what they are for is not there: those of RFC 5780 and RFC 7635.
+  /// because what they are for is not there: those of RFC 5780, and of RFC 7635 where it is not configured.
   private func unsupportedAttributes(of message: borrowing MessageView) -> [AttributeType] {
     var types: [AttributeType] = []
     for index in 0..<message.unknownRequiredCount {
       types.append(AttributeType(rawValue: message.unknownRequired[index]))
     }
-    for type in [AttributeType.changeRequest, .padding, .responsePort, .accessToken]
+    for type in [AttributeType.changeRequest, .padding, .responsePort]
     where message.has(type) {
       types.append(type)
     }
+    if message.has(.accessToken), settings.accessTokenKeys.isEmpty { types.append(.accessToken) }
     return types
   }
 

@@ -33,7 +33,8 @@ extension Relay {
       return error(.forbidden, message, by: principal)
     }
     let added = peers.count { permissionAddresses.find(permissionKey(index, $0)) == nil }
-    guard hasRoom(allocations[index].permissionCount, adding: added, limit: settings.permissionsPerAllocation) else {
+    let limit = settings.realm(of: client).permissionsPerAllocation
+    guard hasRoom(allocations[index].permissionCount, adding: added, limit: limit) else {
       return error(.insufficientCapacity, message, by: principal)
     }
     for peer in peers { installPermission(peer, on: index, now: now) }

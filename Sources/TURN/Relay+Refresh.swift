@@ -31,7 +31,7 @@ extension Relay {
       }
     }
 
-    let granted = wish == 0 ? 0 : lifetime(for: wish)
+    let granted = wish == 0 ? 0 : lifetime(for: wish, principal)
     let families = family.map { [$0] } ?? [.ipv4, .ipv6]
     if granted == 0 {
       // Takes effect before the answer leaves: whoever has the answer can allocate anew at once.
@@ -43,6 +43,7 @@ extension Relay {
         if port != .max { relayPorts[Int(port)].expiresAt = expiresAt }
       }
       updateExpiry(of: index)
+      renewCredential(of: index, principal, now: now)
       if let path { move(index, to: path, message.transactionID, now: now) }
     }
     writer.begin(MessageType(.refresh, .success), transactionID: message.transactionID)
@@ -67,5 +68,7 @@ extension Relay {
   }
 
   /// Who else uses the five-tuple gets 441 (RFC 8656 section 5).
-  func isOwner(_ principal: Principal, of index: Int) -> Bool { details[index]?.username == principal.username }
+  func isOwner(_ principal: Principal, of index: Int) -> Bool {
+    details[index]?.username == principal.username && details[index]?.realm == principal.realm
+  }
 }

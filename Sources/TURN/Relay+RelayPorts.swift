@@ -106,9 +106,10 @@ extension Relay {
     allocations[index].transport = pending.transport
     while details.count <= index { details.append(nil) }
     var made = AllocationDetails(
-      username: pending.principal.username, quotaName: pending.principal.quotaName, keys: pending.principal.keys,
+      realm: pending.principal.realm, username: pending.principal.username, quotaName: pending.principal.quotaName, keys: pending.principal.keys,
       transactionID: request.transactionID, grantedLifetime: pending.lifetime, createdAt: now.instant,
       admittedAddress: request.client.address.address)
+    made.credentialEnd = pending.principal.remaining.map { now.wallSeconds + UInt64($0) }
     made.addressError = pending.addressError
     for id in pending.opened {
       guard let portIndex = relayPorts.index(of: id) else { continue }

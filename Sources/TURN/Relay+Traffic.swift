@@ -120,8 +120,11 @@ extension Relay {
 
   @inline(__always)
   private mutating func deliverToClient(_ count: Int, padding: Int, _ allocation: Int, now: Now) -> Disposition {
-    guard bandwidth.isUnlimited || allocations[allocation].toClientBucket.take(count, bandwidth, now: now.instant) else {
-      return .drop(.overBandwidth)
+    if limitsBandwidth {
+      let limit = bandwidth(of: allocations[allocation].client)
+      guard limit.isUnlimited || allocations[allocation].toClientBucket.take(count, limit, now: now.instant) else {
+        return .drop(.overBandwidth)
+      }
     }
     allocations[allocation].toClient.add(count)
     counters.toClients.add(count)

@@ -53,12 +53,13 @@ public struct Relay: ~Copyable {
 
   let relayed: RelayedAddresses
   let limiter: StrangerRateLimiter
-  /// Of each allocation and direction.
-  var bandwidth: BandwidthLimit
+  /// Of each allocation and direction, by realm.
+  var bandwidths: [BandwidthLimit]
+  var limitsBandwidth: Bool
   var portPicker: PortPicker
   var nonces: NonceAuthority
-  /// What challenges offer, by the settings of today.
-  var offer: PasswordOffer
+  /// What challenges offer, by realm and the settings of today.
+  var offers: [PasswordOffer]
   var authenticator = MessageAuthenticator()
   let tokens: ReservationTokens
   var tickets: MobilityTickets
@@ -101,8 +102,9 @@ public struct Relay: ~Copyable {
   ) {
     var generator = SeededGenerator(seed: identity.seed)
     self.settings = settings
-    offer = PasswordOffer(settings)
-    bandwidth = BandwidthLimit(bytesPerSecond: settings.bandwidthPerAllocation)
+    offers = settings.realms.map { PasswordOffer(settings, $0) }
+    bandwidths = settings.realms.map { BandwidthLimit(bytesPerSecond: $0.bandwidthPerAllocation) }
+    limitsBandwidth = bandwidths.contains { !$0.isUnlimited }
     self.gate = gate
     self.relayed = relayed
     self.limiter = limiter
@@ -209,8 +211,9 @@ public struct Relay: ~Copyable {
   /// New settings and peer rules. Allocations keep what they were made with; verdicts are asked anew.
   public mutating func update(settings: RelaySettings, gate: PeerGate) {
     self.settings = settings
-    offer = PasswordOffer(settings)
-    bandwidth = BandwidthLimit(bytesPerSecond: settings.bandwidthPerAllocation)
+    offers = settings.realms.map { PasswordOffer(settings, $0) }
+    bandwidths = settings.realms.map { BandwidthLimit(bytesPerSecond: $0.bandwidthPerAllocation) }
+    limitsBandwidth = bandwidths.contains { !$0.isUnlimited }
     self.gate = gate
     rulesGeneration &+= 1
   }

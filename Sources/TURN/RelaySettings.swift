@@ -3,23 +3,18 @@ public import STUN
 
 /// How a `Relay` behaves: one immutable snapshot, replaced as a whole on reload.
 public struct RelaySettings: Sendable {
-  /// The realm of long-term credentials, as bytes of its prepared UTF-8.
-  public var realm: [UInt8] = Array("turnpike".utf8)
+  /// The default realm first, then the others in an order that stays the same: paths and allocations name them by
+  /// number. Never empty.
+  public var realms = [RealmSettings()]
   /// The SOFTWARE attribute; empty: not sent.
   public var software: [UInt8] = []
   /// No credentials are asked for.
   public var isAnonymous = false
-  /// Users known without asking a store, by name.
-  public var users: [[UInt8]: CredentialKeys] = [:]
-  /// The names of those users by their USERHASH (RFC 8489 section 14.4).
-  public var userNames: [[UInt8]: [UInt8]] = [:]
   /// Offered with every challenge, most preferred first (RFC 8489 section 14.11). Without MD5 among them, clients
   /// that know only RFC 5389 have no key here.
   public var passwordAlgorithms: [PasswordAlgorithm] = [.md5, .sha256]
-  /// Shared secrets of time-limited credentials, tried in order.
-  public var secrets: [[UInt8]] = []
-  /// Whether a store is to be asked for names that are neither.
-  public var hasStore = false
+  /// Keys of authorization servers, for access tokens in every realm (RFC 7635).
+  public var accessTokenKeys: [AccessTokenKey] = []
   /// Seconds that a nonce is good for.
   public var nonceLifetime: UInt32 = 600
 
@@ -28,12 +23,6 @@ public struct RelaySettings: Sendable {
   public var maximumLifetime: UInt32 = 3600
   public var permissionLifetime: UInt32 = 300
   public var channelLifetime: UInt32 = 600
-
-  /// Limits for each allocation; 0 is no limit.
-  public var permissionsPerAllocation: UInt32 = 1024
-  public var channelsPerAllocation: UInt32 = 1024
-  /// Bytes of media a second, in each direction.
-  public var bandwidthPerAllocation: UInt64 = 0
 
   /// Where authenticated Allocates are sent on to; nil: nowhere.
   public var redirect: Redirect?

@@ -6,7 +6,7 @@ internal import TURN
 /// One client's DTLS.
 struct Association: ~Copyable {
   var engine: DTLSEngine
-  let path: ClientPath
+  var path: ClientPath
   var lastHeard: Instant
   var isEstablished = false
 }
@@ -99,7 +99,8 @@ struct Associations: ~Copyable {
     guard let engine = listening.take() else { return nil }
     let next = places.next
     let id = RecordID(index: UInt32(next.index), generation: next.generation)
-    let own = ClientPath(address: path.address, endpoint: path.endpoint, transport: .dtls, connection: id)
+    let own = ClientPath(
+      address: path.address, endpoint: path.endpoint, transport: .dtls, connection: id, realm: path.realm)
     let place = places.insert(Association(engine: engine, path: own, lastHeard: now))
     placesOfClients[Client(path)] = place.index
     handshakes.append(id)

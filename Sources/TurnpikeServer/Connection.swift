@@ -42,6 +42,11 @@ struct Connection: ~Copyable {
     lastHeard = now
   }
 
+  /// The realm of the name that a TLS client asked for.
+  mutating func realm(by names: ServerNames) -> UInt8? {
+    names.isEmpty ? nil : names.realm(of: tls?.requestedServerName ?? nil)
+  }
+
   mutating func decide(plain path: ClientPath) {
     layer = .plain
     self.path = path

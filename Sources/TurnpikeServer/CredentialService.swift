@@ -5,12 +5,13 @@ internal import NetIO
 internal import NetworkTypes
 internal import TURN
 
-/// Asks the credential store on a thread of its own, so that a slow store never holds up a shard, and watches it for
+/// Asks one credential store, of one realm or several, on a thread of its own, so that a slow store never holds up a shard, and watches it for
 /// changes.
 final class CredentialService: Sendable {
   struct LookUp: Sendable {
     var ticket: RecordID
-    var realm: [UInt8]
+    /// The realm's number.
+    var realm: UInt8
     var user: UserReference
     /// Where the answer goes.
     var answers: Mailbox<ShardMessage>
@@ -22,19 +23,24 @@ final class CredentialService: Sendable {
   }
 
   private let requests: Mailbox<Request>
+  /// The names of the realms whose users the store has, by their numbers.
+  let realms: [UInt8: String]
 
   /// Up to 4,096 look-ups may wait for the store; the next is refused.
-  init() throws(Errno) { requests = try Mailbox(capacity: 4096) }
+  init(realms: [UInt8: String]) throws(Errno) {
+    self.realms = realms
+    requests = try Mailbox(capacity: 4096)
+  }
 
   /// False where too many wait already.
   func lookUp(_ request: LookUp) -> Bool { requests.post(.lookUp(request)) }
 
   func stop() { requests.post(.stop) }
 
-  /// The thread's body: opens the store by calling `open`, answers until stopped, and calls `changed` with the
+  /// The thread's body: opens the store by calling `open`, answers until stopped, and calls `changed` with each
   /// realm's shared secrets at first and within a quarter of a second after any process changed the store.
   func run(
-    realm: String, log: Log, open: () throws(StoreError) -> any CredentialStore, changed: ([[UInt8]]) -> Void
+    log: Log, open: () throws(StoreError) -> any CredentialStore, changed: ([UInt8: [[UInt8]]]) -> Void
   ) {
     guard let loop = try? EventLoop(), (try? loop.add(requests.rawValue, EventToken(kind: 0))) != nil else { return }
     var store: (any CredentialStore)?
@@ -44,7 +50,9 @@ final class CredentialService: Sendable {
       do throws(StoreError) {
         if store == nil { store = try open() }
         if let token = try store?.changeToken(), token != lastToken {
-          changed(try store?.secrets(realm: realm) ?? [])
+          var secrets: [UInt8: [[UInt8]]] = [:]
+          for (number, name) in realms { secrets[number] = try store?.secrets(realm: name) ?? [] }
+          changed(secrets)
           lastToken = token
         }
       } catch {
@@ -54,20 +62,21 @@ final class CredentialService: Sendable {
       for request in requests.takeAll() {
         switch request {
         case .stop: return
-        case .lookUp(let lookUp): answer(lookUp, store, realm: realm, log: log)
+        case .lookUp(let lookUp): answer(lookUp, store, log: log)
         }
       }
     }
   }
 
-  private func answer(_ lookUp: LookUp, _ store: (any CredentialStore)?, realm: String, log: Log) {
-    guard let store else {
+  private func answer(_ lookUp: LookUp, _ store: (any CredentialStore)?, log: Log) {
+    guard let store, let realm = realms[lookUp.realm] else {
       lookUp.answers.post(.keysUnavailable(ticket: lookUp.ticket))
       return
     }
     do throws(StoreError) {
       lookUp.answers.post(
-        .keys(ticket: lookUp.ticket, user: lookUp.user, try find(lookUp.user, store, realm: realm)))
+        .keys(
+          ticket: lookUp.ticket, realm: lookUp.realm, user: lookUp.user, try find(lookUp.user, store, realm: realm)))
     } catch {
       log.limited(.error, "credential-store-unavailable", ("error", "\(error)"))
       lookUp.answers.post(.keysUnavailable(ticket: lookUp.ticket))

@@ -11,42 +11,12 @@ internal import TURN
 /// What the server keeps in files: its certificate, the credential store, the generated first user.
 extension Server {
   /// A path in the state directory; nil where there is none that can be written.
-  private func statePath(_ name: String) -> String? { stateDirectory.map { "\($0)/\(name)" } }
-
-  // MARK: - The credential store
-
-  /// Where the embedded store is; nil where it can only be in memory, which is as good as none.
-  func storePath() -> String? {
-    let name = settings.auth.store.dropFirst("sqlite:".count)
-    return name.hasPrefix("/") ? String(name) : statePath(String(name))
-  }
-
-  /// Opens the store once to see that it is there and good, and finds out whether a first user is needed.
-  func prepareCredentials() throws(StartFailure) {
-    var isStoreEmpty = true
-    if let path = storePath(), credentials != nil {
-      do throws(StoreError) {
-        let store = try SQLiteCredentialStore(path: path)
-        isStoreEmpty = try store.isEmpty()
-        state.storeSecrets = try store.secrets(realm: settings.realm)
-      } catch {
-        throw .failed("\(error) (`auth.store`, \(path))")
-      }
-    }
-    let auth = settings.auth
-    guard !auth.anonymous, auth.users.isEmpty, auth.secrets.isEmpty, auth.oauthKeys.isEmpty, isStoreEmpty else { return }
-    guard !auth.store.isEmpty else {
-      throw .misconfigured(
-        "nobody could ever authenticate: `auth.store` is empty and there are no `auth.users` and no `auth.secrets`; "
-          + "set one of them, or `auth.anonymous: true`")
-    }
-    firstUser = try readOrMakeFirstUser()
-  }
+  func statePath(_ name: String) -> String? { stateDirectory.map { "\($0)/\(name)" } }
 
   static let firstUserName = "turnpike"
 
   /// The password of the generated user: the one of the last such start, so that the printed line stays the same.
-  private func readOrMakeFirstUser() throws(StartFailure) -> FirstUser {
+  func readOrMakeFirstUser() throws(StartFailure) -> FirstUser {
     if let path = statePath("first-user"), let content = try? Files.read(path, limit: 4096) {
       let password = String(decoding: content.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
       if !password.isEmpty { return FirstUser(name: Self.firstUserName, password: password) }

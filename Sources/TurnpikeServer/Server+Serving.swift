@@ -41,7 +41,7 @@ extension Server {
         switch report {
         case .idle: idleShards += 1
         case .storeChanged(let secrets):
-          state.storeSecrets = secrets
+          state.storeSecrets.merge(secrets) { $1 }
           configureShards()
         case .failed(let shard, _, let error):
           log.error("shard-failed", ("shard", "\(shard)"), ("error", "\(error)"))
@@ -76,7 +76,7 @@ extension Server {
 
   private func stop() -> Outcome {
     for shard in shards { shard.post(.stop) }
-    credentials?.stop()
+    for service in credentialServices { service.stop() }
     for thread in threads { thread.join() }
     log.info("stopped")
     return .stopped
@@ -94,7 +94,8 @@ extension Server {
       ("relay.addresses", fresh.relay.addresses != settings.relay.addresses),
       ("relay.advertise", fresh.relay.advertise != settings.relay.advertise),
       ("relay.ports", fresh.relay.ports != settings.relay.ports), ("realm", fresh.realm != settings.realm),
-      ("auth.store", fresh.auth.store != settings.auth.store), ("engine", fresh.engine != settings.engine),
+      ("auth.store", fresh.auth.store != settings.auth.store),
+      ("realms", fresh.realms.mapValues(\.store) != settings.realms.mapValues(\.store)), ("engine", fresh.engine != settings.engine),
       ("state-directory", fresh.stateDirectory != settings.stateDirectory),
     ]
     for (key, _) in unchangeable.filter(\.1) {
@@ -106,12 +107,17 @@ extension Server {
     next.relay = settings.relay
     next.realm = settings.realm
     next.auth.store = settings.auth.store
+    // A realm that is gone has nobody any more; a new one waits for the restart.
+    next.realms = settings.realms.keys.reduce(into: [:]) { realms, name in
+      realms[name] = fresh.realms[name] ?? Settings.Realm()
+      realms[name]?.store = settings.realms[name]?.store ?? ""
+    }
     next.engine = settings.engine
     next.stateDirectory = settings.stateDirectory
     settings = next
     log.configure(level: Log.Level(settings.log.level), format: Log.Format(settings.log.format))
     state.limiter.setLimit(settings.limits.unauthenticatedPerAddress)
-    state.ledger.setLimits(QuotaLedger.Limits(settings.limits))
+    state.ledger.setLimits(QuotaLedger.Limits.all(settings, realms: realmNames))
     configureShards()
     reloadCertificates()
     log.info("reloaded")
@@ -132,7 +138,8 @@ extension Server {
   func configureShards() {
     let settings = makeRelaySettings()
     let gate = makeGate()
-    for shard in shards where !shard.post(.configure(settings, gate)) {
+    let names = ServerNames(self.settings, realms: realmNames)
+    for shard in shards where !shard.post(.configure(settings, gate, names)) {
       log.error("mailbox-full", ("effect", "a shard keeps its old settings"))
     }
   }
@@ -141,33 +148,16 @@ extension Server {
 
   func makeRelaySettings() -> RelaySettings {
     var result = RelaySettings()
-    result.realm = Array(settings.realm.utf8)
+    result.realms = makeRealmSettings()
+    result.accessTokenKeys = makeAccessTokenKeys()
     result.software = Array(settings.software.utf8)
     result.isAnonymous = settings.auth.anonymous
-    var users = settings.auth.users
-    if users.isEmpty, settings.auth.secrets.isEmpty, let firstUser { users[firstUser.name] = firstUser.password }
-    for (name, password) in users {
-      do throws(LongTermCredential.Invalid) {
-        let user = try LongTermCredential(name: name, realm: settings.realm, password: Array(password.utf8))
-        let keys = CredentialKeys(user.keys)
-        result.users[user.name.saslprep] = keys
-        result.users[user.name.opaqueString] = keys
-        result.userNames[user.keys.userHash.array] = user.name.opaqueString
-      } catch {
-        log.error("user-invalid", ("key", "auth.users"), ("error", "\(error)"))
-      }
-    }
-    result.secrets = settings.auth.secrets.map { Array($0.utf8) } + state.storeSecrets
     result.passwordAlgorithms = settings.auth.passwordAlgorithms.map { $0 == .sha256 ? .sha256 : .md5 }
-    result.hasStore = credentials != nil
     result.nonceLifetime = settings.auth.nonceLifetime
     result.defaultLifetime = settings.lifetime.default
     result.maximumLifetime = settings.lifetime.maximum
     result.permissionLifetime = settings.lifetime.permission
     result.channelLifetime = settings.lifetime.channel
-    result.permissionsPerAllocation = settings.limits.permissionsPerAllocation
-    result.channelsPerAllocation = settings.limits.channelsPerAllocation
-    result.bandwidthPerAllocation = settings.limits.bandwidthPerAllocation
     result.allowsMobility = settings.relay.mobility
     result.relaysTCP = settings.relay.tcp
     result.redirect = Redirect(settings.redirect)
@@ -198,6 +188,11 @@ extension Redirect {
 }
 
 extension QuotaLedger.Limits {
+  /// By the realms' numbers.
+  static func all(_ settings: Settings, realms: [String]) -> [QuotaLedger.Limits] {
+    realms.map { QuotaLedger.Limits(settings.realms[$0]?.limits ?? settings.limits) }
+  }
+
   init(_ limits: Settings.Limits) {
     self.init(total: limits.allocations, perUser: limits.allocationsPerUser, perAddress: limits.allocationsPerAddress)
   }

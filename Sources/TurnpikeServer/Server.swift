@@ -29,7 +29,11 @@ public final class Server {
   let signals: SignalReader
   let reports: Mailbox<ShardReport>
   let loop: EventLoop
-  let credentials: CredentialService?
+  /// Every realm's credential store, by the realms' numbers; realms that share a store share a service.
+  var credentials: [UInt8: CredentialService] = [:]
+  var credentialServices: [CredentialService] = []
+  /// The default realm first. Their order and number stay the same until a restart.
+  let realmNames: [String]
   var shards: [Mailbox<ShardMessage>] = []
   var threads: [Thread] = []
   var state: ServerState
@@ -50,8 +54,8 @@ public final class Server {
     var limiter: StrangerRateLimiter
     var ledger: QuotaLedger
     var sharedKey: [UInt8]
-    /// Secrets of the store, as it last told them.
-    var storeSecrets: [[UInt8]] = []
+    /// Secrets of the stores, as they last told them, by realm.
+    var storeSecrets: [UInt8: [[UInt8]]] = [:]
     /// How often io_uring was wanted and could not be had; for metrics.
     var engineFallbacks = 0
     var isDraining = false
@@ -100,12 +104,10 @@ public final class Server {
         "state-in-memory", ("reason", "no state directory can be written"),
         ("remedy", "set state-directory, or let the server write to \(StateDirectory.standard)"))
     }
-    let hasStore = !settings.auth.store.isEmpty && (stateDirectory != nil || settings.auth.store.hasPrefix("sqlite:/"))
-    do throws(Errno) { credentials = hasStore ? try CredentialService() : nil } catch {
-      throw .failed("the kernel refuses what every server needs: \(error)")
-    }
+    realmNames = [settings.realm] + settings.realms.keys.sorted()
+    guard realmNames.count <= 256 else { throw .misconfigured("`realms` has \(realmNames.count - 1) realms; 255 are the most") }
     let hasIPv6 = Interfaces.hasIPv6
-    let listeners = Self.listeners(settings, hasIPv6: hasIPv6, log: log)
+    let listeners = Self.listeners(settings, realms: realmNames, hasIPv6: hasIPv6, log: log)
     let hostAddresses = Interfaces.addresses()
     let addresses = RelayAddresses.detect(
       configured: settings.relay.addresses, hostAddresses: hostAddresses, hasIPv6: hasIPv6)
@@ -122,14 +124,21 @@ public final class Server {
       relayed: RelayedAddresses(entries: entries, ports: settings.relay.ports),
       limiter: StrangerRateLimiter(
         limit: limits.unauthenticatedPerAddress, seed: (SecureRandom.word(), SecureRandom.word())),
-      ledger: QuotaLedger(limits: QuotaLedger.Limits(settings.limits)),
+      ledger: QuotaLedger(limits: QuotaLedger.Limits.all(settings, realms: realmNames)),
       sharedKey: SecureRandom.bytes(32))
   }
 
   /// The configured listeners, or the default ones that this host and this version can have.
-  private static func listeners(_ settings: Settings, hasIPv6: Bool, log: Log) -> [ListenerPlan] {
+  private static func listeners(
+    _ settings: Settings, realms: [String], hasIPv6: Bool, log: Log
+  ) -> [ListenerPlan] {
     if let configured = settings.listeners {
-      return configured.map { ListenerPlan(transport: $0.transport, address: $0.address, auto: $0.auto) }
+      return configured.map { listener in
+        let realm = realms.firstIndex(of: listener.realm ?? settings.realm) ?? 0
+        return ListenerPlan(
+          transport: listener.transport, address: listener.address, auto: listener.auto,
+          realm: UInt8(truncatingIfNeeded: realm))
+      }
     }
     if !hasIPv6 { log.info("ipv6-absent", ("effect", "no listeners on [::]")) }
     return Settings.availableDefaultListeners.filter { hasIPv6 || $0.address.family == .ipv4 }.map {
@@ -155,7 +164,7 @@ public final class Server {
     }
     try prepareCredentials()
     let contexts = try makeSecureContexts()
-    try startCredentialService()
+    try startCredentialServices()
     let engine = try chooseEngine()
     try startShards(contexts, engine)
     // The store may have told of changes while shards were being started.
@@ -180,23 +189,6 @@ public final class Server {
     return "cannot listen on \(listener.transport)://\(listener.address): \(error); \(remedy)"
   }
 
-  private func startCredentialService() throws(StartFailure) {
-    guard let credentials, let path = storePath() else { return }
-    let realm = settings.realm
-    let log = log
-    let changes = reports
-    do throws(Errno) {
-      threads.append(
-        try Thread(name: "credentials") {
-          credentials.run(realm: realm, log: log, open: { () throws(StoreError) in try SQLiteCredentialStore(path: path) }) { secrets in
-            changes.post(.storeChanged(secrets: secrets))
-          }
-        })
-    } catch {
-      throw .failed("cannot start a thread: \(error)")
-    }
-  }
-
   /// Starts one shard after another: the kernel's choice among sockets of one port depends on their order, and every
   /// socket must be there before the first client is.
   private func startShards(_ contexts: SecureContexts?, _ engine: DataPlane.Engine) throws(StartFailure) {
@@ -219,7 +211,8 @@ public final class Server {
           identity: Relay.Identity(
             shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
           listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
-          limiter: state.limiter, ledger: state.ledger, credentials: credentials, contexts: contexts, cookieKey: cookieKey,
+          limiter: state.limiter, ledger: state.ledger, credentials: credentials,
+          serverNames: ServerNames(settings, realms: realmNames), contexts: contexts, cookieKey: cookieKey,
           mailbox: mailbox, siblings: mailboxes, reports: reports, log: log)
         threads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
         shards.append(mailbox)
@@ -241,7 +234,7 @@ public final class Server {
         case .bound(let shard) where shard == index: return
         case .failed(_, let listener, let error):
           throw .failed(listener.map { Self.listenFailure($0, error) } ?? "a shard could not start: \(error)")
-        case .storeChanged(let secrets): state.storeSecrets = secrets
+        case .storeChanged(let secrets): state.storeSecrets.merge(secrets) { $1 }
         case .bound, .idle, .stopped: break
         }
       }

@@ -12,11 +12,10 @@ extension Shard {
         deliver(bytes, to: path)
       case .lookUpKeys(let ticket, let realm, let user):
         lookUp(ticket, realm: realm, user: user)
-      case .admit(let ticket, let user, let address):
-        relay.admitted(
-          ticket, plan.ledger.admit(user: user, address: address), user: user, address: address, now: now)
-      case .release(let user, let address):
-        plan.ledger.release(user: user, address: address)
+      case .admit(let ticket, let holder):
+        relay.admitted(ticket, plan.ledger.admit(holder), holder, now: now)
+      case .release(let holder):
+        plan.ledger.release(holder)
       case .openRelayPort(let id, let address):
         openRelayPort(id, address)
       case .closeRelayPort(let id):
@@ -74,12 +73,12 @@ extension Shard {
     }
   }
 
-  private mutating func lookUp(_ ticket: RecordID, realm: [UInt8], user: UserReference) {
-    if let keys = knownKeys.find(user, now: now.instant) {
+  private mutating func lookUp(_ ticket: RecordID, realm: UInt8, user: UserReference) {
+    if let keys = knownKeys.find(user, realm: realm, now: now.instant) {
       relay.keysFound(ticket, keys, now: now)
       return
     }
-    guard let credentials = plan.credentials,
+    guard let credentials = plan.credentials[realm],
       credentials.lookUp(
         CredentialService.LookUp(ticket: ticket, realm: realm, user: user, answers: plan.mailbox))
     else {
@@ -102,7 +101,8 @@ extension Shard {
   /// From another shard: answered and relayed from here. Both shards' sockets have one address.
   private mutating func receive(_ datagram: HandedOverDatagram) {
     guard let endpoint = endpoints.id(listener: datagram.listener, source: datagram.local) else { return }
-    let path = ClientPath(address: datagram.client, endpoint: endpoint, transport: .udp)
+    let path = ClientPath(
+      address: datagram.client, endpoint: endpoint, transport: .udp, realm: plan.listeners[datagram.listener].realm)
     let slot = plane.replySlot()
     let count = datagram.bytes.count
     plane.buffers.copy(datagram.bytes.span.rawBytes, into: slot, at: 0)
@@ -113,13 +113,14 @@ extension Shard {
   mutating func readMail() {
     for message in plan.mailbox.takeAll() {
       switch message {
-      case .keys(let ticket, let user, let keys):
-        if let keys { knownKeys.remember(user, keys, now: now.instant) }
+      case .keys(let ticket, let realm, let user, let keys):
+        if let keys { knownKeys.remember(user, realm: realm, keys, now: now.instant) }
         relay.keysFound(ticket, keys, now: now)
       case .keysUnavailable(let ticket):
         relay.keysUnavailable(ticket, now: now)
-      case .configure(let settings, let gate):
+      case .configure(let settings, let gate, let names):
         knownKeys.forgetAll()
+        serverNames = names
         relay.update(settings: settings, gate: gate)
       case .handedOver(let datagram):
         receive(datagram)
@@ -166,16 +167,21 @@ extension Shard {
 /// Keys of users that the store was asked for lately. Forgotten as soon as the store changes, and after a minute; at
 /// most 10,000, beyond which it starts anew.
 struct KnownKeys {
-  private var keys: [UserReference: (keys: TURN.CredentialKeys, until: Instant)] = [:]
+  private struct User: Hashable {
+    var realm: UInt8
+    var reference: UserReference
+  }
 
-  func find(_ user: UserReference, now: Instant) -> TURN.CredentialKeys? {
-    guard let entry = keys[user], entry.until > now else { return nil }
+  private var keys: [User: (keys: TURN.CredentialKeys, until: Instant)] = [:]
+
+  func find(_ user: UserReference, realm: UInt8, now: Instant) -> TURN.CredentialKeys? {
+    guard let entry = keys[User(realm: realm, reference: user)], entry.until > now else { return nil }
     return entry.keys
   }
 
-  mutating func remember(_ user: UserReference, _ found: TURN.CredentialKeys, now: Instant) {
+  mutating func remember(_ user: UserReference, realm: UInt8, _ found: TURN.CredentialKeys, now: Instant) {
     if keys.count >= 10_000 { forgetAll() }
-    keys[user] = (found, now.advanced(bySeconds: 60))
+    keys[User(realm: realm, reference: user)] = (found, now.advanced(bySeconds: 60))
   }
 
   mutating func forgetAll() { keys.removeAll() }

@@ -93,13 +93,14 @@ extension Shard {
   /// Plaintext goes where its datagram lay: it is shorter, and the engine has its own copy of the datagram.
   private mutating func readPlaintext(_ index: Int, _ slot: Int, _ range: Range<Int>) {
     let generation = associations.places.generation(index)
-    let path = associations.places[index].path
     associations.places[index].lastHeard = now.instant
     var offset = range.lowerBound
     var isOver = false
     reading: while offset < range.upperBound {
       switch Self.decrypt(&associations, index, into: &plane.buffers, slot, offset..<range.upperBound) {
       case .bytes(let count):
+        noteEstablished(index)
+        let path = associations.places[index].path
         let disposition = relay.receive(slot: slot, offset..<(offset + count), in: plane.buffers, from: path, now: now)
         act(disposition, on: slot, base: offset, isPart: true, from: path)
         runCommands()
@@ -112,10 +113,18 @@ extension Shard {
         break reading
       }
     }
-    if !associations.places[index].isEstablished, associations.places[index].engine.isEstablished {
-      associations.places[index].isEstablished = true
-    }
+    noteEstablished(index)
     if isOver { closeAssociation(index) } else { flushAssociation(index) }
+  }
+
+  /// Once its handshake is done, a client's server name may tell its realm.
+  private mutating func noteEstablished(_ index: Int) {
+    guard !associations.places[index].isEstablished, associations.places[index].engine.isEstablished else { return }
+    associations.places[index].isEstablished = true
+    guard !serverNames.isEmpty,
+      let realm = serverNames.realm(of: associations.places[index].engine.requestedServerName)
+    else { return }
+    associations.places[index].path.realm = realm
   }
 
   private static func decrypt(

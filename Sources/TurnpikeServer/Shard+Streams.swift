@@ -48,7 +48,8 @@ extension Shard {
     guard let endpoint = endpoints.id(listener: listener, source: socket.local.address) else { return }
     let descriptor = socket.rawValue
     let remote = socket.remote
-    let path = ClientPath(address: remote, endpoint: endpoint, transport: .tcp)
+    let path = ClientPath(
+      address: remote, endpoint: endpoint, transport: .tcp, realm: plan.listeners[listener].realm)
     guard connectionsOfAddress[remote.address.accountable, default: 0] < Self.connectionsPerAddress else {
       plan.log.limited(.warning, "connections-per-address", ("limit", "\(Self.connectionsPerAddress)"))
       return
@@ -123,7 +124,8 @@ extension Shard {
     let listener = plan.listeners[endpoints.endpoint(path.endpoint).listener]
     func decided(_ transport: TransportProtocol) -> ClientPath {
       let place = RecordID(index: UInt32(index), generation: connections.generation(index))
-      return ClientPath(address: path.address, endpoint: path.endpoint, transport: transport, connection: place)
+      return ClientPath(
+        address: path.address, endpoint: path.endpoint, transport: transport, connection: place, realm: path.realm)
     }
     switch firstByte {
     case 0x16:
@@ -182,6 +184,9 @@ extension Shard {
       // Handshake messages, alerts and tickets.
       if connections[index].waitingByteCount > 0 { noteDirty(index) }
       if end > start {
+        if !connections[index].hasSpoken, let realm = connections[index].realm(by: serverNames) {
+          connections[index].path.realm = realm
+        }
         guard processFrames(index, generation, slot: slot, count: end) else {
           close(index)
           return

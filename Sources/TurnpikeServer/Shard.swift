@@ -34,6 +34,7 @@ struct Shard: ~Copyable {
   var associations: Associations
   var endpoints = EndpointTable()
   var tls: TLSContext?
+  var serverNames: ServerNames
   var tcp = TCPRelays()
   /// Connections that leave for other shards at the end of this turn.
   var movingConnections: [RecordID] = []
@@ -58,6 +59,7 @@ struct Shard: ~Copyable {
     now = Now.read()
     nextSweep = now.instant.advanced(bySeconds: 1)
     tls = plan.contexts?.stream
+    serverNames = plan.serverNames
     associations = Associations(context: plan.contexts?.datagram, cookieKey: plan.cookieKey)
     relay = Relay(
       settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, identity: plan.identity,
@@ -167,13 +169,14 @@ struct Shard: ~Copyable {
   private mutating func receiveFromClients(_ place: Int, _ event: DataPlane.Event) {
     guard plane.listeners.isTaken(place) else { return }
     let isWildcard = plane.listeners[place].isWildcard
+    let realm = plan.listeners[listenerOfDatagramSocket[place]].realm
     let slots = plane.receive(event, plane.listenerDescriptor(place), limit: DataPlane.batchSlots)
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
       let ancillary = plane.batch.ancillary(slot)
       let local = isWildcard ? ancillary.localAddress : nil
       guard let endpoint = endpoints.id(listener: listenerOfDatagramSocket[place], source: local) else { continue }
-      let path = ClientPath(address: source, endpoint: endpoint, transport: .udp)
+      let path = ClientPath(address: source, endpoint: endpoint, transport: .udp, realm: realm)
       let count = plane.batch.byteCount(slot)
       noteRun(place, source, count)
       let segment = ancillary.segmentByteCount

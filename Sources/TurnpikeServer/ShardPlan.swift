@@ -10,6 +10,8 @@ struct ListenerPlan: Sendable, Equatable {
   var address: SocketAddress
   /// Whether plain and TLS are told apart by the first byte; otherwise the scheme is insisted on.
   var auto: Bool
+  /// The number of the realm that its clients belong to.
+  var realm: UInt8 = 0
 }
 
 /// What connections are encrypted with.
@@ -30,8 +32,9 @@ struct ShardPlan: Sendable {
   var relayed: RelayedAddresses
   var limiter: StrangerRateLimiter
   var ledger: QuotaLedger
-  /// Nil without a credential store.
-  var credentials: CredentialService?
+  /// The credential stores, by the realms' numbers.
+  var credentials: [UInt8: CredentialService]
+  var serverNames: ServerNames
   /// Nil where nothing is to be encrypted.
   var contexts: SecureContexts?
   /// What the cookies of DTLS are made with, the same on all shards.
@@ -46,10 +49,10 @@ struct ShardPlan: Sendable {
 /// What a shard is told.
 enum ShardMessage: Sendable {
   /// The store's answer to a look-up; no keys where it knows no such user.
-  case keys(ticket: RecordID, user: UserReference, TURN.CredentialKeys?)
+  case keys(ticket: RecordID, realm: UInt8, user: UserReference, TURN.CredentialKeys?)
   case keysUnavailable(ticket: RecordID)
   /// New settings; what was remembered of the store is forgotten with them.
-  case configure(RelaySettings, PeerGate)
+  case configure(RelaySettings, PeerGate, ServerNames)
   case certificates(SecureContexts)
   /// A datagram of a client that moved (RFC 8016): it came to another shard than the one that has its allocation.
   case handedOver(HandedOverDatagram)
@@ -78,6 +81,6 @@ enum ShardReport: Sendable {
   case failed(shard: Int, ListenerPlan?, Errno)
   case idle(shard: Int)
   case stopped(shard: Int)
-  /// From the thread of the credential store: it has been changed, and these are its shared secrets now.
-  case storeChanged(secrets: [[UInt8]])
+  /// From the thread of a credential store: it has been changed, and these are its realms' shared secrets now.
+  case storeChanged(secrets: [UInt8: [[UInt8]]])
 }

@@ -7,11 +7,12 @@ enum Option: String, CaseIterable {
   case secretFromInput = "--secret-stdin"
   case user = "--user"
   case timeToLive = "--ttl"
+  case keyID = "--kid"
   case help = "--help"
 
   var takesValue: Bool {
     switch self {
-    case .config, .set, .realm, .user, .timeToLive: true
+    case .config, .set, .realm, .user, .timeToLive, .keyID: true
     case .passwordFromInput, .secretFromInput, .help: false
     }
   }
@@ -83,7 +84,7 @@ extension Option {
     case .config: "FILE"
     case .set: "KEY=VALUE"
     case .realm: "REALM"
-    case .user: "ID"
+    case .user, .keyID: "ID"
     case .timeToLive: "SECONDS"
     case .passwordFromInput, .secretFromInput, .help: ""
     }

@@ -3,24 +3,25 @@ internal import Configuration
 /// What `turnpike` can be told to do.
 enum Command: String, CaseIterable {
   case serve, check, user, secret, credentials, version, help
+  case oauthToken = "oauth-token"
   /// Words that are kept for features which this version does not have.
   case `import`, status, sessions, drain, kick
-  case oauthToken = "oauth-token"
 
   var options: Set<Option> {
     switch self {
     case .user: [.config, .set, .help, .realm, .passwordFromInput]
     case .secret: [.config, .set, .help, .realm, .secretFromInput]
     case .credentials: [.config, .set, .help, .realm, .user, .timeToLive]
-    case .serve, .check, .version, .help, .import, .status, .sessions, .drain, .kick, .oauthToken:
+    case .oauthToken: [.config, .set, .help, .realm, .keyID, .timeToLive]
+    case .serve, .check, .version, .help, .import, .status, .sessions, .drain, .kick:
       [.config, .set, .help]
     }
   }
 
   var isMissing: Bool {
     switch self {
-    case .import, .status, .sessions, .drain, .kick, .oauthToken: true
-    case .serve, .check, .user, .secret, .credentials, .version, .help: false
+    case .import, .status, .sessions, .drain, .kick: true
+    case .serve, .check, .user, .secret, .credentials, .oauthToken, .version, .help: false
     }
   }
 
@@ -31,9 +32,10 @@ enum Command: String, CaseIterable {
     case .user: try manageUsers(invocation)
     case .secret: try manageSecrets(invocation)
     case .credentials: try printCredentials(invocation)
+    case .oauthToken: try printAccessToken(invocation)
     case .version: try printVersion(invocation)
     case .help: try printHelp(invocation)
-    case .import, .status, .sessions, .drain, .kick, .oauthToken:
+    case .import, .status, .sessions, .drain, .kick:
       throw .failed("this version of turnpike does not have the command \(rawValue)")
     }
   }

@@ -31,6 +31,7 @@ func printCredentials(_ invocation: Invocation) throws(Failure) -> Int32 {
 private func firstSecret(_ settings: Settings, _ invocation: Invocation) throws(Failure) -> [UInt8] {
   let realm = invocation.realm(settings)
   if realm == settings.realm, let secret = settings.auth.secrets.first { return Array(secret.utf8) }
+  if let secret = settings.realms[realm]?.secrets.first { return Array(secret.utf8) }
   let hint = "add one to auth.secrets, or run: turnpike secret add"
   guard !settings.auth.store.isEmpty else { throw .failed("there is no shared secret; \(hint)") }
   let secrets = try invocation.withStore(settings) { store throws(StoreError) in try store.secrets(realm: realm) }

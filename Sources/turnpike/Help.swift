@@ -12,6 +12,7 @@ extension Command {
     turnpike secret add | list | remove ID
                                      manage secrets of time-limited credentials
     turnpike credentials             print iceServers JSON, time-limited
+    turnpike oauth-token             print an access token, for tests
     turnpike version
     turnpike help [COMMAND]          or: turnpike help configuration (every key)
 
@@ -105,8 +106,20 @@ extension Command {
         --ttl SECONDS   how long an allocation can be made with it (default 86400)
         --realm REALM   instead of the configured realm
       """
+    case .oauthToken:
+      """
+      turnpike oauth-token [--kid ID] [--ttl SECONDS] [--realm REALM]
+
+      Prints an access token (RFC 7635) as an authorization server would hand it
+      out, sealed with a key of auth.oauth-keys: JSON with kid, access_token,
+      mac_key (both Base64), lifetime and server_name. For tests.
+
+        --kid ID        the key; without it the first one
+        --ttl SECONDS   how long the token is good for (default 3600)
+        --realm REALM   the server name that it is for (default: the realm)
+      """
     case .version: "turnpike version\n\nPrints the version."
-    case .import, .status, .sessions, .drain, .kick, .oauthToken:
+    case .import, .status, .sessions, .drain, .kick:
       "turnpike \(rawValue)\n\nThis version of turnpike does not have this command yet."
     }
   }

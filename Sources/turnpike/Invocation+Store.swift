@@ -8,7 +8,7 @@ extension Invocation {
   func withStore<Result>(
     _ settings: Settings, _ body: (any CredentialStore) throws(StoreError) -> Result
   ) throws(Failure) -> Result {
-    let path = try storePath(settings)
+    let path = try storePath(settings, realm: realm(settings, warns: false))
     do throws(StoreError) {
       return try body(try SQLiteCredentialStore(path: path))
     } catch {
@@ -17,20 +17,23 @@ extension Invocation {
   }
 
   /// `--realm`, else the configured realm.
-  func realm(_ settings: Settings) -> String {
+  func realm(_ settings: Settings, warns: Bool = true) -> String {
     guard let realm = arguments[.realm] else { return settings.realm }
-    if realm != settings.realm, settings.realms[realm] == nil {
+    if warns, realm != settings.realm, settings.realms[realm] == nil {
       tell("warning: the realm \(realm.debugDescription) is not in the configuration")
     }
     return realm
   }
 
-  private func storePath(_ settings: Settings) throws(Failure) -> String {
+  /// The store that the server asks about a realm's users; of a realm that is not configured, the default one.
+  private func storePath(_ settings: Settings, realm: String) throws(Failure) -> String {
     let scheme = "sqlite:"
-    guard settings.auth.store.hasPrefix(scheme) else {
-      throw .failed("no credential store is configured: set auth.store, for example to sqlite:turnpike.db")
+    let store = settings.realms[realm]?.store ?? settings.auth.store
+    guard store.hasPrefix(scheme) else {
+      let key = settings.realms[realm] == nil ? "auth.store" : "realms.\(realm).store"
+      throw .failed("no credential store is configured: set \(key), for example to sqlite:turnpike.db")
     }
-    let path = String(settings.auth.store.dropFirst(scheme.count))
+    let path = String(store.dropFirst(scheme.count))
     if path.hasPrefix("/") { return path }
     let directory = StateDirectory.resolve(
       configured: settings.stateDirectory, environment: Environment.variables())

@@ -102,14 +102,14 @@ final class RunningServer {
   /// A session of a user, over a connection of its own.
   func session(
     _ username: String = "alice", _ password: String = "secret", transport: TransportProtocol = .udp, port: UInt16? = nil,
-    from local: IPAddress? = nil
+    from local: IPAddress? = nil, serverName: String = "localhost"
   ) throws -> AllocationSession {
     var settings = ClientAllocation.Settings()
     settings.credential = LongTermCredential(username: username, password: password)
     let connection = try ClientConnection(
       ClientConnection.Settings(
         transport: transport, remote: SocketAddress(.ipv4Loopback, port: port ?? (transport.isSecure ? tlsPort : self.port)),
-        local: local.map { SocketAddress($0, port: 0) }, serverName: "localhost",
+        local: local.map { SocketAddress($0, port: 0) }, serverName: serverName,
         tls: transport.isSecure ? try TLSContext(client: .none, isDatagram: transport == .dtls) : nil),
       until: Instant.read().advanced(bySeconds: 5))
     return AllocationSession(connection, settings: settings, generator: SeededGenerator(seed: SecureRandom.bytes(32)))

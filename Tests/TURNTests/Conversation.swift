@@ -12,6 +12,7 @@ final class Conversation {
   var openPorts: [RecordID: SocketAddress] = [:]
   var lateReplies: [(ClientPath, [UInt8])] = []
   var lookUps: [(ticket: RecordID, user: UserReference)] = []
+  var lookUpRealms: [UInt8] = []
   var events: [Event] = []
   var unfragmented: [(port: RecordID, peer: SocketAddress, bytes: [UInt8])] = []
   /// Connections that the relay wants opened, and what it said of pipes.
@@ -21,6 +22,8 @@ final class Conversation {
   var moves: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var handOvers: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var admitted = 0
+  /// Whom the ledger was asked about.
+  var holders: [QuotaHolder] = []
   var quota = Int.max
   /// The kernel refuses so many ports before it opens one.
   var busyPorts = 0
@@ -81,11 +84,14 @@ final class Conversation {
     while let command = relay.popCommand() {
       switch command {
       case .reply(let path, let bytes): lateReplies.append((path, bytes))
-      case .lookUpKeys(let ticket, _, let user): lookUps.append((ticket, user))
-      case .admit(let ticket, let user, let address):
+      case .lookUpKeys(let ticket, let realm, let user):
+        lookUps.append((ticket, user))
+        lookUpRealms.append(realm)
+      case .admit(let ticket, let holder):
         let admission: Admission = admitted < quota ? .granted : .quotaReached
         if admission == .granted { admitted += 1 }
-        relay.admitted(ticket, admission, user: user, address: address, now: now)
+        holders.append(holder)
+        relay.admitted(ticket, admission, holder, now: now)
       case .release: admitted -= 1
       case .openRelayPort(let id, let address), .openRelayListener(let id, let address):
         if address.family == busyFamily {
@@ -142,12 +148,12 @@ final class TestClient {
 
   init(
     _ conversation: Conversation, _ address: String = "192.0.2.7:5000", transport: TransportProtocol = .udp,
-    endpoint: UInt16 = 0, connection: UInt32 = 3
+    endpoint: UInt16 = 0, connection: UInt32 = 3, realm number: UInt8 = 0
   ) {
     self.conversation = conversation
     path = ClientPath(
       address: SocketAddress(address)!, endpoint: EndpointID(rawValue: endpoint), transport: transport,
-      connection: transport != .udp ? RecordID(index: connection, generation: 1) : .none)
+      connection: transport != .udp ? RecordID(index: connection, generation: 1) : .none, realm: number)
   }
 
   /// A request of this client: signed where it has a nonce, with whatever `body` adds.

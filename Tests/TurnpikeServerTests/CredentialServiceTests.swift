@@ -42,19 +42,19 @@ private final class StuckStore: CredentialStore {
 struct CredentialServiceTests {
   @Test("while the store is stuck shards go on asking without waiting, up to a bound, and get their answers afterwards")
   func stuckStore() throws {
-    let service = try CredentialService()
+    let service = try CredentialService(realms: [0: "example.org"])
     let answers = try Mailbox<ShardMessage>(capacity: 10_000)
     let asked = DispatchSemaphore(value: 0)
     let gate = DispatchSemaphore(value: 0)
     let log = Log(level: .error, format: .text, clock: { 0 }, sink: { _ in })
     let thread = try Thread(name: "store") {
       service.run(
-        realm: "example.org", log: log, open: { StuckStore(asked: asked, gate: gate) }, changed: { _ in })
+        log: log, open: { StuckStore(asked: asked, gate: gate) }, changed: { _ in })
     }
     func ask(_ number: UInt32) -> Bool {
       service.lookUp(
         CredentialService.LookUp(
-          ticket: RecordID(index: number, generation: 1), realm: Array("example.org".utf8), user: .name([1]),
+          ticket: RecordID(index: number, generation: 1), realm: 0, user: .name([1]),
           answers: answers))
     }
     #expect(ask(0))

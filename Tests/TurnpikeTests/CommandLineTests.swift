@@ -38,12 +38,31 @@ struct CommandLineTests {
   }
 
   @Test("what this version does not have says so: 1", arguments: [
-    ["import", "coturn", "turnserver.conf"], ["status"], ["sessions"], ["drain"], ["kick", "1"], ["oauth-token"],
+    ["import", "coturn", "turnserver.conf"], ["status"], ["sessions"], ["drain"], ["kick", "1"],
   ])
   func missing(arguments: [String]) async throws {
     let result = try await Program().run(arguments)
     #expect(result.status == 1)
     #expect(result.errors.contains("does not have the command \(arguments[0])"))
+  }
+
+  @Test("oauth-token prints what a client needs, sealed for the realm, with the key that was asked for")
+  func accessToken() async throws {
+    let keys = "[{ id: a, key: AAAAAAAAAAAAAAAAAAAAAA==, algorithm: A128GCM }, { id: b, key: "
+      + "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, algorithm: A256GCM }]"
+    let program = try Program()
+    let file = try program.directory.write("auth: { oauth-keys: \(keys) }\nrealm: example.org\n", to: "t.yml")
+    let result = try await program.run("oauth-token", "--kid", "b", "--ttl", "60", "--config", file)
+    #expect(result.status == 0, "\(result.errors)")
+    let document = try JSONValue.decode(result.output)
+    #expect(document["kid"]?.string == "b" && document["server_name"]?.string == "example.org")
+    let token = try #require(document["access_token"]?.string.flatMap { Base64.decode($0) })
+    #expect(token.count == 64)
+    #expect(document["mac_key"]?.string.flatMap { Base64.decode($0) }?.count == 20)
+    #expect(document["lifetime"]?.integer == 60)
+    let unknown = try await program.run("oauth-token", "--kid", "c", "--config", file)
+    let without = try await program.run("oauth-token")
+    #expect(unknown.status == 1 && without.status == 1)
   }
 
   @Test("version prints one line")

@@ -14,12 +14,13 @@ struct PasswordOffer {
   static let cookiePrefix = Array("obMatJos2".utf8)
   static let cookieByteCount = 13
 
-  init(_ settings: RelaySettings) {
+  init(_ settings: RelaySettings, _ realm: RealmSettings) {
     algorithms = settings.passwordAlgorithms.isEmpty ? [.md5] : settings.passwordAlgorithms
     list = PasswordAlgorithm.list(algorithms)
     var features: SecurityFeatures = [.passwordAlgorithms]
-    // A client that sees this bit must send USERHASH, and a time-limited name cannot be found by its hash.
-    if settings.secrets.isEmpty { features.insert(.usernameAnonymity) }
+    // A client that sees this bit must send USERHASH, and a time-limited name cannot be found by its hash,
+    // nor a key of an authorization server.
+    if realm.secrets.isEmpty, settings.accessTokenKeys.isEmpty { features.insert(.usernameAnonymity) }
     cookie = Self.cookiePrefix + Array(Base64.encode(features.bytes).utf8)
   }
 

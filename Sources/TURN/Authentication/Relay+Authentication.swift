@@ -4,6 +4,8 @@ internal import STUN
 
 /// Who sent a request, once that is known.
 struct Principal {
+  /// The number of the realm that the name is of.
+  var realm: UInt8 = 0
   /// The whole name: who owns an allocation (441).
   var username: [UInt8]
   /// Whom quotas count for: of a time-limited name the part after the first colon.
@@ -14,6 +16,8 @@ struct Principal {
   var key: Digest?
   /// Whether the answer carries MESSAGE-INTEGRITY-SHA256, MESSAGE-INTEGRITY otherwise.
   var usesSHA256 = false
+  /// Seconds that the credential itself is good for still: no lifetime outlasts an access token (RFC 7635 section 9).
+  var remaining: UInt32?
 
   static let anonymous = Principal(username: [], quotaName: [], keys: nil, key: nil)
 }
@@ -29,45 +33,58 @@ extension Relay {
   mutating func authenticate(
     _ message: borrowing MessageView, from client: ClientPath, now: Now
   ) -> Disposition {
+    // Nobody was told that tokens are taken (RFC 7635 section 7).
+    if settings.accessTokenKeys.isEmpty, message.has(.accessToken) {
+      return unauthenticatedError(.unknownAttribute, message, from: client, now: now)
+    }
     if settings.isAnonymous { return perform(message, from: client, by: .anonymous, now: now) }
     guard message.has(.messageIntegrity) || message.has(.messageIntegritySHA256) else {
       return challenge(.unauthenticated, message, from: client, now: now)
     }
-    guard let user = user(of: message), let realm = message.value(of: .realm),
+    guard let user = user(of: message), let realmName = message.value(of: .realm),
       let claim = claim(of: message, from: client, now: now)
     else { return unauthenticatedError(.badRequest, message, from: client, now: now) }
-    // Names that are too long are nobody's, and so is every name in a realm that is not ours.
-    guard isPlausible(user), realm.isEqual(to: settings.realm) else {
+    let realm = settings.realm(of: client)
+    // Names that are too long are nobody's, and so is every name in a realm that is not this client's.
+    guard isPlausible(user), realmName.isEqual(to: realm.name) else {
       return challenge(.unauthenticated, message, from: client, now: now)
+    }
+    if message.has(.accessToken) {
+      guard let principal = principal(ofTokenIn: message, user, from: client, now: now) else {
+        return challenge(.unauthenticated, message, from: client, now: now)
+      }
+      return admitFresh(message, from: client, by: principal, claim, now: now)
     }
 
     // What belongs to a live allocation goes on with the credential that made it.
     if let index = liveAllocation(on: client, now: now), let owner = details[index], let keys = owner.keys,
-      isName(owner.username, of: user)
+      owner.realm == client.realm, isName(owner.username, of: user, in: realm)
     {
-      if let principal = verify(
-        message, claim, name: owner.username, quotaName: owner.quotaName, keys: keys)
-      {
-        return admitFresh(message, from: client, by: principal, claim, now: now)
-      }
-      return challenge(.unauthenticated, message, from: client, now: now)
+      let principal =
+        owner.credentialEnd == nil
+        ? verify(message, claim, from: client, name: owner.username, quotaName: owner.quotaName, keys: keys)
+        : holder(ofTokenBehind: owner, message, from: client, now: now)
+      guard let principal else { return challenge(.unauthenticated, message, from: client, now: now) }
+      return admitFresh(message, from: client, by: principal, claim, now: now)
     }
 
     let name: [UInt8]? =
       switch user {
       case .name(let name): name
-      case .hash(let hash): settings.userNames[hash]
+      case .hash(let hash): realm.userNames[hash]
       }
-    if let name, let keys = settings.users[name],
-      let principal = verify(message, claim, name: name, quotaName: name, keys: keys)
+    if let name, let keys = realm.users[name],
+      let principal = verify(message, claim, from: client, name: name, quotaName: name, keys: keys)
     {
       return admitFresh(message, from: client, by: principal, claim, now: now)
     }
-    if let name, !settings.secrets.isEmpty, let expiry = TimeLimitedCredential.expiry(ofUsername: name) {
+    if let name, !realm.secrets.isEmpty, let expiry = TimeLimitedCredential.expiry(ofUsername: name) {
       let quotaName = TimeLimitedCredential.quotaName(ofUsername: name)
-      for secret in settings.secrets {
-        let keys = timeLimitedKeys(name, secret: secret)
-        guard let principal = verify(message, claim, name: name, quotaName: quotaName, keys: keys) else { continue }
+      for secret in realm.secrets {
+        let keys = timeLimitedKeys(name, secret: secret, in: realm)
+        guard let principal = verify(message, claim, from: client, name: name, quotaName: quotaName, keys: keys) else {
+          continue
+        }
         // Only Allocate asks whether time is up; without an allocation the other methods end in 437 anyway.
         guard message.type.method != .allocate || expiry > now.wallSeconds else {
           return challenge(.unauthenticated, message, from: client, now: now)
@@ -75,10 +92,15 @@ extension Relay {
         return admitFresh(message, from: client, by: principal, claim, now: now)
       }
     }
-    if settings.hasStore, name.map({ settings.users[$0] == nil }) ?? true {
+    if realm.hasStore, name.map({ realm.users[$0] == nil }) ?? true {
       return lookUp(user, message, from: client, claim, now: now)
     }
     return challenge(.unauthenticated, message, from: client, now: now)
+  }
+
+  func offer(to client: ClientPath) -> PasswordOffer {
+    let index = Int(client.realm)
+    return index < offers.count ? offers[index] : offers[0]
   }
 
   /// USERNAME or USERHASH, the name where somebody sends both; nil without either, or where the hash has not its 32
@@ -94,10 +116,10 @@ extension Relay {
     if case .name(let name) = user { (1...508).contains(name.count) } else { true }
   }
 
-  private func isName(_ name: [UInt8], of user: UserReference) -> Bool {
+  private func isName(_ name: [UInt8], of user: UserReference, in realm: RealmSettings) -> Bool {
     switch user {
     case .name(let claimed): claimed == name
-    case .hash(let hash): LongTermKey.userHash(username: name, realm: settings.realm).bytes.isEqual(to: hash)
+    case .hash(let hash): LongTermKey.userHash(username: name, realm: realm.name).bytes.isEqual(to: hash)
     }
   }
 
@@ -106,8 +128,10 @@ extension Relay {
   private mutating func claim(of message: borrowing MessageView, from client: ClientPath, now: Now) -> Claim? {
     // NONCE has at most 763 bytes (RFC 8489 section 14.10).
     guard let nonce = message.value(of: .nonce), nonce.byteCount <= 763 else { return nil }
+    let offer = offer(to: client)
     let state = nonces.state(
-      of: nonce, for: client.address, realm: settings.realm, offer: offer, lifetime: settings.nonceLifetime, now: now)
+      of: nonce, for: client.address, realm: settings.realm(of: client).name, offer: offer,
+      lifetime: settings.nonceLifetime, now: now)
     guard message.has(.passwordAlgorithm) || message.has(.passwordAlgorithms) else {
       return Claim(nonce: state, choice: .implicitMD5)
     }
@@ -127,29 +151,34 @@ extension Relay {
   }
 
   /// The keys that a time-limited name has under a shared secret. The password is Base64, and needs no preparation.
-  private func timeLimitedKeys(_ name: [UInt8], secret: [UInt8]) -> CredentialKeys {
+  private func timeLimitedKeys(_ name: [UInt8], secret: [UInt8], in realm: RealmSettings) -> CredentialKeys {
     let password = TimeLimitedCredential.password(username: name, secret: secret)
     return CredentialKeys(
-      md5: [LongTermKey.md5(username: name, realm: settings.realm, password: password)],
-      sha256: LongTermKey.sha256(username: name, realm: settings.realm, password: password))
+      md5: [LongTermKey.md5(username: name, realm: realm.name, password: password)],
+      sha256: LongTermKey.sha256(username: name, realm: realm.name, password: password))
   }
 
   /// The principal whose key the message's integrity was made with, if any of these. MESSAGE-INTEGRITY-SHA256 is
   /// the one that counts where both are there (RFC 8489 section 9.2.4, fifth point).
   private mutating func verify(
-    _ message: borrowing MessageView, _ claim: Claim, name: [UInt8], quotaName: [UInt8], keys: CredentialKeys
+    _ message: borrowing MessageView, _ claim: Claim, from client: ClientPath, name: [UInt8], quotaName: [UInt8],
+    keys: CredentialKeys
   ) -> Principal? {
-    guard offer.algorithms.contains(claim.choice.algorithm) else { return nil }
+    guard offer(to: client).algorithms.contains(claim.choice.algorithm) else { return nil }
     let candidates = claim.choice.algorithm == .md5 ? keys.md5 : keys.sha256.map { [$0] } ?? []
     for key in candidates {
-      let isRight =
-        message.has(.messageIntegritySHA256)
-        ? authenticator.verifySHA256(message, key: key) : authenticator.verify(message, key: key)
-      guard isRight else { continue }
+      guard isSigned(message, with: key) else { continue }
       return Principal(
-        username: name, quotaName: quotaName, keys: keys, key: key, usesSHA256: !claim.choice.isImplicit)
+        realm: client.realm, username: name, quotaName: quotaName, keys: keys, key: key,
+        usesSHA256: !claim.choice.isImplicit)
     }
     return nil
+  }
+
+  /// MESSAGE-INTEGRITY-SHA256 counts where both are there.
+  mutating func isSigned(_ message: borrowing MessageView, with key: Digest) -> Bool {
+    message.has(.messageIntegritySHA256)
+      ? authenticator.verifySHA256(message, key: key) : authenticator.verify(message, key: key)
   }
 
   /// The last check: a nonce that is ours, this client's and not too old; else 438 with a fresh one.
@@ -166,12 +195,16 @@ extension Relay {
   ) -> Disposition {
     guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
     counters.challenges &+= 1
-    let nonce = nonces.makeNonce(for: client.address, realm: settings.realm, offer: offer, now: now)
+    let realm = settings.realm(of: client).name
+    let offer = offer(to: client)
+    let nonce = nonces.makeNonce(for: client.address, realm: realm, offer: offer, now: now)
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)
-    writer.append(.realm, settings.realm)
+    writer.append(.realm, realm)
     writer.append(.nonce, nonce)
     writer.append(.passwordAlgorithms, offer.list)
+    // The server name that tokens are sealed for (RFC 7635 section 6.1).
+    if code == .unauthenticated, !settings.accessTokenKeys.isEmpty { writer.append(.thirdPartyAuthorization, realm) }
     appendSoftware()
     if message.has(.fingerprint) { writer.appendFingerprint() }
     return .reply
@@ -192,7 +225,7 @@ extension Relay {
     guard let ticket = wait(message.bytes, message.transactionID, from: client, now: now) else {
       return .drop(.tooManyWaiting)
     }
-    commands.append(.lookUpKeys(ticket: ticket, realm: settings.realm, user: user))
+    commands.append(.lookUpKeys(ticket: ticket, realm: client.realm, user: user))
     return .waiting
   }
 
@@ -233,7 +266,9 @@ extension Relay {
     else { return .drop(.malformed) }
     var name = keys?.name
     if case .name(let claimed) = user { name = claimed }
-    guard let keys, let name, let principal = verify(message, claim, name: name, quotaName: name, keys: keys) else {
+    guard let keys, let name,
+      let principal = verify(message, claim, from: request.client, name: name, quotaName: name, keys: keys)
+    else {
       return challenge(.unauthenticated, message, from: request.client, now: now)
     }
     return admitFresh(message, from: request.client, by: principal, claim, now: now)

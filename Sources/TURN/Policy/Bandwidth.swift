@@ -19,6 +19,15 @@ struct BandwidthLimit: BitwiseCopyable {
   }
 }
 
+extension Relay {
+  /// What an allocation of this client may carry.
+  @inline(__always)
+  func bandwidth(of client: ClientPath) -> BandwidthLimit {
+    let index = Int(client.realm)
+    return index < bandwidths.count ? bandwidths[index] : bandwidths[0]
+  }
+}
+
 /// One direction's bucket: one second's worth of bytes, full at first. A datagram passes while anything is left in
 /// it, so that one larger than a slow bucket still gets through, and is paid for afterwards.
 struct BandwidthBucket: BitwiseCopyable {

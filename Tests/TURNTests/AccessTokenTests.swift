@@ -1,0 +1,202 @@
+import Crypto
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+/// Third-party authorization (RFC 7635).
+@Suite("Access tokens")
+struct AccessTokenTests {
+  static let key = AccessTokenKey(id: Array("north".utf8), key: Array("12345678901234567890123456789012".utf8))
+  static let short = AccessTokenKey(id: Array("south".utf8), key: Array("1234567890123456".utf8), notAfter: 1_800_000_100)
+  static let now: UInt64 = 1_800_000_000
+  static let serverName = Array(Conversation.realm.utf8)
+
+  static func sealed(
+    _ key: AccessTokenKey = key, macKey: [UInt8] = [UInt8](repeating: 7, count: 20), made: UInt64 = now,
+    lifetime: UInt32 = 600, serverName: [UInt8] = serverName, nonce: UInt8 = 1
+  ) -> [UInt8] {
+    guard let digest = Digest(macKey) else { return [] }
+    return AccessToken(macKey: digest, timestamp: made << 16, lifetime: lifetime).sealed(
+      key: key, serverName: serverName, nonce: [UInt8](repeating: nonce, count: 12)) ?? []
+  }
+
+  static func client(_ conversation: Conversation, id: String = "north", macKey: UInt8 = 7) -> TestClient {
+    let client = TestClient(conversation)
+    client.username = id
+    client.key = Digest([UInt8](repeating: macKey, count: 20))
+    return client
+  }
+
+  static func conversation(_ configure: (inout RelaySettings) -> Void = { _ in }) -> Conversation {
+    Conversation {
+      $0.accessTokenKeys = [key, short]
+      configure(&$0)
+    }
+  }
+
+  // MARK: - The token alone
+
+  private func open(_ bytes: [UInt8], _ key: AccessTokenKey, _ serverName: [UInt8]) -> AccessToken? {
+    AccessToken(bytes.span.rawBytes, key: key, serverName: serverName)
+  }
+
+  @Test(arguments: [key, short])
+  func `What was sealed is opened, by this key and for this server alone`(key: AccessTokenKey) throws {
+    let sealed = Self.sealed(key)
+    let opened = AccessToken(sealed.span.rawBytes, key: key, serverName: Self.serverName)
+    let token = try #require(opened)
+    #expect(token.macKey.array == [UInt8](repeating: 7, count: 20))
+    #expect(token.timestamp == Self.now << 16 && token.lifetime == 600)
+    #expect(open(sealed, key, Array("example.net".utf8)) == nil)
+    var other = key
+    other.key[0] ^= 1
+    #expect(open(sealed, other, Self.serverName) == nil)
+  }
+
+  @Test func `Every cut and every changed byte is refused, and nothing traps`() {
+    let sealed = Self.sealed()
+    for count in 0..<sealed.count {
+      #expect(open(Array(sealed.prefix(count)), Self.key, Self.serverName) == nil)
+    }
+    for index in sealed.indices {
+      for bit in 0..<8 {
+        var changed = sealed
+        changed[index] ^= 1 << UInt8(bit)
+        #expect(open(changed, Self.key, Self.serverName) == nil)
+      }
+    }
+    let long = sealed + [UInt8](repeating: 0, count: 4000)
+    #expect(open(long, Self.key, Self.serverName) == nil)
+  }
+
+  /// Blocks that are sealed rightly but whose lengths lie (section 6.2).
+  @Test(arguments: [0, 1, 15, 33, 200, 255, 65_535])
+  func `A key length that is not what is there is refused`(claimed: Int) throws {
+    let block =
+      [UInt8(claimed >> 8), UInt8(claimed & 0xFF)] + [UInt8](repeating: 7, count: 20) + [UInt8](repeating: 0, count: 12)
+    let nonce = [UInt8](repeating: 2, count: 12)
+    let box = try #require(
+      AEAD.seal(block, key: Self.key.key, nonce: nonce, associatedData: Self.serverName))
+    let token = [0, 12] + nonce + box
+    #expect(open(token, Self.key, Self.serverName) == nil)
+  }
+
+  @Test(arguments: [
+    (now, 600, 605), (now - 600, 600, 5), (now - 604, 600, 1), (now - 605, 600, nil), (now + 604, 600, 1),
+    (now + 605, 600, nil), (0, 600, nil), (now, 0, 5), (now, UInt32.max, UInt32.max),
+  ])
+  func `A token is good for its lifetime and five seconds, before and after`(
+    made: UInt64, lifetime: UInt32, expected: UInt32?
+  ) throws {
+    let token = AccessToken(macKey: try #require(Digest([1])), timestamp: made << 16, lifetime: lifetime)
+    #expect(token.remaining(now: Self.now) == expected)
+  }
+
+  // MARK: - The conversation
+
+  @Test func `A challenge tells the server name, and a token makes an allocation of at most its own lifetime`() throws {
+    let conversation = Self.conversation()
+    let client = Self.client(conversation)
+    let challenge = try #require(client.challenge())
+    let message = try MessageView(challenge.bytes.span.rawBytes)
+    #expect(message.value(of: .thirdPartyAuthorization)?.copied() == Self.serverName)
+    let answer = try #require(client.allocate { $0.append(.accessToken, Self.sealed(lifetime: 100)) })
+    #expect(answer.type.messageClass == .success && answer.isSigned)
+    #expect(answer.lifetime == 105)
+    // Other requests come without the token (section 9), signed with its key.
+    #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
+    #expect(client.bind(0x4000, "9.9.9.9:9")?.type.messageClass == .success)
+    conversation.tick(seconds: 50)
+    #expect(client.refresh(600)?.lifetime == 55)
+    conversation.tick(seconds: 54)
+    #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
+  }
+
+  @Test func `Once the token has ended its key is nobody's, and a new one goes on with the allocation`() throws {
+    let conversation = Self.conversation { $0.defaultLifetime = 600 }
+    let client = Self.client(conversation)
+    client.challenge()
+    #expect(client.allocate { $0.append(.accessToken, Self.sealed(lifetime: 100)) }?.lifetime == 105)
+    conversation.tick(seconds: 90)
+    let next = Self.client(conversation, macKey: 9)
+    next.nonce = client.nonce
+    let macKey = [UInt8](repeating: 9, count: 20)
+    let token = Self.sealed(macKey: macKey, made: Self.now + 90, lifetime: 3000, nonce: 2)
+    let answer = try #require(
+      next.ask(
+        next.request(.refresh) {
+          $0.append(.lifetime, 1000 as UInt32)
+          $0.append(.accessToken, token)
+        }))
+    #expect(answer.lifetime == 1000 && answer.isSigned)
+    #expect(client.permit("9.9.9.9:9")?.code == 401)
+    #expect(next.permit("9.9.9.9:9")?.type.messageClass == .success)
+    conversation.tick(seconds: 600)
+    next.challenge()
+    #expect(next.permit("9.9.9.9:9")?.type.messageClass == .success)
+    #expect(next.refresh(0)?.lifetime == 0)
+  }
+
+  @Test func `Whatever is wrong with a token or its signature is answered 401`() throws {
+    let cases: [(String, String, UInt8, [UInt8])] = [
+      ("unknown key", "west", 7, Self.sealed()), ("the other key's name", "south", 7, Self.sealed()),
+      ("another MAC key", "north", 8, Self.sealed()), ("expired", "north", 7, Self.sealed(made: Self.now - 700)),
+      ("from the future", "north", 7, Self.sealed(made: Self.now + 700)),
+      ("for another server", "north", 7, Self.sealed(serverName: Array("example.net".utf8))),
+      ("empty", "north", 7, []), ("noise", "north", 7, [UInt8](repeating: 3, count: 80)),
+    ]
+    for (name, id, macKey, token) in cases {
+      let client = Self.client(Self.conversation(), id: id, macKey: macKey)
+      client.challenge()
+      let answer = client.allocate { $0.append(.accessToken, token) }
+      #expect(answer?.code == 401, "\(name)")
+      #expect(answer?.nonce?.isEmpty == false, "\(name)")
+    }
+  }
+
+  @Test func `A key that has ended opens nothing`() {
+    let conversation = Self.conversation()
+    let client = Self.client(conversation, id: "south")
+    client.challenge()
+    #expect(client.allocate { $0.append(.accessToken, Self.sealed(Self.short)) }?.type.messageClass == .success)
+    conversation.tick(seconds: 100)
+    client.challenge()
+    let refresh = client.ask(
+      client.request(.refresh) { $0.append(.accessToken, Self.sealed(Self.short, made: Self.now + 100)) })
+    #expect(refresh?.code == 401)
+  }
+
+  @Test func `Without keys a token is an unknown attribute, and nobody is told of tokens`() throws {
+    let client = Self.client(Conversation())
+    let challenge = try #require(client.challenge())
+    #expect(!(try MessageView(challenge.bytes.span.rawBytes)).has(.thirdPartyAuthorization))
+    let answer = client.allocate { $0.append(.accessToken, Self.sealed()) }
+    #expect(answer?.code == 420)
+    #expect(answer?.unknown?.prefix(2) == [0x00, 0x1B])
+  }
+
+  @Test func `Users beside tokens go on as ever`() {
+    let client = TestClient(Self.conversation())
+    #expect(client.allocate()?.lifetime == 600)
+  }
+
+  @Test func `A stale nonce is told also to who has a good token`() {
+    let conversation = Self.conversation { $0.nonceLifetime = 10 }
+    let client = Self.client(conversation)
+    client.challenge()
+    conversation.tick(seconds: 11)
+    #expect(client.allocate { $0.append(.accessToken, Self.sealed()) }?.code == 438)
+  }
+
+  @Test func `Quotas count by token, not by the key that all of them share`() {
+    let conversation = Self.conversation()
+    conversation.relay.settings.accessTokenKeys = [Self.key]
+    let client = Self.client(conversation)
+    client.challenge()
+    _ = client.allocate { $0.append(.accessToken, Self.sealed()) }
+    #expect(conversation.holders.map(\.user.count) == [5 + 1 + 8])
+    #expect(conversation.holders.first?.user.starts(with: Array("north".utf8)) == true)
+  }
+}
