@@ -82,10 +82,11 @@ extension Relay {
       allocations[allocation].toClient.add(count)
       counters.toClients.add(count)
     }
-    guard !bandwidth.isUnlimited else { return 0 }
+    let limit = bandwidth(of: allocations[allocation].client)
+    guard !limit.isUnlimited else { return 0 }
     return toPeer
-      ? allocations[allocation].toPeersBucket.charge(count, bandwidth, now: now.instant)
-      : allocations[allocation].toClientBucket.charge(count, bandwidth, now: now.instant)
+      ? allocations[allocation].toPeersBucket.charge(count, limit, now: now.instant)
+      : allocations[allocation].toClientBucket.charge(count, limit, now: now.instant)
   }
 
   // MARK: - Ends

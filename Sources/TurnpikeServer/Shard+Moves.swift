@@ -69,7 +69,7 @@ extension Shard {
     let token = EventToken(kind: EventKind.connection, index: UInt32(place.index), generation: place.generation)
     connections[place.index].path = ClientPath(
       address: old.address, endpoint: endpoint, transport: old.transport,
-      connection: RecordID(index: UInt32(place.index), generation: place.generation))
+      connection: RecordID(index: UInt32(place.index), generation: place.generation), realm: old.realm)
     do throws(Errno) {
       try plane.loop.add(descriptor, token, writes: waits)
     } catch {
