@@ -71,7 +71,7 @@ extension Relay {
     }
     if settings.isDraining { return error(.insufficientCapacity, message, by: principal) }
     if let token = try? message.reservationToken() {
-      guard let place = tokens.read(token, username: principal.username), relayed.claimReserved(place.ordinal, place.port) else {
+      guard let place = tokens.read(token, username: principal.reservationHolder), relayed.claimReserved(place.ordinal, place.port) else {
         return error(.insufficientCapacity, message, by: principal)
       }
       pending.reserved = place

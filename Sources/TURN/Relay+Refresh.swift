@@ -69,6 +69,9 @@ extension Relay {
 
   /// Who else uses the five-tuple gets 441 (RFC 8656 section 5).
   func isOwner(_ principal: Principal, of index: Int) -> Bool {
-    details[index]?.username == principal.username && details[index]?.realm == principal.realm
+    guard let made = details[index], made.realm == principal.realm else { return false }
+    // Whoever was authorized for this five-tuple goes on with other tokens, under other keys too (RFC 7635 section 9).
+    if made.credentialEnd != nil, principal.remaining != nil { return true }
+    return made.username == principal.username
   }
 }

@@ -120,7 +120,7 @@ extension Relay {
       }
       relayPorts[portIndex].allocation = UInt32(truncatingIfNeeded: index)
       relayPorts[portIndex].expiresAt = expiresAt
-      if port.claimsNext { made.reservationToken = reserveNext(port, for: made.username, now: now) }
+      if port.claimsNext { made.reservationToken = reserveNext(port, for: pending.principal.reservationHolder, now: now) }
       relayed.publish(Int(port.ordinal), port.port, port.transport)
       // What is handed over without the kernel is datagrams.
       if port.transport == .udp { ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex) }

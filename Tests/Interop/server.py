@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +27,7 @@ class Options:
     certificate: object = None  # an Authority
     allow_peers: list = field(default_factory=list)
     settings: dict = field(default_factory=dict)  # further keys, Turnpike only
+    configuration: str = ""  # a configuration file's text, Turnpike only
     prefix: list = field(default_factory=list)  # such as ip netns exec NAME
 
 
@@ -145,7 +147,12 @@ class Server:
             settings["tls.private-key"] = options.certificate.key
         if options.allow_peers:
             settings["peers.allow"] = ",".join(options.allow_peers)
-        return [path] + [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+        command = [path]
+        if options.configuration:
+            file = os.path.join(self.directory, "turnpike.yml")
+            pathlib.Path(file).write_text(options.configuration, encoding="utf-8")
+            command += ["--config", file]
+        return command + [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
     def _coturn(self, path):
         options = self.options

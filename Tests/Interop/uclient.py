@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """coturn's own client tools against the server: turnutils_stunclient, and turnutils_uclient with turnutils_peer.
 
-Over UDP, TCP, TLS and DTLS, by channels and by Send indications, IPv4 and IPv6, as a long-term user and with a time-limited
-(REST) credential: every message must come back. Exit status: the number of failed cases.
+Over UDP, TCP, TLS and DTLS, by channels and by Send indications, IPv4 and IPv6, as a long-term user, with a time-limited
+(REST) credential and with access tokens: every message must come back. Exit status: the number of failed cases.
 """
 
 import argparse
@@ -28,6 +28,16 @@ MESSAGES = 100
 CLIENTS = 2
 SECONDS = 40
 AT_ONCE = 4  # the tool mostly waits: it gives itself a second for every step
+
+# The keys that the tool has built in, of which it draws one for every token.
+OAUTH = """
+realm: example.org
+auth:
+  oauth-keys:
+    - { id: north, key: MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=, algorithm: A256GCM }
+    - { id: union, key: MTIzNDU2Nzg5MDEyMzQ1Ng==, algorithm: A128GCM }
+    - { id: oldempire, key: MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=, algorithm: A256GCM }
+"""
 
 USER = ("alice", "correct horse")
 SECRET = "north-wind"
@@ -66,6 +76,9 @@ def main():
         serve(arguments, report,
               server.Options(users=dict([USER]), settings={"relay.mobility": "true"}, **common),
               lambda suite: suite.mobility(credentials))
+        with peers(directory):
+            serve(arguments, report, server.Options(configuration=OAUTH, **allowed, **common),
+                  lambda suite: suite.access_tokens())
     return report.finish()
 
 
@@ -105,6 +118,12 @@ class Suite:
                  lambda a=host, b=peer, o=credentials + flags + how + more: self.relay(a, b, o, "-S" in o))
                 for transport, flags in TRANSPORTS.items() for method, how in METHODS.items()
                 for family, (host, peer, more) in FAMILIES.items()]
+
+    def access_tokens(self):
+        """Third-party authorization (RFC 7635)."""
+        return [(f"uclient, access tokens, {transport}, {method}",
+                 lambda o=["-J"] + flags + how: self.relay("127.0.0.1", "127.0.0.1", o, "-S" in o))
+                for transport, flags in TRANSPORTS.items() for method, how in METHODS.items()]
 
     def mixed(self, credentials):
         """An IPv6 relay for an IPv4 client, the other way round, and a wrong password."""

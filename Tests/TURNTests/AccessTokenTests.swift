@@ -114,6 +114,15 @@ struct AccessTokenTests {
     #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
   }
 
+  @Test func `A client that signs with the first 16 bytes of the key, as coturn's does, is understood`() {
+    let client = Self.client(Self.conversation())
+    client.key = Digest([UInt8](repeating: 7, count: 16))
+    client.challenge()
+    let answer = client.allocate { $0.append(.accessToken, Self.sealed()) }
+    #expect(answer?.type.messageClass == .success && answer?.isSigned == true)
+    #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
+  }
+
   @Test func `Once the token has ended its key is nobody's, and a new one goes on with the allocation`() throws {
     let conversation = Self.conversation { $0.defaultLifetime = 600 }
     let client = Self.client(conversation)
@@ -137,6 +146,25 @@ struct AccessTokenTests {
     next.challenge()
     #expect(next.permit("9.9.9.9:9")?.type.messageClass == .success)
     #expect(next.refresh(0)?.lifetime == 0)
+  }
+
+  @Test func `A token under another key goes on with the allocation too: authorization servers change their keys`() throws {
+    let conversation = Self.conversation()
+    let client = Self.client(conversation)
+    client.challenge()
+    _ = client.allocate { $0.append(.accessToken, Self.sealed()) }
+    client.username = "south"
+    let answer = client.ask(client.request(.refresh) { $0.append(.accessToken, Self.sealed(Self.short)) })
+    #expect(answer?.type.messageClass == .success)
+    #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
+    // But nobody takes over what a user has, or the other way round.
+    let alice = TestClient(conversation, "192.0.2.8:5000")
+    alice.allocate()
+    let thief = TestClient(conversation, "192.0.2.8:5000")
+    thief.username = "north"
+    thief.key = client.key
+    thief.nonce = alice.nonce
+    #expect(thief.ask(thief.request(.refresh) { $0.append(.accessToken, Self.sealed()) })?.code == 441)
   }
 
   @Test func `Whatever is wrong with a token or its signature is answered 401`() throws {

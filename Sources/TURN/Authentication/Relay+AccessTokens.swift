@@ -14,13 +14,16 @@ extension Relay {
       let key = settings.accessTokenKeys.first(where: { $0.id == id }), key.notAfter.map({ $0 > now.wallSeconds }) ?? true,
       let token = AccessToken(value, key: key, serverName: realm.name), let remaining = token.remaining(now: now.wallSeconds)
     else { return nil }
-    // The key is used as it is, whatever password algorithm was chosen (section 5).
-    guard isSigned(message, with: token.macKey) else { return nil }
-    let keys = CredentialKeys(md5: [token.macKey], sha256: token.macKey)
+    // The key is used as it is, whatever password algorithm was chosen (section 5). Clients written for coturn take
+    // its first 16 bytes for all of it.
+    guard
+      let macKey = [token.macKey, token.macKey.truncated(to: 16)].first(where: { isSigned(message, with: $0) })
+    else { return nil }
+    let keys = CredentialKeys(md5: [macKey], sha256: macKey)
     // Quotas count by token: all clients of an authorization server share the key's name.
     let holder = id + [0] + token.macKey.digestForQuotas
     return Principal(
-      realm: client.realm, username: id, quotaName: holder, keys: keys, key: token.macKey,
+      realm: client.realm, username: id, quotaName: holder, keys: keys, key: macKey,
       usesSHA256: message.has(.messageIntegritySHA256), remaining: remaining)
   }
 
@@ -37,9 +40,10 @@ extension Relay {
       usesSHA256: message.has(.messageIntegritySHA256), remaining: UInt32(clamping: end - now.wallSeconds))
   }
 
-  /// After a Refresh with another token: its key is what the allocation goes on with (section 9).
+  /// After a Refresh with another token: its name and key are what the allocation goes on with (section 9).
   mutating func renewCredential(of index: Int, _ principal: Principal, now: Now) {
     guard let remaining = principal.remaining, let keys = principal.keys else { return }
+    details[index]?.username = principal.username
     details[index]?.keys = keys
     details[index]?.credentialEnd = now.wallSeconds + UInt64(remaining)
   }
@@ -54,6 +58,10 @@ extension Digest {
 }
 
 extension Principal {
+  /// Who may use what an EVEN-PORT has reserved: the user, whatever the time in the name; everybody with a token,
+  /// since no two tokens say that they are of one client.
+  var reservationHolder: [UInt8] { remaining == nil ? quotaName : [] }
+
   /// Whom an allocation counts for.
   func holder(at client: ClientPath) -> QuotaHolder {
     QuotaHolder(realm: realm, user: quotaName, address: client.address.address)
