@@ -28,11 +28,14 @@ public final class Mailbox<Message: Sendable>: Sendable {
       queue.append(message)
       return true
     }
-    if isPosted {
-      var one: UInt64 = 1
-      _ = unsafe write(bell.rawValue, &one, 8)
-    }
+    if isPosted { ring() }
     return isPosted
+  }
+
+  /// Wakes the reader as a letter would.
+  public func ring() {
+    var one: UInt64 = 1
+    _ = unsafe write(bell.rawValue, &one, 8)
   }
 
   /// Takes all letters, oldest first.

@@ -8,6 +8,9 @@ public enum Disposition: Sendable, BitwiseCopyable {
   case reply
   /// `count` bytes of the datagram, from `offset` on, go out of a relay port to a peer.
   case toPeer(port: RecordID, peer: SocketAddress, offset: Int, count: Int)
+  /// `count` bytes of the datagram, from `offset` on, go to a relayed address that another shard of ours has, for its
+  /// `Relay.receive(_:fromSibling:to:now:)`. `from` is the relay port that they would leave by.
+  case toShard(Int, from: RecordID, to: SocketAddress, offset: Int, count: Int)
   /// `Relay.reply`, then `count` bytes of the datagram from `offset` on, then `padding` zero bytes go to a client as
   /// one message.
   case toClient(ClientPath, offset: Int, count: Int, padding: Int)
@@ -50,4 +53,6 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case overBandwidth
   /// Plain bytes on a listener that insists on encryption.
   case notEncrypted
+  /// Another shard of ours has the relayed address that the packet is for, and does not keep up.
+  case shardBusy
 }

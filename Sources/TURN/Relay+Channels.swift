@@ -119,8 +119,13 @@ extension Relay {
     }
     allocations[allocation].toPeers.add(count)
     counters.toPeers.add(count)
-    if verdict != .allowed, let target = ownRelays.find(relayed.key(of: peer)) {
-      return handOver(offset: offset, count: count, from: Int(port), to: target, now: now)
+    if verdict != .allowed {
+      if let target = ownRelays.find(relayed.key(of: peer)) {
+        return handOver(offset: offset, count: count, from: Int(port), to: target, now: now)
+      }
+      if shardCount > 1, let owner = relayed.shard(of: peer), owner != shard, owner < shardCount {
+        return .toShard(owner, from: relayPorts.id(of: Int(port)), to: peer, offset: offset, count: count)
+      }
     }
     return .toPeer(port: relayPorts.id(of: Int(port)), peer: peer, offset: offset, count: count)
   }

@@ -165,7 +165,7 @@ extension Relay {
     switch disposition {
     case .reply: commands.append(.reply(client, writer.bytes.copied()))
     case .drop(let cause): counters.count(cause)
-    case .toPeer, .toClient, .waiting: break
+    case .toPeer, .toShard, .toClient, .waiting: break
     }
   }
 }

@@ -121,7 +121,7 @@ extension Relay {
       relayPorts[portIndex].allocation = UInt32(truncatingIfNeeded: index)
       relayPorts[portIndex].expiresAt = expiresAt
       if port.claimsNext { made.reservationToken = reserveNext(port, for: pending.principal.reservationHolder, now: now) }
-      relayed.publish(Int(port.ordinal), port.port, port.transport)
+      relayed.publish(Int(port.ordinal), port.port, port.transport, shard: shard)
       // What is handed over without the kernel is datagrams.
       if port.transport == .udp { ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex) }
     }

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+public import NetworkTypes
 internal import STUN
 
 /// Send indications (RFC 8656 section 11.2) and what peers send (11.3, 12.7).
@@ -31,14 +31,36 @@ extension Relay {
   /// Relay to relay on this shard: what would leave by one socket of ours and come in by another is handed over
   /// without the kernel, through the same checks on both sides.
   mutating func handOver(offset: Int, count: Int, from port: Int, to target: Int, now: Now) -> Disposition {
-    let own = relayPorts[port]
-    let source = SocketAddress(relayed.entries[Int(own.ordinal)].local, port: own.port)
-    switch receivePeerDatagram(count, from: source, on: relayPorts.id(of: target), now: now) {
+    switch receivePeerDatagram(count, from: localAddress(ofPort: port), on: relayPorts.id(of: target), now: now) {
     case .toClient(let client, _, let count, let padding):
       return .toClient(client, offset: offset, count: count, padding: padding)
     case let other:
       return other
     }
+  }
+
+  /// The local form of a relay port's address: what its packets would come from.
+  private func localAddress(ofPort index: Int) -> SocketAddress {
+    let port = relayPorts[index]
+    return SocketAddress(relayed.entries[Int(port.ordinal)].local, port: port.port)
+  }
+
+  /// The same for whoever carries out a `toShard` disposition; nil where the port is gone.
+  public func localAddress(ofPort id: RecordID) -> SocketAddress? {
+    guard let index = relayPorts.index(of: id) else { return nil }
+    return localAddress(ofPort: index)
+  }
+
+  /// What an allocation of another shard has sent to a relayed address of this one, in its local form. It was checked
+  /// there; here it is checked as every peer's datagram is.
+  public mutating func receive(
+    _ bytes: RawSpan, fromSibling source: SocketAddress, to address: SocketAddress, now: Now
+  ) -> Disposition {
+    guard let port = ownRelays.find(relayed.key(of: address)) else {
+      counters.count(.noRelayPort)
+      return .drop(.noRelayPort)
+    }
+    return receive(bytes, fromPeer: source, on: relayPorts.id(of: port), now: now)
   }
 
   /// A peer's datagram: the path of media towards clients.

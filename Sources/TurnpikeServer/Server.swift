@@ -196,6 +196,7 @@ public final class Server {
     let gate = makeGate()
     let relaySettings = makeRelaySettings()
     let cookieKey = SecureRandom.bytes(32)
+    let exchange = PacketExchange(count: count)
     var mailboxes: [Mailbox<ShardMessage>] = []
     for index in 0..<count {
       do throws(Errno) {
@@ -213,7 +214,7 @@ public final class Server {
           listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
           limiter: state.limiter, ledger: state.ledger, credentials: credentials,
           serverNames: ServerNames(settings, realms: realmNames), contexts: contexts, cookieKey: cookieKey,
-          mailbox: mailbox, siblings: mailboxes, reports: reports, log: log)
+          mailbox: mailbox, siblings: mailboxes, exchange: exchange, reports: reports, log: log)
         threads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
         shards.append(mailbox)
       } catch {

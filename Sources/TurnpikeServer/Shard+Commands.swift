@@ -111,7 +111,9 @@ extension Shard {
   }
 
   mutating func readMail() {
-    for message in plan.mailbox.takeAll() {
+    let letters = plan.mailbox.takeAll()
+    receiveFromSiblings()
+    for message in letters {
       switch message {
       case .keys(let ticket, let realm, let user, let keys):
         if let keys { knownKeys.remember(user, realm: realm, keys, now: now.instant) }

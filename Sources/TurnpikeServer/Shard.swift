@@ -28,6 +28,8 @@ struct Shard: ~Copyable {
   var connections = Places<Connection>()
   /// Those that have something to write at the end of the turn.
   var dirtyConnections: [UInt32] = []
+  /// Shards that this turn has passed something to.
+  var siblingsToWake: [Int] = []
   /// Where what streams wait with lies.
   var blocks = BlockPool()
   var connectionsOfAddress: [IPAddress: Int] = [:]
@@ -126,6 +128,7 @@ struct Shard: ~Copyable {
     if nextSweep <= now.instant { sweep() }
     // Last, so that nothing that the turn had to say waits for the next one.
     flushConnections()
+    wakeSiblings()
     plane.endTurn()
     if reportsWhenIdle, relay.allocationCount == 0 {
       reportsWhenIdle = false
@@ -248,6 +251,8 @@ struct Shard: ~Copyable {
       break
     case .toPeer(let port, let peer, let offset, let count):
       _ = plane.sendToPeer(port, peer, slot: slot, range: (base + offset)..<(base + offset + count))
+    case .toShard(let shard, let port, let address, let offset, let count):
+      pass(to: shard, from: port, address, slot: slot, (base + offset)..<(base + offset + count))
     case .toClient(let path, let offset, let count, let padding):
       let range = (base + offset)..<(base + offset + count)
       if path.transport.isStream {

@@ -42,6 +42,8 @@ struct ShardPlan: Sendable {
   var mailbox: Mailbox<ShardMessage>
   /// The mailboxes of all shards, by number.
   var siblings: [Mailbox<ShardMessage>]
+  /// Media between the shards.
+  var exchange: PacketExchange
   var reports: Mailbox<ShardReport>
   var log: Log
 }

@@ -123,6 +123,37 @@ struct EngineTests {
     }
   }
 
+  @Test("two allocations on different shards reach each other, however many packets at once", arguments: Engines.available)
+  func siblings(engine: String) throws {
+    let server = try start(engine, Self.port(8), ["workers=2"])
+    var alice = try server.session()
+    try alice.allocate()
+    let aliceRelay = try #require(alice.client.grant?.relayedAddresses.first)
+    // A shard prefers ports of its own number: another five-tuple lands on the other shard soon.
+    for _ in 0..<64 {
+      var bob = try server.session("bob", "hunter2")
+      try bob.allocate()
+      let bobRelay = try #require(bob.client.grant?.relayedAddresses.first)
+      guard (bobRelay.port >> 1) % 2 != (aliceRelay.port >> 1) % 2 else {
+        try bob.delete()
+        continue
+      }
+      try alice.bindChannel(to: bobRelay)
+      try bob.bindChannel(to: aliceRelay)
+      for round in UInt8(0)..<40 {
+        let data = [UInt8](repeating: round, count: Int(round) * 30)
+        try alice.send(data, to: bobRelay, until: soon)
+        let heard = try #require(try bob.receiveData(until: soon))
+        #expect(heard.data == data)
+        #expect(heard.peer == aliceRelay)
+        try bob.send(data, to: aliceRelay, until: soon)
+        #expect(try alice.receiveData(until: soon)?.data == data)
+      }
+      return
+    }
+    Issue.record("64 clients on one shard")
+  }
+
   // MARK: - Refused
 
   /// Runs a program under a seccomp filter that answers io_uring_setup with EPERM, as containers' default profiles do.

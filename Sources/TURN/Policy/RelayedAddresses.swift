@@ -14,6 +14,7 @@ internal import Synchronization
 ///  +---------------------------+---------------------+---------------+
 ///  | left, in seconds (29 bit) | last owner (32 bit) | state (3 bit) |
 ///  +---------------------------+---------------------+---------------+
+///    while live: the shard
 /// ```
 ///
 /// A number is given out for UDP or for TCP, never for both at once.
@@ -121,9 +122,27 @@ public final class RelayedAddresses: Sendable {
   }
 
   func claimReserved(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .claimed) }
-  func publish(_ ordinal: Int, _ port: UInt16, _ transport: RelayTransport = .udp) {
-    change(ordinal, port, from: .claimed, to: .live(transport))
+
+  /// A claimed port has its allocation now, on this shard.
+  func publish(_ ordinal: Int, _ port: UInt16, _ transport: RelayTransport = .udp, shard: Int) {
+    guard let index = wordIndex(ordinal, port) else { return }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == State.claimed.rawValue else { return }
+    let owner = word & ~(Self.timeMask << 35) & ~State.mask
+    _ = replace(index, word, by: UInt64(truncatingIfNeeded: shard) << 35 | owner | State.live(transport).rawValue)
   }
+
+  /// The shard whose allocation has this relayed transport address for UDP, in its local form; nil where none has.
+  @inline(__always)
+  func shard(of address: SocketAddress) -> Int? {
+    for ordinal in entries.indices where entries[ordinal].local == address.address {
+      guard let index = wordIndex(ordinal, address.port) else { continue }
+      let word = unsafe words[index].load(ordering: .acquiring)
+      if word & State.mask == State.live.rawValue { return Int(word >> 35) }
+    }
+    return nil
+  }
+
   func reserve(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .reserved) }
   @discardableResult
   func releaseReservation(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .free) }
