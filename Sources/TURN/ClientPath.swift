@@ -1,7 +1,8 @@
 public import NetworkTypes
 
 /// One of the server's own transport addresses that clients reach it at: address, port and transport, as a small
-/// number. The engine gives the numbers out and never reuses one.
+/// number. The engine gives the numbers out, and gives one again only
+/// once `Relay.endpointsInUse` no longer has it.
 public struct EndpointID: RawRepresentable, Hashable, Sendable, BitwiseCopyable {
   public let rawValue: UInt16
 
@@ -33,6 +34,10 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
     self.transport = transport
     self.connection = connection
     self.realm = realm
+  }
+
+  static func endpoint(ofKey key: FlatKey) -> EndpointID {
+    EndpointID(rawValue: UInt16(truncatingIfNeeded: key.a >> 16))
   }
 
   /// Port, endpoint, family, DTLS and scope in one word, the address in two. What comes plain from the address and

@@ -11,7 +11,8 @@ extension Relay {
       case .permission: expirePermission(subject, now: now)
       case .channel: expireChannel(subject, now: now)
       case .reservation:
-        relayed.releaseReservation(Int(subject.index), UInt16(truncatingIfNeeded: subject.generation))
+        relayed.releaseReservation(
+          Int(subject.index >> 16), UInt16(truncatingIfNeeded: subject.index), stamp: subject.generation)
       case .pendingRequest: expireWaiting(subject)
       case .handOver: expireHandOver(subject, now: now)
       case .peerConnection: expirePeerConnection(subject)

@@ -138,10 +138,10 @@ extension Relay {
   /// Holds the upper port of a pair for 30 s for whoever shows the token. No socket is open meanwhile.
   private mutating func reserveNext(_ port: RelayPort, for username: [UInt8], now: Now) -> UInt64 {
     let upper = port.port + 1
-    relayed.reserve(Int(port.ordinal), upper)
-    // The timer's subject is the place itself: there is no record of a reservation.
+    let stamp = relayed.reserve(Int(port.ordinal), upper, now: now.instant)
+    // The timer's subject is the place itself, and which reservation of it: there is no record of one.
     _ = timers.schedule(
-      .reservation, RecordID(index: UInt32(port.ordinal), generation: UInt32(upper)),
+      .reservation, RecordID(index: UInt32(port.ordinal) << 16 | UInt32(upper), generation: stamp),
       at: now.instant.advanced(bySeconds: 30))
     return tokens.token(ordinal: Int(port.ordinal), port: upper, username: username)
   }

@@ -164,6 +164,20 @@ public struct Relay: ~Copyable {
   /// Whether an allocation was made over this five-tuple and is still there.
   public func hasAllocation(_ client: ClientPath) -> Bool { fiveTuples.find(client.key) != nil }
 
+  /// The endpoints that anything here is known by: allocations, requests that wait, ways to other shards.
+  public func endpointsInUse() -> Set<EndpointID> {
+    var used: Set<EndpointID> = []
+    for index in 0..<allocations.upperBound where allocations.isOccupied(index) {
+      used.insert(allocations[index].client.endpoint)
+      if let pending = details[index]?.mobility?.pending { used.insert(pending.endpoint) }
+    }
+    for index in 0..<handOvers.upperBound where handOvers.isOccupied(index) {
+      used.insert(ClientPath.endpoint(ofKey: handOvers[index].key))
+    }
+    for request in connectRequests.values { used.insert(request.client.endpoint) }
+    return used.union(waiting.endpoints)
+  }
+
   // MARK: - Inputs from the network
 
   /// A datagram from a client, or one frame of its stream.

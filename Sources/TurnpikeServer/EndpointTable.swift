@@ -12,6 +12,8 @@ struct EndpointTable {
   }
 
   private(set) var endpoints: [Endpoint] = []
+  /// Numbers that nobody uses any more.
+  private var free: [EndpointID] = []
   private var byAddress: [Key: EndpointID] = [:]
   private var last: (key: Key, id: EndpointID)?
 
@@ -20,7 +22,7 @@ struct EndpointTable {
     var address: IPAddress?
   }
 
-  /// The number of an endpoint, a new one at its first use; nil once all 65,536 are given out.
+  /// The number of an endpoint, a new one at its first use; nil while all 65,536 are given out.
   mutating func id(listener: Int, source: IPAddress?) -> EndpointID? {
     let key = Key(listener: listener, address: source)
     if let last, last.key == key { return last.id }
@@ -28,12 +30,29 @@ struct EndpointTable {
       last = (key, known)
       return known
     }
-    guard let number = UInt16(exactly: endpoints.count) else { return nil }
-    let id = EndpointID(rawValue: number)
-    endpoints.append(Endpoint(listener: listener, source: source))
+    let id: EndpointID
+    if let freed = free.popLast() {
+      id = freed
+      endpoints[Int(freed.rawValue)] = Endpoint(listener: listener, source: source)
+    } else {
+      guard let number = UInt16(exactly: endpoints.count) else { return nil }
+      id = EndpointID(rawValue: number)
+      endpoints.append(Endpoint(listener: listener, source: source))
+    }
     byAddress[key] = id
     last = (key, id)
     return id
+  }
+
+  /// Whether numbers are about to run out: only who has many addresses of this host to send to (on loopback, or behind
+  /// a route that makes a whole prefix local) can bring that about.
+  var isNearlyFull: Bool { free.isEmpty && endpoints.count > 60_000 }
+
+  /// Takes back every number but those in use.
+  mutating func reclaim(keeping used: Set<EndpointID>) {
+    last = nil
+    byAddress = byAddress.filter { used.contains($0.value) }
+    free = (0..<endpoints.count).map { EndpointID(rawValue: UInt16(truncatingIfNeeded: $0)) }.filter { !used.contains($0) }
   }
 
   @inline(__always)

@@ -327,6 +327,7 @@ struct Shard: ~Copyable {
     sweepConnections()
     sweepAssociations()
     sweepPipes()
+    if endpoints.isNearlyFull { reclaimEndpoints() }
     if droppedForSlowStreams > 0 {
       plan.log.limited(.info, "stream-clients-slow", ("media-dropped", "\(droppedForSlowStreams)"))
       droppedForSlowStreams = 0
@@ -337,6 +338,20 @@ struct Shard: ~Copyable {
         reads: true, writes: false)
     }
     pausedListeners = []
+  }
+}
+
+extension Shard {
+  /// Numbers of endpoints that no client is known by any more.
+  private mutating func reclaimEndpoints() {
+    var used = relay.endpointsInUse()
+    for index in 0..<connections.upperBound where connections.isTaken(index) {
+      used.insert(connections[index].path.endpoint)
+    }
+    for index in 0..<associations.places.upperBound where associations.places.isTaken(index) {
+      used.insert(associations.places[index].path.endpoint)
+    }
+    endpoints.reclaim(keeping: used)
   }
 }
 

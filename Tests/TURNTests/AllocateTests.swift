@@ -214,6 +214,24 @@ struct AllocateTests {
     #expect(third.allocate { $0.append(.reservationToken, lapsing) }?.code == 508)
   }
 
+  @Test("the end of a reservation that was used is not that of a later one of the same port")
+  func reservedAgain() throws {
+    let conversation = Conversation(ports: 50_000...50_001)
+    let client = TestClient(conversation)
+    let first = try #require(client.allocate { $0.append(.evenPort, [UInt8(0x80)]) }?.token)
+    let second = TestClient(conversation, "192.0.2.8:5000")
+    conversation.wait(seconds: 10)
+    #expect(second.allocate { $0.append(.reservationToken, first) }?.relayedAddress?.port == 50_001)
+    second.refresh(0)
+    client.refresh(0)
+    conversation.wait(seconds: 10)
+    let again = try #require(client.allocate { $0.append(.evenPort, [UInt8(0x80)]) }?.token)
+    // The first reservation's 30 s are over, the second's are not.
+    conversation.wait(seconds: 11)
+    #expect(TestClient(conversation, "192.0.2.9:1").allocate()?.code == 508)
+    #expect(second.allocate { $0.append(.reservationToken, again) }?.relayedAddress?.port == 50_001)
+  }
+
   @Test("draining refuses new allocations and keeps live ones")
   func draining() {
     let conversation = Conversation()

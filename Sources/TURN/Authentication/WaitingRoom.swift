@@ -25,6 +25,7 @@ struct WaitingRoom {
   private var nextTicket: UInt32 = 0
 
   var count: Int { requests.count }
+  var endpoints: Set<EndpointID> { Set(requests.values.map(\.client.endpoint)) }
 
   func contains(_ client: ClientPath, _ transactionID: TransactionID) -> Bool {
     transactions[key(client, transactionID)] != nil

@@ -121,7 +121,35 @@ public final class RelayedAddresses: Sendable {
     return replace(index, word, by: word & ~State.mask | State.claimed.rawValue)
   }
 
-  func claimReserved(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .claimed) }
+  /// Claims a reserved port for whoever has shown its token.
+  func claimReserved(_ ordinal: Int, _ port: UInt16) -> Bool {
+    guard let index = wordIndex(ordinal, port) else { return false }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == State.reserved.rawValue else { return false }
+    return replace(index, word, by: State.claimed.rawValue)
+  }
+
+  /// Keeps a claimed port for whoever shows its token. Returns the stamp that `releaseReservation` asks for: a number
+  /// of seconds, so that the end of one reservation is not that of a later one of the same port.
+  func reserve(_ ordinal: Int, _ port: UInt16, now: Instant) -> UInt32 {
+    let stamp = Self.seconds(now)
+    if let index = wordIndex(ordinal, port) {
+      let word = unsafe words[index].load(ordering: .relaxed)
+      if word & State.mask == State.claimed.rawValue {
+        _ = replace(index, word, by: stamp << 35 | word & (0xFFFF_FFFF << 3) | State.reserved.rawValue)
+      }
+    }
+    return UInt32(truncatingIfNeeded: stamp)
+  }
+
+  /// Gives back a port that nobody has come for.
+  func releaseReservation(_ ordinal: Int, _ port: UInt16, stamp: UInt32) {
+    guard let index = wordIndex(ordinal, port) else { return }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == State.reserved.rawValue, word >> 35 == UInt64(stamp) else { return }
+    // Nobody has had it: no quarantine.
+    _ = replace(index, word, by: State.free.rawValue)
+  }
 
   /// A claimed port has its allocation now, on this shard.
   func publish(_ ordinal: Int, _ port: UInt16, _ transport: RelayTransport = .udp, shard: Int) {
@@ -142,10 +170,6 @@ public final class RelayedAddresses: Sendable {
     }
     return nil
   }
-
-  func reserve(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .reserved) }
-  @discardableResult
-  func releaseReservation(_ ordinal: Int, _ port: UInt16) -> Bool { change(ordinal, port, from: .reserved, to: .free) }
 
   /// Gives back a claimed port that was never live.
   func release(_ ordinal: Int, _ port: UInt16) { change(ordinal, port, from: .claimed, to: .free) }
