@@ -18,8 +18,6 @@ extension Settings {
       },
       UnsupportedFeature("limits.bandwidth-per-user", "limits of bandwidth") { $0.limits.bandwidthPerUser != 0 },
       UnsupportedFeature("limits.bandwidth", "limits of bandwidth") { $0.limits.bandwidth != 0 },
-      UnsupportedFeature("nat-discovery.primary", "NAT discovery") { $0.natDiscovery.primary != nil },
-      UnsupportedFeature("nat-discovery.alternate", "NAT discovery") { $0.natDiscovery.alternate != nil },
       UnsupportedFeature("admin.listen", "the admin endpoint", remedy: "write listen: \"\", or remove the key") {
         $0.admin.listen != nil && $0.admin.listen != Settings().admin.listen
       },

@@ -52,6 +52,10 @@ public struct AttributeType: RawRepresentable, Hashable, Sendable {
   public static let responseOrigin = AttributeType(rawValue: 0x802B)
   public static let otherAddress = AttributeType(rawValue: 0x802C)
 
+  // RFC 3489 section 11.2, in answers to clients of that time.
+  public static let sourceAddress = AttributeType(rawValue: 0x0004)
+  public static let changedAddress = AttributeType(rawValue: 0x0005)
+
   /// Where `MessageView` notes the first occurrence of a type that servers and clients ask for; nil for the types
   /// that it knows nothing of.
   var slot: Int? {

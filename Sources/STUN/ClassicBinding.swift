@@ -13,10 +13,11 @@ public import NetworkTypes
 ///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 ///
-/// Nothing that a client asks for beside its own address is done: RESPONSE-ADDRESS would make the server send to
-/// whomever a stranger names, and for CHANGE-REQUEST it has no second address.
+/// RESPONSE-ADDRESS is never honoured: it would make the server send to whomever a stranger names.
 public struct ClassicBinding: ~Escapable {
   private let bytes: RawSpan
+  /// What CHANGE-REQUEST asks for; nothing without one.
+  public private(set) var change = ChangeRequest()
   /// Mandatory attributes (0x7FFF and below) that are not understood, the first eight of them (section 11.2.10).
   public private(set) var unknown: [AttributeType] = []
 
@@ -38,9 +39,7 @@ public struct ClassicBinding: ~Escapable {
       let length = Int(bytes.bigEndian16(at: offset + 2))
       guard (length + 3) & ~3 <= bytes.byteCount - offset - 4 else { return nil }
       if type == AttributeType.changeRequest.rawValue, length == 4 {
-        // Without its two flags it asks for nothing; with one it cannot be served, and an answer as if it had been
-        // would tell a client that it is behind no NAT.
-        if bytes.bigEndian32(at: offset + 4) & 0x06 != 0 { unknown.append(.changeRequest) }
+        change = ChangeRequest(bits: bytes.bigEndian32(at: offset + 4))
       } else if type < 0x8000, !Self.ignored.contains(type), unknown.count < 8 {
         unknown.append(AttributeType(rawValue: type))
       }
@@ -48,10 +47,22 @@ public struct ClassicBinding: ~Escapable {
     }
   }
 
-  /// Writes the Binding response: MAPPED-ADDRESS (section 8.1). An address of IPv6 has the form of RFC 8489.
-  public func answer(_ address: SocketAddress, in writer: inout MessageWriter) {
+  /// Writes the Binding response: MAPPED-ADDRESS, and where there is another address SOURCE-ADDRESS and CHANGED-ADDRESS
+  /// (section 8.1). An address of IPv6 has the form of RFC 8489.
+  public func answer(
+    _ address: SocketAddress, source: SocketAddress? = nil, changed: SocketAddress? = nil,
+    in writer: inout MessageWriter
+  ) {
     writer.beginClassic(MessageType(.binding, .success), transaction: bytes.extracting(4..<headerByteCount))
     writer.append(.mappedAddress, plain: address)
+    if let source { writer.append(.sourceAddress, plain: source) }
+    if let changed { writer.append(.changedAddress, plain: changed) }
+  }
+
+  /// A CHANGE-REQUEST cannot be served: it counts as not understood. An answer as if it had been served would tell a
+  /// client that it is behind no NAT.
+  public mutating func refuseChange() {
+    if change.isAny, !unknown.contains(.changeRequest) { unknown.append(.changeRequest) }
   }
 
   /// Writes the error response to mandatory attributes that are not understood (section 8.1). Their number is made

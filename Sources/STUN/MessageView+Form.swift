@@ -8,7 +8,7 @@ extension MessageView {
     hasForm(.channelNumber, 4) && hasForm(.lifetime, 4) && hasForm(.requestedAddressFamily, 4)
       && hasForm(.requestedTransport, 4) && hasForm(.evenPort, 1) && hasForm(.dontFragment, 0)
       && hasForm(.reservationToken, 8) && hasForm(.connectionID, 4) && hasForm(.additionalAddressFamily, 4)
-      && hasAddressForm(.xorPeerAddress)
+      && hasAddressForm(.xorPeerAddress) && hasForm(.changeRequest, 4) && hasForm(.responsePort, 4)
   }
 
   private func hasForm(_ attribute: AttributeType, _ byteCount: Int) -> Bool {

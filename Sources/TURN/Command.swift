@@ -16,6 +16,11 @@ public enum Command: Sendable {
   case openRelayPort(RecordID, SocketAddress)
   /// Close the socket. What arrives on it afterwards is nobody's.
   case closeRelayPort(RecordID)
+  /// Tell which of our transport addresses a Binding request came to, with `Relay.receiveLocated`: only the engine
+  /// knows, and only NAT behaviour discovery (RFC 5780) asks.
+  case locate(ClientPath, [UInt8])
+  /// Send to a client from one of our addresses, whichever it asked: RFC 5780.
+  case replyFrom(SocketAddress, to: SocketAddress, [UInt8])
   /// Listen for TCP connections on a relayed transport address (RFC 6062); answered like `openRelayPort`. What comes in
   /// is asked about with `Relay.peerAccepted`.
   case openRelayListener(RecordID, SocketAddress)

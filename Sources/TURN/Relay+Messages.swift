@@ -52,6 +52,7 @@ extension Relay {
     guard unsupportedAttributes(of: message).isEmpty else {
       return unauthenticatedError(.unknownAttribute, message, from: client, now: now)
     }
+    if let disposition = discover(message, from: client, now: now) { return disposition }
     guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
     counters.bindings &+= 1
     writer.begin(MessageType(.binding, .success), transactionID: message.transactionID)
@@ -65,10 +66,15 @@ extension Relay {
   /// A datagram without the magic cookie: noise, or a client of RFC 3489, which gets MAPPED-ADDRESS where that is
   /// configured.
   private mutating func receiveClassic(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
-    guard settings.answersClassicSTUN, client.transport == .udp, let request = ClassicBinding(bytes) else {
+    guard settings.answersClassicSTUN, client.transport == .udp, var request = ClassicBinding(bytes) else {
       return .drop(.malformed)
     }
+    if settings.natDiscovery == nil { request.refuseChange() }
     guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
+    if request.unknown.isEmpty, settings.natDiscovery != nil {
+      commands.append(.locate(client, bytes.copied()))
+      return .waiting
+    }
     if request.unknown.isEmpty {
       counters.bindings &+= 1
       request.answer(client.address, in: &writer)
@@ -98,17 +104,14 @@ extension Relay {
   }
 
   /// The comprehension-required attributes of a request that this server does not know, or knows only by name
-  /// because what they are for is not there: those of RFC 5780, and of RFC 7635 where it is not configured.
+  /// because what they are for is not configured: those of RFC 5780 and RFC 7635.
   private func unsupportedAttributes(of message: borrowing MessageView) -> [AttributeType] {
     var types: [AttributeType] = []
     for index in 0..<message.unknownRequiredCount {
       types.append(AttributeType(rawValue: message.unknownRequired[index]))
     }
-    for type in [AttributeType.changeRequest, .padding, .responsePort]
-    where message.has(type) {
-      types.append(type)
-    }
     if message.has(.accessToken), settings.accessTokenKeys.isEmpty { types.append(.accessToken) }
+    if settings.natDiscovery == nil { types += Self.discoveryAttributes.filter { message.has($0) } }
     return types
   }
 
@@ -132,12 +135,15 @@ extension Relay {
     return finish(by: principal, fingerprint: message.has(.fingerprint))
   }
 
-  mutating func beginError(_ code: ErrorCode, _ message: borrowing MessageView) {
+  /// Begins an error response.
+  ///
+  /// - Parameter unknown: what UNKNOWN-ATTRIBUTES names, where that is not all that the server lacks anywhere.
+  mutating func beginError(_ code: ErrorCode, _ message: borrowing MessageView, unknown: [AttributeType]? = nil) {
     counters.errors &+= 1
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)
     if code == .unknownAttribute {
-      writer.append(unknownAttributes: unsupportedAttributes(of: message))
+      writer.append(unknownAttributes: unknown ?? unsupportedAttributes(of: message))
     }
     appendSoftware()
   }

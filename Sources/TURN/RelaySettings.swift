@@ -29,6 +29,9 @@ public struct RelaySettings: Sendable {
   /// Binding requests of RFC 3489 get MAPPED-ADDRESS.
   public var answersClassicSTUN = false
 
+  /// The addresses of NAT behaviour discovery (RFC 5780); nil: it is not served.
+  public var natDiscovery: NATDiscovery?
+
   /// TCP allocations can be had (RFC 6062).
   public var relaysTCP = true
 

@@ -91,6 +91,7 @@ extension Server {
     }
     let unchangeable: [(String, Bool)] = [
       ("listeners", fresh.listeners != settings.listeners), ("workers", fresh.workers != settings.workers),
+      ("nat-discovery", fresh.natDiscovery != settings.natDiscovery),
       ("relay.addresses", fresh.relay.addresses != settings.relay.addresses),
       ("relay.advertise", fresh.relay.advertise != settings.relay.advertise),
       ("relay.ports", fresh.relay.ports != settings.relay.ports), ("realm", fresh.realm != settings.realm),
@@ -105,6 +106,7 @@ extension Server {
     next.listeners = settings.listeners
     next.workers = settings.workers
     next.relay = settings.relay
+    next.natDiscovery = settings.natDiscovery
     next.realm = settings.realm
     next.auth.store = settings.auth.store
     // A realm that is gone has nobody any more; a new one waits for the restart.
@@ -160,6 +162,8 @@ extension Server {
     result.channelLifetime = settings.lifetime.channel
     result.allowsMobility = settings.relay.mobility
     result.relaysTCP = settings.relay.tcp
+    result.natDiscovery = NATDiscovery(
+      primary: settings.natDiscovery.primary, alternate: settings.natDiscovery.alternate)
     result.redirect = Redirect(settings.redirect)
     result.answersClassicSTUN = settings.rfc3489
     result.isDraining = state.isDraining

@@ -107,7 +107,12 @@ public final class Server {
     realmNames = [settings.realm] + settings.realms.keys.sorted()
     guard realmNames.count <= 256 else { throw .misconfigured("`realms` has \(realmNames.count - 1) realms; 255 are the most") }
     let hasIPv6 = Interfaces.hasIPv6
-    let listeners = Self.listeners(settings, realms: realmNames, hasIPv6: hasIPv6, log: log)
+    var listeners = Self.listeners(settings, realms: realmNames, hasIPv6: hasIPv6, log: log)
+    let discovery = NATDiscovery(primary: settings.natDiscovery.primary, alternate: settings.natDiscovery.alternate)
+    guard discovery?.all.allSatisfy({ !$0.address.isUnspecified && $0.port != 0 }) ?? true else {
+      throw .misconfigured("`nat-discovery` needs two addresses and two ports by name: 0.0.0.0, [::] and port 0 are none")
+    }
+    listeners += ListenerPlan.missing(for: discovery, in: listeners)
     let hostAddresses = Interfaces.addresses()
     let addresses = RelayAddresses.detect(
       configured: settings.relay.addresses, hostAddresses: hostAddresses, hasIPv6: hasIPv6)

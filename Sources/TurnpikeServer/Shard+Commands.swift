@@ -20,6 +20,10 @@ extension Shard {
         openRelayPort(id, address)
       case .closeRelayPort(let id):
         plane.closeRelayPort(id)
+      case .locate(let path, let bytes):
+        locate(path, bytes)
+      case .replyFrom(let local, let target, let bytes):
+        reply(bytes, to: target, from: local)
       case .openRelayListener(let id, let address):
         openRelayListener(id, address)
       case .closeRelayListener(let id):

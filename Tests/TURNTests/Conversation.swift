@@ -20,6 +20,9 @@ final class Conversation {
   var boundPipes: [(id: RecordID, client: ClientPath)] = []
   var closedPipes: [RecordID] = []
   var moves: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
+  /// Where Binding requests come to, and what leaves from which of the server's addresses.
+  var localAddress = SocketAddress("203.0.113.1:3478")!
+  var repliesFrom: [(local: SocketAddress, target: SocketAddress, bytes: [UInt8])] = []
   var handOvers: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var admitted = 0
   /// Whom the ledger was asked about.
@@ -104,6 +107,8 @@ final class Conversation {
           relay.relayPortOpened(id, now: now)
         }
       case .closeRelayPort(let id), .closeRelayListener(let id): openPorts[id] = nil
+      case .locate(let client, let bytes): relay.receiveLocated(bytes, from: client, at: localAddress, now: now)
+      case .replyFrom(let local, let target, let bytes): repliesFrom.append((local, target, bytes))
       case .connectPeer(let id, let from, let to): connects.append((id, from, to))
       case .bindPipe(let id, let client): boundPipes.append((id, client))
       case .closePipe(let id): closedPipes.append(id)

@@ -1,0 +1,53 @@
+internal import NetIO
+internal import NetworkTypes
+internal import TURN
+
+/// NAT behaviour discovery (RFC 5780): every shard has the four sockets, and can answer from any of them.
+extension Shard {
+  mutating func locate(_ path: ClientPath, _ bytes: [UInt8]) {
+    let endpoint = endpoints.endpoint(path.endpoint)
+    var local = plan.listeners[endpoint.listener].address
+    if let source = endpoint.source { local.address = source }
+    relay.receiveLocated(bytes, from: path, at: local, now: now)
+  }
+
+  /// Sends from one of our addresses, by the listener that has it.
+  mutating func reply(_ bytes: [UInt8], to target: SocketAddress, from local: SocketAddress) {
+    guard
+      let listener = ListenerPlan.index(of: local, in: plan.listeners), bytes.count <= PacketBuffers.capacity
+    else { return }
+    let slot = plane.replySlot()
+    plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
+    plane.sendToClient(
+      listener: socketOfListener[listener], target,
+      from: plan.listeners[listener].address.address.isUnspecified ? local.address : nil, slot: slot,
+      range: 0..<bytes.count)
+  }
+}
+
+extension ListenerPlan {
+  /// The datagram listener that a transport address of ours belongs to: one on exactly that, else one on every address.
+  static func index(of address: SocketAddress, in listeners: [ListenerPlan]) -> Int? {
+    func isDatagram(_ listener: ListenerPlan) -> Bool { !listener.transport.isStream }
+    return listeners.firstIndex { isDatagram($0) && $0.address == address }
+      ?? listeners.firstIndex {
+        isDatagram($0) && $0.address.address.isUnspecified && $0.address.family == address.family
+          && $0.address.port == address.port
+      }
+  }
+
+  /// Those sockets of NAT discovery that no listener has yet.
+  static func missing(for discovery: NATDiscovery?, in listeners: [ListenerPlan]) -> [ListenerPlan] {
+    (discovery?.all ?? []).filter { index(of: $0, in: listeners) == nil }.map {
+      ListenerPlan(transport: .udp, address: $0, auto: true)
+    }
+  }
+}
+
+extension NATDiscovery {
+  /// Nil unless both addresses are configured.
+  init?(primary: SocketAddress?, alternate: SocketAddress?) {
+    guard let primary, let alternate else { return nil }
+    self.init(primary: primary, alternate: alternate)
+  }
+}
