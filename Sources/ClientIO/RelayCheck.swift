@@ -79,14 +79,30 @@ public struct RelayCheck: ~Copyable {
       case .forbidden:
         report.notes.append("\(peer.address) is forbidden as a peer (403): a second allocation is the peer")
       case .echoLost:
-        report.notes.append(
-          "nothing came through to or from \(peer.address) (a NAT or firewall, or the server relays to its own host "
-            + "between allocations only): a second allocation is the peer")
+        retry(&session, relayed, after: before, failure, peer.address)
+        return
       default: return
       }
       report.steps.removeSubrange(before...)
     }
     exerciseWithAllocation(&session, relayed)
+  }
+
+  /// Nothing came through with a plain peer: with a second allocation it may. Where it does not either, the first
+  /// failure is the one that tells more.
+  private mutating func retry(
+    _ session: inout AllocationSession, _ relayed: SocketAddress, after before: Int, _ failure: CheckFailure,
+    _ peer: SocketAddress
+  ) {
+    let first = report
+    report.steps.removeSubrange(before...)
+    report.notes.append(
+      "nothing came through to or from \(peer) (a NAT or firewall, or the server relays to its own host "
+        + "between allocations only): a second allocation is the peer")
+    exerciseWithAllocation(&session, relayed)
+    guard let second = report.verdict else { return }
+    report = first
+    report.notes.append("with a second allocation as the peer: \(second.message)")
   }
 
   private mutating func exerciseWithAllocation(_ session: inout AllocationSession, _ relayed: SocketAddress) {

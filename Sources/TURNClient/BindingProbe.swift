@@ -12,6 +12,8 @@ public struct BindingProbe: ~Copyable {
     public var mappedAddress: SocketAddress
     /// Whether it came in XOR-MAPPED-ADDRESS; false: an old server's MAPPED-ADDRESS, which some NATs rewrite.
     public var isXORMapped: Bool
+    /// MAPPED-ADDRESS, if it was there beside the other: NATs that meddle with addresses change this one.
+    public var plainMappedAddress: SocketAddress?
     public var software: String?
     public var hasFingerprint: Bool
     /// RFC 5780: where the response came from, and the server's other address.
@@ -21,24 +23,61 @@ public struct BindingProbe: ~Copyable {
     public var roundTrip: UInt64
     /// How often the request was sent; more than once, and `roundTrip` may be that of an earlier one.
     public var transmissions: Int
+
+    public init(
+      mappedAddress: SocketAddress, isXORMapped: Bool, plainMappedAddress: SocketAddress? = nil, software: String? = nil,
+      hasFingerprint: Bool, responseOrigin: SocketAddress? = nil, otherAddress: SocketAddress? = nil,
+      roundTrip: UInt64, transmissions: Int
+    ) {
+      self.mappedAddress = mappedAddress
+      self.isXORMapped = isXORMapped
+      self.plainMappedAddress = plainMappedAddress
+      self.software = software
+      self.hasFingerprint = hasFingerprint
+      self.responseOrigin = responseOrigin
+      self.otherAddress = otherAddress
+      self.roundTrip = roundTrip
+      self.transmissions = transmissions
+    }
   }
 
   public private(set) var outcome: Result<Response, RequestFailure>?
   private let request: [UInt8]
   private let transactionID: TransactionID
+  private let demandsFingerprint: Bool
   private var retransmission: Retransmission
   private var lastSent: Instant
   private var hasOutput = true
   private var discarded: Discarded?
 
-  /// A request to be sent at `now`.
+  /// Where else the answer shall come from or go to (RFC 5780 sections 7.2 and 7.5).
+  public struct Detour: Hashable, Sendable {
+    public var changesAddress = false
+    public var changesPort = false
+    public var responsePort: UInt16?
+
+    public init(changesAddress: Bool = false, changesPort: Bool = false, responsePort: UInt16? = nil) {
+      self.changesAddress = changesAddress
+      self.changesPort = changesPort
+      self.responsePort = responsePort
+    }
+  }
+
+  /// A request to be sent at `now`. Without `hasFingerprint` it carries none, and answers are taken although theirs is
+  /// wrong: what changes addresses on the way is then seen by what it changed.
   public init(
-    isStream: Bool, settings: Retransmission.Settings = .init(), generator: inout SeededGenerator, now: Instant
+    isStream: Bool, detour: Detour = Detour(), hasFingerprint: Bool = true, settings: Retransmission.Settings = .init(),
+    generator: inout SeededGenerator, now: Instant
   ) {
     transactionID = TransactionID(from: &generator)
     var writer = MessageWriter(capacity: 64)
     writer.begin(MessageType(.binding, .request), transactionID: transactionID)
-    writer.appendFingerprint()
+    if detour.changesAddress || detour.changesPort {
+      writer.append(.changeRequest, (detour.changesAddress ? 4 : 0) | (detour.changesPort ? 2 : 0) as UInt32)
+    }
+    if let port = detour.responsePort { writer.append(.responsePort, UInt32(port) << 16) }
+    if hasFingerprint { writer.appendFingerprint() }
+    demandsFingerprint = hasFingerprint
     request = writer.bytes.copied()
     retransmission = Retransmission(isStream: isStream, settings: settings, now: now)
     lastSent = now
@@ -78,7 +117,7 @@ public struct BindingProbe: ~Copyable {
       discarded = .unknownTransaction
       return
     }
-    if Fingerprint.verify(message) == false {
+    if demandsFingerprint, Fingerprint.verify(message) == false {
       discarded = .wrongFingerprint
       return
     }
@@ -92,7 +131,8 @@ public struct BindingProbe: ~Copyable {
   private func read(_ message: borrowing MessageView, now: Instant) -> Result<Response, RequestFailure> {
     do {
       let xorMapped = try message.xorAddress(.xorMappedAddress)
-      guard let mapped = try xorMapped ?? message.plainAddress(.mappedAddress) else {
+      let plainMapped = try message.plainAddress(.mappedAddress)
+      guard let mapped = xorMapped ?? plainMapped else {
         return .failure(.malformed("the response has no XOR-MAPPED-ADDRESS"))
       }
       if message.unknownRequiredCount > 0 {
@@ -100,7 +140,8 @@ public struct BindingProbe: ~Copyable {
       }
       return .success(
         Response(
-          mappedAddress: mapped, isXORMapped: xorMapped != nil, software: message.text(.software),
+          mappedAddress: mapped, isXORMapped: xorMapped != nil, plainMappedAddress: plainMapped,
+          software: message.text(.software),
           hasFingerprint: message.has(.fingerprint), responseOrigin: try message.plainAddress(.responseOrigin),
           otherAddress: try message.plainAddress(.otherAddress), roundTrip: now.nanoseconds(since: lastSent),
           transmissions: retransmission.transmissions))

@@ -36,7 +36,8 @@ extension Job {
     switch arguments.command {
     case .relay: return try RelayCommand.run(self)
     case .ping: return try PingCommand.run(self)
-    case .nat, .security: throw UsageError("\(arguments.command.rawValue) is not built into this version yet")
+    case .nat: return try NATCommand.run(self)
+    case .security: throw UsageError("\(arguments.command.rawValue) is not built into this version yet")
     default: return try BindingCommand.run(self)
     }
   }

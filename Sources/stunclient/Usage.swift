@@ -115,7 +115,7 @@ enum Usage {
       --mode MODE          stuntman's: behavior (mapping only), filtering, full
       --localaddr ADDRESS  an address of this machine, or an interface
       --localport PORT     for the mapping tests
-      --timeout SECONDS    for an answer; filtered ones cost it in full (10)
+      --timeout SECONDS    for the first answer (10)
       -4, -6, --json, --ndjson, --check, --prometheus FILE
 
       stunclient nat stun.example.org

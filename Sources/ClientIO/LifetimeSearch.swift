@@ -1,0 +1,111 @@
+internal import Crypto
+internal import NetIO
+internal import NetworkTypes
+internal import TURNClient
+
+/// How long a NAT remembers a binding without traffic: many sockets bind at once, and after a while of its own each is
+/// called by the server, at the request of another socket (RFC 5780 section 4.6).
+struct LifetimeSearch: ~Copyable {
+  private final class Sleeper {
+    let socket: ClientSocket
+    let mappedPort: UInt16
+    let began: Instant
+
+    init(_ socket: consuming ClientSocket, _ mappedPort: UInt16, _ began: Instant) {
+      self.socket = socket
+      self.mappedPort = mappedPort
+      self.began = began
+    }
+  }
+
+  private let server: SocketAddress
+  private let schedule: [UInt32]
+  private let patience: UInt32
+  private let caller: ClientSocket
+  private var sleepers: [Sleeper] = []
+  private var buffer = [UInt8](repeating: 0, count: 2048)
+
+  init(_ server: SocketAddress, _ schedule: [UInt32], patience: UInt32) throws(NATBehaviour.Unknown) {
+    let caller = try Self.open(server)
+    self.caller = caller
+    self.server = server
+    self.schedule = schedule
+    self.patience = patience
+  }
+
+  /// Makes the bindings, and sees whether the server can call them at all.
+  mutating func bind(_ generator: inout SeededGenerator) throws(NATBehaviour.Unknown) {
+    guard let first = try bindOne(&generator) else { throw .init("the server does not answer any more") }
+    guard call(first, &generator) else {
+      throw .init("the server does not answer to another port when asked to (no RESPONSE-PORT)")
+    }
+    for _ in schedule {
+      guard let sleeper = try bindOne(&generator) else { throw .init("the server does not answer any more") }
+      sleepers.append(sleeper)
+    }
+  }
+
+  /// Waits for each moment and tries. Takes as long as the last one.
+  mutating func run(_ generator: inout SeededGenerator) -> BindingLifetime {
+    var trials: [(seconds: UInt32, isAlive: Bool)] = []
+    for (seconds, sleeper) in zip(schedule, sleepers) {
+      Readiness.sleep(until: sleeper.began.advanced(bySeconds: seconds))
+      trials.append((seconds, call(sleeper, &generator)))
+    }
+    return BindingLifetime(trials: trials)
+  }
+
+  private static func open(_ server: SocketAddress) throws(NATBehaviour.Unknown) -> ClientSocket {
+    do {
+      let route = try ClientSocket.udp(to: server)
+      let own = route.localAddress ?? SocketAddress(.ipv4Any, port: 0)
+      return try ClientSocket.udp(boundTo: SocketAddress(own.address, port: 0, scope: own.scope))
+    } catch {
+      throw .init("no socket: \(error)")
+    }
+  }
+
+  private mutating func bindOne(_ generator: inout SeededGenerator) throws(NATBehaviour.Unknown) -> Sleeper? {
+    let socket = try Self.open(server)
+    var settings = Retransmission.Settings()
+    settings.initialTimeout = 250
+    settings.limit = patience
+    var probe = BindingProbe(isStream: false, settings: settings, generator: &generator, now: .read())
+    var source = SocketAddress.none
+    var sent = Instant.read()
+    while let deadline = probe.deadline {
+      if let bytes = probe.takeOutput() {
+        _ = try? socket.send(bytes.span.rawBytes, to: server)
+        sent = .read()
+      }
+      if let count = NATCheck.receive(socket, &buffer, &source, until: deadline) {
+        probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
+      } else {
+        probe.advance(to: .read())
+      }
+    }
+    guard case .success(let response)? = probe.outcome else { return nil }
+    return Sleeper(socket, response.mappedAddress.port, sent)
+  }
+
+  /// Has the server answer the caller's request to the sleeper; whether it arrived there.
+  private mutating func call(_ sleeper: Sleeper, _ generator: inout SeededGenerator) -> Bool {
+    var settings = Retransmission.Settings()
+    settings.initialTimeout = 250
+    settings.limit = min(patience, 1000)
+    var probe = BindingProbe(
+      isStream: false, detour: .init(responsePort: sleeper.mappedPort), settings: settings, generator: &generator,
+      now: .read())
+    var source = SocketAddress.none
+    while let deadline = probe.deadline {
+      if let bytes = probe.takeOutput() { _ = try? caller.send(bytes.span.rawBytes, to: server) }
+      if let count = NATCheck.receive(sleeper.socket, &buffer, &source, until: deadline) {
+        probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
+      } else {
+        probe.advance(to: .read())
+      }
+    }
+    if case .success? = probe.outcome { return true }
+    return false
+  }
+}

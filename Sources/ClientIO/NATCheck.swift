@@ -1,0 +1,183 @@
+public import Crypto
+internal import NetIO
+internal import NetworkTypes
+public import TURNClient
+
+/// What was found out about the NAT between here and a server.
+public struct NATReport: Sendable {
+  public var target: ServerTarget
+  public var behaviour: NATBehaviour?
+  public var trials: [NATDiscovery.Trial] = []
+  /// Nil: not asked for.
+  public var lifetime: Result<BindingLifetime, NATBehaviour.Unknown>?
+  public var failure: CheckFailure?
+  /// Nanoseconds of the first round trip.
+  public var roundTrip: UInt64?
+
+  public var verdict: CheckFailure? { failure }
+}
+
+/// Runs the tests of RFC 5780 over UDP sockets.
+public struct NATCheck: ~Copyable {
+  private let target: ServerTarget
+  private let options: CheckOptions
+  private var report: NATReport
+  private var generator: SeededGenerator
+  /// Bound to the address that the server is reached from, each to a port of its own.
+  private let mapping: ClientSocket
+  private let filtering: ClientSocket
+  private let hairpin: ClientSocket
+  private var buffer = [UInt8](repeating: 0, count: 2048)
+
+  /// Asks `questions`, and for the lifetime of bindings up to so many seconds where that is not nil.
+  public static func run(
+    _ target: ServerTarget, _ options: CheckOptions, questions: NATDiscovery.Questions, lifetime: UInt32?,
+    generator: consuming SeededGenerator
+  ) -> NATReport {
+    let check: NATCheck
+    do {
+      check = try NATCheck(target, options, generator)
+    } catch {
+      var report = NATReport(target: target)
+      report.failure = CheckFailure(ConnectionFailure(error), target, within: options.within)
+      return report
+    }
+    return check.run(questions, lifetime)
+  }
+
+  private init(
+    _ target: ServerTarget, _ options: CheckOptions, _ generator: consuming SeededGenerator
+  ) throws(Errno) {
+    let route = try ClientSocket.udp(to: target.address, from: options.local)
+    let source = route.localAddress ?? SocketAddress(.ipv4Any, port: 0)
+    let own = SocketAddress(source.address, port: 0, scope: source.scope)
+    // The port that the user wants is the one whose mapping is asked for, now that the route is known.
+    let port = options.local?.port ?? 0
+    _ = consume route
+    let mapping = try ClientSocket.udp(boundTo: SocketAddress(source.address, port: port, scope: source.scope))
+    let filtering = try ClientSocket.udp(boundTo: own)
+    let hairpin = try ClientSocket.udp(boundTo: own)
+    self.mapping = mapping
+    self.filtering = filtering
+    self.hairpin = hairpin
+    self.target = target
+    self.options = options
+    self.generator = generator
+    report = NATReport(target: target)
+  }
+
+  private consuming func run(_ questions: NATDiscovery.Questions, _ lifetime: UInt32?) -> NATReport {
+    guard let local = mapping.localAddress else {
+      report.failure = CheckFailure(.system, "the kernel does not say where a socket is bound")
+      return report
+    }
+    var discovery = NATDiscovery(server: target.address, localAddress: local, questions: questions)
+    while true {
+      switch discovery.step {
+      case .request(let request): discovery.answer(ask(request))
+      case .hairpin(let mapped, let other): discovery.answerHairpin(from: turnRound(mapped, other))
+      case .done:
+        report.behaviour = discovery.behaviour
+        report.trials = discovery.trials
+        if let failure = discovery.failure {
+          report.failure = CheckFailure(failure, "Binding", target, within: options.within)
+        } else if let lifetime {
+          report.lifetime = measureLifetime(upTo: lifetime)
+        }
+        return report
+      }
+    }
+  }
+
+  // MARK: - Requests
+
+  /// How long silence is waited for before it counts as an answer, in milliseconds: eight round trips, but no less than
+  /// a slow path may take once.
+  private var patience: UInt32 {
+    let roundTrips = UInt32(clamping: (report.roundTrip ?? 0) / 1_000_000 * 8)
+    return min(max(1500, roundTrips), options.timeout)
+  }
+
+  private mutating func ask(_ request: NATDiscovery.Request) -> NATDiscovery.Answer {
+    var settings = options.effectiveRetransmission
+    if request.maySilence {
+      settings.initialTimeout = 250
+      settings.limit = patience
+    }
+    let answer: NATDiscovery.Answer
+    switch request.socket {
+    case .mapping: answer = Self.exchange(mapping, request, settings, &buffer, &generator)
+    case .filtering: answer = Self.exchange(filtering, request, settings, &buffer, &generator)
+    case .hairpin: answer = Self.exchange(hairpin, request, settings, &buffer, &generator)
+    }
+    if case .response(let response, _) = answer, report.roundTrip == nil { report.roundTrip = response.roundTrip }
+    return answer
+  }
+
+  private static func exchange(
+    _ socket: borrowing ClientSocket, _ request: NATDiscovery.Request, _ settings: Retransmission.Settings,
+    _ buffer: inout [UInt8], _ generator: inout SeededGenerator
+  ) -> NATDiscovery.Answer {
+    var probe = BindingProbe(
+      isStream: false, detour: request.detour, hasFingerprint: false, settings: settings, generator: &generator, now: .read())
+    var source = SocketAddress.none
+    while let deadline = probe.deadline {
+      if let bytes = probe.takeOutput() { _ = try? socket.send(bytes.span.rawBytes, to: request.destination) }
+      if let count = receive(socket, &buffer, &source, until: deadline) {
+        probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
+      } else {
+        probe.advance(to: .read())
+      }
+    }
+    switch probe.outcome {
+    case .success(let response)?: return .response(response, from: source)
+    case .failure(let failure)?: return .failure(failure)
+    case nil: return .failure(.timeout(transmissions: 0, discarded: nil))
+    }
+  }
+
+  static func receive(
+    _ socket: borrowing ClientSocket, _ buffer: inout [UInt8], _ source: inout SocketAddress, until deadline: Instant
+  ) -> Int? {
+    while true {
+      var span = buffer.mutableSpan
+      var bytes = unsafe span.mutableBytes
+      if case .bytes(let count) = socket.receive(into: &bytes, from: &source) { return count }
+      guard Readiness.wait(for: socket.rawValue, until: deadline) else { return nil }
+    }
+  }
+
+  // MARK: - Hairpinning
+
+  /// Both sockets send to each other's outside address, so that no filter stands between them; whom the `mapping`
+  /// socket hears.
+  private mutating func turnRound(_ mapped: SocketAddress, _ other: SocketAddress) -> SocketAddress? {
+    let word = generator.next()
+    let packet = Array("stunclient hairpin \(word)".utf8)
+    let opening = Array("stunclient opening \(word)".utf8)
+    let end = Instant.read().advanced(byMilliseconds: patience)
+    for attempt in 1...3 {
+      _ = try? mapping.send(opening.span.rawBytes, to: other)
+      _ = try? hairpin.send(packet.span.rawBytes, to: mapped)
+      let wait = attempt == 3 ? end : min(end, Instant.read().advanced(byMilliseconds: 250))
+      var source = SocketAddress.none
+      while let count = Self.receive(mapping, &buffer, &source, until: wait) {
+        if buffer.prefix(count).elementsEqual(packet) { return source }
+      }
+    }
+    return nil
+  }
+
+  // MARK: - Lifetime (RFC 5780 section 4.6)
+
+  private mutating func measureLifetime(upTo maximum: UInt32) -> Result<BindingLifetime, NATBehaviour.Unknown> {
+    do {
+      var search = try LifetimeSearch(
+        target.address, BindingLifetime.schedule(upTo: maximum), patience: patience)
+      try search.bind(&generator)
+      return .success(search.run(&generator))
+    } catch {
+      return .failure(error)
+    }
+  }
+}

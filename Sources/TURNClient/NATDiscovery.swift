@@ -1,0 +1,272 @@
+public import NetworkTypes
+internal import STUN
+
+/// The tests of RFC 5780 one after another: each step says what to send, and is told what came back.
+public struct NATDiscovery: Sendable {
+  /// Each on a port of its own: what one test opens must not change what another finds (section 4.1).
+  public enum Socket: Hashable, Sendable, CaseIterable {
+    case mapping, filtering, hairpin
+  }
+
+  public struct Request: Hashable, Sendable {
+    public var name: String
+    public var socket: Socket
+    public var destination: SocketAddress
+    public var detour: BindingProbe.Detour
+    /// Whether silence is an answer too, so that it need not be waited for as long as for the first.
+    public var maySilence: Bool
+  }
+
+  public enum Step: Hashable, Sendable {
+    case request(Request)
+    /// The `hairpin` and the `mapping` socket send to each other's mapped address.
+    case hairpin(mapping: SocketAddress, hairpin: SocketAddress)
+    case done
+  }
+
+  public enum Answer: Hashable, Sendable {
+    case response(BindingProbe.Response, from: SocketAddress)
+    case failure(RequestFailure)
+  }
+
+  /// What a test found, for people who want to see for themselves.
+  public struct Trial: Hashable, Sendable {
+    public var request: Request
+    public var answer: Answer
+  }
+
+  /// Which of them are wanted.
+  public struct Questions: Hashable, Sendable {
+    public var mapping = true
+    public var filtering = true
+    public var hairpinning = true
+
+    public init() {}
+  }
+
+  /// Nil until the first test has an answer.
+  public private(set) var behaviour: NATBehaviour?
+  /// Why there is nothing to tell: the first test has failed.
+  public private(set) var failure: RequestFailure?
+  public private(set) var trials: [Trial] = []
+
+  private enum Phase: Int {
+    case mapping1, mapping2, mapping3, filtering1, filtering2, filtering3, hairpin1, hairpin2, done
+  }
+
+  private let server: SocketAddress
+  private let localAddress: SocketAddress
+  private let questions: Questions
+  private var phase = Phase.mapping1
+  private var other: Result<SocketAddress, NATBehaviour.Unknown> = .failure(.init("not asked yet"))
+  private var secondMapping: SocketAddress?
+  private var hairpinMapping: SocketAddress?
+
+  /// - Parameter localAddress: where the `mapping` socket is bound, with the address that the server is reached from.
+  public init(server: SocketAddress, localAddress: SocketAddress, questions: Questions = Questions()) {
+    self.server = server
+    self.localAddress = localAddress
+    self.questions = questions
+  }
+
+  // MARK: - What to do
+
+  public var step: Step {
+    let alternate = try? other.get()
+    switch phase {
+    case .mapping1: return request("mapping I", .mapping, server, isFirst: true)
+    case .mapping2:
+      return request("mapping II", .mapping, SocketAddress(alternate?.address ?? server.address, port: server.port))
+    case .mapping3: return request("mapping III", .mapping, alternate ?? server)
+    case .filtering1: return request("filtering I", .filtering, server)
+    case .filtering2:
+      return request("filtering II", .filtering, server, .init(changesAddress: true, changesPort: true))
+    case .filtering3: return request("filtering III", .filtering, server, .init(changesPort: true))
+    case .hairpin1: return request("hairpinning", .hairpin, server)
+    case .hairpin2:
+      guard let mapped = behaviour?.mappedAddress, let hairpinMapping else { return .done }
+      return .hairpin(mapping: mapped, hairpin: hairpinMapping)
+    case .done: return .done
+    }
+  }
+
+  private func request(
+    _ name: String, _ socket: Socket, _ destination: SocketAddress, _ detour: BindingProbe.Detour = .init(),
+    isFirst: Bool = false
+  ) -> Step {
+    .request(
+      Request(name: name, socket: socket, destination: destination, detour: detour, maySilence: !isFirst))
+  }
+
+  // MARK: - What came of it
+
+  /// Takes the answer to the request of the current step.
+  public mutating func answer(_ answer: Answer) {
+    guard case .request(let request) = step else { return }
+    trials.append(Trial(request: request, answer: answer))
+    switch (phase, answer) {
+    case (.mapping1, .failure(let failure)): fail(failure)
+    case (.mapping1, .response(let response, _)): begin(response)
+    case (.mapping2, _): takeMapping2(answer, request)
+    case (.mapping3, _): takeMapping3(answer, request)
+    case (.filtering1, _): takeFiltering1(answer)
+    case (.filtering2, _): takeFiltering2(answer)
+    case (.filtering3, _): takeFiltering3(answer)
+    case (.hairpin1, .response(let response, _)):
+      hairpinMapping = response.mappedAddress
+      phase = .hairpin2
+    case (.hairpin1, .failure):
+      behaviour?.hairpinning = .failure(.init("the server did not answer a third socket"))
+      phase = .done
+    case (.hairpin2, _), (.done, _): break
+    }
+  }
+
+  /// Takes what came of the hairpin step: whom the `mapping` socket had a packet of the `hairpin` socket from, or nil
+  /// for none.
+  public mutating func answerHairpin(from source: SocketAddress?) {
+    guard phase == .hairpin2 else { return }
+    phase = .done
+    guard let source else {
+      behaviour?.hairpinning = .success(.none)
+      return
+    }
+    // A NAT whose mappings depend on the endpoint shows another port than the server saw; its address counts.
+    behaviour?.hairpinning = .success(
+      source.address == hairpinMapping?.address ? .mappedSource : .internalSource)
+  }
+
+  private mutating func fail(_ failure: RequestFailure) {
+    self.failure = failure
+    phase = .done
+  }
+
+  private mutating func begin(_ response: BindingProbe.Response) {
+    let mapped = response.mappedAddress
+    let rewriting: Result<Bool, NATBehaviour.Unknown> =
+      response.isXORMapped && response.plainMappedAddress != nil
+      ? .success(response.plainMappedAddress != mapped)
+      : .failure(.init("the server does not send MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS"))
+    behaviour = NATBehaviour(localAddress: localAddress, mappedAddress: mapped, rewritesAddresses: rewriting)
+    other = Self.other(response, server)
+    if questions.mapping, mapped == localAddress {
+      behaviour?.mapping = .success(.direct)
+      beginFiltering()
+    } else if questions.mapping {
+      switch other {
+      case .success: phase = .mapping2
+      case .failure(let unknown):
+        behaviour?.mapping = .failure(unknown)
+        beginFiltering()
+      }
+    } else {
+      beginFiltering()
+    }
+  }
+
+  private static func other(
+    _ response: BindingProbe.Response, _ server: SocketAddress
+  ) -> Result<SocketAddress, NATBehaviour.Unknown> {
+    guard let other = response.otherAddress else {
+      return .failure(.init("the server has no other address (no OTHER-ADDRESS: it does not do RFC 5780)"))
+    }
+    guard other.family == server.family, other.address != server.address, other.port != server.port else {
+      return .failure(.init("the server's other address, \(other), differs too little from \(server)"))
+    }
+    return .success(other)
+  }
+
+  // MARK: - Mapping (section 4.3)
+
+  private mutating func takeMapping2(_ answer: Answer, _ request: Request) {
+    guard case .response(let response, _) = answer else {
+      behaviour?.mapping = .failure(.init("no answer from the server's other address, \(request.destination)"))
+      return beginFiltering()
+    }
+    if response.mappedAddress == behaviour?.mappedAddress {
+      behaviour?.mapping = .success(.endpointIndependent)
+      return beginFiltering()
+    }
+    secondMapping = response.mappedAddress
+    phase = .mapping3
+  }
+
+  private mutating func takeMapping3(_ answer: Answer, _ request: Request) {
+    if case .response(let response, _) = answer {
+      behaviour?.mapping = .success(
+        response.mappedAddress == secondMapping ? .addressDependent : .addressAndPortDependent)
+    } else {
+      behaviour?.mapping = .failure(
+        .init("not endpoint-independent, but no answer from \(request.destination) to say more"))
+    }
+    beginFiltering()
+  }
+
+  // MARK: - Filtering (section 4.4)
+
+  private mutating func beginFiltering() {
+    guard questions.filtering else { return beginHairpinning() }
+    guard case .success = other else {
+      if case .failure(let unknown) = other { behaviour?.filtering = .failure(unknown) }
+      return beginHairpinning()
+    }
+    phase = .filtering1
+  }
+
+  private mutating func takeFiltering1(_ answer: Answer) {
+    guard case .response(let response, _) = answer, let first = behaviour?.mappedAddress else {
+      behaviour?.filtering = .failure(.init("the server did not answer a second socket"))
+      return beginHairpinning()
+    }
+    behaviour?.pooling = .success(response.mappedAddress.address == first.address ? .paired : .arbitrary)
+    phase = .filtering2
+  }
+
+  private mutating func takeFiltering2(_ answer: Answer) {
+    switch answer {
+    case .response(_, let source) where source.address == server.address:
+      behaviour?.filtering = .failure(.init("the server does not answer from its other address when asked to"))
+    case .response:
+      behaviour?.filtering = .success(.endpointIndependent)
+    case .failure(.timeout):
+      phase = .filtering3
+      return
+    case .failure(let failure):
+      behaviour?.filtering = .failure(Self.refusal(failure))
+    }
+    beginHairpinning()
+  }
+
+  private mutating func takeFiltering3(_ answer: Answer) {
+    switch answer {
+    case .response(_, let source) where source.port == server.port:
+      behaviour?.filtering = .failure(.init("the server does not answer from its other port when asked to"))
+    case .response: behaviour?.filtering = .success(.addressDependent)
+    case .failure(.timeout): behaviour?.filtering = .success(.addressAndPortDependent)
+    case .failure(let failure): behaviour?.filtering = .failure(Self.refusal(failure))
+    }
+    beginHairpinning()
+  }
+
+  private static func refusal(_ failure: RequestFailure) -> NATBehaviour.Unknown {
+    if case .refused(let code, let phrase, _, _) = failure {
+      return .init("the server refuses CHANGE-REQUEST: \(code.rawValue) \(phrase)")
+    }
+    return .init("the server's answer to CHANGE-REQUEST can't be used")
+  }
+
+  // MARK: - Hairpinning (RFC 4787 section 6)
+
+  private mutating func beginHairpinning() {
+    guard questions.hairpinning else {
+      phase = .done
+      return
+    }
+    guard behaviour?.hasNAT == true else {
+      behaviour?.hairpinning = .failure(.init("there is no NAT to turn packets round"))
+      phase = .done
+      return
+    }
+    phase = .hairpin1
+  }
+}

@@ -1,0 +1,230 @@
+internal import ClientIO
+internal import ClientPrograms
+internal import JSON
+internal import NetworkTypes
+internal import TURNClient
+
+/// `stunclient nat`, and stuntman's modes.
+enum NATCommand {
+  static func run(_ job: Job) throws(UsageError) -> Outcome {
+    var outcome = job.outcome
+    let arguments = job.arguments
+    var questions = NATDiscovery.Questions()
+    if let mode = arguments.mode {
+      questions.mapping = mode == .behavior || mode == .full
+      questions.filtering = mode == .filtering || mode == .full
+      questions.hairpinning = false
+    }
+    let report = try job.onEachAddress(&outcome, verdict: \NATReport.verdict) { target, options in
+      NATCheck.run(
+        target, options, questions: questions, lifetime: arguments.lifetime, generator: Job.generator())
+    }
+    if let report { describe(report, questions, arguments, &outcome) } else { outcome.lines = ["Binding test: fail"] }
+    return outcome
+  }
+
+  private static func describe(
+    _ report: NATReport, _ questions: NATDiscovery.Questions, _ arguments: Arguments, _ outcome: inout Outcome
+  ) {
+    outcome.failure = report.failure
+    outcome.lines = stuntman(report, questions)
+    guard let behaviour = report.behaviour else { return }
+    if arguments.mode == nil {
+      outcome.lines += lines(behaviour, report)
+      outcome.notes += advice(behaviour)
+    }
+    if arguments.format == .ndjson {
+      for trial in report.trials { Output.write(Event.line("test", members(trial))) }
+    }
+    outcome.summary =
+      "\(report.target.address) mapped \(behaviour.mappedAddress), mapping \(word(behaviour.mapping)), "
+      + "filtering \(word(behaviour.filtering))"
+    if let roundTrip = report.roundTrip { outcome.performance = ["rtt=\(Decimal.milliseconds(roundTrip))ms;;;0;"] }
+    outcome.members = members(behaviour, report)
+    outcome.metrics = [
+      Metric(
+        name: "nat_info", help: "What was found out about the NAT.",
+        labels: [("mapping", word(behaviour.mapping)), ("filtering", word(behaviour.filtering))], value: 1)
+    ]
+  }
+
+  // MARK: - stuntman's lines
+
+  private static func stuntman(_ report: NATReport, _ questions: NATDiscovery.Questions) -> [String] {
+    guard let behaviour = report.behaviour else { return ["Binding test: fail"] }
+    var lines = [
+      "Binding test: success", "Local address: \(behaviour.localAddress)", "Mapped address: \(behaviour.mappedAddress)",
+    ]
+    if questions.mapping {
+      switch behaviour.mapping {
+      case .success(let mapping): lines += ["Behavior test: success", "Nat behavior: \(mapping.stuntman)"]
+      case .failure: lines.append("Behavior test: fail")
+      }
+    }
+    if questions.filtering {
+      switch behaviour.filtering {
+      case .success(let filtering): lines += ["Filtering test: success", "Nat filtering: \(filtering.stuntman)"]
+      case .failure: lines.append("Filtering test: fail")
+      }
+    }
+    return lines
+  }
+
+  // MARK: - For people
+
+  private static func lines(_ behaviour: NATBehaviour, _ report: NATReport) -> [String] {
+    var lines = ["\(report.target.uri) (\(report.target.address) over UDP)"]
+    func line(_ name: String, _ text: String) { lines.append("  \(Decimal.padded(name, 17))\(text)") }
+    line("NAT", behaviour.hasNAT ? "yes" : "no: the mapped address is the local one")
+    switch behaviour.mapping {
+    case .success(let mapping): line("mapping", mapping.words)
+    case .failure(let unknown): line("mapping", "can't tell: \(unknown.reason)")
+    }
+    switch behaviour.filtering {
+    case .success(let filtering): line("filtering", filtering.words)
+    case .failure(let unknown): line("filtering", "can't tell: \(unknown.reason)")
+    }
+    switch behaviour.hairpinning {
+    case .success(.none): line("hairpinning", "no")
+    case .success(.mappedSource): line("hairpinning", "yes, with external source address")
+    case .success(.internalSource): line("hairpinning", "yes, with internal source address")
+    case .failure(let unknown): line("hairpinning", "can't tell: \(unknown.reason)")
+    }
+    if behaviour.hasNAT { line("port", behaviour.preservesPort ? "preserved" : "changed") }
+    if case .success(let pooling) = behaviour.pooling { line("address pooling", pooling.rawValue) }
+    switch behaviour.rewritesAddresses {
+    case .success(true): line("ALG", "something on the way changes addresses inside of messages")
+    case .success(false): line("ALG", "none seen")
+    case .failure(let unknown): line("ALG", "can't tell: \(unknown.reason)")
+    }
+    switch report.lifetime {
+    case .success(let lifetime)?: line("binding lifetime", lifetime.words)
+    case .failure(let unknown)?: line("binding lifetime", "can't tell: \(unknown.reason)")
+    case nil: break
+    }
+    return lines
+  }
+
+  /// What it means for a call.
+  private static func advice(_ behaviour: NATBehaviour) -> [String] {
+    guard case .success(let mapping) = behaviour.mapping else { return [] }
+    switch mapping {
+    case .direct, .endpointIndependent: return []
+    case .addressDependent, .addressAndPortDependent:
+      return ["a \"symmetric\" NAT: calls to another such NAT need a TURN relay"]
+    }
+  }
+
+  // MARK: - For programs
+
+  private static func members(_ behaviour: NATBehaviour, _ report: NATReport) -> [(String, JSONValue)] {
+    let lifetime: JSONValue
+    if case .success(let found)? = report.lifetime {
+      lifetime = .record([
+        ("at_least", .whole(found.atLeast)), ("less_than", found.lessThan.map { .whole($0) } ?? .null),
+      ])
+    } else {
+      lifetime = .null
+    }
+    return [
+      ("transport", .string("udp")), ("server", .string(report.target.address.description)),
+      ("local", .string(behaviour.localAddress.description)),
+      ("mapped", .string(behaviour.mappedAddress.description)), ("nat", .bool(behaviour.hasNAT)),
+      ("mapping", value(behaviour.mapping)), ("filtering", value(behaviour.filtering)),
+      ("hairpinning", value(behaviour.hairpinning)), ("port_preserved", .bool(behaviour.preservesPort)),
+      ("address_pooling", value(behaviour.pooling)),
+      ("alg", (try? behaviour.rewritesAddresses.get()).map(JSONValue.bool) ?? .null), ("binding_lifetime_s", lifetime),
+      ("unknown", .record(unknown(behaviour, report))), ("tests", .array(report.trials.map { .record(members($0)) })),
+    ]
+  }
+
+  /// Why there are nulls.
+  private static func unknown(_ behaviour: NATBehaviour, _ report: NATReport) -> [(String, JSONValue)] {
+    var reasons: [(String, JSONValue)] = []
+    func note<T>(_ name: String, _ result: Result<T, NATBehaviour.Unknown>?) {
+      if case .failure(let unknown)? = result { reasons.append((name, .string(unknown.reason))) }
+    }
+    note("mapping", behaviour.mapping)
+    note("filtering", behaviour.filtering)
+    note("hairpinning", behaviour.hairpinning)
+    note("address_pooling", behaviour.pooling)
+    note("alg", behaviour.rewritesAddresses)
+    note("binding_lifetime_s", report.lifetime)
+    return reasons
+  }
+
+  private static func members(_ trial: NATDiscovery.Trial) -> [(String, JSONValue)] {
+    var members: [(String, JSONValue)] = [
+      ("name", .string(trial.request.name)), ("to", .string(trial.request.destination.description)),
+      ("change_address", .bool(trial.request.detour.changesAddress)),
+      ("change_port", .bool(trial.request.detour.changesPort)),
+    ]
+    if case .response(let response, let source) = trial.answer {
+      members += [
+        ("answered", .bool(true)), ("from", .string(source.description)),
+        ("mapped", .string(response.mappedAddress.description)), ("rtt_ms", .milliseconds(response.roundTrip)),
+      ]
+    } else {
+      members += [("answered", .bool(false)), ("from", .null), ("mapped", .null), ("rtt_ms", .null)]
+    }
+    return members
+  }
+
+  private static func value<T: RawRepresentable<String>>(_ result: Result<T, NATBehaviour.Unknown>) -> JSONValue {
+    (try? result.get()).map { .string($0.rawValue) } ?? .null
+  }
+
+  private static func word<T: RawRepresentable<String>>(_ result: Result<T, NATBehaviour.Unknown>) -> String {
+    (try? result.get())?.rawValue ?? "unknown"
+  }
+}
+
+extension NATBehaviour.Mapping {
+  /// As RFC 4787 writes them.
+  var words: String {
+    switch self {
+    case .direct: "none (no NAT)"
+    case .endpointIndependent: "Endpoint-Independent Mapping"
+    case .addressDependent: "Address-Dependent Mapping"
+    case .addressAndPortDependent: "Address and Port-Dependent Mapping"
+    }
+  }
+
+  /// As stuntman writes them.
+  var stuntman: String {
+    switch self {
+    case .direct: "Direct Mapping"
+    case .endpointIndependent: "Endpoint Independent Mapping"
+    case .addressDependent: "Address Dependent Mapping"
+    case .addressAndPortDependent: "Address and Port Dependent Mapping"
+    }
+  }
+}
+
+extension NATBehaviour.Filtering {
+  var words: String {
+    switch self {
+    case .endpointIndependent: "Endpoint-Independent Filtering"
+    case .addressDependent: "Address-Dependent Filtering"
+    case .addressAndPortDependent: "Address and Port-Dependent Filtering"
+    }
+  }
+
+  var stuntman: String {
+    switch self {
+    case .endpointIndependent: "Endpoint Independent Filtering"
+    case .addressDependent: "Address Dependent Filtering"
+    case .addressAndPortDependent: "Address and Port Dependent Filtering"
+    }
+  }
+}
+
+extension BindingLifetime {
+  var words: String {
+    switch (atLeast, lessThan) {
+    case (let least, nil): "more than \(least) s, which is as long as was looked"
+    case (0, let most?): "less than \(most) s"
+    case (let least, let most?): "\(least) to \(most) s"
+    }
+  }
+}
