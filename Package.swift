@@ -74,7 +74,7 @@ let package = Package(
       "TurnpikeServer",
       [
         "TURN", "STUN", "Crypto", "NetIO", "TLS", "Metrics", "Credentials", "CredentialsSQLite", "Configuration",
-        "NetworkTypes", "JSON",
+        "NetworkTypes", "JSON", "Text",
       ]),
 
     // Programs.

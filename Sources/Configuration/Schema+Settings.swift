@@ -17,7 +17,7 @@ extension Schema where Root == Settings {
         "SOFTWARE attribute of every response; empty: not sent"),
       Field("rfc3489", \.rfc3489, .boolean, "classic Binding requests get MAPPED-ADDRESS"),
       Field(
-        "workers", \.workers, .integer(0...1024, example: 2, zero: "one for each usable core"), "shards (threads)"),
+        "workers", \.workers, .integer(0...256, example: 2, zero: "one for each usable core"), "shards (threads)"),
       Field("engine", \.engine, .choice, "how sockets are driven"),
       Field("drain-timeout", \.drainTimeout, .duration(from: 0), "how long a drain may take; 0s stops at once"),
       Field(

@@ -3,7 +3,7 @@ internal import NetworkTypes
 extension Settings {
   /// What is wrong with values that are right one by one, and where they leave an RFC.
   var contradictionsAndDepartures: [ConfigurationProblem] {
-    tlsProblems + listenerProblems + relayProblems + authProblems + redirectProblems + natDiscoveryProblems + adminProblems
+    tlsProblems + listenerProblems + relayProblems + lifetimeProblems + authProblems + redirectProblems + natDiscoveryProblems + adminProblems
       + peerProblems + departures
   }
 
@@ -43,6 +43,14 @@ extension Settings {
           suggestion: "name an \(local.family == .ipv4 ? "IPv4" : "IPv6") address for \(local)"))
     }
     return problems
+  }
+
+  private var lifetimeProblems: [ConfigurationProblem] {
+    guard lifetime.maximum < lifetime.default else { return [] }
+    return [
+      ConfigurationProblem(
+        key: "lifetime.maximum", "is shorter than lifetime.default", suggestion: "make it as long at least")
+    ]
   }
 
   private var authProblems: [ConfigurationProblem] {
@@ -118,6 +126,8 @@ extension Settings {
       ("lifetime.permission", lifetime.permission == 300, "RFC 8656 section 9 says that a permission lasts 5m"),
       ("lifetime.channel", lifetime.channel == 600, "RFC 8656 section 12 says that a channel binding lasts 10m"),
       ("relay.ports", relay.ports.lowerBound >= 49152, "RFC 8656 section 7.2 recommends 49152-65535"),
+      ("auth.nonce-lifetime", auth.nonceLifetime <= 3600, "RFC 8656 section 5 has nonces expire every hour at least"),
+      ("realm", realm.utf8.count <= 300, "a realm of \(realm.utf8.count) bytes makes answers longer than RFC 8489 section 6.1 allows"),
       ("auth.anonymous", !auth.anonymous, "anybody can relay through this server"),
     ]
     return rules.filter { !$0.isKept }.map { ConfigurationProblem(.warning, key: $0.key, $0.rule) }

@@ -18,6 +18,6 @@ public enum Base64 {
     guard length >= 0 else { return nil }
     // OpenSSL decodes the padding to zero bytes.
     let padding = input.suffix(2).count { $0 == UInt8(ascii: "=") }
-    return Array(output.prefix(Int(length) - padding))
+    return Array(output.prefix(max(Int(length) - padding, 0)))
   }
 }

@@ -37,8 +37,9 @@ public struct UDPSocket: ~Copyable, Sendable {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let raw = descriptor.rawValue
     switch address.family {
-    // RFC 8656 section 15: DF is 0 unless a client asks for it.
-    case .ipv4: try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+    // RFC 8656 section 15: DF is 0 unless a client asks for it. Not IP_PMTUDISC_DONT, with which the kernel keeps the
+    // news that a datagram was too large to itself (section 11.5).
+    case .ipv4: try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
     case .ipv6: try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
     }
     Sockets.setBuffers(raw, byteCount: bufferByteCount)

@@ -13,7 +13,8 @@ public import NetworkTypes
 ///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 ///
-/// RESPONSE-ADDRESS is never honoured: it would make the server send to whomever a stranger names.
+/// RESPONSE-ADDRESS counts as not understood (RFC 5389 section 12.2): it would make the server send to whomever a
+/// stranger names.
 public struct ClassicBinding: ~Escapable {
   private let bytes: RawSpan
   /// What CHANGE-REQUEST asks for; nothing without one.
@@ -21,9 +22,9 @@ public struct ClassicBinding: ~Escapable {
   /// Mandatory attributes (0x7FFF and below) that are not understood, the first eight of them (section 11.2.10).
   public private(set) var unknown: [AttributeType] = []
 
-  /// Attributes of RFC 3489 section 11.2 that requests may carry and that are passed over: RESPONSE-ADDRESS,
-  /// USERNAME, PASSWORD and MESSAGE-INTEGRITY.
-  private static let ignored: Set<UInt16> = [0x0002, 0x0006, 0x0007, 0x0008]
+  /// Attributes of RFC 3489 section 11.2 that requests may carry and that are passed over: USERNAME, PASSWORD
+  /// and MESSAGE-INTEGRITY.
+  private static let ignored: Set<UInt16> = [0x0006, 0x0007, 0x0008]
 
   /// Nil where the datagram is no such request.
   @_lifetime(copy bytes)

@@ -19,16 +19,16 @@ public struct MessageAuthenticator: ~Copyable {
     return constantTimeEqual(expected.bytes, value)
   }
 
-  /// Whether MESSAGE-INTEGRITY-SHA256 is there and right for this key; it may be truncated to 16 bytes or more, in
-  /// steps of four (RFC 8489 section 14.6).
+  /// Whether MESSAGE-INTEGRITY-SHA256 is there and right for this key: all of its 32 bytes, since TURN allows no
+  /// truncation (RFC 8489 section 14.6).
   public mutating func verifySHA256(_ message: borrowing MessageView, key: borrowing Digest) -> Bool {
     guard let offset = message.offset(of: .messageIntegritySHA256),
       let value = message.value(of: .messageIntegritySHA256),
-      (16...32).contains(value.byteCount), value.byteCount & 3 == 0
+      value.byteCount == 32
     else { return false }
     let expected = Self.authenticate(
-      message.bytes, upTo: offset, valueByteCount: value.byteCount, key: key.bytes, context: &sha256)
-    return constantTimeEqual(expected.truncated(to: value.byteCount).bytes, value)
+      message.bytes, upTo: offset, valueByteCount: 32, key: key.bytes, context: &sha256)
+    return constantTimeEqual(expected.bytes, value)
   }
 
   /// Appends MESSAGE-INTEGRITY over what the writer holds.

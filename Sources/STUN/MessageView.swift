@@ -25,7 +25,7 @@ public struct MessageView: ~Escapable {
   public let transactionID: TransactionID
   /// Where the attributes end that count: the first integrity attribute, FINGERPRINT, or the end of the message.
   public private(set) var protectedEnd: Int
-  /// Comprehension-required types that the registry does not know, the first eight of them (for 420).
+  /// Comprehension-required types that the registry does not know, the first eight different ones (for 420).
   public private(set) var unknownRequired = InlineArray<8, UInt16>(repeating: 0)
   public private(set) var unknownRequiredCount = 0
   /// Header offset of each known type's first occurrence, 0 where it does not occur.
@@ -39,6 +39,8 @@ public struct MessageView: ~Escapable {
     let length = Int(bytes.bigEndian16(at: 2))
     guard bytes.bigEndian32(at: 4) == magicCookie else { throw .noMagicCookie }
     guard length & 3 == 0, length + headerByteCount == bytes.byteCount else { throw .wrongLength }
+    // Offsets have 16 bits; no message of any use is longer.
+    guard bytes.byteCount <= 0xFFFF else { throw .wrongLength }
     self.bytes = bytes
     self.type = type
     transactionID = TransactionID(high: bytes.bigEndian32(at: 8), low: bytes.bigEndian64(at: 12))
@@ -69,10 +71,15 @@ public struct MessageView: ~Escapable {
     }
     if let slot = attribute.slot {
       if offsets[slot] == 0 { offsets[slot] = UInt16(truncatingIfNeeded: offset) }
-    } else if attribute.isComprehensionRequired, unknownRequiredCount < 8 {
+    } else if attribute.isComprehensionRequired, unknownRequiredCount < 8, !isNoted(attribute) {
       unknownRequired[unknownRequiredCount] = attribute.rawValue
       unknownRequiredCount += 1
     }
+  }
+
+  private func isNoted(_ attribute: AttributeType) -> Bool {
+    for index in 0..<unknownRequiredCount where unknownRequired[index] == attribute.rawValue { return true }
+    return false
   }
 
   public func has(_ attribute: AttributeType) -> Bool { offset(of: attribute) != nil }
@@ -98,7 +105,7 @@ public struct MessageView: ~Escapable {
   }
 
   /// Where the value of the next protected attribute of this type lies that begins at or after `offset`: for the
-  /// one attribute that may repeat, XOR-PEER-ADDRESS of CreatePermission (RFC 8656 section 9.1).
+  /// one attribute that may repeat, XOR-PEER-ADDRESS of CreatePermission (RFC 8656 section 10.1).
   public func nextRange(of attribute: AttributeType, from offset: Int) -> Range<Int>? {
     var offset = max(offset, headerByteCount)
     while offset < protectedEnd {

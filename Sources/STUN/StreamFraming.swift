@@ -24,7 +24,7 @@ public enum StreamFrame: Equatable, Sendable {
     }
     // The first byte tells already whether it can be anything: strays go at once.
     let first = bytes.byte(at: 0)
-    guard first <= 0x03 || (allowsChannelData && 0x40...0x4F ~= first) else {
+    guard first <= 0x03 || (allowsChannelData && 0x40...0x7F ~= first) else {
       self = .invalid
       return
     }
@@ -45,7 +45,8 @@ public enum StreamFrame: Equatable, Sendable {
       }
       let count = 20 + length
       self = bytes.byteCount >= count ? .message(count: count) : .incomplete(missing: count - bytes.byteCount)
-    case 0x40...0x4F:
+    // Above 0x4FFF no channel can be bound: such data is read over (RFC 8656 section 12.6).
+    case 0x40...0x7F:
       let padded = 4 + ((length + 3) & ~3)
       self =
         bytes.byteCount >= padded

@@ -55,6 +55,8 @@ public final class TLSContext: @unchecked Sendable {
       var bytes = ticketKeys.bytes
       _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, bytes.count, &bytes)
     }
+    // Of TLS 1.2 only what has forward secrecy and authenticated encryption (RFC 9325 section 4.2).
+    _ = unsafe SSL_CTX_set_cipher_list(handle, "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20")
     // Sessions live in tickets only, never in memory of ours; one ticket a handshake is enough.
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
     _ = unsafe SSL_CTX_set_num_tickets(handle, 1)

@@ -74,6 +74,16 @@ struct RelayPort: BitwiseCopyable {
   var claimsNext: Bool
 }
 
+/// The upper port of a pair, held for whoever shows its token (RFC 8656 section 7.2).
+struct Reservation: BitwiseCopyable {
+  var ordinal: UInt8
+  var port: UInt16
+  /// Which reservation of the port: `RelayedAddresses.reserve`.
+  var stamp: UInt32
+  /// The `PortOwner` that it counts for.
+  var owner: UInt32
+}
+
 /// Permission to exchange data with one IP address (RFC 8656 section 9).
 struct Permission: BitwiseCopyable {
   var allocation: UInt32

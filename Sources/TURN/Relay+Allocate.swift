@@ -55,11 +55,13 @@ extension Relay {
     _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, now: Now
   ) -> Disposition {
     if let index = liveAllocation(on: client, now: now) {
-      guard let made = details[index], made.transactionID == message.transactionID, made.username == principal.username
+      guard let made = details[index], made.transactionID == message.transactionID, made.username == principal.username,
+        !client.transport.isStream, now.instant < made.createdAt.advanced(bySeconds: 40)
       else { return error(.allocationMismatch, message, by: principal) }
       return answerAllocate(index, transactionID: made.transactionID, by: principal, fingerprint: message.has(.fingerprint))
     }
     if waiting.contains(client, message.transactionID) { return .waiting }
+    guard !PeerRules.isTunneled(client.address.address) else { return error(.forbidden, message, by: principal) }
 
     var pending: PendingAllocation
     switch plan(message, from: client, by: principal) {
@@ -70,6 +72,11 @@ extension Relay {
       return redirect(message, to: server, by: principal)
     }
     if settings.isDraining { return error(.insufficientCapacity, message, by: principal) }
+    if pending.parity == .pair,
+      reservationCounts[pending.owner(at: client).tag, default: 0] >= Self.reservationLimit
+    {
+      return error(.insufficientCapacity, message, by: principal)
+    }
     if let token = try? message.reservationToken() {
       guard let place = tokens.read(token, username: principal.reservationHolder), relayed.claimReserved(place.ordinal, place.port) else {
         return error(.insufficientCapacity, message, by: principal)

@@ -10,9 +10,7 @@ extension Relay {
       case .allocation: expireAllocation(subject, now: now)
       case .permission: expirePermission(subject, now: now)
       case .channel: expireChannel(subject, now: now)
-      case .reservation:
-        relayed.releaseReservation(
-          Int(subject.index >> 16), UInt16(truncatingIfNeeded: subject.index), stamp: subject.generation)
+      case .reservation: expireReservation(subject)
       case .pendingRequest: expireWaiting(subject)
       case .handOver: expireHandOver(subject, now: now)
       case .peerConnection: expirePeerConnection(subject)

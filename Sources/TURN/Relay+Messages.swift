@@ -39,8 +39,8 @@ extension Relay {
     case .allocate, .refresh, .createPermission, .channelBind, .connect, .connectionBind:
       return authenticate(message, from: client, now: now)
     default:
-      // A method that we do not have: RFC 8489 section 6.3.1 leaves it open; 400 tells the client at once.
-      return unauthenticatedError(.badRequest, message, from: client, now: now)
+      // A method that we do not have, or that is no request: silence (RFC 8489 section 6.3).
+      return .drop(.unexpectedMessage)
     }
   }
 

@@ -45,6 +45,9 @@ extension Relay {
     guard let value = message.value(of: .mobilityTicket), let ticket = tickets.open(value), message.isWellFormed else {
       return error(.badRequest, message, by: principal)
     }
+    guard ticket.user == MobilityTicket.tag(ofUser: principal.username) else {
+      return error(.wrongCredentials, message, by: principal)
+    }
     if Int(ticket.shard) != shard {
       return handOver(message.bytes, to: Int(ticket.shard), from: client, now: now)
         ?? error(.allocationMismatch, message, by: principal)
@@ -52,7 +55,7 @@ extension Relay {
     guard let index = allocations.index(of: ticket.allocation), allocations[index].expiresAt > now.instant,
       let mobility = details[index]?.mobility
     else { return error(.allocationMismatch, message, by: principal) }
-    guard isOwner(principal, of: index), ticket.user == MobilityTicket.tag(ofUser: principal.username) else {
+    guard isOwner(principal, of: index) else {
       return error(.wrongCredentials, message, by: principal)
     }
 

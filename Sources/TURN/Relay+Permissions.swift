@@ -21,9 +21,10 @@ extension Relay {
       guard let peer = try? xorAddress(message.bytes.extracting(range), transactionID: message.transactionID) else {
         return error(.badRequest, message, by: principal)
       }
-      guard peers.count < 256 else { return error(.insufficientCapacity, message, by: principal) }
       // The port is ignored (section 10.1).
-      if !peers.contains(peer.address) { peers.append(peer.address) }
+      if peers.contains(peer.address) { continue }
+      guard peers.count < 256 else { return error(.insufficientCapacity, message, by: principal) }
+      peers.append(peer.address)
     }
     guard !peers.isEmpty else { return error(.badRequest, message, by: principal) }
     for peer in peers where allocations[index].port(for: peer.family) == .max {

@@ -120,7 +120,10 @@ extension Relay {
       }
       relayPorts[portIndex].allocation = UInt32(truncatingIfNeeded: index)
       relayPorts[portIndex].expiresAt = expiresAt
-      if port.claimsNext { made.reservationToken = reserveNext(port, for: pending.principal.reservationHolder, now: now) }
+      if port.claimsNext {
+        made.reservationToken = reserveNext(
+          port, for: pending.principal.reservationHolder, pending.owner(at: request.client), now: now)
+      }
       relayed.publish(Int(port.ordinal), port.port, port.transport, shard: shard)
       // What is handed over without the kernel is datagrams.
       if port.transport == .udp { ownRelays.insert(relayed.key(Int(port.ordinal), port.port), portIndex) }
@@ -136,15 +139,31 @@ extension Relay {
   }
 
   /// Holds the upper port of a pair for 30 s for whoever shows the token. No socket is open meanwhile.
-  private mutating func reserveNext(_ port: RelayPort, for username: [UInt8], now: Now) -> UInt64 {
+  private mutating func reserveNext(
+    _ port: RelayPort, for username: [UInt8], _ owner: PortOwner, now: Now
+  ) -> UInt64 {
     let upper = port.port + 1
     let stamp = relayed.reserve(Int(port.ordinal), upper, now: now.instant)
-    // The timer's subject is the place itself, and which reservation of it: there is no record of one.
-    _ = timers.schedule(
-      .reservation, RecordID(index: UInt32(port.ordinal) << 16 | UInt32(upper), generation: stamp),
-      at: now.instant.advanced(bySeconds: 30))
+    let index = reservations.insert(
+      Reservation(ordinal: port.ordinal, port: upper, stamp: stamp, owner: owner.tag))
+    reservationCounts[owner.tag, default: 0] += 1
+    _ = timers.schedule(.reservation, reservations.id(of: index), at: now.instant.advanced(bySeconds: 30))
     return tokens.token(ordinal: Int(port.ordinal), port: upper, username: username)
   }
+
+  /// Half a minute is over: whoever has not come for the port comes too late.
+  mutating func expireReservation(_ id: RecordID) {
+    guard let index = reservations.index(of: id) else { return }
+    let reservation = reservations[index]
+    reservations.remove(index)
+    let count = reservationCounts[reservation.owner] ?? 0
+    reservationCounts[reservation.owner] = count > 1 ? count - 1 : nil
+    relayed.releaseReservation(Int(reservation.ordinal), reservation.port, stamp: reservation.stamp)
+  }
+
+  /// Reservations outlive the allocations that made them, and so no quota counts them: this many of one user at a time
+  /// on one shard.
+  static let reservationLimit = 16
 
   mutating func discard(_ portIndex: Int, _ id: RecordID) {
     let transport = relayPorts[portIndex].transport

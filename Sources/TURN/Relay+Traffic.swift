@@ -22,10 +22,16 @@ extension Relay {
     destination.address = relayed.translated(peer.address)
     let disposition = forward(
       from: allocation, to: destination, verdict, offset: data.lowerBound, count: data.count, now: now)
-    guard message.has(.dontFragment), case .toPeer(let port, let peer, _, _) = disposition else { return disposition }
+    guard message.has(.dontFragment), honoursDontFragment(from: client, to: peer), case .toPeer(let port, let peer, _, _) = disposition else { return disposition }
     // Sections 11.2, 14 and 15: for path MTU discovery, a datagram now and then.
     commands.append(.sendUnfragmented(port, peer, message.bytes.extracting(data).copied()))
     return .waiting
+  }
+
+  /// DONT-FRAGMENT counts from IPv4 to IPv4 and from streams; between other datagrams it must be ignored (sections 13.1 to
+  /// 13.3, 14 and 15).
+  private func honoursDontFragment(from client: ClientPath, to peer: SocketAddress) -> Bool {
+    client.transport.isStream || (client.address.family == .ipv4 && peer.family == .ipv4)
   }
 
   /// Relay to relay on this shard: what would leave by one socket of ours and come in by another is handed over
@@ -153,8 +159,8 @@ extension Relay {
     return .toClient(allocations[allocation].client, offset: 0, count: count, padding: padding)
   }
 
-  /// An indication's transaction ID is answered by nobody; it only has to differ (RFC 8489 section 5).
+  /// Of an indication: random in all its bits, although nobody answers it (RFC 8489 section 5).
   mutating func nextTransactionID() -> TransactionID {
-    TransactionID(high: 0, low: portPicker.random())
+    TransactionID(high: UInt32(truncatingIfNeeded: portPicker.random()), low: portPicker.random())
   }
 }

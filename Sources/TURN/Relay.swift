@@ -45,6 +45,9 @@ public struct Relay: ~Copyable {
   var relayPorts = Slab<RelayPort>()
   var permissions = Slab<Permission>()
   var channels = Slab<Channel>()
+  var reservations = Slab<Reservation>()
+  /// How many of them each owner has.
+  var reservationCounts: [UInt32: Int] = [:]
   var peerConnections = Slab<PeerConnection>()
   var timers: TimerWheel
 

@@ -42,6 +42,11 @@ struct Connection: ~Copyable {
     lastHeard = now
   }
 
+  /// Whether its TLS is not there yet.
+  var isShakingHands: Bool {
+    mutating get { layer == .tls && tls?.isEstablished == false }
+  }
+
   /// The realm of the name that a TLS client asked for.
   mutating func realm(by names: ServerNames) -> UInt8? {
     names.isEmpty ? nil : names.realm(of: tls?.requestedServerName ?? nil)

@@ -5,6 +5,7 @@ public import Metrics
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import TLS
 internal import TURN
 
 /// Signals, reports, the drain and the end.
@@ -14,8 +15,14 @@ extension Server {
     var stopsAt: Instant?
     var certificate = certificateContent()
     var nextLook = Instant.read().advanced(bySeconds: Self.certificateInterval)
+    var nextKeys = Instant.read().advanced(bySeconds: Self.ticketKeyInterval)
     while true {
-      _ = loop.wait(milliseconds: waitingTime(until: settings.tls.certificate.isEmpty ? stopsAt : min(stopsAt ?? nextLook, nextLook)))
+      let nextChore = settings.tls.certificate.isEmpty ? nextKeys : min(nextLook, nextKeys)
+      _ = loop.wait(milliseconds: waitingTime(until: min(stopsAt ?? nextChore, nextChore)))
+      if nextKeys <= Instant.read() {
+        nextKeys = Instant.read().advanced(bySeconds: Self.ticketKeyInterval)
+        reloadCertificates()
+      }
       if !settings.tls.certificate.isEmpty, nextLook <= Instant.read() {
         nextLook = Instant.read().advanced(bySeconds: Self.certificateInterval)
         let current = certificateContent()
@@ -59,6 +66,8 @@ extension Server {
 
   /// Seconds between two looks at whether the certificate's files have changed.
   private static let certificateInterval: UInt32 = 5
+  /// Seconds after which the keys of session tickets are changed; who comes back then shakes hands in full.
+  private static let ticketKeyInterval: UInt32 = 86_400
 
   private func waitingTime(until deadline: Instant?) -> Int32 {
     guard let deadline else { return -1 }
@@ -127,6 +136,7 @@ extension Server {
 
   private func reloadCertificates() {
     do throws(StartFailure) {
+      ticketKeys = TLSContext.TicketKeys()
       guard let context = try makeSecureContexts() else { return }
       for shard in shards { shard.post(.certificates(context)) }
       log.info("certificates-loaded")

@@ -7,6 +7,7 @@ internal import NetIO
 internal import NetworkTypes
 internal import STUN
 internal import TLS
+internal import Text
 internal import TURN
 
 /// The whole server, from a configuration to its end. One to a process: it reads the process's signals.
@@ -42,7 +43,8 @@ public final class Server {
   /// The generated user, where nobody else is configured.
   var firstUser: FirstUser?
   /// Shared by all contexts, so that a session can be resumed on another shard and after a change of certificate.
-  let ticketKeys = TLSContext.TicketKeys()
+  /// New ones with every change of certificate and every day (RFC 7525 section 3.4).
+  var ticketKeys = TLSContext.TicketKeys()
 
   static let signalEvent: UInt8 = 1
   static let reportEvent: UInt8 = 2
@@ -105,6 +107,11 @@ public final class Server {
         ("remedy", "set state-directory, or let the server write to \(StateDirectory.standard)"))
     }
     realmNames = [settings.realm] + settings.realms.keys.sorted()
+    for name in realmNames where (try? OpaqueString.prepare(Array(name.utf8))) != Array(name.utf8) {
+      throw .misconfigured(
+        "the realm \(name.debugDescription) is not in the form that RFC 8489 section 14.9 wants (OpaqueString, RFC 8265): "
+          + "write it in Unicode's normal form C, with plain spaces")
+    }
     guard realmNames.count <= 256 else { throw .misconfigured("`realms` has \(realmNames.count - 1) realms; 255 are the most") }
     let hasIPv6 = Interfaces.hasIPv6
     var listeners = Self.listeners(settings, realms: realmNames, hasIPv6: hasIPv6, log: log)

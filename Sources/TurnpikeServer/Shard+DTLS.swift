@@ -213,7 +213,8 @@ extension Shard {
     guard associations.count > 0 else { return }
     for index in 0..<associations.places.upperBound where associations.places.isTaken(index) {
       let silence = now.instant.nanoseconds(since: associations.places[index].lastHeard)
-      if silence > Self.strangerPatience, !relay.hasAllocation(associations.places[index].path) {
+      let patience = associations.places[index].isEstablished ? Self.strangerPatience : 3 * Self.handshakePatience
+      if silence > patience, !relay.hasAllocation(associations.places[index].path) {
         closeAssociation(index)
       }
     }

@@ -16,6 +16,8 @@ extension Shard {
   static let connectionsPerAddress = 1024
   /// How long a connection may be without a whole message that has no allocation.
   static let strangerPatience: UInt64 = 60 * 1_000_000_000
+  /// How long a handshake may take.
+  static let handshakePatience: UInt64 = 10 * 1_000_000_000
 
   mutating func acceptConnections(_ place: Int) {
     guard streamListeners.isTaken(place) else { return }
@@ -334,7 +336,10 @@ extension Shard {
     guard connections.count > 0 else { return }
     for index in 0..<connections.upperBound where connections.isTaken(index) {
       let silence = now.instant.nanoseconds(since: connections[index].lastHeard)
-      if silence > Self.strangerPatience, connections[index].pipe == nil, !relay.hasAllocation(connections[index].path) { close(index) }
+      let isStranger = connections[index].pipe == nil && !relay.hasAllocation(connections[index].path)
+      if isStranger, silence > (connections[index].isShakingHands ? Self.handshakePatience : Self.strangerPatience) {
+        close(index)
+      }
     }
   }
 }

@@ -43,7 +43,7 @@ final class Conversation {
   init(
     allow: [String] = [], deny: [String] = [], advertise: String? = nil, closed: [String] = ["203.0.113.1:3478"],
     ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, hasIPv6: Bool = true,
-    shard: Int = 0, shardCount: Int = 1, relayed shared: RelayedAddresses? = nil,
+    shard: Int = 0, shardCount: Int = 1, relayed shared: RelayedAddresses? = nil, own: Set<IPAddress>? = nil,
     _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
     var settings = RelaySettings()
@@ -63,7 +63,7 @@ final class Conversation {
       settings: settings,
       gate: PeerGate(
         rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
-        relayed: relayed, ownAddresses: [local], closed: closed.compactMap { SocketAddress($0) }),
+        relayed: relayed, ownAddresses: own ?? [local], closed: closed.compactMap { SocketAddress($0) }),
       relayed: relayed, limiter: StrangerRateLimiter(limit: limit, seed: (1, 2)),
       identity: Relay.Identity(
         shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),

@@ -15,7 +15,10 @@ struct PasswordOffer {
   static let cookieByteCount = 13
 
   init(_ settings: RelaySettings, _ realm: RealmSettings) {
-    algorithms = settings.passwordAlgorithms.isEmpty ? [.md5] : settings.passwordAlgorithms
+    let chosen = settings.passwordAlgorithms.isEmpty ? [.md5] : settings.passwordAlgorithms
+    // Clients take the first that they know (RFC 8489 section 9.2.5), and MD5 is for those who know nothing else
+    // (section 18.5.1.1).
+    algorithms = chosen.filter { $0 != .md5 } + chosen.filter { $0 == .md5 }
     list = PasswordAlgorithm.list(algorithms)
     var features: SecurityFeatures = [.passwordAlgorithms]
     // A client that sees this bit must send USERHASH, and a time-limited name cannot be found by its hash,

@@ -64,8 +64,13 @@ extension Relay {
         owner.credentialEnd == nil
         ? verify(message, claim, from: client, name: owner.username, quotaName: owner.quotaName, keys: keys)
         : holder(ofTokenBehind: owner, message, from: client, now: now)
-      guard let principal else { return challenge(.unauthenticated, message, from: client, now: now) }
-      return admitFresh(message, from: client, by: principal, claim, now: now)
+      if let principal { return admitFresh(message, from: client, by: principal, claim, now: now) }
+      // Its password may have been changed since: the same name goes the usual way.
+    }
+    // What follows costs more than an answer, which would not be given: who has no budget left is not looked up.
+    if case .fresh = claim.nonce {
+    } else if !limiter.hasBudget(client.address.address, now: now.instant) {
+      return .drop(.rateLimited)
     }
 
     let name: [UInt8]? =
@@ -111,9 +116,9 @@ extension Relay {
     return .hash(hash.copied())
   }
 
-  /// USERNAME has at most 508 bytes (RFC 8489 section 14.3).
+  /// USERNAME of up to 763 bytes must be understood, however short it should be (RFC 8489 section 14.3).
   private func isPlausible(_ user: UserReference) -> Bool {
-    if case .name(let name) = user { (1...508).contains(name.count) } else { true }
+    if case .name(let name) = user { (1...763).contains(name.count) } else { true }
   }
 
   private func isName(_ name: [UInt8], of user: UserReference, in realm: RealmSettings) -> Bool {
@@ -185,15 +190,19 @@ extension Relay {
   private mutating func admitFresh(
     _ message: borrowing MessageView, from client: ClientPath, by principal: Principal, _ claim: Claim, now: Now
   ) -> Disposition {
-    guard case .fresh = claim.nonce else { return challenge(.staleNonce, message, from: client, now: now) }
+    guard case .fresh = claim.nonce else {
+      // Not from a stranger's budget, or who uses that up in a client's name would keep it from its allocation.
+      return challenge(.staleNonce, message, from: client, counts: false, now: now)
+    }
     return perform(message, from: client, by: principal, now: now)
   }
 
-  /// 401 or 438: REALM, a fresh NONCE and PASSWORD-ALGORITHMS, nothing signed, within a stranger's budget.
+  /// 401 or 438: REALM, a fresh NONCE and PASSWORD-ALGORITHMS, nothing signed, within a stranger's budget unless the
+  /// sender is known.
   private mutating func challenge(
-    _ code: ErrorCode, _ message: borrowing MessageView, from client: ClientPath, now: Now
+    _ code: ErrorCode, _ message: borrowing MessageView, from client: ClientPath, counts: Bool = true, now: Now
   ) -> Disposition {
-    guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
+    guard !counts || limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
     counters.challenges &+= 1
     let realm = settings.realm(of: client).name
     let offer = offer(to: client)
@@ -216,12 +225,9 @@ extension Relay {
     _ user: UserReference, _ message: borrowing MessageView, from client: ClientPath, _ claim: Claim, now: Now
   ) -> Disposition {
     if waiting.contains(client, message.transactionID) { return .waiting }
-    // Who has shown no good nonce may be anybody: such look-ups count against a stranger's budget, so that nobody
-    // makes the store work without an answer being due.
-    if case .fresh = claim.nonce {
-    } else if !limiter.hasBudget(client.address.address, now: now.instant) {
-      return .drop(.rateLimited)
-    }
+    // Who was refused as often as the budget allows makes the store work no more: a good nonce proves an address, and
+    // no credential.
+    guard limiter.hasBudget(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
     guard let ticket = wait(message.bytes, message.transactionID, from: client, now: now) else {
       return .drop(.tooManyWaiting)
     }

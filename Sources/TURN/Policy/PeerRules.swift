@@ -30,13 +30,31 @@ public struct PeerRules: Sendable {
     }
   }
 
-  /// Whether the address may be a peer. It is made canonical first, so no notation of an address goes around a rule.
-  public func permits(_ address: IPAddress) -> Bool {
-    if Self.deniedAlways.contains(where: { $0.contains(address) }) { return false }
-    let canonical = address.canonical
-    for rule in rules where rule.block.contains(canonical) { return rule.allows }
-    return true
+  enum Decision {
+    case denied
+    /// Nothing speaks against it.
+    case notDenied
+    /// The operator named it.
+    case allowed
   }
+
+  /// What the rules say. The address is made canonical first, so no notation of an address goes around a rule.
+  func decision(_ address: IPAddress) -> Decision {
+    if Self.deniedAlways.contains(where: { $0.contains(address) }) { return .denied }
+    let canonical = address.canonical
+    for rule in rules where rule.block.contains(canonical) { return rule.allows ? .allowed : .denied }
+    return .notDenied
+  }
+
+  /// Whether the address may be a peer.
+  public func permits(_ address: IPAddress) -> Bool { decision(address) != .denied }
+
+  /// Whether a client's address is known to be a tunnel's: its requests must not be served (RFC 8656 section 21.4).
+  static func isTunneled(_ address: IPAddress) -> Bool {
+    (deniedAlways + sixToFourRelays).contains { $0.contains(address) }
+  }
+
+  private static let sixToFourRelays = [CIDRBlock(IPAddress(192, 88, 99, 0), prefixLength: 24)]
 
   /// A rule written with an IPv6 form of IPv4 (`::ffff:10.0.0.0/104`) means the IPv4 block inside it.
   private static func canonical(_ block: CIDRBlock) -> CIDRBlock {
@@ -96,10 +114,12 @@ public struct PeerGate: Sendable {
   func verdict(_ address: IPAddress) -> AddressVerdict {
     // An IPv4 address in IPv6 clothes is judged by what is inside and then not sent to: no socket of ours speaks it.
     guard address.embeddedIPv4 == nil else { return .forbidden }
-    if rules.permits(address) {
-      return isOwn(address) ? .ownAddress : .allowed
+    switch rules.decision(address) {
+    case .allowed: return isOwn(address) ? .ownAddress : .allowed
+    // What listens on this host trusts who comes from it: a public address of ours is no peer like others.
+    case .notDenied where !isOwn(address): return .allowed
+    case .notDenied, .denied: return relayed.contains(address) ? .liveRelaysOnly : .forbidden
     }
-    return relayed.contains(address) ? .liveRelaysOnly : .forbidden
   }
 
   /// Whether `peer` may be sent to or heard from, given the verdict on its address. A live relay opens its port for

@@ -1,0 +1,181 @@
+import Crypto
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+/// What an independent reading of RFC 8656 and RFC 8489 found, each with the text that decides it.
+@Suite("Findings of the independent reading")
+struct ReadingTests {
+  /// A server whose address no built-in rule denies.
+  static func publicServer(allow: [String] = []) -> Conversation {
+    let local = IPAddress(8, 8, 4, 4)
+    return Conversation(
+      allow: allow, relayed: RelayedAddresses(
+        entries: [RelayedAddresses.Entry(local: local, advertised: local)], ports: 50_000...50_999), own: [local])
+  }
+
+  @Test func `A public address of the server itself is no peer, but for live relays`() throws {
+    let conversation = Self.publicServer()
+    let alice = TestClient(conversation)
+    let relayed = try #require(alice.allocate()?.relayedAddress)
+    #expect(relayed.address == IPAddress(8, 8, 4, 4))
+    #expect(alice.permit("8.8.4.4:22")?.code == nil)
+    #expect(alice.sendIndication("8.8.4.4:53", [1]).drop == .forbiddenPeer)
+    #expect(alice.bind(0x4000, "8.8.4.4:53")?.code == 403)
+    #expect(alice.sendIndication("\(relayed)", [1]).drop != .forbiddenPeer)
+    #expect(alice.permit("8.8.8.8:53")?.code == nil)
+    #expect(alice.sendIndication("8.8.8.8:53", [1]).peer != nil)
+  }
+
+  @Test func `An allow of the operator's opens it`() {
+    let alice = TestClient(Self.publicServer(allow: ["8.8.4.4/32"]))
+    alice.allocate()
+    alice.permit("8.8.4.4:53")
+    #expect(alice.sendIndication("8.8.4.4:53", [1]).peer != nil)
+  }
+
+  @Test func `The advertised form of a private address leads to live relays only`() {
+    let conversation = Conversation(advertise: "8.8.4.4")
+    let alice = TestClient(conversation)
+    alice.allocate()
+    alice.permit("8.8.4.4:53")
+    #expect(alice.sendIndication("8.8.4.4:53", [1]).drop == .forbiddenPeer)
+  }
+
+  @Test(arguments: ["[2002:808:808::1]:5000", "[2001:0:1::1]:5000", "192.88.99.1:5000"])
+  func `RFC 8656 section 21.4: clients from tunnels get nothing`(address: String) {
+    let client = TestClient(Conversation(), address)
+    #expect(client.allocate()?.code == 403)
+  }
+
+  @Test func `RFC 8656 sections 13 to 15: DONT-FRAGMENT counts from IPv4 to IPv4 and from streams alone`() {
+    let cases: [(String, TransportProtocol, String, Bool)] = [
+      ("192.0.2.7:5000", .udp, "8.8.8.8:9", true), ("[2001:db8::7]:5000", .udp, "8.8.8.8:9", false),
+      ("192.0.2.7:5000", .udp, "[2a00::1]:9", false), ("192.0.2.7:5000", .tcp, "[2a00::1]:9", true),
+      ("192.0.2.7:5000", .dtls, "[2a00::1]:9", false),
+    ]
+    for (address, transport, peer, isHonoured) in cases {
+      let conversation = Conversation()
+      let client = TestClient(conversation, address, transport: transport)
+      client.allocate {
+        if peer.hasPrefix("[") { $0.append(.requestedAddressFamily, UInt32(2) << 24) }
+      }
+      #expect(client.permit(peer)?.code == nil)
+      var writer = MessageWriter(capacity: 512)
+      writer.begin(MessageType(.send, .indication), transactionID: TransactionID(high: 0, low: 1))
+      writer.append(.xorPeerAddress, xor: SocketAddress(peer)!)
+      writer.append(.dontFragment, [] as [UInt8])
+      writer.append(.data, [1, 2, 3])
+      _ = client.send(writer.bytes.copied())
+      #expect((conversation.unfragmented.count == 1) == isHonoured, "\(address) \(transport) \(peer)")
+    }
+  }
+
+  @Test func `A stale nonce is told however often strangers have used up the address's budget`() {
+    let conversation = Conversation(limit: 2) { $0.nonceLifetime = 10 }
+    let client = TestClient(conversation)
+    client.allocate()
+    conversation.tick(seconds: 11)
+    let spoofer = TestClient(conversation, "192.0.2.7:9")
+    for _ in 0..<5 { _ = spoofer.ask(spoofer.request(.allocate, signs: false)) }
+    #expect(spoofer.ask(spoofer.request(.allocate, signs: false)) == nil)
+    #expect(client.refresh(600)?.code == 438)
+  }
+
+  @Test func `RFC 8489 section 6.3: a method that we do not have gets no answer`() {
+    let client = TestClient(Conversation())
+    for bits in [0x0002, 0x0005, 0x0123] as [UInt16] {
+      guard let type = MessageType(bits: bits) else { continue }
+      var writer = MessageWriter(capacity: 64)
+      writer.begin(type, transactionID: TransactionID(high: 1, low: 1))
+      #expect(client.send(writer.bytes.copied()).drop == .unexpectedMessage)
+    }
+  }
+
+  @Test func `RFC 8489 section 14.8: the same unknown attribute eight times hides no other`() {
+    let client = TestClient(Conversation())
+    client.challenge()
+    let answer = client.ask(
+      client.request(.allocate) { writer in
+        for _ in 0..<8 { writer.append(AttributeType(rawValue: 0x7000), [] as [UInt8]) }
+        writer.append(AttributeType(rawValue: 0x7001), [] as [UInt8])
+      })
+    #expect(answer?.code == 420)
+    #expect(answer?.unknown == [0x70, 0x00, 0x70, 0x01])
+  }
+
+  @Test func `RFC 8489 section 5: indications have 96 random bits`() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    let relayed = try #require(client.allocate()?.relayedAddress)
+    client.permit("8.8.8.8:9")
+    var highs: Set<UInt32> = []
+    for _ in 0..<20 {
+      _ = client.hear([1], from: "8.8.8.8:9", on: relayed)
+      let bytes = conversation.relay.copiedReply()
+      highs.insert(bytes[8..<12].reduce(0) { $0 << 8 | UInt32($1) })
+    }
+    #expect(highs.count == 20)
+  }
+
+  @Test func `RFC 8489 section 14.3: a name of 763 bytes is understood, one more is nobody's`() {
+    for (count, isKnown) in [(763, true), (764, false)] {
+      let name = [UInt8](repeating: UInt8(ascii: "a"), count: count)
+      let key = LongTermKey.md5(
+        username: name, realm: Array(Conversation.realm.utf8), password: Array("secret".utf8))
+      let client = TestClient(Conversation { $0.users[name] = CredentialKeys(md5: [key]) })
+      client.username = String(decoding: name, as: UTF8.self)
+      client.key = key
+      client.challenge()
+      #expect((client.allocate()?.code == nil) == isKnown)
+    }
+  }
+
+  @Test func `RFC 8656 section 7.2: the answer is repeated for 40 seconds, over datagrams`() throws {
+    for (transport, wait, code): (TransportProtocol, UInt32, UInt16?) in [
+      (.udp, 39, nil), (.udp, 41, 437), (.dtls, 39, nil), (.tcp, 0, 437),
+    ] {
+      let conversation = Conversation()
+      let client = TestClient(conversation, transport: transport)
+      client.challenge()
+      let request = client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }
+      #expect(client.ask(request)?.code == nil)
+      conversation.tick(seconds: wait)
+      #expect(client.ask(request)?.code == code, "\(transport) after \(wait) s")
+    }
+  }
+
+  @Test func `After a change of password a client that starts anew is told of its allocation`() {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.allocate()
+    let key = LongTermKey.md5(
+      username: Array("alice".utf8), realm: Array(Conversation.realm.utf8), password: Array("new".utf8))
+    conversation.relay.settings.users[Array("alice".utf8)] = CredentialKeys(md5: [key])
+    // The old password is good for what it made.
+    #expect(client.refresh(600)?.code == nil)
+    client.key = key
+    #expect(client.allocate()?.code == 437)
+    client.key = Conversation.otherKey
+    #expect(client.allocate()?.code == 401)
+  }
+
+  @Test func `One user keeps no more than sixteen ports for later at a time`() {
+    let conversation = Conversation()
+    func reserve(_ number: Int, _ username: String = "alice", _ key: Digest = Conversation.key) -> UInt16? {
+      let client = TestClient(conversation, "192.0.2.7:\(6000 + number)")
+      client.username = username
+      client.key = key
+      let code = client.allocate { $0.append(.evenPort, [0x80] as [UInt8]) }?.code
+      client.refresh(0)
+      return code
+    }
+    for number in 0..<16 { #expect(reserve(number) == nil) }
+    #expect(reserve(16) == 508)
+    #expect(reserve(17, "bob", Conversation.otherKey) == nil)
+    conversation.wait(seconds: 31)
+    #expect(reserve(18) == nil)
+  }
+}
