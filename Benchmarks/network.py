@@ -6,6 +6,8 @@ import sys
 
 SERVER_NAMESPACE = "turnpike-server"
 _enter = []
+# Kernel threads that receive for the server.
+helpers = []
 
 
 def enter_namespace(argv):
@@ -23,17 +25,17 @@ def run(*command, check=True):
     return subprocess.run(command, check=check, capture_output=True, text=True)
 
 
-def set_up(kind, server_core):
+def set_up(kind, server_core, realtime=False):
     """Makes the network; the server's address."""
     run("ip", "link", "set", "lo", "up")
     # Clients' ports must not lie among the relays'.
     run("sysctl", "-qw", "net.ipv4.ip_local_port_range=10000 48000", check=False)
     if kind == "loopback":
         return "127.0.0.1"
-    return _veth(server_core)
+    return _veth(server_core, realtime)
 
 
-def _veth(server_core):
+def _veth(server_core, realtime):
     """A pair of virtual network cards; what arrives at the server is received on the server's own core."""
     run("mount", "-t", "tmpfs", "tmpfs", "/run", check=False)
     run("mount", "-t", "sysfs", "sysfs", "/sys", check=False)
@@ -46,11 +48,18 @@ def _veth(server_core):
     run(*inside, "ip", "link", "set", "lo", "up")
     run(*inside, "ip", "addr", "add", "10.77.0.1/24", "dev", "server0")
     run(*inside, "ip", "link", "set", "server0", "up")
-    # Threaded NAPI, so that receiving can be put on a core at all.
-    run(*inside, "ethtool", "-K", "server0", "gro", "on", check=False)
+    # Threaded NAPI, so that receiving can be put on a core at all; a veth has it only with GRO, which needs ethtool.
+    gro = run(*inside, "ethtool", "-K", "server0", "gro", "on", check=False)
+    if gro.returncode != 0:
+        print(f"ethtool: {gro.stderr.strip()}", file=sys.stderr)
     run(*inside, "sh", "-c", "echo 1 > /sys/class/net/server0/threaded", check=False)
     for line in run("ps", "-eo", "pid,comm").stdout.splitlines():
         pid, name = line.split(None, 1)
         if name.startswith("napi/server0"):
             run("taskset", "-pc", str(server_core), pid, check=False)
+            if realtime:
+                run("chrt", "--rr", "-p", "10", pid, check=False)
+            helpers.append(int(pid))
+    if not helpers:
+        print("no threaded NAPI here: the load generator's core receives for the server", file=sys.stderr)
     return "10.77.0.1"

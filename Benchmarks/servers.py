@@ -12,6 +12,10 @@ ADDRESS = "127.0.0.1"
 PORTS = {"turnpike": (25478, 25349), "coturn": (25578, 25449), "against": (25678, 25549)}
 
 
+def ports(name):
+    return PORTS[name] if name in PORTS else PORTS["against"]
+
+
 def make_certificate(directory):
     """A P-256 certificate for both servers: the same handshake for each."""
     certificate, key = os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem")
@@ -25,20 +29,20 @@ def make_certificate(directory):
 class Server:
     """One process of one server."""
 
-    def __init__(self, name, program, directory, core, address=ADDRESS, engine=None, enter=()):
-        self.name, self.core, self.address = name, core, address
-        self.port, self.tls_port = PORTS[name]
+    def __init__(self, name, program, directory, core, address=ADDRESS, engine=None, enter=(), workers=1):
+        self.name, self.core, self.address, self.workers = name, core, address, workers
+        self.port, self.tls_port = ports(name)
         self.directory = directory
         command = self._coturn(program) if name == "coturn" else self._turnpike(program, engine)
         self.log = open(os.path.join(directory, name + ".log"), "ab")
         self.process = subprocess.Popen(
-            list(enter) + ["taskset", "-c", str(core)] + command, stdout=self.log, stderr=self.log, cwd=directory)
+            list(enter) + ["taskset", "-c", core if isinstance(core, str) else str(core)] + command, stdout=self.log, stderr=self.log, cwd=directory)
         self._wait()
 
     def _turnpike(self, program, engine):
         path = os.path.join(self.directory, self.name + ".yml")
         lines = [
-            "realm: " + REALM, "workers: 1",
+            "realm: " + REALM, f"workers: {self.workers}",
             f"listeners: [udp://{self.address}:{self.port}, tcp://{self.address}:{self.port}, "
             f"tls://{self.address}:{self.tls_port}]",
             "tls: { certificate: cert.pem, private-key: key.pem }",

@@ -64,6 +64,8 @@ public struct LoadSettings {
   public var timeout: UInt32 = 10_000
   /// The server's process and core, where they can be watched from here.
   public var serverProcess: Int?
+  /// Others whose CPU time is the server's too: kernel threads that receive for it.
+  public var serverHelpers: [Int] = []
   public var serverCore: Int?
 
   public init(server: SocketAddress) { self.server = server }

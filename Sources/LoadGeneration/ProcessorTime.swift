@@ -55,7 +55,8 @@ struct Reading {
   let own: UInt64?
 
   init(_ settings: LoadSettings) {
-    server = settings.serverProcess.flatMap(ProcessorTime.ofProcess)
+    let helpers = settings.serverHelpers.compactMap(ProcessorTime.ofProcess).reduce(0, +)
+    server = settings.serverProcess.flatMap(ProcessorTime.ofProcess).map { $0 + helpers }
     coreIdle = settings.serverCore.flatMap(ProcessorTime.idle)
     own = ProcessorTime.ofProcess(OwnProcess.identifier)
     instant = .read()

@@ -28,6 +28,7 @@ struct Arguments {
   /// Hundredths of a percent.
   var maximumLoss: UInt64?
   var serverProcess: Int?
+  var serverHelpers: [Int] = []
   var serverCore: Int?
   var credentials = CredentialSource(prefix: "TURNLOAD", lifetime: 86_400)
   var trust = TrustSource()
@@ -119,7 +120,13 @@ struct Arguments {
     case "--duration": duration = UInt32(try number(option, value, decimals: 3, in: 100...86_400_000))
     case "--warm-up": warmUp = UInt32(try number(option, value, decimals: 3, in: 0...3_600_000))
     case "--max-loss": maximumLoss = try number(option, value, decimals: 2, in: 0...10_000)
-    case "--server-pid": serverProcess = Int(try number(option, value, in: 1...4_194_304))
+    case "--server-pid":
+      var processes: [Int] = []
+      for word in value.split(separator: ",", omittingEmptySubsequences: false) {
+        processes.append(Int(try number(option, String(word), in: 1...4_194_304)))
+      }
+      serverProcess = processes.first
+      serverHelpers = Array(processes.dropFirst())
     case "--server-core": serverCore = Int(try number(option, value, in: 0...8191))
     case "--username": credentials.username = value
     case "--password-file": credentials.passwordFile = value

@@ -24,6 +24,7 @@ enum Preparation {
     settings.duration = arguments.duration
     settings.warmUp = arguments.warmUp
     settings.serverProcess = arguments.serverProcess
+    settings.serverHelpers = arguments.serverHelpers
     settings.serverCore = arguments.serverCore
     if target.transport == .tls { settings.tls = try arguments.trust.context() }
     settings.credential = work == .binding || work == .floor ? nil : try arguments.credentials.read()?.credential

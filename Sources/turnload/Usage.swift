@@ -23,7 +23,8 @@ enum Usage {
       --duration SECONDS      that are measured (5), after a --warm-up (0.3)
       --gso, --gro            UDP: bursts leave in one piece, arrive in one piece
       --max-loss PERCENT      warn (exit status 1) beyond it
-      --server-pid PID        the server's CPU time and memory      --server-core N   all that is busy on its core
+      --server-pid PID[,PID]  the server's CPU time and memory, the CPU time of kernel threads that work for it
+      --server-core N         all that is busy on its core
       --username NAME         also TURNLOAD_USERNAME
       --password-file FILE    also TURNLOAD_PASSWORD; - is standard input
       --secret-file FILE      also TURNLOAD_SECRET: makes a time-limited (REST) credential

@@ -8,7 +8,7 @@ import Testing
   @Test func everythingIsUnderstood() throws {
     let words = """
       relay --direction echo --indications --size=1200 --allocations 100 --burst 8 --rate 20000 --duration 1.5
-      --warm-up 0 --gso --gro --max-loss 0.1 --server-pid 7 --server-core 0 --username u --insecure --json turn:127.0.0.1
+      --warm-up 0 --gso --gro --max-loss 0.1 --server-pid 7,8,9 --server-core 0 --username u --insecure --json turn:127.0.0.1
       """
     let arguments = try Arguments(words.split(whereSeparator: \.isWhitespace).map(String.init))
     #expect(arguments.command == .load(.relay))
@@ -18,7 +18,7 @@ import Testing
     #expect(arguments.pace == .rate(20_000))
     #expect(arguments.duration == 1500 && arguments.warmUp == 0)
     #expect(arguments.maximumLoss == 10)
-    #expect(arguments.serverProcess == 7 && arguments.serverCore == 0)
+    #expect(arguments.serverProcess == 7 && arguments.serverHelpers == [8, 9] && arguments.serverCore == 0)
   }
 
   @Test func relayIsTheDefault() throws {

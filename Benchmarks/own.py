@@ -1,0 +1,93 @@
+"""What turnpike is measured by that needs no other server: one engine against the other, two shards against one."""
+
+import os
+import statistics
+import subprocess
+import sys
+
+import network
+import servers
+from scenarios import relay
+
+FLOW = {
+    "up": relay("engine-up", "client to peer, 172 B, 1,000", "--allocations 1000"),
+    "down": relay("engine-down", "peer to client, 172 B, 1,000", "--allocations 1000 --direction to-client"),
+}
+
+
+def engines(bench, options):
+    """Packets a second and CPU of io_uring over epoll, turn about, on the network of this run."""
+    print(f"\n| io_uring / epoll, {options.network} | packets/s | CPU for a packet | packets/s at least | |")
+    print("| --- | ---: | ---: | ---: | --- |")
+    for scenario in FLOW.values():
+        results = {"epoll": [], "io-uring": []}
+        for engine in results:
+            results[engine] = []
+        running = {}
+        try:
+            for name, engine in (("turnpike", "io-uring"), ("against", "epoll")):
+                running[engine] = servers.Server(
+                    name, options.program, bench.directory, options.server_core, address=bench.address, engine=engine,
+                    enter=network.enter_server() + bench.priority())
+            for _ in range(bench.rounds):
+                for engine, server in running.items():
+                    results[engine].append(bench.load(server, scenario))
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            print(f"{scenario.key}: {error}", file=sys.stderr)
+            continue
+        finally:
+            for server in running.values():
+                server.stop()
+        rate = {engine: statistics.median(r["per_second"] for r in runs) for engine, runs in results.items()}
+        cost = {engine: statistics.median(r["server"]["cpu_ns_each"] for r in runs) for engine, runs in results.items()}
+        value = rate["io-uring"] / rate["epoll"]
+        # Only a path with receiving in it shows what the engine saves.
+        bar = 1.15 if options.network == "veth" else None
+        verdict = "" if bar is None else "met" if value >= bar else "not met"
+        print(f"| {scenario.title} | {value:.2f} | {cost['io-uring'] / cost['epoll']:.2f} | "
+              f"{'-' if bar is None else bar} | {verdict} |", flush=True)
+
+
+def thread_times(pid):
+    """Nanoseconds that each shard's thread has run."""
+    times = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as file:
+            name = file.read().strip()
+        if name.startswith("shard-"):
+            with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                times[name] = int(file.read().split()[0])
+    return times
+
+
+def two_shards(bench, options):
+    """CPU for a packet with two shards over that with one, and the larger shard's part of 128 flows."""
+    scenario = relay("shards", "echo, 172 B, 128", "--allocations 128 --direction echo --rate 60000")
+    cores = f"{options.server_core},{options.load_core}"
+    cost, shares = {1: [], 2: []}, []
+    running = {}
+    try:
+        for name, workers in (("turnpike", 1), ("against", 2)):
+            running[workers] = servers.Server(
+                name, options.program, bench.directory, cores, address=bench.address, workers=workers,
+                engine=options.engine, enter=network.enter_server() + bench.priority())
+        for _ in range(bench.rounds):
+            for workers, server in running.items():
+                before = thread_times(server.pid)
+                result = bench.load(server, scenario)
+                after = thread_times(server.pid)
+                cost[workers].append(result["server"]["cpu_ns_each"])
+                if workers == 2:
+                    used = [after[name] - before[name] for name in after]
+                    shares.append(max(used) / max(sum(used), 1))
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        print(f"two shards: {error}", file=sys.stderr)
+        return
+    finally:
+        for server in running.values():
+            server.stop()
+    value = statistics.median(cost[2]) / statistics.median(cost[1])
+    share = statistics.median(shares)
+    print("\n| two shards, echo of 60,000 packets/s, 128 flows | value | at most | |\n| --- | ---: | ---: | --- |")
+    print(f"| CPU for a packet, two shards / one | {value:.2f} | 1.18 | {'met' if value <= 1.18 else 'not met'} |")
+    print(f"| the larger shard's part of the work | {share:.0%} | 65% | {'met' if share <= 0.65 else 'not met'} |", flush=True)
