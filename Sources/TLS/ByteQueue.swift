@@ -9,17 +9,9 @@ struct ByteQueue {
   /// Appending beyond this many waiting bytes is refused.
   let limit: Int
 
-  /// The most that waited since the queue was last empty, and how often in a row that was far less than there is
-  /// room for.
-  private var peak = 0
-  private var quietTurns = 0
-
-  /// What an empty queue keeps in any case: one ordinary flight.
-  private static let smallCapacity = 4096
-  /// What an empty queue keeps while it is well used, so that bursts of media do not allocate.
-  private static let largeCapacity = 64 << 10
-  /// So many times in a row most of the room must go unused before it is given back.
-  private static let patience = 16
+  /// What an empty queue keeps for what comes next, so that media does not allocate. An idle connection's owner has it
+  /// give all back.
+  private static let keptCapacity = 64 << 10
 
   init(limit: Int) {
     unsafe self.limit = limit
@@ -33,7 +25,6 @@ struct ByteQueue {
     guard unsafe hasRoom(for: size), let tail = unsafe reserve(size) else { return false }
     unsafe tail.copyMemory(from: source, byteCount: size)
     unsafe count += size
-    unsafe peak = max(peak, count)
     return true
   }
 
@@ -53,12 +44,7 @@ struct ByteQueue {
   /// The queue is empty again: keeps the room that it needs from turn to turn.
   private mutating func settle() {
     unsafe start = 0
-    unsafe quietTurns = peak < capacity / 4 ? quietTurns + 1 : 0
-    unsafe peak = 0
-    guard unsafe capacity > Self.smallCapacity else { return }
-    if unsafe capacity > Self.largeCapacity || quietTurns >= Self.patience {
-      unsafe release(keeping: Self.smallCapacity)
-    }
+    if unsafe capacity > Self.keptCapacity { unsafe release(keeping: Self.keptCapacity) }
   }
 
   /// Gives memory beyond `kept` bytes back where nothing waits.
@@ -69,7 +55,6 @@ struct ByteQueue {
     unsafe base?.deallocate()
     unsafe base = nil
     unsafe capacity = 0
-    unsafe quietTurns = 0
   }
 
   mutating func destroy() {

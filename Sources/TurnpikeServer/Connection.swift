@@ -33,6 +33,8 @@ struct Connection: ~Copyable {
   var move: Move?
   /// When it was last heard of.
   var lastHeard: Instant
+  /// Whether anything has been read or written since `rest` was called last.
+  var isBusy = true
 
   init(socket: consuming StreamSocket, path: ClientPath, now: Instant) {
     self.socket = socket
@@ -94,8 +96,15 @@ struct Connection: ~Copyable {
     return dropped > 0 ? .dropped(dropped) : .queued
   }
 
+  /// Called now and then: one that has been quiet gives back what memory it can do without.
+  mutating func rest() {
+    if !isBusy { tls?.releaseBuffers() }
+    isBusy = false
+  }
+
   /// Hands what waits to the kernel, as far as that takes it; false where the connection is gone.
   mutating func flush(_ pool: inout BlockPool) -> Bool {
+    isBusy = true
     guard layer == .tls else {
       while !outgoing.isEmpty {
         guard let written = socket.write(outgoing.bytes) else { return false }

@@ -48,11 +48,12 @@ extension Server {
 
   // MARK: - Certificates
 
-  /// The contexts that all shards serve TLS and DTLS with; nil where no listener wants them and no certificate is named.
-  func makeSecureContexts() throws(StartFailure) -> SecureContexts? {
+  /// The contexts that shards serve TLS and DTLS with, one set for each, so that no two threads count references to one;
+  /// none where no listener wants them and no certificate is named.
+  func makeSecureContexts(_ count: Int) throws(StartFailure) -> [SecureContexts] {
     let names = settings.tls
     let isNamed = !names.certificate.isEmpty || !names.privateKey.isEmpty
-    guard isNamed || state.listeners.contains(where: \.transport.isSecure) else { return nil }
+    guard isNamed || state.listeners.contains(where: \.transport.isSecure) else { return [] }
     if isNamed, names.certificate.isEmpty || names.privateKey.isEmpty {
       throw .misconfigured("`tls.certificate` and `tls.private-key` go together: one of them is empty")
     }
@@ -76,11 +77,15 @@ extension Server {
       if let problem = files.leaf.validityError(now: now, file: files.chain.name) {
         log.error("certificate-invalid", ("error", "\(problem)"))
       }
-      return SecureContexts(
-        stream: try TLSContext(
-          server: files, minimumVersion: names.minimumVersion == .tls13 ? .tls13 : .tls12, ticketKeys: ticketKeys),
-        datagram: allowsDatagrams
-          ? try TLSContext(server: files, isDatagram: true, ticketKeys: ticketKeys) : nil)
+      var contexts: [SecureContexts] = []
+      for _ in 0..<count {
+        // The tickets' keys are the same: a session is resumed on any shard.
+        let stream = try TLSContext(
+          server: files, minimumVersion: names.minimumVersion == .tls13 ? .tls13 : .tls12, ticketKeys: ticketKeys)
+        let datagram = allowsDatagrams ? try TLSContext(server: files, isDatagram: true, ticketKeys: ticketKeys) : nil
+        contexts.append(SecureContexts(stream: stream, datagram: datagram))
+      }
+      return contexts
     } catch {
       throw StartFailure.failed("\(error)")
     }

@@ -137,8 +137,9 @@ extension Server {
   private func reloadCertificates() {
     do throws(StartFailure) {
       ticketKeys = TLSContext.TicketKeys()
-      guard let context = try makeSecureContexts() else { return }
-      for shard in shards { shard.post(.certificates(context)) }
+      let contexts = try makeSecureContexts(shards.count)
+      if contexts.isEmpty { return }
+      for (shard, context) in zip(shards, contexts) { shard.post(.certificates(context)) }
       log.info("certificates-loaded")
     } catch {
       if case .failed(let text) = error.outcome {

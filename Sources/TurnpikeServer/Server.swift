@@ -175,7 +175,7 @@ public final class Server {
         ("remedy", "raise the hard limit: ulimit -Hn, LimitNOFILE=, ulimits: nofile"))
     }
     try prepareCredentials()
-    let contexts = try makeSecureContexts()
+    let contexts = try makeSecureContexts(shardCount)
     try startCredentialServices()
     let engine = try chooseEngine()
     try startShards(contexts, engine)
@@ -201,10 +201,12 @@ public final class Server {
     return "cannot listen on \(listener.transport)://\(listener.address): \(error); \(remedy)"
   }
 
+  private var shardCount: Int { settings.workers == 0 ? Thread.usableCoreCount : settings.workers }
+
   /// Starts one shard after another: the kernel's choice among sockets of one port depends on their order, and every
   /// socket must be there before the first client is.
-  private func startShards(_ contexts: SecureContexts?, _ engine: DataPlane.Engine) throws(StartFailure) {
-    let count = settings.workers == 0 ? Thread.usableCoreCount : settings.workers
+  private func startShards(_ contexts: [SecureContexts], _ engine: DataPlane.Engine) throws(StartFailure) {
+    let count = shardCount
     let gate = makeGate()
     let relaySettings = makeRelaySettings()
     let cookieKey = SecureRandom.bytes(32)
@@ -225,7 +227,7 @@ public final class Server {
             shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
           listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
           limiter: state.limiter, ledger: state.ledger, credentials: credentials,
-          serverNames: ServerNames(settings, realms: realmNames), contexts: contexts, cookieKey: cookieKey,
+          serverNames: ServerNames(settings, realms: realmNames), contexts: contexts.isEmpty ? nil : contexts[index], cookieKey: cookieKey,
           mailbox: mailbox, siblings: mailboxes, exchange: exchange, reports: reports, log: log)
         threads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
         shards.append(mailbox)

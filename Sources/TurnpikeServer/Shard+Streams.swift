@@ -339,6 +339,8 @@ extension Shard {
       let isStranger = connections[index].pipe == nil && !relay.hasAllocation(connections[index].path)
       if isStranger, silence > (connections[index].isShakingHands ? Self.handshakePatience : Self.strangerPatience) {
         close(index)
+      } else {
+        connections[index].rest()
       }
     }
   }

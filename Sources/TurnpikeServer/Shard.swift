@@ -51,6 +51,8 @@ struct Shard: ~Copyable {
   static let handshakesPerTurn = 8
   /// Media that slow stream clients did not take since the last sweep.
   var droppedForSlowStreams: UInt64 = 0
+  /// The most allocations and connections at one time since memory was given back.
+  private var memoryPeak = 0
   var reportsWhenIdle = false
 
   private init(_ plan: ShardPlan) throws(Errno) {
@@ -91,20 +93,23 @@ struct Shard: ~Copyable {
     }
   }
 
-  private struct ListenFailure: Error {
+  struct ListenFailure: Error {
     var listener: ListenerPlan?
     var error: Errno
   }
 
+  /// A shard with every socket of its plan open, for the thread that calls this.
+  static func open(_ plan: ShardPlan) throws(ListenFailure) -> Shard {
+    var shard: Shard
+    do throws(Errno) { shard = try Shard(plan) } catch { throw ListenFailure(listener: nil, error: error) }
+    try shard.openListeners()
+    return shard
+  }
+
   /// The thread's body.
   static func run(_ plan: ShardPlan) {
-    var shard: Shard
-    do throws(Errno) { shard = try Shard(plan) } catch {
-      plan.reports.post(.failed(shard: plan.index, nil, error))
-      return
-    }
     do throws(ListenFailure) {
-      try shard.openListeners()
+      var shard = try open(plan)
       plan.reports.post(.bound(shard: plan.index))
       while !shard.isStopping { shard.turn() }
       plan.reports.post(.stopped(shard: plan.index))
@@ -113,7 +118,8 @@ struct Shard: ~Copyable {
     }
   }
 
-  private mutating func turn() {
+  /// Waits, and does what is to be done.
+  mutating func turn() {
     let count = plane.wait(milliseconds: waitingTime())
     now = Now.read()
     // First, so that what this turn sets is set from now on and not from when a timer fired last.
@@ -142,6 +148,7 @@ struct Shard: ~Copyable {
     if connections.count > 0 || associations.count > 0 || !pausedListeners.isEmpty {
       deadline = min(deadline ?? nextSweep, nextSweep)
     }
+    if memoryPeak > 2 * tenantCount + Self.memorySlack { deadline = min(deadline ?? nextSweep, nextSweep) }
     if associations.nextTick < .distantFuture { deadline = min(deadline ?? associations.nextTick, associations.nextTick) }
     if let resume = tcp.nextResume { deadline = min(deadline ?? resume, resume) }
     guard let deadline else { return -1 }
@@ -322,8 +329,24 @@ struct Shard: ~Copyable {
 
   // MARK: - Once a second
 
+  private var tenantCount: Int { relay.allocationCount + connections.count + associations.count }
+  private static let memorySlack = 256
+
+  /// After a crowd has left, what it had used goes back to the kernel: the heap keeps freed memory otherwise.
+  private mutating func giveMemoryBack() {
+    let count = tenantCount
+    if memoryPeak > 2 * count + Self.memorySlack {
+      memoryPeak = count
+      blocks.release()
+      Heap.trim()
+    } else {
+      memoryPeak = max(memoryPeak, count)
+    }
+  }
+
   private mutating func sweep() {
     nextSweep = now.instant.advanced(bySeconds: 1)
+    giveMemoryBack()
     sweepConnections()
     sweepAssociations()
     sweepPipes()
