@@ -2,7 +2,7 @@
 # What run.sh and test.sh share: system packages and the Swift toolchain. Sourced, not run.
 
 # To build: the C libraries under Turnpike's system modules.
-build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistring-dev libidn-dev libpcap-dev pkg-config)
+build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistring-dev libidn-dev libpcap-dev libc-ares-dev pkg-config)
 # To test with other people's clients. What a distribution lacks is skipped, loudly.
 test_packages=(coturn stun-client openssl ethtool iproute2 nftables libnss3-tools python3 python3-websocket)
 browser_packages=(chromium firefox-esr)
