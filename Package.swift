@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
     .systemLibrary(name: "CStringPrep", pkgConfig: "libidn", providers: [.apt(["libidn-dev", "libunistring-dev"])]),
+    .systemLibrary(name: "CCares", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
     .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
 
     // Values.
@@ -61,7 +62,8 @@ let package = Package(
     // The outside world.
     library("NetIO", ["CLinux", "NetworkTypes"]),
     library("TLS", ["COpenSSL", "NetworkTypes"]),
-    library("ClientIO", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
+    library("DNS", ["CCares", "TURNClient", "NetworkTypes"]),
+    library("ClientIO", ["DNS", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
     library("LoadGeneration", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
     library("Capture", ["CPcap"]),
     library("Metrics", []),
@@ -104,6 +106,7 @@ let package = Package(
     tests("TurnpikeServer", ["TurnpikeServer", "TURN", "Credentials", "Crypto", "Metrics", "NetIO", "NetworkTypes"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     tests("TLS", ["TLS", "NetworkTypes"]),
+    tests("DNS", ["DNS", "ClientIO", "TURNClient", "Crypto", "NetIO", "NetworkTypes"]),
     tests("Dissection", ["Dissection", "Capture", "STUN", "Crypto", "NetworkTypes"]),
     tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
     tests("ClientIO", ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient"]),

@@ -1,3 +1,5 @@
+public import Crypto
+internal import DNS
 internal import NetIO
 public import NetworkTypes
 public import TURNClient
@@ -30,11 +32,7 @@ public struct ServerTarget: Hashable, Sendable {
     let transport = transport ?? uri.transport
     let port = uri.port ?? transport.defaultPort
     switch uri.host {
-    case .address(let address):
-      guard family == nil || address.family == family else {
-        throw .unresolved(name: address.description, .notFound)
-      }
-      return [ServerTarget(uri: uri, transport: transport, address: SocketAddress(address, port: port))]
+    case .address(let address): return [try literal(uri, transport, address, port, family)]
     case .name(let name):
       do {
         return try Resolver.addresses(of: name, family: family).map { found in
@@ -43,6 +41,108 @@ public struct ServerTarget: Hashable, Sendable {
         }
       } catch {
         throw .unresolved(name: name, error)
+      }
+    }
+  }
+
+  private static func literal(
+    _ uri: ServerURI, _ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16, _ family: IPAddress.Family?
+  ) throws(ConnectionFailure) -> ServerTarget {
+    guard family == nil || address.family == family else {
+      throw .unresolved(name: address.description, .notFound)
+    }
+    var scope: UInt32 = 0
+    if let zone = uri.zone {
+      guard let index = Interfaces.index(of: zone) else {
+        throw .unresolved(name: "\(address)%\(zone)", .failed("there is no interface \(zone)"))
+      }
+      scope = index
+    }
+    return ServerTarget(uri: uri, transport: transport, address: SocketAddress(address, port: port, scope: scope))
+  }
+}
+
+/// How names become servers.
+public struct DiscoverySettings: Sendable {
+  public var family: IPAddress.Family?
+  /// What the user insists on, whatever the URI says.
+  public var transport: TransportProtocol?
+  /// Whom to ask; nil: the system's name servers, and its hosts file for addresses.
+  public var nameServer: SocketAddress?
+  /// Milliseconds for one try at one name server.
+  public var timeout: UInt32 = 2000
+
+  public init() {}
+}
+
+extension ServerTarget {
+  /// The servers that a URI leads to, by NAPTR and SRV where it leaves port or transport open (RFC 5928, RFC 8489
+  /// section 8), and what was asked on the way. Blocks while name servers are asked.
+  public static func discover(
+    _ uri: ServerURI, _ settings: DiscoverySettings, generator: inout SeededGenerator
+  ) -> (targets: Result<[ServerTarget], ConnectionFailure>, trace: [ServerDiscovery.Trace]) {
+    guard case .name(let host) = uri.host else {
+      do {
+        return (.success(try resolve(uri, transport: settings.transport, family: settings.family)), [])
+      } catch {
+        return (.failure(error), [])
+      }
+    }
+    let name = host.hasSuffix(".") ? String(host.dropLast()) : host
+    var service: SystemNameService
+    do { service = try SystemNameService(settings) } catch {
+      return (.failure(.unresolved(name: name, .failed(error.description))), [])
+    }
+    let found = ServerDiscovery.run(
+      uri, name: name, transport: settings.transport, service: &service, generator: &generator)
+    guard !found.candidates.isEmpty else {
+      let reason: ResolutionError =
+        switch found.failure {
+        case .silent?: .temporary
+        case .failed(let words)?: .failed(words)
+        case .notFound?, nil: .notFound
+        }
+      return (.failure(.unresolved(name: name, reason)), found.trace)
+    }
+    let targets = found.candidates.map { ServerTarget(uri: uri, transport: $0.transport, address: $0.address) }
+    return (.success(targets), found.trace)
+  }
+}
+
+/// DNS for services, and for addresses the system with its hosts file, unless the user names a server.
+private struct SystemNameService: NameService {
+  /// A class, because a noncopyable value can't be part of one that a protocol asks for yet.
+  private final class Client {
+    var client: DNSClient
+    init(_ client: consuming DNSClient) { self.client = client }
+  }
+
+  private let client: Client
+  private let family: IPAddress.Family?
+
+  init(_ settings: DiscoverySettings) throws(DNSClient.SetupError) {
+    client = Client(
+      try DNSClient(server: settings.nameServer, family: settings.family, timeout: settings.timeout))
+    family = settings.family
+  }
+
+  mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord] { try client.client.naming(of: name) }
+
+  mutating func services(of name: String) throws(LookupFailure) -> [ServiceRecord] {
+    try client.client.services(of: name)
+  }
+
+  mutating func addresses(of name: String) throws(LookupFailure) -> [SocketAddress] {
+    if client.client.answersAddresses {
+      return try client.client.addresses(of: name).map { SocketAddress($0, port: 0) }
+    }
+    do {
+      return try Resolver.addresses(of: name, family: family)
+    } catch {
+      switch error {
+      case .notFound: throw .notFound
+      case .temporary: throw .silent
+      case .failed(let words): throw .failed(words)
       }
     }
   }

@@ -20,8 +20,9 @@ extension ServerURI {
     for scheme in ["http", "https", "ws", "wss"] where text.lowercased().hasPrefix(scheme + "://") {
       throw ParsingError(description: "\"\(scheme):\" is no STUN or TURN URI; try stun:HOST or turn:HOST")
     }
-    if let address = IPAddress(text) {
+    if let (address, zone) = Self.addressAndZone(text[...]) {
       self.init(scheme: .stun, host: .address(address))
+      self.zone = zone
       return
     }
     try self.init(scheme: .stun, rest: text[...])
@@ -46,26 +47,27 @@ extension ServerURI {
     guard !rest.contains("@") else {
       throw ParsingError(description: "a user name has no place in the URI: use --username")
     }
-    let (host, port) = try Self.hostAndPort(rest)
+    let (host, zone, port) = try Self.hostAndPort(rest)
     self.init(scheme: scheme, host: host, port: port)
+    self.zone = zone
     self.hints = hints
     if let query { try read(query: query) }
   }
 
-  private static func hostAndPort(_ text: Substring) throws(ParsingError) -> (Host, UInt16?) {
+  private static func hostAndPort(_ text: Substring) throws(ParsingError) -> (Host, String?, UInt16?) {
     var host = text
     var port: Substring?
     if text.hasPrefix("[") {
       guard let end = text.firstIndex(of: "]") else { throw ParsingError(description: "\"[\" without \"]\"") }
       host = text[text.index(after: text.startIndex)..<end]
       let tail = text[text.index(after: end)...]
-      guard let address = IPAddress(host), address.family == .ipv6 else {
+      guard let (address, zone) = addressAndZone(host), address.family == .ipv6 else {
         throw ParsingError(description: "\"\(host)\" is no IPv6 address")
       }
       guard tail.isEmpty || tail.hasPrefix(":") else {
         throw ParsingError(description: "\"\(tail)\" behind the address is no port")
       }
-      return (.address(address), tail.isEmpty ? nil : try readPort(tail.dropFirst()))
+      return (.address(address), zone, tail.isEmpty ? nil : try readPort(tail.dropFirst()))
     }
     if let colon = text.firstIndex(of: ":") {
       host = text[..<colon]
@@ -75,12 +77,23 @@ extension ServerURI {
       }
     }
     let number: UInt16? = if let port { try readPort(port) } else { nil }
-    if let address = IPAddress(host) { return (.address(address), number) }
+    if let address = IPAddress(host) { return (.address(address), nil, number) }
     guard isName(host) else {
       throw ParsingError(
         description: host.isEmpty ? "there is no host" : "\"\(host)\" is neither a host name nor an address")
     }
-    return (.name(String(host)), number)
+    return (.name(String(host)), nil, number)
+  }
+
+  /// An address, for link-local IPv6 with the zone behind a % (in URIs %25, RFC 6874).
+  private static func addressAndZone(_ text: Substring) -> (IPAddress, String?)? {
+    guard let percent = text.firstIndex(of: "%") else { return IPAddress(text).map { ($0, nil) } }
+    var zone = text[text.index(after: percent)...]
+    if zone.hasPrefix("25"), zone.utf8.count > 2 { zone = zone.dropFirst(2) }
+    let isName = (1...15).contains(zone.utf8.count) && zone.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
+    guard isName, let address = IPAddress(text[..<percent]), address.family == .ipv6, address.high >> 54 == 0xFE80 >> 6
+    else { return nil }
+    return (address, String(zone))
   }
 
   private static func readPort(_ text: Substring) throws(ParsingError) -> UInt16 {

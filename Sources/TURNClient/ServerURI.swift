@@ -25,6 +25,8 @@ public struct ServerURI: Hashable, Sendable {
 
   public var scheme: Scheme
   public var host: Host
+  /// What stands behind the % of a link-local address: an interface's name or number (RFC 6874); nil: nothing.
+  public var zone: String?
   /// Nil: the default of the scheme, or what DNS says.
   public var port: UInt16?
   /// What `?transport=` says; nil: nothing.
@@ -63,6 +65,8 @@ public struct ServerURI: Hashable, Sendable {
 extension ServerURI: CustomStringConvertible {
   public var description: String {
     let port = port.map { ":\($0)" } ?? ""
+    var host = "\(host)"
+    if let zone { host = host.dropLast() + "%\(zone)]" }
     let query = transportParameter.map { "?transport=\($0.rawValue)" } ?? ""
     return "\(scheme.rawValue):\(host)\(port)\(query)"
   }

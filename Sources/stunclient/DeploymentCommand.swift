@@ -14,7 +14,7 @@ enum DeploymentCommand {
   static func run(_ arguments: Arguments, _ path: String) throws(UsageError) -> ExitStatus {
     let servers = try IceServers.read(path)
     var options = try Job(arguments).options
-    try options.trust(arguments.trust, for: servers.map { arguments.transport ?? $0.uri.transport })
+    try options.trust(arguments.trust, for: servers.flatMap { arguments.transports(of: $0.uri) })
     let jobs = servers.map { job($0, arguments, options) }
     let outcomes = try runAll(jobs)
     let worst = outcomes.map(\.status).max() ?? .failed

@@ -1,6 +1,7 @@
 internal import ClientIO
 internal import ClientPrograms
 internal import JSON
+internal import TURNClient
 
 /// What a command found, in each form that it can be written in.
 struct Outcome: Sendable {
@@ -19,6 +20,8 @@ struct Outcome: Sendable {
   var performance: [String] = []
   /// Members of the JSON document behind the common ones.
   var members: [(String, JSONValue)] = []
+  /// How the name became addresses.
+  var trace: [ServerDiscovery.Trace] = []
   /// What Prometheus gets beside the verdict.
   var metrics: [Metric] = []
 
@@ -32,7 +35,7 @@ struct Outcome: Sendable {
 
   func write(_ arguments: Arguments) throws(UsageError) -> ExitStatus {
     switch arguments.format {
-    case .text: Output.write(text)
+    case .text: Output.write((arguments.isTraced ? trace.map { Style.plain($0.line) + "\n" }.joined() : "") + text)
     case .json: Output.write(json.encode(pretty: true) + "\n")
     case .ndjson: Output.write(event("result", document))
     case .check: Output.write(checkLine + "\n")
@@ -85,7 +88,10 @@ struct Outcome: Sendable {
     } else {
       all.append(("failure", .null))
     }
-    all += [("warnings", .strings(warnings)), ("notes", .strings(notes)), ("hints", .strings(hints))]
+    all += [
+      ("warnings", .strings(warnings)), ("notes", .strings(notes)), ("hints", .strings(hints)),
+      ("resolution", .array(trace.map(\.json))),
+    ]
     return all + members
   }
 
@@ -96,5 +102,17 @@ struct Outcome: Sendable {
 enum Event {
   static func line(_ name: String, _ members: [(String, JSONValue)]) -> String {
     JSONValue.record([("event", .string(name))] + members).encode() + "\n"
+  }
+}
+
+extension ServerDiscovery.Trace {
+  /// `SRV _turn._udp.example.org: 10 0 3478 a.example.org`.
+  var line: String { "resolve \(kind) \(name): \(failure?.words ?? answers.joined(separator: ", "))" }
+
+  var json: JSONValue {
+    .record([
+      ("query", .string(kind)), ("name", .string(name)), ("answers", .strings(answers)),
+      ("failure", .optional(failure?.words)),
+    ])
   }
 }

@@ -16,7 +16,7 @@ struct Job: Sendable {
     var options = CheckOptions()
     options.timeout = arguments.timeout
     options.relayFamily = arguments.relayFamily
-    try options.trust(arguments.trust, for: [arguments.transport ?? arguments.uri.transport])
+    try options.trust(arguments.trust, for: arguments.transports(of: arguments.uri))
     if [.relay, .security].contains(arguments.command) {
       let credential = try arguments.credentials.read()
       options.credential = credential?.credential
@@ -40,10 +40,18 @@ struct Job: Sendable {
 
   /// The addresses of the target; nil, and the outcome says why, where there is none.
   func targets(_ outcome: inout Outcome) -> [ServerTarget]? {
-    do {
-      return try ServerTarget.resolve(arguments.uri, transport: arguments.transport, family: arguments.family)
-    } catch {
-      outcome.failure = CheckFailure(error)
+    var settings = DiscoverySettings()
+    settings.family = arguments.family
+    settings.transport = arguments.transport
+    settings.nameServer = arguments.nameServer
+    settings.timeout = min(settings.timeout, arguments.timeout)
+    var generator = Self.generator()
+    let (result, trace) = ServerTarget.discover(arguments.uri, settings, generator: &generator)
+    outcome.trace = trace
+    switch result {
+    case .success(let targets): return targets
+    case .failure(let failure):
+      outcome.failure = CheckFailure(failure)
       return nil
     }
   }
@@ -84,6 +92,14 @@ struct Job: Sendable {
         advice: "give an address of the other family, or none")
     }
     return first
+  }
+}
+
+extension Arguments {
+  /// What a URI may come to: the name service chooses where nobody else does.
+  func transports(of uri: ServerURI) -> [TransportProtocol] {
+    if let transport { return [transport] }
+    return uri.scheme == .turns && uri.transportParameter == nil ? [.tls, .dtls] : [uri.transport]
   }
 }
 

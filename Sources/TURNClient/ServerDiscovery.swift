@@ -1,0 +1,250 @@
+public import Crypto
+public import NetworkTypes
+
+/// An SRV record (RFC 2782).
+public struct ServiceRecord: Hashable, Sendable {
+  public var priority: UInt16
+  public var weight: UInt16
+  public var port: UInt16
+  public var target: String
+
+  public init(priority: UInt16, weight: UInt16, port: UInt16, target: String) {
+    self.priority = priority
+    self.weight = weight
+    self.port = port
+    self.target = target
+  }
+}
+
+/// A NAPTR record as RFC 3958 uses it.
+public struct NamingRecord: Hashable, Sendable {
+  public var order: UInt16
+  public var preference: UInt16
+  public var flags: String
+  public var services: String
+  public var replacement: String
+
+  public init(order: UInt16, preference: UInt16, flags: String, services: String, replacement: String) {
+    self.order = order
+    self.preference = preference
+    self.flags = flags
+    self.services = services
+    self.replacement = replacement
+  }
+}
+
+/// Why a question to the name service has no answer.
+public enum LookupFailure: Error, Hashable, Sendable {
+  /// No such name, or no such record.
+  case notFound
+  /// No name server answered: others will not be asked either.
+  case silent
+  case failed(String)
+
+  public var words: String {
+    switch self {
+    case .notFound: "no such record"
+    case .silent: "no answer from the name servers"
+    case .failed(let reason): reason
+    }
+  }
+}
+
+/// What answers questions: DNS, or a test's table.
+public protocol NameService {
+  mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord]
+  mutating func services(of name: String) throws(LookupFailure) -> [ServiceRecord]
+  /// Addresses in the order of preference; ports are not looked at.
+  mutating func addresses(of name: String) throws(LookupFailure) -> [SocketAddress]
+}
+
+/// From a URI to the addresses and transports of servers, as in RFC 5928 for TURN (with RFC 7350's DTLS) and RFC 8489
+/// section 8 for STUN.
+public struct ServerDiscovery: Sendable {
+  public struct Candidate: Hashable, Sendable {
+    public var transport: TransportProtocol
+    public var address: SocketAddress
+  }
+
+  /// One question and its answer, for people who want to know where an address comes from.
+  public struct Trace: Hashable, Sendable {
+    public var kind: String
+    public var name: String
+    public var answers: [String]
+    public var failure: LookupFailure?
+  }
+
+  public private(set) var candidates: [Candidate] = []
+  public private(set) var trace: [Trace] = []
+  /// Why the last name that was asked for an address had none.
+  public private(set) var failure: LookupFailure?
+
+  private let uri: ServerURI
+  private let transports: [TransportProtocol]
+  private var isServiceSilent = false
+
+  /// Questions of one discovery: what a hostile or looping zone may cost.
+  private static let questionLimit = 32
+  private static let depthLimit = 5
+
+  /// Asks whatever the URI leaves open.
+  ///
+  /// - Parameter transport: what the user insists on, whatever the URI says; nil: nothing.
+  public static func run(
+    _ uri: ServerURI, name: String, transport: TransportProtocol? = nil, service: inout some NameService,
+    generator: inout SeededGenerator
+  ) -> ServerDiscovery {
+    let isOpen = uri.transportParameter == nil && transport == nil && uri.scheme.isTURN
+    let open: [TransportProtocol] = uri.scheme.isSecure ? [.tls, .dtls] : [.udp, .tcp]
+    var discovery = ServerDiscovery(uri: uri, transports: isOpen ? open : [transport ?? uri.transport])
+    discovery.run(name, isOpen: isOpen, &service, &generator)
+    return discovery
+  }
+
+  private init(uri: ServerURI, transports: [TransportProtocol]) {
+    self.uri = uri
+    self.transports = transports
+  }
+
+  private mutating func run(
+    _ name: String, isOpen: Bool, _ service: inout some NameService, _ generator: inout SeededGenerator
+  ) {
+    // RFC 5928 section 3, steps 2 to 5. A name without a dot is this network's own affair.
+    let first = transports.first ?? .udp
+    if uri.port == nil, name.contains(".") {
+      if isOpen { followNaming(name, depth: 0, &service, &generator) }
+      if candidates.isEmpty {
+        for transport in transports {
+          followServices(uri.serviceName(transport) + "." + name, transport, &service, &generator)
+        }
+      }
+    }
+    if candidates.isEmpty { add(name, uri.port ?? first.defaultPort, first, &service) }
+  }
+
+  // MARK: - NAPTR (RFC 5928 section 3 step 4, RFC 3958)
+
+  private mutating func followNaming(
+    _ name: String, depth: Int, _ service: inout some NameService, _ generator: inout SeededGenerator
+  ) {
+    guard mayAsk, depth < Self.depthLimit else { return }
+    let records: [NamingRecord]
+    do {
+      records = try service.naming(of: name)
+      note("NAPTR", name, records.map { "\($0.order) \($0.preference) \"\($0.flags)\" \"\($0.services)\" \($0.replacement)" })
+    } catch {
+      note("NAPTR", name, error)
+      return
+    }
+    let sorted = records.sorted { ($0.order, $0.preference) < ($1.order, $1.preference) }
+    for record in sorted.prefix(Self.questionLimit) {
+      for transport in record.transports where transports.contains(transport) {
+        switch record.flags.lowercased() {
+        case "s": followServices(record.replacement, transport, &service, &generator)
+        case "a": add(record.replacement, transport.defaultPort, transport, &service)
+        case "": followNaming(record.replacement, depth: depth + 1, &service, &generator)
+        default: break
+        }
+      }
+    }
+  }
+
+  // MARK: - SRV (RFC 2782)
+
+  private mutating func followServices(
+    _ name: String, _ transport: TransportProtocol, _ service: inout some NameService,
+    _ generator: inout SeededGenerator
+  ) {
+    guard mayAsk else { return }
+    let records: [ServiceRecord]
+    do {
+      records = try service.services(of: name)
+      note("SRV", name, records.map { "\($0.priority) \($0.weight) \($0.port) \($0.target)" })
+    } catch {
+      note("SRV", name, error)
+      return
+    }
+    for record in Self.ordered(records, &generator) where record.target != "." && !record.target.isEmpty {
+      add(record.target, record.port, transport, &service)
+    }
+  }
+
+  /// By priority; among equals at random, the heavier the sooner.
+  static func ordered(_ records: [ServiceRecord], _ generator: inout SeededGenerator) -> [ServiceRecord] {
+    var result: [ServiceRecord] = []
+    for priority in Set(records.map(\.priority)).sorted() {
+      // Records of weight 0 stand first, so that they have a small chance among others (RFC 2782).
+      var rest = records.filter { $0.priority == priority }.sorted { $0.weight < $1.weight }
+      while !rest.isEmpty {
+        let sum = rest.reduce(UInt64(0)) { $0 + UInt64($1.weight) }
+        let drawn = generator.next(below: sum + 1)
+        var running: UInt64 = 0
+        let index = rest.firstIndex { record in
+          running += UInt64(record.weight)
+          return running >= drawn
+        }
+        result.append(rest.remove(at: index ?? 0))
+      }
+    }
+    return result
+  }
+
+  // MARK: - Addresses
+
+  private mutating func add(
+    _ name: String, _ port: UInt16, _ transport: TransportProtocol, _ service: inout some NameService
+  ) {
+    guard trace.count < Self.questionLimit else { return }
+    do {
+      let found = try service.addresses(of: name)
+      note("A/AAAA", name, found.map(\.address.description))
+      for address in found {
+        let candidate = Candidate(
+          transport: transport, address: SocketAddress(address.address, port: port, scope: address.scope))
+        if !candidates.contains(candidate) { candidates.append(candidate) }
+      }
+    } catch {
+      failure = error
+      note("A/AAAA", name, error)
+    }
+  }
+
+  // MARK: - Bookkeeping
+
+  private var mayAsk: Bool { !isServiceSilent && trace.count < Self.questionLimit }
+
+  private mutating func note(_ kind: String, _ name: String, _ answers: [String]) {
+    trace.append(Trace(kind: kind, name: name, answers: answers))
+  }
+
+  private mutating func note(_ kind: String, _ name: String, _ failure: LookupFailure) {
+    if failure == .silent { isServiceSilent = true }
+    trace.append(Trace(kind: kind, name: name, answers: [], failure: failure))
+  }
+}
+
+extension ServerURI {
+  /// What stands before the domain in the name of an SRV record (RFC 8489 section 8.1, RFC 8656 section 3.1).
+  func serviceName(_ transport: TransportProtocol) -> String {
+    let isSecure = transport.isSecure
+    let service = scheme.isTURN ? (isSecure ? "_turns" : "_turn") : (isSecure ? "_stuns" : "_stun")
+    return "\(service).\(transport.isStream ? "_tcp" : "_udp")"
+  }
+}
+
+extension NamingRecord {
+  /// The transports of `RELAY:turn.udp:turn.tcp` (RFC 5928 section 5, RFC 7350 section 5.2).
+  var transports: [TransportProtocol] {
+    let parts = services.lowercased().split(separator: ":")
+    guard parts.first == "relay" else { return [] }
+    return parts.dropFirst().compactMap { part in
+      switch part {
+      case "turn.udp": .udp
+      case "turn.tcp": .tcp
+      case "turn.tls": .tls
+      case "turn.dtls": .dtls
+      default: nil
+      }
+    }
+  }
+}

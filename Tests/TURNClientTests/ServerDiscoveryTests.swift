@@ -1,0 +1,160 @@
+import Crypto
+import NetworkTypes
+import Testing
+
+@testable import TURNClient
+
+@Suite("From a URI to servers")
+struct ServerDiscoveryTests {
+  /// DNS as a table.
+  struct Table: NameService {
+    var naming: [String: [NamingRecord]] = [:]
+    var services: [String: [ServiceRecord]] = [:]
+    var hosts: [String: [String]] = [:]
+    var isSilent = false
+
+    mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord] { try find(naming[name]) }
+    mutating func services(of name: String) throws(LookupFailure) -> [ServiceRecord] { try find(services[name]) }
+    mutating func addresses(of name: String) throws(LookupFailure) -> [SocketAddress] {
+      guard let found = hosts[name] else { throw .notFound }
+      return found.compactMap { IPAddress($0).map { SocketAddress($0, port: 0) } }
+    }
+
+    private func find<T>(_ found: [T]?) throws(LookupFailure) -> [T] {
+      if isSilent { throw .silent }
+      guard let found else { throw .notFound }
+      return found
+    }
+  }
+
+  static let hosts = ["a.net": ["192.0.2.1", "2001:db8::1"], "b.net": ["192.0.2.2"], "example.com": ["192.0.2.9"]]
+
+  func run(_ uri: String, _ table: Table, _ transport: TransportProtocol? = nil) throws -> ServerDiscovery {
+    var table = table
+    if table.hosts.isEmpty { table.hosts = Self.hosts }
+    var generator = SeededGenerator(seed: [1])
+    return ServerDiscovery.run(
+      try ServerURI(parsing: uri), name: "example.com", transport: transport, service: &table, generator: &generator)
+  }
+
+  func found(_ discovery: ServerDiscovery) -> [String] { discovery.candidates.map { "\($0.transport) \($0.address)" } }
+  func asked(_ discovery: ServerDiscovery) -> [String] { discovery.trace.map { "\($0.kind) \($0.name)" } }
+
+  @Test func `A port in the URI leaves nothing to ask but the address`() throws {
+    let discovery = try run("turn:example.com:3478", Table())
+    #expect(asked(discovery) == ["A/AAAA example.com"])
+    #expect(found(discovery) == ["udp 192.0.2.9:3478"])
+  }
+
+  @Test func `A transport in the URI asks for its SRV record, then for the address`() throws {
+    for (uri, name, port) in [
+      ("turn:example.com?transport=tcp", "_turn._tcp.example.com", "tcp 192.0.2.9:3478"),
+      ("turns:example.com?transport=tcp", "_turns._tcp.example.com", "tls 192.0.2.9:5349"),
+      ("turns:example.com?transport=udp", "_turns._udp.example.com", "dtls 192.0.2.9:5349"),
+      ("stun:example.com", "_stun._udp.example.com", "udp 192.0.2.9:3478"),
+      ("stuns:example.com", "_stuns._tcp.example.com", "tls 192.0.2.9:5349"),
+    ] {
+      let discovery = try run(uri, Table())
+      #expect(asked(discovery) == ["SRV \(name)", "A/AAAA example.com"])
+      #expect(found(discovery) == [port])
+    }
+    let insisted = try run("stun:example.com", Table(), .tcp)
+    #expect(asked(insisted) == ["SRV _stun._tcp.example.com", "A/AAAA example.com"])
+  }
+
+  @Test func `SRV records give hosts and ports by priority, each with its addresses`() throws {
+    var table = Table()
+    table.services["_turn._udp.example.com"] = [
+      ServiceRecord(priority: 20, weight: 0, port: 4000, target: "b.net"),
+      ServiceRecord(priority: 10, weight: 0, port: 3000, target: "a.net"),
+    ]
+    let discovery = try run("turn:example.com?transport=udp", table)
+    #expect(found(discovery) == ["udp 192.0.2.1:3000", "udp [2001:db8::1]:3000", "udp 192.0.2.2:4000"])
+  }
+
+  /// The example of RFC 5928 section 4.2.
+  @Test func `NAPTR records choose transports and lead to SRV records and hosts`() throws {
+    var table = Table()
+    table.naming["example.com"] = [
+      NamingRecord(order: 100, preference: 10, flags: "", services: "RELAY:turn.udp", replacement: "datagram.example.com"),
+      NamingRecord(order: 200, preference: 10, flags: "", services: "RELAY:turn.tcp:turn.tls", replacement: "stream.example.com"),
+    ]
+    table.naming["datagram.example.com"] = [
+      NamingRecord(order: 100, preference: 10, flags: "S", services: "RELAY:turn.udp", replacement: "_udp._turn.example.com")
+    ]
+    table.naming["stream.example.com"] = [
+      NamingRecord(order: 100, preference: 10, flags: "S", services: "RELAY:turn.tcp", replacement: "_turn._tcp.example.com"),
+      NamingRecord(order: 200, preference: 10, flags: "A", services: "RELAY:turn.tls", replacement: "a.net"),
+    ]
+    table.services["_udp._turn.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 3478, target: "a.net")]
+    table.services["_turn._tcp.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 5000, target: "a.net")]
+    #expect(
+      found(try run("turn:example.com", table)) == [
+        "udp 192.0.2.1:3478", "udp [2001:db8::1]:3478", "tcp 192.0.2.1:5000", "tcp [2001:db8::1]:5000",
+      ])
+    #expect(found(try run("turns:example.com", table)) == ["tls 192.0.2.1:5349", "tls [2001:db8::1]:5349"])
+    table.naming["example.com"] = [
+      NamingRecord(order: 1, preference: 1, flags: "a", services: "RELAY:turn.dtls", replacement: "b.net")
+    ]
+    #expect(found(try run("turns:example.com", table)) == ["dtls 192.0.2.2:5349"])
+  }
+
+  @Test func `Without NAPTR each transport is looked for`() throws {
+    var table = Table()
+    table.services["_turn._tcp.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 80, target: "b.net")]
+    let discovery = try run("turn:example.com", table)
+    #expect(asked(discovery) == [
+      "NAPTR example.com", "SRV _turn._udp.example.com", "SRV _turn._tcp.example.com", "A/AAAA b.net",
+    ])
+    #expect(found(discovery) == ["tcp 192.0.2.2:80"])
+  }
+
+  @Test func `A service that is not offered, a loop and silent servers come to the plain address`() throws {
+    var table = Table()
+    table.services["_stun._udp.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 0, target: ".")]
+    #expect(found(try run("stun:example.com", table)) == ["udp 192.0.2.9:3478"])
+    table.naming["example.com"] = [
+      NamingRecord(order: 1, preference: 1, flags: "", services: "RELAY:turn.udp:turn.tcp", replacement: "example.com")
+    ]
+    let loop = try run("turn:example.com", table)
+    #expect(loop.trace.count <= 32)
+    #expect(found(loop) == ["udp 192.0.2.9:3478"] || loop.trace.count == 32)
+    table = Table()
+    table.isSilent = true
+    let silent = try run("turn:example.com", table)
+    #expect(asked(silent) == ["NAPTR example.com", "A/AAAA example.com"])
+    #expect(found(silent) == ["udp 192.0.2.9:3478"])
+    table.hosts = ["x": []]
+    #expect(try run("turn:example.com:1", table).failure == .notFound)
+  }
+
+  @Test func `Among equals the heavier one is sooner first, and weight 0 has its chance`() {
+    var generator = SeededGenerator(seed: [2])
+    let records = [(0, "zero"), (10, "light"), (90, "heavy")].map {
+      ServiceRecord(priority: 1, weight: UInt16($0.0), port: 1, target: $0.1)
+    }
+    var first: [String: Int] = [:]
+    for _ in 0..<1000 {
+      let ordered = ServerDiscovery.ordered(records, &generator)
+      #expect(ordered.count == 3)
+      first[ordered[0].target, default: 0] += 1
+    }
+    #expect((850...930).contains(first["heavy"] ?? 0))
+    #expect((1...40).contains(first["zero"] ?? 0))
+  }
+
+  @Test(arguments: [
+    ("stun:[fe80::1%eth0]:3478", "eth0", "stun:[fe80::1%eth0]:3478"), ("fe80::1%2", "2", "stun:[fe80::1%2]"),
+    ("turn:[fe80::1%25eth0.5]", "eth0.5", "turn:[fe80::1%eth0.5]"), ("[fe80::1%lo]:99", "lo", "stun:[fe80::1%lo]:99"),
+  ])
+  func `Zones are read and written`(text: String, zone: String, written: String) throws {
+    let uri = try ServerURI(parsing: text)
+    #expect(uri.zone == zone)
+    #expect(uri.description == written)
+  }
+
+  @Test(arguments: ["stun:[2001:db8::1%eth0]", "stun:[fe80::1%]", "stun:[fe80::1%a/b]", "stun:127.0.0.1%lo"])
+  func `Zones that mean nothing are refused`(text: String) {
+    #expect(throws: ServerURI.ParsingError.self) { try ServerURI(parsing: text) }
+  }
+}
