@@ -22,8 +22,8 @@ public struct AllocationSession: ~Copyable {
     public var isChannelData: Bool
   }
 
-  public private(set) var connection: ClientConnection
-  public private(set) var client: ClientAllocation
+  public internal(set) var connection: ClientConnection
+  public internal(set) var client: ClientAllocation
   private var writer = MessageWriter(capacity: 66_000)
   private var inbox: [Datagram] = []
   /// ICMP errors that the server told of, the last ones.

@@ -95,7 +95,7 @@ public enum BindingCheck {
     switch probe.outcome {
     case .success(let response)?: return .success(response)
     case .failure(let failure)?:
-      return .failure(CheckFailure(failure, "Binding", target, within: options.within))
+      return .failure(CheckFailure(failure, "Binding", target, options))
     case nil: return .failure(CheckFailure(.timeout, "Binding: no outcome"))
     }
   }

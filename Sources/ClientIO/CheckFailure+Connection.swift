@@ -1,4 +1,5 @@
 public import NetworkTypes
+internal import NetIO
 internal import TLS
 
 extension CheckFailure {
@@ -34,9 +35,11 @@ extension CheckFailure {
     case .notSTUN:
       self.init(.notSTUN, "\(place): what comes back is no STUN", advice: "another service listens on this port")
     case .system(let error):
-      self.init(.system, "\(place): \(error)")
+      self.init(
+        .system, "\(place): \(error)",
+        advice: "this machine, not the server: a local port that is taken, or no more files or memory")
     case .unsupported(let transport):
-      self.init(.unsupported, "\(transport.label) is not built into this program yet")
+      self.init(.unsupported, "\(transport.label) has no certificates to trust here", advice: "a mistake of this program")
     case .tls(let error, let summary):
       self.init(error, summary, place, target)
     }
@@ -60,6 +63,12 @@ extension CheckFailure {
     } else if complaint.contains("expired") {
       let end = summary.certificate.map { CivilTime.text(unixSeconds: $0.notAfter) } ?? "some time ago"
       self.init(.tlsExpired, text, advice: "the certificate ended on \(end): renew it and reload the server")
+    } else if complaint.contains("not yet valid") {
+      let begin = summary.certificate.map { CivilTime.text(unixSeconds: $0.notBefore) } ?? "some day"
+      let seconds = summary.certificate.map { max($0.notBefore - Int64(clamping: Now.read().wallSeconds), 0) } ?? 0
+      self.init(
+        .tlsNotYetValid, text,
+        advice: "the certificate begins on \(begin): this machine's clock is \(seconds) s behind, or it was made for later")
     } else if error.cause == .certificate {
       self.init(
         .tlsUntrusted, text,

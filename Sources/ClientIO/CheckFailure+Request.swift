@@ -1,21 +1,29 @@
+internal import Crypto
+internal import NetIO
 internal import NetworkTypes
 internal import STUN
 internal import TURNClient
 
 extension CheckFailure {
   /// What a failed request means. `what` names it: "Allocate".
-  init(_ failure: RequestFailure, _ what: String, _ target: ServerTarget, hasSecret: Bool = false, within: String = "")
-  {
+  init(_ failure: RequestFailure, _ what: String, _ target: ServerTarget, _ options: CheckOptions) {
     let place = "\(what) at \(target.address) over \(target.transport.label)"
     switch failure {
     case .timeout(let transmissions, let discarded):
-      self.init(place, transmissions, discarded, target.transport, within)
+      self.init(place, transmissions, discarded, target.transport, options.within)
     case .refused(let code, let phrase, let alternate, let isAuthenticated):
       self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate)
     case .wrongCredentials(let isNonceSame):
-      let cause = hasSecret ? "another secret, or this machine's clock is wrong" : "wrong username or password"
+      let text = "\(place): 401 twice with \(isNonceSame ? "the same nonce" : "a new nonce each time")"
+      if let seconds = options.secondsSinceExpiry {
+        self.init(
+          .credentialExpired, text,
+          advice: "the credential ended \(seconds) s ago by this machine's clock: get a new one, or set the clock")
+        return
+      }
+      let cause = options.likelyWrong
       self.init(
-        .wrongCredentials, "\(place): 401 twice with \(isNonceSame ? "the same nonce" : "a new nonce each time")",
+        .wrongCredentials, text,
         advice: isNonceSame ? cause : "\(cause); or several servers behind one address do not share their nonce key")
     case .credentialsNeeded(let realm):
       self.init(
@@ -26,7 +34,9 @@ extension CheckFailure {
         .authentication, "\(place): 438 Stale Nonce again and again",
         advice: "several servers behind one address do not share their nonce key")
     case .authenticationUnsupported(let complaint):
-      self.init(.authentication, "\(place): \(complaint)")
+      self.init(
+        .authentication, "\(place): \(complaint)",
+        advice: "the server's answers contradict RFC 8489, or something on the way takes attributes out")
     case .integrityViolated:
       self.init(
         .integrity, "\(place): the answer is not signed with our password",
@@ -49,9 +59,13 @@ extension CheckFailure {
     case .wrongFingerprint?:
       self.init(.malformed, "\(place): the answers' FINGERPRINT is wrong", advice: "something between changes them")
     case .wrongIntegrity?:
-      self.init(.integrity, "\(place): the answers' signature is missing or wrong")
+      self.init(
+        .integrity, "\(place): the answers' signature is missing or wrong",
+        advice: "the server has another password for this user, or something between changes the answers")
     case .unknownTransaction?, .unexpected?, .malformed?:
-      self.init(.timeout, "\(place): no answer to \(requests)\(within), though other messages came")
+      self.init(
+        .timeout, "\(place): no answer to \(requests)\(within), though other messages came",
+        advice: "answers to earlier requests came too late: a slow path, or a larger --timeout is needed")
     }
   }
 
@@ -61,7 +75,7 @@ extension CheckFailure {
     case .tryAlternate:
       self.init(.redirect, text, advice: alternate.map { "the server sends clients to \($0)" } ?? "to no address")
     case .badRequest, .unknownAttribute: self.init(.badRequest, text, advice: "the server does not like the request")
-    case .unauthenticated: self.init(.wrongCredentials, text)
+    case .unauthenticated: self.init(.wrongCredentials, text, advice: "the server does not know this user any more")
     case .forbidden:
       self.init(.forbidden, text, advice: "the server's rules forbid this user or this peer address")
     case .allocationMismatch:
@@ -75,7 +89,28 @@ extension CheckFailure {
     case .insufficientCapacity:
       self.init(.capacity, text, advice: "the server has no free relay port, or is at one of its limits")
     case .serverError: self.init(.serverError, text, advice: "the server's own trouble: see its log")
-    default: self.init(.refusedByServer, text)
+    default: self.init(.refusedByServer, text, advice: "the server does not do what was asked for: see its log")
     }
+  }
+}
+
+extension CheckOptions {
+  /// How long a time-limited credential has been over, in seconds; nil: it is not, or the credential is none.
+  fileprivate var secondsSinceExpiry: UInt64? {
+    guard let credential, credential.accessToken == nil,
+      let expiry = TimeLimitedCredential.expiry(ofUsername: credential.username), expiry > Self.earliestExpiry
+    else { return nil }
+    let now = Now.read().wallSeconds
+    return expiry < now ? now - expiry : nil
+  }
+
+  /// Names that are numbers are as likely names: an expiry is at least of 2001.
+  private static let earliestExpiry: UInt64 = 1_000_000_000
+
+  fileprivate var likelyWrong: String {
+    if credential?.accessToken != nil {
+      return "the token has ended, its kid is not among the server's keys, or the clocks differ"
+    }
+    return hasSecret ? "another secret, or this machine's clock is wrong" : "wrong username or password"
   }
 }

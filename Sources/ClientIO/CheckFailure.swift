@@ -6,11 +6,13 @@ public struct CheckFailure: Error, Hashable, Sendable {
     case notSTUN = "not-stun"
     case tlsName = "tls-name"
     case tlsExpired = "tls-expired"
+    case tlsNotYetValid = "tls-not-yet-valid"
     case tlsUntrusted = "tls-untrusted"
     case tlsNotSpoken = "tls-not-spoken"
     case tls
     case credentialsNeeded = "credentials-needed"
     case wrongCredentials = "wrong-credentials"
+    case credentialExpired = "credential-expired"
     case authentication
     case integrity
     case malformed
@@ -24,6 +26,8 @@ public struct CheckFailure: Error, Hashable, Sendable {
     case serverError = "server-error"
     case refusedByServer = "refused-by-server"
     case echoLost = "echo-lost"
+    /// `security`: something that should be refused.
+    case letThrough = "let-through"
   }
 
   public var reason: Reason

@@ -80,7 +80,7 @@ public struct NATCheck: ~Copyable {
         report.behaviour = discovery.behaviour
         report.trials = discovery.trials
         if let failure = discovery.failure {
-          report.failure = CheckFailure(failure, "Binding", target, within: options.within)
+          report.failure = CheckFailure(failure, "Binding", target, options)
         } else if let lifetime {
           report.lifetime = measureLifetime(upTo: lifetime)
         }

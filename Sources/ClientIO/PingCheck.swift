@@ -64,7 +64,7 @@ public enum PingCheck {
         ?? CheckFailure(.timeout, silence, advice: CheckFailure.silenceAdvice(target.transport))
     }
     if let refusal = requests.refusal, requests.mappedAddress == nil {
-      report.failure = CheckFailure(refusal, "Binding", target, within: options.within)
+      report.failure = CheckFailure(refusal, "Binding", target, options)
     }
     return report
   }

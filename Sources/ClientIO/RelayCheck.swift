@@ -244,8 +244,9 @@ public struct RelayCheck: ~Copyable {
     switch error {
     case .connection(let failure): CheckFailure(failure, target, within: options.within)
     case .request(let failure):
-      CheckFailure(failure, what, target, hasSecret: options.hasSecret, within: options.within)
-    case .outOfOrder: CheckFailure(.closed, "\(what): the allocation is gone")
+      CheckFailure(failure, what, target, options)
+    case .outOfOrder: CheckFailure(
+        .closed, "\(what): the allocation is gone", advice: "the server has ended it, or was started anew")
     }
   }
 

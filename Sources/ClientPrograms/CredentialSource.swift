@@ -29,6 +29,11 @@ public struct CredentialSource: Sendable {
     public var secret: [UInt8]?
   }
 
+  /// Whom a credential that is made from a secret is for.
+  public var effectiveName: String {
+    username ?? Environment.variables()[prefix + "_USERNAME"].flatMap { $0.isEmpty ? nil : $0 } ?? prefix.lowercased()
+  }
+
   /// What fits together and what does not, as far as the command line tells.
   public func check() throws(UsageError) {
     let given = [("--password-file", passwordFile), ("--secret-file", secretFile), ("--oauth-token-file", tokenFile)]
@@ -52,8 +57,7 @@ public struct CredentialSource: Sendable {
       }
     }
     if let secret {
-      let name = username ?? prefix.lowercased()
-      return Credential(credential: Self.timeLimited(name, secret, lifetime: lifetime), secret: secret)
+      return Credential(credential: Self.timeLimited(effectiveName, secret, lifetime: lifetime), secret: secret)
     }
     guard let username else {
       if password != nil { throw UsageError("a password without --username") }

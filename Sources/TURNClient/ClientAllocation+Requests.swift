@@ -80,7 +80,7 @@ extension ClientAllocation {
     writer.begin(MessageType(operation.method, .request), transactionID: id)
     switch operation {
     case .allocate:
-      writer.append(.requestedTransport, UInt32(RelayTransport.udp.rawValue) << 24)
+      writer.append(.requestedTransport, UInt32(settings.relayTransport.rawValue) << 24)
       if let lifetime = settings.lifetime { writer.append(.lifetime, lifetime) }
       if let evenPort = settings.evenPort { writer.append(.evenPort, [evenPort ? 0x80 : 0]) }
       appendFamilies()

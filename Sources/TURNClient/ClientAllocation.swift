@@ -13,6 +13,8 @@ public struct ClientAllocation: ~Copyable {
     public var credential: LongTermCredential?
     /// TCP and TLS: one transmission, ChannelData padded.
     public var isStream = false
+    /// REQUESTED-TRANSPORT: what the relay speaks to peers.
+    public var relayTransport = RelayTransport.udp
     /// REQUESTED-ADDRESS-FAMILY; nil: not sent, which means IPv4.
     public var addressFamily: IPAddress.Family?
     /// ADDITIONAL-ADDRESS-FAMILY: an IPv6 address beside the IPv4 one.

@@ -37,7 +37,7 @@ extension Job {
     case .relay: return try RelayCommand.run(self)
     case .ping: return try PingCommand.run(self)
     case .nat: return try NATCommand.run(self)
-    case .security: throw UsageError("\(arguments.command.rawValue) is not built into this version yet")
+    case .security: return try SecurityCommand.run(self)
     default: return try BindingCommand.run(self)
     }
   }

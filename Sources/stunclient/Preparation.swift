@@ -10,6 +10,8 @@ internal import TURNClient
 struct Job: Sendable {
   var arguments: Arguments
   var options: CheckOptions
+  /// What the credential was made from; nil: it was not made here.
+  var secret: [UInt8]?
 
   /// The check that the command line asks for.
   init(_ arguments: Arguments) throws(UsageError) {
@@ -21,6 +23,7 @@ struct Job: Sendable {
       let credential = try arguments.credentials.read()
       options.credential = credential?.credential
       options.hasSecret = credential?.secret != nil
+      secret = credential?.secret
     }
     self.arguments = arguments
     self.options = options

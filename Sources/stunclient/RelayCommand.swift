@@ -16,9 +16,27 @@ enum RelayCommand {
     }
     if let report {
       describe(report, arguments, &outcome)
+      explainRefusal(report, job, &outcome)
       if arguments.format == .ndjson { for step in report.steps { Output.write(event(step, arguments)) } }
     }
     return outcome
+  }
+
+  /// A credential that was made here and is refused: its secret is another one, or a clock is wrong; that can be told.
+  private static func explainRefusal(_ report: RelayReport, _ job: Job, _ outcome: inout Outcome) {
+    guard outcome.failure?.reason == .wrongCredentials, let secret = job.secret else { return }
+    var generator = Job.generator()
+    let source = job.arguments.credentials
+    switch ClockDiagnosis.run(
+      report.target, job.options, name: source.effectiveName, secret: secret, lifetime: source.lifetime,
+      generator: &generator)
+    {
+    case .otherSecret:
+      outcome.failure?.advice = "another secret: the server refuses even what would be good for ten years"
+    case .serverAhead(let seconds):
+      outcome.failure?.advice = "this machine's clock is \(seconds) s behind the server's"
+    case .unclear: break
+    }
   }
 
   private static func event(_ step: RelayReport.Step, _ arguments: Arguments) -> String {

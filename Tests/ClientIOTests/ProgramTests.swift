@@ -273,3 +273,48 @@ extension ProgramTests {
     #expect(try lines(try Run(["decode", "--ndjson", capture])).count == 33)
   }
 }
+
+extension ProgramTests {
+  @Test func `What coturn lets through is found, peer by peer`() throws {
+    let open = try Coturn(port: 24160)
+    let run = try Run(["security", "--json", "turn:127.0.0.1:24160"], environment: Self.alice)
+    #expect(run.status == 2)
+    let found = try document(run)
+    #expect((found["failure"] as? [String: Any])?["reason"] as? String == "let-through")
+    let findings = try #require(found["findings"] as? [[String: String]])
+    func verdict(_ check: String, _ subject: String) -> String? {
+      findings.first { $0["check"] == check && $0["subject"]?.hasPrefix(subject) == true }?["verdict"]
+    }
+    // It was told to allow loopback; what is private it allows by itself.
+    #expect(findings.first { $0["subject"] == "127.0.0.1 (loopback)" }?["detail"] == "CreatePermission succeeds, and data arrives")
+    #expect(verdict("peer", "10.0.0.1") == "let-through" && verdict("peer", "169.254.169.254") == "let-through")
+    #expect(verdict("peer", "0.0.0.0") == "refused" && verdict("anonymous", "Allocate") == "refused")
+    #expect(verdict("wrong-password", "Allocate") == "refused" && verdict("replay", "a recorded") == "refused")
+    #expect(verdict("unsigned-refresh", "Refresh") == "refused")
+    let counts = ["refused", "let_through", "unknown"].compactMap { found[$0] as? Int }
+    #expect(counts.reduce(0, +) == findings.count)
+
+    let anonymous = try Coturn(port: 24164, users: false, ["--no-auth"])
+    let anybody = try Run(["security", "turn:127.0.0.1:24164"])
+    #expect(anybody.status == 2)
+    #expect(anybody.output.contains("LET THROUGH anonymous        Allocate without credentials: anybody gets a relay"))
+    let unknown = try Run(["security", "--check", "turn:127.0.0.1:24160"])
+    #expect(unknown.status == 2 && unknown.output.contains("[credentials-needed]"))
+    withExtendedLifetime((open, anonymous)) {}
+  }
+
+  @Test func `Every failure has a likely cause in words`() throws {
+    let coturn = try Coturn(port: 24170)
+    let cases: [[String]] = [
+      ["127.0.0.1:24179"], ["--tcp", "127.0.0.1:24179"], ["stun:no-such-host.invalid"], ["stuns:127.0.0.1:24171"],
+      ["turn:127.0.0.1:24170"], ["--localaddr", "127.0.0.1", "--localport", "24170", "127.0.0.1:24170"],
+      ["--timeout", "0.1", "--udp", "127.0.0.1:1"],
+    ]
+    for arguments in cases {
+      let found = try document(try Run(["--json", "--timeout", "1"] + arguments))
+      let failure = try #require(found["failure"] as? [String: Any], "\(arguments)")
+      #expect((failure["likely_cause"] as? String)?.isEmpty == false, "\(arguments): \(failure)")
+    }
+    withExtendedLifetime(coturn) {}
+  }
+}

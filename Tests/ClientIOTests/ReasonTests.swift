@@ -114,11 +114,13 @@ struct ReasonTests {
       try SelfSignedCertificate(commonName: "x", hostNames: ["turn.test"], addresses: [.ipv4Loopback], now: now)
     }
     let good = try identity(now)
+    let early = try identity(now + 40 * 86_400)
     let old = try identity(now - 11 * 365 * 86_400)
     let cases: [(SelfSignedCertificate, trusted: SelfSignedCertificate, String, CheckFailure.Reason?, String)] = [
       (good, good, "127.0.0.1", nil, ""), (good, good, "turn.test", nil, ""),
       (good, good, "other.test", .tlsName, "it is for turn.test, 127.0.0.1: use such a name"),
       (old, old, "127.0.0.1", .tlsExpired, "the certificate ended on "),
+      (early, early, "127.0.0.1", .tlsNotYetValid, "the certificate begins on "),
       (good, old, "127.0.0.1", .tlsUntrusted, "give the authority with --ca FILE"),
     ]
     for (shown, trusted, name, reason, advice) in cases {
@@ -188,6 +190,57 @@ struct ReasonTests {
     #expect(stale.verdict?.reason == .authentication)
   }
 
+  @Test func `A time-limited credential that is over is told by how long`() throws {
+    let now = UInt64(Date().timeIntervalSince1970)
+    let ended = try Self.relay({ $0.credential = LongTermCredential(username: "\(now - 312):bob", password: "x") }) {
+      challenge($0)
+    }
+    #expect(ended.verdict?.reason == .credentialExpired)
+    let pattern = /the credential ended 31[2-9] s ago by this machine's clock: get a new one, or set the clock/
+    #expect(ended.verdict?.advice.wholeMatch(of: pattern) != nil)
+    for name in ["\(now + 60):bob", "12345:bob", "alice"] {
+      let other = try Self.relay({ $0.credential = LongTermCredential(username: name, password: "x") }) { challenge($0) }
+      #expect(other.verdict?.reason == .wrongCredentials)
+    }
+  }
+
+  @Test func `How far a server's clock is ahead is found out, or that the secret is another one`() throws {
+    let secret = Array("s3cret".utf8)
+    func server(ahead: UInt64, _ secret: [UInt8]) throws -> FakeServer {
+      try FakeServer(
+        .udp { request in
+          guard let message = try? MessageView(request.span.rawBytes), isSigned(request),
+            let username = message.value(of: .username)?.copied()
+          else { return challenge(request) }
+          let now = UInt64(Date().timeIntervalSince1970) + ahead
+          let key = LongTermKey.md5(
+            username: username, realm: Array("example.org".utf8),
+            password: TimeLimitedCredential.password(username: username, secret: secret))
+          var authenticator = MessageAuthenticator()
+          guard (TimeLimitedCredential.expiry(ofUsername: username) ?? 0) > now, authenticator.verify(message, key: key)
+          else { return challenge(request) }
+          return respond(to: request, key: key) {
+            $0.append(.xorRelayedAddress, xor: SocketAddress(.ipv4Loopback, port: 9))
+            $0.append(.lifetime, UInt32(600))
+          }
+        })
+    }
+    for (ahead, other) in [(4000, secret), (100_000, secret), (0, [1, 2, 3])] as [(UInt64, [UInt8])] {
+      let server = try server(ahead: ahead, other)
+      defer { server.stop() }
+      let uri = ServerURI(scheme: .turn, host: .address(.ipv4Loopback), port: server.address.port)
+      let target = ServerTarget(uri: uri, transport: .udp, address: server.address)
+      var generator = SeededGenerator(seed: [9])
+      let finding = ClockDiagnosis.run(
+        target, Self.options { $0.timeout = 2000 }, name: "bob", secret: secret, lifetime: 600, generator: &generator)
+      if case .serverAhead(let seconds) = finding {
+        #expect((ahead...(ahead + 5)).contains(seconds), "\(seconds) for \(ahead)")
+      } else {
+        #expect(finding == .otherSecret && other != secret)
+      }
+    }
+  }
+
   @Test func `Answers that are not signed with our password, or malformed`() throws {
     let stranger = LongTermKey.md5(username: [1], realm: [2], password: [3])
     let unsigned = try Self.relay({ $0.credential = Self.credential }) {
@@ -219,8 +272,9 @@ struct ReasonTests {
     let here: Set<CheckFailure.Reason> = [
       .refused, .timeout, .closed, .notSTUN, .unreachable, .system, .unsupported, .unresolved, .tlsName, .tlsExpired,
       .tlsUntrusted, .tlsNotSpoken, .tls, .credentialsNeeded, .wrongCredentials, .authentication, .integrity,
-      .malformed,
-      .echoLost,
+      .malformed, .echoLost, .tlsNotYetValid, .credentialExpired,
+      // CoturnTests and ProgramTests have these.
+      .letThrough,
     ]
     #expect(here.union(Self.refusals.map(\.1)) == Set(CheckFailure.Reason.allCases))
   }

@@ -1,0 +1,172 @@
+internal import Crypto
+internal import NetIO
+internal import NetworkTypes
+internal import STUN
+internal import TURNClient
+
+// What somebody without an account, or with a recording of somebody's packets, can do.
+extension SecurityCheck {
+  /// A recorded Allocate, sent again from another port, must not be taken: nonces belong to whom they were given.
+  mutating func replay() {
+    guard options.credential != nil, target.transport == .udp else { return }
+    let subject = "a recorded Allocate from another port"
+    do {
+      var owner = try session(options.credential, seed: random.next())
+      try owner.allocate()
+      let recorded = owner.client.customRequest(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }
+      _ = try? owner.delete()
+      var thief = try session(nil, seed: random.next())
+      let answer = try thief.exchange(recorded.bytes, recorded.transaction)
+      if case .success = answer {
+        note("replay", subject, .letThrough, "whoever sees a request can repeat it from anywhere")
+      } else {
+        note("replay", subject, .refused, answer.words)
+      }
+      owner.close()
+      thief.close()
+    } catch {
+      note("replay", subject, .unknown, failure(error, "Allocate").message)
+    }
+  }
+
+  /// How much larger answers may be than requests before they serve to flood others.
+  private static let amplificationLimit = 8
+
+  mutating func strangers() {
+    guard target.transport == .udp else { return }
+    guard let socket = try? ClientSocket.udp(boundTo: own), let third = try? ClientSocket.udp(boundTo: own),
+      let thirdAddress = third.localAddress
+    else { return }
+    var writer = MessageWriter()
+    for (name, method) in [("Binding", STUN.Method.binding), ("Allocate", .allocate)] {
+      writer.begin(MessageType(method, .request), transactionID: transaction())
+      if method == .allocate { writer.append(.requestedTransport, UInt32(17) << 24) }
+      let request = writer.bytes.copied()
+      guard let answer = exchange(request, socket) else {
+        note("amplification", "\(name) answers", .unknown, "no answer")
+        continue
+      }
+      let ratio = answer.count * 10 / request.count
+      let words = "\(answer.count) bytes for \(request.count), \(ratio / 10).\(ratio % 10) times"
+      note("amplification", "\(name) answers", ratio > Self.amplificationLimit * 10 ? .letThrough : .refused, words)
+      let padding = Self.hasDirtyPadding(answer)
+      note("padding", "padding of \(name) answers", padding ? .letThrough : .refused, padding ? "it is not zero: the server's memory may show" : "zero")
+    }
+    responseAddress(socket, third, thirdAddress)
+    otherProtocol()
+  }
+
+  private var own: SocketAddress {
+    let route = try? ClientSocket.udp(to: target.address)
+    let source = route?.localAddress ?? SocketAddress(target.address.family == .ipv4 ? .ipv4Any : .ipv6Any, port: 0)
+    return SocketAddress(source.address, port: 0, scope: source.scope)
+  }
+
+  private mutating func transaction() -> TransactionID {
+    TransactionID(high: UInt32(truncatingIfNeeded: random.next()), low: random.next())
+  }
+
+  /// The first datagram that comes back.
+  private func exchange(_ request: [UInt8], _ socket: borrowing ClientSocket) -> [UInt8]? {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    var source = SocketAddress.none
+    for _ in 1...3 {
+      _ = try? socket.send(request.span.rawBytes, to: target.address)
+      let end = Instant.read().advanced(byMilliseconds: 400)
+      if let count = NATCheck.receive(socket, &buffer, &source, until: end) { return Array(buffer.prefix(count)) }
+    }
+    return nil
+  }
+
+  /// RFC 3489's RESPONSE-ADDRESS would have the server send to whomever a stranger names.
+  private mutating func responseAddress(
+    _ socket: borrowing ClientSocket, _ third: borrowing ClientSocket, _ address: SocketAddress
+  ) {
+    guard address.family == .ipv4 else { return }
+    let bits = address.address.ipv4Bits
+    let port = address.port
+    var request: [UInt8] = [0, 1, 0, 12]
+    request += Self.bytes(random.next()) + Self.bytes(random.next() | 1)
+    request[4] = 0x55
+    request += [0, 2, 0, 8, 0, 1, UInt8(port >> 8), UInt8(truncatingIfNeeded: port)]
+    request += [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: bits >> UInt32($0)) }
+    _ = try? socket.send(request.span.rawBytes, to: target.address)
+    var buffer = [UInt8](repeating: 0, count: 2048)
+    var source = SocketAddress.none
+    let end = Instant.read().advanced(byMilliseconds: 400)
+    let isReflected = NATCheck.receive(third, &buffer, &source, until: end) != nil
+    note(
+      "response-address", "RESPONSE-ADDRESS of RFC 3489", isReflected ? .letThrough : .refused,
+      isReflected ? "the server sends to whomever a stranger names" : "not honoured")
+  }
+
+  /// A web request on the TURN port is no reason to talk.
+  private mutating func otherProtocol() {
+    guard
+      var connection = try? ClientConnection(
+        ClientConnection.Settings(transport: .tcp, remote: target.address),
+        until: Instant.read().advanced(byMilliseconds: min(options.timeout, 1000)))
+    else { return }
+    let request = Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
+    let end = Instant.read().advanced(byMilliseconds: 700)
+    let subject = "an HTTP request over TCP"
+    do {
+      try connection.send(request, until: end)
+      let hasAnswer = try connection.receive(until: end)
+      note("other-protocol", subject, .refused, hasAnswer ? "answered with STUN" : "silence")
+    } catch {
+      if case .notSTUN = error {
+        note("other-protocol", subject, .letThrough, "another service answers on the TURN port")
+      } else {
+        note("other-protocol", subject, .refused, "closed")
+      }
+    }
+  }
+
+  /// Whether an attribute's padding is anything but zero (CVE-2020-4067).
+  static func hasDirtyPadding(_ message: [UInt8]) -> Bool {
+    var offset = headerByteCount
+    while offset + 4 <= message.count {
+      let count = Int(message[offset + 2]) << 8 | Int(message[offset + 3])
+      let end = min(offset + 4 + count, message.count)
+      let padded = min(offset + 4 + ((count + 3) & ~3), message.count)
+      if message[end..<padded].contains(where: { $0 != 0 }) { return true }
+      offset = max(padded, offset + 4)
+    }
+    return false
+  }
+
+  // MARK: - TCP (RFC 6062)
+
+  /// Where the server relays TCP, its rules must hold there, too.
+  mutating func tcpPeer() {
+    guard target.transport.isStream, let credential = options.credential else { return }
+    let subject = "TCP to loopback (RFC 6062)"
+    do throws(AllocationSession.Failure) {
+      var session = try session(credential, transport: .tcp, seed: random.next())
+      do throws(AllocationSession.Failure) {
+        try session.allocate()
+      } catch {
+        if case .request(.refused(let code, _, _, _)) = error {
+          note("tcp-peer", subject, .refused, "no TCP relaying: \(code.rawValue) \(code.reason)")
+          session.close()
+          return
+        }
+        throw error
+      }
+      let listener = try? StreamListener(listeningOn: SocketAddress(.ipv4Loopback, port: 0))
+      let port = listener?.localAddress?.port ?? 9
+      let answer = try session.tryRequest(.connect) {
+        $0.append(.xorPeerAddress, xor: SocketAddress(.ipv4Loopback, port: port))
+      }
+      if case .success = answer {
+        note("tcp-peer", subject, .letThrough, "Connect succeeds")
+      } else {
+        note("tcp-peer", subject, .refused, answer.words)
+      }
+      session.close()
+    } catch {
+      note("tcp-peer", subject, .unknown, failure(error, "Allocate").message)
+    }
+  }
+}

@@ -1,0 +1,234 @@
+public import Crypto
+internal import NetIO
+internal import NetworkTypes
+internal import STUN
+internal import TURNClient
+
+/// Tries on a server of one's own what a relay must refuse, and notes what it lets through. Nothing is sent to the
+/// forbidden addresses themselves but by a server that lets it.
+public struct SecurityCheck: ~Copyable {
+  let target: ServerTarget
+  let options: CheckOptions
+  var report: SecurityReport
+  var random: SeededGenerator
+
+  /// Runs every check that the server's abilities allow.
+  public static func run(
+    _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
+  ) -> SecurityReport {
+    var check = SecurityCheck(
+      target: target, options: options, report: SecurityReport(target: target), random: generator)
+    check.run()
+    return check.report
+  }
+
+  private mutating func run() {
+    anonymous()
+    guard report.failure == nil else { return }
+    wrongPassword()
+    for family in [IPAddress.Family.ipv4, .ipv6] {
+      peers(family)
+      guard report.failure == nil else { return }
+    }
+    replay()
+    strangers()
+    tcpPeer()
+  }
+
+  // MARK: - Sessions
+
+  /// A session that is not allocated yet.
+  func session(
+    _ credential: LongTermCredential?, _ family: IPAddress.Family? = nil, transport: RelayTransport = .udp,
+    seed: UInt64
+  ) throws(AllocationSession.Failure) -> AllocationSession {
+    let connection: ClientConnection
+    do {
+      connection = try ClientConnection(
+        options.connection(to: target), until: .read().advanced(byMilliseconds: options.timeout))
+    } catch {
+      throw .connection(error)
+    }
+    var settings = options.allocation(for: target)
+    settings.credential = credential
+    settings.addressFamily = family
+    settings.relayTransport = transport
+    return AllocationSession(connection, settings: settings, generator: SeededGenerator(seed: Self.bytes(seed)))
+  }
+
+  static func bytes(_ word: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) } }
+
+  mutating func note(_ check: String, _ subject: String, _ verdict: SecurityReport.Verdict, _ detail: String) {
+    report.findings.append(SecurityReport.Finding(check, subject, verdict, detail))
+  }
+
+  func failure(_ error: AllocationSession.Failure, _ what: String) -> CheckFailure {
+    switch error {
+    case .connection(let failure): CheckFailure(failure, target, within: options.within)
+    case .request(let failure):
+      CheckFailure(failure, what, target, options)
+    case .outOfOrder: CheckFailure(
+        .closed, "\(what): the allocation is gone", advice: "the server has ended it, or was started anew")
+    }
+  }
+
+  // MARK: - Who may allocate
+
+  /// Without credentials there must be no allocation.
+  private mutating func anonymous() {
+    do {
+      var session = try session(nil, seed: random.next())
+      do {
+        try session.allocate()
+        note("anonymous", "Allocate without credentials", .letThrough, "anybody gets a relay")
+        _ = try? session.delete()
+      } catch {
+        if case .request(.credentialsNeeded) = error {
+          note("anonymous", "Allocate without credentials", .refused, "401")
+        } else {
+          report.failure = failure(error, "Allocate")
+        }
+      }
+      session.close()
+    } catch {
+      report.failure = failure(error, "the connection")
+    }
+  }
+
+  private mutating func wrongPassword() {
+    guard let credential = options.credential, credential.accessToken == nil else { return }
+    var wrong = credential
+    wrong.password += [UInt8(ascii: "x")]
+    do {
+      var session = try session(wrong, seed: random.next())
+      do {
+        try session.allocate()
+        note("wrong-password", "Allocate with another password", .letThrough, "passwords are not checked")
+        _ = try? session.delete()
+      } catch {
+        note("wrong-password", "Allocate with another password", .refused, "401")
+      }
+      session.close()
+    } catch {
+      note("wrong-password", "Allocate with another password", .unknown, failure(error, "the connection").message)
+    }
+  }
+
+  // MARK: - Peers
+
+  private mutating func peers(_ family: IPAddress.Family) {
+    do {
+      var session = try session(options.credential, family, seed: random.next())
+      do {
+        try session.allocate()
+      } catch {
+        if family == .ipv6, case .request(.refused) = error {
+          note("peer", "IPv6 peers", .unknown, "the server has no IPv6 relays")
+        } else {
+          report.failure = failure(error, "Allocate")
+        }
+        session.close()
+        return
+      }
+      let relayed = session.client.grant?.relayedAddresses.first ?? .none
+      for peer in ForbiddenPeer.all(family) { try tryPeer(peer, &session, relayed) }
+      if family == target.address.family, target.transport == .udp { try ownListener(&session) }
+      if family == .ipv4 { try tamper(&session) }
+      _ = try? session.delete()
+      session.close()
+    } catch {
+      report.failure = failure(error, "the checks")
+    }
+  }
+
+  private mutating func tryPeer(
+    _ peer: ForbiddenPeer, _ session: inout AllocationSession, _ relayed: SocketAddress
+  ) throws(AllocationSession.Failure) {
+    let address = SocketAddress(peer.address, port: 9)
+    let subject = "\(peer.address) (\(peer.what))"
+    let permission = try session.tryRequest(.createPermission) { $0.append(.xorPeerAddress, xor: address) }
+    let channel = try session.tryRequest(.channelBind) {
+      $0.append(.channelNumber, UInt32(0x4FFF) << 16)
+      $0.append(.xorPeerAddress, xor: address)
+    }
+    let isPermitted = if case .success = permission { true } else { false }
+    let isBound = if case .success = channel { true } else { false }
+    guard isPermitted || isBound else {
+      note("peer", subject, .refused, "CreatePermission: \(permission.words)")
+      return
+    }
+    let how = isPermitted ? "CreatePermission succeeds" : "ChannelBind succeeds"
+    // On one host with the server it can be seen whether data follows; relays of the server itself stay reachable, so
+    // that a permission for their address proves nothing.
+    if target.address.address.isLoopback, peer.address.canonical.isLoopback,
+      let arrived = try dataArrives(at: peer.address, &session)
+    {
+      note("peer", subject, arrived ? .letThrough : .refused, how + (arrived ? ", and data arrives" : ", but no data arrives"))
+    } else if peer.address == relayed.address {
+      note("peer", subject, .unknown, how + ", as it must for the server's own relays")
+    } else {
+      note("peer", subject, .letThrough, how)
+    }
+  }
+
+  /// Whether data through the relay reaches a socket of ours on this address; nil where there can be none.
+  private mutating func dataArrives(
+    at address: IPAddress, _ session: inout AllocationSession
+  ) throws(AllocationSession.Failure) -> Bool? {
+    guard let socket = try? ClientSocket.udp(boundTo: SocketAddress(address.canonical, port: 0)),
+      let port = socket.localAddress?.port
+    else { return nil }
+    let packet = Array("stunclient security \(random.next())".utf8)
+    var buffer = [UInt8](repeating: 0, count: 2048)
+    for _ in 1...2 {
+      let end = Instant.read().advanced(byMilliseconds: 200)
+      try session.send(packet, to: SocketAddress(address, port: port), asIndication: true, until: end)
+      var source = SocketAddress.none
+      while let count = NATCheck.receive(socket, &buffer, &source, until: end) {
+        if buffer.prefix(count).elementsEqual(packet) { return true }
+      }
+    }
+    return false
+  }
+
+  /// A Binding request through the relay to the server's own port must not come back answered.
+  private mutating func ownListener(_ session: inout AllocationSession) throws(AllocationSession.Failure) {
+    let subject = "\(target.address) through the relay"
+    let permission = try session.tryRequest(.createPermission) { $0.append(.xorPeerAddress, xor: target.address) }
+    guard case .success = permission else {
+      note("own-listener", subject, .refused, "CreatePermission: \(permission.words)")
+      return
+    }
+    var probe = BindingProbe(isStream: true, generator: &random, now: .read())
+    let request = probe.takeOutput() ?? []
+    let end = Instant.read().advanced(byMilliseconds: 700)
+    try session.send(request, to: target.address, asIndication: true, until: end)
+    while let datagram = try session.receiveData(until: end) {
+      guard datagram.peer == target.address else { continue }
+      note("own-listener", subject, .letThrough, "the server answers itself through its own relay")
+      return
+    }
+    note("own-listener", subject, .refused, "a permission, but no data comes back")
+  }
+
+  // MARK: - Signatures
+
+  /// What is unsigned, or stands behind the signature, must change nothing.
+  private mutating func tamper(_ session: inout AllocationSession) throws(AllocationSession.Failure) {
+    guard options.credential != nil else { return }
+    let unsigned = try session.tryRequest(.refresh, isSigned: false) { $0.append(.lifetime, UInt32(0)) }
+    if case .success = unsigned {
+      note("unsigned-refresh", "Refresh without a signature", .letThrough, "strangers can end allocations")
+      return
+    }
+    note("unsigned-refresh", "Refresh without a signature", .refused, unsigned.words)
+    let behind = try session.tryRequest(
+      .refresh, body: { $0.append(.lifetime, UInt32(600)) }, tail: { $0.append(.lifetime, UInt32(0)) })
+    let subject = "LIFETIME behind MESSAGE-INTEGRITY"
+    switch behind {
+    case .success(lifetime: 0): note("behind-signature", subject, .letThrough, "unsigned attributes are acted upon")
+    case .success: note("behind-signature", subject, .refused, "ignored")
+    case .refused, .silence: note("behind-signature", subject, .refused, behind.words)
+    }
+  }
+}

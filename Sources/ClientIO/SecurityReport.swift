@@ -1,0 +1,47 @@
+internal import NetworkTypes
+
+/// What a server let through that it should not, check by check.
+public struct SecurityReport: Sendable {
+  public enum Verdict: String, Hashable, Sendable {
+    case refused
+    case letThrough = "let-through"
+    /// It could not be tried.
+    case unknown
+  }
+
+  public struct Finding: Hashable, Sendable {
+    /// Stable: `peer`, `own-listener`, `anonymous`, `wrong-password`, `replay`, `unsigned-refresh`,
+    /// `behind-signature`, `amplification`, `response-address`, `padding`, `tcp-peer`, `other-protocol`.
+    public var check: String
+    /// What was tried: an address, or a few words.
+    public var subject: String
+    public var verdict: Verdict
+    public var detail: String
+
+    public init(_ check: String, _ subject: String, _ verdict: Verdict, _ detail: String) {
+      self.check = check
+      self.subject = subject
+      self.verdict = verdict
+      self.detail = detail
+    }
+  }
+
+  public var target: ServerTarget
+  public var findings: [Finding] = []
+  /// What kept the checks from being made.
+  public var failure: CheckFailure?
+
+  public var letThrough: [Finding] { findings.filter { $0.verdict == .letThrough } }
+
+  /// The failure, or that something was let through.
+  public var verdict: CheckFailure? {
+    if let failure { return failure }
+    guard let first = letThrough.first else { return nil }
+    let more = letThrough.count == 1 ? "" : ", and \(letThrough.count - 1) more"
+    return CheckFailure(
+      .letThrough, "\(target.address) lets through what it should refuse: \(first.check) \(first.subject)\(more)",
+      advice: "whoever has an account reaches what the server reaches: deny these peers in its configuration")
+  }
+
+  init(target: ServerTarget) { self.target = target }
+}
