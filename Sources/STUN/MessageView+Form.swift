@@ -9,6 +9,8 @@ extension MessageView {
       && hasForm(.requestedTransport, 4) && hasForm(.evenPort, 1) && hasForm(.dontFragment, 0)
       && hasForm(.reservationToken, 8) && hasForm(.connectionID, 4) && hasForm(.additionalAddressFamily, 4)
       && hasAddressForm(.xorPeerAddress) && hasForm(.changeRequest, 4) && hasForm(.responsePort, 4)
+      && hasAddressForm(.mappedAddress) && hasAddressForm(.xorMappedAddress) && hasAddressForm(.xorRelayedAddress)
+      && (range(of: .unknownAttributes)?.count ?? 0) & 1 == 0
   }
 
   private func hasForm(_ attribute: AttributeType, _ byteCount: Int) -> Bool {

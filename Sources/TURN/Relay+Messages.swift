@@ -39,7 +39,8 @@ extension Relay {
     case .allocate, .refresh, .createPermission, .channelBind, .connect, .connectionBind:
       return authenticate(message, from: client, now: now)
     default:
-      // A method that we do not have, or that is no request: silence (RFC 8489 section 6.3).
+      // A method that we do not have, or one that knows no requests (Send, Data, ConnectionAttempt): discarded without
+      // a word (RFC 8489 section 6.3).
       return .drop(.unexpectedMessage)
     }
   }

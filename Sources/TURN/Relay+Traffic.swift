@@ -22,15 +22,17 @@ extension Relay {
     destination.address = relayed.translated(peer.address)
     let disposition = forward(
       from: allocation, to: destination, verdict, offset: data.lowerBound, count: data.count, now: now)
-    guard message.has(.dontFragment), honoursDontFragment(from: client, to: peer), case .toPeer(let port, let peer, _, _) = disposition else { return disposition }
+    guard message.has(.dontFragment), heedsDontFragment(from: client, to: peer),
+      case .toPeer(let port, let peer, _, _) = disposition
+    else { return disposition }
     // Sections 11.2, 14 and 15: for path MTU discovery, a datagram now and then.
     commands.append(.sendUnfragmented(port, peer, message.bytes.extracting(data).copied()))
     return .waiting
   }
 
-  /// DONT-FRAGMENT counts from IPv4 to IPv4 and from streams; between other datagrams it must be ignored (sections 13.1 to
-  /// 13.3, 14 and 15).
-  private func honoursDontFragment(from client: ClientPath, to peer: SocketAddress) -> Bool {
+  /// Between UDP and UDP, where either side speaks IPv6, DONT-FRAGMENT is ignored (RFC 8656 sections 13.1 to 13.3);
+  /// from a stream it is heeded for both families (section 15).
+  private func heedsDontFragment(from client: ClientPath, to peer: SocketAddress) -> Bool {
     client.transport.isStream || (client.address.family == .ipv4 && peer.family == .ipv4)
   }
 

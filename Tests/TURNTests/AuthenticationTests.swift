@@ -6,7 +6,7 @@ import Testing
 @testable import TURN
 
 /// A client that knows RFC 8489: it learns the offer from the challenge, and each test says what it does with it.
-private struct ModernClient {
+struct ModernClient {
   let client: TestClient
   var nonce: [UInt8] = []
   var list: [UInt8] = []

@@ -1,0 +1,445 @@
+import NetworkTypes
+import STUN
+import Testing
+
+@testable import TURN
+
+/// RFC 8656, section by section, as far as a server can break it. TCP relaying (RFC 6062), discovery (RFC 5780) and
+/// mobility (RFC 8016) have suites of their own, named by section as well.
+@Suite("Conformance: RFC 8656")
+struct Conformance8656Tests {
+  @Test(arguments: allocations + refreshing + permissions + sending + channels + headers)
+  func server(requirement: Requirement) throws { try requirement.check() }
+
+  // MARK: - Sections 5 and 7
+
+  static let allocations = [
+    Requirement("5", "requests of the owner alone are accepted for an allocation: 441 for who else has good credentials") {
+      for method in [STUN.Method.refresh, .createPermission, .channelBind, .connect] {
+        let (scene, _) = try Scene.allocated()
+        scene.client.username = "bob"
+        scene.client.key = Conversation.otherKey
+        let answer = scene.ask(method) { Scene.peer("8.8.8.8:1", &$0) }
+        #expect(answer?.code == 441 && answer?.isSigned == true)
+        #expect(scene.conversation.relay.allocationCount == 1)
+      }
+    },
+    Requirement("5", "credentials are asked for by every request but Binding") {
+      let (scene, _) = try Scene.allocated()
+      for method in [STUN.Method.allocate, .refresh, .createPermission, .channelBind, .connect, .connectionBind] {
+        #expect(scene.ask(method, signs: false)?.code == 401)
+      }
+    },
+    Requirement("7.2", "step 1: authentication before everything else") {
+      #expect(Scene().ask(.allocate, signs: false)?.code == 401)
+    },
+    Requirement("7.2", "step 2: a five-tuple in use is 437, whatever else is wrong; its own transaction is answered alike") {
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.allocate(Scene.udp)?.code == 437)
+      #expect(scene.allocate()?.code == 437)
+      #expect(scene.allocate((.requestedTransport, [99, 0, 0, 0]))?.code == 437)
+      #expect(scene.conversation.relay.allocationCount == 1)
+    },
+    Requirement("7.2", "step 3: REQUESTED-TRANSPORT missing or malformed is 400, an unknown protocol 442; reserved bits are ignored") {
+      #expect(Scene().allocate()?.code == 400)
+      for value in [[UInt8](), [17], [17, 0, 0], [17, 0, 0, 0, 0]] {
+        #expect(Scene().allocate((.requestedTransport, value))?.code == 400)
+      }
+      for number in [UInt8(0), 1, 16, 18, 33, 132, 255] {
+        #expect(Scene().allocate((.requestedTransport, [number, 0, 0, 0]))?.code == 442)
+      }
+      #expect(Scene().allocate((.requestedTransport, [17, 0xFF, 0xFF, 0xFF]))?.code == nil)
+    },
+    Requirement("7.2", "step 4: DONT-FRAGMENT is supported; with a value it is 400") {
+      #expect(Scene().allocate(Scene.udp, (.dontFragment, []))?.code == nil)
+      #expect(Scene().allocate(Scene.udp, (.dontFragment, [0]))?.code == 400)
+    },
+    Requirement("7.2", "step 5: RESERVATION-TOKEN with EVEN-PORT or a family is 400") {
+      let token: (AttributeType, [UInt8]) = (.reservationToken, [1, 2, 3, 4, 5, 6, 7, 8])
+      #expect(Scene().allocate(Scene.udp, token, (.evenPort, [0]))?.code == 400)
+      #expect(Scene().allocate(Scene.udp, token, (.requestedAddressFamily, Scene.family(1)))?.code == 400)
+      #expect(Scene().allocate(Scene.udp, token, (.additionalAddressFamily, Scene.family(2)))?.code == 400)
+    },
+    Requirement("7.2", "step 5: a token that is malformed is 400, one that is not good 508") {
+      for count in [0, 7, 9] {
+        #expect(Scene().allocate(Scene.udp, (.reservationToken, [UInt8](repeating: 1, count: count)))?.code == 400)
+      }
+      #expect(Scene().allocate(Scene.udp, (.reservationToken, [0, 0xC3, 0x50, 0, 0, 0, 0, 0]))?.code == 508)
+    },
+    Requirement("7.2", "step 6: both family attributes are 400") {
+      let answer = Scene().allocate(
+        Scene.udp, (.requestedAddressFamily, Scene.family(1)), (.additionalAddressFamily, Scene.family(2)))
+      #expect(answer?.code == 400)
+    },
+    Requirement("7.2", "step 7: a family that is not known, or not there, is 440; none means IPv4; reserved bits are ignored") {
+      #expect(Scene().allocate(Scene.udp, (.requestedAddressFamily, Scene.family(3)))?.code == 440)
+      #expect(Scene().allocate(Scene.udp, (.requestedAddressFamily, Scene.family(0)))?.code == 440)
+      #expect(Scene(hasIPv6: false).allocate(Scene.udp, (.requestedAddressFamily, Scene.family(2)))?.code == 440)
+      #expect(Scene().allocate(Scene.udp)?.relayedAddress?.family == .ipv4)
+      #expect(Scene().allocate(Scene.udp, (.requestedAddressFamily, [2, 9, 9, 9]))?.relayedAddress?.family == .ipv6)
+      #expect(Scene().allocate(Scene.udp, (.requestedAddressFamily, [2]))?.code == 400)
+    },
+    Requirement("7.2", "step 8: EVEN-PORT gives an even port, with R a token too; with R and a second family it is 400") {
+      for _ in 0..<5 {
+        let answer = Scene().allocate(Scene.udp, (.evenPort, [0]))
+        #expect((answer?.relayedAddress?.port ?? 1) & 1 == 0)
+        #expect(answer?.token == nil)
+      }
+      #expect(Scene().allocate(Scene.udp, (.evenPort, [0x80]))?.token != nil)
+      #expect(Scene().allocate(Scene.udp, (.evenPort, [0x80]), (.additionalAddressFamily, Scene.family(2)))?.code == 400)
+      #expect(Scene().allocate(Scene.udp, (.evenPort, []))?.code == 400)
+      #expect(Scene().allocate(Scene.udp, (.evenPort, [0, 0]))?.code == 400)
+    },
+    Requirement("7.2", "step 9: ADDITIONAL-ADDRESS-FAMILY of IPv4, or malformed though optional, is 400") {
+      #expect(Scene().allocate(Scene.udp, (.additionalAddressFamily, Scene.family(1)))?.code == 400)
+      #expect(Scene().allocate(Scene.udp, (.additionalAddressFamily, Scene.family(7)))?.code == 400)
+      #expect(Scene().allocate(Scene.udp, (.additionalAddressFamily, [2]))?.code == 400)
+    },
+    Requirement("7.2", "step 9: both families where both can be had, else ADDRESS-ERROR-CODE for the one that cannot") {
+      let both = Scene().allocate(Scene.udp, (.additionalAddressFamily, Scene.family(2)))
+      #expect(both?.relayedAddresses.map(\.family) == [.ipv4, .ipv6] && both?.addressError == nil)
+      let one = Scene(hasIPv6: false).allocate(Scene.udp, (.additionalAddressFamily, Scene.family(2)))
+      #expect(one?.relayedAddresses.count == 1 && one?.addressError == [2, 440])
+      let scene = Scene()
+      scene.conversation.busyFamily = .ipv6
+      let busy = scene.allocate(Scene.udp, (.additionalAddressFamily, Scene.family(2)))
+      #expect(busy?.relayedAddresses.map(\.family) == [.ipv4] && busy?.addressError == [2, 508])
+    },
+    Requirement("7.2", "step 10: a quota that is reached is 486, counted by user name") {
+      let scene = Scene()
+      scene.conversation.quota = 0
+      #expect(scene.allocate(Scene.udp)?.code == 486)
+      #expect(scene.conversation.openPorts.isEmpty)
+    },
+    Requirement("7.2", "step 11: redirected to another server: 300") {
+      let scene = Scene { $0.redirect = Redirect(server: IPAddress("198.51.100.9")!, port: 9, domain: []) }
+      #expect(scene.allocate(Scene.udp)?.code == 300)
+      #expect(scene.conversation.openPorts.isEmpty)
+    },
+    Requirement("7.2", "no port can be had: 508") {
+      let scene = Scene()
+      scene.conversation.busyPorts = 1000
+      #expect(scene.allocate(Scene.udp)?.code == 508)
+      #expect(scene.conversation.admitted == 0)
+    },
+    Requirement("7.2", "the lifetime is the wish, at least the default, at most the maximum") {
+      for (wish, granted) in [(UInt32?.none, UInt32(600)), (0, 600), (599, 600), (601, 601), (3600, 3600), (.max, 3600)] {
+        let answer = Scene().ask(.allocate) {
+          $0.append(.requestedTransport, UInt32(17) << 24)
+          if let wish { $0.append(.lifetime, wish) }
+        }
+        #expect(answer?.lifetime == granted)
+      }
+      #expect(Scene().allocate(Scene.udp, (.lifetime, [0, 0, 1]))?.code == 400)
+    },
+    Requirement("7.2", "success has XOR-RELAYED-ADDRESS, LIFETIME and XOR-MAPPED-ADDRESS, and is signed") {
+      let scene = Scene()
+      let answer = try #require(scene.allocate(Scene.udp))
+      #expect(answer.relayedAddress?.address == IPAddress("203.0.113.1"))
+      #expect(answer.mappedAddress == scene.client.path.address)
+      #expect(answer.lifetime != nil && answer.isSigned)
+      #expect(answer.token == nil && answer.ticket == nil)
+    },
+    Requirement("7.2", "ports are of the configured range, and none of the well-known ones by default") {
+      #expect((50_000...50_999).contains(Scene().allocate(Scene.udp)?.relayedAddress?.port ?? 0))
+    },
+    Requirement("7.2", "a reservation is held for 30 seconds, and its token is good once") {
+      let scene = Scene()
+      let answer = try #require(scene.allocate(Scene.udp, (.evenPort, [0x80])))
+      let token = try #require(answer.token)
+      scene.conversation.wait(seconds: 29)
+      let other = TestClient(scene.conversation, "192.0.2.8:1")
+      #expect(other.allocate(.udp) { $0.append(.reservationToken, token) }?.relayedAddress?.port == answer.relayedAddress.map { $0.port + 1 })
+      #expect(TestClient(scene.conversation, "192.0.2.9:1").allocate(.udp) { $0.append(.reservationToken, token) }?.code == 508)
+    },
+    Requirement("7.2", "nothing is installed on an error") {
+      let scene = Scene()
+      _ = scene.allocate(Scene.udp, (.lifetime, [1]))
+      _ = scene.allocate(Scene.udp, (.xorPeerAddress, [1]))
+      _ = scene.allocate(Scene.udp, (.mobilityTicket, [1]))
+      #expect(scene.conversation.relay.allocationCount == 0 && scene.conversation.openPorts.isEmpty)
+      #expect(scene.conversation.admitted == 0)
+    },
+  ]
+
+  // MARK: - Section 8
+
+  static let refreshing = [
+    Requirement("8.2", "no allocation: 437") { #expect(Scene().ask(.refresh)?.code == 437) },
+    Requirement("8.2", "a family that the allocation has not: 443; one that makes no sense as well") {
+      let (scene, _) = try Scene.allocated()
+      for code in [UInt8(2), 0, 9] {
+        #expect(scene.ask(.refresh) { $0.append(.requestedAddressFamily, Scene.family(code)) }?.code == 443)
+      }
+      #expect(scene.ask(.refresh) { $0.append(.requestedAddressFamily, Scene.family(1)) }?.code == nil)
+    },
+    Requirement("8.2", "lifetime 0 deletes before the answer leaves, and the answer says 0") {
+      let (scene, _) = try Scene.allocated()
+      let answer = scene.ask(.refresh) { $0.append(.lifetime, UInt32(0)) }
+      #expect(answer?.lifetime == 0)
+      #expect(scene.conversation.relay.allocationCount == 0 && scene.conversation.openPorts.isEmpty)
+      #expect(scene.ask(.refresh) { $0.append(.lifetime, UInt32(0)) }?.code == 437)
+    },
+    Requirement("8.2", "otherwise the new time counts from now") {
+      let (scene, _) = try Scene.allocated()
+      scene.conversation.wait(seconds: 500)
+      #expect(scene.ask(.refresh) { $0.append(.lifetime, UInt32(700)) }?.lifetime == 700)
+      scene.conversation.wait(seconds: 690)
+      #expect(scene.conversation.relay.allocationCount == 1)
+      scene.conversation.wait(seconds: 11)
+      #expect(scene.conversation.relay.allocationCount == 0)
+    },
+    Requirement("8.2", "a malformed LIFETIME is 400 and changes nothing") {
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.ask(.refresh) { $0.append(.lifetime, [0, 0, 0, 0, 0]) }?.code == 400)
+      #expect(scene.conversation.relay.allocationCount == 1)
+    },
+  ]
+
+  // MARK: - Sections 9 and 10
+
+  static let permissions = [
+    Requirement("9", "a permission is for an address whatever the port, and for exactly 300 seconds") {
+      let (scene, relayed) = try Scene.allocated()
+      #expect(scene.client.hear([1], from: "8.8.8.8:65535", on: relayed).client != nil)
+      scene.conversation.tick(seconds: 299)
+      #expect(scene.client.hear([1], from: "8.8.8.8:1", on: relayed).client != nil)
+      scene.conversation.tick(seconds: 1)
+      #expect(scene.client.hear([1], from: "8.8.8.8:1", on: relayed).drop == .noPermission)
+    },
+    Requirement("9", "traffic refreshes no permission; CreatePermission and ChannelBind do") {
+      let (scene, relayed) = try Scene.allocated()
+      scene.conversation.tick(seconds: 200)
+      _ = scene.client.sendIndication("8.8.8.8:1", [1])
+      _ = scene.client.hear([1], from: "8.8.8.8:1", on: relayed)
+      scene.conversation.tick(seconds: 100)
+      #expect(scene.client.sendIndication("8.8.8.8:1", [1]).drop == .noPermission)
+      for refresh in [STUN.Method.createPermission, .channelBind] {
+        let (scene, _) = try Scene.allocated()
+        scene.conversation.tick(seconds: 200)
+        _ = scene.ask(refresh) {
+          if refresh == .channelBind { $0.append(.channelNumber, UInt32(0x4000) << 16) }
+          Scene.peer("8.8.8.8:1", &$0)
+        }
+        scene.conversation.tick(seconds: 299)
+        #expect(scene.client.sendIndication("8.8.8.8:1", [1]).peer != nil)
+      }
+    },
+    Requirement("10.2", "without an allocation 437; no XOR-PEER-ADDRESS, or a malformed one, 400") {
+      #expect(Scene().ask(.createPermission) { Scene.peer("8.8.8.8:1", &$0) }?.code == 437)
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.ask(.createPermission)?.code == 400)
+      for value in [[UInt8](), [0, 1, 0, 1], [0, 1, 0, 1, 1, 1, 1], [0, 3, 0, 1, 1, 1, 1, 1], [0, 1] + [UInt8](repeating: 0, count: 18)] {
+        #expect(scene.ask(.createPermission) { $0.append(.xorPeerAddress, value) }?.code == 400)
+      }
+    },
+    Requirement("10.2", "a peer of a family that the allocation has not: 443; one that policy forbids: 403; too many: 508") {
+      let (scene, _) = try Scene.allocated { $0.permissionsPerAllocation = 1 }
+      #expect(scene.client.permit("[2001:4860::1]:0")?.code == 443)
+      #expect(scene.client.permit("10.1.2.3:0")?.code == 403)
+      #expect(scene.client.permit("8.8.4.4:0")?.code == 508)
+      #expect(scene.client.permit("8.8.8.8:9")?.code == nil)
+    },
+    Requirement("10.2", "with one bad peer among several none is installed") {
+      for bad in ["10.0.0.1:1", "[2001:4860::1]:1"] {
+        let (scene, _) = try Scene.allocated()
+        #expect(scene.client.permit("8.8.4.4:1", bad)?.code != nil)
+        #expect(scene.client.sendIndication("8.8.4.4:1", [1]).drop == .noPermission)
+      }
+      let (scene, _) = try Scene.allocated()
+      let answer = scene.ask(.createPermission) {
+        Scene.peer("8.8.4.4:1", &$0)
+        $0.append(.xorPeerAddress, [0, 1, 2])
+      }
+      #expect(answer?.code == 400)
+      #expect(scene.client.sendIndication("8.8.4.4:1", [1]).drop == .noPermission)
+    },
+    Requirement("10.2", "several peers in one request are all permitted") {
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.client.permit("8.8.4.4:1", "1.1.1.1:1", "9.9.9.9:1")?.code == nil)
+      for peer in ["8.8.4.4:2", "1.1.1.1:2", "9.9.9.9:2"] { #expect(scene.client.sendIndication(peer, [1]).peer != nil) }
+    },
+    Requirement("21.4", "no 6to4 and no Teredo peer, whatever is configured") {
+      let scene = Scene(allow: ["::/0", "2002::/16", "2001::/32"])
+      #expect(scene.allocate(Scene.udp, (.requestedAddressFamily, Scene.family(2)))?.code == nil)
+      #expect(scene.client.permit("[2002:808:808::1]:1")?.code == 403)
+      #expect(scene.client.permit("[2001:0:1:2::3]:1")?.code == 403)
+    },
+  ]
+
+  // MARK: - Section 11
+
+  static let sending = [
+    Requirement("11.2", "a Send indication without XOR-PEER-ADDRESS or DATA, or of an unusable form, is discarded") {
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.indication(.send) { $0.append(.data, [1]) }.drop == .malformed)
+      #expect(scene.indication(.send) { Scene.peer("8.8.8.8:1", &$0) }.drop == .malformed)
+      #expect(scene.indication(.send) { $0.append(.xorPeerAddress, [0, 1]); $0.append(.data, [1]) }.drop == .malformed)
+    },
+    Requirement("11.2", "without an allocation, or a permission, or for a forbidden peer it is discarded") {
+      #expect(Scene().client.sendIndication("8.8.8.8:1", [1]).drop == .noAllocation)
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.client.sendIndication("8.8.4.4:1", [1]).drop == .noPermission)
+      #expect(scene.client.sendIndication("[2001:4860::1]:1", [1]).drop == .familyMismatch)
+    },
+    Requirement("11.2", "the datagram is the value of DATA, which may be empty, and leaves from the relayed address") {
+      let (scene, relayed) = try Scene.allocated()
+      for count in [0, 1, 2, 3, 4, 1000] {
+        guard case .toPeer(let port, let peer, _, let sent) = scene.client.sendIndication("8.8.8.8:7", [UInt8](repeating: 9, count: count))
+        else {
+          Issue.record("\(count)")
+          continue
+        }
+        #expect(sent == count && peer == SocketAddress("8.8.8.8:7"))
+        #expect(scene.conversation.openPorts[port]?.port == relayed.port)
+      }
+    },
+    Requirement("11.3", "what a peer sends without a permission is discarded") {
+      let (scene, relayed) = try Scene.allocated()
+      #expect(scene.client.hear([1], from: "8.8.4.4:1", on: relayed).drop == .noPermission)
+    },
+    Requirement("11.3", "with one it becomes a Data indication: XOR-PEER-ADDRESS and DATA, no integrity") {
+      let (scene, relayed) = try Scene.allocated()
+      for count in [0, 1, 3, 4] {
+        guard case .toClient(_, _, let length, let padding) = scene.client.hear([UInt8](repeating: 7, count: count), from: "8.8.8.8:9", on: relayed)
+        else {
+          Issue.record("\(count)")
+          continue
+        }
+        let bytes = scene.conversation.relay.copiedReply() + [UInt8](repeating: 7, count: length) + [UInt8](repeating: 0, count: padding)
+        let parsed = try #require(Parsed(bytes))
+        #expect(parsed.type == MessageType(.data, .indication))
+        #expect(parsed.order == [0x0012, 0x0013])
+        #expect(parsed[.data] == [UInt8](repeating: 7, count: count))
+      }
+    },
+    Requirement("11.5", "ICMP about what was sent reaches the client with type, code and data, if it has a permission") {
+      let (scene, _) = try Scene.allocated()
+      let port = try #require(scene.conversation.openPorts.keys.first)
+      scene.conversation.relay.receiveICMP(
+        type: 3, code: 4, mtu: 1400, about: SocketAddress("8.8.8.8:7")!, on: port, now: scene.conversation.now)
+      scene.conversation.relay.receiveICMP(
+        type: 3, code: 1, mtu: 0, about: SocketAddress("8.8.4.4:7")!, on: port, now: scene.conversation.now)
+      scene.conversation.runCommands()
+      let replies = scene.conversation.lateReplies.dropFirst()
+      #expect(replies.count == 1)
+      let parsed = try #require(Parsed(replies.first?.1 ?? []))
+      #expect(parsed.order == [0x0012, 0x8004])
+      // Type in seven bits, code in nine (section 18.13).
+      #expect(parsed[.icmp] == [0, 0, 3 << 1, 4, 0, 0, 0x05, 0x78])
+    },
+  ]
+
+  // MARK: - Section 12
+
+  static let channels = [
+    Requirement("12.2", "without an allocation 437; without a number or peer, or malformed, 400") {
+      #expect(Scene().client.bind(0x4000, "8.8.8.8:1")?.code == 437)
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.ask(.channelBind)?.code == 400)
+      #expect(scene.ask(.channelBind) { $0.append(.channelNumber, UInt32(0x4000) << 16) }?.code == 400)
+      #expect(scene.ask(.channelBind) { Scene.peer("8.8.8.8:1", &$0) }?.code == 400)
+      #expect(scene.ask(.channelBind) { $0.append(.channelNumber, [0x40, 0]); Scene.peer("8.8.8.8:1", &$0) }?.code == 400)
+      #expect(scene.conversation.relay.channels.count == 0)
+    },
+    Requirement("12.2", "numbers are 0x4000 to 0x4FFF; the reserved bits of the attribute are ignored") {
+      for (number, isGood) in [(UInt16(0), false), (0x3FFF, false), (0x4000, true), (0x4FFF, true), (0x5000, false), (0x7FFF, false), (0xFFFF, false)] {
+        let (scene, _) = try Scene.allocated()
+        #expect(scene.client.bind(number, "8.8.8.8:1")?.code == (isGood ? nil : 400))
+      }
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.ask(.channelBind) { $0.append(.channelNumber, [0x40, 1, 0xFF, 0xFF]); Scene.peer("8.8.8.8:1", &$0) }?.code == nil)
+    },
+    Requirement("12.2", "a number has one peer and a peer one number: else 400, and the same again refreshes") {
+      let (scene, _) = try Scene.allocated()
+      #expect(scene.client.bind(0x4000, "8.8.8.8:1")?.code == nil)
+      #expect(scene.client.bind(0x4000, "8.8.8.8:2")?.code == 400)
+      #expect(scene.client.bind(0x4001, "8.8.8.8:1")?.code == 400)
+      #expect(scene.client.bind(0x4000, "8.8.8.8:1")?.code == nil)
+      #expect(scene.client.bind(0x4001, "8.8.8.8:2")?.code == nil)
+    },
+    Requirement("12.2", "another family is 443, a forbidden peer 403, too many 508") {
+      let (scene, _) = try Scene.allocated { $0.channelsPerAllocation = 1 }
+      #expect(scene.client.bind(0x4000, "[2001:4860::1]:1")?.code == 443)
+      #expect(scene.client.bind(0x4000, "10.0.0.1:1")?.code == 403)
+      #expect(scene.client.bind(0x4000, "8.8.8.8:1")?.code == nil)
+      #expect(scene.client.bind(0x4001, "8.8.8.8:2")?.code == 508)
+    },
+    Requirement("12.2", "a channel lasts 600 seconds and installs a permission for 300") {
+      let (scene, relayed) = try Scene.allocated()
+      scene.client.bind(0x4000, "8.8.4.4:1")
+      #expect(scene.client.hear([1], from: "8.8.4.4:99", on: relayed).client != nil)
+      scene.ask(.refresh) { $0.append(.lifetime, UInt32(3600)) }.map { #expect($0.code == nil) }
+      scene.conversation.tick(seconds: 599)
+      #expect(scene.client.channelData(0x4000, [1]).peer != nil)
+      #expect(scene.client.hear([1], from: "8.8.4.4:1", on: relayed).drop == .noPermission)
+      scene.conversation.tick(seconds: 1)
+      #expect(scene.client.channelData(0x4000, [1]).drop == .noChannel)
+    },
+    Requirement("12.4", "ChannelData that is shorter than its length, or on no channel of ours, is discarded") {
+      let (scene, _) = try Scene.allocated()
+      scene.client.bind(0x4000, "8.8.8.8:1")
+      #expect(scene.client.send([0x40, 0, 0, 5, 1, 2, 3, 4]).drop == .malformed)
+      #expect(scene.client.send([0x40, 0, 0]).drop == .malformed)
+      #expect(scene.client.send([0x40, 1, 0, 0]).drop == .noChannel)
+      for first in [UInt8(0x50), 0x7F, 0x80, 0xFF] { #expect(scene.client.send([first, 0, 0, 0]).drop == .notSTUN) }
+    },
+    Requirement("12.5", "over UDP padding is not needed, and neither is it sent on") {
+      let (scene, _) = try Scene.allocated()
+      scene.client.bind(0x4000, "8.8.8.8:1")
+      for bytes in [[UInt8(0x40), 0, 0, 1, 9], [0x40, 0, 0, 1, 9, 0, 0, 0]] {
+        guard case .toPeer(_, _, let offset, let count) = scene.client.send(bytes) else {
+          Issue.record("not sent")
+          continue
+        }
+        #expect(offset == 4 && count == 1)
+      }
+    },
+    Requirement("12.5", "a channel's peer is heard on the channel, padded over streams alone") {
+      for transport in TransportProtocol.allCases {
+        let (scene, relayed) = try Scene.allocated(transport: transport)
+        scene.client.bind(0x4000, "8.8.8.8:1")
+        guard case .toClient(_, _, _, let padding) = scene.client.hear([1, 2, 3], from: "8.8.8.8:1", on: relayed) else {
+          Issue.record("\(transport)")
+          continue
+        }
+        #expect(scene.conversation.relay.copiedReply() == [0x40, 0, 0, 3])
+        #expect(padding == (transport.isStream ? 1 : 0))
+      }
+    },
+    Requirement("12.6", "ChannelData refreshes neither the channel nor the permission") {
+      let (scene, relayed) = try Scene.allocated()
+      scene.client.bind(0x4000, "8.8.4.4:1")
+      scene.conversation.tick(seconds: 299)
+      _ = scene.client.channelData(0x4000, [1])
+      scene.conversation.tick(seconds: 1)
+      #expect(scene.client.hear([1], from: "8.8.4.4:1", on: relayed).drop == .noPermission)
+    },
+  ]
+
+  // MARK: - Sections 13 to 16
+
+  static let headers = [
+    Requirement("13", "DONT-FRAGMENT is ignored between UDP and UDP where either side is IPv6, and heeded from streams") {
+      let rows: [(client: String, relay: UInt8, peer: String, TransportProtocol, heeded: Bool)] = [
+        ("192.0.2.7:5000", 1, "8.8.8.8:7", .udp, true), ("192.0.2.7:5000", 2, "[2001:4860::1]:7", .udp, false),
+        ("[2001:db8:9::7]:5000", 1, "8.8.8.8:7", .udp, false), ("[2001:db8:9::7]:5000", 2, "[2001:4860::1]:7", .udp, false),
+        ("192.0.2.7:5000", 2, "[2001:4860::1]:7", .tcp, true), ("[2001:db8:9::7]:5000", 2, "[2001:4860::1]:7", .tls, true),
+      ]
+      for row in rows {
+        let conversation = Conversation()
+        let client = TestClient(conversation, row.client, transport: row.3)
+        client.allocate(.udp) { $0.append(.requestedAddressFamily, Scene.family(row.relay)) }
+        client.permit(row.peer)
+        var writer = MessageWriter(capacity: 4096)
+        writer.begin(MessageType(.send, .indication), transactionID: TransactionID(high: 0, low: 1))
+        writer.append(.xorPeerAddress, xor: SocketAddress(row.peer)!)
+        writer.append(.dontFragment, [UInt8]())
+        writer.append(.data, [1, 2, 3])
+        let disposition = client.send(writer.bytes.copied())
+        #expect(conversation.unfragmented.count == (row.heeded ? 1 : 0), "\(row)")
+        #expect((disposition.peer != nil) == !row.heeded)
+      }
+    },
+  ]
+}
