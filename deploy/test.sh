@@ -4,17 +4,18 @@
 #   deploy/test.sh [--no-browsers] [--container]
 #
 # First the package's own tests, then other people's clients (Tests/Interop) against the release build: coturn's tools,
-# calls of Chromium and Firefox, calls through NATs; with --container also the image, which podman builds and runs. The
+# aioice, aiortc and libnice, calls of Chromium and Firefox, calls through NATs, stunclient's verdicts on NATs, what the
+# heap is asked for; with --container also the image, which podman builds and runs. The
 # last line has the totals of the second part; the exit status is 0 only if both parts passed.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-suites=(uclient discovery ice_clients browser_call nat_call)
+suites=(uclient discovery ice_clients heap nat_verdicts browser_call nat_call)
 for option in "$@"; do
   case $option in
-    --no-browsers) suites=(uclient discovery ice_clients) browser_packages=() ;;
+    --no-browsers) suites=(uclient discovery ice_clients heap nat_verdicts) browser_packages=() ;;
     --container) with_container=yes ;;
     *) say "usage: deploy/test.sh [--no-browsers] [--container]"; exit 64 ;;
   esac
@@ -38,7 +39,7 @@ started=$SECONDS
 cd "$top"
 swift build --build-tests
 swift test --skip-build
-swift build -c release --product turnpike
+swift build -c release
 say "Built and tested in $((SECONDS - started)) s; now other people's clients"
 
 passed=0 failed=0 skipped=0
