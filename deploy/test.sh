@@ -12,10 +12,10 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-suites=(uclient discovery ice_clients heap nat_verdicts browser_call nat_call)
+suites=(uclient discovery ice_clients path_mtu heap nat_verdicts browser_call nat_call)
 for option in "$@"; do
   case $option in
-    --no-browsers) suites=(uclient discovery ice_clients heap nat_verdicts) browser_packages=() ;;
+    --no-browsers) suites=(uclient discovery ice_clients path_mtu heap nat_verdicts) browser_packages=() ;;
     --container) with_container=yes ;;
     *) say "usage: deploy/test.sh [--no-browsers] [--container]"; exit 64 ;;
   esac

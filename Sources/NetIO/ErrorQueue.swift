@@ -1,7 +1,8 @@
 internal import CLinux
 public import NetworkTypes
 
-/// An ICMP message that something on the way sent back about a datagram of ours.
+/// An ICMP message that something on the way sent back about a datagram of ours, or that the first link of it is too
+/// narrow.
 public struct ICMPReport: Equatable, Sendable {
   /// Where the datagram was going.
   public var destination: SocketAddress
@@ -68,6 +69,13 @@ public enum ErrorQueue {
       if isError, unsafe header.pointee.cmsg_len >= clinux_cmsg_len(MemoryLayout<sock_extended_err>.size) {
         // Sound: the length was just checked.
         let error = unsafe clinux_cmsg_data(header).loadUnaligned(as: sock_extended_err.self)
+        // A datagram that must not be fragmented and does not fit the link it would leave by: what a router would say.
+        if Int32(error.ee_origin) == SO_EE_ORIGIN_LOCAL, error.ee_errno == UInt32(EMSGSIZE), let destination {
+          return .icmp(
+            ICMPReport(
+              destination: destination, type: destination.family == .ipv4 ? 3 : 2,
+              code: destination.family == .ipv4 ? 4 : 0, mtu: error.ee_info))
+        }
         let isICMP = Int32(error.ee_origin) == SO_EE_ORIGIN_ICMP || Int32(error.ee_origin) == SO_EE_ORIGIN_ICMP6
         guard isICMP, let destination else { return .other }
         let isTooBig =

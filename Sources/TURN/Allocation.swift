@@ -28,6 +28,7 @@ struct Allocation: BitwiseCopyable {
   var toPeersBucket = BandwidthBucket()
   var toClientBucket = BandwidthBucket()
   var icmpBucket = BandwidthBucket()
+  var unfragmentedBucket = BandwidthBucket()
 
   func port(for family: IPAddress.Family) -> UInt32 { family == .ipv4 ? ipv4Port : ipv6Port }
 }

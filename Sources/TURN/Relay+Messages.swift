@@ -11,14 +11,14 @@ extension Relay {
     } catch {
       return error == .noMagicCookie ? receiveClassic(bytes, from: client, now: now) : .drop(.malformed)
     }
-    // Where there is a FINGERPRINT it must be right (RFC 8489 section 7.3).
+    // Where there is a FINGERPRINT it must be right (RFC 8489 section 6.3).
     if Fingerprint.verify(message) == false { return .drop(.malformed) }
     switch message.type.messageClass {
     case .request:
       counters.requests &+= 1
       return receiveRequest(message, from: client, now: now)
     case .indication:
-      guard message.unknownRequiredCount == 0 else { return .drop(.unknownAttribute) }
+      guard message.unknownRequiredCount == 0, !hasUnconfigured(message) else { return .drop(.unknownAttribute) }
       switch message.type.method {
       case .send: return receiveSend(message, from: client, now: now)
       // A keepalive: nothing is due (RFC 8489 section 6.3.2).
@@ -59,7 +59,7 @@ extension Relay {
     writer.begin(MessageType(.binding, .success), transactionID: message.transactionID)
     writer.append(.xorMappedAddress, xor: client.address)
     appendSoftware()
-    // Answered alike: RFC 8489 section 7.3.1 has the fingerprint follow the request's.
+    // Answered alike: RFC 8489 section 6.3.1 has the fingerprint follow the request's.
     if message.has(.fingerprint) { writer.appendFingerprint() }
     return .reply
   }
@@ -114,6 +114,13 @@ extension Relay {
     if message.has(.accessToken), settings.accessTokenKeys.isEmpty { types.append(.accessToken) }
     if settings.natDiscovery == nil { types += Self.discoveryAttributes.filter { message.has($0) } }
     return types
+  }
+
+  /// Whether an indication has one of the attributes that are known by name only.
+  private func hasUnconfigured(_ message: borrowing MessageView) -> Bool {
+    (message.has(.accessToken) && settings.accessTokenKeys.isEmpty)
+      || (settings.natDiscovery == nil
+        && (message.has(.changeRequest) || message.has(.padding) || message.has(.responsePort)))
   }
 
   // MARK: - Responses

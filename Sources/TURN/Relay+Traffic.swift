@@ -25,10 +25,16 @@ extension Relay {
     guard message.has(.dontFragment), heedsDontFragment(from: client, to: peer),
       case .toPeer(let port, let peer, _, _) = disposition
     else { return disposition }
-    // Sections 11.2, 14 and 15: for path MTU discovery, a datagram now and then.
+    // Sections 11.2, 14 and 15: for path MTU discovery, a datagram now and then. Each costs several system calls.
+    guard allocations[allocation].unfragmentedBucket.take(1, Self.unfragmentedLimit, now: now.instant) else {
+      return .drop(.overBandwidth)
+    }
     commands.append(.sendUnfragmented(port, peer, message.bytes.extracting(data).copied()))
     return .waiting
   }
+
+  /// Datagrams a second that one allocation may send unfragmented.
+  private static let unfragmentedLimit = BandwidthLimit(bytesPerSecond: 100)
 
   /// Between UDP and UDP, where either side speaks IPv6, DONT-FRAGMENT is ignored (RFC 8656 sections 13.1 to 13.3);
   /// from a stream it is heeded for both families (section 15).

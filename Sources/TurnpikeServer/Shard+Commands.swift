@@ -37,7 +37,8 @@ extension Shard {
       case .moveConnection(let shard, let path, let message):
         moveConnection(path, to: shard, message: message)
       case .sendUnfragmented(let port, let peer, let bytes):
-        plane.sendUnfragmented(port, peer, bytes)
+        // Too large for the first link: no event tells of it.
+        if plane.sendUnfragmented(port, peer, bytes) { receiveErrors(port) }
       case .handOver(let shard, let path, let bytes):
         handOver(bytes, of: path, to: shard)
       case .event(let event):

@@ -73,6 +73,35 @@ struct ReadingTests {
     }
   }
 
+  @Test func `RFC 8489 section 6.3.2: an indication with an attribute that nobody configured is dropped`() {
+    let client = TestClient(Conversation())
+    client.allocate()
+    client.permit("8.8.8.8:9")
+    for type in [AttributeType.accessToken, .changeRequest, .padding, .responsePort] {
+      var writer = MessageWriter(capacity: 512)
+      writer.begin(MessageType(.send, .indication), transactionID: TransactionID(high: 0, low: 1))
+      writer.append(.xorPeerAddress, xor: SocketAddress("8.8.8.8:9")!)
+      writer.append(type, [0, 0, 0, 0])
+      writer.append(.data, [1, 2, 3])
+      #expect(client.send(writer.bytes.copied()).drop == .unknownAttribute)
+    }
+  }
+
+  @Test func `A hundred datagrams a second may go unfragmented, no more`() {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.allocate()
+    client.permit("8.8.8.8:9")
+    var writer = MessageWriter(capacity: 512)
+    writer.begin(MessageType(.send, .indication), transactionID: TransactionID(high: 0, low: 1))
+    writer.append(.xorPeerAddress, xor: SocketAddress("8.8.8.8:9")!)
+    writer.append(.dontFragment, [] as [UInt8])
+    writer.append(.data, [1, 2, 3])
+    let bytes = writer.bytes.copied()
+    for _ in 0..<300 { _ = client.send(bytes) }
+    #expect((100...101).contains(conversation.unfragmented.count))
+  }
+
   @Test func `A stale nonce is told however often strangers have used up the address's budget`() {
     let conversation = Conversation(limit: 2) { $0.nonceLifetime = 10 }
     let client = TestClient(conversation)
