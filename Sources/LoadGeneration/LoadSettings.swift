@@ -60,6 +60,8 @@ public struct LoadSettings {
   /// Milliseconds that are measured, and those before, which are not.
   public var duration: UInt32 = 5_000
   public var warmUp: UInt32 = 300
+  /// Milliseconds that each trial of a search measures.
+  public var trialDuration: UInt32 = 1_000
   /// Milliseconds that setting up all allocations may take at the longest without any progress.
   public var timeout: UInt32 = 10_000
   /// The server's process and core, where they can be watched from here.

@@ -92,6 +92,12 @@ struct Arguments {
     return true
   }
 
+  static var options: Set<String> { valued.union(flags) }
+
+  private static let flags: Set = [
+    "--indications", "--gso", "--gro", "--insecure", "--i-own-this-server", "--json", "--search",
+  ]
+
   private static let valued: Set = [
     "--transport", "--direction", "--size", "--allocations", "--burst", "--window", "--rate", "--duration", "--warm-up",
     "--max-loss", "--server-pid", "--server-core", "--username", "--password-file", "--secret-file",

@@ -1,4 +1,5 @@
 import ClientPrograms
+import Foundation
 import LoadGeneration
 import Testing
 
@@ -53,8 +54,22 @@ import Testing
   }
 
   @Test func helpFitsAScreen() {
-    let lines = Usage.text.split(separator: "\n", omittingEmptySubsequences: false)
-    #expect(lines.count <= 40)
-    #expect(lines.allSatisfy { $0.count <= 120 })
+    let lines = Usage.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+    #expect(lines.count <= 24)
+    for line in lines { #expect(line.count <= 80, "\(line)") }
+  }
+
+  @Test func everyOptionIsInTheHelpTheManualAndTheCompletions() throws {
+    let top = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    func text(_ path: String) throws -> String { try String(contentsOf: top.appending(path: path), encoding: .utf8) }
+    let manual = try text("docs/man/turnload.1")
+    let completions = try ["bash/turnload", "zsh/_turnload", "fish/turnload.fish"].map { try text("deploy/completions/" + $0) }
+    for option in Arguments.options {
+      #expect(Usage.text.contains(option))
+      #expect(manual.contains("Fl -" + option.dropFirst(2)), "\(option)")
+      #expect(completions[0].contains(option) && completions[1].contains(option), "\(option)")
+      #expect(completions[2].contains("-l \(option.dropFirst(2)) "), "\(option)")
+    }
   }
 }

@@ -1,4 +1,5 @@
 import ClientIO
+import Foundation
 import ClientPrograms
 import JSON
 import NetworkTypes
@@ -166,6 +167,25 @@ struct UsageTests {
         guard let topic, commands.contains(topic), commands.count < 4 || !commands.contains(.nat) else { continue }
         #expect(text.contains(option), "\(option) on the page of \(topic)")
       }
+    }
+  }
+
+  @Test func `Every option is in the manual and the completions of three shells`() throws {
+    let top = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    func text(_ path: String) throws -> String { try String(contentsOf: top.appending(path: path), encoding: .utf8) }
+    let manual = try text("docs/man/stunclient.1")
+    let completions = try ["bash/stunclient", "zsh/_stunclient", "fish/stunclient.fish"]
+      .map { try text("deploy/completions/" + $0) }
+    for option in OptionTable.options.keys {
+      #expect(manual.contains("Fl " + option.dropFirst(1)), "\(option)")
+      #expect(completions[0].contains(option) && completions[1].contains(option), "\(option)")
+      let fish = option.hasPrefix("--") ? "-l \(option.dropFirst(2)) " : "-s \(option.dropFirst(1)) "
+      #expect(completions[2].contains(fish), "\(option)")
+    }
+    for command in Arguments.Command.allCases where command != .help && command != .version {
+      #expect(manual.contains(".It Cm \(command.rawValue)"))
+      for completion in completions { #expect(completion.contains(command.rawValue)) }
     }
   }
 }
