@@ -30,8 +30,11 @@ public struct CredentialSource: Sendable {
   }
 
   /// Whom a credential that is made from a secret is for.
-  public var effectiveName: String {
-    username ?? Environment.variables()[prefix + "_USERNAME"].flatMap { $0.isEmpty ? nil : $0 } ?? prefix.lowercased()
+  public var effectiveName: String { readUsername() ?? prefix.lowercased() }
+
+  /// The user name; nil where none is given.
+  public func readUsername() -> String? {
+    username ?? Environment.variables()[prefix + "_USERNAME"].flatMap { $0.isEmpty ? nil : $0 }
   }
 
   /// What fits together and what does not, as far as the command line tells.
@@ -45,8 +48,8 @@ public struct CredentialSource: Sendable {
   /// The credential; nil where there is none.
   public func read() throws(UsageError) -> Credential? {
     let environment = Environment.variables().filter { $0.key.hasPrefix(prefix + "_") && !$0.value.isEmpty }
-    let username = username ?? environment[prefix + "_USERNAME"]
     if let tokenFile { return Credential(credential: try Self.token(tokenFile)) }
+    let username = readUsername()
     var password = try passwordFile.map(Self.readSecret)
     var secret = try secretFile.map(Self.readSecret)
     if password == nil, secret == nil {

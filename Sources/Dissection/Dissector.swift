@@ -139,7 +139,8 @@ public struct Dissector: Sendable {
     guard !source.isEmpty, !reader.integrityOffsets.isEmpty else { return }
     let known = requests[Array(transaction.utf8)] ?? last
     let identity = Identity(
-      username: source.username ?? reader.username ?? known.username, realm: reader.realm ?? known.realm)
+      username: reader.username ?? (known.username.isEmpty ? source.username : nil) ?? known.username,
+      realm: reader.realm ?? known.realm)
     let password = source.password
       ?? source.secret.map { TimeLimitedCredential.password(username: identity.username, secret: $0) } ?? []
     for (offset, count, isSHA256) in reader.integrityOffsets {

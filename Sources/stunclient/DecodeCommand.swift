@@ -27,7 +27,7 @@ struct DecodeCommand {
     let secret = try credentials.readSharedSecret()
     credentials.secretFile = nil
     let source = IntegritySource(
-      username: arguments.credentials.username.map { Array($0.utf8) },
+      username: credentials.readUsername().map { Array($0.utf8) },
       password: secret == nil ? try credentials.readPassword() : nil, secret: secret)
     var command = DecodeCommand(arguments, source)
     try command.run()

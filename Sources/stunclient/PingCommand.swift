@@ -32,15 +32,32 @@ enum PingCommand {
     return outcome
   }
 
-  /// The first address; one that refuses at once gives way to the next.
+  /// How long an address has to answer, where there are others, in milliseconds.
+  private static let trialTimeout: UInt32 = 1500
+
+  /// The first address that answers; where none does, the first one, whose trouble is then seen.
   private static func firstReachable(
     _ job: Job, _ outcome: inout Outcome
   ) throws(UsageError) -> (target: ServerTarget, options: CheckOptions)? {
     guard let targets = job.targets(&outcome) else { return nil }
-    for target in targets { if let options = try job.options(for: target) { return (target, options) } }
-    outcome.failure = CheckFailure(
-      .unresolved, "\(job.arguments.uri.host) has no address of the family of --localaddr")
-    return nil
+    var usable: [(target: ServerTarget, options: CheckOptions)] = []
+    for target in targets { if let options = try job.options(for: target) { usable.append((target, options)) } }
+    guard let first = usable.first else {
+      outcome.failure = CheckFailure(
+        .unresolved, "\(job.arguments.uri.host) has no address of the family of --localaddr",
+        advice: "give an address of the other family, or none")
+      return nil
+    }
+    guard usable.count > 1 else { return first }
+    var generator = Job.generator()
+    for candidate in usable {
+      var options = candidate.options
+      options.timeout = min(options.timeout, trialTimeout)
+      let failure = BindingCheck.run(candidate.target, options, generator: &generator).verdict
+      guard let failure else { return candidate }
+      outcome.notes.append("first tried: \(failure.message)")
+    }
+    return first
   }
 
   // MARK: - While it runs

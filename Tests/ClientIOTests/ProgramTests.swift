@@ -1,3 +1,4 @@
+import ClientIO
 import Foundation
 import NetworkTypes
 import STUN
@@ -315,6 +316,56 @@ extension ProgramTests {
       let failure = try #require(found["failure"] as? [String: Any], "\(arguments)")
       #expect((failure["likely_cause"] as? String)?.isEmpty == false, "\(arguments): \(failure)")
     }
+    withExtendedLifetime(coturn) {}
+  }
+}
+
+extension ProgramTests {
+  /// What docs/stunclient.md promises, and nothing else.
+  @Test func `Every key that is printed is documented, and every reason`() throws {
+    let path = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appending(path: "docs/stunclient.md")
+    let page = try String(contentsOf: path, encoding: .utf8)
+    for reason in CheckFailure.Reason.allCases { #expect(page.contains("`\(reason.rawValue)`"), "\(reason)") }
+    let coturn = try Coturn(port: 24180, ["-L", "127.0.0.2", "--alt-listening-port", "24190"])
+    let commands = [
+      ["--insecure", "stuns:127.0.0.1:24181"], ["--insecure", "--count", "2", "turns:127.0.0.1:24181"],
+      ["ping", "--count", "2", "--interval", "0.01", "127.0.0.1:24180"], ["nat", "--lifetime", "2", "127.0.0.1:24180"],
+      ["security", "turn:127.0.0.1:24180"], ["decode", "000100002112a442b7e7a701bc34d686fa87dfae"],
+      ["127.0.0.1:24189"],
+    ]
+    for command in commands {
+      let run = try Run(["--json"] + command, environment: command.first == "decode" ? [:] : Self.alice)
+      var keys: Set<String> = []
+      collect(try document(run), &keys)
+      for key in keys { #expect(page.contains("`\(key)`"), "\(key) of \(command)") }
+    }
+    withExtendedLifetime(coturn) {}
+  }
+
+  /// The names in a document, but for those under `unknown` and `frames`, which are data.
+  private func collect(_ value: Any, _ keys: inout Set<String>) {
+    if let object = value as? [String: Any] {
+      for (key, inner) in object {
+        keys.insert(key)
+        if key != "unknown", key != "frames" { collect(inner, &keys) }
+      }
+    } else if let array = value as? [Any] {
+      for inner in array { collect(inner, &keys) }
+    }
+  }
+
+  @Test func `NAT behaviour is told on loopback, with another address and without`() throws {
+    let coturn = try Coturn(port: 24184, ["-L", "127.0.0.2", "--alt-listening-port", "24194"])
+    let found = try document(try Run(["nat", "--json", "127.0.0.1:24184"]))
+    #expect(found["mapping"] as? String == "direct" && found["nat"] as? Bool == false)
+    #expect(found["filtering"] as? String == "endpoint-independent" && found["alg"] as? Bool == false)
+    let simple = try FakeServer(.udp(generous))
+    defer { simple.stop() }
+    let other = try document(try Run(["nat", "--json", "\(simple.address)", "--timeout", "1"]))
+    #expect(other["mapping"] is NSNull && other["filtering"] is NSNull)
+    let reasons = try #require(other["unknown"] as? [String: String])
+    #expect(reasons["mapping"]?.contains("no OTHER-ADDRESS") == true)
     withExtendedLifetime(coturn) {}
   }
 }

@@ -189,3 +189,51 @@ struct UsageTests {
     }
   }
 }
+
+@Suite("What pages hand to RTCPeerConnection")
+struct IceServersTests {
+  @Test func `Every form of a configuration is read, with hints on what browsers refuse`() throws {
+    let text = """
+      {"iceTransportPolicy": "relay", "iceServers": [
+        {"urls": "stun:stun.test"},
+        {"urls": ["turn:turn.test?transport=tcp", "turns:192.0.2.1"], "username": "u", "credential": "p"},
+        {"url": "turn.test:3478"},
+        {"urls": ["turn:turn.test"], "username": "kid", "credentialType": "oauth",
+         "credential": {"macKey": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "accessToken": "AAAA"}}]}
+      """
+    let servers = try IceServers.parse(try JSONValue.decode(text))
+    #expect(servers.map(\.uri.description) == [
+      "stun:stun.test", "turn:turn.test?transport=tcp", "turns:192.0.2.1", "stun:turn.test:3478", "turn:turn.test",
+    ])
+    #expect(servers.map(\.place) == [
+      "iceServers[0].urls", "iceServers[1].urls[0]", "iceServers[1].urls[1]", "iceServers[2].urls",
+      "iceServers[3].urls[0]",
+    ])
+    #expect(servers[1].credential == LongTermCredential(username: "u", password: "p"))
+    #expect(servers[0].credential == nil && servers[4].credential?.accessToken == [0, 0, 0])
+    #expect(servers[2].uri.hints == ["Firefox refuses turns: URLs with an address: give a name"])
+    #expect(servers[3].uri.hints == ["browsers refuse a URL without stun:, turn: or turns:"])
+    let bare = try IceServers.parse(try JSONValue.decode("{\"urls\": \"turn:a.test\"}"))
+    #expect(bare.first?.uri.hints == ["browsers refuse turn: URLs without username and credential"])
+  }
+
+  @Test func `Mutated configurations are read or refused`() throws {
+    let seed: UInt64 = 0x1CE5_0001
+    var random = SplitMix(state: seed)
+    let base = Array("{\"iceServers\":[{\"urls\":[\"turn:a.test\",\"stun:[::1]:9\"],\"username\":\"u\",\"credential\":\"p\"}]}".utf8)
+    var good = 0
+    for _ in 0..<50_000 {
+      var bytes = base
+      for _ in 0..<Int.random(in: 1...3, using: &random) {
+        let index = Int.random(in: 0..<bytes.count, using: &random)
+        if Bool.random(using: &random) {
+          bytes[index] = UInt8.random(in: 0...255, using: &random)
+        } else {
+          bytes.remove(at: index)
+        }
+      }
+      if let document = try? JSONValue.decode(bytes), (try? IceServers.parse(document)) != nil { good += 1 }
+    }
+    #expect(good > 1000)
+  }
+}
