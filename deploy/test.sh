@@ -12,10 +12,11 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-suites=(uclient discovery ice_clients path_mtu heap nat_verdicts browser_call nat_call)
+other_peoples=(uclient discovery ip_fields ice_clients path_mtu heap nat_verdicts)
+suites=("${other_peoples[@]}" browser_call nat_call)
 for option in "$@"; do
   case $option in
-    --no-browsers) suites=(uclient discovery ice_clients path_mtu heap nat_verdicts) browser_packages=() ;;
+    --no-browsers) suites=("${other_peoples[@]}") browser_packages=() ;;
     --container) with_container=yes ;;
     *) say "usage: deploy/test.sh [--no-browsers] [--container]"; exit 64 ;;
   esac

@@ -1,3 +1,5 @@
+public import NetworkTypes
+
 /// Sockets in places that somebody else numbers (the relay ports of `TURN`): looked up for every packet, so flat.
 @safe
 public struct DescriptorTable: ~Copyable {
@@ -9,6 +11,7 @@ public struct DescriptorTable: ~Copyable {
     /// How often a reading brought more than one datagram, until merging was switched on.
     var runs: UInt8 = 0
     var merges = false
+    var watch = TrafficClassWatch()
   }
 
   // Owned alone and freed in deinit; every access checks its index against `capacity`.
@@ -85,6 +88,16 @@ public struct DescriptorTable: ~Copyable {
   }
 
   static let runsBeforeMerging: UInt8 = 8
+
+  /// Notes the traffic class of a datagram that a socket has received.
+  @inline(__always)
+  public mutating func note(_ index: UInt32, trafficClass: UInt8, _ family: IPAddress.Family) {
+    guard Int(index) < capacity else { return }
+    let place = unsafe places + Int(index)
+    guard unsafe place.pointee.watch.note(trafficClass) else { return }
+    let descriptor = unsafe place.pointee.descriptor
+    if descriptor >= 0 { unsafe place.pointee.watch.switchOver(descriptor, family) }
+  }
 
   /// Closes a socket; false where it is gone already.
   @discardableResult

@@ -112,6 +112,8 @@ public struct ReceiveBatch: ~Copyable {
     public var localAddress: IPAddress?
     /// Size of each of the datagrams that were merged into one, the last of which may be shorter; 0: not merged.
     public var segmentByteCount = 0
+    /// DSCP and ECN, on a socket that reports them (`TrafficClassWatch`); else 0.
+    public var trafficClass: UInt8 = 0
   }
 
   @inline(__always)
@@ -132,6 +134,10 @@ public struct ReceiveBatch: ~Copyable {
         result.localAddress = IPAddress(unsafe data.loadUnaligned(as: in6_pktinfo.self).ipi6_addr)
       } else if level == UDPOffload.level, type == UDPOffload.receive {
         result.segmentByteCount = Int(unsafe data.loadUnaligned(as: Int32.self))
+      } else if level == Int32(IPPROTO_IP), type == IP_TOS {
+        result.trafficClass = unsafe data.load(as: UInt8.self)
+      } else if level == Int32(IPPROTO_IPV6), type == IPV6_TCLASS {
+        result.trafficClass = UInt8(truncatingIfNeeded: unsafe data.loadUnaligned(as: Int32.self))
       }
       unsafe control = clinux_cmsg_next(&header.pointee.msg_hdr, entry)
     }

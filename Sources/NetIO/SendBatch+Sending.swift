@@ -51,17 +51,20 @@ extension SendBatch {
     }
   }
 
-  /// How many datagrams from here on make one message: all of one size, but the last may be shorter; at most 64, and
-  /// no more bytes than a datagram can have.
+  /// How many datagrams from here on make one message: all of one traffic class and size, but the last may be shorter;
+  /// at most 64, and no more bytes than a datagram can have.
   private func runLength(from index: Int32, mayMerge: Bool) -> Int {
-    let size = unsafe entries[Int(index)].byteCount
+    let first = unsafe entries[Int(index)]
+    let size = first.byteCount
     guard mayMerge, size > 0 else { return 1 }
     var run = 1
     var total = Int(size)
     var next = unsafe entries[Int(index)].next
     while next >= 0, run < 64 {
       let following = unsafe entries[Int(next)]
-      guard following.byteCount <= size, following.byteCount > 0, total + Int(following.byteCount) <= 65_000 else { break }
+      guard following.trafficClass == first.trafficClass, following.byteCount <= size, following.byteCount > 0,
+        total + Int(following.byteCount) <= 65_000
+      else { break }
       run += 1
       total += Int(following.byteCount)
       if following.byteCount < size { break }
@@ -97,15 +100,15 @@ extension SendBatch {
       index = part.next
     }
     unsafe header.pointee.msg_hdr.msg_iovlen = vectorCount - firstVector
-    unsafe writeControl(header, message, source: entry.hasSource ? entry.source : nil, segment: run > 1 ? entry.byteCount : 0)
+    unsafe writeControl(header, message, entry, segment: run > 1 ? entry.byteCount : 0)
     return index
   }
 
-  /// The address to send from and the size to cut to, where they are wanted.
+  /// The address to send from, DSCP and ECN, and the size to cut to, where they are wanted.
   private func writeControl(
-    _ header: UnsafeMutablePointer<mmsghdr>, _ message: Int, source: IPAddress?, segment: Int32
+    _ header: UnsafeMutablePointer<mmsghdr>, _ message: Int, _ entry: Entry, segment: Int32
   ) {
-    guard source != nil || segment > 0 else {
+    guard entry.hasSource || entry.trafficClass > 0 || segment > 0 else {
       unsafe header.pointee.msg_hdr.msg_control = nil
       unsafe header.pointee.msg_hdr.msg_controllen = 0
       return
@@ -113,23 +116,33 @@ extension SendBatch {
     let control = unsafe controls + message * Self.controlStride
     unsafe header.pointee.msg_hdr.msg_control = control
     var offset = 0
-    switch source?.family {
-    case .ipv4:
-      var info = in_pktinfo()
-      info.ipi_spec_dst.s_addr = (source?.ipv4Bits ?? 0).bigEndian
-      unsafe write(&info, MemoryLayout<in_pktinfo>.size, level: Int32(IPPROTO_IP), type: IP_PKTINFO, to: control, &offset)
-    case .ipv6:
-      var info = in6_pktinfo()
-      info.ipi6_addr = in6_addr(source ?? .ipv6Any)
-      unsafe write(
-        &info, MemoryLayout<in6_pktinfo>.size, level: Int32(IPPROTO_IPV6), type: IPV6_PKTINFO, to: control, &offset)
-    case nil: break
-    }
+    unsafe writeRoute(entry, to: control, &offset)
     if segment > 0 {
       var size = UInt16(truncatingIfNeeded: segment)
       unsafe write(&size, 2, level: UDPOffload.level, type: UDPOffload.send, to: control, &offset)
     }
     unsafe header.pointee.msg_hdr.msg_controllen = offset
+  }
+
+  /// What every datagram of an entry's route has beside it.
+  private func writeRoute(_ entry: Entry, to control: UnsafeMutableRawPointer, _ offset: inout Int) {
+    if entry.hasSource, entry.source.family == .ipv4 {
+      var info = in_pktinfo()
+      info.ipi_spec_dst.s_addr = entry.source.ipv4Bits.bigEndian
+      unsafe write(&info, MemoryLayout<in_pktinfo>.size, level: Int32(IPPROTO_IP), type: IP_PKTINFO, to: control, &offset)
+    } else if entry.hasSource {
+      var info = in6_pktinfo()
+      info.ipi6_addr = in6_addr(entry.source)
+      unsafe write(
+        &info, MemoryLayout<in6_pktinfo>.size, level: Int32(IPPROTO_IPV6), type: IPV6_PKTINFO, to: control, &offset)
+    }
+    guard entry.trafficClass > 0 else { return }
+    var value = Int32(entry.trafficClass)
+    if Int(entry.nameByteCount) == MemoryLayout<sockaddr_in>.size {
+      unsafe write(&value, 4, level: Int32(IPPROTO_IP), type: IP_TOS, to: control, &offset)
+    } else {
+      unsafe write(&value, 4, level: Int32(IPPROTO_IPV6), type: IPV6_TCLASS, to: control, &offset)
+    }
   }
 
   private func write(
@@ -210,19 +223,10 @@ extension SendBatch {
         unsafe header.msg_hdr.msg_namelen = UInt32(entry.nameByteCount)
         unsafe header.msg_hdr.msg_iov = parts.baseAddress
         unsafe header.msg_hdr.msg_iovlen = 3
-        if entry.hasSource, let base = control.baseAddress {
+        if entry.hasSource || entry.trafficClass > 0, let base = control.baseAddress {
           var offset = 0
+          unsafe writeRoute(entry, to: base, &offset)
           unsafe header.msg_hdr.msg_control = base
-          if entry.source.family == .ipv4 {
-            var info = in_pktinfo()
-            info.ipi_spec_dst.s_addr = entry.source.ipv4Bits.bigEndian
-            unsafe write(&info, MemoryLayout<in_pktinfo>.size, level: Int32(IPPROTO_IP), type: IP_PKTINFO, to: base, &offset)
-          } else {
-            var info = in6_pktinfo()
-            info.ipi6_addr = in6_addr(entry.source)
-            unsafe write(
-              &info, MemoryLayout<in6_pktinfo>.size, level: Int32(IPPROTO_IPV6), type: IPV6_PKTINFO, to: base, &offset)
-          }
           unsafe header.msg_hdr.msg_controllen = offset
         }
         if unsafe sendmmsg(entry.descriptor, &header, 1, Int32(MSG_DONTWAIT)) != 1 { failures &+= 1 }

@@ -29,6 +29,7 @@ public struct SendBatch: ~Copyable {
     var paddingByteCount: UInt8
     var nameByteCount: UInt8
     var hasSource: Bool
+    var trafficClass: UInt8
     /// The next datagram of the same route, -1 for the last.
     var next: Int32
     var source: IPAddress
@@ -54,6 +55,9 @@ public struct SendBatch: ~Copyable {
   /// Routes whose runs the kernel refused; a small ring.
   var unsegmented: [UInt64] = []
   var nextUnsegmented = 0
+
+  /// DSCP and ECN of what is added from now on (the IPv4 TOS byte, the IPv6 traffic class); 0: the socket's default.
+  public var trafficClass: UInt8 = 0
 
   static let nameStride = 32
   static let prefixStride = 64
@@ -151,7 +155,7 @@ public struct SendBatch: ~Copyable {
       route: route, descriptor: descriptor, byteCount: Int32(truncatingIfNeeded: prefixByteCount + range.count + padding),
       payloadByteCount: Int32(truncatingIfNeeded: range.count), prefixByteCount: UInt8(truncatingIfNeeded: prefixByteCount),
       paddingByteCount: UInt8(truncatingIfNeeded: padding), nameByteCount: UInt8(truncatingIfNeeded: nameByteCount),
-      hasSource: source != nil, next: -1, source: source ?? .ipv4Any)
+      hasSource: source != nil, trafficClass: trafficClass, next: -1, source: source ?? .ipv4Any)
     chain(index, route)
   }
 

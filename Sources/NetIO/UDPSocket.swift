@@ -52,6 +52,11 @@ public struct UDPSocket: ~Copyable, Sendable {
 
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
+  /// Has the kernel tell DSCP and ECN of what comes in, until a `TrafficClassWatch` finds that nobody sets them.
+  public func tellTrafficClass(_ family: IPAddress.Family) {
+    TrafficClassWatch.set(rawValue, family, tells: true)
+  }
+
   /// Gives the descriptor up without closing it.
   consuming func release() -> Int32 { descriptor.release() }
 }

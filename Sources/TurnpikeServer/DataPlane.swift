@@ -106,6 +106,7 @@ struct DataPlane: ~Copyable {
 
   /// Takes over a listening socket; its datagrams come in under the place that is returned.
   mutating func add(_ listener: consuming UDPSocket) throws(Errno) -> Int {
+    if let family = listener.localAddress?.family { listener.tellTrafficClass(family) }
     let descriptor = listener.rawValue
     let place = listeners.insert(listener).index
     listenerDescriptors.append(descriptor)
@@ -119,6 +120,7 @@ struct DataPlane: ~Copyable {
   /// Opens a relay's socket; datagrams for it come in under its name.
   mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) throws(Errno) {
     let socket = try UDPSocket(relayingOn: address)
+    socket.tellTrafficClass(address.family)
     try register(socket.rawValue, Self.token(of: id))
     relayPorts.insert(socket, at: id.index, generation: id.generation)
   }

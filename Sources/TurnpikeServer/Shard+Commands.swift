@@ -58,6 +58,7 @@ extension Shard {
       return
     case .udp: break
     }
+    plane.sends.trafficClass = 0
     let slot = plane.replySlot()
     plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
     let endpoint = endpoints.endpoint(path.endpoint)

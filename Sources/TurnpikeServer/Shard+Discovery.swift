@@ -16,6 +16,7 @@ extension Shard {
     guard
       let listener = ListenerPlan.index(of: local, in: plan.listeners), bytes.count <= PacketBuffers.capacity
     else { return }
+    plane.sends.trafficClass = 0
     let slot = plane.replySlot()
     plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
     plane.sendToClient(

@@ -20,6 +20,8 @@ struct Shard: ~Copyable {
   var listenerOfDatagramSocket: [Int] = []
   /// For each listening socket how many runs its clients have sent, up to where merging is switched on.
   var runsOfDatagramSocket: [Int] = []
+  /// For each listening socket whether its clients set DSCP or ECN.
+  private var watchOfDatagramSocket: [TrafficClassWatch] = []
   /// For each datagram listening socket whether it takes messages that are not encrypted.
   var acceptsPlain: [Bool] = []
   /// Who sent the last datagram to a listening socket, and of what size.
@@ -85,6 +87,7 @@ struct Shard: ~Copyable {
           socketOfListener.append(try plane.add(UDPSocket(listeningOn: listener.address)))
           listenerOfDatagramSocket.append(number)
           runsOfDatagramSocket.append(0)
+          watchOfDatagramSocket.append(TrafficClassWatch())
           acceptsPlain.append(listener.transport == .udp || listener.auto)
         }
       } catch {
@@ -190,10 +193,14 @@ struct Shard: ~Copyable {
       let count = plane.batch.byteCount(slot)
       noteRun(place, source, count)
       let segment = ancillary.segmentByteCount
+      if watchOfDatagramSocket[place].note(ancillary.trafficClass) {
+        watchOfDatagramSocket[place].switchOver(plane.listenerDescriptor(place), source.family)
+      }
       var base = 0
       // Once for most; a run that the kernel has merged is taken apart again.
       repeat {
         let end = segment > 0 ? min(base + segment, count) : count
+        plane.sends.trafficClass = ancillary.trafficClass
         if Associations.isSecure(plane.buffers.bytes(slot, base..<end)) {
           receiveSecureDatagram(slot, base..<end, from: path)
         } else if !acceptsPlain[place] {
@@ -206,6 +213,7 @@ struct Shard: ~Copyable {
         base = end
       } while base < count
     }
+    plane.sends.trafficClass = 0
   }
 
   /// A listening socket whose clients send in bursts has the kernel merge them from then on.
@@ -231,10 +239,13 @@ struct Shard: ~Copyable {
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
       let count = plane.batch.byteCount(slot)
-      let segment = plane.batch.ancillary(slot).segmentByteCount
+      let ancillary = plane.batch.ancillary(slot)
+      plane.relayPorts.note(id.index, trafficClass: ancillary.trafficClass, source.family)
+      let segment = ancillary.segmentByteCount
       var base = 0
       repeat {
         let end = segment > 0 ? min(base + segment, count) : count
+        plane.sends.trafficClass = ancillary.trafficClass
         let disposition = relay.receive(
           slot: slot, base..<end, in: plane.buffers, fromPeer: source, on: id, now: now)
         act(disposition, on: slot, base: base, isPart: segment > 0, from: nil)
@@ -242,6 +253,7 @@ struct Shard: ~Copyable {
         base = end
       } while base < count
     }
+    plane.sends.trafficClass = 0
   }
 
   /// Carries out what the relay has decided for the datagram or frame in a slot.
@@ -277,6 +289,8 @@ struct Shard: ~Copyable {
       }
     case .reply:
       guard let client else { return }
+      // An answer is the server's own: nothing of the request's IP header is taken over.
+      plane.sends.trafficClass = 0
       // What the request has changed is done before its answer leaves: a freed place in a quota is free, a deleted
       // allocation's port closed.
       if isPart || client.connection != .none {
