@@ -7,10 +7,11 @@ extension Relay {
 
   /// The connection of `connectPeer` is open: the client is told its CONNECTION-ID and has 30 s to bind it.
   public mutating func peerConnected(_ id: RecordID, now: Now) {
-    guard let index = peerConnections.index(of: id), let request = connectRequests.removeValue(forKey: index) else {
+    guard let index = peerConnections.index(of: id) else {
       commands.append(.closePipe(id))
       return
     }
+    guard let request = connectRequests.removeValue(forKey: index) else { return }
     awaitBind(index, now: now)
     writer.begin(MessageType(.connect, .success), transactionID: request.transactionID)
     writer.append(.connectionID, peerConnections[index].identifier)

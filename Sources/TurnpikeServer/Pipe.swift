@@ -43,8 +43,16 @@ struct Pipe: ~Copyable {
     lastMoved = now
   }
 
-  /// The most that is read at one time.
-  static let readingByteCount = 64 << 10
+  /// The most that is read at one time, and so the most that waits in one direction. Where there are many pipes it is
+  /// less: however many stand still, the shard's memory for them is bounded (256 MiB at the limit).
+  static func readingByteCount(among count: Int) -> Int {
+    switch count {
+    case ...512: 64 << 10
+    case ...4096: 16 << 10
+    default: 8 << 10
+    }
+  }
+
   /// Pipes of one shard.
   static let limit = 16_384
   /// How long one direction may go on in silence once the other has ended, in nanoseconds.

@@ -37,7 +37,7 @@ extension Shard {
     // Written on before anything else can use the slot.
     let slot = DataPlane.scratchSlot
     let index = tcp.pipes[place].client.index
-    switch Self.read(tcp.pipes[place], into: &plane.buffers, slot: slot) {
+    switch Self.read(tcp.pipes[place], into: &plane.buffers, slot: slot, limit: Pipe.readingByteCount(among: tcp.pipes.count)) {
     case .wouldBlock: return
     case .failed: endPipe(place)
     case .ended: tcp.pipes[place].peerHasEnded = true
@@ -52,9 +52,9 @@ extension Shard {
   }
 
   private static func read(
-    _ pipe: borrowing Pipe, into buffers: inout PacketBuffers, slot: Int
+    _ pipe: borrowing Pipe, into buffers: inout PacketBuffers, slot: Int, limit: Int
   ) -> StreamSocket.PipeReadResult {
-    pipe.socket.readPipe(into: &buffers, slot: slot, limit: Pipe.readingByteCount)
+    pipe.socket.readPipe(into: &buffers, slot: slot, limit: limit)
   }
 
   private static func forward(
@@ -67,7 +67,8 @@ extension Shard {
 
   private mutating func readClient(_ index: Int, _ place: Int) {
     let scratch = DataPlane.scratchSlot
-    switch Self.read(connections[index], into: &plane.buffers, slot: scratch) {
+    switch Self.read(
+      connections[index], into: &plane.buffers, slot: scratch, limit: Pipe.readingByteCount(among: tcp.pipes.count)) {
     case .wouldBlock: return
     case .failed: endPipe(place)
     case .ended: tcp.pipes[place].clientHasEnded = true
@@ -86,9 +87,9 @@ extension Shard {
   }
 
   private static func read(
-    _ connection: borrowing Connection, into buffers: inout PacketBuffers, slot: Int
+    _ connection: borrowing Connection, into buffers: inout PacketBuffers, slot: Int, limit: Int
   ) -> StreamSocket.PipeReadResult {
-    connection.socket.readPipe(into: &buffers, slot: slot, limit: Pipe.readingByteCount)
+    connection.socket.readPipe(into: &buffers, slot: slot, limit: limit)
   }
 
   /// Takes everything that the engine has decrypted; it holds no more than one reading.

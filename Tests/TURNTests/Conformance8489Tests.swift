@@ -27,6 +27,16 @@ struct Conformance8489Tests {
         #expect(Scene().client.send(changed(0, bits)).drop != nil)
       }
     },
+    Requirement("RFC 7983, 7", "over UDP the first byte decides: 0 to 3 is STUN, 64 to 79 ChannelData, the rest nobody's") {
+      for first in UInt8.min...UInt8.max {
+        let drop = Scene().client.send([first] + [UInt8](repeating: 0, count: 40)).drop
+        switch first {
+        case 0...3: #expect(drop == .malformed)
+        case 64...79: #expect(drop == .noAllocation)
+        default: #expect(drop == .notSTUN)
+        }
+      }
+    },
     Requirement("5", "the magic cookie is 0x2112A442") {
       for offset in 4..<8 { #expect(Scene().client.send(changed(offset, 0)).drop == .malformed) }
     },

@@ -129,7 +129,7 @@ struct HostileTests {
 
 extension Conversation {
   /// An open relay port chosen by a number, so that a seed decides.
-  fileprivate func port(by number: UInt64) -> RecordID? {
+  func port(by number: UInt64) -> RecordID? {
     let ports = openPorts.keys.sorted { $0.index < $1.index }
     return ports.isEmpty ? nil : ports[Int(number % UInt64(ports.count))]
   }
