@@ -41,7 +41,8 @@ public struct PacketFile: ~Copyable {
     let written = unsafe bytes.withUnsafeBytes { unsafe fwrite($0.baseAddress, 1, $0.count, stream) }
     unsafe rewind(stream)
     guard written == bytes.count,
-      let handle = unsafe pcap_fopen_offline_with_tstamp_precision(stream, UInt32(PCAP_TSTAMP_PRECISION_NANO), &complaint)
+      let handle = unsafe pcap_fopen_offline_with_tstamp_precision(
+        stream, UInt32(PCAP_TSTAMP_PRECISION_NANO), &complaint)
     else {
       _ = unsafe fclose(stream)
       throw CaptureError(description: Self.text(complaint))
@@ -68,7 +69,9 @@ public struct PacketFile: ~Copyable {
         originalByteCount: Int(header.len))
     case PCAP_ERROR_BREAK: return nil
     default:
-      guard let complaint = unsafe pcap_geterr(handle) else { throw CaptureError(description: "the capture is damaged") }
+      guard let complaint = unsafe pcap_geterr(handle) else {
+        throw CaptureError(description: "the capture is damaged")
+      }
       throw CaptureError(description: unsafe String(cString: complaint))
     }
   }

@@ -1,5 +1,5 @@
-public import NetworkTypes
 internal import NetIO
+public import NetworkTypes
 internal import TLS
 
 extension CheckFailure {
@@ -39,7 +39,8 @@ extension CheckFailure {
         .system, "\(place): \(error)",
         advice: "this machine, not the server: a local port that is taken, or no more files or memory")
     case .unsupported(let transport):
-      self.init(.unsupported, "\(transport.label) has no certificates to trust here", advice: "a mistake of this program")
+      self.init(
+        .unsupported, "\(transport.label) has no certificates to trust here", advice: "a mistake of this program")
     case .tls(let error, let summary):
       self.init(error, summary, place, target)
     }
@@ -68,7 +69,8 @@ extension CheckFailure {
       let seconds = summary.certificate.map { max($0.notBefore - Int64(clamping: Now.read().wallSeconds), 0) } ?? 0
       self.init(
         .tlsNotYetValid, text,
-        advice: "the certificate begins on \(begin): this machine's clock is \(seconds) s behind, or it was made for later")
+        advice:
+          "the certificate begins on \(begin): this machine's clock is \(seconds) s behind, or it was made for later")
     } else if error.cause == .certificate {
       self.init(
         .tlsUntrusted, text,

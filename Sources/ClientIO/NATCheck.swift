@@ -119,7 +119,8 @@ public struct NATCheck: ~Copyable {
     _ buffer: inout [UInt8], _ generator: inout SeededGenerator
   ) -> NATDiscovery.Answer {
     var probe = BindingProbe(
-      isStream: false, detour: request.detour, hasFingerprint: false, settings: settings, generator: &generator, now: .read())
+      isStream: false, detour: request.detour, hasFingerprint: false, settings: settings, generator: &generator,
+      now: .read())
     var source = SocketAddress.none
     while let deadline = probe.deadline {
       if let bytes = probe.takeOutput() { _ = try? socket.send(bytes.span.rawBytes, to: request.destination) }

@@ -71,7 +71,8 @@ public enum PingCheck {
 
   private static func exchange(
     _ connection: inout ClientConnection, _ requests: inout PingRequests, _ passing: inout ConnectionFailure?,
-    _ options: CheckOptions, _ count: Int?, _ interval: UInt32, _ stop: () -> Bool, _ progress: (Event, borrowing PingRequests) -> Void
+    _ options: CheckOptions, _ count: Int?, _ interval: UInt32, _ stop: () -> Bool,
+    _ progress: (Event, borrowing PingRequests) -> Void
   ) throws(ConnectionFailure) {
     let limit = count ?? .max
     var next = Instant.read()

@@ -245,7 +245,8 @@ public struct RelayCheck: ~Copyable {
     case .connection(let failure): CheckFailure(failure, target, within: options.within)
     case .request(let failure):
       CheckFailure(failure, what, target, options)
-    case .outOfOrder: CheckFailure(
+    case .outOfOrder:
+      CheckFailure(
         .closed, "\(what): the allocation is gone", advice: "the server has ended it, or was started anew")
     }
   }

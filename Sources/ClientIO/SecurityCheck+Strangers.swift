@@ -50,7 +50,9 @@ extension SecurityCheck {
       let words = "\(answer.count) bytes for \(request.count), \(ratio / 10).\(ratio % 10) times"
       note("amplification", "\(name) answers", ratio > Self.amplificationLimit * 10 ? .letThrough : .refused, words)
       let padding = Self.hasDirtyPadding(answer)
-      note("padding", "padding of \(name) answers", padding ? .letThrough : .refused, padding ? "it is not zero: the server's memory may show" : "zero")
+      note(
+        "padding", "padding of \(name) answers", padding ? .letThrough : .refused,
+        padding ? "it is not zero: the server's memory may show" : "zero")
     }
     responseAddress(socket, third, thirdAddress)
     otherProtocol()

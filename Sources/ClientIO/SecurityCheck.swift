@@ -67,7 +67,8 @@ public struct SecurityCheck: ~Copyable {
     case .connection(let failure): CheckFailure(failure, target, within: options.within)
     case .request(let failure):
       CheckFailure(failure, what, target, options)
-    case .outOfOrder: CheckFailure(
+    case .outOfOrder:
+      CheckFailure(
         .closed, "\(what): the allocation is gone", advice: "the server has ended it, or was started anew")
     }
   }
@@ -163,7 +164,9 @@ public struct SecurityCheck: ~Copyable {
     if target.address.address.isLoopback, peer.address.canonical.isLoopback,
       let arrived = try dataArrives(at: peer.address, &session)
     {
-      note("peer", subject, arrived ? .letThrough : .refused, how + (arrived ? ", and data arrives" : ", but no data arrives"))
+      note(
+        "peer", subject, arrived ? .letThrough : .refused,
+        how + (arrived ? ", and data arrives" : ", but no data arrives"))
     } else if peer.address == relayed.address {
       note("peer", subject, .unknown, how + ", as it must for the server's own relays")
     } else {

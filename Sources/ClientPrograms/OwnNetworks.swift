@@ -4,7 +4,8 @@ public import NetworkTypes
 /// server is theirs.
 public enum OwnNetworks {
   private static let blocks = [
-    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10",
+    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7",
+    "fe80::/10",
   ].compactMap { CIDRBlock($0) }
 
   public static func contain(_ address: IPAddress) -> Bool { blocks.contains { $0.contains(address) } }

@@ -102,7 +102,8 @@ public struct DNSClient: ~Copyable {
       var limit = timeval(tv_sec: 1, tv_usec: 0)
       var left = timeval()
       let chosen = unsafe ares_timeout(channel, &limit, &left)
-      let milliseconds = unsafe chosen.map { unsafe Int32(clamping: $0.pointee.tv_sec * 1000 + $0.pointee.tv_usec / 1000 + 1) } ?? 1000
+      let milliseconds =
+        unsafe chosen.map { unsafe Int32(clamping: $0.pointee.tv_sec * 1000 + $0.pointee.tv_usec / 1000 + 1) } ?? 1000
       _ = unsafe poll(&entries, nfds_t(entries.count), milliseconds)
       for entry in entries where entry.revents != 0 {
         let isReadable = Int32(entry.revents) & (POLLIN | POLLERR | POLLHUP) != 0

@@ -32,10 +32,14 @@ enum AttributeText {
     case 0x0027: return words(value) { "port \($0 >> 16)" }
     case 0x002A: return words(value) { "\($0)" }
     case 0x8028: return words(value) { _ in value.hexadecimal }
-    case 0x0018: return value.count == 1 ? .text(value[0] & 0x80 == 0 ? "an even port" : "an even port, and the next one reserved") : length(1, value)
+    case 0x0018:
+      return value.count == 1
+        ? .text(value[0] & 0x80 == 0 ? "an even port" : "an even port, and the next one reserved") : length(1, value)
     case 0x001A, 0x0025: return value.isEmpty ? .text("set") : length(0, value)
     case 0x0008: return value.count == 20 ? .text(value.hexadecimal) : length(20, value)
-    case 0x001C: return (16...32).contains(value.count) && value.count & 3 == 0 ? .text(value.hexadecimal) : .malformed("16 to 32 bytes, in steps of four, are right")
+    case 0x001C:
+      return (16...32).contains(value.count) && value.count & 3 == 0
+        ? .text(value.hexadecimal) : .malformed("16 to 32 bytes, in steps of four, are right")
     case 0x001E: return value.count == 32 ? .text(value.hexadecimal) : length(32, value)
     case 0x0022, 0x8029, 0x802A: return value.count == 8 ? .text(value.hexadecimal) : length(8, value)
     case 0x001D: return algorithms(value, isList: false)
@@ -143,7 +147,9 @@ enum AttributeText {
       names.append(number == 1 ? "MD5" : number == 2 ? "SHA-256" : hexadecimal(number))
       index += 4 + ((length + 3) & ~3)
     }
-    guard index == value.count, isList || names.count == 1 else { return .malformed("the entries do not fit the length") }
+    guard index == value.count, isList || names.count == 1 else {
+      return .malformed("the entries do not fit the length")
+    }
     return .text(names.joined(separator: ", "))
   }
 

@@ -141,7 +141,8 @@ public struct Dissector: Sendable {
     let identity = Identity(
       username: reader.username ?? (known.username.isEmpty ? source.username : nil) ?? known.username,
       realm: reader.realm ?? known.realm)
-    let password = source.password
+    let password =
+      source.password
       ?? source.secret.map { TimeLimitedCredential.password(username: identity.username, secret: $0) } ?? []
     for (offset, count, isSHA256) in reader.integrityOffsets {
       let key = SigningKey.find(

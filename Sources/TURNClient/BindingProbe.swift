@@ -25,7 +25,8 @@ public struct BindingProbe: ~Copyable {
     public var transmissions: Int
 
     public init(
-      mappedAddress: SocketAddress, isXORMapped: Bool, plainMappedAddress: SocketAddress? = nil, software: String? = nil,
+      mappedAddress: SocketAddress, isXORMapped: Bool, plainMappedAddress: SocketAddress? = nil,
+      software: String? = nil,
       hasFingerprint: Bool, responseOrigin: SocketAddress? = nil, otherAddress: SocketAddress? = nil,
       roundTrip: UInt64, transmissions: Int
     ) {

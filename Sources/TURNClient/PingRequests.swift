@@ -28,7 +28,8 @@ public struct PingRequests: ~Copyable {
   /// Writes the next request; its number.
   public mutating func next(at now: Instant) -> (number: Int, request: [UInt8]) {
     let number = series.send(at: now)
-    writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: prefix, low: UInt64(number) ^ mask))
+    writer.begin(
+      MessageType(.binding, .request), transactionID: TransactionID(high: prefix, low: UInt64(number) ^ mask))
     writer.appendFingerprint()
     return (number, writer.bytes.copied())
   }

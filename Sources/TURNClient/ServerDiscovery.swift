@@ -131,7 +131,9 @@ public struct ServerDiscovery: Sendable {
     let records: [NamingRecord]
     do {
       records = try service.naming(of: name)
-      note("NAPTR", name, records.map { "\($0.order) \($0.preference) \"\($0.flags)\" \"\($0.services)\" \($0.replacement)" })
+      note(
+        "NAPTR", name,
+        records.map { "\($0.order) \($0.preference) \"\($0.flags)\" \"\($0.services)\" \($0.replacement)" })
     } catch {
       note("NAPTR", name, error)
       return

@@ -90,7 +90,9 @@ extension ServerURI {
     guard let percent = text.firstIndex(of: "%") else { return IPAddress(text).map { ($0, nil) } }
     var zone = text[text.index(after: percent)...]
     if zone.hasPrefix("25"), zone.utf8.count > 2 { zone = zone.dropFirst(2) }
-    let isName = (1...15).contains(zone.utf8.count) && zone.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
+    let isName =
+      (1...15).contains(zone.utf8.count)
+      && zone.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
     guard isName, let address = IPAddress(text[..<percent]), address.family == .ipv6, address.high >> 54 == 0xFE80 >> 6
     else { return nil }
     return (address, String(zone))

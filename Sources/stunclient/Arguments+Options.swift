@@ -42,7 +42,9 @@ extension Arguments {
     case "--verbosity": _ = try reader.number(of: option, in: 0...9)
     case "--mode":
       let text = try reader.value(of: option)
-      guard let mode = Mode(rawValue: text) else { throw UsageError("--mode \(text): basic, behavior, filtering or full") }
+      guard let mode = Mode(rawValue: text) else {
+        throw UsageError("--mode \(text): basic, behavior, filtering or full")
+      }
       self.mode = mode
     default: throw UsageError("unknown option \(option)")
     }

@@ -137,7 +137,9 @@ struct Arguments: Sendable {
     if let mode, isCommandNamed, ![.binding, .nat].contains(command) {
       throw UsageError("--mode \(mode.rawValue) is for binding, nat")
     }
-    if iceServers != nil, ![.binding, .relay].contains(command) { throw UsageError("--ice-servers is for binding, relay") }
+    if iceServers != nil, ![.binding, .relay].contains(command) {
+      throw UsageError("--ice-servers is for binding, relay")
+    }
     if command == .nat, (transport ?? uri.transport) != .udp {
       throw UsageError("NAT behaviour is asked for over UDP")
     }

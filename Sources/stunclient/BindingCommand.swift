@@ -42,7 +42,9 @@ enum BindingCommand {
     ]
     switch sample {
     case .success(let response):
-      members += [("mapped", .string(response.mappedAddress.description)), ("rtt_ms", .milliseconds(response.roundTrip))]
+      members += [
+        ("mapped", .string(response.mappedAddress.description)), ("rtt_ms", .milliseconds(response.roundTrip)),
+      ]
       return Event.line("answer", members)
     case .failure(let failure):
       return Event.line("no-answer", members + [("reason", .string(failure.reason.rawValue))])

@@ -62,7 +62,9 @@ struct DecodeCommand {
   /// Operands are hexadecimal text; a single one that is no such text is a file.
   private static func content(_ operands: [String]) throws(UsageError) -> [UInt8] {
     guard let first = operands.first, operands != ["-"] else {
-      do { return try StandardStreams.readInput(limit: sizeLimit) } catch { throw UsageError("standard input: \(error)") }
+      do { return try StandardStreams.readInput(limit: sizeLimit) } catch {
+        throw UsageError("standard input: \(error)")
+      }
     }
     if HexText.bytes(operands.joined(separator: " ")) != nil, !Files.exists(first) {
       return Array(operands.joined(separator: " ").utf8)
@@ -167,7 +169,9 @@ struct DecodeCommand {
     let place = "message \(found), \(dissection.title)"
     outcome.failure =
       dissection.isIntegrityRight == false
-      ? CheckFailure(.integrity, "\(place): \(problem)", advice: "another password, user name or realm, or it was changed on its way")
+      ? CheckFailure(
+        .integrity, "\(place): \(problem)", advice: "another password, user name or realm, or it was changed on its way"
+      )
       : CheckFailure(.malformed, "\(place): \(problem)")
   }
 

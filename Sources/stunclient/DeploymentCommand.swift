@@ -99,7 +99,8 @@ enum DeploymentCommand {
       case .warning: word = Style.yellow("warning")
       case .failed, .usage: word = Style.red("FAILED ")
       }
-      lines.append("\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil ? outcome.summary : ""))")
+      lines.append(
+        "\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil ? outcome.summary : ""))")
       lines += outcome.verdictLines.map { "         " + $0 }
     }
     let good = outcomes.count { $0.failure == nil }
@@ -125,7 +126,8 @@ enum DeploymentCommand {
         let what = outcome.failure.map { "[\($0.reason.rawValue)]" } ?? outcome.warnings.joined(separator: ", ")
         return "\(outcome.uri) \(what)"
       }
-    let text = String((["\(good) of \(outcomes.count) URLs work"] + bad).joined(separator: "; ").map { $0 == "|" ? "/" : $0 })
+    let text = String(
+      (["\(good) of \(outcomes.count) URLs work"] + bad).joined(separator: "; ").map { $0 == "|" ? "/" : $0 })
     let figures = "good=\(good);;;0;\(outcomes.count) failed=\(outcomes.count - good);;;0;\(outcomes.count)"
     return "\(worst.word): ice-servers \(Style.plain(text)) | \(figures)"
   }

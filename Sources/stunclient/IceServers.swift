@@ -58,7 +58,9 @@ enum IceServers {
 
   private static func credential(of entry: JSONValue, _ place: String) throws(UsageError) -> LongTermCredential? {
     guard let username = entry["username"]?.string, !username.isEmpty else {
-      guard (entry["credential"]?.string ?? "").isEmpty else { throw UsageError("\(place) has a credential and no username") }
+      guard (entry["credential"]?.string ?? "").isEmpty else {
+        throw UsageError("\(place) has a credential and no username")
+      }
       return nil
     }
     if let credential = entry["credential"], let key = credential["macKey"]?.string,
@@ -81,7 +83,9 @@ enum IceServers {
     if !ServerURI.Scheme.allCases.contains(where: { text.lowercased().hasPrefix($0.rawValue + ":") }) {
       uri.hints.append("browsers refuse a URL without stun:, turn: or turns:")
     }
-    if uri.scheme.isTURN, !hasCredential { uri.hints.append("browsers refuse turn: URLs without username and credential") }
+    if uri.scheme.isTURN, !hasCredential {
+      uri.hints.append("browsers refuse turn: URLs without username and credential")
+    }
     if uri.scheme == .turns, case .address = uri.host {
       uri.hints.append("Firefox refuses turns: URLs with an address: give a name")
     }

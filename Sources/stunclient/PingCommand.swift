@@ -81,7 +81,8 @@ enum PingCommand {
       text += Style.yellow(line(event)) + "\n"
     }
     let series = requests.series
-    text += "\(series.sent) sent, \(series.received) received, \(Decimal.text(series.lossPerMille ?? 0, 1)) % lost\(last)"
+    text +=
+      "\(series.sent) sent, \(series.received) received, \(Decimal.text(series.lossPerMille ?? 0, 1)) % lost\(last)"
     if series.received > 0 {
       text +=
         ", min \(Decimal.milliseconds(series.minimum)), mean \(Decimal.milliseconds(series.mean)), "

@@ -121,7 +121,9 @@ enum LocalAddress {
     guard let text else { return SocketAddress(family == .ipv4 ? .ipv4Any : .ipv6Any, port: 0) }
     if let address = IPAddress(text) { return address.family == family ? SocketAddress(address, port: 0) : nil }
     let found = Interfaces.addresses(of: text)
-    guard !found.isEmpty else { throw UsageError("--localaddr \(text): neither an address nor an interface that has one") }
+    guard !found.isEmpty else {
+      throw UsageError("--localaddr \(text): neither an address nor an interface that has one")
+    }
     return found.first { $0.family == family }
   }
 }

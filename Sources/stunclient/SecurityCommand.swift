@@ -41,7 +41,9 @@ enum SecurityCommand {
       ("findings", .array(report.findings.map { .record(members($0)) })),
     ]
     outcome.metrics = [
-      Metric(name: "let_through", help: "Checks that should be refused and were not.", value: Double(report.letThrough.count))
+      Metric(
+        name: "let_through", help: "Checks that should be refused and were not.", value: Double(report.letThrough.count)
+      )
     ]
   }
 

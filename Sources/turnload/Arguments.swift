@@ -74,7 +74,9 @@ struct Arguments {
       return
     }
     guard Self.valued.contains(option) else { throw UsageError("unknown option \(option)") }
-    guard let value = parts.count == 2 ? parts[1] : words.popFirst() else { throw UsageError("\(option) needs a value") }
+    guard let value = parts.count == 2 ? parts[1] : words.popFirst() else {
+      throw UsageError("\(option) needs a value")
+    }
     try take(option, value)
   }
 
@@ -154,7 +156,9 @@ struct Arguments {
     let transport = transport ?? uri.transport
     if transport == .dtls { throw UsageError("DTLS is not among turnload's transports") }
     if direction != nil, work != .relay { throw UsageError("--direction is for relay") }
-    if pace != nil, [.allocate, .hold, .floor].contains(work) { throw UsageError("\(work.rawValue) has no pace of packets") }
+    if pace != nil, [.allocate, .hold, .floor].contains(work) {
+      throw UsageError("\(work.rawValue) has no pace of packets")
+    }
     if usesIndications, work != .relay, work != .relayToRelay { throw UsageError("--indications is for relays") }
     if work == .relayToRelay, (allocations ?? 2) % 2 != 0 { throw UsageError("relay-to-relay needs pairs") }
     if segments || coalesces {

@@ -64,7 +64,8 @@ struct Watcher {
       let elapsed = Double(max(progress.now.nanoseconds(since: last.now), 1))
       let done = progress.done >= last.done ? progress.done - last.done : 0
       let rate = Int64(Double(done) * 1e9 / elapsed)
-      StandardStreams.writeError("\r\u{1B}[K\(progress.done) done, \(rate) a second, \(progress.lost) under way or lost")
+      StandardStreams.writeError(
+        "\r\u{1B}[K\(progress.done) done, \(rate) a second, \(progress.lost) under way or lost")
     }
     last = progress
   }

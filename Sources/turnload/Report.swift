@@ -29,7 +29,8 @@ struct Report {
       ("first_failure", result.firstFailure.map(JSONValue.string) ?? .null),
       ("setup_seconds", .double(Double(result.setUp) / 1e9)),
       ("found_rate", result.foundRate.map(Self.whole) ?? .null), ("latency_us", latency(result.latency)),
-      ("server", server(result)), ("generator", Self.object([("cpu_ns_each", Self.optional(result.each(result.ownTime)))])),
+      ("server", server(result)),
+      ("generator", Self.object([("cpu_ns_each", Self.optional(result.each(result.ownTime)))])),
     ]
     return Self.object(members)
   }

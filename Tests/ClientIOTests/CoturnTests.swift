@@ -184,7 +184,9 @@ struct CoturnTests {
       #expect(document?["exit_status"] as? Int == Int(run.status))
       return Set(document?.keys ?? [:].keys)
     }
-    let common: Set = ["command", "target", "status", "exit_status", "failure", "warnings", "notes", "hints", "resolution"]
+    let common: Set = [
+      "command", "target", "status", "exit_status", "failure", "warnings", "notes", "hints", "resolution",
+    ]
     let binding: Set = [
       "transport", "server", "local", "mapped", "xor_mapped", "software", "fingerprint", "response_origin",
       "other_address", "connect_ms", "tls_handshake_ms", "sent", "received", "loss_percent", "rtt_ms", "tls",

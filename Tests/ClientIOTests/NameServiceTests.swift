@@ -78,7 +78,9 @@ struct NameServiceTests {
     }
     let run = try Run(["--dns-server", "\(dns.address)", "--trace", "stun:example.test"])
     #expect(run.status == 0, "\(run.output)\(run.error)")
-    #expect(run.output.contains("resolve SRV _stun._udp.example.test: 20 0 9 dead.example.test, 10 0 \(stun.address.port) stun.example.test"))
+    #expect(
+      run.output.contains(
+        "resolve SRV _stun._udp.example.test: 20 0 9 dead.example.test, 10 0 \(stun.address.port) stun.example.test"))
     #expect(run.output.contains("resolve A/AAAA stun.example.test: 127.0.0.1\n"))
     #expect(run.output.contains("(127.0.0.1:\(stun.address.port) over UDP)"))
     let found = try document(try Run(["--dns-server", "\(dns.address)", "--json", "stun:example.test"]))
@@ -101,7 +103,8 @@ struct NameServiceTests {
     }
     let run = try Run(["binding", "--dns-server", "\(dns.address)", "--trace", "turn:example.test"])
     #expect(run.status == 0, "\(run.output)\(run.error)")
-    #expect(run.output.contains("resolve NAPTR example.test: 10 1 \"s\" \"RELAY:turn.udp\" _turn._udp.example.test, 20 1 "))
+    #expect(
+      run.output.contains("resolve NAPTR example.test: 10 1 \"s\" \"RELAY:turn.udp\" _turn._udp.example.test, 20 1 "))
     #expect(run.output.contains("over TCP)"))
     #expect(run.output.contains("note: first tried: 127.0.0.1:9 over UDP: connection refused"))
   }

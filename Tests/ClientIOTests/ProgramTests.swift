@@ -118,7 +118,9 @@ struct ProgramTests {
     process.standardOutput = pipe
     try process.run()
     var output = Data()
-    while !String(decoding: output, as: UTF8.self).contains("\n5: ") { output += pipe.fileHandleForReading.availableData }
+    while !String(decoding: output, as: UTF8.self).contains("\n5: ") {
+      output += pipe.fileHandleForReading.availableData
+    }
     kill(process.processIdentifier, SIGINT)
     output += try pipe.fileHandleForReading.readToEnd() ?? Data()
     process.waitUntilExit()
@@ -159,8 +161,9 @@ struct ProgramTests {
     let nothing = try Run(["ping", "--count", "2", "--interval", "0.01", "--timeout", "0.1", "\(silent.address)"])
     #expect(nothing.status == 2)
     #expect(nothing.output.contains("no answer to 2 requests [timeout]"))
-    #expect(try Run(["ping", "--count", "2", "--interval", "0.01", "--timeout", "0.1", "127.0.0.1:24119"]).output
-      .contains("connection refused [refused]"))
+    #expect(
+      try Run(["ping", "--count", "2", "--interval", "0.01", "--timeout", "0.1", "127.0.0.1:24119"]).output
+        .contains("connection refused [refused]"))
   }
 
   @Test func `A series goes through the relay on each transport and with each kind of peer`() throws {
@@ -204,7 +207,9 @@ struct ProgramTests {
     #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o644)
     #expect(try Run(["--prometheus", path, "127.0.0.1:24139"]).status == 2)
     let after = try String(contentsOf: URL(filePath: path), encoding: .utf8)
-    #expect(after.contains("stunclient_failure_info{command=\"binding\",target=\"stun:127.0.0.1:24139\",reason=\"refused\"} 1"))
+    #expect(
+      after.contains(
+        "stunclient_failure_info{command=\"binding\",target=\"stun:127.0.0.1:24139\",reason=\"refused\"} 1"))
     #expect(!after.contains("relay"))
     let unwritable = try Run(["--prometheus", "/nonexistent/x.prom", "127.0.0.1:24130"])
     #expect(unwritable.status == 3)
@@ -241,7 +246,8 @@ struct ProgramTests {
     #expect(try Run(["--ice-servers", "-", "--check"], input: made.output).status == 0)
     let bare = try document(try Run(["credentials"], environment: ["STUNCLIENT_SECRET": "s3cret"]))
     #expect(bare["ttl"] as? Int == 86_400 && (bare["username"] as? String)?.contains(":") == false)
-    #expect(try Run(["credentials", "turn:a"]).error.contains("there is no secret: --secret-file FILE, or STUNCLIENT_SECRET"))
+    #expect(
+      try Run(["credentials", "turn:a"]).error.contains("there is no secret: --secret-file FILE, or STUNCLIENT_SECRET"))
     #expect(
       try Run(["credentials", "stun:a"], environment: ["STUNCLIENT_SECRET": "x"]).error
         .contains("credentials are for turn: and turns: URIs"))
@@ -254,7 +260,9 @@ extension ProgramTests {
     let request = "000100002112a442b7e7a701bc34d686fa87dfae"
     let corpora = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .appending(path: "Corpora")
-    for (arguments, input) in [([request], nil), (["-"], request), ([], "0001 0000\n2112a442 b7e7a701bc34d686fa87dfae\n")]
+    for (arguments, input) in [
+      ([request], nil), (["-"], request), ([], "0001 0000\n2112a442 b7e7a701bc34d686fa87dfae\n"),
+    ]
       as [([String], String?)]
     {
       let run = try Run(["decode"] + arguments, input: input)
@@ -287,7 +295,9 @@ extension ProgramTests {
       findings.first { $0["check"] == check && $0["subject"]?.hasPrefix(subject) == true }?["verdict"]
     }
     // It was told to allow loopback; what is private it allows by itself.
-    #expect(findings.first { $0["subject"] == "127.0.0.1 (loopback)" }?["detail"] == "CreatePermission succeeds, and data arrives")
+    #expect(
+      findings.first { $0["subject"] == "127.0.0.1 (loopback)" }?["detail"]
+        == "CreatePermission succeeds, and data arrives")
     #expect(verdict("peer", "10.0.0.1") == "let-through" && verdict("peer", "169.254.169.254") == "let-through")
     #expect(verdict("peer", "0.0.0.0") == "refused" && verdict("anonymous", "Allocate") == "refused")
     #expect(verdict("wrong-password", "Allocate") == "refused" && verdict("replay", "a recorded") == "refused")

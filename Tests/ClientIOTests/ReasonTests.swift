@@ -199,7 +199,9 @@ struct ReasonTests {
     let pattern = /the credential ended 31[2-9] s ago by this machine's clock: get a new one, or set the clock/
     #expect(ended.verdict?.advice.wholeMatch(of: pattern) != nil)
     for name in ["\(now + 60):bob", "12345:bob", "alice"] {
-      let other = try Self.relay({ $0.credential = LongTermCredential(username: name, password: "x") }) { challenge($0) }
+      let other = try Self.relay({ $0.credential = LongTermCredential(username: name, password: "x") }) {
+        challenge($0)
+      }
       #expect(other.verdict?.reason == .wrongCredentials)
     }
   }

@@ -56,10 +56,19 @@ struct DissectionTests {
 
   @Test(arguments: [
     ("0101000c2112a442b7e7a701bc34d686fa87dfae 002000080001a147e112a643", "XOR-MAPPED-ADDRESS", "192.0.2.1:32853"),
-    ("0111 0010 2112a442b7e7a701bc34d686fa87dfae 0009 000c 00000401 556e617574680000", "ERROR-CODE", "401 \"Unauth\0\0\""),
+    (
+      "0111 0010 2112a442b7e7a701bc34d686fa87dfae 0009 000c 00000401 556e617574680000", "ERROR-CODE",
+      "401 \"Unauth\0\0\""
+    ),
     ("0003 0008 2112a442b7e7a701bc34d686fa87dfae 0019 0004 11000000", "REQUESTED-TRANSPORT", "UDP"),
-    ("0003 0008 2112a442b7e7a701bc34d686fa87dfae 0018 0001 80000000", "EVEN-PORT", "an even port, and the next one reserved"),
-    ("0001 0008 2112a442b7e7a701bc34d686fa87dfae 0003 0004 00000006", "CHANGE-REQUEST", "answer from the other address and port"),
+    (
+      "0003 0008 2112a442b7e7a701bc34d686fa87dfae 0018 0001 80000000", "EVEN-PORT",
+      "an even port, and the next one reserved"
+    ),
+    (
+      "0001 0008 2112a442b7e7a701bc34d686fa87dfae 0003 0004 00000006", "CHANGE-REQUEST",
+      "answer from the other address and port"
+    ),
     ("0003 000c 2112a442b7e7a701bc34d686fa87dfae 8002 0008 0002000000010000", "PASSWORD-ALGORITHMS", "SHA-256, MD5"),
     ("0111 0008 2112a442b7e7a701bc34d686fa87dfae 000a 0004 7fff0026", "UNKNOWN-ATTRIBUTES", "0x7fff, PADDING"),
     ("0017 000c 2112a442b7e7a701bc34d686fa87dfae 8004 0008 0000060300000000", "ICMP", "type 3, code 3, data 00000000"),
@@ -84,7 +93,8 @@ struct DissectionTests {
   }
 
   @Test func `Attributes behind the integrity attribute are marked`() throws {
-    let hex = "0004 0020 2112a442b7e7a701bc34d686fa87dfae 0008 0014 0000000000000000000000000000000000000000"
+    let hex =
+      "0004 0020 2112a442b7e7a701bc34d686fa87dfae 0008 0014 0000000000000000000000000000000000000000"
       + "000d 0004 00000e10"
     #expect(try explain(hex).attributes.last?.remarks == ["behind the integrity attribute: receivers ignore it"])
   }

@@ -107,30 +107,35 @@ struct NATDiscoveryTests {
 
   @Test func `Each test runs on the socket that it may, and no test more than is needed`() throws {
     var world = World()
-    #expect(try world.discover().trials.map(\.request.name) == [
-      "mapping I", "mapping II", "filtering I", "filtering II", "hairpinning",
-    ])
+    #expect(
+      try world.discover().trials.map(\.request.name) == [
+        "mapping I", "mapping II", "filtering I", "filtering II", "hairpinning",
+      ])
     world = World()
     world.mapping = .addressAndPortDependent
     world.filtering = .addressAndPortDependent
     let trials = try world.discover().trials
-    #expect(trials.map(\.request.name) == [
-      "mapping I", "mapping II", "mapping III", "filtering I", "filtering II", "filtering III", "hairpinning",
-    ])
-    #expect(trials.map(\.request.socket) == [
-      .mapping, .mapping, .mapping, .filtering, .filtering, .filtering, .hairpin,
-    ])
-    #expect(trials.map(\.request.destination.description) == [
-      "9.9.9.9:3478", "9.9.9.10:3478", "9.9.9.10:3479", "9.9.9.9:3478", "9.9.9.9:3478", "9.9.9.9:3478",
-      "9.9.9.9:3478",
-    ])
+    #expect(
+      trials.map(\.request.name) == [
+        "mapping I", "mapping II", "mapping III", "filtering I", "filtering II", "filtering III", "hairpinning",
+      ])
+    #expect(
+      trials.map(\.request.socket) == [
+        .mapping, .mapping, .mapping, .filtering, .filtering, .filtering, .hairpin,
+      ])
+    #expect(
+      trials.map(\.request.destination.description) == [
+        "9.9.9.9:3478", "9.9.9.10:3478", "9.9.9.10:3479", "9.9.9.9:3478", "9.9.9.9:3478", "9.9.9.9:3478",
+        "9.9.9.9:3478",
+      ])
     var questions = NATDiscovery.Questions()
     questions.mapping = false
     questions.hairpinning = false
     world = World()
-    #expect(try world.discover(questions).trials.map(\.request.name) == [
-      "mapping I", "filtering I", "filtering II",
-    ])
+    #expect(
+      try world.discover(questions).trials.map(\.request.name) == [
+        "mapping I", "filtering I", "filtering II",
+      ])
   }
 
   @Test func `What can't be told is not told`() throws {
@@ -179,7 +184,8 @@ struct NATDiscoveryTests {
   @Test func `Lifetimes are bounded by what lived and what did not`() {
     #expect(BindingLifetime.schedule(upTo: 10) == [1, 2, 3, 4, 5, 6, 7, 8, 10])
     #expect(BindingLifetime.schedule(upTo: 600).count < 40 && BindingLifetime.schedule(upTo: 600).last == 600)
-    #expect(BindingLifetime(trials: [(1, true), (2, true), (4, false), (8, false)]) == .init(trials: [(2, true), (4, false)]))
+    #expect(
+      BindingLifetime(trials: [(1, true), (2, true), (4, false), (8, false)]) == .init(trials: [(2, true), (4, false)]))
     let oneLost = BindingLifetime(trials: [(1, true), (2, false), (4, true), (8, false)])
     #expect(oneLost.atLeast == 4 && oneLost.lessThan == 8)
     let all = BindingLifetime(trials: [(1, true)])

@@ -76,14 +76,18 @@ struct ServerDiscoveryTests {
   @Test func `NAPTR records choose transports and lead to SRV records and hosts`() throws {
     var table = Table()
     table.naming["example.com"] = [
-      NamingRecord(order: 100, preference: 10, flags: "", services: "RELAY:turn.udp", replacement: "datagram.example.com"),
-      NamingRecord(order: 200, preference: 10, flags: "", services: "RELAY:turn.tcp:turn.tls", replacement: "stream.example.com"),
+      NamingRecord(
+        order: 100, preference: 10, flags: "", services: "RELAY:turn.udp", replacement: "datagram.example.com"),
+      NamingRecord(
+        order: 200, preference: 10, flags: "", services: "RELAY:turn.tcp:turn.tls", replacement: "stream.example.com"),
     ]
     table.naming["datagram.example.com"] = [
-      NamingRecord(order: 100, preference: 10, flags: "S", services: "RELAY:turn.udp", replacement: "_udp._turn.example.com")
+      NamingRecord(
+        order: 100, preference: 10, flags: "S", services: "RELAY:turn.udp", replacement: "_udp._turn.example.com")
     ]
     table.naming["stream.example.com"] = [
-      NamingRecord(order: 100, preference: 10, flags: "S", services: "RELAY:turn.tcp", replacement: "_turn._tcp.example.com"),
+      NamingRecord(
+        order: 100, preference: 10, flags: "S", services: "RELAY:turn.tcp", replacement: "_turn._tcp.example.com"),
       NamingRecord(order: 200, preference: 10, flags: "A", services: "RELAY:turn.tls", replacement: "a.net"),
     ]
     table.services["_udp._turn.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 3478, target: "a.net")]
@@ -103,9 +107,10 @@ struct ServerDiscoveryTests {
     var table = Table()
     table.services["_turn._tcp.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 80, target: "b.net")]
     let discovery = try run("turn:example.com", table)
-    #expect(asked(discovery) == [
-      "NAPTR example.com", "SRV _turn._udp.example.com", "SRV _turn._tcp.example.com", "A/AAAA b.net",
-    ])
+    #expect(
+      asked(discovery) == [
+        "NAPTR example.com", "SRV _turn._udp.example.com", "SRV _turn._tcp.example.com", "A/AAAA b.net",
+      ])
     #expect(found(discovery) == ["tcp 192.0.2.2:80"])
   }
 

@@ -1,6 +1,6 @@
 import ClientIO
-import Foundation
 import ClientPrograms
+import Foundation
 import JSON
 import NetworkTypes
 import TURNClient
@@ -65,10 +65,11 @@ struct ArgumentsTests {
     ("--ice-servers x a.test", "--ice-servers and a TARGET: one of them"),
     ("--mode odd a.test", "--mode odd: basic, behavior, filtering or full"),
     ("--mode full ping a.test", "--mode full is for binding, nat"),
-    ("nat --tcp a.test", "NAT behaviour is asked for over UDP"), ("--protocol sctp a.test", "--protocol sctp: udp, tcp, tls or dtls"),
+    ("nat --tcp a.test", "NAT behaviour is asked for over UDP"),
+    ("--protocol sctp a.test", "--protocol sctp: udp, tcp, tls or dtls"),
     ("--dns-server x a.test", "--dns-server x: an address, with a port if it is not 53"),
     ("--ice-servers - --password-file -", "standard input can be read once only"),
-   
+
     ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
     ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
     ("ping", "there is no TARGET"),
@@ -202,13 +203,15 @@ struct IceServersTests {
          "credential": {"macKey": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "accessToken": "AAAA"}}]}
       """
     let servers = try IceServers.parse(try JSONValue.decode(text))
-    #expect(servers.map(\.uri.description) == [
-      "stun:stun.test", "turn:turn.test?transport=tcp", "turns:192.0.2.1", "stun:turn.test:3478", "turn:turn.test",
-    ])
-    #expect(servers.map(\.place) == [
-      "iceServers[0].urls", "iceServers[1].urls[0]", "iceServers[1].urls[1]", "iceServers[2].urls",
-      "iceServers[3].urls[0]",
-    ])
+    #expect(
+      servers.map(\.uri.description) == [
+        "stun:stun.test", "turn:turn.test?transport=tcp", "turns:192.0.2.1", "stun:turn.test:3478", "turn:turn.test",
+      ])
+    #expect(
+      servers.map(\.place) == [
+        "iceServers[0].urls", "iceServers[1].urls[0]", "iceServers[1].urls[1]", "iceServers[2].urls",
+        "iceServers[3].urls[0]",
+      ])
     #expect(servers[1].credential == LongTermCredential(username: "u", password: "p"))
     #expect(servers[0].credential == nil && servers[4].credential?.accessToken == [0, 0, 0])
     #expect(servers[2].uri.hints == ["Firefox refuses turns: URLs with an address: give a name"])
@@ -220,7 +223,8 @@ struct IceServersTests {
   @Test func `Mutated configurations are read or refused`() throws {
     let seed: UInt64 = 0x1CE5_0001
     var random = SplitMix(state: seed)
-    let base = Array("{\"iceServers\":[{\"urls\":[\"turn:a.test\",\"stun:[::1]:9\"],\"username\":\"u\",\"credential\":\"p\"}]}".utf8)
+    let base = Array(
+      "{\"iceServers\":[{\"urls\":[\"turn:a.test\",\"stun:[::1]:9\"],\"username\":\"u\",\"credential\":\"p\"}]}".utf8)
     var good = 0
     for _ in 0..<50_000 {
       var bytes = base
