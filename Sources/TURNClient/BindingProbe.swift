@@ -136,7 +136,7 @@ public struct BindingProbe: ~Copyable {
       guard let mapped = xorMapped ?? plainMapped else {
         return .failure(.malformed("the response has no XOR-MAPPED-ADDRESS"))
       }
-      if message.unknownRequiredCount > 0 {
+      if (0..<message.unknownRequiredCount).contains(where: { !Classic.all.contains(message.unknownRequired[$0]) }) {
         return .failure(.malformed("the response has an attribute that must be understood and is not"))
       }
       return .success(
@@ -144,11 +144,23 @@ public struct BindingProbe: ~Copyable {
           mappedAddress: mapped, isXORMapped: xorMapped != nil, plainMappedAddress: plainMapped,
           software: message.text(.software),
           hasFingerprint: message.has(.fingerprint), responseOrigin: try message.plainAddress(.responseOrigin),
-          otherAddress: try message.plainAddress(.otherAddress), roundTrip: now.nanoseconds(since: lastSent),
+          otherAddress: try message.plainAddress(.otherAddress) ?? Classic.changedAddress(of: message), roundTrip: now.nanoseconds(since: lastSent),
           transmissions: retransmission.transmissions))
     } catch {
       return .failure(.malformed("an address in the response has the wrong form"))
     }
+  }
+}
+
+/// What servers of RFC 3489 still answer with (section 11.2).
+private enum Classic {
+  /// SOURCE-ADDRESS, CHANGED-ADDRESS, REFLECTED-FROM.
+  static let all: Set<UInt16> = [0x0004, 0x0005, 0x000B]
+
+  /// CHANGED-ADDRESS means what OTHER-ADDRESS means today.
+  static func changedAddress(of message: borrowing MessageView) throws(DecodingError) -> SocketAddress? {
+    guard let range = message.nextRange(of: AttributeType(rawValue: 0x0005), from: 0) else { return nil }
+    return try plainAddress(message.bytes.extracting(range))
   }
 }
 
@@ -163,7 +175,9 @@ extension MessageView {
   /// An attribute's value as text, with what is no UTF-8 replaced; nil where there is none.
   func text(_ attribute: AttributeType) -> String? {
     guard let value = value(of: attribute) else { return nil }
-    return String(decoding: value.copied(), as: UTF8.self)
+    // Some servers of the old days count a C string's end, and padding, into the value.
+    let bytes = value.copied()
+    return String(decoding: bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)], as: UTF8.self)
   }
 }
 

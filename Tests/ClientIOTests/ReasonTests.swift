@@ -106,6 +106,34 @@ struct ReasonTests {
     #expect(error.map { CheckFailure($0).reason } == .unresolved)
   }
 
+  @Test func `A server of RFC 3489 is understood, its other address included`() throws {
+    let server = try FakeServer(
+      .udp { request in
+        respond(to: request) {
+          $0.append(.mappedAddress, plain: mapped)
+          $0.append(AttributeType(rawValue: 0x0004), plain: SocketAddress(.ipv4Loopback, port: 3478))
+          $0.append(AttributeType(rawValue: 0x0005), plain: SocketAddress(IPAddress(127, 0, 0, 2), port: 3479))
+          $0.append(.software, Array("Vovida.org 0.97\0\0".utf8))
+        }
+      })
+    defer { server.stop() }
+    let target = ServerTarget(uri: try ServerURI(parsing: "127.0.0.1"), transport: .udp, address: server.address)
+    var generator = SeededGenerator(seed: [5])
+    let response = BindingCheck.run(target, Self.options(), generator: &generator).response
+    #expect(response?.mappedAddress == mapped && response?.isXORMapped == false)
+    #expect(response?.otherAddress?.description == "127.0.0.2:3479")
+    #expect(response?.software == "Vovida.org 0.97")
+    let unknown = try FakeServer(
+      .udp { request in
+        respond(to: request) {
+          $0.append(.xorMappedAddress, xor: mapped)
+          $0.append(AttributeType(rawValue: 0x7FFE), UInt32(1))
+        }
+      })
+    defer { unknown.stop() }
+    #expect(try Self.bind(unknown.address)?.reason == .malformed)
+  }
+
   // MARK: - TLS
 
   @Test func `Each trouble with the certificate has its reason`() throws {
