@@ -72,9 +72,7 @@ extension Relay {
       return redirect(message, to: server, by: principal)
     }
     if settings.isDraining { return error(.insufficientCapacity, message, by: principal) }
-    if pending.parity == .pair,
-      reservationCounts[pending.owner(at: client).tag, default: 0] >= Self.reservationLimit
-    {
+    if pending.parity == .pair, !mayReserve(pending.owner(at: client)) {
       return error(.insufficientCapacity, message, by: principal)
     }
     if let token = try? message.reservationToken() {

@@ -155,10 +155,26 @@ extension Relay {
   mutating func expireReservation(_ id: RecordID) {
     guard let index = reservations.index(of: id) else { return }
     let reservation = reservations[index]
-    reservations.remove(index)
-    let count = reservationCounts[reservation.owner] ?? 0
-    reservationCounts[reservation.owner] = count > 1 ? count - 1 : nil
+    forgetReservation(index)
     relayed.releaseReservation(Int(reservation.ordinal), reservation.port, stamp: reservation.stamp)
+  }
+
+  private mutating func forgetReservation(_ index: Int) {
+    let owner = reservations[index].owner
+    reservations.remove(index)
+    let count = reservationCounts[owner] ?? 0
+    reservationCounts[owner] = count > 1 ? count - 1 : nil
+  }
+
+  /// Whether a user may reserve one more port. Those that somebody has come for count no longer; they are looked for
+  /// only where it matters, since any shard may have given them away.
+  mutating func mayReserve(_ owner: PortOwner) -> Bool {
+    guard reservationCounts[owner.tag, default: 0] >= Self.reservationLimit else { return true }
+    for index in 0..<reservations.upperBound where reservations.isOccupied(index) && reservations[index].owner == owner.tag {
+      let held = reservations[index]
+      if !relayed.isReserved(Int(held.ordinal), held.port, stamp: held.stamp) { forgetReservation(index) }
+    }
+    return reservationCounts[owner.tag, default: 0] < Self.reservationLimit
   }
 
   /// Reservations outlive the allocations that made them, and so no quota counts them: this many of one user at a time

@@ -232,6 +232,26 @@ struct AllocateTests {
     #expect(second.allocate { $0.append(.reservationToken, again) }?.relayedAddress?.port == 50_001)
   }
 
+  @Test("a user may hold so many reservations at a time, and those that were used count no longer")
+  func manyReservations() throws {
+    let conversation = Conversation()
+    func pair(_ number: Int) -> Answer? {
+      TestClient(conversation, "192.0.2.\(number % 200 + 1):\(5000 + number)").allocate { $0.append(.evenPort, [UInt8(0x80)]) }
+    }
+    var tokens: [UInt64] = []
+    for number in 0..<Relay.reservationLimit { tokens.append(try #require(pair(number)?.token)) }
+    #expect(pair(50)?.code == 508)
+    for (number, token) in tokens.enumerated() {
+      let client = TestClient(conversation, "192.0.2.\(number + 1):6000")
+      #expect(client.allocate { $0.append(.reservationToken, token) }?.relayedAddress != nil)
+    }
+    for number in 60..<60 + Relay.reservationLimit { #expect(pair(number)?.token != nil) }
+    #expect(pair(90)?.code == 508)
+    conversation.wait(seconds: 31)
+    #expect(pair(91)?.token != nil)
+    #expect(conversation.relay.reservationCounts.values.reduce(0, +) == 1)
+  }
+
   @Test("draining refuses new allocations and keeps live ones")
   func draining() {
     let conversation = Conversation()

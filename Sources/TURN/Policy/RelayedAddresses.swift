@@ -142,6 +142,13 @@ public final class RelayedAddresses: Sendable {
     return UInt32(truncatingIfNeeded: stamp)
   }
 
+  /// Whether nobody has come yet for what was reserved under this stamp.
+  func isReserved(_ ordinal: Int, _ port: UInt16, stamp: UInt32) -> Bool {
+    guard let index = wordIndex(ordinal, port) else { return false }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    return word & State.mask == State.reserved.rawValue && word >> 35 == UInt64(stamp)
+  }
+
   /// Gives back a port that nobody has come for.
   func releaseReservation(_ ordinal: Int, _ port: UInt16, stamp: UInt32) {
     guard let index = wordIndex(ordinal, port) else { return }
