@@ -121,13 +121,19 @@ struct Connection: ~Copyable {
         tls?.consumeOutput(written)
       }
       guard !outgoing.isEmpty else { return true }
-      let count = min(outgoing.count, Self.recordByteCount)
-      switch Self.encrypt(outgoing, count, with: &tls) {
-      case .written: outgoing.consume(count, &pool)
-      // The handshake is not done: what it brings comes here again.
-      case .wouldBlock: return true
-      case .failed, nil: return false
-      }
+      // A record for each message: clients that take a record for a message lose what shares one (coturn's do). They
+      // are still written in one call.
+      var encrypted = 0
+      repeat {
+        let count = min(outgoing.firstByteCount, Self.recordByteCount)
+        switch Self.encrypt(outgoing, count, with: &tls) {
+        case .written: outgoing.consume(count, &pool)
+        // The handshake is not done: what it brings comes here again.
+        case .wouldBlock: return true
+        case .failed, nil: return false
+        }
+        encrypted += count
+      } while encrypted < Self.recordByteCount && !outgoing.isEmpty
     }
   }
 

@@ -12,6 +12,9 @@ struct OutgoingFrames: ~Copyable {
   var count: Int { waiting.count }
   var isEmpty: Bool { waiting.isEmpty }
 
+  /// How many bytes the first frame has, or what is left of it; there must be one.
+  var firstByteCount: Int { begunByteCount > 0 ? begunByteCount : frame(at: 0).byteCount }
+
   var bytes: RawSpan {
     @_lifetime(borrow self)
     get { waiting.bytes }

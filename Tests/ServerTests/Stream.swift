@@ -13,6 +13,8 @@ final class Stream: @unchecked Sendable {
   private var tls: Secure?
   private var input: [UInt8] = []
   private(set) var hasEnded = false
+  /// How many bytes each TLS record brought.
+  private(set) var recordByteCounts: [Int] = []
 
   /// So that it can be let go.
   private final class Owner {
@@ -149,7 +151,9 @@ final class Stream: @unchecked Sendable {
     tls?.receive(Array(buffer[..<count]))
     while true {
       switch tls?.read(into: &buffer) {
-      case .bytes(let count): input += buffer[..<count]
+      case .bytes(let count):
+        input += buffer[..<count]
+        recordByteCounts.append(count)
       case .closed:
         hasEnded = true
         return false

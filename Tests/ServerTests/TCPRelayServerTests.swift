@@ -198,6 +198,32 @@ struct TCPRelayServerTests {
     _ = control
   }
 
+  @Test("over TLS each message has a record of its own, however many a turn brings")
+  func records() throws {
+    let server = try server(13)
+    let client = try open(server, secure: true)
+    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let local = peer.localAddress
+    let peerAddress = try #require(local)
+    let relayed = try #require(try client.ask(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }.relayed)
+    #expect(
+      try client.ask(.channelBind) {
+        $0.append(.channelNumber, UInt32(0x4000) << 16)
+        $0.append(.xorPeerAddress, xor: peerAddress)
+      }.code == nil)
+    let before = client.stream.recordByteCounts.count
+    server.send(SIGSTOP)
+    for number in UInt8(0)..<20 {
+      let data = [UInt8](repeating: number, count: 100)
+      _ = try peer.send(data.span.rawBytes, to: relayed)
+    }
+    server.send(SIGCONT)
+    for number in UInt8(0)..<20 {
+      #expect(try client.stream.receive(104) == [0x40, 0, 0, 100] + [UInt8](repeating: number, count: 100))
+    }
+    #expect(client.stream.recordByteCounts.dropFirst(before) == ArraySlice([Int](repeating: 104, count: 20)))
+  }
+
   @Test("a mobile client that comes back over another connection goes on, whichever shard it meets", arguments: [false, true])
   func mobility(secure: Bool) throws {
     let server = try server(secure ? 12 : 11, ["relay.mobility=true"])
