@@ -57,7 +57,7 @@ struct ClientSide: ~Copyable {
   /// How many addresses each client has used up.
   private var renewals: [UInt32]
 
-  // Streams.
+  // Streams and associations.
   private var links: [StreamLink] = []
   private var dirty: [Int] = []
   private var ciphertext: [UInt8] = []
@@ -80,7 +80,7 @@ struct ClientSide: ~Copyable {
     sends = SendBatch(capacity: Self.slotCount, mergesRuns: settings.segments)
     isShared = settings.hasAddressesToSpare
     renewals = [UInt32](repeating: 0, count: count)
-    if settings.transport == .tls { ciphertext = [UInt8](repeating: 0, count: 65_536) }
+    if settings.transport.isSecure { ciphertext = [UInt8](repeating: 0, count: 65_536) }
   }
 
   /// Opens the sockets of so many clients.
@@ -95,7 +95,7 @@ struct ClientSide: ~Copyable {
   }
 
   private mutating func openAll() throws(LoadError) {
-    if settings.transport.isStream {
+    if settings.usesLinks {
       for client in 0..<count { links.append(try openLink(client)) }
     } else if isShared {
       try openSocket(0, SocketAddress(.ipv4Any, port: 0))
@@ -131,7 +131,7 @@ struct ClientSide: ~Copyable {
 
   /// The client's own loopback address; nil where it has none.
   private func source(_ client: Int) -> IPAddress? {
-    guard settings.server.family == .ipv4, isShared || settings.transport.isStream else { return nil }
+    guard settings.server.family == .ipv4, isShared || settings.usesLinks else { return nil }
     let offset = (renewals[client] &* UInt32(count) &+ UInt32(client)) % Self.addressCount
     return IPAddress(ipv4: Self.firstAddress + offset)
   }
@@ -139,7 +139,7 @@ struct ClientSide: ~Copyable {
   /// Gives a client an address, a socket or a connection that it has not had.
   mutating func renew(_ client: Int) throws(LoadError) {
     renewals[client] &+= 1
-    if settings.transport.isStream {
+    if settings.usesLinks {
       links[client].shutdown()
       links[client] = try openLink(client)
     } else if !isShared {
@@ -153,13 +153,13 @@ struct ClientSide: ~Copyable {
   // MARK: - Sending
 
   func canSend(_ client: Int) -> Bool {
-    !settings.transport.isStream || links[client].waitingByteCount < Self.backlogLimit
+    !settings.usesLinks || links[client].waitingByteCount < Self.backlogLimit
   }
 
   /// Queues a message of a client's; `flush` sends it.
   @inline(__always)
   mutating func queue(_ bytes: RawSpan, client: Int) throws(LoadError) {
-    if settings.transport.isStream {
+    if settings.usesLinks {
       links[client].append(bytes)
       if dirty.last != client { dirty.append(client) }
       return
@@ -180,7 +180,7 @@ struct ClientSide: ~Copyable {
   }
 
   mutating func flush() throws(LoadError) {
-    if settings.transport.isStream {
+    if settings.usesLinks {
       for client in dirty { try links[client].flush() }
       dirty.removeAll(keepingCapacity: true)
     } else {
@@ -246,6 +246,10 @@ struct ClientSide: ~Copyable {
     guard link.stage == .ready || link.stage == .handshaking,
       let end = try link.read(into: &received, slot: slot, ciphertext: &ciphertext)
     else { return false }
+    guard settings.transport.isStream else {
+      inbox.append(Incoming(client: client, slot: slot, range: 0..<end))
+      return true
+    }
     try cutFrames(link, client: client, slot: slot, end: end)
     return true
   }
@@ -278,6 +282,6 @@ struct ClientSide: ~Copyable {
 
   /// Tries again what the kernel had no room for.
   mutating func pushWaiting() throws(LoadError) {
-    for link in links where link.waitingByteCount > 0 { try link.flush() }
+    for link in links { try link.pushWaiting() }
   }
 }

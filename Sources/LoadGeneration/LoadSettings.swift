@@ -43,6 +43,7 @@ public struct LoadSettings {
   public var server: SocketAddress
   /// What a certificate must be for.
   public var serverName = ""
+  /// Of the transport's kind: for DTLS one for datagrams.
   public var tls: TLSContext?
   public var credential: LongTermCredential?
   /// Send and Data indications in place of ChannelData.
@@ -77,6 +78,9 @@ public struct LoadSettings {
   var hasAddressesToSpare: Bool {
     transport == .udp && server.family == .ipv4 && server.address.isLoopback && !segments
   }
+
+  /// Whether each client has a connection of its own: a stream, or an association of DTLS.
+  var usesLinks: Bool { transport != .udp }
 }
 
 /// What went wrong so that nothing was measured.

@@ -3,7 +3,8 @@ internal import NetworkTypes
 internal import STUN
 internal import TLS
 
-/// One client's TCP or TLS connection: never blocks; what the kernel does not take at once waits here.
+/// One client's TCP or TLS connection, or association of DTLS: never blocks; what the kernel does not take of a stream at
+/// once waits here, and a datagram is lost.
 final class StreamLink {
   enum Stage {
     case connecting, handshaking, ready, closed
@@ -12,6 +13,7 @@ final class StreamLink {
   let socket: ClientSocket
   private(set) var stage = Stage.connecting
   private let secure: SecureStream?
+  private let datagrams: SecureDatagrams?
   /// Frames that wait for the connection to stand.
   private var early: [[UInt8]] = []
   /// Bytes that wait for the kernel (TCP; those of TLS wait in its engine).
@@ -22,23 +24,36 @@ final class StreamLink {
   var hasSeenMessage = false
 
   init(_ settings: LoadSettings, from local: SocketAddress?) throws(LoadError) {
-    do throws(Errno) { socket = try .tcp(to: settings.server, from: local) } catch {
+    let isStream = settings.transport.isStream
+    do throws(Errno) {
+      socket = try isStream ? .tcp(to: settings.server, from: local) : .udp(to: settings.server, from: local)
+    } catch {
       throw .socket("a connection", reason: error.description)
     }
-    guard settings.transport == .tls else {
+    guard settings.transport.isSecure else {
       secure = nil
+      datagrams = nil
       return
     }
     guard let context = settings.tls else { throw .tls("there is no TLS context") }
-    do throws(TLSError) { secure = try SecureStream(context, settings.serverName) } catch { throw .tls("\(error)") }
+    do throws(TLSError) {
+      secure = isStream ? try SecureStream(context, settings.serverName) : nil
+      datagrams = isStream ? nil : try SecureDatagrams(context, settings.serverName)
+    } catch {
+      throw .tls("\(error)")
+    }
   }
 
-  var waitingByteCount: Int { secure?.engine.outputByteCount ?? (outgoing.count - head) }
+  var waitingByteCount: Int { datagrams != nil ? 0 : secure?.engine.outputByteCount ?? (outgoing.count - head) }
 
   /// Takes one frame; `flush` sends it.
   func append(_ frame: RawSpan) {
     guard stage == .ready else {
       early.append(frame.copied())
+      return
+    }
+    if let datagrams {
+      _ = datagrams.engine.write(frame)
       return
     }
     guard let secure else {
@@ -52,7 +67,11 @@ final class StreamLink {
   func advance() throws(LoadError) -> Bool {
     if stage == .connecting {
       if let error = socket.takePendingError() { throw .socket("a connection", reason: error.description) }
-      stage = secure == nil ? .ready : .handshaking
+      stage = secure == nil && datagrams == nil ? .ready : .handshaking
+    }
+    if stage == .handshaking, let datagrams {
+      if case .failed(let error) = datagrams.engine.handshake() { throw .tls("\(error)") }
+      if datagrams.engine.isEstablished { stage = .ready }
     }
     if stage == .handshaking, let secure {
       if case .failed(let error) = secure.engine.handshake() { throw .tls("\(error)") }
@@ -70,7 +89,9 @@ final class StreamLink {
   func flush() throws(LoadError) {
     guard stage != .connecting else { return }
     do throws(Errno) {
-      if let secure {
+      if let datagrams {
+        try datagrams.flush(over: socket)
+      } else if let secure {
         try secure.flush(over: socket)
       } else if head < outgoing.count {
         head += try Self.send(outgoing, from: head, over: socket)
@@ -94,6 +115,7 @@ final class StreamLink {
   func read(
     into buffers: inout PacketBuffers, slot: Int, ciphertext: inout [UInt8]
   ) throws(LoadError) -> Int? {
+    if let datagrams { return try read(datagrams, into: &buffers, slot: slot, ciphertext: &ciphertext) }
     buffers.copy(partial.span.rawBytes, into: slot, at: 0)
     let begin = partial.count
     guard let secure else {
@@ -120,6 +142,32 @@ final class StreamLink {
     return end
   }
 
+  /// One datagram, which is one message at the most.
+  private func read(
+    _ datagrams: SecureDatagrams, into buffers: inout PacketBuffers, slot: Int, ciphertext: inout [UInt8]
+  ) throws(LoadError) -> Int? {
+    var span = ciphertext.mutableSpan
+    // Sound: bytes have no invalid patterns.
+    var cipherRoom = unsafe span.mutableBytes
+    let count = try Self.count(socket.receive(into: &cipherRoom, isStream: false))
+    guard count > 0 else { return nil }
+    datagrams.engine.receive(ciphertext.span.rawBytes.extracting(0..<count))
+    if stage != .ready { _ = try advance() }
+    var room = buffers.mutableBytes(slot, 0..<PacketBuffers.capacity)
+    switch datagrams.engine.read(into: &room) {
+    case .bytes(let count): return count
+    case .wouldBlock: return nil
+    case .closed: throw .closed
+    case .failed(let error): throw .tls("\(error)")
+    }
+  }
+
+  /// Tries again what the kernel had no room for, or what a handshake has lost.
+  func pushWaiting() throws(LoadError) {
+    if stage == .handshaking, let datagrams, !datagrams.engine.handleTimeout() { throw .tls("no handshake") }
+    if waitingByteCount > 0 || datagrams != nil { try flush() }
+  }
+
   private static func count(_ result: ClientSocket.ReceiveResult) throws(LoadError) -> Int {
     switch result {
     case .bytes(let count): return count
@@ -133,6 +181,8 @@ final class StreamLink {
     stage = .closed
     secure?.engine.shutdown()
     if let secure { try? secure.flush(over: socket) }
+    datagrams?.engine.shutdown()
+    try? datagrams?.flush(over: socket)
   }
 }
 
@@ -154,5 +204,26 @@ private final class SecureStream {
 
   private static func send(_ engine: borrowing TLSEngine, over socket: borrowing ClientSocket) throws(Errno) -> Int {
     try socket.send(engine.output)
+  }
+}
+
+/// The same for DTLS.
+private final class SecureDatagrams {
+  var engine: DTLSEngine
+
+  init(_ context: TLSContext, _ serverName: String) throws(TLSError) {
+    engine = try DTLSEngine(client: context, serverName: serverName, applicationProtocols: ["stun.turn"])
+  }
+
+  /// A datagram for which the kernel has no room is lost, as on any link.
+  func flush(over socket: borrowing ClientSocket) throws(Errno) {
+    while engine.hasOutput {
+      _ = try Self.send(engine, over: socket)
+      engine.removeDatagram()
+    }
+  }
+
+  private static func send(_ engine: borrowing DTLSEngine, over socket: borrowing ClientSocket) throws(Errno) -> Int {
+    try socket.send(engine.datagram)
   }
 }

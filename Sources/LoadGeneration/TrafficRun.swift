@@ -185,7 +185,7 @@ struct TrafficRun: ~Copyable {
     scratch.append(templates[flow].prefix)
     Stamp.append(to: &scratch, flow: flow, now: now)
     let byteCount = templates[flow].byteCount
-    if settings.transport.isStream { scratch.append(zeros: byteCount - scratch.count) }
+    if settings.usesLinks { scratch.append(zeros: byteCount - scratch.count) }
     try Self.queue(scratch, byteCount, client: flow, &session.side)
     return true
   }
@@ -197,7 +197,7 @@ struct TrafficRun: ~Copyable {
   private static func queue(
     _ scratch: borrowing ByteBuffer, _ byteCount: Int, client: Int, _ side: inout ClientSide
   ) throws(LoadError) {
-    if side.settings.transport.isStream {
+    if side.settings.usesLinks {
       try side.queue(scratch.bytes, client: client)
     } else {
       side.queueDatagram(scratch.bytes, byteCount: byteCount, client: client)

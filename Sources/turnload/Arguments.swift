@@ -113,7 +113,8 @@ struct Arguments {
       case "udp": transport = .udp
       case "tcp": transport = .tcp
       case "tls": transport = .tls
-      default: throw UsageError("--transport \(value): udp, tcp or tls")
+      case "dtls": transport = .dtls
+      default: throw UsageError("--transport \(value): udp, tcp, tls or dtls")
       }
     case "--direction":
       guard let known = LoadSettings.Direction(rawValue: value) else {
@@ -154,7 +155,6 @@ struct Arguments {
   private func check() throws(UsageError) {
     guard case .load(let work) = command else { return }
     let transport = transport ?? uri.transport
-    if transport == .dtls { throw UsageError("DTLS is not among turnload's transports") }
     if direction != nil, work != .relay { throw UsageError("--direction is for relay") }
     if pace != nil, [.allocate, .hold, .floor].contains(work) {
       throw UsageError("\(work.rawValue) has no pace of packets")

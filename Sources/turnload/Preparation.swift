@@ -26,7 +26,9 @@ enum Preparation {
     settings.serverProcess = arguments.serverProcess
     settings.serverHelpers = arguments.serverHelpers
     settings.serverCore = arguments.serverCore
-    if target.transport == .tls { settings.tls = try arguments.trust.context() }
+    if target.transport.isSecure {
+      settings.tls = try arguments.trust.context(isDatagram: target.transport == .dtls)
+    }
     settings.credential = work == .binding || work == .floor ? nil : try arguments.credentials.read()?.credential
     return settings
   }

@@ -11,11 +11,12 @@ enum Usage {
       allocate         401, Allocate, Refresh  hold      allocations that are kept
       floor            no server: what one sendto and one recv cost this machine
 
-      --transport udp|tcp|tls, --direction to-peer|to-client|echo, --indications
+      --transport udp|tcp|tls|dtls         --direction to-peer|to-client|echo
       --size BYTES (172)     --allocations N (1)     --burst N: 1 to 64 in a row
       --window N (256)       packets under way: as fast as the server goes
       --rate N, --search     N a second; the highest rate with less than 0.1 % loss
       --duration SECONDS (5), after --warm-up SECONDS (0.3)
+      --indications          Send and Data, not ChannelData
       --gso, --gro           UDP: bursts leave, arrive in one piece
       --max-loss PERCENT     warn (exit status 1) beyond it
       --server-pid PID[,PID] the server (and kernel threads that work for it)

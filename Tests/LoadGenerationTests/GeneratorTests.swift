@@ -63,12 +63,12 @@ import Testing
     #expect(result.sent > 0 && result.lost == 0)
   }
 
-  @Test(arguments: [TransportProtocol.udp, .tcp, .tls])
+  @Test(arguments: TransportProtocol.allCases)
   func aSearchFindsARateThatIsKeptWithoutLoss(transport: TransportProtocol) throws {
     let server = try Coturn()
     var settings = settings(.relay, port: server.port)
     settings.transport = transport
-    settings.tls = try TLSContext(client: .none)
+    settings.tls = try TLSContext(client: .none, isDatagram: transport == .dtls)
     settings.direction = .echo
     settings.pace = .search
     settings.serverName = "127.0.0.1"
@@ -107,6 +107,25 @@ import Testing
     let error = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
     process.waitUntilExit()
     return (process.terminationStatus, text, error)
+  }
+
+  @Test func associationsOfDTLSCarryPacketsBothWaysAndAreMadeOverAndOver() throws {
+    let server = try Coturn()
+    var settings = settings(.relay, port: server.port)
+    settings.transport = .dtls
+    settings.serverName = "127.0.0.1"
+    settings.tls = try TLSContext(client: .none, isDatagram: true)
+    settings.payloadByteCount = 173
+    for direction in [.toPeer, .toClient, .echo] as [LoadSettings.Direction] {
+      settings.direction = direction
+      let result = try LoadGenerator.run(settings)
+      #expect(result.sent > 0 && result.lost == 0 && result.failures == 0, "\(direction)")
+    }
+    settings.work = .allocate
+    let made = try LoadGenerator.run(settings)
+    #expect(made.completed > 0 && made.failures == 0)
+    settings.work = .binding
+    #expect(try LoadGenerator.run(settings).lost == 0)
   }
 
   @Test func allocationsAreMadeAndGivenBackOverAndOver() throws {
@@ -184,9 +203,11 @@ private final class Coturn {
     process.executableURL = URL(fileURLWithPath: Self.path)
     // TLS is told apart on the one port.
     process.arguments = [
-      "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", "\(port)", "-m", "1", "--lt-cred-mech", "-u", "load:test", "-r", "test",
-      "--allow-loopback-peers", "--no-cli", "--no-dtls", "--tls-listening-port", "\(port)", "--cert",
-      folder.appending(path: "cert.pem").path, "--pkey", folder.appending(path: "key.pem").path, "--no-rfc5780", "--no-stdout-log", "--log-file",
+      "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", "\(port)", "-m", "1", "--lt-cred-mech", "-u", "load:test", "-r",
+      "test",
+      "--allow-loopback-peers", "--no-cli", "--tls-listening-port", "\(port)", "--cert",
+      folder.appending(path: "cert.pem").path, "--pkey", folder.appending(path: "key.pem").path, "--no-rfc5780",
+      "--no-stdout-log", "--log-file",
       "/dev/null", "--simple-log", "--pidfile", "/dev/null",
       "--userdb", folder.appending(path: "db").path,
     ]
@@ -197,7 +218,9 @@ private final class Coturn {
     let deadline = Instant.read().advanced(bySeconds: 20)
     while Instant.read() < deadline {
       let socket = try ClientSocket.tcp(to: SocketAddress(.ipv4Loopback, port: port))
-      if Readiness.wait(for: socket.rawValue, writing: true, until: deadline), socket.takePendingError() == nil { return }
+      if Readiness.wait(for: socket.rawValue, writing: true, until: deadline), socket.takePendingError() == nil {
+        return
+      }
       Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
     }
     throw CocoaError(.featureUnsupported)

@@ -1,7 +1,7 @@
 # fish completion for turnload
 complete -c turnload -f
 complete -c turnload -n __fish_use_subcommand -a 'binding allocate hold relay relay-to-relay floor'
-complete -c turnload -l transport -x -a 'udp tcp tls' -d 'whatever the target says'
+complete -c turnload -l transport -x -a 'udp tcp tls dtls' -d 'whatever the target says'
 complete -c turnload -l direction -x -a 'to-peer to-client echo' -d 'of relay'
 complete -c turnload -l indications -d 'in place of ChannelData'
 complete -c turnload -l size -x -d 'bytes of data in each packet'
