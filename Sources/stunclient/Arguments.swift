@@ -127,6 +127,9 @@ struct Arguments: Sendable {
     uri.port = port
   }
 
+  /// Binding requests whose answers are kept.
+  private static let bindingLimit = 1_000_000
+
   /// What fits together and what does not.
   private func check() throws(UsageError) {
     for option in given {
@@ -136,6 +139,9 @@ struct Arguments: Sendable {
     }
     if let mode, isCommandNamed, ![.binding, .nat].contains(command) {
       throw UsageError("--mode \(mode.rawValue) is for binding, nat")
+    }
+    if command == .binding || iceServers != nil, let count, count > Self.bindingLimit {
+      throw UsageError("--count \(count): binding keeps all of them, up to \(Self.bindingLimit); ping has no such limit")
     }
     if iceServers != nil, ![.binding, .relay].contains(command) {
       throw UsageError("--ice-servers is for binding, relay")

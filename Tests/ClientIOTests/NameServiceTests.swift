@@ -126,6 +126,9 @@ struct NameServiceTests {
     #expect(Date().timeIntervalSince(begin) < 10)
     let scoped = try Run(["stun:[fe80::1%no-such-if]"])
     #expect(scoped.output.contains("there is no interface no-such-if [unresolved]"))
+    // Nothing leaves loopback, and no such address is there; but the zone has become the interface's number.
+    let loopback = try Run(["--timeout", "0.2", "stun:[fe80::1%lo]"])
+    #expect(loopback.status == 2 && loopback.output.contains("([fe80::1%1]:3478 over UDP)"), "\(loopback.output)")
   }
 
   @Test func `Both families are asked for, or one`() throws {

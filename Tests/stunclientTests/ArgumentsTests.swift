@@ -54,6 +54,7 @@ struct ArgumentsTests {
     ("a.test 0", "\"0\" is no port (1 to 65535)"), ("stun:a.test:1 2", "two different ports are given"),
     ("--count 0 a.test", "--count 0: a number from 1 to 1000000000"),
     ("--count 1.5 a.test", "--count 1.5: a number from 1 to 1000000000"),
+    ("--count 1000001 a.test", "--count 1000001: binding keeps all of them, up to 1000000; ping has no such limit"),
     ("--count", "--count needs a value"), ("--json=yes a.test", "--json takes no value"),
     ("--interval 0 a.test", "--interval 0: a number from 0.001 to 3600"),
     ("--timeout .5 a.test", "--timeout .5: a number from 0.01 to 3600"),
@@ -86,6 +87,8 @@ struct ArgumentsTests {
     let words = [
       "binding", "relay", "--count", "5", "--interval=0.2", "--warn-rtt", "1.5", "turn:a.test:3478?transport=tcp", "-6",
       "--",
+      "--mode", "full", "--ice-servers", "-", "--dns-server", "[::1]:5", "nat", "ping", "decode", "credentials",
+      "--protocol=tls", "--localport", "fe80::1%eth0", "--family", "help",
       "--min-days", "99", "stun:[::1]", "--json", "--username", "", "=", "--=", "-", "99999999999999999999999",
     ]
     var good = 0
