@@ -59,6 +59,8 @@ public struct NATDiscovery: Sendable {
   private let questions: Questions
   private var phase = Phase.mapping1
   private var other: Result<SocketAddress, NATBehaviour.Unknown> = .failure(.init("not asked yet"))
+  /// Whether it could not be reached when asked directly.
+  private var isOtherSilent = false
   private var secondMapping: SocketAddress?
   private var hairpinMapping: SocketAddress?
 
@@ -149,17 +151,12 @@ public struct NATDiscovery: Sendable {
       : .failure(.init("the server does not send MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS"))
     behaviour = NATBehaviour(localAddress: localAddress, mappedAddress: mapped, rewritesAddresses: rewriting)
     other = Self.other(response, server)
-    if questions.mapping, mapped == localAddress {
-      behaviour?.mapping = .success(.direct)
-      beginFiltering()
-    } else if questions.mapping {
-      switch other {
-      case .success: phase = .mapping2
-      case .failure(let unknown):
-        behaviour?.mapping = .failure(unknown)
-        beginFiltering()
-      }
-    } else {
+    guard questions.mapping else { return beginFiltering() }
+    switch other {
+    // Without a NAT the test still tells whether the other address can be reached at all.
+    case .success: phase = .mapping2
+    case .failure(let unknown):
+      behaviour?.mapping = mapped == localAddress ? .success(.direct) : .failure(unknown)
       beginFiltering()
     }
   }
@@ -179,8 +176,16 @@ public struct NATDiscovery: Sendable {
   // MARK: - Mapping (section 4.3)
 
   private mutating func takeMapping2(_ answer: Answer, _ request: Request) {
+    let isDirect = behaviour?.hasNAT == false
     guard case .response(let response, _) = answer else {
-      behaviour?.mapping = .failure(.init("no answer from the server's other address, \(request.destination)"))
+      isOtherSilent = true
+      behaviour?.mapping =
+        isDirect
+        ? .success(.direct) : .failure(.init("no answer from the server's other address, \(request.destination)"))
+      return beginFiltering()
+    }
+    if isDirect {
+      behaviour?.mapping = .success(.direct)
       return beginFiltering()
     }
     if response.mappedAddress == behaviour?.mappedAddress {
@@ -219,7 +224,8 @@ public struct NATDiscovery: Sendable {
       return beginHairpinning()
     }
     behaviour?.pooling = .success(response.mappedAddress.address == first.address ? .paired : .arbitrary)
-    phase = .filtering2
+    // What does not answer when it is asked need not be filtered to be silent.
+    phase = isOtherSilent ? .filtering3 : .filtering2
   }
 
   private mutating func takeFiltering2(_ answer: Answer) {
@@ -241,6 +247,9 @@ public struct NATDiscovery: Sendable {
     switch answer {
     case .response(_, let source) where source.port == server.port:
       behaviour?.filtering = .failure(.init("the server does not answer from its other port when asked to"))
+    case .response where isOtherSilent:
+      behaviour?.filtering = .failure(
+        .init("not address-and-port-dependent, but the server's other address does not answer to say more"))
     case .response: behaviour?.filtering = .success(.addressDependent)
     case .failure(.timeout): behaviour?.filtering = .success(.addressAndPortDependent)
     case .failure(let failure): behaviour?.filtering = .failure(Self.refusal(failure))

@@ -261,7 +261,7 @@ table ip nat {{
 }}
 """)
         found = self.report()
-        _expect(found, {"mapping": None})
+        _expect(found, {"mapping": None, "filtering": "address-and-port-dependent"})
         return found["unknown"]
 
     def lifetime(self):

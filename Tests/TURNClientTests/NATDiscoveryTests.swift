@@ -42,6 +42,7 @@ struct NATDiscoveryTests {
       contacted[request.socket, default: []].insert(request.destination)
       let silence = NATDiscovery.Answer.failure(.timeout(transmissions: 3, discarded: nil))
       if request.destination.address == other.address, !answersAtOther { return silence }
+      if request.detour.changesAddress, !answersAtOther { return silence }
       var source = request.destination
       if obeysChangeRequests {
         if request.detour.changesAddress { source.address = other.address }
@@ -165,6 +166,15 @@ struct NATDiscoveryTests {
     world.answersAtOther = false
     let silent = try world.discover().behaviour
     #expect(reason(silent?.mapping) == "no answer from the server's other address, 9.9.9.10:3478")
+
+    let unfiltered = reason(silent?.filtering)
+    #expect(unfiltered.hasPrefix("not address-and-port-dependent"))
+    world.mapping = .direct
+    let direct = try world.discover().behaviour
+    #expect(direct?.mapping == .success(.direct))
+    #expect(throws: NATBehaviour.Unknown.self) { try direct?.filtering.get() }
+    world.filtering = .addressAndPortDependent
+    #expect(try world.discover().behaviour?.filtering == .success(.addressAndPortDependent))
 
     var discovery = NATDiscovery(server: Self.server, localAddress: World.inside(.mapping))
     discovery.answer(.failure(.timeout(transmissions: 7, discarded: nil)))
