@@ -156,7 +156,7 @@ enum Usage {
       --json, --ndjson     for programs; --ndjson has one message a line
 
       stunclient decode 000100002112a442b7e7a701bc34d686fa87dfae
-      tcpdump -w - udp port 3478 | stunclient decode --ndjson -
+      tcpdump -c 100 -w - udp port 3478 | stunclient decode -
       STUNCLIENT_PASSWORD=… stunclient decode call.pcapng
 
     """
