@@ -26,7 +26,7 @@ struct PendingAllocation {
   var attempts = 0
 
   /// Whom a port is quarantined from everybody else for.
-  func owner(at client: ClientPath) -> PortOwner { PortOwner(username: principal.username, client: client) }
+  func owner(at client: ClientPath) -> PortOwner { PortOwner(username: principal.quotaName, client: client) }
 }
 
 /// What the ledger says of one more allocation.

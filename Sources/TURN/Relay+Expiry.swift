@@ -87,7 +87,7 @@ extension Relay {
     if port.transport == .udp { ownRelays.remove(relayed.key(Int(port.ordinal), port.port)) }
     relayed.quarantine(
       Int(port.ordinal), port.port,
-      from: PortOwner(username: details[index]?.username ?? [], client: allocations[index].client), now: now.instant)
+      from: PortOwner(username: details[index]?.quotaName ?? [], client: allocations[index].client), now: now.instant)
   }
 
   private mutating func expirePermission(_ id: RecordID, now: Now) {

@@ -67,6 +67,14 @@ extension Relay {
     allocations[index].timer = timers.schedule(.allocation, allocations.id(of: index), at: deadlines.first)
   }
 
+  /// Whether an allocation that was made with a token is this token's: asked where the request comes from another
+  /// five-tuple, which says nothing for it.
+  func hasKey(_ principal: Principal, of index: Int) -> Bool {
+    guard let made = details[index], made.credentialEnd != nil else { return true }
+    guard let key = made.keys?.md5.first, let claimed = principal.key else { return false }
+    return key == claimed
+  }
+
   /// Who else uses the five-tuple gets 441 (RFC 8656 section 5).
   func isOwner(_ principal: Principal, of index: Int) -> Bool {
     guard let made = details[index], made.realm == principal.realm else { return false }

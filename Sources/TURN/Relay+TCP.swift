@@ -65,10 +65,14 @@ extension Relay {
     }
     guard let index = connectionIdentifiers.find(FlatKey(UInt64(identifier))),
       peerConnections[index].state == .unbound, peerConnections[index].expiresAt > now.instant
-    else { return error(.badRequest, message, by: principal) }
-    guard isOwner(principal, of: Int(peerConnections[index].allocation)) else {
-      return error(.wrongCredentials, message, by: principal)
+    else {
+      // Numbers are not for guessing: wrong ones count like a stranger's questions.
+      guard limiter.take(client.address.address, now: now.instant) else { return .drop(.rateLimited) }
+      return error(.badRequest, message, by: principal)
     }
+    guard isOwner(principal, of: Int(peerConnections[index].allocation)),
+      hasKey(principal, of: Int(peerConnections[index].allocation))
+    else { return error(.wrongCredentials, message, by: principal) }
 
     timers.cancel(peerConnections[index].timer)
     peerConnections[index].timer = .max

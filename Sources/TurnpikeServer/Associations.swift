@@ -9,6 +9,15 @@ struct Association: ~Copyable {
   var path: ClientPath
   var lastHeard: Instant
   var isEstablished = false
+  let begunAt: Instant
+  /// Datagrams that have come before it was established.
+  var handshakeDatagrams = 0
+  /// The random bytes of the hello that it began with: the same one again begins nothing.
+  let helloRandom: [UInt8]
+
+  /// A handshake takes a dozen, with everything sent twice.
+  static let handshakeDatagramLimit = 64
+  static let handshakePatience: UInt64 = 30 * 1_000_000_000
 }
 
 /// A shard's DTLS associations, and the engine that listens to everybody who has none.
@@ -25,6 +34,11 @@ struct Associations: ~Copyable {
 
   /// Of one shard; the next is not answered.
   static let limit = 16_384
+  /// Of those, how many may be shaking hands, in all and from one address (IPv6: its /64).
+  static let unfinishedLimit = 1024
+  static let unfinishedPerAddress = 32
+  private(set) var unfinishedCount = 0
+  private var unfinishedOfAddress: [IPAddress: Int] = [:]
 
   struct Client: Hashable {
     var address: SocketAddress
@@ -65,6 +79,29 @@ struct Associations: ~Copyable {
       && bytes.byte(at: 13) == 1
   }
 
+  /// The random bytes of a hello (RFC 6347 section 4.2.2: record, handshake header, version).
+  static func helloRandom(_ bytes: RawSpan) -> [UInt8] {
+    bytes.byteCount >= 59 ? bytes.extracting(27..<59).copied() : []
+  }
+
+  /// Whether one more handshake with this address may begin.
+  func hasRoom(for address: IPAddress) -> Bool {
+    unfinishedCount < Self.unfinishedLimit
+      && unfinishedOfAddress[address.accountable, default: 0] < Self.unfinishedPerAddress
+  }
+
+  /// A handshake is done, or will never be.
+  private mutating func countFinished(_ address: IPAddress) {
+    unfinishedCount -= 1
+    let left = (unfinishedOfAddress[address.accountable] ?? 1) - 1
+    unfinishedOfAddress[address.accountable] = left > 0 ? left : nil
+  }
+
+  mutating func noteEstablished(_ index: Int) {
+    places[index].isEstablished = true
+    countFinished(places[index].path.address.address)
+  }
+
   /// A new certificate: for those who come from now on.
   mutating func useContext(_ context: TLSContext?) {
     self.context = context
@@ -95,13 +132,16 @@ struct Associations: ~Copyable {
   }
 
   /// The listening engine becomes the client's, and another one listens.
-  mutating func adopt(_ path: ClientPath, now: Instant) -> Int? {
+  mutating func adopt(_ path: ClientPath, helloRandom: [UInt8], now: Instant) -> Int? {
     guard let engine = listening.take() else { return nil }
     let next = places.next
     let id = RecordID(index: UInt32(next.index), generation: next.generation)
     let own = ClientPath(
       address: path.address, endpoint: path.endpoint, transport: .dtls, connection: id, realm: path.realm)
-    let place = places.insert(Association(engine: engine, path: own, lastHeard: now))
+    let place = places.insert(
+      Association(engine: engine, path: own, lastHeard: now, begunAt: now, helloRandom: helloRandom))
+    unfinishedCount += 1
+    unfinishedOfAddress[path.address.address.accountable, default: 0] += 1
     placesOfClients[Client(path)] = place.index
     handshakes.append(id)
     listenAnew()
@@ -123,6 +163,7 @@ struct Associations: ~Copyable {
   mutating func turnAway() { listenAnew() }
 
   mutating func remove(_ index: Int) {
+    if !places[index].isEstablished { countFinished(places[index].path.address.address) }
     placesOfClients[Client(places[index].path)] = nil
     _ = places.remove(index)
   }

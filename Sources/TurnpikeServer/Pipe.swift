@@ -31,6 +31,8 @@ struct Pipe: ~Copyable {
   /// Nothing more is read from the side before that: the allocation's bandwidth is used up.
   var readsPeerFrom = Instant(nanoseconds: 0)
   var readsClientFrom = Instant(nanoseconds: 0)
+  /// Whether it is among those that wait for bandwidth.
+  var isThrottled = false
   /// When bytes have moved last.
   var lastMoved: Instant
   /// What the loop waits for at the peer's socket.

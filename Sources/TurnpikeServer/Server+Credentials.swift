@@ -98,8 +98,9 @@ extension Server {
         log.error("user-invalid", ("key", isDefault ? "auth.users" : "realms.\(name).users"), ("error", "\(error)"))
       }
     }
-    result.secrets = secrets.map { Array($0.utf8) } + (state.storeSecrets[number] ?? [])
-    result.hasStore = credentials[number] != nil
+    let isGone = state.goneRealms.contains(name)
+    result.secrets = secrets.map { Array($0.utf8) } + (isGone ? [] : state.storeSecrets[number] ?? [])
+    result.hasStore = credentials[number] != nil && !isGone
     result.permissionsPerAllocation = limits.permissionsPerAllocation
     result.channelsPerAllocation = limits.channelsPerAllocation
     result.bandwidthPerAllocation = limits.bandwidthPerAllocation

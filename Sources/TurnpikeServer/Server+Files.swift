@@ -48,7 +48,8 @@ extension Server {
 
   // MARK: - Certificates
 
-  /// The contexts that shards serve TLS and DTLS with, one set for each, so that no two threads count references to one;
+  /// The contexts that shards serve TLS and DTLS with, one set for each, so that threads seldom count references to one
+  /// and the same;
   /// none where no listener wants them and no certificate is named.
   func makeSecureContexts(_ count: Int) throws(StartFailure) -> [SecureContexts] {
     let names = settings.tls

@@ -114,11 +114,14 @@ extension Server {
     var next = fresh
     next.listeners = settings.listeners
     next.workers = settings.workers
-    next.relay = settings.relay
+    next.relay.addresses = settings.relay.addresses
+    next.relay.advertise = settings.relay.advertise
+    next.relay.ports = settings.relay.ports
     next.natDiscovery = settings.natDiscovery
     next.realm = settings.realm
     next.auth.store = settings.auth.store
-    // A realm that is gone has nobody any more; a new one waits for the restart.
+    // A realm that is gone has nobody any more, whatever its store says; a new one waits for the restart.
+    state.goneRealms = Set(settings.realms.keys).subtracting(fresh.realms.keys)
     next.realms = settings.realms.keys.reduce(into: [:]) { realms, name in
       realms[name] = fresh.realms[name] ?? Settings.Realm()
       realms[name]?.store = settings.realms[name]?.store ?? ""

@@ -58,6 +58,8 @@ public final class Server {
     var sharedKey: [UInt8]
     /// Secrets of the stores, as they last told them, by realm.
     var storeSecrets: [UInt8: [[UInt8]]] = [:]
+    /// Realms that a reload has taken away.
+    var goneRealms: Set<String> = []
     /// How often io_uring was wanted and could not be had; for metrics.
     var engineFallbacks = 0
     var isDraining = false

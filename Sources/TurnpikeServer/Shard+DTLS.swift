@@ -18,7 +18,9 @@ extension Shard {
     if let index = associations.find(client) {
       // A hello on a live association may be a client that has started anew (RFC 6347 section 4.2.8): the old one
       // stays until the new one has shown its cookie.
-      let startsAnew = associations.places[index].isEstablished && Associations.isHello(plane.buffers.bytes(slot, range))
+      let startsAnew =
+        associations.places[index].isEstablished && Associations.isHello(plane.buffers.bytes(slot, range))
+        && Associations.helloRandom(plane.buffers.bytes(slot, range)) != associations.places[index].helloRandom
       if !startsAnew { return readAssociation(index, slot, range) }
     }
     greet(client, path, slot, range)
@@ -26,7 +28,9 @@ extension Shard {
 
   /// Somebody without an association, or with one that may be over.
   private mutating func greet(_ client: Associations.Client, _ path: ClientPath, _ slot: Int, _ range: Range<Int>) {
+    guard Associations.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
     guard plan.limiter.hasBudget(path.address.address, now: now.instant) else { return relay.countDrop(.rateLimited) }
+    let random = Associations.helloRandom(plane.buffers.bytes(slot, range))
     switch Self.listen(&associations, plane.buffers, slot, range, from: client, now: now.instant) {
     case .ignored:
       relay.countDrop(.malformed)
@@ -39,21 +43,25 @@ extension Shard {
       }
     case .verified:
       // Signatures are bounded a turn, media comes first: the client says hello again in a second.
-      guard handshakesThisTurn < Self.handshakesPerTurn, hasRoom(for: path) else { return associations.turnAway() }
+      guard datagramHandshakesThisTurn < Self.handshakesPerTurn, hasRoom(for: path) else { return associations.turnAway() }
       if let index = associations.find(client) { closeAssociation(index, saysGoodbye: false) }
-      handshakesThisTurn += 1
+      datagramHandshakesThisTurn += 1
       connectionsOfAddress[path.address.address.accountable, default: 0] += 1
-      guard let index = associations.adopt(path, now: now.instant) else {
+      guard let index = associations.adopt(path, helloRandom: random, now: now.instant) else {
         return forget(path.address.address)
       }
       if associations.nextTick == .distantFuture {
         associations.nextTick = now.instant.advanced(byMilliseconds: Self.handshakeTick)
       }
-      readPlaintext(index, slot, range)
+      readPlaintext(index)
     }
   }
 
   private mutating func hasRoom(for path: ClientPath) -> Bool {
+    guard associations.hasRoom(for: path.address.address) else {
+      plan.log.limited(.warning, "dtls-handshakes-exhausted", ("limit", "\(Associations.unfinishedLimit)"))
+      return false
+    }
     if associations.count >= Associations.limit {
       plan.log.limited(.warning, "associations-exhausted", ("limit", "\(Associations.limit)"))
       return false
@@ -76,11 +84,16 @@ extension Shard {
 
   private mutating func readAssociation(_ index: Int, _ slot: Int, _ range: Range<Int>) {
     if !associations.places[index].isEstablished {
-      guard handshakesThisTurn < Self.handshakesPerTurn else { return relay.countDrop(.tooManyWaiting) }
-      handshakesThisTurn += 1
+      // Garbage is dropped in silence by DTLS: so many datagrams, and no more.
+      associations.places[index].handshakeDatagrams += 1
+      guard associations.places[index].handshakeDatagrams <= Association.handshakeDatagramLimit else {
+        return closeAssociation(index)
+      }
+      guard datagramHandshakesThisTurn < Self.handshakesPerTurn else { return relay.countDrop(.tooManyWaiting) }
+      datagramHandshakesThisTurn += 1
     }
     Self.feed(&associations, index, plane.buffers, slot, range)
-    readPlaintext(index, slot, range)
+    readPlaintext(index)
   }
 
   private static func feed(
@@ -90,14 +103,20 @@ extension Shard {
     associations.places[index].engine.receive(buffers.bytes(slot, range))
   }
 
-  /// Plaintext goes where its datagram lay: it is shorter, and the engine has its own copy of the datagram.
-  private mutating func readPlaintext(_ index: Int, _ slot: Int, _ range: Range<Int>) {
+  /// Takes everything that the engine has decrypted: the records of one datagram, and those that came before the
+  /// handshake's end and were kept until it.
+  private mutating func readPlaintext(_ index: Int) {
     let generation = associations.places.generation(index)
     associations.places[index].lastHeard = now.instant
-    var offset = range.lowerBound
+    var slot = plane.replySlot()
+    var offset = 0
     var isOver = false
-    reading: while offset < range.upperBound {
-      switch Self.decrypt(&associations, index, into: &plane.buffers, slot, offset..<range.upperBound) {
+    reading: while true {
+      if offset + DTLSEngine.messageLimit > PacketBuffers.capacity {
+        slot = plane.replySlot()
+        offset = 0
+      }
+      switch Self.decrypt(&associations, index, into: &plane.buffers, slot, offset..<PacketBuffers.capacity) {
       case .bytes(let count):
         noteEstablished(index)
         let path = associations.places[index].path
@@ -120,7 +139,7 @@ extension Shard {
   /// Once its handshake is done, a client's server name may tell its realm.
   private mutating func noteEstablished(_ index: Int) {
     guard !associations.places[index].isEstablished, associations.places[index].engine.isEstablished else { return }
-    associations.places[index].isEstablished = true
+    associations.noteEstablished(index)
     guard !serverNames.isEmpty,
       let realm = serverNames.realm(of: associations.places[index].engine.requestedServerName)
     else { return }
@@ -197,7 +216,9 @@ extension Shard {
     let handshakes = associations.takeHandshakes()
     for id in handshakes {
       let index = Int(id.index)
-      guard associations.places[index].engine.timeout == 0 else { continue }
+      guard associations.places.isTaken(index, generation: id.generation),
+        associations.places[index].engine.timeout == 0
+      else { continue }
       if associations.places[index].engine.handleTimeout() {
         flushAssociation(index)
       } else {
@@ -213,8 +234,10 @@ extension Shard {
     guard associations.count > 0 else { return }
     for index in 0..<associations.places.upperBound where associations.places.isTaken(index) {
       let silence = now.instant.nanoseconds(since: associations.places[index].lastHeard)
-      let patience = associations.places[index].isEstablished ? Self.strangerPatience : 3 * Self.handshakePatience
-      if silence > patience, !relay.hasAllocation(associations.places[index].path) {
+      let isLate =
+        !associations.places[index].isEstablished
+        && now.instant.nanoseconds(since: associations.places[index].begunAt) > Association.handshakePatience
+      if isLate || silence > Self.strangerPatience, !relay.hasAllocation(associations.places[index].path) {
         closeAssociation(index)
       }
     }

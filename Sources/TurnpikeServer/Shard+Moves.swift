@@ -26,7 +26,8 @@ extension Shard {
   /// may be at hand still.
   mutating func moveConnection(_ path: ClientPath, to shard: Int, message: [UInt8]) {
     let index = Int(path.connection.index)
-    guard plan.siblings.indices.contains(shard), connections.isTaken(index, generation: path.connection.generation)
+    guard plan.siblings.indices.contains(shard), connections.isTaken(index, generation: path.connection.generation),
+      connections[index].pipe == nil, connections[index].move == nil
     else { return }
     connections[index].move = Connection.Move(shard: shard, message: message)
     movingConnections.append(path.connection)
@@ -48,14 +49,15 @@ extension Shard {
       relay.connectionClosed(path, now: now)
       runCommands()
       let box = MovingConnection(connection, listener: endpoints.endpoint(path.endpoint).listener)
-      // A full mailbox closes it: the client connects anew.
-      plan.siblings[move.shard].post(.moved(box))
+      // A mailbox that must keep room for control letters closes it: the client connects anew.
+      plan.siblings[move.shard].post(.moved(box), unlessMoreThan: 4096)
     }
   }
 
   /// A connection comes from another shard; its bytes are read from where that stopped.
   mutating func adopt(_ box: MovingConnection) {
     guard var connection = box.take(), connections.count < Self.connectionLimit,
+      connectionsOfAddress[connection.path.address.address.accountable, default: 0] < Self.connectionsPerAddress,
       let endpoint = endpoints.id(listener: box.listener, source: connection.socket.local.address)
     else { return }
     let descriptor = connection.socket.rawValue

@@ -36,7 +36,9 @@ extension Shard {
   private mutating func readPeer(_ place: Int) {
     // Written on before anything else can use the slot.
     let slot = DataPlane.scratchSlot
-    let index = tcp.pipes[place].client.index
+    let client = tcp.pipes[place].client
+    let index = client.index
+    guard connections.isTaken(index, generation: client.generation) else { return endPipe(place) }
     switch Self.read(tcp.pipes[place], into: &plane.buffers, slot: slot, limit: Pipe.readingByteCount(among: tcp.pipes.count)) {
     case .wouldBlock: return
     case .failed: endPipe(place)
@@ -178,6 +180,7 @@ extension Shard {
   /// Reads from a side only while the other takes everything.
   mutating func updatePipe(_ place: Int) {
     let index = tcp.pipes[place].client.index
+    guard connections.isTaken(index, generation: tcp.pipes[place].client.generation) else { return endPipe(place) }
     let clientWaits = connections[index].waitingByteCount > 0
     let peerWaits = !tcp.pipes[place].toPeer.isEmpty
     var peer = Interest()
@@ -198,7 +201,11 @@ extension Shard {
   private mutating func throttle(_ place: Int, _ nanoseconds: UInt64) -> Instant {
     guard nanoseconds > 0 else { return Instant(nanoseconds: 0) }
     let until = Instant(nanoseconds: now.instant.nanoseconds &+ nanoseconds)
-    tcp.throttled.append(tcp.pipes[place].id)
+    // Once, however many records of one reading go over the limit.
+    if !tcp.pipes[place].isThrottled {
+      tcp.pipes[place].isThrottled = true
+      tcp.throttled.append(tcp.pipes[place].id)
+    }
     tcp.nextResume = min(tcp.nextResume ?? until, until)
     return until
   }
@@ -211,9 +218,11 @@ extension Shard {
     tcp.nextResume = nil
     for id in waiting {
       guard let place = tcp.placeOfPipe[id] else { continue }
+      tcp.pipes[place].isThrottled = false
       let until = max(tcp.pipes[place].readsPeerFrom, tcp.pipes[place].readsClientFrom)
       let next = [tcp.pipes[place].readsPeerFrom, tcp.pipes[place].readsClientFrom].filter { $0 > now.instant }.min()
       if let next {
+        tcp.pipes[place].isThrottled = true
         tcp.throttled.append(id)
         tcp.nextResume = min(tcp.nextResume ?? next, next)
       }

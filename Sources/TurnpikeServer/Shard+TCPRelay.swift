@@ -12,9 +12,14 @@ extension Shard {
       let listener = try StreamListener(relayingOn: address)
       let descriptor = listener.rawValue
       let place = tcp.listeners.insert(listener)
-      try plane.loop.add(
-        descriptor,
-        EventToken(kind: EventKind.relayListener, index: UInt32(place.index), generation: place.generation))
+      do throws(Errno) {
+        try plane.loop.add(
+          descriptor,
+          EventToken(kind: EventKind.relayListener, index: UInt32(place.index), generation: place.generation))
+      } catch {
+        _ = tcp.listeners.remove(place.index)
+        throw error
+      }
       while tcp.listenerIDs.count <= place.index { tcp.listenerIDs.append(.none) }
       tcp.listenerIDs[place.index] = id
       tcp.placeOfListener[id] = place.index
@@ -126,6 +131,13 @@ extension Shard {
     guard let place = tcp.placeOfPipe[id], connections.isTaken(index, generation: path.connection.generation) else {
       closePipe(id)
       relay.pipeEnded(id)
+      return
+    }
+    // Two ConnectionBinds that both waited for a look-up: a connection carries one pipe, or leaves for another shard.
+    guard connections[index].pipe == nil, connections[index].move == nil else {
+      closePipe(id)
+      relay.pipeEnded(id)
+      close(index)
       return
     }
     tcp.pipes[place].state = .bound

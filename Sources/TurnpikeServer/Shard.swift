@@ -50,6 +50,8 @@ struct Shard: ~Copyable {
   var isStopping = false
   /// Readings of connections that are still shaking hands; the rest waits for the next turn, media comes first.
   var handshakesThisTurn = 0
+  /// The same for DTLS: neither keeps the other out.
+  var datagramHandshakesThisTurn = 0
   static let handshakesPerTurn = 8
   /// Media that slow stream clients did not take since the last sweep.
   var droppedForSlowStreams: UInt64 = 0
@@ -129,6 +131,7 @@ struct Shard: ~Copyable {
     relay.advance(to: now)
     runCommands()
     handshakesThisTurn = 0
+    datagramHandshakesThisTurn = 0
     lastArrival = (.none, 0)
     for index in 0..<count { handle(plane.event(index)) }
     sendMovingConnections()

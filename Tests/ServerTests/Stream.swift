@@ -227,12 +227,19 @@ final class StreamClient {
     }
   }
 
-  func request(_ method: Method, _ body: (inout MessageWriter) -> Void = { _ in }) -> [UInt8] {
+  func request(
+    _ method: Method, byHash: Bool = false, _ body: (inout MessageWriter) -> Void = { _ in }
+  ) -> [UInt8] {
     var writer = MessageWriter()
     writer.begin(MessageType(method, .request), transactionID: TransactionID(high: 9, low: SecureRandom.word()))
     body(&writer)
     if !nonce.isEmpty {
-      writer.append(.username, text: username)
+      if byHash {
+        let hash = LongTermKey.userHash(username: Array(username.utf8), realm: Array("turnpike".utf8))
+        writer.append(.userHash, hash.array)
+      } else {
+        writer.append(.username, text: username)
+      }
       writer.append(.realm, text: "turnpike")
       writer.append(.nonce, nonce)
       var authenticator = MessageAuthenticator()

@@ -95,6 +95,41 @@ struct TCPRelayServerTests {
     }
   }
 
+  @Test("two ConnectionBinds on one connection, both waiting for the store, leave one pipe at the most")
+  func bindTwice() throws {
+    let server = try server(20)
+    // A shard remembers whom it has asked for, so each round has a user of its own; the kernel chooses the shard.
+    for round in 0..<8 {
+      let name = "carol\(round)"
+      let added = try server.command(["user", "add", name, "--password-stdin"], input: "sing\n")
+      #expect(added.status == 0)
+      let control = try open(server, username: name, password: "sing")
+      _ = try control.allocateTCP()
+      let peers = try [StreamPeer(), StreamPeer()]
+      var identifiers: [UInt32] = []
+      var accepted: [Stream] = []
+      for peer in peers {
+        identifiers.append(try #require(try control.connect(peer.address).connectionID))
+        accepted.append(try peer.accept())
+      }
+      let data = try open(server, username: name, password: "sing")
+      try data.challenge(.connectionBind)
+      let requests = identifiers.flatMap { identifier in
+        data.request(.connectionBind, byHash: true) { $0.append(.connectionID, identifier) }
+      }
+      try data.stream.send(requests)
+      // An answer, or the end.
+      _ = try? data.stream.receiveMessage()
+      data.stream.reset()
+      for peer in accepted { try? peer.send([1, 2, 3]) }
+      // Whoever comes next may get the place that was left: nothing that a peer said is for him.
+      let next = try open(server)
+      _ = try next.allocateTCP()
+      #expect(!next.stream.hears(within: 200), "round \(round)")
+      #expect(server.isRunning)
+    }
+  }
+
   @Test("whoever does not read holds the other up: nothing piles up in between", arguments: [false, true])
   func backPressure(secure: Bool) throws {
     let server = try server(secure ? 4 : 3)

@@ -28,6 +28,8 @@ extension Relay {
   private struct Claim {
     var nonce: NonceAuthority.State
     var choice: KeyChoice
+
+    var isFresh: Bool { if case .fresh = nonce { true } else { false } }
   }
 
   mutating func authenticate(
@@ -50,6 +52,12 @@ extension Relay {
       return challenge(.unauthenticated, message, from: client, now: now)
     }
     if message.has(.accessToken) {
+      // Opening one is dear: not for who has no budget left, unless something of his is at stake.
+      if !claim.isFresh, !limiter.hasBudget(client.address.address, now: now.instant),
+        liveAllocation(on: client, now: now) == nil
+      {
+        return .drop(.rateLimited)
+      }
       guard let principal = principal(ofTokenIn: message, user, from: client, now: now) else {
         return challenge(.unauthenticated, message, from: client, now: now)
       }
@@ -68,10 +76,7 @@ extension Relay {
       // Its password may have been changed since: the same name goes the usual way.
     }
     // What follows costs more than an answer, which would not be given: who has no budget left is not looked up.
-    if case .fresh = claim.nonce {
-    } else if !limiter.hasBudget(client.address.address, now: now.instant) {
-      return .drop(.rateLimited)
-    }
+    if !claim.isFresh, !limiter.hasBudget(client.address.address, now: now.instant) { return .drop(.rateLimited) }
 
     let name: [UInt8]? =
       switch user {
