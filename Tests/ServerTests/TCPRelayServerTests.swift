@@ -213,6 +213,38 @@ struct TCPRelayServerTests {
     #expect((try? data.receiveToEnd()) == [])
   }
 
+  @Test("after 200 pipes that ended in every way no descriptor is left")
+  func churn() throws {
+    let server = try server(14, ["limits.unauthenticated-per-address=0", "auth.store="])
+    func descriptors() -> Int {
+      (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(server.processIdentifier)/fd").count) ?? -1
+    }
+    let before = descriptors()
+    var streams: [Stream] = []
+    for round in 0..<200 {
+      let (control, peer, data) = try pipe(server, secure: round % 8 == 0)
+      try data.send([1, 2, 3])
+      switch round % 5 {
+      case 0: data.reset()
+      case 1: peer.reset()
+      case 2:
+        try data.endWriting()
+        try peer.endWriting()
+      case 3: control.stream.reset()
+      // Nobody says anything any more: the whole of it goes with this test.
+      default: streams += [control.stream, peer, data]
+      }
+      // The allocation of the others goes with its control connection.
+      _ = control
+    }
+    for stream in streams { stream.reset() }
+    let deadline = Instant.read().advanced(bySeconds: 5)
+    while descriptors() > before, Instant.read() < deadline {
+      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+    }
+    #expect(descriptors() == before)
+  }
+
   @Test("relay.tcp: false says 442")
   func off() throws {
     let server = try server(9, ["relay.tcp=false"])
