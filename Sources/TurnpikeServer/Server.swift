@@ -195,8 +195,8 @@ public final class Server {
   static func listenFailure(_ listener: ListenerPlan, _ error: Errno) -> String {
     let remedy =
       switch error {
-      case .addressInUse: "another process has this port: stop it, or choose another in `listeners`"
-      case .addressNotAvailable: "this host has no such address: correct it in `listeners`"
+      case .addressInUse: "another process has this port: stop it, or choose another in `listeners` or `nat-discovery`"
+      case .addressNotAvailable: "this host has no such address: correct it in `listeners` or `nat-discovery`"
       case .permissionDenied: "ports below 1024 need CAP_NET_BIND_SERVICE"
       default: "see `listeners` in the configuration"
       }
