@@ -112,6 +112,16 @@ extension Relay {
     }
   }
 
+  /// Ends the connections whose peers the rules of today do not allow: nobody asks the rules about a pipe's bytes.
+  mutating func endForbiddenPeerConnections() {
+    for index in 0..<peerConnections.upperBound where peerConnections.isOccupied(index) {
+      let peer = peerConnections[index].peer
+      if gate.permits(peer, verdict: gate.verdict(peer.address), over: .tcp) { continue }
+      commands.append(.closePipe(peerConnections.id(of: index)))
+      refuse(index, .forbidden)
+    }
+  }
+
   /// Removes a peer connection; a Connect request that waits for it is refused.
   private mutating func refuse(_ index: Int, _ code: ErrorCode) {
     let request = connectRequests.removeValue(forKey: index)

@@ -233,6 +233,7 @@ public struct Relay: ~Copyable {
     limitsBandwidth = bandwidths.contains { !$0.isUnlimited }
     self.gate = gate
     rulesGeneration &+= 1
+    endForbiddenPeerConnections()
   }
 
   /// Ends every allocation: the drain's time is over.

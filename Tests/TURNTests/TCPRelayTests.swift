@@ -86,6 +86,24 @@ struct TCPRelayTests {
     #expect(conversation.openPorts.isEmpty)
   }
 
+  @Test("new rules end the connections that they forbid, and leave the others")
+  func newRules() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    let kept = try connected(conversation, client, "8.8.8.8:80")
+    let forbidden = try connected(conversation, client, "9.9.9.9:80")
+    _ = (kept, forbidden)
+    let settings = conversation.relay.settings
+    conversation.relay.update(
+      settings: settings,
+      gate: PeerGate(
+        rules: PeerRules(deny: [CIDRBlock("9.9.9.9/32")!]), relayed: conversation.relayed, ownAddresses: [], closed: []))
+    conversation.runCommands()
+    #expect(conversation.closedPipes.count == 1)
+    #expect(connect(client, "8.8.8.8:80")?.code == 446)
+    #expect(connect(client, "9.9.9.9:80")?.code == 403)
+  }
+
   @Test("a TCP allocation carries no datagrams: ChannelBind 400, Send dropped")
   func noDatagrams() throws {
     let (client, _) = try allocated(Conversation())

@@ -50,7 +50,9 @@ struct WaitingRoom {
   }
 
   func tickets(of client: ClientPath) -> [RecordID] {
-    requests.filter { $0.value.client == client }.map { RecordID(index: $0.key, generation: 1) }
+    // Most connections close without one.
+    guard sources[client.address.address.accountable] != nil else { return [] }
+    return requests.filter { $0.value.client == client }.map { RecordID(index: $0.key, generation: 1) }
   }
 
   @discardableResult
