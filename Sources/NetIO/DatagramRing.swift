@@ -95,11 +95,6 @@ public struct DatagramRing: ~Copyable {
     unsafe entry.pointee.user_data = token.bits
   }
 
-  /// Ends `receive` and waits until the kernel holds the socket no longer.
-  public mutating func cancel(_ token: EventToken) {
-    ring.cancel(token.bits, markedAs: EventToken(kind: Self.cancelKind).bits)
-  }
-
   /// Tells once when a descriptor has become readable: an event loop of everything that is no datagram.
   public mutating func watch(_ descriptor: Int32) {
     let entry = unsafe ring.next()
@@ -112,26 +107,40 @@ public struct DatagramRing: ~Copyable {
   /// Sends a batch: on return all of it has left, or was refused and counted.
   public mutating func send(_ batch: inout SendBatch) {
     guard batch.count > 0 else { return }
+    let before = waitingNow()
     push(&batch)
     ring.submit()
-    settle(&batch)
+    settle(&batch, since: before)
+  }
+
+  /// Sends a batch, then ends `receive` for sockets and waits until the kernel holds them no longer.
+  public mutating func send(_ batch: inout SendBatch, thenCancel tokens: [EventToken]) {
+    let before = waitingNow()
+    push(&batch)
+    ring.cancel(tokens.map(\.bits), markedAs: EventToken(kind: Self.cancelKind).bits)
+    settle(&batch, since: before)
   }
 
   /// Sends a batch and waits for completions, in one call; at most for so long (negative: for ever).
   public mutating func send(_ batch: inout SendBatch, thenWait milliseconds: Int32) {
-    if batch.count > 0 { push(&batch) }
-    _ = ring.fresh()
+    let before = waitingNow()
+    push(&batch)
     // What is there already needs no waiting for.
-    ring.submitAndWait(for: ring.waiting > 0 ? 0 : 1, milliseconds: ring.waiting > 0 ? 0 : milliseconds)
-    settle(&batch)
+    ring.submitAndWait(for: before > 0 ? 0 : 1, milliseconds: before > 0 ? 0 : milliseconds)
+    settle(&batch, since: before)
+  }
+
+  private mutating func waitingNow() -> Int {
+    _ = ring.fresh()
+    return ring.waiting
   }
 
   private mutating func push(_ batch: inout SendBatch) {
-    let count = batch.build()
-    for message in 0..<count {
+    guard batch.count > 0 else { return }
+    for message in 0..<batch.build() {
       let entry = unsafe ring.next()
       unsafe entry.pointee.opcode = UInt8(IORING_OP_SENDMSG.rawValue)
-      unsafe entry.pointee.flags = Self.skipSuccess
+      unsafe entry.pointee.flags = IORing.skipSuccess
       unsafe entry.pointee.fd = batch.descriptor(ofMessage: message)
       unsafe entry.pointee.addr = UInt64(UInt(bitPattern: batch.headers + message))
       unsafe entry.pointee.len = 1
@@ -141,10 +150,10 @@ public struct DatagramRing: ~Copyable {
   }
 
   /// Looks at what has been completed since last time: sends that failed are tried once more, by themselves.
-  private mutating func settle(_ batch: inout SendBatch) {
-    let fresh = ring.fresh()
+  private mutating func settle(_ batch: inout SendBatch, since before: Int) {
+    let count = waitingNow()
     guard batch.count > 0 else { return }
-    for number in (ring.waiting - fresh)..<ring.waiting {
+    for number in before..<count {
       let completion = ring.peek(number)
       let token = EventToken(bits: completion.mark)
       guard token.kind == Self.sendKind, completion.result < 0 else { continue }
@@ -160,7 +169,6 @@ public struct DatagramRing: ~Copyable {
   }
 
   private static let bufferSelect: UInt8 = 1 << 5
-  private static let skipSuccess: UInt8 = 1 << 6
   private static let multishot: UInt16 = 1 << 1
 
   // MARK: - Completions

@@ -99,13 +99,11 @@ public struct DescriptorTable: ~Copyable {
     if descriptor >= 0 { unsafe place.pointee.watch.switchOver(descriptor, family) }
   }
 
-  /// Closes a socket; false where it is gone already.
-  @discardableResult
-  public mutating func close(_ index: UInt32, generation: UInt32) -> Bool {
-    guard descriptor(index, generation: generation) != nil else { return false }
-    closeDescriptor(at: Int(index))
+  /// Gives a socket up without closing it, which is for the caller to do; nil where it is gone already.
+  public mutating func remove(_ index: UInt32, generation: UInt32) -> Int32? {
+    guard let found = descriptor(index, generation: generation) else { return nil }
     unsafe places[Int(index)].descriptor = -1
     count -= 1
-    return true
+    return found
   }
 }

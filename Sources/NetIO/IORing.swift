@@ -33,6 +33,7 @@ public struct IORing: ~Copyable {
   private var completionHead: UInt32 = 0
 
   static let more: UInt32 = 1 << 1
+  static let skipSuccess: UInt8 = 1 << 6
   static let hasBuffer: UInt32 = 1 << 0
 
   /// - Throws: what the kernel refuses it with: `notPermitted` (seccomp, the sysctl kernel.io_uring_disabled),
@@ -138,27 +139,34 @@ public struct IORing: ~Copyable {
     unsafe clinux_store_release(mapping.completionHead, completionHead)
   }
 
-  /// Ends whatever was submitted with this mark, and returns once its last completion is there: after that the kernel
-  /// holds the descriptor no longer.
-  public mutating func cancel(_ mark: UInt64, markedAs own: UInt64) {
-    let entry = unsafe next()
-    unsafe entry.pointee.opcode = UInt8(IORING_OP_ASYNC_CANCEL.rawValue)
-    unsafe entry.pointee.fd = -1
-    unsafe entry.pointee.addr = mark
-    unsafe entry.pointee.user_data = own
+  /// Ends whatever was submitted with these marks, and returns once the last completion of each is there: after that
+  /// the kernel holds the descriptors no longer.
+  public mutating func cancel(_ marks: [UInt64], markedAs own: UInt64) {
+    for mark in marks {
+      let entry = unsafe next()
+      unsafe entry.pointee.opcode = UInt8(IORING_OP_ASYNC_CANCEL.rawValue)
+      unsafe entry.pointee.fd = -1
+      unsafe entry.pointee.flags = Self.skipSuccess
+      unsafe entry.pointee.addr = mark
+      unsafe entry.pointee.user_data = own
+    }
+    var left = marks
+    var refused = 0
     var looked = 0
     // Once is the rule; a kernel that takes its time is not waited for without end.
-    for _ in 0..<64 {
-      let before = waiting
-      submitAndWait(for: UInt32(before + 1), milliseconds: 10)
+    for _ in 0..<64 where !left.isEmpty {
+      submitAndWait(for: UInt32(waiting + 1), milliseconds: 10)
       _ = fresh()
+      // There may be less to wait for than there are marks: a receive may have ended by itself, and then its last
+      // completion has come before.
       while looked < waiting {
         let completion = peek(looked)
         looked += 1
-        if completion.mark == mark, !completion.hasMore { return }
+        if !completion.hasMore, let place = left.firstIndex(of: completion.mark) { left.remove(at: place) }
         // There was nothing to cancel.
-        if completion.mark == own, completion.result == -ENOENT { return }
+        if completion.mark == own, completion.result == -ENOENT { refused += 1 }
       }
+      if refused >= left.count { break }
     }
   }
 }

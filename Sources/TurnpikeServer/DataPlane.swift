@@ -65,6 +65,8 @@ struct DataPlane: ~Copyable {
   /// Next slot that nothing waiting to be sent lies in.
   private var nextSlot = 0
   private var nextReplySlot = 0
+  /// Sockets of relay ports that are to be closed once what is queued has left.
+  private var closing: [(descriptor: Int32, token: EventToken)] = []
 
   /// - Throws: what the kernel refuses the engine with.
   init(_ engine: Engine) throws(Errno) {
@@ -119,7 +121,13 @@ struct DataPlane: ~Copyable {
 
   /// Opens a relay's socket; datagrams for it come in under its name.
   mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) throws(Errno) {
-    let socket = try UDPSocket(relayingOn: address)
+    let socket: UDPSocket
+    do throws(Errno) { socket = try UDPSocket(relayingOn: address) } catch {
+      // It may be one that this turn has closed, so far by name only.
+      guard error == .addressInUse, !closing.isEmpty else { throw error }
+      closeSockets()
+      socket = try UDPSocket(relayingOn: address)
+    }
     socket.tellTrafficClass(address.family)
     try register(socket.rawValue, Self.token(of: id))
     relayPorts.insert(socket, at: id.index, generation: id.generation)
@@ -133,11 +141,18 @@ struct DataPlane: ~Copyable {
     if usesRing { ring?.receive(from: descriptor, token) } else { try loop.add(descriptor, token) }
   }
 
+  /// Nothing is heard of the port any more. Its socket is closed at the end of the turn: what is queued leaves first,
+  /// the last packets of a call belong to it.
   mutating func closeRelayPort(_ id: RecordID) {
-    // What is queued leaves first: the last packets of a call belong to it.
-    flush()
-    if usesRing, relayPorts.descriptor(id.index, generation: id.generation) != nil { ring?.cancel(Self.token(of: id)) }
-    relayPorts.close(id.index, generation: id.generation)
+    guard let descriptor = relayPorts.remove(id.index, generation: id.generation) else { return }
+    closing.append((descriptor, Self.token(of: id)))
+  }
+
+  /// Sends what waits, then closes what was to be closed.
+  private mutating func closeSockets() {
+    if usesRing { ring?.send(&sends, thenCancel: closing.map(\.token)) } else { sends.flush() }
+    for closed in closing { _ = FileDescriptor(owning: closed.descriptor) }
+    closing.removeAll(keepingCapacity: true)
   }
 
   // MARK: - Receiving
@@ -228,7 +243,7 @@ struct DataPlane: ~Copyable {
   /// Sends what waits and frees the slots, but those of io_uring. Only between two batches.
   @inline(__always)
   mutating func recycleSlots() {
-    flush()
+    if closing.isEmpty { flush() } else { closeSockets() }
     nextSlot = 0
     nextReplySlot = 0
   }
@@ -250,6 +265,7 @@ extension DataPlane {
       ring?.watch(loop.rawValue)
       isLoopWatched = true
     }
+    if !closing.isEmpty { closeSockets() }
     ring?.send(&sends, thenWait: milliseconds)
     nextSlot = 0
     nextReplySlot = 0
