@@ -139,11 +139,21 @@ public struct DatagramRing: ~Copyable {
     guard batch.count > 0 else { return }
     for message in 0..<batch.build() {
       let entry = unsafe ring.next()
-      unsafe entry.pointee.opcode = UInt8(IORING_OP_SENDMSG.rawValue)
+      let header = unsafe batch.headers + message
+      if unsafe header.pointee.msg_hdr.msg_iovlen == 1, unsafe header.pointee.msg_hdr.msg_controllen == 0 {
+        // One piece and nothing to say about it: the kernel need not read the header.
+        unsafe entry.pointee.opcode = UInt8(IORING_OP_SEND.rawValue)
+        unsafe entry.pointee.addr = UInt64(UInt(bitPattern: header.pointee.msg_hdr.msg_iov.pointee.iov_base))
+        unsafe entry.pointee.len = UInt32(truncatingIfNeeded: header.pointee.msg_hdr.msg_iov.pointee.iov_len)
+        unsafe entry.pointee.addr2 = UInt64(UInt(bitPattern: header.pointee.msg_hdr.msg_name))
+        unsafe entry.pointee.addr_len = UInt16(truncatingIfNeeded: header.pointee.msg_hdr.msg_namelen)
+      } else {
+        unsafe entry.pointee.opcode = UInt8(IORING_OP_SENDMSG.rawValue)
+        unsafe entry.pointee.addr = UInt64(UInt(bitPattern: header))
+        unsafe entry.pointee.len = 1
+      }
       unsafe entry.pointee.flags = IORing.skipSuccess
       unsafe entry.pointee.fd = batch.descriptor(ofMessage: message)
-      unsafe entry.pointee.addr = UInt64(UInt(bitPattern: batch.headers + message))
-      unsafe entry.pointee.len = 1
       unsafe entry.pointee.msg_flags = UInt32(MSG_DONTWAIT)
       unsafe entry.pointee.user_data = EventToken(kind: Self.sendKind, index: UInt32(message)).bits
     }
