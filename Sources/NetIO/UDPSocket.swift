@@ -63,8 +63,23 @@ public struct UDPSocket: ~Copyable, Sendable {
 
 /// Finds out whether anybody else has a port, before SO_REUSEPORT would share it with them.
 public enum PortProbe {
+  /// A process that was killed a moment ago may hold its ports yet, until the kernel has torn its io_uring down: so
+  /// one that is in use is looked at again for a while.
+  ///
   /// - Throws: what a plain bind fails with: `addressInUse` where another process listens.
   public static func check(_ address: SocketAddress, isStream: Bool) throws(Errno) {
+    for _ in 0..<patience {
+      do throws(Errno) { return try bind(address, isStream: isStream) } catch {
+        guard error == .addressInUse else { throw error }
+        Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      }
+    }
+    try bind(address, isStream: isStream)
+  }
+
+  private static let patience = 20
+
+  private static func bind(_ address: SocketAddress, isStream: Bool) throws(Errno) {
     let descriptor = try Sockets.open(address.family, isStream ? SOCK_STREAM : SOCK_DGRAM)
     let raw = descriptor.rawValue
     if address.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }

@@ -155,6 +155,16 @@ struct DataPlane: ~Copyable {
     closing.removeAll(keepingCapacity: true)
   }
 
+  /// Sends what waits and lets go of every socket: a ring that is torn down with the process would hold their ports for
+  /// a while yet.
+  mutating func shutDown() {
+    closeSockets()
+    guard usesRing else { return }
+    ring?.send(
+      &sends,
+      thenCancel: listenerDescriptors.indices.map { EventToken(kind: EventKind.datagramListener, index: UInt32($0)) })
+  }
+
   // MARK: - Receiving
 
   /// Sends what waits, waits for at most so long (negative: for ever) and returns how many events there are.

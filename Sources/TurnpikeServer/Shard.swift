@@ -117,6 +117,7 @@ struct Shard: ~Copyable {
       var shard = try open(plan)
       plan.reports.post(.bound(shard: plan.index))
       while !shard.isStopping { shard.turn() }
+      shard.plane.shutDown()
       plan.reports.post(.stopped(shard: plan.index))
     } catch {
       plan.reports.post(.failed(shard: plan.index, error.listener, error.error))

@@ -123,6 +123,17 @@ struct EngineTests {
     }
   }
 
+  @Test("a server that ended, or was killed, leaves its ports to the next one", arguments: Engines.available, [SIGTERM, SIGKILL])
+  func restart(engine: String, signal: Int32) throws {
+    for _ in 0..<5 {
+      let server = try start(engine, Self.port(9))
+      var session = try server.session()
+      try session.allocate()
+      server.send(signal)
+      _ = server.waitForEnd()
+    }
+  }
+
   @Test("two allocations on different shards reach each other, however many packets at once", arguments: Engines.available)
   func siblings(engine: String) throws {
     let server = try start(engine, Self.port(8), ["workers=2"])
