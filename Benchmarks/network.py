@@ -10,10 +10,20 @@ _enter = []
 helpers = []
 
 
+def _unshared(argv):
+    unshare = ["unshare", "--net", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
+    return unshare + [sys.executable] + argv + ["--in-namespace", "--no-build"]
+
+
 def enter_namespace(argv):
     """Starts this program again in a fresh network (and mount) namespace."""
-    unshare = ["unshare", "--net", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-root-user"])
-    os.execvp(unshare[0], unshare + [sys.executable] + argv + ["--in-namespace", "--no-build"])
+    command = _unshared(argv)
+    os.execvp(command[0], command)
+
+
+def in_namespace(argv):
+    """The same, and returns its exit status."""
+    return subprocess.run(_unshared(argv)).returncode
 
 
 def enter_server():
