@@ -1,6 +1,7 @@
 internal import Crypto
 public import NetworkTypes
 internal import STUN
+internal import Synchronization
 
 /// The server's side of STUN and TURN for one shard (RFC 8489, RFC 8656): a state machine with no socket, no clock,
 /// no lock and no log.
@@ -15,6 +16,10 @@ internal import STUN
 ///                                 └──▶ popCommand() ──▶ engine
 /// ```
 public struct Relay: ~Copyable {
+  /// Nobody reads it. An atomic has an address, and so has whatever contains one: without it the compiler takes a
+  /// borrow of this value for a copy of its two kilobytes, for each packet.
+  private let place = Atomic<Bool>(false)
+
   // Parts, in the order in which a packet meets them.
   var settings: RelaySettings
   var gate: PeerGate
