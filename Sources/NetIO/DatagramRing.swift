@@ -18,6 +18,8 @@ public struct DatagramRing: ~Copyable {
   private let slots: UnsafeMutableRawPointer
   private let receiving: UnsafeMutablePointer<msghdr>
   private var slotTail: UInt16 = 0
+  /// Sockets whose error queues are to be looked at, because nothing else would tell of them.
+  public var failed: [Int32] = []
 
   /// What submissions of this type itself are marked with; nobody else's token may be of these kinds.
   private static let sendKind: UInt8 = 0xF0
@@ -117,7 +119,7 @@ public struct DatagramRing: ~Copyable {
   public mutating func send(_ batch: inout SendBatch, thenCancel tokens: [EventToken]) {
     let before = waitingNow()
     push(&batch)
-    ring.cancel(tokens.map(\.bits), markedAs: EventToken(kind: Self.cancelKind).bits)
+    ring.cancel(tokens.map(\.bits), markedFrom: EventToken(kind: Self.cancelKind).bits)
     settle(&batch, since: before)
   }
 
@@ -155,8 +157,13 @@ public struct DatagramRing: ~Copyable {
       unsafe entry.pointee.flags = IORing.skipSuccess
       unsafe entry.pointee.fd = batch.descriptor(ofMessage: message)
       unsafe entry.pointee.msg_flags = UInt32(MSG_DONTWAIT)
-      unsafe entry.pointee.user_data = EventToken(kind: Self.sendKind, index: UInt32(message)).bits
+      unsafe entry.pointee.user_data = Self.mark(message, of: batch)
     }
+  }
+
+  /// A message of a batch and of no other: a late completion must not be taken for one of the next batch.
+  private static func mark(_ message: Int, of batch: borrowing SendBatch) -> UInt64 {
+    EventToken(kind: sendKind, index: UInt32(message), generation: UInt32(truncatingIfNeeded: batch.stamp)).bits
   }
 
   /// Looks at what has been completed since last time: sends that failed are tried once more, by themselves.
@@ -166,16 +173,25 @@ public struct DatagramRing: ~Copyable {
     for number in before..<count {
       let completion = ring.peek(number)
       let token = EventToken(bits: completion.mark)
-      guard token.kind == Self.sendKind, completion.result < 0 else { continue }
       let message = Int(token.index)
+      guard token.kind == Self.sendKind, completion.result < 0, completion.mark == Self.mark(message, of: batch)
+      else { continue }
       let error = Errno(rawValue: -completion.result)
       if error == .wouldBlock || error == .noBuffers {
         batch.countOverflow(ofMessage: message)
       } else {
-        batch.send(message..<(message + 1), over: batch.descriptor(ofMessage: message))
+        let descriptor = batch.descriptor(ofMessage: message)
+        noteFailure(of: descriptor)
+        batch.send(message..<(message + 1), over: descriptor)
       }
     }
     batch.clear()
+  }
+
+  /// Notes that a call on this socket has failed: it may have taken the error that would have told of ICMP messages in
+  /// the socket's queue.
+  public mutating func noteFailure(of descriptor: Int32) {
+    if failed.count < 64, !failed.contains(descriptor) { failed.append(descriptor) }
   }
 
   private static let bufferSelect: UInt8 = 1 << 5

@@ -17,6 +17,8 @@ public struct DescriptorTable: ~Copyable {
   // Owned alone and freed in deinit; every access checks its index against `capacity`.
   nonisolated(unsafe) private var places: UnsafeMutablePointer<Place>
   private var capacity = 64
+  /// The place that each descriptor was last put into.
+  private var placeOfDescriptor: [UInt32] = []
   public private(set) var count = 0
 
   public init() {
@@ -39,7 +41,10 @@ public struct DescriptorTable: ~Copyable {
     let index = Int(index)
     if index >= capacity { grow(beyond: index) }
     if unsafe places[index].descriptor >= 0 { closeDescriptor(at: index) } else { count += 1 }
-    unsafe places[index] = Place(descriptor: socket.release(), generation: generation)
+    let descriptor = socket.release()
+    unsafe places[index] = Place(descriptor: descriptor, generation: generation)
+    while placeOfDescriptor.count <= Int(descriptor) { placeOfDescriptor.append(.max) }
+    placeOfDescriptor[Int(descriptor)] = UInt32(index)
   }
 
   private mutating func grow(beyond index: Int) {
@@ -97,6 +102,14 @@ public struct DescriptorTable: ~Copyable {
     guard unsafe place.pointee.watch.note(trafficClass) else { return }
     let descriptor = unsafe place.pointee.descriptor
     if descriptor >= 0 { unsafe place.pointee.watch.switchOver(descriptor, family) }
+  }
+
+  /// The place and the tenant that have a descriptor; nil where none has.
+  public func find(_ descriptor: Int32) -> (index: UInt32, generation: UInt32)? {
+    guard descriptor >= 0, Int(descriptor) < placeOfDescriptor.count else { return nil }
+    let index = placeOfDescriptor[Int(descriptor)]
+    guard Int(index) < capacity, unsafe places[Int(index)].descriptor == descriptor else { return nil }
+    return (index, unsafe places[Int(index)].generation)
   }
 
   /// Gives a socket up without closing it, which is for the caller to do; nil where it is gone already.

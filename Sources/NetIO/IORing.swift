@@ -141,32 +141,35 @@ public struct IORing: ~Copyable {
 
   /// Ends whatever was submitted with these marks, and returns once the last completion of each is there: after that
   /// the kernel holds the descriptors no longer.
-  public mutating func cancel(_ marks: [UInt64], markedAs own: UInt64) {
-    for mark in marks {
+  ///
+  /// - Parameter own: what the first cancellation is marked with; bits 32 to 55 count the others.
+  public mutating func cancel(_ marks: [UInt64], markedFrom own: UInt64) {
+    _ = fresh()
+    var looked = waiting
+    var left: [UInt64: Int] = [:]
+    for (number, mark) in marks.enumerated() {
+      left[mark] = number
       let entry = unsafe next()
       unsafe entry.pointee.opcode = UInt8(IORING_OP_ASYNC_CANCEL.rawValue)
       unsafe entry.pointee.fd = -1
       unsafe entry.pointee.flags = Self.skipSuccess
       unsafe entry.pointee.addr = mark
-      unsafe entry.pointee.user_data = own
+      unsafe entry.pointee.user_data = own &+ UInt64(truncatingIfNeeded: number & 0xFF_FFFF) << 32
     }
-    var left = marks
-    var refused = 0
-    var looked = 0
     // Once is the rule; a kernel that takes its time is not waited for without end.
     for _ in 0..<64 where !left.isEmpty {
       submitAndWait(for: UInt32(waiting + 1), milliseconds: 10)
       _ = fresh()
-      // There may be less to wait for than there are marks: a receive may have ended by itself, and then its last
-      // completion has come before.
       while looked < waiting {
         let completion = peek(looked)
         looked += 1
-        if !completion.hasMore, let place = left.firstIndex(of: completion.mark) { left.remove(at: place) }
-        // There was nothing to cancel.
-        if completion.mark == own, completion.result == -ENOENT { refused += 1 }
+        if !completion.hasMore { left[completion.mark] = nil }
+        // There was nothing to cancel: the last completion had come before.
+        let number = completion.mark &- own
+        if completion.result == -ENOENT, number & 0xFF00_0000_FFFF_FFFF == 0, Int(number >> 32) < marks.count {
+          left[marks[Int(number >> 32)]] = nil
+        }
       }
-      if refused >= left.count { break }
     }
   }
 }

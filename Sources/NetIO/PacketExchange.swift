@@ -3,7 +3,8 @@ public import NetworkTypes
 internal import Synchronization
 
 /// Datagrams from one thread to another without the kernel: for each pair of threads a ring that one writes and the
-/// other reads, without a lock and without the heap. A full ring refuses, and its bytes are never waited for.
+/// other reads, without a lock and without the heap. A full ring refuses, and its bytes are never waited for. Each takes
+/// 256 KiB of addresses, and of memory what it ever held at one time.
 ///
 /// ```
 ///   thread 0 ──▶ ring ──▶ thread 1        a doorbell for each reader, rung once until it has looked
@@ -19,7 +20,10 @@ public final class PacketExchange: Sendable {
   public init(count: Int) {
     self.count = count
     unsafe rings = .allocate(capacity: count * count)
-    for index in 0..<(count * count) { unsafe (rings + index).initialize(to: PacketRing()) }
+    // Nobody writes to himself.
+    for index in 0..<(count * count) {
+      unsafe (rings + index).initialize(to: PacketRing(isUsed: index / count != index % count))
+    }
     unsafe rung = .allocate(capacity: count)
     for index in 0..<count { unsafe (rung + index).initialize(to: Atomic(false)) }
   }
@@ -43,10 +47,13 @@ public final class PacketExchange: Sendable {
   public struct Header: Sendable, BitwiseCopyable, Equatable {
     public var source: SocketAddress
     public var destination: SocketAddress
+    /// DSCP and ECN.
+    public var trafficClass: UInt8
 
-    public init(source: SocketAddress, destination: SocketAddress) {
+    public init(source: SocketAddress, destination: SocketAddress, trafficClass: UInt8 = 0) {
       self.source = source
       self.destination = destination
+      self.trafficClass = trafficClass
     }
   }
 
@@ -87,13 +94,15 @@ struct PacketRing: ~Copyable {
 
   // Owned alone, freed in deinit; offsets are always masked, and an entry never goes past the end.
   nonisolated(unsafe) private let memory: UnsafeMutableRawPointer
+  private let isUsed: Bool
   private let written = Atomic<Int>(0)
   // Not on the writer's cache line.
   private let padding = InlineArray<15, Int>(repeating: 0)
   private let read = Atomic<Int>(0)
 
-  init() {
-    guard let memory = unsafe calloc(1, Self.capacity) else { fatalError("out of memory for the shards' exchange") }
+  init(isUsed: Bool) {
+    self.isUsed = isUsed
+    guard let memory = unsafe calloc(1, isUsed ? Self.capacity : 16) else { fatalError("out of memory for the shards' exchange") }
     unsafe self.memory = memory
   }
 
@@ -103,7 +112,7 @@ struct PacketRing: ~Copyable {
 
   func push(_ header: PacketExchange.Header, _ bytes: RawSpan) -> Bool {
     let space = Self.space(bytes.byteCount)
-    guard space <= Self.capacity / 2 else { return false }
+    guard isUsed, space <= Self.capacity / 2 else { return false }
     var position = written.load(ordering: .relaxed)
     let read = read.load(ordering: .acquiring)
     let toEnd = Self.capacity - position % Self.capacity

@@ -276,7 +276,8 @@ extension DataPlane {
       isLoopWatched = true
     }
     if !closing.isEmpty { closeSockets() }
-    ring?.send(&sends, thenWait: milliseconds)
+    let hasFailures = ring?.failed.isEmpty == false
+    ring?.send(&sends, thenWait: hasFailures ? 0 : milliseconds)
     nextSlot = 0
     nextReplySlot = 0
     lastPort = .max
@@ -286,10 +287,9 @@ extension DataPlane {
       ring?.publish()
       arrivals.removeAll(keepingCapacity: true)
     }
+    addFailures()
     var loopCount = 0
-    var waiting = min(ring?.waiting ?? 0, Self.arrivalsPerTurn)
-    while waiting > 0 {
-      waiting -= 1
+    while arrivals.count < Self.arrivalsPerTurn, let waiting = ring?.waiting, waiting > 0 {
       guard let outcome = ring?.take(&batch, buffers) else { break }
       switch outcome {
       case .datagram(let token, let slot, let isLast):
@@ -308,6 +308,23 @@ extension DataPlane {
       }
     }
     return arrivals.count + loopCount
+  }
+
+  /// Sockets with ICMP messages that no receive will tell of any more.
+  private mutating func addFailures() {
+    guard let failed = ring?.failed, !failed.isEmpty else { return }
+    ring?.failed.removeAll(keepingCapacity: true)
+    for descriptor in failed {
+      guard let found = relayPorts.find(descriptor) else { continue }
+      let id = RecordID(index: found.index, generation: found.generation)
+      arrivals.append(Event(token: Self.token(of: id), isReadable: false, isWritable: false, isFailed: true))
+    }
+  }
+
+  /// More may lie in the error queue of a relay port: has it looked at again in the next turn.
+  mutating func lookAgain(at id: RecordID) {
+    guard usesRing, let descriptor = relayPorts.descriptor(id.index, generation: id.generation) else { return }
+    ring?.noteFailure(of: descriptor)
   }
 
   /// Goes on receiving from a socket that is still there.

@@ -14,5 +14,6 @@ extension Shard {
         type: report.type, code: report.code, mtu: report.mtu, about: report.destination, on: id, now: now)
       runCommands()
     }
+    plane.lookAgain(at: id)
   }
 }

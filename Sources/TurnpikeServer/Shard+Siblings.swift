@@ -12,7 +12,7 @@ extension Shard {
   @inline(__always)
   mutating func pass(to shard: Int, from port: RecordID, _ address: SocketAddress, slot: Int, _ range: Range<Int>) {
     guard let source = relay.localAddress(ofPort: port) else { return }
-    let header = PacketExchange.Header(source: source, destination: address)
+    let header = PacketExchange.Header(source: source, destination: address, trafficClass: plane.sends.trafficClass)
     if plan.exchange.post(plane.buffers.bytes(slot, range), header, from: plan.index, to: shard) {
       if !siblingsToWake.contains(shard) { siblingsToWake.append(shard) }
     } else {
@@ -31,7 +31,11 @@ extension Shard {
   mutating func receiveFromSiblings() {
     plan.exchange.beginLooking(plan.index)
     var budget = Self.siblingBudget
-    for shard in 0..<plan.exchange.count where shard != plan.index {
+    // Who comes first changes, so that one busy sibling does not keep the others waiting.
+    firstSibling += 1
+    for step in 0..<plan.exchange.count {
+      let shard = (firstSibling + step) % plan.exchange.count
+      if shard == plan.index { continue }
       while budget > 0 {
         let slot = plane.streamSlot()
         guard
@@ -39,7 +43,9 @@ extension Shard {
         else { break }
         budget -= 1
         let disposition = Self.receive(&relay, plane.buffers, slot: slot, count, header, now: now)
+        plane.sends.trafficClass = header.trafficClass
         act(disposition, on: slot, base: 0, isPart: false, from: nil)
+        plane.sends.trafficClass = 0
         if relay.hasCommands { runCommands() }
       }
     }

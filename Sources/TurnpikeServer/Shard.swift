@@ -32,6 +32,8 @@ struct Shard: ~Copyable {
   var dirtyConnections: [UInt32] = []
   /// Shards that this turn has passed something to.
   var siblingsToWake: [Int] = []
+  /// Which shard is looked at first for what it has passed here.
+  var firstSibling = 0
   /// Where what streams wait with lies.
   var blocks = BlockPool()
   var connectionsOfAddress: [IPAddress: Int] = [:]
