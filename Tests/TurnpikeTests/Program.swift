@@ -19,28 +19,14 @@ struct Program {
 
   /// Runs the program to its end.
   func run(_ arguments: [String], input: String = "", environment: [String: String] = [:]) async throws -> Result {
-    let process = Process()
-    process.executableURL = Self.url
-    process.arguments = arguments
-    process.environment = ["TURNPIKE_STATE_DIRECTORY": directory.path("state")].merging(environment) { $1 }
-    let output = Pipe()
-    let errors = Pipe()
-    let file = directory.path("input")
-    try Data(input.utf8).write(to: URL(fileURLWithPath: file))
-    process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: file))
-    process.standardOutput = output
-    process.standardError = errors
-    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-      process.terminationHandler = { _ in continuation.resume() }
-      do {
-        try process.run()
-      } catch {
-        continuation.resume(throwing: error)
-      }
-    }
-    // What these commands print fits into a pipe, so nothing waited for a reader.
-    return Result(
-      status: process.terminationStatus, output: Self.text(output), errors: Self.text(errors))
+    let run = UUID().uuidString
+    let file = try directory.write(input, to: "input-\(run)")
+    let output = directory.path("output-\(run)")
+    let errors = directory.path("errors-\(run)")
+    let status = try await Child.run(
+      Self.url, arguments, environment: ["TURNPIKE_STATE_DIRECTORY": directory.path("state")].merging(environment) { $1 },
+      input: file, output: output, errors: errors)
+    return Result(status: status, output: try Self.text(output), errors: try Self.text(errors))
   }
 
   /// Next to the test bundle.
@@ -48,8 +34,8 @@ struct Program {
     URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("turnpike")
   }
 
-  private static func text(_ pipe: Pipe) -> String {
-    String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+  private static func text(_ path: String) throws -> String {
+    String(decoding: try Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self)
   }
 }
 
