@@ -16,18 +16,43 @@ enum CustomAnswer: Hashable, Sendable {
     case .silence: "no answer"
     }
   }
+
+  /// Refused where the answer is about what was asked for; silence and errors that are about something else (the
+  /// credentials, a nonce, a quota, the server's own trouble) leave it open.
+  func verdict(ifRefusedWith codes: Set<Int>) -> SecurityReport.Verdict {
+    switch self {
+    case .success: .letThrough
+    case .refused(let code): codes.contains(Int(code.rawValue)) ? .refused : .unknown
+    case .silence: .unknown
+    }
+  }
+
+  /// 400, 403, 440 and 443: what a server says to a peer that it does not relay to.
+  static let peerRefusals: Set<Int> = [400, 403, 440, 443]
 }
 
 extension AllocationSession {
   /// Makes a request of any method, with attributes behind its signature if `tail` appends some, and waits for the
-  /// answer.
+  /// answer. A 438 to a signed request is learnt from, and the request repeated.
   mutating func tryRequest(
     _ method: STUN.Method, isSigned: Bool = true, body: (inout MessageWriter) -> Void = { _ in },
     tail: ((inout MessageWriter) -> Void)? = nil
   ) throws(Failure) -> CustomAnswer {
-    let request = client.customRequest(method, isSigned: isSigned, body: body, tail: tail)
-    return try exchange(request.bytes, request.transaction)
+    var answer = CustomAnswer.silence
+    for _ in 1...Self.freshNonces {
+      let request = client.customRequest(method, isSigned: isSigned, body: body, tail: tail)
+      answer = try exchange(request.bytes, request.transaction)
+      guard isSigned, answer == .refused(.staleNonce), Self.learn(connection, &client) else { break }
+    }
+    return answer
   }
+
+  private static func learn(_ connection: borrowing ClientConnection, _ client: inout ClientAllocation) -> Bool {
+    client.learnCustom(from: connection.message)
+  }
+
+  /// How often a request is made before a server that wants yet another nonce is believed to want no request.
+  private static let freshNonces = 4
 
   /// Sends the bytes, over UDP three times if need be, until an answer of this transaction comes.
   mutating func exchange(_ bytes: [UInt8], _ transaction: TransactionID) throws(Failure) -> CustomAnswer {
@@ -37,6 +62,7 @@ extension AllocationSession {
         let end = Instant.read().advanced(byMilliseconds: connection.transport.isStream ? 1500 : 500)
         while try connection.receive(until: end) {
           if let answer = Self.answer(connection, transaction) { return answer }
+          guard Instant.read() < end else { break }
         }
       }
     } catch {

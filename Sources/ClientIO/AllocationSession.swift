@@ -32,6 +32,9 @@ public struct AllocationSession: ~Copyable {
   /// Datagrams that may wait to be received; what comes beyond is dropped, as UDP does.
   public static let inboxLimit = 1024
 
+  /// Messages other than data that are taken after a deadline.
+  private static let overtimeLimit = 64
+
   public init(
     _ connection: consuming ClientConnection, settings: ClientAllocation.Settings, generator: consuming SeededGenerator
   ) {
@@ -93,10 +96,15 @@ public struct AllocationSession: ~Copyable {
 
   /// The next datagram of a peer; nil where the deadline comes first. Keeps the allocation alive meanwhile.
   public mutating func receiveData(until deadline: Instant) throws(Failure) -> Datagram? {
+    // What has come already is taken where the deadline is now, but not for ever.
+    var overtime = 0
     while inbox.isEmpty {
-      guard try step(until: deadline) || Instant.read() < deadline else { return nil }
+      let hasMessage = try step(until: deadline)
+      guard Instant.read() >= deadline else { continue }
+      overtime += 1
+      guard hasMessage, overtime <= Self.overtimeLimit else { break }
     }
-    return inbox.removeFirst()
+    return inbox.isEmpty ? nil : inbox.removeFirst()
   }
 
   // MARK: - The loop
@@ -134,6 +142,8 @@ public struct AllocationSession: ~Copyable {
     case (.icmp(let peer, _, _), _): icmpPeers = icmpPeers.suffix(7) + [peer]
     case (.response, _), (.discarded, _): break
     }
+    // After every message: a flood of others must not keep the timers from running out.
+    client.advance(to: .read())
     return true
   }
 

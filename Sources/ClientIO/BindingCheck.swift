@@ -39,10 +39,10 @@ public struct BindingReport: Sendable {
 
 public enum BindingCheck {
   /// Sends `count` Binding requests, `interval` milliseconds apart, and tells of each when it has ended. With a count
-  /// above one a request is sent once only, so that loss can be counted.
+  /// above one a request is sent once only, so that loss can be counted. `stop` is asked before each one.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: UInt32 = 1000,
-    generator: inout SeededGenerator,
+    generator: inout SeededGenerator, stop: () -> Bool = { false },
     progress: (Int, Result<BindingProbe.Response, CheckFailure>) -> Void = { _, _ in }
   ) -> BindingReport {
     var report = BindingReport(target: target)
@@ -55,6 +55,7 @@ public enum BindingCheck {
       report.tls = connection.tlsSummary
       var next = Instant.read()
       for index in 0..<max(count, 1) {
+        if stop() { break }
         Readiness.sleep(until: next)
         next = next.advanced(byMilliseconds: interval)
         var retransmission = options.effectiveRetransmission
@@ -85,9 +86,9 @@ public enum BindingCheck {
         if let request = probe.takeOutput() { try connection.send(request, until: deadline) }
         if try connection.receive(until: deadline) {
           probe.receive(connection.message, now: .read())
-        } else {
-          probe.advance(to: .read())
         }
+        // After every message: a flood of others must not keep the timers from running out.
+        probe.advance(to: .read())
       }
     } catch {
       return .failure(CheckFailure(error, target, within: options.within))

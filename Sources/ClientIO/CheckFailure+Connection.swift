@@ -1,6 +1,7 @@
 internal import NetIO
 public import NetworkTypes
 internal import TLS
+internal import TURNClient
 
 extension CheckFailure {
   /// What a name that could not be resolved means.
@@ -22,10 +23,14 @@ extension CheckFailure {
     case .timeout(.connecting), .timeout(.sending):
       self.init(
         .timeout, "\(place): no connection\(within)", advice: "a firewall drops the packets, or the host is down")
+    case .timeout(.handshake) where target?.transport == .dtls:
+      self.init(
+        .timeout, "\(place): no answer to the DTLS handshake\(within)",
+        advice: "a firewall drops UDP, the host is down, or nothing speaks DTLS on this port")
     case .timeout(.handshake):
       self.init(
         .timeout, "\(place): connected, but no TLS handshake\(within)",
-        advice: "the port may speak plain TCP: try turn:…?transport=tcp")
+        advice: "the port may speak plain TCP: try \(Self.plainTCP(target))")
     case .timeout(.answer):
       self.init(.timeout, "\(place): no answer\(within)", advice: Self.silenceAdvice(target?.transport ?? .udp))
     case .closed:
@@ -37,13 +42,18 @@ extension CheckFailure {
     case .system(let error):
       self.init(
         .system, "\(place): \(error)",
-        advice: "this machine, not the server: a local port that is taken, or no more files or memory")
+        advice:
+          "this machine, not the server: a local address or port that it has not, or that is taken; no more files or memory")
     case .unsupported(let transport):
       self.init(
         .unsupported, "\(transport.label) has no certificates to trust here", advice: "a mistake of this program")
     case .tls(let error, let summary):
       self.init(error, summary, place, target)
     }
+  }
+
+  private static func plainTCP(_ target: ServerTarget?) -> String {
+    target?.uri.scheme.isTURN == false ? "stun:… with --tcp" : "turn:…?transport=tcp"
   }
 
   static func silenceAdvice(_ transport: TransportProtocol) -> String {
@@ -77,7 +87,7 @@ extension CheckFailure {
         advice:
           "give the authority with --ca FILE, have the server send its whole chain, or look without trust: --insecure")
     } else if complaint.contains("wrong version number") || complaint.contains("record layer") {
-      self.init(.tlsNotSpoken, text, advice: "the port speaks no TLS: plain TCP is turn:…?transport=tcp")
+      self.init(.tlsNotSpoken, text, advice: "the port speaks no TLS: plain TCP is \(Self.plainTCP(target))")
     } else {
       self.init(
         .tls, text, advice: "client and server have no TLS version or cipher in common, or the stream is damaged")

@@ -98,7 +98,7 @@ public struct ClientConnection: ~Copyable {
       if !settings.transport.isStream { return try .udp(to: settings.remote, from: settings.local) }
       return try .tcp(to: settings.remote, from: settings.local)
     } catch {
-      throw ConnectionFailure(error)
+      throw ConnectionFailure(error, isBound: settings.local != nil)
     }
   }
 

@@ -26,8 +26,10 @@ public enum ConnectionFailure: Error, Hashable, Sendable {
     case answer
   }
 
-  init(_ error: Errno) {
+  /// `isBound`: the socket was bound to an address or port of the user's choice, which may be what failed.
+  init(_ error: Errno, isBound: Bool = false) {
     switch error {
+    case .addressNotAvailable where isBound, .permissionDenied where isBound: self = .system(error)
     case .connectionRefused: self = .refused
     case .connectionReset: self = .closed
     case .timedOut: self = .timeout(.connecting)

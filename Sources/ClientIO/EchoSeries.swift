@@ -7,6 +7,9 @@ enum EchoSeries {
   /// As many bytes as a packet of speech has.
   private static let packetByteCount = 172
 
+  /// Packets that are taken at once, before it is looked at what is due.
+  private static let burstLimit = 1024
+
   /// Sends `count` packets, `interval` milliseconds apart; each is waited for `timeout` milliseconds, the last one
   /// a second at most longer than what the slowest took.
   static func run(
@@ -23,10 +26,12 @@ enum EchoSeries {
         next = max(next.advanced(byMilliseconds: interval), now)
       }
       // What came to the peer goes back; what came back is counted.
-      while let (data, sender) = try peer.receive(until: now) {
+      for _ in 0..<burstLimit {
+        guard let (data, sender) = try peer.receive(until: now) else { break }
         if number(of: data, tag) != nil { try peer.send(data, to: sender) }
       }
-      while let datagram = try session.receiveData(until: now) {
+      for _ in 0..<burstLimit {
+        guard let datagram = try session.receiveData(until: now) else { break }
         if let number = number(of: datagram.data, tag) { _ = series.receive(number, at: .read()) }
       }
       let patience = series.sent < count ? timeout : lastWait(series, timeout)

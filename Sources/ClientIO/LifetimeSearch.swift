@@ -80,9 +80,9 @@ struct LifetimeSearch: ~Copyable {
       }
       if let count = NATCheck.receive(socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
-      } else {
-        probe.advance(to: .read())
       }
+      // After every message: a flood of others must not keep the timers from running out.
+      probe.advance(to: .read())
     }
     guard case .success(let response)? = probe.outcome else { return nil }
     return Sleeper(socket, response.mappedAddress.port, sent)
@@ -101,9 +101,9 @@ struct LifetimeSearch: ~Copyable {
       if let bytes = probe.takeOutput() { _ = try? caller.send(bytes.span.rawBytes, to: server) }
       if let count = NATCheck.receive(sleeper.socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
-      } else {
-        probe.advance(to: .read())
       }
+      // After every message: a flood of others must not keep the timers from running out.
+      probe.advance(to: .read())
     }
     if case .success? = probe.outcome { return true }
     return false

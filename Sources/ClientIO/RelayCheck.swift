@@ -135,8 +135,16 @@ public struct RelayCheck: ~Copyable {
     else { return }
     guard echo(.channelEcho, &session, relayed, &peer), count > 1 else { return }
     do {
-      report.series = try EchoSeries.run(
+      let begin = Instant.read()
+      let series = try EchoSeries.run(
         &session, &peer, count: count, interval: interval, timeout: options.timeout, tag: random.next())
+      report.series = series
+      guard series.received == 0 else { return }
+      note(
+        .series, Instant.read().nanoseconds(since: begin),
+        CheckFailure(
+          .echoLost, "none of \(series.sent) packets of media's size came back through the relay",
+          advice: "single packets came through: larger or more frequent ones are dropped on the way, or limited"))
     } catch {
       note(.series, 0, failure(error, "data"))
     }
@@ -195,7 +203,9 @@ public struct RelayCheck: ~Copyable {
         let end = Instant.read().advanced(byMilliseconds: min(patience.wait, options.timeout))
         try session.send(there, to: peer.address, asIndication: !isChannel, until: end)
         while let (data, sender) = try peer.receive(until: end) {
-          guard data == there else { continue }
+          guard data == there else {
+            if Instant.read() < end { continue } else { break }
+          }
           hasArrived = true
           if sender != relayed {
             noteOnce("data reaches the peer from \(sender), not from the relayed address \(relayed)")
@@ -204,7 +214,9 @@ public struct RelayCheck: ~Copyable {
           break
         }
         while hasArrived, let datagram = try session.receiveData(until: end) {
-          guard datagram.data == back else { continue }
+          guard datagram.data == back else {
+            if Instant.read() < end { continue } else { break }
+          }
           if datagram.isChannelData != isChannel {
             noteOnce(
               isChannel

@@ -52,9 +52,9 @@ struct SocketPeer: RelayPeer, ~Copyable {
       var from = SocketAddress.none
       if let count = receive(socket, &buffer, &from, until: deadline) {
         if from == server { probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read()) }
-      } else {
-        probe.advance(to: .read())
       }
+      // After every message: a flood of others must not keep the timers from running out.
+      probe.advance(to: .read())
     }
     guard case .success(let response)? = probe.outcome else { return nil }
     return response.mappedAddress
@@ -94,6 +94,9 @@ struct AllocationPeer: RelayPeer, ~Copyable {
   init(
     _ target: ServerTarget, _ options: CheckOptions, relay: SocketAddress, generator: consuming SeededGenerator
   ) throws(AllocationSession.Failure) {
+    // The first allocation has the local port that was asked for.
+    var options = options
+    options.local?.port = 0
     let connection: ClientConnection
     do {
       connection = try ClientConnection(

@@ -20,7 +20,8 @@ extension SecurityCheck {
       if case .success = answer {
         note("replay", subject, .letThrough, "whoever sees a request can repeat it from anywhere")
       } else {
-        note("replay", subject, .refused, answer.words)
+        // Whoever is asked for credentials, or for another nonce, has not been taken for the owner.
+        note("replay", subject, answer.verdict(ifRefusedWith: [400, 401, 403, 438]), answer.words)
       }
       owner.close()
       thief.close()
@@ -150,7 +151,10 @@ extension SecurityCheck {
         try session.allocate()
       } catch {
         if case .request(.refused(let code, _, _, _)) = error {
-          note("tcp-peer", subject, .refused, "no TCP relaying: \(code.rawValue) \(code.reason)")
+          let isNever = [400, 403, 440, 442].contains(code.rawValue)
+          note(
+            "tcp-peer", subject, isNever ? .refused : .unknown,
+            (isNever ? "no TCP relaying: " : "Allocate: ") + "\(code.rawValue) \(code.reason)")
           session.close()
           return
         }
@@ -164,7 +168,8 @@ extension SecurityCheck {
       if case .success = answer {
         note("tcp-peer", subject, .letThrough, "Connect succeeds")
       } else {
-        note("tcp-peer", subject, .refused, answer.words)
+        // 447 comes after an attempt: no rule stood against it.
+        note("tcp-peer", subject, answer.verdict(ifRefusedWith: CustomAnswer.peerRefusals), answer.words)
       }
       session.close()
     } catch {

@@ -16,6 +16,9 @@ public struct SecurityCheck: ~Copyable {
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
   ) -> SecurityReport {
+    // Several sessions are open at the same time: they can't share a port.
+    var options = options
+    options.local?.port = 0
     var check = SecurityCheck(
       target: target, options: options, report: SecurityReport(target: target), random: generator)
     check.run()
@@ -107,7 +110,11 @@ public struct SecurityCheck: ~Copyable {
         note("wrong-password", "Allocate with another password", .letThrough, "passwords are not checked")
         _ = try? session.delete()
       } catch {
-        note("wrong-password", "Allocate with another password", .refused, "401")
+        if case .request(.wrongCredentials) = error {
+          note("wrong-password", "Allocate with another password", .refused, "401")
+        } else {
+          note("wrong-password", "Allocate with another password", .unknown, failure(error, "Allocate").message)
+        }
       }
       session.close()
     } catch {
@@ -123,8 +130,12 @@ public struct SecurityCheck: ~Copyable {
       do {
         try session.allocate()
       } catch {
-        if family == .ipv6, case .request(.refused) = error {
-          note("peer", "IPv6 peers", .unknown, "the server has no IPv6 relays")
+        if family == .ipv6, case .request(.refused(let code, _, _, _)) = error {
+          // Whatever else the code is, IPv6 may be relayed at other times.
+          let hasNone = code == .addressFamilyNotSupported || code == .badRequest || code == .unknownAttribute
+          note(
+            "peer", "IPv6 peers", hasNone ? .notApplicable : .unknown,
+            hasNone ? "the server has no IPv6 relays" : "Allocate: \(code.rawValue) \(code.reason)")
         } else {
           report.failure = failure(error, "Allocate")
         }
@@ -155,8 +166,13 @@ public struct SecurityCheck: ~Copyable {
     let isPermitted = if case .success = permission { true } else { false }
     let isBound = if case .success = channel { true } else { false }
     guard isPermitted || isBound else {
-      note("peer", subject, .refused, "CreatePermission: \(permission.words)")
-      return
+      let verdicts = [permission, channel].map { $0.verdict(ifRefusedWith: CustomAnswer.peerRefusals) }
+      guard let open = verdicts.firstIndex(of: .unknown) else {
+        return note("peer", subject, .refused, "CreatePermission: \(permission.words)")
+      }
+      return note(
+        "peer", subject, .unknown,
+        open == 0 ? "CreatePermission: \(permission.words)" : "ChannelBind: \(channel.words)")
     }
     let how = isPermitted ? "CreatePermission succeeds" : "ChannelBind succeeds"
     // On one host with the server it can be seen whether data follows; relays of the server itself stay reachable, so
@@ -168,7 +184,7 @@ public struct SecurityCheck: ~Copyable {
         "peer", subject, arrived ? .letThrough : .refused,
         how + (arrived ? ", and data arrives" : ", but no data arrives"))
     } else if peer.address == relayed.address {
-      note("peer", subject, .unknown, how + ", as it must for the server's own relays")
+      note("peer", subject, .notApplicable, how + ", as it must for the server's own relays")
     } else {
       note("peer", subject, .letThrough, how)
     }
@@ -189,6 +205,7 @@ public struct SecurityCheck: ~Copyable {
       var source = SocketAddress.none
       while let count = NATCheck.receive(socket, &buffer, &source, until: end) {
         if buffer.prefix(count).elementsEqual(packet) { return true }
+        if Instant.read() >= end { break }
       }
     }
     return false
@@ -199,7 +216,9 @@ public struct SecurityCheck: ~Copyable {
     let subject = "\(target.address) through the relay"
     let permission = try session.tryRequest(.createPermission) { $0.append(.xorPeerAddress, xor: target.address) }
     guard case .success = permission else {
-      note("own-listener", subject, .refused, "CreatePermission: \(permission.words)")
+      note(
+        "own-listener", subject, permission.verdict(ifRefusedWith: CustomAnswer.peerRefusals),
+        "CreatePermission: \(permission.words)")
       return
     }
     var probe = BindingProbe(isStream: true, generator: &random, now: .read())
@@ -207,7 +226,9 @@ public struct SecurityCheck: ~Copyable {
     let end = Instant.read().advanced(byMilliseconds: 700)
     try session.send(request, to: target.address, asIndication: true, until: end)
     while let datagram = try session.receiveData(until: end) {
-      guard datagram.peer == target.address else { continue }
+      guard datagram.peer == target.address else {
+        if Instant.read() < end { continue } else { break }
+      }
       note("own-listener", subject, .letThrough, "the server answers itself through its own relay")
       return
     }
@@ -224,14 +245,17 @@ public struct SecurityCheck: ~Copyable {
       note("unsigned-refresh", "Refresh without a signature", .letThrough, "strangers can end allocations")
       return
     }
-    note("unsigned-refresh", "Refresh without a signature", .refused, unsigned.words)
+    note(
+      "unsigned-refresh", "Refresh without a signature", unsigned.verdict(ifRefusedWith: [400, 401, 403]),
+      unsigned.words)
     let behind = try session.tryRequest(
       .refresh, body: { $0.append(.lifetime, UInt32(600)) }, tail: { $0.append(.lifetime, UInt32(0)) })
     let subject = "LIFETIME behind MESSAGE-INTEGRITY"
     switch behind {
     case .success(lifetime: 0): note("behind-signature", subject, .letThrough, "unsigned attributes are acted upon")
     case .success: note("behind-signature", subject, .refused, "ignored")
-    case .refused, .silence: note("behind-signature", subject, .refused, behind.words)
+    case .refused, .silence:
+      note("behind-signature", subject, behind.verdict(ifRefusedWith: [400, 403, 420]), behind.words)
     }
   }
 }

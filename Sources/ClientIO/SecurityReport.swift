@@ -5,8 +5,10 @@ public struct SecurityReport: Sendable {
   public enum Verdict: String, Hashable, Sendable {
     case refused
     case letThrough = "let-through"
-    /// It could not be tried.
+    /// It could not be tried, or what came back (or nothing) says nothing about the rule.
     case unknown
+    /// It does not apply to this server: nothing to refuse.
+    case notApplicable = "not-applicable"
   }
 
   public struct Finding: Hashable, Sendable {
@@ -31,6 +33,7 @@ public struct SecurityReport: Sendable {
   /// What kept the checks from being made.
   public var failure: CheckFailure?
 
+  public var unknown: [Finding] { findings.filter { $0.verdict == .unknown } }
   public var letThrough: [Finding] { findings.filter { $0.verdict == .letThrough } }
 
   /// The failure, or that something was let through.

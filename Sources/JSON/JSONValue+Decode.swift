@@ -40,7 +40,8 @@ extension JSONValue {
       let reason = unsafe withUnsafeBytes(of: &error.text) { text in
         unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
       }
-      throw .malformed(reason: reason, line: max(Int(error.line), 1))
+      // Behind "near" the library quotes the document, which may hold secrets.
+      throw .malformed(reason: Self.withoutQuotation(reason), line: max(Int(error.line), 1))
     }
     defer { unsafe json_decref(tree) }
     return unsafe value(of: tree)
@@ -50,6 +51,12 @@ extension JSONValue {
     _ text: String, sizeLimit: Int = 1 << 20, depthLimit: Int = 64
   ) throws(JSONError) -> JSONValue {
     try decode(Array(text.utf8), sizeLimit: sizeLimit, depthLimit: depthLimit)
+  }
+
+  private static func withoutQuotation(_ reason: String) -> String {
+    let words = reason.split(separator: " ", omittingEmptySubsequences: false)
+    guard let near = words.firstIndex(of: "near") else { return reason }
+    return words[..<near].joined(separator: " ")
   }
 
   /// How deep the brackets outside of strings go: known before anything is built from them.

@@ -95,7 +95,7 @@ struct AllocateRun: ~Copyable {
   private mutating func settle(_ index: Int, now: Instant) throws(LoadError) {
     while let event = session.clients[index].machine.takeEvent() {
       if let failure = event.failure {
-        session.note("\(failure)")
+        session.note(failure.words)
         return try restart(index)
       }
       switch event.operation {

@@ -29,6 +29,8 @@ public struct LoadResult: Sendable {
   public var residentAfter: UInt64?
   /// The rate that a search has found.
   public var foundRate: UInt64?
+  /// Whether the measurement at that rate bore it out.
+  public var isConfirmed = true
   /// How long making all allocations took.
   public var setUp: UInt64 = 0
 

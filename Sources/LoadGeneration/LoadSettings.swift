@@ -102,7 +102,7 @@ extension LoadError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .socket(let what, let reason): "\(what): \(reason)"
-    case .request(let what, let failure): "\(what) failed: \(failure)"
+    case .request(let what, let failure): "\(what) failed: \(failure.words)"
     case .silence(let what): "the server was silent while \(what) was waited for"
     case .tls(let reason): "TLS: \(reason)"
     case .closed: "the server closed a connection"

@@ -135,7 +135,7 @@ struct Session: ~Copyable {
     try advance(clients.indices, now: now)
     for client in clients {
       while let event = client.machine.takeEvent() {
-        if let failure = event.failure { note("\(event.operation): \(failure)") }
+        if let failure = event.failure { note("\(event.operation.words): \(failure.words)") }
       }
     }
     try side.pushWaiting()

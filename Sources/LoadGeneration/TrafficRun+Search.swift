@@ -25,6 +25,7 @@ extension TrafficRun {
     }
     var result = try trial(.rate(good), warmUp: settings.warmUp, duration: settings.duration, progress: progress)
     result.foundRate = good
+    result.isConfirmed = result.lossShare < 0.001 && result.perSecond / ways >= Double(good) * 0.98
     return result
   }
 }

@@ -5,6 +5,8 @@ public enum FileError: Error, Equatable, Sendable {
   case system(Errno)
   /// More bytes than the caller takes.
   case tooLarge(limit: Int)
+  /// A device, pipe, socket or directory, where only a file can be replaced.
+  case notRegular
 }
 
 extension FileError: CustomStringConvertible {
@@ -12,6 +14,7 @@ extension FileError: CustomStringConvertible {
     switch self {
     case .system(let error): error.description
     case .tooLarge(let limit): "it has more than \(limit) bytes"
+    case .notRegular: "it is no regular file, and is not replaced by one"
     }
   }
 }
@@ -47,8 +50,12 @@ public enum Files {
   }
 
   /// Writes a file so that at every moment either the old or the whole new one is there, on the disk when this
-  /// returns. The new one has exactly `mode`; a temporary one stands beside it meanwhile.
-  public static func writeAtomically(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(FileError) {
+  /// returns. The new one has exactly `mode`; a temporary one stands beside it meanwhile. A symbolic link is
+  /// replaced, not followed, unless `followsLinks`; what is no regular file is refused.
+  public static func writeAtomically(
+    _ bytes: [UInt8], to name: String, mode: UInt32 = 0o600, followsLinks: Bool = false
+  ) throws(FileError) {
+    let path = try replaceable(name, followsLinks)
     let temporary = "\(path).new-\(getpid())"
     _ = unsafe unlink(temporary)
     do throws(FileError) {
@@ -66,6 +73,19 @@ public enum Files {
       throw error
     }
     syncDirectory(of: path)
+  }
+
+  /// Where a file of this name really is, or will be.
+  private static func replaceable(_ name: String, _ followsLinks: Bool) throws(FileError) -> String {
+    var status = stat()
+    // Nothing there, or a link that leads nowhere: what happens then, happens when it is written.
+    guard unsafe (followsLinks ? stat(name, &status) : lstat(name, &status)) == 0 else { return name }
+    let kind = status.st_mode & UInt32(S_IFMT)
+    guard kind == UInt32(S_IFREG) || (kind == UInt32(S_IFLNK) && !followsLinks) else { throw .notRegular }
+    guard followsLinks else { return name }
+    guard let resolved = unsafe realpath(name, nil) else { throw .system(.current) }
+    defer { unsafe free(resolved) }
+    return unsafe String(cString: resolved)
   }
 
   /// The names in a directory, without `.` and `..`, in no order; empty where it can't be read.

@@ -1,5 +1,10 @@
 internal import CLinux
 
+extension Errno {
+  /// Whoever read what is written has gone.
+  public static let brokenPipe = Errno(rawValue: EPIPE)
+}
+
 /// Standard input, output and error.
 public enum StandardStreams {
   /// Writes to standard output, at once and whole.

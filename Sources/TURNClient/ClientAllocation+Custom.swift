@@ -19,4 +19,10 @@ extension ClientAllocation {
     if let tail { tail(&writer) } else { writer.appendFingerprint() }
     return (id, writer.bytes.copied())
   }
+
+  /// Takes realm and nonce of a 438 to a custom request; false where it has none that could be used.
+  public mutating func learnCustom(from response: RawSpan) -> Bool {
+    guard let credential = settings.credential, let message = try? MessageView(response) else { return false }
+    return authentication.learn(from: message, credential: credential) == nil
+  }
 }

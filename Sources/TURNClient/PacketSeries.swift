@@ -54,9 +54,13 @@ public struct PacketSeries: Sendable {
   public var mean: UInt64 { received > 0 ? sum / UInt64(received) : 0 }
 
   /// Lost ones among those whose fate is known, in tenths of a percent; nil without any.
-  public var lossPerMille: UInt64? {
-    let known = received + lost
-    return known == 0 ? nil : UInt64(lost * 1000 / known)
+  public var lossPerMille: UInt64? { Self.lossPerMille(lost: lost, of: received + lost) }
+
+  /// Rounded up, so that a single lost packet is no nothing; 1000 only where all are lost. Nil of none.
+  public static func lossPerMille(lost: Int, of count: Int) -> UInt64? {
+    guard count > 0 else { return nil }
+    let rounded = (lost * 1000 + count - 1) / count
+    return UInt64(lost < count ? min(rounded, 999) : 1000)
   }
 
   /// The last round trips, in no order.

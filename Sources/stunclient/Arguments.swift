@@ -146,6 +146,12 @@ struct Arguments: Sendable {
     if iceServers != nil, ![.binding, .relay].contains(command) {
       throw UsageError("--ice-servers is for binding, relay")
     }
+    if iceServers != nil, localPort != 0 {
+      throw UsageError("--localport is for one TARGET: the checks of --ice-servers run at the same time")
+    }
+    if command == .security, localPort != 0 {
+      throw UsageError("--localport is not for security, which has several sockets; --localaddr is")
+    }
     if command == .nat, (transport ?? uri.transport) != .udp {
       throw UsageError("NAT behaviour is asked for over UDP")
     }

@@ -15,7 +15,8 @@ enum BindingCommand {
     let isLive = arguments.format == .text && count > 1
     let report = try job.onEachAddress(&outcome, verdict: \BindingReport.verdict) { target, options in
       BindingCheck.run(
-        target, options, count: count, interval: arguments.interval ?? 1000, generator: &generator
+        target, options, count: count, interval: arguments.interval ?? 1000, generator: &generator,
+        stop: { Output.isGone }
       ) { index, sample in
         if isLive { Output.write(line(index, sample)) }
         if arguments.format == .ndjson { Output.write(event(arguments, index, sample)) }
@@ -30,7 +31,7 @@ enum BindingCommand {
     switch sample {
     case .success(let response):
       "\(index + 1): \(response.mappedAddress) \(Decimal.milliseconds(response.roundTrip)) ms\n"
-    case .failure(let failure): "\(index + 1): \(failure.message)\n"
+    case .failure(let failure): Style.plain("\(index + 1): \(failure.message)") + "\n"
     }
   }
 
@@ -56,7 +57,7 @@ enum BindingCommand {
     let sent = report.samples.count
     let received = report.roundTrips.count
     // Tenths of a percent.
-    let loss = sent == 0 ? 1000 : UInt64((sent - received) * 1000 / sent)
+    let loss = PacketSeries.lossPerMille(lost: sent - received, of: sent) ?? 1000
     let statistics = Statistics(report.roundTrips)
     outcome.failure = report.verdict
     outcome.lines = lines(report, arguments, statistics, loss: loss, now: now)

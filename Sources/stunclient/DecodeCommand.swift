@@ -21,6 +21,8 @@ struct DecodeCommand {
   /// Captures and texts up to this many bytes are read; and messages are explained up to this many, then counted.
   private static let sizeLimit = 256 << 20
   private static let messageLimit = 1_000_000
+  /// Messages of a stream or text that are read.
+  private static let streamLimit = 100_000
 
   static func run(_ arguments: Arguments) throws(UsageError) -> Outcome {
     var credentials = arguments.credentials
@@ -45,7 +47,13 @@ struct DecodeCommand {
     if PacketFile.begins(content) {
       try decode(capture: content)
     } else {
-      for dissection in dissector.dissect(stream: Self.bytes(content)) { note(dissection, nil) }
+      let bytes = Self.bytes(content)
+      let dissections = dissector.dissect(stream: bytes, limit: Self.streamLimit)
+      for dissection in dissections { note(dissection, nil) }
+      let rest = bytes.count - dissections.reduce(0) { $0 + $1.byteCount }
+      if dissections.count == Self.streamLimit, rest > 0 {
+        outcome.warnings.append("only the first \(Self.streamLimit) messages were read: \(rest) bytes follow")
+      }
     }
     outcome.members = [
       ("messages", .array(messages)), ("message_count", .whole(found)),

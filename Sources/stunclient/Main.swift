@@ -1,5 +1,6 @@
 internal import ClientPrograms
 internal import NetIO
+internal import Synchronization
 
 /// The probe's entry: read the command line, run the check it asks for, write the result, say how it went.
 @main
@@ -7,11 +8,18 @@ enum Main {
   static func main() {
     do {
       let arguments = try Arguments(CommandLine.arguments.dropFirst())
-      Environment.exit(try run(arguments).rawValue)
+      let status = try run(arguments)
+      if let error = Output.failure {
+        StandardStreams.writeError("stunclient: standard output: \(error)\n")
+        Environment.exit(ExitStatus.usage.rawValue)
+      }
+      Environment.exit(status.rawValue)
     } catch {
       let isCheck = CommandLine.arguments.contains("--check")
-      if isCheck { Output.write("UNKNOWN: \(error.message)\n") }
-      StandardStreams.writeError("stunclient: \(error.message)\nstunclient: see stunclient --help\n")
+      // Messages quote files.
+      let message = error.message.split(separator: "\n").map { Style.plain(String($0)) }.joined(separator: "\n")
+      if isCheck { Output.write("UNKNOWN: \(Style.plain(error.message))\n") }
+      StandardStreams.writeError("stunclient: \(message)\nstunclient: see stunclient --help\n")
       Environment.exit(ExitStatus.usage.rawValue)
     }
   }
@@ -43,7 +51,20 @@ extension Job {
   }
 }
 
-/// Standard output. A reader that went away is no error here: there is nobody left to tell.
+/// Standard output. A reader that went away is no error here, but the end of what goes on and on: there is nobody left
+/// to tell.
 enum Output {
-  static func write(_ text: String) { try? StandardStreams.write(text) }
+  private static let error: Mutex<Errno?> = Mutex(nil)
+
+  static func write(_ text: String) {
+    do { try StandardStreams.write(text) } catch { note(error) }
+  }
+
+  private static func note(_ new: Errno) { error.withLock { $0 = $0 ?? new } }
+
+  /// Whether something could not be written.
+  static var isGone: Bool { error.withLock { $0 != nil } }
+
+  /// Why, where it is no reader that went away.
+  static var failure: Errno? { error.withLock { $0 == Errno.brokenPipe ? nil : $0 } }
 }

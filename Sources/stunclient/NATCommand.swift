@@ -29,6 +29,7 @@ enum NATCommand {
     outcome.failure = report.failure
     outcome.lines = stuntman(report, questions)
     guard let behaviour = report.behaviour else { return }
+    if arguments.mode != nil, outcome.failure == nil { outcome.failure = failedTest(behaviour, questions, report) }
     if arguments.mode == nil {
       outcome.lines += lines(behaviour, report)
       outcome.notes += advice(behaviour)
@@ -48,10 +49,30 @@ enum NATCommand {
     ]
   }
 
+  /// A mode asks for its tests by name: one that can't be made has failed.
+  private static func failedTest(
+    _ behaviour: NATBehaviour, _ questions: NATDiscovery.Questions, _ report: NATReport
+  ) -> CheckFailure? {
+    var reasons: [String] = []
+    if questions.mapping, case .failure(let unknown) = behaviour.mapping {
+      reasons.append("behavior test: \(unknown.reason)")
+    }
+    if questions.filtering, case .failure(let unknown) = behaviour.filtering {
+      reasons.append("filtering test: \(unknown.reason)")
+    }
+    guard !reasons.isEmpty else { return nil }
+    return CheckFailure(
+      .refusedByServer, "\(report.target.address) over UDP: \(reasons.joined(separator: "; "))",
+      advice: "these tests need a server with two addresses (RFC 5780)")
+  }
+
   // MARK: - stuntman's lines
 
   private static func stuntman(_ report: NATReport, _ questions: NATDiscovery.Questions) -> [String] {
-    guard let behaviour = report.behaviour else { return ["Binding test: fail"] }
+    guard let behaviour = report.behaviour else {
+      return ["Binding test: fail"] + (questions.mapping ? ["Behavior test: fail"] : [])
+        + (questions.filtering ? ["Filtering test: fail"] : [])
+    }
     var lines = [
       "Binding test: success", "Local address: \(behaviour.localAddress)", "Mapped address: \(behaviour.mappedAddress)",
     ]

@@ -19,7 +19,7 @@ enum PingCommand {
     let isLive = arguments.format == .text && StandardStreams.isOutputTerminal
     let report = PingCheck.run(
       target.target, target.options, count: arguments.count, interval: arguments.interval ?? 1000,
-      generator: &generator, stop: { interruption.isThere }
+      generator: &generator, stop: { interruption.isThere || Output.isGone }
     ) { event, requests in
       switch arguments.format {
       case .text: Output.write(isLive ? live(event, requests) : line(event) + "\n")

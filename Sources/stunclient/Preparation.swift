@@ -77,23 +77,34 @@ struct Job: Sendable {
     _ check: (ServerTarget, CheckOptions) -> Report
   ) throws(UsageError) -> Report? {
     guard let targets = targets(&outcome) else { return nil }
+    return try onEachAddress(targets, &outcome, verdict: verdict, check)
+  }
+
+  /// The same with addresses that are known: nil, and the outcome says why, where none could be used.
+  func onEachAddress<Report>(
+    _ targets: [ServerTarget], _ outcome: inout Outcome, verdict: (Report) -> CheckFailure?,
+    _ check: (ServerTarget, CheckOptions) -> Report
+  ) throws(UsageError) -> Report? {
     var first: Report?
+    var failures: [CheckFailure] = []
     for target in targets {
       guard let options = try options(for: target) else { continue }
       let report = check(target, options)
-      guard let failure = verdict(report) else {
-        if let first, let earlier = verdict(first) { outcome.notes.append("first tried: \(earlier.message)") }
+      // Only what is about the way there may be different for another address: with anything else, this one was
+      // reached, and its trouble is the one to report.
+      guard let failure = verdict(report), [.refused, .unreachable, .timeout].contains(failure.reason) else {
+        outcome.notes += failures.map { "first tried: \($0.message)" }
         return report
       }
+      failures.append(failure)
       if first == nil { first = report }
-      // Only what is about the way there may be different for another address.
-      guard [.refused, .unreachable, .timeout].contains(failure.reason) else { break }
     }
     if first == nil {
       outcome.failure = CheckFailure(
         .unresolved, "\(arguments.uri.host) has no address of the family of --localaddr",
         advice: "give an address of the other family, or none")
     }
+    outcome.notes += failures.dropFirst().map { "then tried: \($0.message)" }
     return first
   }
 }

@@ -17,16 +17,22 @@ enum Prometheus {
   /// Writes the file of what several checks found, in one piece: a reader sees the old one or the new one.
   static func write(_ outcomes: [Outcome], to path: String) throws(UsageError) {
     let text = text(outcomes, time: Now.read().wallSeconds)
-    do { try Files.writeAtomically(Array(text.utf8), to: path, mode: 0o644) } catch {
+    do { try Files.writeAtomically(Array(text.utf8), to: path, mode: 0o644, followsLinks: true) } catch {
       throw UsageError("\(path): \(error)")
     }
   }
 
   static func text(_ outcomes: [Outcome], time: UInt64) -> String {
     var families: [(name: String, help: String, lines: [String])] = []
+    var seen: [[String]: Int] = [:]
+    let repeated = Dictionary(outcomes.map { ([$0.command, $0.uri], 1) }, uniquingKeysWith: +).filter { $0.value > 1 }
     for outcome in outcomes {
+      // One URL may be there for several users: no two series may have the same labels.
+      let key = [outcome.command, outcome.uri]
+      seen[key, default: 0] += 1
+      let index = repeated[key] == nil ? [] : [("index", String(seen[key, default: 1]))]
       for metric in verdict(outcome, time) + outcome.metrics {
-        let labels = [("command", outcome.command), ("target", outcome.uri)] + metric.labels
+        let labels = [("command", outcome.command), ("target", outcome.uri)] + index + metric.labels
         let list = labels.map { "\($0.0)=\"\(escaped($0.1))\"" }.joined(separator: ",")
         let line = "stunclient_\(metric.name){\(list)} \(number(metric.value))"
         if let index = families.firstIndex(where: { $0.name == metric.name }) {

@@ -11,13 +11,11 @@ enum SecurityCommand {
     guard let targets = job.targets(&outcome) else { return outcome }
     // One address: all of them are the same server's, and every one must be the user's own.
     for target in targets { try OwnNetworks.demand(target.address.address, isOwner: arguments.isOwner) }
-    for target in targets {
-      guard let options = try job.options(for: target) else { continue }
-      let report = SecurityCheck.run(target, options, generator: Job.generator())
-      let isNext = report.failure.map { [.refused, .unreachable].contains($0.reason) } ?? false
-      if isNext, target != targets.last { continue }
+    if let report = try job.onEachAddress(
+      targets, &outcome, verdict: \.failure,
+      { SecurityCheck.run($0, $1, generator: Job.generator()) })
+    {
       describe(report, arguments, &outcome)
-      break
     }
     return outcome
   }
@@ -27,10 +25,17 @@ enum SecurityCommand {
     outcome.lines = ["\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))"]
     outcome.lines += report.findings.map(line)
     let refused = report.findings.count { $0.verdict == .refused }
-    let unknown = report.findings.count { $0.verdict == .unknown }
+    let unknown = report.unknown.count
+    let applicable = report.findings.count { $0.verdict != .notApplicable }
     outcome.lines.append("  \(refused) refused, \(report.letThrough.count) let through, \(unknown) not told")
-    outcome.summary = "\(report.target.address) refused \(refused) of \(report.findings.count) checks"
-    outcome.performance = ["let_through=\(report.letThrough.count);;;0;\(report.findings.count)"]
+    outcome.summary = "\(report.target.address) refused \(refused) of \(applicable) checks, \(unknown) not told"
+    outcome.performance = [
+      "let_through=\(report.letThrough.count);;;0;\(applicable)", "unknown=\(unknown);0;;0;\(applicable)",
+    ]
+    if unknown > 0, let first = report.unknown.first {
+      outcome.warnings.append(
+        "\(unknown) of \(applicable) checks could not be told: \(first.check) \(first.subject): \(first.detail)")
+    }
     if arguments.format == .ndjson {
       for finding in report.findings { Output.write(Event.line("finding", members(finding))) }
     }
@@ -38,21 +43,24 @@ enum SecurityCommand {
       ("transport", .string(report.target.transport.label.lowercased())),
       ("server", .string(report.target.address.description)), ("refused", .whole(refused)),
       ("let_through", .whole(report.letThrough.count)), ("unknown", .whole(unknown)),
+      ("not_applicable", .whole(report.findings.count - applicable)),
       ("findings", .array(report.findings.map { .record(members($0)) })),
     ]
     outcome.metrics = [
       Metric(
         name: "let_through", help: "Checks that should be refused and were not.", value: Double(report.letThrough.count)
-      )
+      ),
+      Metric(name: "unknown", help: "Checks that could not be told.", value: Double(unknown)),
     ]
   }
 
   private static func line(_ finding: SecurityReport.Finding) -> String {
     let word =
       switch finding.verdict {
-      case .refused: "refused     "
-      case .letThrough: "LET THROUGH "
-      case .unknown: "can't tell  "
+      case .refused: "refused       "
+      case .letThrough: "LET THROUGH   "
+      case .unknown: "can't tell    "
+      case .notApplicable: "doesn't apply "
       }
     return "  \(word)\(Decimal.padded(finding.check, 17))\(finding.subject): \(finding.detail)"
   }

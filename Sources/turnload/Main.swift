@@ -31,6 +31,7 @@ enum Main {
     do throws(LoadError) {
       let found = try LoadGenerator.run(settings) { watcher.show($0) }
       result = found
+      if !found.isConfirmed { status = .warning }
       if let limit = arguments.maximumLoss, found.lossShare * 10_000 > Double(limit) { status = .warning }
     } catch {
       failure = error.description

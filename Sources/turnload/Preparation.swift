@@ -26,6 +26,13 @@ enum Preparation {
     settings.serverProcess = arguments.serverProcess
     settings.serverHelpers = arguments.serverHelpers
     settings.serverCore = arguments.serverCore
+    for process in [arguments.serverProcess].compactMap(\.self) + arguments.serverHelpers
+    where ProcessorTime.ofProcess(process) == nil {
+      throw UsageError("there is no process \(process), or it can't be looked at")
+    }
+    if let core = arguments.serverCore, ProcessorTime.idle(ofCore: core) == nil {
+      throw UsageError("--server-core \(core): this machine has no such core")
+    }
     if target.transport.isSecure {
       settings.tls = try arguments.trust.context(isDatagram: target.transport == .dtls)
     }

@@ -28,7 +28,7 @@ struct Report {
       ("loss_percent", Self.rounded(result.lossShare * 100, 10_000)), ("failures", Self.whole(result.failures)),
       ("first_failure", result.firstFailure.map(JSONValue.string) ?? .null),
       ("setup_seconds", .double(Double(result.setUp) / 1e9)),
-      ("found_rate", result.foundRate.map(Self.whole) ?? .null), ("latency_us", latency(result.latency)),
+      ("confirmed", result.foundRate == nil ? .null : .bool(result.isConfirmed)), ("found_rate", result.foundRate.map(Self.whole) ?? .null), ("latency_us", latency(result.latency)),
       ("server", server(result)),
       ("generator", Self.object([("cpu_ns_each", Self.optional(result.each(result.ownTime)))])),
     ]
@@ -84,6 +84,12 @@ struct Report {
   }
   private static func optional(_ value: Double?) -> JSONValue { value.map { rounded($0) } ?? .null }
 
+  /// What may be behind loss that no network has.
+  private var advice: String? {
+    guard let result, settings.work == .binding, result.lossShare > 0.5 else { return nil }
+    return "a limit of the server on unauthenticated requests (turnpike: limits.unauthenticated-per-address)"
+  }
+
   // MARK: - Text
 
   var text: String {
@@ -93,7 +99,13 @@ struct Report {
     lines.append(
       "\(result.unit.rawValue)s      \(result.completed) in \(Self.tenths(Double(result.elapsed) / 1e9)) s: "
         + "\(Int64(result.perSecond)) a second")
-    if let rate = result.foundRate { lines.append("best rate    \(rate) a second with less than 0.1 % loss") }
+    if let rate = result.foundRate { 
+      lines.append(
+        "best rate    \(rate) a second "
+          + (result.isConfirmed
+            ? "with less than 0.1 % loss"
+            : "in a short trial, NOT CONFIRMED by the measurement: is the machine busy? Search again"))
+    }
     if result.unit != .cycle {
       lines.append("loss         \(result.lost) of \(result.sent) (\(Self.thousandths(result.lossShare * 100)) %)")
     }
@@ -111,7 +123,8 @@ struct Report {
       lines.append("memory       \(before >> 10) KiB before, \(after >> 10) KiB after")
     }
     if result.failures > 0 { lines.append("failures     \(result.failures), first: \(result.firstFailure ?? "")") }
-    if status == .warning { lines.append("warning      more loss than --max-loss") }
+    if status == .warning, result.isConfirmed { lines.append("warning      more loss than --max-loss") }
+    if let advice { lines.append("likely cause \(advice)") }
     return lines.map { $0 + "\n" }.joined()
   }
 

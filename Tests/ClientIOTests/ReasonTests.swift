@@ -322,3 +322,65 @@ final class Methods: Sendable {
   func note(_ method: STUN.Method?) { if let method { seen.withLock { $0.append(method) } } }
   func count(_ method: STUN.Method) -> Int { seen.withLock { $0.count { $0 == method } } }
 }
+
+extension ReasonTests {
+  /// What a server of one's own answers to CreatePermission and ChannelBind, and which verdict that is.
+  private func verdicts(_ answer: @escaping @Sendable (_ request: [UInt8], _ nonce: String) -> [[UInt8]]) throws
+    -> SecurityReport
+  {
+    let key = LongTermKey.md5(
+      username: Self.credential.username, realm: Array("example.org".utf8), password: Self.credential.password)
+    let server = try FakeServer(
+      .udp { request in
+        guard let message = try? MessageView(request.span.rawBytes), isSigned(request) else { return challenge(request) }
+        switch method(of: request) {
+        case .createPermission?, .channelBind?: return answer(request, String(decoding: message.value(of: .nonce)?.copied() ?? [], as: UTF8.self))
+        default:
+          return respond(to: request, key: key) {
+            $0.append(.xorRelayedAddress, xor: SocketAddress(IPAddress(203, 0, 113, 1), port: 9))
+            $0.append(.xorMappedAddress, xor: mapped)
+            $0.append(.lifetime, UInt32(600))
+          }
+        }
+      })
+    defer { server.stop() }
+    let target = ServerTarget(
+      uri: ServerURI(scheme: .turn, host: .address(server.address.address), port: server.address.port),
+      transport: .udp, address: server.address)
+    return SecurityCheck.run(
+      target, Self.options { $0.credential = Self.credential }, generator: SeededGenerator(seed: [7]))
+  }
+
+  @Test func `Only an answer about the rule counts as a peer refused; a stale nonce is learnt from`() throws {
+    let trouble = try verdicts { request, _ in respond(to: request, error: .serverError) }
+    let peers = trouble.findings.filter { $0.check == "peer" }
+    #expect(!peers.isEmpty && peers.allSatisfy { $0.verdict == .unknown }, "\(peers)")
+    // The server of this test takes every password.
+    #expect(trouble.findings.first { $0.check == "wrong-password" }?.verdict != .refused)
+
+    let fresh = try verdicts { request, nonce in
+      nonce == "m" ? respond(to: request, error: .forbidden) : challenge(request, .staleNonce, nonce: "m")
+    }
+    let refused = fresh.findings.filter { $0.check == "peer" }
+    #expect(!refused.isEmpty && refused.allSatisfy { $0.verdict == .refused }, "\(refused)")
+
+    let stale = try verdicts { request, _ in challenge(request, .staleNonce, nonce: "x") }
+    #expect(stale.findings.filter { $0.check == "peer" }.allSatisfy { $0.verdict == .unknown })
+  }
+
+  @Test func `NAT tests of a port where nobody listens are refused at once`() throws {
+    let free = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0)).localAddress ?? .none
+    let target = ServerTarget(uri: try ServerURI(parsing: "127.0.0.1"), transport: .udp, address: free)
+    let report = NATCheck.run(
+      target, Self.options { $0.timeout = 10_000 }, questions: NATDiscovery.Questions(), lifetime: nil,
+      generator: SeededGenerator(seed: [8]))
+    #expect(report.verdict?.reason == .refused)
+  }
+
+  @Test func `A local address that is not there is this machine's trouble`() throws {
+    let server = try FakeServer(.udp(generous))
+    defer { server.stop() }
+    let elsewhere = SocketAddress(IPAddress(192, 0, 2, 1), port: 0)
+    #expect(try Self.bind(server.address, .udp, Self.options { $0.local = elsewhere })?.reason == .system)
+  }
+}

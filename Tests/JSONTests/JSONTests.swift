@@ -55,6 +55,14 @@ struct JSONTests {
     #expect(throws: JSONError.self) { try JSONValue.decode([0x22, 0xFF, 0x22]) }
   }
 
+  @Test("a complaint does not quote the document, which may hold secrets", arguments: [
+    "[{\"credential\" \"s3cret\"}]", "{\"s3cret\":1,\"s3cret\":2}", "[s3cret]", "\"s3cret",
+  ])
+  func quotation(text: String) {
+    let error = #expect(throws: JSONError.self) { try JSONValue.decode(text) }
+    #expect(error?.description.isEmpty == false && error?.description.contains("s3cret") == false)
+  }
+
   @Test("size and depth are bounded")
   func bounds() throws {
     #expect(throws: JSONError.tooLarge) { try JSONValue.decode("[1,2]", sizeLimit: 4) }

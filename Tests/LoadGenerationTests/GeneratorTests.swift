@@ -85,8 +85,10 @@ import Testing
     let server = try Coturn()
     let (status, output, _) = try turnload(
       ["--search", "--json", "--duration", "0.1", "--warm-up", "0", "binding", "stun:127.0.0.1:\(server.port)"])
-    #expect(status == 0, "\(output)")
     let document = try #require(try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any])
+    // A machine that is busy meanwhile does not bear out what the trials found, and that is told.
+    let isConfirmed = try #require(document["confirmed"] as? Bool)
+    #expect(status == (isConfirmed ? 0 : 1), "\(output)")
     #expect((document["settings"] as? [String: Any])?["search"] as? Bool == true)
     #expect((document["found_rate"] as? Int ?? 0) > 100)
     let (refused, _, error) = try turnload(["binding", "stun:203.0.113.5"])

@@ -51,6 +51,25 @@ struct FilesTests {
     #expect("\(FileError.system(.noSuchFile))" == "No such file or directory")
   }
 
+  @Test("a symbolic link stays and its file is replaced where that is asked for; a device or directory is not")
+  func replacing() throws {
+    defer { remove() }
+    try Files.writeAtomically([1], to: directory + "/file")
+    #expect(unsafe symlink("file", directory + "/link") == 0)
+    try Files.writeAtomically([2], to: directory + "/link", followsLinks: true)
+    #expect(try Files.read(directory + "/file") == [2])
+    var status = stat()
+    #expect(unsafe lstat(directory + "/link", &status) == 0 && status.st_mode & UInt32(S_IFMT) == UInt32(S_IFLNK))
+    #expect(unsafe mkfifo(directory + "/pipe", 0o600) == 0)
+    for name in [directory + "/pipe", directory] {
+      for followsLinks in [true, false] {
+        #expect(throws: FileError.notRegular) {
+          try Files.writeAtomically([3], to: name, followsLinks: followsLinks)
+        }
+      }
+    }
+  }
+
   @Test("the state directory is the configured one, made for its owner only; nil where none can be written")
   func stateDirectory() throws {
     defer { remove() }

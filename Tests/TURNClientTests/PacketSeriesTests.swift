@@ -22,7 +22,7 @@ struct PacketSeriesTests {
     #expect(series.receive(7, at: Self.at(31)) == .unknown)
     #expect(series.sent == 3 && series.received == 2 && series.lost == 1 && series.duplicates == 1)
     #expect(series.late == 1 && series.reordered == 1)
-    #expect(series.lossPerMille == 333)
+    #expect(series.lossPerMille == 334)
     #expect(series.minimum == 5_000_000 && series.maximum == 16_000_000 && series.mean == 10_500_000)
     #expect(series.oldestSent() == nil)
   }
