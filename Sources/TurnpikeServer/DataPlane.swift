@@ -47,13 +47,13 @@ struct DataPlane: ~Copyable {
   /// Streams, mail, and with epoll datagrams.
   let loop: EventLoop
   /// Nil with epoll.
-  private var ring: DatagramRing?
-  private let usesRing: Bool
+  var ring: DatagramRing?
+  let usesRing: Bool
   /// What the ring has brought this turn.
-  private var arrivals: [Event] = []
-  private var isLoopWatched = false
+  var arrivals: [Event] = []
+  var isLoopWatched = false
   /// The relay port that the last datagram of the turn came in by.
-  private var lastPort = UInt32.max
+  var lastPort = UInt32.max
   var buffers: PacketBuffers
   var batch: ReceiveBatch
   /// More than there are slots: a merged run is many datagrams in one slot.
@@ -61,12 +61,12 @@ struct DataPlane: ~Copyable {
   var relayPorts = DescriptorTable()
   private(set) var listeners = Places<UDPSocket>()
   /// The descriptors of `listeners`, by place: looked up for every packet to a client.
-  private var listenerDescriptors: [Int32] = []
+  var listenerDescriptors: [Int32] = []
   /// Next slot that nothing waiting to be sent lies in.
-  private var nextSlot = 0
-  private var nextReplySlot = 0
+  var nextSlot = 0
+  var nextReplySlot = 0
   /// Sockets of relay ports that are to be closed once what is queued has left.
-  private var closing: [(descriptor: Int32, token: EventToken)] = []
+  var closing: [(descriptor: Int32, token: EventToken)] = []
 
   /// - Throws: what the kernel refuses the engine with.
   init(_ engine: Engine) throws(Errno) {
@@ -133,7 +133,7 @@ struct DataPlane: ~Copyable {
     relayPorts.insert(socket, at: id.index, generation: id.generation)
   }
 
-  private static func token(of id: RecordID) -> EventToken {
+  static func token(of id: RecordID) -> EventToken {
     EventToken(kind: EventKind.relayPort, index: id.index, generation: id.generation)
   }
 
@@ -149,7 +149,7 @@ struct DataPlane: ~Copyable {
   }
 
   /// Sends what waits, then closes what was to be closed.
-  private mutating func closeSockets() {
+  mutating func closeSockets() {
     if usesRing { ring?.send(&sends, thenCancel: closing.map(\.token)) } else { sends.flush() }
     for closed in closing { _ = FileDescriptor(owning: closed.descriptor) }
     closing.removeAll(keepingCapacity: true)
@@ -262,77 +262,5 @@ struct DataPlane: ~Copyable {
   @inline(__always)
   mutating func endTurn() {
     if !usesRing { recycleSlots() }
-  }
-}
-
-// MARK: - io_uring
-
-extension DataPlane {
-  private static let arrivalsPerTurn = 256
-
-  private mutating func waitWithRing(_ milliseconds: Int32) -> Int {
-    if !isLoopWatched {
-      ring?.watch(loop.rawValue)
-      isLoopWatched = true
-    }
-    if !closing.isEmpty { closeSockets() }
-    let hasFailures = ring?.failed.isEmpty == false
-    ring?.send(&sends, thenWait: hasFailures ? 0 : milliseconds)
-    nextSlot = 0
-    nextReplySlot = 0
-    lastPort = .max
-    // What the last turn has received has left: the kernel may have the slots again.
-    if !arrivals.isEmpty {
-      for arrival in arrivals where arrival.slot >= 0 { ring?.provide(Int(arrival.slot), buffers) }
-      ring?.publish()
-      arrivals.removeAll(keepingCapacity: true)
-    }
-    addFailures()
-    var loopCount = 0
-    while arrivals.count < Self.arrivalsPerTurn, let waiting = ring?.waiting, waiting > 0 {
-      guard let outcome = ring?.take(&batch, buffers) else { break }
-      switch outcome {
-      case .datagram(let token, let slot, let isLast):
-        arrivals.append(
-          Event(token: token, isReadable: true, isWritable: false, isFailed: false, slot: Int32(truncatingIfNeeded: slot)))
-        if isLast { receiveAgain(token) }
-      case .ended(let token, let error):
-        if let error, error != .noBuffers {
-          arrivals.append(Event(token: token, isReadable: false, isWritable: false, isFailed: true))
-        }
-        receiveAgain(token)
-      case .readable:
-        isLoopWatched = false
-        loopCount = loop.wait(milliseconds: 0)
-      case .settled: break
-      }
-    }
-    return arrivals.count + loopCount
-  }
-
-  /// Sockets with ICMP messages that no receive will tell of any more.
-  private mutating func addFailures() {
-    guard let failed = ring?.failed, !failed.isEmpty else { return }
-    ring?.failed.removeAll(keepingCapacity: true)
-    for descriptor in failed {
-      guard let found = relayPorts.find(descriptor) else { continue }
-      let id = RecordID(index: found.index, generation: found.generation)
-      arrivals.append(Event(token: Self.token(of: id), isReadable: false, isWritable: false, isFailed: true))
-    }
-  }
-
-  /// More may lie in the error queue of a relay port: has it looked at again in the next turn.
-  mutating func lookAgain(at id: RecordID) {
-    guard usesRing, let descriptor = relayPorts.descriptor(id.index, generation: id.generation) else { return }
-    ring?.noteFailure(of: descriptor)
-  }
-
-  /// Goes on receiving from a socket that is still there.
-  private mutating func receiveAgain(_ token: EventToken) {
-    let descriptor =
-      token.kind == EventKind.datagramListener
-      ? listenerDescriptors[Int(token.index)]
-      : relayPorts.descriptor(token.index, generation: token.generation)
-    if let descriptor { ring?.receive(from: descriptor, token) }
   }
 }
