@@ -104,6 +104,12 @@ public enum Files {
   }
 
   /// Whether something is there under this name.
+  /// The folder that a path's file is in.
+  public static func folder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
   public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
   /// Makes a directory for this user only, and the ones above it; one that is there already is left as it is.

@@ -38,15 +38,28 @@ final class CredentialService: Sendable {
   func stop() { requests.post(.stop) }
 
   /// The thread's body: opens the store by calling `open`, answers until stopped, and calls `changed` with each
-  /// realm's shared secrets at first and within a quarter of a second after any process changed the store.
+  /// realm's shared secrets at first and as soon as any process has changed the store.
+  ///
+  /// - Parameter folder: where the store's files are, so that the kernel tells of changes; nil, or where it cannot, the
+  ///   store is asked four times a second.
   func run(
-    log: Log, open: () throws(StoreError) -> any CredentialStore, changed: ([UInt8: [[UInt8]]]) -> Void
+    log: Log, folder: String? = nil, open: () throws(StoreError) -> any CredentialStore, changed: ([UInt8: [[UInt8]]]) -> Void
   ) {
     guard let loop = try? EventLoop(), (try? loop.add(requests.rawValue, EventToken(kind: 0))) != nil else { return }
+    var watch: FolderWatch?
+    do throws(Errno) {
+      if let folder { watch = try FolderWatch(of: folder) }
+      if let descriptor = watch?.rawValue { try loop.add(descriptor, EventToken(kind: 1)) }
+    } catch {
+      log.info("credential-store-polled", ("reason", "\(error)"))
+      watch = nil
+    }
     var store: (any CredentialStore)?
     var lastToken: UInt64?
     while true {
-      _ = loop.wait(milliseconds: 250)
+      let isTold = watch != nil && store != nil
+      _ = loop.wait(milliseconds: isTold ? -1 : 250)
+      watch?.drain()
       do throws(StoreError) {
         if store == nil { store = try open() }
         if let token = try store?.changeToken(), token != lastToken {

@@ -64,7 +64,7 @@ extension Server {
         credentialServices.append(service)
         threads.append(
           try Thread(name: "credentials") {
-            service.run(log: log, open: { () throws(StoreError) in try SQLiteCredentialStore(path: path) }) { secrets in
+            service.run(log: log, folder: Files.folder(of: path), open: { () throws(StoreError) in try SQLiteCredentialStore(path: path) }) { secrets in
               changes.post(.storeChanged(secrets: secrets))
             }
           })
