@@ -19,15 +19,22 @@ struct LifetimeSearch: ~Copyable {
   }
 
   private let server: SocketAddress
+  private let local: SocketAddress?
   private let schedule: [UInt32]
   private let patience: UInt32
   private let caller: ClientSocket
   private var sleepers: [Sleeper] = []
   private var buffer = [UInt8](repeating: 0, count: 2048)
 
-  init(_ server: SocketAddress, _ schedule: [UInt32], patience: UInt32) throws(NATBehaviour.Unknown) {
-    let caller = try Self.open(server)
+  init(
+    _ server: SocketAddress, from local: SocketAddress?, _ schedule: [UInt32], patience: UInt32
+  ) throws(NATBehaviour.Unknown) {
+    // Many sockets: none of them has the port that was asked for.
+    var local = local
+    local?.port = 0
+    let caller = try Self.open(server, local)
     self.caller = caller
+    self.local = local
     self.server = server
     self.schedule = schedule
     self.patience = patience
@@ -55,9 +62,11 @@ struct LifetimeSearch: ~Copyable {
     return BindingLifetime(trials: trials)
   }
 
-  private static func open(_ server: SocketAddress) throws(NATBehaviour.Unknown) -> ClientSocket {
+  private static func open(
+    _ server: SocketAddress, _ local: SocketAddress?
+  ) throws(NATBehaviour.Unknown) -> ClientSocket {
     do {
-      let route = try ClientSocket.udp(to: server)
+      let route = try ClientSocket.udp(to: server, from: local)
       let own = route.localAddress ?? SocketAddress(.ipv4Any, port: 0)
       return try ClientSocket.udp(boundTo: SocketAddress(own.address, port: 0, scope: own.scope))
     } catch {
@@ -66,7 +75,7 @@ struct LifetimeSearch: ~Copyable {
   }
 
   private mutating func bindOne(_ generator: inout SeededGenerator) throws(NATBehaviour.Unknown) -> Sleeper? {
-    let socket = try Self.open(server)
+    let socket = try Self.open(server, local)
     var settings = Retransmission.Settings()
     settings.initialTimeout = 250
     settings.limit = patience

@@ -193,7 +193,7 @@ public struct NATCheck: ~Copyable {
   private mutating func measureLifetime(upTo maximum: UInt32) -> Result<BindingLifetime, NATBehaviour.Unknown> {
     do {
       var search = try LifetimeSearch(
-        target.address, BindingLifetime.schedule(upTo: maximum), patience: patience)
+        target.address, from: options.local, BindingLifetime.schedule(upTo: maximum), patience: patience)
       try search.bind(&generator)
       return .success(search.run(&generator))
     } catch {

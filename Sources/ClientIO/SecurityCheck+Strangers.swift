@@ -60,7 +60,7 @@ extension SecurityCheck {
   }
 
   private var own: SocketAddress {
-    let route = try? ClientSocket.udp(to: target.address)
+    let route = try? ClientSocket.udp(to: target.address, from: options.local)
     let source = route?.localAddress ?? SocketAddress(target.address.family == .ipv4 ? .ipv4Any : .ipv6Any, port: 0)
     return SocketAddress(source.address, port: 0, scope: source.scope)
   }

@@ -16,6 +16,9 @@ public enum HexText {
   private static func line(_ line: Substring) -> [UInt8]? {
     var digits: [UInt8] = []
     var rest = withoutFrame(line)
+    // In a list "0x12, 0, 1" a digit alone is a byte.
+    let isList = rest.contains(",")
+    var wordStart = 0
     while let character = rest.first {
       let next = rest.dropFirst().first
       if character == "0" || character == "\\", next == "x" || next == "X" {
@@ -23,12 +26,18 @@ public enum HexText {
         continue
       }
       rest = rest.dropFirst()
+      if isList, character == "," || character == "}" {
+        if digits.count == wordStart + 1 { digits.insert(0, at: wordStart) }
+        wordStart = digits.count
+        continue
+      }
       if let value = character.hexDigitValue, character.isASCII {
         digits.append(UInt8(value))
       } else if !character.isWhitespace, !":,-;{}[]\"'".contains(character) {
         return nil
       }
     }
+    if isList, digits.count == wordStart + 1 { digits.insert(0, at: wordStart) }
     guard digits.count % 2 == 0 else { return nil }
     return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
   }

@@ -115,6 +115,11 @@ public struct NATDiscovery: Sendable {
     case (.filtering2, _): takeFiltering2(answer)
     case (.filtering3, _): takeFiltering3(answer)
     case (.hairpin1, .response(let response, _)):
+      guard let mapped = behaviour?.mappedAddress, isReachable(mapped), isReachable(response.mappedAddress) else {
+        behaviour?.hairpinning = .failure(.init("nothing can be sent to the mapped address"))
+        phase = .done
+        break
+      }
       hairpinMapping = response.mappedAddress
       phase = .hairpin2
     case (.hairpin1, .failure):
@@ -122,6 +127,11 @@ public struct NATDiscovery: Sendable {
       phase = .done
     case (.hairpin2, _), (.done, _): break
     }
+  }
+
+  /// Whether our sockets could send there at all.
+  private func isReachable(_ address: SocketAddress) -> Bool {
+    address.family == server.family && address.port > 0 && address.address != .ipv4Any && address.address != .ipv6Any
   }
 
   /// Takes what came of the hairpin step: whom the `mapping` socket had a packet of the `hairpin` socket from, or nil

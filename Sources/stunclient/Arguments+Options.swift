@@ -42,7 +42,7 @@ extension Arguments {
     case "--verbosity": _ = try reader.number(of: option, in: 0...9)
     case "--mode":
       let text = try reader.value(of: option)
-      guard let mode = Mode(rawValue: text) else {
+      guard let mode = Mode(rawValue: text.lowercased()) else {
         throw UsageError("--mode \(text): basic, behavior, filtering or full")
       }
       self.mode = mode
@@ -60,7 +60,8 @@ extension Arguments {
   }
 
   private func readProtocol(_ reader: inout WordReader) throws(UsageError) -> TransportProtocol {
-    switch try reader.value(of: "--protocol") {
+    // As stuntman's client has it, in letters of either case.
+    switch try reader.value(of: "--protocol").lowercased() {
     case "udp": return .udp
     case "tcp": return .tcp
     case "tls": return .tls

@@ -84,6 +84,9 @@ struct Arguments: Sendable {
         positional.append(word)
       }
     }
+    if named == .help, let word = positional.first, Command(rawValue: word) == nil {
+      throw UsageError("help \(word): there is no such command")
+    }
     if wantsHelp || named == .help {
       topic = named == .help ? positional.first.flatMap { Command(rawValue: $0) } : named
       return

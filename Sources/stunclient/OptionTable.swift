@@ -9,7 +9,9 @@ enum OptionTable {
     add(
       ["-4", "-6", "--family", "--udp", "--tcp", "--tls", "--dtls", "--protocol", "--localaddr", "--localport"],
       servers)
-    add(["--timeout", "--dns-server", "--trace", "--ca", "--insecure", "--min-days", "--verbosity"], servers)
+    add(["--timeout", "--dns-server", "--trace", "--ca", "--insecure", "--verbosity"], servers)
+    // The others report no certificate.
+    add(["--min-days"], [.binding, .relay, .ping])
     add(["--check", "--prometheus"], servers)
     add(["--json", "--ndjson"], servers.union([.decode]))
     add(["--count", "--interval", "--warn-rtt", "--warn-loss"], [.binding, .relay, .ping])

@@ -1,6 +1,7 @@
 internal import ClientIO
 internal import ClientPrograms
 internal import JSON
+internal import NetIO
 internal import TURNClient
 
 /// What a command found, in each form that it can be written in.
@@ -35,6 +36,10 @@ struct Outcome: Sendable {
 
   func write(_ arguments: Arguments) throws(UsageError) -> ExitStatus {
     switch arguments.format {
+    case .text where arguments.mode != nil:
+      // stuntman's lines are read by scripts: what else there is to say goes elsewhere.
+      Output.write(lines.map { Style.plain($0) + "\n" }.joined())
+      StandardStreams.writeError(verdictLines.map { $0 + "\n" }.joined())
     case .text: Output.write((arguments.isTraced ? trace.map { Style.plain($0.line) + "\n" }.joined() : "") + text)
     case .json: Output.write(json.encode(pretty: true) + "\n")
     case .ndjson: Output.write(event("result", document))

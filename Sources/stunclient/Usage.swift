@@ -94,6 +94,7 @@ enum Usage {
       --timeout SECONDS    an answer later than this counts as lost (10)
       --warn-rtt MS        warn if the median round trip is longer
       --warn-loss PERCENT  warn if more requests are lost
+      --min-days N         warn if the certificate ends within N days
       --json, --check      only the summary
       --ndjson             a line for each answer, and the summary
       --prometheus FILE    the summary

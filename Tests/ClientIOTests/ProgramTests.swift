@@ -214,6 +214,13 @@ struct ProgramTests {
     let unwritable = try Run(["--prometheus", "/nonexistent/x.prom", "127.0.0.1:24130"])
     #expect(unwritable.status == 3)
     #expect(unwritable.error.contains("/nonexistent/x.prom: No such file or directory"))
+    let twice = "[{\"urls\":[\"stun:127.0.0.1:24149\",\"stun:127.0.0.1:24149\"]}]"
+    let shared = NSTemporaryDirectory() + "stunclient-\(ProcessInfo.processInfo.processIdentifier).prom"
+    #expect(try Run(["--ice-servers", "-", "--prometheus", shared], input: twice).status == 2)
+    let series = try String(contentsOfFile: shared, encoding: .utf8).split(separator: "\n").map { $0.prefix { $0 != " " } }
+      .filter { !$0.hasPrefix("#") }
+    #expect(!series.isEmpty && Set(series).count == series.count)
+    try FileManager.default.removeItem(atPath: shared)
   }
 
   @Test func `The first lines are those that stuntman's client prints`() throws {
@@ -231,9 +238,12 @@ struct ProgramTests {
     #expect(bound.output.contains("Local address: 127.0.0.5:24149\nMapped address: 127.0.0.5:24149\n"))
     #expect(try Run(["--mode", "basic", "--localaddr", "lo", "127.0.0.1", "24140"]).status == 0)
     #expect(try Run(["--localaddr", "no-such-if", "127.0.0.1", "24140"]).status == 3)
-    let failed = try Run(["--mode", "basic", "127.0.0.1", "24148"])
-    #expect(failed.output.hasPrefix("Binding test: fail\n"))
-    #expect(failed.status == 2)
+    let failed = try Run(["--mode", "FULL", "--protocol", "UDP", "127.0.0.1", "24148"])
+    #expect(failed.output == "Binding test: fail\nBehavior test: fail\nFiltering test: fail\n")
+    #expect(failed.error.contains("[refused]") && failed.status == 2)
+    // coturn has one address here.
+    let untested = try Run(["--mode", "filtering", "127.0.0.1", "24140"])
+    #expect(untested.output.hasSuffix("Filtering test: fail\n") && untested.status == 2)
     withExtendedLifetime(coturn) {}
   }
 
