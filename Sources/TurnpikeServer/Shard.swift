@@ -57,6 +57,8 @@ struct Shard: ~Copyable {
   static let handshakesPerTurn = 8
   /// Media that slow stream clients did not take since the last sweep.
   var droppedForSlowStreams: UInt64 = 0
+  /// That runs are not cut by the kernel everywhere is worth one line.
+  var hasToldOfRefusedRuns = false
   /// The most allocations and connections at one time since memory was given back.
   private var memoryPeak = 0
   var reportsWhenIdle = false
@@ -374,6 +376,12 @@ struct Shard: ~Copyable {
     if droppedForSlowStreams > 0 {
       plan.log.limited(.info, "stream-clients-slow", ("media-dropped", "\(droppedForSlowStreams)"))
       droppedForSlowStreams = 0
+    }
+    if plane.sends.refusedRuns > 0, !hasToldOfRefusedRuns {
+      hasToldOfRefusedRuns = true
+      plan.log.info(
+        "segmentation-refused", ("reason", "the kernel does not cut runs on some route"),
+        ("effect", "there each datagram is sent by itself"))
     }
     for place in pausedListeners where streamListeners.isTaken(place) {
       try? plane.loop.modify(

@@ -60,7 +60,9 @@ struct DecodeCommand {
       ("frames", .record(counts.map { ($0.0, .whole($0.1)) })),
     ]
     if found == 0, outcome.failure == nil {
-      outcome.failure = CheckFailure(.notSTUN, "there is neither STUN nor ChannelData in it")
+      outcome.failure = CheckFailure(
+        .notSTUN, "there is neither STUN nor ChannelData in it",
+        advice: "it is encrypted (TLS, DTLS), or another protocol's")
     }
     for (what, count) in counts where what != "stun" { outcome.notes.append("\(count) frames: \(what)") }
   }
@@ -97,7 +99,8 @@ struct DecodeCommand {
       while let frame = try file.next() { take(frame) }
     } catch {
       if found == 0 { throw UsageError("the capture: \(error)") }
-      outcome.failure = CheckFailure(.malformed, "the capture ends too soon: \(error)")
+      outcome.failure = CheckFailure(
+        .malformed, "the capture ends too soon: \(error)", advice: "it was read while it was still being written, or cut off")
     }
   }
 
@@ -180,7 +183,8 @@ struct DecodeCommand {
       ? CheckFailure(
         .integrity, "\(place): \(problem)", advice: "another password, user name or realm, or it was changed on its way"
       )
-      : CheckFailure(.malformed, "\(place): \(problem)")
+      : CheckFailure(
+        .malformed, "\(place): \(problem)", advice: "whoever sent it breaks the format, or the capture cut it short")
   }
 
   private func text(_ dissection: Dissection, _ place: Place?) -> String {

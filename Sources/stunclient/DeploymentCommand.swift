@@ -19,7 +19,7 @@ enum DeploymentCommand {
     let outcomes = try runAll(jobs)
     let worst = outcomes.map(\.status).max() ?? .failed
     switch arguments.format {
-    case .text: Output.write(text(outcomes))
+    case .text: Output.write(text(outcomes, isTraced: arguments.isTraced))
     case .json: Output.write(document(outcomes, worst).encode(pretty: true) + "\n")
     case .ndjson: Output.write(Event.line("summary", summary(outcomes, worst)))
     case .check: Output.write(line(outcomes, worst) + "\n")
@@ -90,7 +90,7 @@ enum DeploymentCommand {
 
   // MARK: - The results
 
-  private static func text(_ outcomes: [Outcome]) -> String {
+  private static func text(_ outcomes: [Outcome], isTraced: Bool) -> String {
     var lines: [String] = []
     for outcome in outcomes {
       let word: String
@@ -101,6 +101,7 @@ enum DeploymentCommand {
       }
       lines.append(
         "\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil ? outcome.summary : ""))")
+      if isTraced { lines += outcome.trace.map { "         " + Style.plain($0.line) } }
       lines += outcome.verdictLines.map { "         " + $0 }
     }
     let good = outcomes.count { $0.failure == nil }
