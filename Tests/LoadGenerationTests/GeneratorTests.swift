@@ -76,8 +76,9 @@ import Testing
     let result = try LoadGenerator.run(settings)
     let found = try #require(result.foundRate)
     #expect(found > 100, "over \(transport)")
-    // The rate counts packets sent, and each comes back.
-    if result.isConfirmed { #expect(result.perSecond < Double(found) * 2.2) }
+    // The rate counts packets sent, and each comes back. A window this short is not exact: what was on its way when it
+    // began is counted in it.
+    if result.isConfirmed { #expect(result.perSecond < Double(found) * 3) }
     #expect(result.failures == 0)
   }
 
