@@ -37,7 +37,8 @@ public struct BlockPool: ~Copyable {
       counts[size] -= 1
       return unsafe block
     }
-    // As everywhere in this language: no memory, no program.
+    // What may wait is bounded (connections, and bytes of each), so this is a kernel without memory, not a peer's doing;
+    // every array of the language ends the program there as well.
     guard let block = unsafe malloc(Self.sizes[size]) else { fatalError("out of memory for what streams wait with") }
     return unsafe block
   }

@@ -12,7 +12,8 @@ internal import Synchronization
 @safe
 public final class PacketExchange: Sendable {
   public let count: Int
-  // Made in init, freed in deinit and never replaced; each ring has one writer and one reader.
+  // Made in init, freed in deinit and never replaced; each ring has one writer and one reader, and what they share of it
+  // is two atomics.
   nonisolated(unsafe) private let rings: UnsafeMutablePointer<PacketRing>
   nonisolated(unsafe) private let rung: UnsafeMutablePointer<Atomic<Bool>>
 
@@ -102,6 +103,7 @@ struct PacketRing: ~Copyable {
 
   init(isUsed: Bool) {
     self.isUsed = isUsed
+    // At the server's start alone, before any packet: without it no shard can start.
     guard let memory = unsafe calloc(1, isUsed ? Self.capacity : 16) else { fatalError("out of memory for the shards' exchange") }
     unsafe self.memory = memory
   }
