@@ -123,12 +123,12 @@ public struct DatagramRing: ~Copyable {
     settle(&batch, since: before)
   }
 
-  /// Sends a batch and waits for completions, in one call; at most for so long (negative: for ever).
-  public mutating func send(_ batch: inout SendBatch, thenWait milliseconds: Int32) {
+  /// Sends a batch and, where told to, waits for completions, in one call.
+  public mutating func send(_ batch: inout SendBatch, thenWait waits: Bool) {
     let before = waitingNow()
     push(&batch)
     // What is there already needs no waiting for.
-    ring.submitAndWait(for: before > 0 ? 0 : 1, milliseconds: before > 0 ? 0 : milliseconds)
+    ring.submitAndWait(for: waits && before == 0 ? 1 : 0)
     settle(&batch, since: before)
   }
 

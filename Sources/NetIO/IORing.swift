@@ -23,6 +23,10 @@ public struct IORing: ~Copyable {
   }
 
   let descriptor: FileDescriptor
+  /// What the kernel knows the ring by when it is entered: a number of this thread's, which costs it no look-up and no
+  /// count of uses; the descriptor where the kernel has no such numbers.
+  private let entrance: Int32
+  private let entranceFlags: UInt32
   // The kernel's memory, unmapped in deinit; indices into it are always masked.
   let mapping: IORingMapping
   /// Submissions that the kernel has not been told of yet.
@@ -46,11 +50,19 @@ public struct IORing: ~Copyable {
       owning: try retrying32 { unsafe clinux_io_uring_setup(submissions, &parameters) })
     let mapping = try IORingMapping(descriptor.rawValue, parameters)
     submissionTail = unsafe mapping.submissionTail.pointee
+    var registration = io_uring_rsrc_update()
+    registration.offset = .max
+    registration.data = UInt64(descriptor.rawValue)
+    let isRegistered =
+      unsafe clinux_io_uring_register(descriptor.rawValue, Self.registerRing, &registration, 1) == 1
+    entrance = isRegistered ? Int32(bitPattern: registration.offset) : descriptor.rawValue
+    entranceFlags = isRegistered ? 1 << 4 /* REGISTERED_RING */ : 0
     self.mapping = mapping
     self.descriptor = descriptor
   }
 
   // Debian 12's header is older than some of these.
+  private static let registerRing: UInt32 = 20
   private static let setup: UInt32 =
     1 << 3 /* CQSIZE */ | 1 << 4 /* CLAMP */ | 1 << 7 /* SUBMIT_ALL */ | 1 << 12 /* SINGLE_ISSUER */
     | 1 << 13 /* DEFER_TASKRUN */
@@ -77,20 +89,28 @@ public struct IORing: ~Copyable {
         let error = Errno.current
         if error == .interrupted { continue }
         // It cannot take more before completions have been made room for: those that are due are moved here.
-        _ = clinux_io_uring_enter(descriptor.rawValue, 0, 0, Self.getEvents, nil, 0)
+        _ = clinux_io_uring_enter(entrance, 0, 0, Self.getEvents | entranceFlags, nil, 0)
         continue
       }
       pending -= min(UInt32(done), pending)
     }
   }
 
-  /// Submits what is pending and waits until there are so many completions, at most for so long (negative: for ever).
+  /// Submits what is pending and waits until there are so many completions.
+  @inline(__always)
+  mutating func submitAndWait(for complete: UInt32) {
+    let done = unsafe enter(complete: complete, flags: Self.getEvents, nil, 0)
+    if done > 0 { pending -= min(UInt32(done), pending) }
+    submit()
+  }
+
+  /// The same, at most for so long.
   mutating func submitAndWait(for complete: UInt32, milliseconds: Int32) {
     var time = __kernel_timespec(
       tv_sec: Int64(milliseconds / 1000), tv_nsec: Int64(milliseconds % 1000) * 1_000_000)
     unsafe withUnsafePointer(to: &time) { time in
       var argument = io_uring_getevents_arg()
-      argument.ts = milliseconds < 0 ? 0 : UInt64(UInt(bitPattern: time))
+      argument.ts = UInt64(UInt(bitPattern: time))
       let done = unsafe enter(
         complete: complete, flags: Self.getEvents | Self.extendedArgument, &argument,
         MemoryLayout<io_uring_getevents_arg>.size)
@@ -104,7 +124,7 @@ public struct IORing: ~Copyable {
     complete: UInt32, flags: UInt32, _ argument: UnsafeRawPointer?, _ size: Int
   ) -> Int32 {
     unsafe clinux_store_release(mapping.submissionTail, submissionTail)
-    return unsafe clinux_io_uring_enter(descriptor.rawValue, pending, complete, flags, argument, size)
+    return unsafe clinux_io_uring_enter(entrance, pending, complete, flags | entranceFlags, argument, size)
   }
 
   static let getEvents: UInt32 = 1 << 0

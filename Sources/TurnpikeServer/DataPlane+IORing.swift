@@ -6,14 +6,14 @@ internal import TURN
 extension DataPlane {
   static let arrivalsPerTurn = 256
 
-  mutating func waitWithRing(_ milliseconds: Int32) -> Int {
+  mutating func waitWithRing() -> Int {
     if !isLoopWatched {
       ring?.watch(loop.rawValue)
       isLoopWatched = true
     }
     if !closing.isEmpty { closeSockets() }
     let hasFailures = ring?.failed.isEmpty == false
-    ring?.send(&sends, thenWait: hasFailures ? 0 : milliseconds)
+    ring?.send(&sends, thenWait: !hasFailures)
     nextSlot = 0
     nextReplySlot = 0
     lastPort = .max

@@ -11,6 +11,7 @@ enum EventKind {
   static let mailbox: UInt8 = 5
   static let relayListener: UInt8 = 6
   static let peerConnection: UInt8 = 7
+  static let alarm: UInt8 = 8
 }
 
 /// The machinery that moves a shard's packets: sockets, the slots that datagrams lie in, and the engine that waits,
@@ -46,6 +47,8 @@ struct DataPlane: ~Copyable {
 
   /// Streams, mail, and with epoll datagrams.
   let loop: EventLoop
+  /// Rings when something is due.
+  private var alarm: Alarm
   /// Nil with epoll.
   var ring: DatagramRing?
   let usesRing: Bool
@@ -73,21 +76,26 @@ struct DataPlane: ~Copyable {
     switch engine {
     case .epoll:
       let buffers = PacketBuffers(slotCount: Self.firstProvided)
-      self.init(try EventLoop(), nil, buffers)
+      try self.init(EventLoop(), Alarm(), nil, buffers)
     case .ioUring:
       let buffers = PacketBuffers(slotCount: Self.firstProvided + Self.providedSlots)
       let ring = try DatagramRing(buffers, firstSlot: Self.firstProvided, slotCount: Self.providedSlots)
-      self.init(try EventLoop(), ring, buffers)
+      try self.init(EventLoop(), Alarm(), ring, buffers)
       arrivals.reserveCapacity(Self.arrivalsPerTurn)
     }
   }
 
-  private init(_ loop: consuming EventLoop, _ ring: consuming DatagramRing?, _ buffers: consuming PacketBuffers) {
+  private init(
+    _ loop: consuming EventLoop, _ alarm: consuming Alarm, _ ring: consuming DatagramRing?,
+    _ buffers: consuming PacketBuffers
+  ) throws(Errno) {
+    try loop.add(alarm.rawValue, EventToken(kind: EventKind.alarm))
     switch ring {
     case nil: usesRing = false
     case _?: usesRing = true
     }
     self.loop = loop
+    self.alarm = alarm
     self.ring = ring
     batch = ReceiveBatch(for: buffers, firstProvided: Self.firstProvided)
     self.buffers = buffers
@@ -167,10 +175,13 @@ struct DataPlane: ~Copyable {
 
   // MARK: - Receiving
 
-  /// Sends what waits, waits for at most so long (negative: for ever) and returns how many events there are.
-  mutating func wait(milliseconds: Int32) -> Int {
-    usesRing ? waitWithRing(milliseconds) : loop.wait(milliseconds: milliseconds)
+  /// Sends what waits, waits until something happens or is due, and returns how many events there are.
+  mutating func wait(until deadline: Instant?) -> Int {
+    if let deadline { alarm.ring(by: deadline) }
+    return usesRing ? waitWithRing() : loop.wait(milliseconds: -1)
   }
+
+  mutating func acknowledgeAlarm() { alarm.acknowledge() }
 
   @inline(__always)
   func event(_ index: Int) -> Event {

@@ -130,7 +130,7 @@ struct Shard: ~Copyable {
 
   /// Waits, and does what is to be done.
   mutating func turn() {
-    let count = plane.wait(milliseconds: waitingTime())
+    let count = plane.wait(until: nextDeadline())
     now = Now.read()
     // First, so that what this turn sets is set from now on and not from when a timer fired last.
     relay.advance(to: now)
@@ -153,8 +153,8 @@ struct Shard: ~Copyable {
     }
   }
 
-  /// Milliseconds until something is due; for ever while nothing is.
-  private func waitingTime() -> Int32 {
+  /// When something is due; nil while nothing is.
+  private func nextDeadline() -> Instant? {
     var deadline = relay.nextDeadline
     if connections.count > 0 || associations.count > 0 || !pausedListeners.isEmpty {
       deadline = min(deadline ?? nextSweep, nextSweep)
@@ -162,10 +162,7 @@ struct Shard: ~Copyable {
     if memoryPeak > 2 * tenantCount + Self.memorySlack { deadline = min(deadline ?? nextSweep, nextSweep) }
     if associations.nextTick < .distantFuture { deadline = min(deadline ?? associations.nextTick, associations.nextTick) }
     if let resume = tcp.nextResume { deadline = min(deadline ?? resume, resume) }
-    guard let deadline else { return -1 }
-    // The turn's own time is some microseconds old: nothing here is due to the millisecond.
-    let nanoseconds = deadline.nanoseconds(since: now.instant)
-    return Int32(clamping: (nanoseconds + 999_999) / 1_000_000)
+    return deadline
   }
 
   private mutating func handle(_ event: DataPlane.Event) {
@@ -181,6 +178,7 @@ struct Shard: ~Copyable {
     case EventKind.relayListener: acceptPeers(token)
     case EventKind.peerConnection: peerReady(event)
     case EventKind.mailbox: readMail()
+    case EventKind.alarm: plane.acknowledgeAlarm()
     default: break
     }
   }
