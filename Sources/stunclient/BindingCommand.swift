@@ -8,22 +8,28 @@ internal import TURNClient
 /// `stunclient binding`.
 enum BindingCommand {
   static func run(_ job: Job) throws(UsageError) -> Outcome {
-    var outcome = job.outcome
+    var outcome = try job.onEachFamily { (job, targets, outcome) throws(UsageError) in
+      try run(job, targets, &outcome)
+    }
+    if outcome.parts.isEmpty, outcome.lines.isEmpty { outcome.lines = ["Binding test: fail"] }
+    return outcome
+  }
+
+  private static func run(_ job: Job, _ targets: [ServerTarget], _ outcome: inout Outcome) throws(UsageError) {
     var generator = Job.generator()
     let arguments = job.arguments
     let count = arguments.count ?? 1
     let isLive = arguments.format == .text && count > 1
-    let report = try job.onEachAddress(&outcome, verdict: \BindingReport.verdict) { target, options in
+    let report = try job.onEachAddress(targets, &outcome, verdict: \BindingReport.verdict) { target, options in
       BindingCheck.run(
         target, options, count: count, interval: arguments.interval ?? 1000, generator: &generator,
         stop: { Output.isGone }
       ) { index, sample in
-        if isLive { Output.write(line(index, sample)) }
-        if arguments.format == .ndjson { Output.write(event(arguments, index, sample)) }
+        if isLive { Output.write(Style.plain(job.label) + line(index, sample)) }
+        if arguments.format == .ndjson { Output.write(event(target, index, sample)) }
       }
     }
-    if let report { describe(report, arguments, &outcome) } else { outcome.lines = ["Binding test: fail"] }
-    return outcome
+    if let report { describe(report, arguments, &outcome) }
   }
 
   /// One request of many, as it ends.
@@ -36,10 +42,11 @@ enum BindingCommand {
   }
 
   private static func event(
-    _ arguments: Arguments, _ index: Int, _ sample: Result<BindingProbe.Response, CheckFailure>
+    _ target: ServerTarget, _ index: Int, _ sample: Result<BindingProbe.Response, CheckFailure>
   ) -> String {
     var members: [(String, JSONValue)] = [
-      ("target", .string(arguments.uri.description)), ("sequence", .whole(index + 1)),
+      ("target", .string(target.uri.description)), ("family", .string(target.address.family.key)),
+      ("sequence", .whole(index + 1)),
     ]
     switch sample {
     case .success(let response):
@@ -59,6 +66,7 @@ enum BindingCommand {
     // Tenths of a percent.
     let loss = PacketSeries.lossPerMille(lost: sent - received, of: sent) ?? 1000
     let statistics = Statistics(report.roundTrips)
+    outcome.family = report.target.address.family
     outcome.failure = report.verdict
     outcome.lines = lines(report, arguments, statistics, loss: loss, now: now)
     outcome.members = members(report, statistics, loss: loss, now: now)

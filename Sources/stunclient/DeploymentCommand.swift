@@ -13,9 +13,9 @@ enum DeploymentCommand {
 
   static func run(_ arguments: Arguments, _ path: String) throws(UsageError) -> ExitStatus {
     let servers = try IceServers.read(path)
-    var options = try Job(arguments).options
-    try options.trust(arguments.trust, for: servers.flatMap { arguments.transports(of: $0.uri) })
-    let jobs = servers.map { job($0, arguments, options) }
+    var common = try Job(arguments)
+    try common.options.trust(arguments.trust, for: servers.flatMap { arguments.transports(of: $0.uri) })
+    let jobs = servers.map { job($0, common) }
     let outcomes = try runAll(jobs)
     let worst = outcomes.map(\.status).max() ?? .failed
     switch arguments.format {
@@ -28,16 +28,18 @@ enum DeploymentCommand {
     return worst
   }
 
-  private static func job(_ server: IceServer, _ arguments: Arguments, _ options: CheckOptions) -> Job {
-    var arguments = arguments
-    var options = options
-    arguments.uri = server.uri
-    if !arguments.isCommandNamed { arguments.command = server.uri.scheme.isTURN ? .relay : .binding }
+  /// One of several checks that have the rest in common.
+  private static func job(_ server: IceServer, _ common: Job) -> Job {
+    var job = common
+    job.arguments.uri = server.uri
+    job.label = server.uri.description + " "
+    if !job.arguments.isCommandNamed { job.arguments.command = server.uri.scheme.isTURN ? .relay : .binding }
     if let credential = server.credential {
-      options.credential = credential
-      options.hasSecret = false
+      job.options.credential = credential
+      job.options.hasSecret = false
+      job.secret = nil
     }
-    return Job(arguments, options)
+    return job
   }
 
   // MARK: - Side by side
@@ -100,7 +102,7 @@ enum DeploymentCommand {
       case .failed, .usage: word = Style.red("FAILED ")
       }
       lines.append(
-        "\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil ? outcome.summary : ""))")
+        "\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil || !outcome.parts.isEmpty ? outcome.summary : ""))")
       if isTraced { lines += outcome.trace.map { "         " + Style.plain($0.line) } }
       lines += outcome.verdictLines.map { "         " + $0 }
     }

@@ -15,11 +15,16 @@ enum NATCommand {
       questions.filtering = mode == .filtering || mode == .full
       questions.hairpinning = false
     }
-    let report = try job.onEachAddress(&outcome, verdict: \NATReport.verdict) { target, options in
+    outcome.lines = ["Binding test: fail"]
+    guard let targets = job.targets(&outcome) else { return outcome }
+    let report = try job.onEachAddress(targets, &outcome, verdict: \NATReport.verdict) { target, options in
       NATCheck.run(
         target, options, questions: questions, lifetime: arguments.lifetime, generator: Job.generator())
     }
-    if let report { describe(report, questions, arguments, &outcome) } else { outcome.lines = ["Binding test: fail"] }
+    if let report {
+      describe(report, questions, arguments, &outcome)
+      job.noteFamily(of: report.target.address, among: targets, &outcome)
+    }
     return outcome
   }
 

@@ -2,6 +2,7 @@ internal import ClientIO
 internal import ClientPrograms
 internal import JSON
 internal import NetIO
+internal import NetworkTypes
 internal import TURNClient
 
 /// What a command found, in each form that it can be written in.
@@ -25,6 +26,12 @@ struct Outcome: Sendable {
   var trace: [ServerDiscovery.Trace] = []
   /// What Prometheus gets beside the verdict.
   var metrics: [Metric] = []
+  /// The family of the address that was checked; nil: none was.
+  var family: IPAddress.Family?
+  /// Why this family was not checked.
+  var skipped: String?
+  /// One for each family, where the target has addresses of both.
+  var parts: [Outcome] = []
 
   init(command: String, uri: String, hints: [String] = []) {
     self.command = command
@@ -50,14 +57,25 @@ struct Outcome: Sendable {
   }
 
   var text: String {
-    let all = lines.map { Style.plain($0) } + verdictLines
+    let sections = parts.isEmpty ? [lines] : parts.map(\.lines).filter { !$0.isEmpty }
+    let all = sections.joined(separator: [""]).map { Style.plain($0) } + verdictLines
     return all.map { $0 + "\n" }.joined()
+  }
+
+  /// What failed; with several families the first failure of each.
+  private var failures: [CheckFailure] {
+    guard !parts.isEmpty else { return failure.map { [$0] } ?? [] }
+    return parts.compactMap { part in
+      guard var failure = part.failure else { return nil }
+      failure.message = "\(part.name): \(failure.message)"
+      return failure
+    }
   }
 
   /// What went wrong and what is worth knowing, in colours where there are any.
   var verdictLines: [String] {
     var all: [String] = []
-    if let failure {
+    for failure in failures {
       all.append(Style.red("failed: ") + Style.plain("\(failure.message) [\(failure.reason.rawValue)]"))
       if !failure.advice.isEmpty { all.append("  likely cause: " + Style.plain(failure.advice)) }
     }
@@ -68,7 +86,10 @@ struct Outcome: Sendable {
 
   /// One line: nothing that a server sent can break out of it, and `|` separates text from figures.
   var checkLine: String {
-    let what = failure.map { "\($0.message) [\($0.reason.rawValue)]" } ?? ([summary] + warnings).joined(separator: "; ")
+    let bad = failures.map { "\($0.message) [\($0.reason.rawValue)]" }
+    // Beside the failure of one family stands what the other is like.
+    let good = bad.isEmpty || !parts.isEmpty ? [summary] + warnings : []
+    let what = (bad + good).filter { !$0.isEmpty }.joined(separator: "; ")
     let figures = performance.isEmpty ? "" : " | " + performance.joined(separator: " ")
     let safe = String(Style.plain("\(command) \(what)").map { $0 == "|" ? "/" : $0 })
     return "\(status.word): \(safe)\(figures)"
@@ -77,27 +98,32 @@ struct Outcome: Sendable {
   var json: JSONValue { .record(document) }
 
   var document: [(String, JSONValue)] {
-    var all: [(String, JSONValue)] = [
+    let common: [(String, JSONValue)] = [
       ("command", .string(command)), ("target", .string(uri)), ("status", .string(status.key)),
-      ("exit_status", .whole(status.rawValue)),
+      ("exit_status", .whole(status.rawValue)), ("failure", Self.json(failure)), ("warnings", .strings(warnings)),
+      ("notes", .strings(notes)), ("hints", .strings(hints)), ("resolution", .array(trace.map(\.json))),
+      ("family", .optional(family?.key)),
     ]
-    if let failure {
-      all.append(
-        (
-          "failure",
-          .record([
-            ("reason", .string(failure.reason.rawValue)), ("message", .string(failure.message)),
-            ("likely_cause", failure.advice.isEmpty ? .null : .string(failure.advice)),
-          ])
-        ))
-    } else {
-      all.append(("failure", .null))
-    }
-    all += [
-      ("warnings", .strings(warnings)), ("notes", .strings(notes)), ("hints", .strings(hints)),
-      ("resolution", .array(trace.map(\.json))),
-    ]
-    return all + members
+    let hasFamilies = command == Arguments.Command.binding.rawValue || command == Arguments.Command.relay.rawValue
+    return common + (hasFamilies ? [("families", .array(parts.map(\.partJSON)))] : []) + members
+  }
+
+  /// One of the families.
+  private var partJSON: JSONValue {
+    .record(
+      [
+        ("family", .optional(family?.key)), ("status", .string(skipped == nil ? status.key : "skipped")),
+        ("failure", Self.json(failure)), ("warnings", .strings(warnings)),
+        ("notes", .strings(notes + (skipped.map { [$0] } ?? []))),
+      ] + members)
+  }
+
+  private static func json(_ failure: CheckFailure?) -> JSONValue {
+    guard let failure else { return .null }
+    return .record([
+      ("reason", .string(failure.reason.rawValue)), ("message", .string(failure.message)),
+      ("likely_cause", failure.advice.isEmpty ? .null : .string(failure.advice)),
+    ])
   }
 
   func event(_ name: String, _ members: [(String, JSONValue)]) -> String { Event.line(name, members) }

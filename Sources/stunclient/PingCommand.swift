@@ -29,19 +29,31 @@ enum PingCommand {
     }
     if isLive { Output.write("\r\u{1B}[K") }
     describe(report, arguments, &outcome)
+    job.noteFamily(of: target.target.address, among: target.all, &outcome)
     return outcome
   }
 
   /// How long an address has to answer, where there are others, in milliseconds.
   private static let trialTimeout: UInt32 = 1500
 
+  /// The address that is asked, and all that the target has.
+  private struct Choice {
+    var target: ServerTarget
+    var options: CheckOptions
+    var all: [ServerTarget]
+  }
+
   /// The first address that answers; where none does, the first one, whose trouble is then seen.
   private static func firstReachable(
     _ job: Job, _ outcome: inout Outcome
-  ) throws(UsageError) -> (target: ServerTarget, options: CheckOptions)? {
+  ) throws(UsageError) -> Choice? {
     guard let targets = job.targets(&outcome) else { return nil }
-    var usable: [(target: ServerTarget, options: CheckOptions)] = []
-    for target in targets { if let options = try job.options(for: target) { usable.append((target, options)) } }
+    var usable: [Choice] = []
+    for target in targets {
+      if let options = try job.options(for: target) {
+        usable.append(Choice(target: target, options: options, all: targets))
+      }
+    }
     guard let first = usable.first else {
       outcome.failure = CheckFailure(
         .unresolved, "\(job.arguments.uri.host) has no address of the family of --localaddr",

@@ -12,6 +12,8 @@ struct Job: Sendable {
   var options: CheckOptions
   /// What the credential was made from; nil: it was not made here.
   var secret: [UInt8]?
+  /// What tells the lines of this check from those of others that are made beside or after it.
+  var label = ""
 
   /// The check that the command line asks for.
   init(_ arguments: Arguments) throws(UsageError) {
@@ -25,12 +27,6 @@ struct Job: Sendable {
       options.hasSecret = credential?.secret != nil
       secret = credential?.secret
     }
-    self.arguments = arguments
-    self.options = options
-  }
-
-  /// One of several checks that have the rest in common.
-  init(_ arguments: Arguments, _ options: CheckOptions) {
     self.arguments = arguments
     self.options = options
   }
@@ -70,17 +66,8 @@ struct Job: Sendable {
     return options
   }
 
-  /// Runs a check on each address of the target until one has nothing to complain about; what the others failed with
-  /// becomes a note.
-  func onEachAddress<Report>(
-    _ outcome: inout Outcome, verdict: (Report) -> CheckFailure?,
-    _ check: (ServerTarget, CheckOptions) -> Report
-  ) throws(UsageError) -> Report? {
-    guard let targets = targets(&outcome) else { return nil }
-    return try onEachAddress(targets, &outcome, verdict: verdict, check)
-  }
-
-  /// The same with addresses that are known: nil, and the outcome says why, where none could be used.
+  /// Runs a check on each address until one has nothing to complain about; what the others failed with becomes a
+  /// note. Nil, and the outcome says why, where none could be used.
   func onEachAddress<Report>(
     _ targets: [ServerTarget], _ outcome: inout Outcome, verdict: (Report) -> CheckFailure?,
     _ check: (ServerTarget, CheckOptions) -> Report

@@ -8,18 +8,17 @@ internal import TURNClient
 /// `stunclient relay`.
 enum RelayCommand {
   static func run(_ job: Job) throws(UsageError) -> Outcome {
-    var outcome = job.outcome
-    let arguments = job.arguments
-    let report = try job.onEachAddress(&outcome, verdict: \RelayReport.verdict) { target, options in
-      RelayCheck.run(
-        target, options, count: arguments.count ?? 1, interval: arguments.interval ?? 20, generator: Job.generator())
-    }
-    if let report {
+    try job.onEachFamily { (job, targets, outcome) throws(UsageError) in
+      let arguments = job.arguments
+      let report = try job.onEachAddress(targets, &outcome, verdict: \RelayReport.verdict) { target, options in
+        RelayCheck.run(
+          target, options, count: arguments.count ?? 1, interval: arguments.interval ?? 20, generator: Job.generator())
+      }
+      guard let report else { return }
       describe(report, arguments, &outcome)
       explainRefusal(report, job, &outcome)
-      if arguments.format == .ndjson { for step in report.steps { Output.write(event(step, arguments)) } }
+      if arguments.format == .ndjson { for step in report.steps { Output.write(event(step, report.target)) } }
     }
-    return outcome
   }
 
   /// A credential that was made here and is refused: its secret is another one, or a clock is wrong; that can be told.
@@ -39,12 +38,15 @@ enum RelayCommand {
     }
   }
 
-  private static func event(_ step: RelayReport.Step, _ arguments: Arguments) -> String {
-    Event.line("step", [("target", .string(arguments.uri.description))] + members(step))
+  private static func event(_ step: RelayReport.Step, _ target: ServerTarget) -> String {
+    Event.line(
+      "step",
+      [("target", .string(target.uri.description)), ("family", .string(target.address.family.key))] + members(step))
   }
 
   private static func describe(_ report: RelayReport, _ arguments: Arguments, _ outcome: inout Outcome) {
     let now = Int64(clamping: Now.read().wallSeconds)
+    outcome.family = report.target.address.family
     outcome.failure = report.verdict
     outcome.notes += report.notes
     outcome.lines = lines(report, now: now)

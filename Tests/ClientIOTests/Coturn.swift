@@ -89,9 +89,11 @@ struct Run {
   static let program = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appending(path: "stunclient")
 
-  init(_ arguments: [String], environment: [String: String] = [:], input: String? = nil) throws {
+  init(
+    _ arguments: [String], environment: [String: String] = [:], input: String? = nil, program: URL = program
+  ) throws {
     let process = Process()
-    process.executableURL = Self.program
+    process.executableURL = program
     process.arguments = arguments
     process.environment = environment
     let (out, err, into) = (Pipe(), Pipe(), Pipe())

@@ -186,6 +186,7 @@ struct CoturnTests {
     }
     let common: Set = [
       "command", "target", "status", "exit_status", "failure", "warnings", "notes", "hints", "resolution",
+      "family", "families",
     ]
     let binding: Set = [
       "transport", "server", "local", "mapped", "xor_mapped", "software", "fingerprint", "response_origin",

@@ -22,8 +22,7 @@ final class FakeServer: Sendable {
   let address: SocketAddress
   private let flag: StopFlag
 
-  init(_ kind: Kind) throws {
-    let loopback = SocketAddress(.ipv4Loopback, port: 0)
+  init(_ kind: Kind, at loopback: SocketAddress = SocketAddress(.ipv4Loopback, port: 0)) throws {
     let flag = StopFlag()
     self.flag = flag
     switch kind {
@@ -34,9 +33,10 @@ final class FakeServer: Sendable {
       _ = try NetIO.Thread(name: "fake-udp") {
         while !flag.isSet { Self.answer(owned.socket, handler) }
       }
-    case .tcp(let handler): address = try Self.listen(flag) { Self.serve($0, nil, handler, flag) }
-    case .closing: address = try Self.listen(flag) { _ in }
-    case .tls(let context, let handler): address = try Self.listen(flag) { Self.serve($0, context, handler, flag) }
+    case .tcp(let handler): address = try Self.listen(loopback, flag) { Self.serve($0, nil, handler, flag) }
+    case .closing: address = try Self.listen(loopback, flag) { _ in }
+    case .tls(let context, let handler):
+      address = try Self.listen(loopback, flag) { Self.serve($0, context, handler, flag) }
     }
   }
 
@@ -75,9 +75,9 @@ extension FakeServer {
   }
 
   private static func listen(
-    _ flag: StopFlag, _ serve: @escaping @Sendable (borrowing StreamSocket) -> Void
+    _ loopback: SocketAddress, _ flag: StopFlag, _ serve: @escaping @Sendable (borrowing StreamSocket) -> Void
   ) throws -> SocketAddress {
-    let listener = try StreamListener(listeningOn: SocketAddress(.ipv4Loopback, port: 0))
+    let listener = try StreamListener(listeningOn: loopback)
     let address = listener.localAddress ?? .none
     let owned = OwnedListener(listener)
     _ = try NetIO.Thread(name: "fake-tcp") {

@@ -130,23 +130,4 @@ struct NameServiceTests {
     let loopback = try Run(["--timeout", "0.2", "stun:[fe80::1%lo]"])
     #expect(loopback.status == 2 && loopback.output.contains("([fe80::1%1]:3478 over UDP)"), "\(loopback.output)")
   }
-
-  @Test func `Both families are asked for, or one`() throws {
-    let stun = try FakeServer(.udp(generous))
-    var zone = Zone()
-    zone.address("both.test", [127, 0, 0, 1])
-    zone.address("both.test", [UInt8](repeating: 0, count: 15) + [1])
-    let dns = try start(zone)
-    defer {
-      stun.stop()
-      dns.stop()
-    }
-    let target = "stun:both.test:\(stun.address.port)"
-    let both = try Run(["--dns-server", "\(dns.address)", "--trace", target])
-    #expect(both.status == 0 && both.output.contains("resolve A/AAAA both.test: ::1, 127.0.0.1\n"), "\(both.output)")
-    let four = try Run(["-4", "--dns-server", "\(dns.address)", "--trace", target])
-    #expect(four.status == 0 && four.output.contains("resolve A/AAAA both.test: 127.0.0.1\n"))
-    let six = try Run(["-6", "--dns-server", "\(dns.address)", "--trace", target])
-    #expect(six.status == 2 && six.output.contains("[::1]:\(stun.address.port) over UDP: connection refused"))
-  }
 }

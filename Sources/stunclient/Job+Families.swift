@@ -1,0 +1,134 @@
+internal import ClientIO
+internal import ClientPrograms
+internal import NetIO
+internal import NetworkTypes
+
+extension Job {
+  /// Runs a check once for each family that the target has addresses of: one that works must not hide that clients of
+  /// the other can't get through. A family that this machine has no route for is left out with a note.
+  func onEachFamily(
+    _ check: (Job, [ServerTarget], inout Outcome) throws(UsageError) -> Void
+  ) throws(UsageError) -> Outcome {
+    var outcome = self.outcome
+    guard let targets = targets(&outcome) else { return outcome }
+    let families = try families(of: targets)
+    // stuntman's client knows one address.
+    guard families.count > 1, arguments.mode == nil else {
+      try check(self, targets, &outcome)
+      return outcome
+    }
+    let routes = families.map { family in route(to: targets.filter { $0.address.family == family }) }
+    let isAnyReachable = routes.contains { $0 == nil }
+    var parts: [Outcome] = []
+    for (family, missing) in zip(families, routes) {
+      var part = Outcome(command: outcome.command, uri: outcome.uri)
+      part.family = family
+      if isAnyReachable, let missing {
+        part.skipped = "this machine has no route to \(missing.address) (\(missing.error))"
+      } else {
+        var job = self
+        job.label = label + family.label + " "
+        try check(job, targets.filter { $0.address.family == family }, &part)
+      }
+      parts.append(part)
+    }
+    outcome.take(parts)
+    return outcome
+  }
+
+  /// The families of the addresses that can be used, in the order of preference.
+  func families(of targets: [ServerTarget]) throws(UsageError) -> [IPAddress.Family] {
+    var families: [IPAddress.Family] = []
+    for target in targets where !families.contains(target.address.family) {
+      if try options(for: target) != nil { families.append(target.address.family) }
+    }
+    return families
+  }
+
+  /// Says which family was looked at, where there would have been another.
+  func noteFamily(of used: SocketAddress, among targets: [ServerTarget], _ outcome: inout Outcome) {
+    outcome.family = used.family
+    let other: IPAddress.Family = used.family == .ipv4 ? .ipv6 : .ipv4
+    guard arguments.mode == nil, targets.contains(where: { $0.address.family == other }) else { return }
+    outcome.notes.append(
+      "over \(used.family.label) only; with \(other == .ipv4 ? "-4" : "-6") it is \(other.label) that is looked at")
+  }
+
+  /// Nil where there is a route to one of the addresses; else one of them, and what the kernel says. Nothing is sent.
+  private func route(to targets: [ServerTarget]) -> (address: IPAddress, error: Errno)? {
+    var missing: (IPAddress, Errno)?
+    for target in targets {
+      do {
+        _ = try ClientSocket.udp(to: target.address)
+        return nil
+      } catch {
+        guard [.networkUnreachable, .addressNotAvailable, .familyNotSupported].contains(error) else { return nil }
+        missing = missing ?? (target.address.address, error)
+      }
+    }
+    return missing
+  }
+}
+
+extension IPAddress.Family {
+  var label: String { self == .ipv4 ? "IPv4" : "IPv6" }
+  /// As documents and metrics have it.
+  var key: String { self == .ipv4 ? "ipv4" : "ipv6" }
+  /// The DNS record that such an address comes from.
+  fileprivate var record: String { self == .ipv4 ? "A" : "AAAA" }
+}
+
+extension Outcome {
+  /// Takes what the families' checks found: the worst verdict, and the figures of the first one that works.
+  mutating func take(_ found: [Outcome]) {
+    parts = found
+    let isOneGood = parts.contains { $0.failure == nil && $0.skipped == nil }
+    for index in parts.indices where isOneGood { parts[index].blameFamily() }
+    let main = parts.first { $0.failure == nil && $0.skipped == nil } ?? parts.first { $0.skipped == nil }
+    family = main?.family
+    members = main?.members ?? []
+    for part in parts {
+      let name = part.name
+      if let reason = part.skipped { notes.append("\(name) was not checked: \(reason)") }
+      if failure == nil, var first = part.failure {
+        first.message = "\(name): \(first.message)"
+        failure = first
+      }
+      warnings += part.warnings.map { "\(name): \($0)" }
+      notes += part.notes.map { "\(name): \($0)" }
+      guard let family = part.family else { continue }
+      performance += part.performance.map { figure in
+        let mark = figure.firstIndex(of: "=") ?? figure.endIndex
+        return "\(figure[..<mark])_\(family.key)\(figure[mark...])"
+      }
+      metrics += part.metrics.map { metric in
+        var metric = metric
+        metric.labels.append(("family", family.key))
+        return metric
+      }
+      guard part.skipped == nil else { continue }
+      metrics.append(
+        Metric(
+          name: "family_success", help: "Whether the check succeeded over this family.",
+          labels: [("family", family.key)], value: part.failure == nil ? 1 : 0))
+    }
+    summary = parts.filter { $0.failure == nil && $0.skipped == nil }.map { "\($0.name): \($0.summary)" }
+      .joined(separator: "; ")
+  }
+
+  var name: String { family?.label ?? "" }
+
+  /// Where the other family works, an address that does not answer is the name's fault.
+  private mutating func blameFamily() {
+    guard let family, let reason = failure?.reason else { return }
+    let has = "the name has an \(family.record) record, but"
+    let remedy = "listen there, or take the record out"
+    switch reason {
+    case .refused: failure?.advice = "\(has) the server does not listen on \(family.label): \(remedy)"
+    case .timeout:
+      failure?.advice = "\(has) the server does not listen on \(family.label), or a firewall drops it: \(remedy)"
+    case .unreachable: failure?.advice = "\(has) there is no way to its \(family.label) address: \(remedy)"
+    default: break
+    }
+  }
+}

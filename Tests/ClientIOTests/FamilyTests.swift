@@ -1,0 +1,142 @@
+import Foundation
+import NetworkTypes
+import Testing
+
+/// Names with addresses of both families: each family is checked, and each has a verdict.
+@Suite("stunclient over IPv4 and IPv6", .serialized)
+struct FamilyTests {
+  /// A zone in which `both.test` is 127.0.0.1 and ::1.
+  private func bothZone() throws -> FakeServer {
+    var zone = NameServiceTests.Zone()
+    zone.address("both.test", [127, 0, 0, 1])
+    zone.address("both.test", [UInt8](repeating: 0, count: 15) + [1])
+    let whole = zone
+    return try FakeServer(.udp { whole.answer($0) })
+  }
+
+  /// A server on a port of both loopback addresses.
+  private func bothServers(_ handler: @escaping FakeServer.Handler) throws -> [FakeServer] {
+    for _ in 0..<20 {
+      let four = try FakeServer(.udp(handler))
+      if let six = try? FakeServer(.udp(handler), at: SocketAddress(.ipv6Loopback, port: four.address.port)) {
+        return [four, six]
+      }
+      four.stop()
+    }
+    return [try FakeServer(.udp(handler))]
+  }
+
+  private func document(_ run: Run) throws -> [String: Any] {
+    try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.output)")
+  }
+
+  @Test func `Where both families work, both are reported`() throws {
+    let (servers, dns) = (try bothServers(generous), try bothZone())
+    defer { for server in servers + [dns] { server.stop() } }
+    let port = servers[0].address.port
+    let name = ["--dns-server", "\(dns.address)", "stun:both.test:\(port)"]
+    let text = try Run(["--trace"] + name)
+    #expect(text.status == 0, "\(text.output)")
+    #expect(text.output.contains("resolve A/AAAA both.test: ::1, 127.0.0.1\n"))
+    for address in ["[::1]", "127.0.0.1"] {
+      #expect(text.output.contains("stun:both.test:\(port) (\(address):\(port) over UDP)"), "\(text.output)")
+    }
+    let found = try document(try Run(["--json"] + name))
+    let families = try #require(found["families"] as? [[String: Any]])
+    #expect(families.map { $0["family"] as? String } == ["ipv6", "ipv4"])
+    #expect(families.map { $0["status"] as? String } == ["ok", "ok"])
+    #expect(families.map { $0["server"] as? String } == ["[::1]:\(port)", "127.0.0.1:\(port)"])
+    #expect(found["family"] as? String == "ipv6" && found["server"] as? String == "[::1]:\(port)")
+    let check = try Run(["--check", "--warn-rtt", "0.000001"] + name)
+    #expect(check.status == 1)
+    let line = /WARNING: binding IPv6: UDP \[::1\].*; IPv4: UDP 127\.0\.0\.1.*; IPv6: the median .*; IPv4: the median/
+    #expect(check.output.prefixMatch(of: line) != nil, "\(check.output)")
+    #expect(check.output.contains(" rtt_ipv6=") && check.output.contains(" loss_ipv4=0%;;;0;100\n"))
+    let series = try Run(["--count", "2", "--interval", "0.01"] + name)
+    for label in ["IPv6 1: ", "IPv6 2: ", "IPv4 1: ", "IPv4 2: "] { #expect(series.output.contains("\(label)198.51")) }
+  }
+
+  @Test func `A family that is limited to is the only one`() throws {
+    let (servers, dns) = (try bothServers(generous), try bothZone())
+    defer { for server in servers + [dns] { server.stop() } }
+    let name = ["--dns-server", "\(dns.address)", "stun:both.test:\(servers[0].address.port)"]
+    for (option, key) in [("-4", "ipv4"), ("-6", "ipv6")] {
+      let found = try document(try Run(["--json", option] + name))
+      #expect(found["status"] as? String == "ok" && found["family"] as? String == key)
+      #expect((found["families"] as? [Any])?.isEmpty == true)
+    }
+    // A local address limits as well.
+    let bound = try document(try Run(["--json", "--localaddr", "127.0.0.1"] + name))
+    #expect(bound["family"] as? String == "ipv4" && (bound["families"] as? [Any])?.isEmpty == true)
+    // stuntman's client has one address; its lines come once.
+    #expect(try Run(["--mode", "basic"] + name).output.split(separator: "\n").count == 3)
+  }
+
+  @Test(arguments: [IPAddress.Family.ipv4, .ipv6])
+  func `A family that does not answer is a failure that names it`(working: IPAddress.Family) throws {
+    let address = SocketAddress(working == .ipv4 ? .ipv4Loopback : .ipv6Loopback, port: 0)
+    let (server, dns) = (try FakeServer(.udp(generous), at: address), try bothZone())
+    defer {
+      server.stop()
+      dns.stop()
+    }
+    let port = server.address.port
+    let (dead, record) = working == .ipv4 ? ("IPv6", "AAAA") : ("IPv4", "A")
+    let deadPlace = working == .ipv4 ? "[::1]:\(port)" : "127.0.0.1:\(port)"
+    let options = ["--dns-server", "\(dns.address)"]
+    let text = try Run(options + ["stun:both.test:\(port)"])
+    #expect(text.status == 2)
+    #expect(text.output.contains("failed: \(dead): \(deadPlace) over UDP: connection refused [refused]"))
+    let cause = "the name has an \(record) record, but the server does not listen on \(dead): "
+      + "listen there, or take the record out"
+    #expect(text.output.contains("  likely cause: \(cause)\n"))
+    #expect(text.output.contains("Mapped address: 198.51.100.1:4000\n"))
+
+    let found = try document(try Run(["--json"] + options + ["stun:both.test:\(port)"]))
+    let failure = found["failure"] as? [String: Any]
+    #expect(failure?["reason"] as? String == "refused" && failure?["likely_cause"] as? String == cause)
+    // The figures are those of the family that works.
+    #expect(found["mapped"] as? String == "198.51.100.1:4000")
+    let families = try #require(found["families"] as? [[String: Any]])
+    #expect(families.map { $0["status"] as? String } == (working == .ipv4 ? ["failed", "ok"] : ["ok", "failed"]))
+
+    let check = try Run(["--check"] + options + ["stun:both.test:\(port)"])
+    #expect(check.output.hasPrefix("CRITICAL: binding \(dead): \(deadPlace) over UDP: connection refused [refused]; "))
+    #expect(check.output.split(separator: "\n").count == 1)
+
+    // The server of this test relays nothing, which is another trouble than not to listen.
+    let relay = try document(
+      try Run(["--json", "--timeout", "0.2"] + options + ["turn:both.test:\(port)?transport=udp"]))
+    let reasons = (relay["families"] as? [[String: Any]])?.map { ($0["failure"] as? [String: Any])?["reason"] as? String }
+    #expect(reasons == (working == .ipv4 ? ["refused", "echo-lost"] : ["echo-lost", "refused"]))
+
+    let ping = try document(
+      try Run(["ping", "--json", "--count", "1"] + options + ["stun:both.test:\(port)"]))
+    #expect(ping["status"] as? String == "ok" && ping["family"] as? String == (working == .ipv4 ? "ipv4" : "ipv6"))
+    #expect((ping["notes"] as? [String])?.contains { $0.hasPrefix("over \(working == .ipv4 ? "IPv4" : "IPv6") only") } == true)
+  }
+
+  @Test func `A family that this machine has no route for is left out with a note`() throws {
+    // A network with nothing but loopback, and a hosts file of its own.
+    let hosts = FileManager.default.temporaryDirectory.appending(path: "hosts-\(UInt64.random(in: 0 ... .max))")
+    try Data("127.0.0.1 both.test\n2001:db8::1 both.test\n".utf8).write(to: hosts)
+    defer { try? FileManager.default.removeItem(at: hosts) }
+    func run(_ arguments: String) throws -> Run {
+      let script = "mount --bind \(hosts.path) /etc/hosts && ip link set lo up && exec \(Run.program.path) \(arguments)"
+      return try Run(["-rnm", "sh", "-c", script], program: URL(filePath: "/usr/bin/unshare"))
+    }
+    guard try run("--version").status == 0 else {
+      print("NOTE: no private namespaces here: a family without a route was not tested")
+      return
+    }
+    let text = try run("stun:both.test:9")
+    #expect(text.output.contains("failed: IPv4: 127.0.0.1:9 over UDP: connection refused [refused]"), "\(text.output)")
+    #expect(
+      text.output.contains(
+        "note: IPv6 was not checked: this machine has no route to 2001:db8::1 (Network is unreachable)"))
+    let families = try #require(try document(try run("--json stun:both.test:9"))["families"] as? [[String: Any]])
+    #expect(Set(families.compactMap { $0["status"] as? String }) == ["failed", "skipped"])
+    let six = try run("-6 stun:both.test:9")
+    #expect(six.status == 2 && six.output.contains("[unreachable]"))
+  }
+}
