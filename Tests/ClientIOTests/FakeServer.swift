@@ -1,4 +1,5 @@
 import Crypto
+import Foundation
 import NetIO
 import NetworkTypes
 import STUN
@@ -173,4 +174,25 @@ func generous(_ request: [UInt8]) -> [[UInt8]] {
     if method(of: request) == .binding { $0.append(.xorMappedAddress, xor: mapped) }
     $0.append(.lifetime, UInt32(600))
   }
+}
+
+/// A server that takes time-limited credentials made from a secret, with a clock that is so many seconds ahead.
+func restServer(ahead: UInt64, _ secret: [UInt8]) throws -> FakeServer {
+  try FakeServer(
+    .udp { request in
+      guard let message = try? MessageView(request.span.rawBytes), isSigned(request),
+        let username = message.value(of: .username)?.copied()
+      else { return challenge(request) }
+      let now = UInt64(Date().timeIntervalSince1970) + ahead
+      let key = LongTermKey.md5(
+        username: username, realm: Array("example.org".utf8),
+        password: TimeLimitedCredential.password(username: username, secret: secret))
+      var authenticator = MessageAuthenticator()
+      guard (TimeLimitedCredential.expiry(ofUsername: username) ?? 0) > now, authenticator.verify(message, key: key)
+      else { return challenge(request) }
+      return respond(to: request, key: key) {
+        $0.append(.xorRelayedAddress, xor: SocketAddress(.ipv4Loopback, port: 9))
+        $0.append(.lifetime, UInt32(600))
+      }
+    })
 }

@@ -84,6 +84,35 @@ struct ProgramTests {
     }
   }
 
+  @Test func `The lines of checks that run side by side name what they are about`() throws {
+    let (one, other) = (try FakeServer(.udp(generous)), try FakeServer(.udp(generous)))
+    defer {
+      one.stop()
+      other.stop()
+    }
+    let urls = [one, other].map { "stun:\($0.address)" }
+    let run = try Run(
+      ["--ice-servers", "-", "--count", "5", "--interval", "0.01"],
+      input: "{\"urls\":[\"\(urls[0])\",\"\(urls[1])\"]}")
+    for url in urls {
+      for number in 1...5 { #expect(run.output.contains("\n\(url) \(number): ") || run.output.hasPrefix("\(url) \(number): ")) }
+    }
+    let live = run.output.split(separator: "\n").prefix(10)
+    #expect(live.allSatisfy { line in urls.contains { line.hasPrefix($0 + " ") } }, "\(run.output)")
+  }
+
+  @Test func `How far the clock is off is told for a deployment, too`() throws {
+    let server = try restServer(ahead: 5000, Array("s3cret".utf8))
+    defer { server.stop() }
+    for arguments in [["--ice-servers", "-"], ["turn:\(server.address)"]] {
+      let run = try Run(
+        arguments, environment: ["STUNCLIENT_SECRET": "s3cret"], input: "{\"urls\":\"turn:\(server.address)\"}")
+      #expect(run.status == 2)
+      let cause = /likely cause: this machine's clock is 500\d s behind the server's/
+      #expect(run.output.contains(cause), "\(run.output)")
+    }
+  }
+
   // MARK: - Ping, and series through the relay
 
   @Test func `A ping counts, gives percentiles and ends by count`() throws {

@@ -236,27 +236,8 @@ struct ReasonTests {
 
   @Test func `How far a server's clock is ahead is found out, or that the secret is another one`() throws {
     let secret = Array("s3cret".utf8)
-    func server(ahead: UInt64, _ secret: [UInt8]) throws -> FakeServer {
-      try FakeServer(
-        .udp { request in
-          guard let message = try? MessageView(request.span.rawBytes), isSigned(request),
-            let username = message.value(of: .username)?.copied()
-          else { return challenge(request) }
-          let now = UInt64(Date().timeIntervalSince1970) + ahead
-          let key = LongTermKey.md5(
-            username: username, realm: Array("example.org".utf8),
-            password: TimeLimitedCredential.password(username: username, secret: secret))
-          var authenticator = MessageAuthenticator()
-          guard (TimeLimitedCredential.expiry(ofUsername: username) ?? 0) > now, authenticator.verify(message, key: key)
-          else { return challenge(request) }
-          return respond(to: request, key: key) {
-            $0.append(.xorRelayedAddress, xor: SocketAddress(.ipv4Loopback, port: 9))
-            $0.append(.lifetime, UInt32(600))
-          }
-        })
-    }
     for (ahead, other) in [(4000, secret), (100_000, secret), (0, [1, 2, 3])] as [(UInt64, [UInt8])] {
-      let server = try server(ahead: ahead, other)
+      let server = try restServer(ahead: ahead, other)
       defer { server.stop() }
       let uri = ServerURI(scheme: .turn, host: .address(.ipv4Loopback), port: server.address.port)
       let target = ServerTarget(uri: uri, transport: .udp, address: server.address)
