@@ -12,17 +12,10 @@ extension CheckFailure {
     let place = target.map { "\($0.address) over \($0.transport.label)" } ?? "the server"
     switch failure {
     case .unresolved(let name, let error):
-      self.init(.unresolved, "\(name): \(error)", advice: "check the name, and the DNS of this machine")
-    case .refused:
-      self.init(
-        .refused, "\(place): connection refused",
-        advice: "nothing listens there: is the server running, and on this port and transport?")
-    case .unreachable(let error):
-      self.init(
-        .unreachable, "\(place): \(error)", advice: "no route from here, or a firewall on the way says no")
-    case .timeout(.connecting), .timeout(.sending):
-      self.init(
-        .timeout, "\(place): no connection\(within)", advice: "a firewall drops the packets, or the host is down")
+      self.init(.unresolved, "\(name): \(error)", advice: Self.cause(of: name, error))
+    case .refused: self.init(.refused, "\(place): connection refused")
+    case .unreachable(let error): self.init(.unreachable, "\(place): \(error)", advice: error.causeOnTheWay)
+    case .timeout(.connecting), .timeout(.sending): self.init(.timeout, "\(place): no connection\(within)")
     case .timeout(.handshake) where target?.transport == .dtls:
       self.init(
         .timeout, "\(place): no answer to the DTLS handshake\(within)",
@@ -33,23 +26,20 @@ extension CheckFailure {
         advice: "the port may speak plain TCP: try \(Self.plainTCP(target))")
     case .timeout(.answer):
       self.init(.timeout, "\(place): no answer\(within)", advice: Self.silenceAdvice(target?.transport ?? .udp))
-    case .closed:
-      self.init(
-        .closed, "\(place): the server closed the connection",
-        advice: "it does not like what it got: is this a STUN server, and is plain or TLS right for this port?")
-    case .notSTUN:
-      self.init(.notSTUN, "\(place): what comes back is no STUN", advice: "another service listens on this port")
-    case .system(let error):
-      self.init(
-        .system, "\(place): \(error)",
-        advice:
-          "this machine, not the server: a local address or port that it has not, or that is taken; no more files or memory")
+    case .closed: self.init(.closed, "\(place): the server closed the connection")
+    case .notSTUN: self.init(.notSTUN, "\(place): what comes back is no STUN")
+    case .system(let error): self.init(.system, "\(place): \(error)", advice: error.causeHere)
     case .unsupported(let transport):
-      self.init(
-        .unsupported, "\(transport.label) has no certificates to trust here", advice: "a mistake of this program")
+      self.init(.unsupported, "\(transport.label) has no certificates to trust here")
     case .tls(let error, let summary):
       self.init(error, summary, place, target)
     }
+  }
+
+  private static func cause(of name: String, _ error: ResolutionError) -> String {
+    if name.contains("%") { return "the zone is misspelled: \"ip link\" shows the interfaces" }
+    if IPAddress(name) != nil { return "-4 and -6 are for names: leave them out for an address" }
+    return error.likelyCause
   }
 
   private static func plainTCP(_ target: ServerTarget?) -> String {
@@ -82,15 +72,11 @@ extension CheckFailure {
         advice:
           "the certificate begins on \(begin): this machine's clock is \(seconds) s behind, or it was made for later")
     } else if error.cause == .certificate {
-      self.init(
-        .tlsUntrusted, text,
-        advice:
-          "give the authority with --ca FILE, have the server send its whole chain, or look without trust: --insecure")
+      self.init(.tlsUntrusted, text)
     } else if complaint.contains("wrong version number") || complaint.contains("record layer") {
       self.init(.tlsNotSpoken, text, advice: "the port speaks no TLS: plain TCP is \(Self.plainTCP(target))")
     } else {
-      self.init(
-        .tls, text, advice: "client and server have no TLS version or cipher in common, or the stream is damaged")
+      self.init(.tls, text)
     }
   }
 }

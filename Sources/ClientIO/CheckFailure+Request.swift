@@ -12,7 +12,7 @@ extension CheckFailure {
     case .timeout(let transmissions, let discarded):
       self.init(place, transmissions, discarded, target.transport, options.within)
     case .refused(let code, let phrase, let alternate, let isAuthenticated):
-      self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate)
+      self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate, Self.isAboutPeer(what))
     case .wrongCredentials(let isNonceSame):
       let text = "\(place): 401 twice with \(isNonceSame ? "the same nonce" : "a new nonce each time")"
       if let seconds = options.secondsSinceExpiry {
@@ -27,12 +27,8 @@ extension CheckFailure {
         advice: isNonceSame ? cause : "\(cause); or several servers behind one address do not share their nonce key")
     case .credentialsNeeded(let realm):
       self.init(
-        .credentialsNeeded, "\(place): the server asks for credentials (realm \"\(realm)\")",
-        advice: "give --username and --password-file, or --secret-file")
-    case .nonceNeverFresh:
-      self.init(
-        .authentication, "\(place): 438 Stale Nonce again and again",
-        advice: "several servers behind one address do not share their nonce key")
+        .credentialsNeeded, "\(place): the server asks for credentials (realm \"\(realm)\")")
+    case .nonceNeverFresh: self.init(.authentication, "\(place): 438 Stale Nonce again and again")
     case .authenticationUnsupported(let complaint):
       self.init(
         .authentication, "\(place): \(complaint)",
@@ -41,8 +37,7 @@ extension CheckFailure {
       self.init(
         .integrity, "\(place): the answer is not signed with our password",
         advice: "something between changes the answers, or the server derives the key differently")
-    case .malformed(let complaint):
-      self.init(.malformed, "\(place): \(complaint)", advice: "the server breaks the protocol")
+    case .malformed(let complaint): self.init(.malformed, "\(place): \(complaint)")
     }
   }
 
@@ -55,13 +50,10 @@ extension CheckFailure {
       self.init(
         .timeout, "\(place): no answer to \(requests)\(within)", advice: Self.silenceAdvice(transport))
     case .notSTUN?:
-      self.init(.notSTUN, "\(place): what comes back is no STUN", advice: "another service listens on this port")
+      self.init(.notSTUN, "\(place): what comes back is no STUN")
     case .wrongFingerprint?:
       self.init(.malformed, "\(place): the answers' FINGERPRINT is wrong", advice: "something between changes them")
-    case .wrongIntegrity?:
-      self.init(
-        .integrity, "\(place): the answers' signature is missing or wrong",
-        advice: "the server has another password for this user, or something between changes the answers")
+    case .wrongIntegrity?: self.init(.integrity, "\(place): the answers' signature is missing or wrong")
     case .unknownTransaction?, .unexpected?, .malformed?:
       self.init(
         .timeout, "\(place): no answer to \(requests)\(within), though other messages came",
@@ -69,27 +61,31 @@ extension CheckFailure {
     }
   }
 
-  private init(_ code: ErrorCode, _ phrase: String, _ place: String, _ alternate: SocketAddress?) {
+  /// Whether a request of this name is refused because of the peer that it names.
+  private static func isAboutPeer(_ what: String) -> Bool {
+    what.hasPrefix("CreatePermission") || what.hasPrefix("ChannelBind")
+  }
+
+  private init(
+    _ code: ErrorCode, _ phrase: String, _ place: String, _ alternate: SocketAddress?, _ isAboutPeer: Bool
+  ) {
     let text = "\(place): \(code.rawValue) \(phrase)"
+    let cause = code.likelyCause(isAboutPeer: isAboutPeer)
     switch code {
     case .tryAlternate:
-      self.init(.redirect, text, advice: alternate.map { "the server sends clients to \($0)" } ?? "to no address")
-    case .badRequest, .unknownAttribute: self.init(.badRequest, text, advice: "the server does not like the request")
-    case .unauthenticated: self.init(.wrongCredentials, text, advice: "the server does not know this user any more")
-    case .forbidden:
-      self.init(.forbidden, text, advice: "the server's rules forbid this user or this peer address")
-    case .allocationMismatch:
-      self.init(.allocationMismatch, text, advice: "an old allocation has the same addresses and ports: try again")
-    case .wrongCredentials: self.init(.wrongCredentials, text, advice: "the allocation belongs to another user")
-    case .addressFamilyNotSupported, .peerAddressFamilyMismatch:
-      self.init(.family, text, advice: "the server has no relay address of this family")
-    case .allocationQuotaReached:
       self.init(
-        .quota, text, advice: "this user has too many allocations: wait for old ones to end, or raise the quota")
-    case .insufficientCapacity:
-      self.init(.capacity, text, advice: "the server has no free relay port, or is at one of its limits")
-    case .serverError: self.init(.serverError, text, advice: "the server's own trouble: see its log")
-    default: self.init(.refusedByServer, text, advice: "the server does not do what was asked for: see its log")
+        .redirect, text,
+        advice: alternate.map { "the server sends clients to \($0)" }
+          ?? "the server sends clients away and names no address: its redirection is not set up")
+    case .badRequest, .unknownAttribute: self.init(.badRequest, text, advice: cause)
+    case .unauthenticated, .wrongCredentials: self.init(.wrongCredentials, text, advice: cause)
+    case .forbidden: self.init(.forbidden, text, advice: cause)
+    case .allocationMismatch: self.init(.allocationMismatch, text)
+    case .addressFamilyNotSupported, .peerAddressFamilyMismatch: self.init(.family, text, advice: cause)
+    case .allocationQuotaReached: self.init(.quota, text)
+    case .insufficientCapacity: self.init(.capacity, text)
+    case .serverError: self.init(.serverError, text)
+    default: self.init(.refusedByServer, text, advice: cause)
     }
   }
 }

@@ -32,11 +32,13 @@ public struct CheckFailure: Error, Hashable, Sendable {
 
   public var reason: Reason
   public var message: String
+  /// One likely cause in words; never empty.
   public var advice: String
 
-  public init(_ reason: Reason, _ message: String, advice: String = "") {
+  /// `advice`: what is known beyond the reason's usual cause.
+  public init(_ reason: Reason, _ message: String, advice: String? = nil) {
     self.reason = reason
     self.message = message
-    self.advice = advice
+    self.advice = advice ?? reason.usualCause
   }
 }

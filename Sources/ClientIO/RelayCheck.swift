@@ -238,7 +238,9 @@ public struct RelayCheck: ~Copyable {
         hasArrived
           ? "data reached the peer \(peer.address) through the relay, but nothing came back"
           : "no data reached the peer \(peer.address) through the relay \(relayed)",
-        advice: "a firewall between relay and peer, or relay ports that are not open"), attempts: patience.attempts)
+        advice: hasArrived
+          ? "the relay's ports are not open in the server's firewall, or its advertised address is not its own"
+          : "the server's firewall lets nothing out to peers, or one before this machine drops it"), attempts: patience.attempts)
     return false
   }
 

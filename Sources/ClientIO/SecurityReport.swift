@@ -43,7 +43,16 @@ public struct SecurityReport: Sendable {
     let more = letThrough.count == 1 ? "" : ", and \(letThrough.count - 1) more"
     return CheckFailure(
       .letThrough, "\(target.address) lets through what it should refuse: \(first.check) \(first.subject)\(more)",
-      advice: "whoever has an account reaches what the server reaches: deny these peers in its configuration")
+      advice: Self.cause(first))
+  }
+
+  /// Nil: the reason's usual cause, which is about peers.
+  private static func cause(_ finding: Finding) -> String? {
+    switch finding.check {
+    case "peer", "own-listener", "tcp-peer": nil
+    case "anonymous": "authentication is off: every stranger may relay through it"
+    default: "an old or faulty server (\(finding.detail)): update it"
+    }
   }
 
   init(target: ServerTarget) { self.target = target }

@@ -49,7 +49,7 @@ public struct ServerTarget: Hashable, Sendable {
     _ uri: ServerURI, _ transport: TransportProtocol, _ address: IPAddress, _ port: UInt16, _ family: IPAddress.Family?
   ) throws(ConnectionFailure) -> ServerTarget {
     guard family == nil || address.family == family else {
-      throw .unresolved(name: address.description, .notFound)
+      throw .unresolved(name: address.description, .failed("is no \(family == .ipv4 ? "IPv4" : "IPv6") address"))
     }
     var scope: UInt32 = 0
     if let zone = uri.zone {

@@ -95,6 +95,10 @@ struct CoturnTests {
       try Run(["turn:127.0.0.1:22130"], environment: ["STUNCLIENT_SECRET": "s3cret", "STUNCLIENT_USERNAME": "bob"])
         .status
         == 0)
+    let old = "{\"urls\":\"turn:127.0.0.1:22130\",\"username\":\"1700000000:bob\",\"credential\":\"x\"}"
+    let expired = try Run(["--ice-servers", "-"], input: old)
+    #expect(expired.status == 2)
+    #expect(expired.output.contains("[credential-expired]") && expired.output.contains("cause: the credential ended "))
     let wrong = try Run(["turn:127.0.0.1:22130"], environment: ["STUNCLIENT_SECRET": "other"])
     #expect(wrong.status == 2)
     #expect(wrong.output.contains("[wrong-credentials]"))

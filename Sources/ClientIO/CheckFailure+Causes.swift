@@ -1,0 +1,101 @@
+internal import NetIO
+internal import STUN
+
+extension CheckFailure.Reason {
+  /// What is behind it more often than anything else.
+  public var usualCause: String {
+    switch self {
+    case .unresolved: "the name is misspelled, or has no A or AAAA record"
+    case .refused: "nothing listens there: is the server running, and on this port and transport?"
+    case .unreachable: "no route from here, or a firewall on the way says no"
+    case .timeout: "a firewall drops the packets, or the host is down"
+    case .closed:
+      "it does not like what it got: is this a STUN server, and is plain or TLS right for this port?"
+    case .system:
+      "this machine, not the server: a local address or port that it has not, or that is taken; no more files or memory"
+    case .unsupported: "a mistake of this program: name the transport with --udp, --tcp, --tls or --dtls"
+    case .notSTUN: "another service listens on this port"
+    case .tlsName: "the server shows the certificate of another name: use a name that it is for"
+    case .tlsExpired: "the certificate was not renewed, or the server still has the old one: reload it"
+    case .tlsNotYetValid: "this machine's clock is behind, or the certificate was made for later"
+    case .tlsUntrusted:
+      "give the authority with --ca FILE, have the server send its whole chain, or look without trust: --insecure"
+    case .tlsNotSpoken: "the port speaks plain TCP"
+    case .tls: "client and server have no TLS version or cipher in common, or the stream is damaged"
+    case .credentialsNeeded: "give --username and --password-file, or --secret-file"
+    case .wrongCredentials: "wrong username or password"
+    case .credentialExpired: "the credential is too old: get a new one, or set the clock"
+    case .authentication: "several servers behind one address do not share their nonce key"
+    case .integrity: "the server has another password for this user, or something between changes the answers"
+    case .malformed: "the server is old or faulty, or something on the way changes its messages"
+    case .redirect: "this server is full or moved: give the address that it names"
+    case .badRequest: "the server, or a proxy before it, is old or does less than is asked of it"
+    case .forbidden: "the server's rules forbid this user or this peer address"
+    case .allocationMismatch: "an old allocation has the same addresses and ports: try again"
+    case .family: "the server has no relay address of this family"
+    case .quota: "this user has too many allocations: wait for old ones to end, or raise the quota"
+    case .capacity: "the server has no free relay port, or is at one of its limits"
+    case .serverError: "the server's own trouble: see its log"
+    case .refusedByServer: "the server does not do what was asked for: see its log"
+    case .echoLost: "a firewall between relay and peer, or relay ports that are not open"
+    case .letThrough:
+      "whoever has an account reaches what the server reaches: deny these peers in its configuration"
+    }
+  }
+}
+
+extension ResolutionError {
+  var likelyCause: String {
+    switch self {
+    case .notFound: CheckFailure.Reason.unresolved.usualCause
+    case .temporary: "this machine's name servers can't be reached: see its network, and /etc/resolv.conf"
+    case .failed: "the name, or the DNS of this machine, is out of order: --trace shows what was asked"
+    }
+  }
+}
+
+extension Errno {
+  /// Why the way to a server is closed.
+  var causeOnTheWay: String {
+    switch self {
+    case .networkUnreachable: "this machine has no route to the address: its network is down, or has not this family"
+    case .addressNotAvailable: "this machine has no address from which the server could be reached"
+    case .hostUnreachable: "a router says that nobody has this address: the host is down, or the address is wrong"
+    case .notPermitted, .permissionDenied: "this machine's own firewall or routing rules forbid it"
+    default: CheckFailure.Reason.unreachable.usualCause
+    }
+  }
+
+  /// What this machine lacks.
+  var causeHere: String {
+    switch self {
+    case .addressInUse: "another program has this local port: give another --localport"
+    case .addressNotAvailable: "this machine has not the address of --localaddr"
+    case .permissionDenied, .notPermitted: "this user may not do it: local ports below 1024 are root's"
+    case .familyNotSupported: "this machine has no IPv6, or no IPv4"
+    case .tooManyFiles: "this user may open no more files: raise \"ulimit -n\""
+    case .noBuffers: "this machine has no memory for another socket or packet"
+    default: CheckFailure.Reason.system.usualCause
+    }
+  }
+}
+
+extension ErrorCode {
+  /// Why a server answers with this; nil: the reason's usual cause. `isAboutPeer`: the request named a peer.
+  func likelyCause(isAboutPeer: Bool) -> String? {
+    switch self {
+    case .badRequest: "the server does STUN but no TURN, or is too old for the request"
+    case .unknownAttribute: "the server does not know an attribute of the request: it is old, or has the feature off"
+    case .unauthenticated: "the server does not know this user any more"
+    case .forbidden:
+      isAboutPeer
+        ? "the server's rules forbid this peer address: loopback and private ones mostly are"
+        : "the server's rules forbid this user, or this client address"
+    case .wrongCredentials: "the allocation belongs to another user"
+    case .addressFamilyNotSupported: "the server has no relay address of this family: leave out --relay-family"
+    case .peerAddressFamilyMismatch: "relay and peer are of different families: --relay-family 4 or 6"
+    case .unsupportedTransportProtocol: "the server does not relay this transport"
+    default: nil
+    }
+  }
+}
