@@ -44,7 +44,7 @@ extension CheckFailure {
   private init(
     _ place: String, _ transmissions: Int, _ discarded: Discarded?, _ transport: TransportProtocol, _ within: String
   ) {
-    let requests = transmissions == 1 ? "1 request" : "\(transmissions) requests"
+    let requests = transmissions == 1 ? "1 request" : "1 request, sent \(transmissions) times"
     switch discarded {
     case nil:
       self.init(

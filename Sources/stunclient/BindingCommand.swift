@@ -118,7 +118,7 @@ enum BindingCommand {
         "  answers          \(report.roundTrips.count) of \(report.samples.count), \(Decimal.text(loss, 1)) % lost")
       lines.append("  round trips      \(statistics.text)")
     } else {
-      let again = response.transmissions > 1 ? " (\(response.transmissions) requests)" : ""
+      let again = response.transmissions > 1 ? " (sent \(response.transmissions) times)" : ""
       lines.append("  round trip       \(Decimal.milliseconds(response.roundTrip)) ms\(again)")
     }
     if let software = response.software { lines.append("  software         \(software)") }

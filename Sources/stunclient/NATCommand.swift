@@ -33,20 +33,20 @@ enum NATCommand {
   ) {
     outcome.failure = report.failure
     outcome.lines = stuntman(report, questions)
+    outcome.members = members(report)
+    if arguments.format == .ndjson {
+      for trial in report.trials { Output.write(Event.line("test", members(trial))) }
+    }
     guard let behaviour = report.behaviour else { return }
     if arguments.mode != nil, outcome.failure == nil { outcome.failure = failedTest(behaviour, questions, report) }
     if arguments.mode == nil {
       outcome.lines += lines(behaviour, report)
       outcome.notes += advice(behaviour)
     }
-    if arguments.format == .ndjson {
-      for trial in report.trials { Output.write(Event.line("test", members(trial))) }
-    }
     outcome.summary =
       "\(report.target.address) mapped \(behaviour.mappedAddress), mapping \(word(behaviour.mapping)), "
       + "filtering \(word(behaviour.filtering))"
     if let roundTrip = report.roundTrip { outcome.performance = ["rtt=\(Decimal.milliseconds(roundTrip))ms;;;0;"] }
-    outcome.members = members(behaviour, report)
     outcome.metrics = [
       Metric(
         name: "nat_info", help: "What was found out about the NAT.",
@@ -143,7 +143,8 @@ enum NATCommand {
 
   // MARK: - For programs
 
-  private static func members(_ behaviour: NATBehaviour, _ report: NATReport) -> [(String, JSONValue)] {
+  private static func members(_ report: NATReport) -> [(String, JSONValue)] {
+    let behaviour = report.behaviour
     let lifetime: JSONValue
     if case .success(let found)? = report.lifetime {
       lifetime = .record([
@@ -154,27 +155,37 @@ enum NATCommand {
     }
     return [
       ("transport", .string("udp")), ("server", .string(report.target.address.description)),
-      ("local", .string(behaviour.localAddress.description)),
-      ("mapped", .string(behaviour.mappedAddress.description)), ("nat", .bool(behaviour.hasNAT)),
-      ("mapping", value(behaviour.mapping)), ("filtering", value(behaviour.filtering)),
-      ("hairpinning", value(behaviour.hairpinning)), ("port_preserved", .bool(behaviour.preservesPort)),
-      ("address_pooling", value(behaviour.pooling)),
-      ("alg", (try? behaviour.rewritesAddresses.get()).map(JSONValue.bool) ?? .null), ("binding_lifetime_s", lifetime),
-      ("unknown", .record(unknown(behaviour, report))), ("tests", .array(report.trials.map { .record(members($0)) })),
+      ("local", .optional(behaviour?.localAddress.description)),
+      ("mapped", .optional(behaviour?.mappedAddress.description)),
+      ("nat", behaviour.map { .bool($0.hasNAT) } ?? .null),
+      ("mapping", value(behaviour?.mapping)), ("filtering", value(behaviour?.filtering)),
+      ("hairpinning", value(behaviour?.hairpinning)),
+      ("port_preserved", behaviour.map { .bool($0.preservesPort) } ?? .null),
+      ("address_pooling", value(behaviour?.pooling)),
+      ("alg", (try? behaviour?.rewritesAddresses.get()).map(JSONValue.bool) ?? .null), ("binding_lifetime_s", lifetime),
+      ("unknown", .record(unknown(report))), ("tests", .array(report.trials.map { .record(members($0)) })),
     ]
   }
 
   /// Why there are nulls.
-  private static func unknown(_ behaviour: NATBehaviour, _ report: NATReport) -> [(String, JSONValue)] {
+  private static func unknown(_ report: NATReport) -> [(String, JSONValue)] {
     var reasons: [(String, JSONValue)] = []
     func note<T>(_ name: String, _ result: Result<T, NATBehaviour.Unknown>?) {
-      if case .failure(let unknown)? = result { reasons.append((name, .string(unknown.reason))) }
+      switch result {
+      case .success?: break
+      case .failure(let unknown)?: reasons.append((name, .string(unknown.reason)))
+      case nil: reasons.append((name, .string(report.failure?.message ?? "not asked for")))
+      }
     }
-    note("mapping", behaviour.mapping)
-    note("filtering", behaviour.filtering)
-    note("hairpinning", behaviour.hairpinning)
-    note("address_pooling", behaviour.pooling)
-    note("alg", behaviour.rewritesAddresses)
+    let behaviour = report.behaviour
+    if behaviour == nil {
+      for name in ["local", "mapped", "nat", "port_preserved"] { note(name, Result<Bool, NATBehaviour.Unknown>?.none) }
+    }
+    note("mapping", behaviour?.mapping)
+    note("filtering", behaviour?.filtering)
+    note("hairpinning", behaviour?.hairpinning)
+    note("address_pooling", behaviour?.pooling)
+    note("alg", behaviour?.rewritesAddresses)
     note("binding_lifetime_s", report.lifetime)
     return reasons
   }
@@ -196,8 +207,8 @@ enum NATCommand {
     return members
   }
 
-  private static func value<T: RawRepresentable<String>>(_ result: Result<T, NATBehaviour.Unknown>) -> JSONValue {
-    (try? result.get()).map { .string($0.rawValue) } ?? .null
+  private static func value<T: RawRepresentable<String>>(_ result: Result<T, NATBehaviour.Unknown>?) -> JSONValue {
+    (try? result?.get()).map { .string($0.rawValue) } ?? .null
   }
 
   private static func word<T: RawRepresentable<String>>(_ result: Result<T, NATBehaviour.Unknown>) -> String {

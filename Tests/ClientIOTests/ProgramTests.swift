@@ -413,6 +413,23 @@ extension ProgramTests {
     defer { simple.stop() }
     let other = try document(try Run(["nat", "--json", "\(simple.address)", "--timeout", "1"]))
     #expect(other["mapping"] is NSNull && other["filtering"] is NSNull)
+    #expect(Set(other.keys) == Set(found.keys))
+    // Where nobody answers every key is there, and what is null has its reason.
+    let silent = try FakeServer(.udp { _ in [] })
+    defer { silent.stop() }
+    for arguments in [["\(silent.address)", "--timeout", "0.6"], ["127.0.0.1:24199"]] {
+      let failed = try document(try Run(["nat", "--json"] + arguments))
+      #expect(failed["status"] as? String == "failed" && Set(failed.keys) == Set(found.keys))
+      let unknown = try #require(failed["unknown"] as? [String: String])
+      #expect(Set(failed.filter { $0.value is NSNull && $0.key != "resolution" }.keys) == Set(unknown.keys))
+      let message = try #require((failed["failure"] as? [String: Any])?["message"] as? String)
+      #expect(unknown["mapping"] == message)
+    }
+    // One request is one in the words and in the figures.
+    let once = try document(try Run(["--json", "\(silent.address)", "--timeout", "0.6"]))
+    #expect(once["sent"] as? Int == 1)
+    let words = (once["failure"] as? [String: Any])?["message"] as? String
+    #expect(words?.hasSuffix("no answer to 1 request, sent 2 times within 600 ms") == true, "\(words ?? "")")
     let reasons = try #require(other["unknown"] as? [String: String])
     #expect(reasons["mapping"]?.contains("no OTHER-ADDRESS") == true)
     withExtendedLifetime(coturn) {}
