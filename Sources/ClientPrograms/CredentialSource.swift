@@ -47,18 +47,9 @@ public struct CredentialSource: Sendable {
 
   /// The credential; nil where there is none.
   public func read() throws(UsageError) -> Credential? {
-    let environment = Environment.variables().filter { $0.key.hasPrefix(prefix + "_") && !$0.value.isEmpty }
     if let tokenFile { return Credential(credential: try Self.token(tokenFile)) }
     let username = readUsername()
-    var password = try passwordFile.map(Self.readSecret)
-    var secret = try secretFile.map(Self.readSecret)
-    if password == nil, secret == nil {
-      password = environment[prefix + "_PASSWORD"].map { Array($0.utf8) }
-      secret = environment[prefix + "_SECRET"].map { Array($0.utf8) }
-      if password != nil, secret != nil {
-        throw UsageError("\(prefix)_PASSWORD and \(prefix)_SECRET are both set: one of them")
-      }
-    }
+    let (password, secret) = try readPasswordOrSecret()
     if let secret {
       return Credential(credential: Self.timeLimited(effectiveName, secret, lifetime: lifetime), secret: secret)
     }
@@ -76,10 +67,29 @@ public struct CredentialSource: Sendable {
     return Environment.variables()[prefix + "_SECRET"].flatMap { $0.isEmpty ? nil : Array($0.utf8) }
   }
 
-  /// The password alone, for what needs no user name.
-  public func readPassword() throws(UsageError) -> [UInt8]? {
-    if let passwordFile { return try Self.readSecret(passwordFile) }
-    return Environment.variables()[prefix + "_PASSWORD"].flatMap { $0.isEmpty ? nil : Array($0.utf8) }
+  /// At the most one of the two, as it was given: an option goes before both variables of the environment.
+  private func readPasswordOrSecret() throws(UsageError) -> (password: [UInt8]?, secret: [UInt8]?) {
+    if let passwordFile { return (try Self.readSecret(passwordFile), nil) }
+    if let secretFile { return (nil, try Self.readSecret(secretFile)) }
+    let environment = Environment.variables().filter { !$0.value.isEmpty }
+    let password = environment[prefix + "_PASSWORD"].map { Array($0.utf8) }
+    let secret = environment[prefix + "_SECRET"].map { Array($0.utf8) }
+    if password != nil, secret != nil {
+      throw UsageError("\(prefix)_PASSWORD and \(prefix)_SECRET are both set: one of them")
+    }
+    return (password, secret)
+  }
+
+  /// What recorded messages may be signed with: the password in each form that clients make keys from (SASLprep of RFC
+  /// 5389, OpaqueString of RFC 8489, or as it is), or the secret of time-limited credentials.
+  public func readForVerification() throws(UsageError) -> (passwords: [[UInt8]], secret: [UInt8]?) {
+    let (password, secret) = try readPasswordOrSecret()
+    guard let password else { return ([], secret) }
+    var forms: [[UInt8]] = []
+    for form in [try? SASLprep.prepare(password), try? OpaqueString.prepare(password), password] {
+      if let form, !forms.contains(form) { forms.append(form) }
+    }
+    return (forms, nil)
   }
 
   // MARK: - The kinds

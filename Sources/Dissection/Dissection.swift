@@ -45,17 +45,18 @@ public struct Dissection: Hashable, Sendable {
 /// What is known about who signed a message.
 public struct IntegritySource: Sendable {
   public var username: [UInt8]?
-  public var password: [UInt8]?
+  /// One password in the forms that clients make keys from; empty: none is known.
+  public var passwords: [[UInt8]]
   /// Of time-limited credentials: makes the password of every user name.
   public var secret: [UInt8]?
 
-  public init(username: [UInt8]? = nil, password: [UInt8]? = nil, secret: [UInt8]? = nil) {
+  public init(username: [UInt8]? = nil, passwords: [[UInt8]] = [], secret: [UInt8]? = nil) {
     self.username = username
-    self.password = password
+    self.passwords = passwords
     self.secret = secret
   }
 
-  var isEmpty: Bool { password == nil && secret == nil }
+  var isEmpty: Bool { passwords.isEmpty && secret == nil }
 }
 
 extension Sequence<UInt8> {

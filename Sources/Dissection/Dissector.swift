@@ -141,12 +141,12 @@ public struct Dissector: Sendable {
     let identity = Identity(
       username: reader.username ?? (known.username.isEmpty ? source.username : nil) ?? known.username,
       realm: reader.realm ?? known.realm)
-    let password =
-      source.password
-      ?? source.secret.map { TimeLimitedCredential.password(username: identity.username, secret: $0) } ?? []
+    let passwords =
+      source.passwords
+      + (source.secret.map { [TimeLimitedCredential.password(username: identity.username, secret: $0)] } ?? [])
     for (offset, count, isSHA256) in reader.integrityOffsets {
       let key = SigningKey.find(
-        identity, password, isSHA256 ? .sha256 : .sha1, Self.prefix(bytes, upTo: offset, valueByteCount: count),
+        identity, passwords, isSHA256 ? .sha256 : .sha1, Self.prefix(bytes, upTo: offset, valueByteCount: count),
         Array(bytes[(offset + 4)..<(offset + 4 + count)]))
       result.isIntegrityRight = (result.isIntegrityRight ?? true) && key != nil
       result.remark(at: offset, key.map { "right (\($0))" } ?? "WRONG for this password")
@@ -170,18 +170,20 @@ public struct Dissector: Sendable {
 private enum SigningKey {
   /// In words, the one under which the MAC is right; nil: none.
   static func find(
-    _ identity: Dissector.Identity, _ password: [UInt8], _ hash: HashAlgorithm, _ message: [UInt8], _ mac: [UInt8]
+    _ identity: Dissector.Identity, _ passwords: [[UInt8]], _ hash: HashAlgorithm, _ message: [UInt8], _ mac: [UInt8]
   ) -> String? {
-    let md5 = LongTermKey.md5(username: identity.username, realm: identity.realm, password: password).array
-    let sha256 = LongTermKey.sha256(username: identity.username, realm: identity.realm, password: password).array
-    let ways = [
-      ("long-term credential, MD5", md5), ("long-term credential, SHA-256", sha256),
-      ("short-term credential", password),
-    ]
     var context = HMACContext(hash)
-    for (name, key) in ways {
-      let expected = context.authenticate(message.span.rawBytes, key: key.span.rawBytes)
-      if expected.array.prefix(mac.count).elementsEqual(mac) { return name }
+    for password in passwords {
+      let md5 = LongTermKey.md5(username: identity.username, realm: identity.realm, password: password).array
+      let sha256 = LongTermKey.sha256(username: identity.username, realm: identity.realm, password: password).array
+      let ways = [
+        ("long-term credential, MD5", md5), ("long-term credential, SHA-256", sha256),
+        ("short-term credential", password),
+      ]
+      for (name, key) in ways {
+        let expected = context.authenticate(message.span.rawBytes, key: key.span.rawBytes)
+        if expected.array.prefix(mac.count).elementsEqual(mac) { return name }
+      }
     }
     return nil
   }

@@ -25,12 +25,9 @@ struct DecodeCommand {
   private static let streamLimit = 100_000
 
   static func run(_ arguments: Arguments) throws(UsageError) -> Outcome {
-    var credentials = arguments.credentials
-    let secret = try credentials.readSharedSecret()
-    credentials.secretFile = nil
+    let (passwords, secret) = try arguments.credentials.readForVerification()
     let source = IntegritySource(
-      username: credentials.readUsername().map { Array($0.utf8) },
-      password: secret == nil ? try credentials.readPassword() : nil, secret: secret)
+      username: arguments.credentials.readUsername().map { Array($0.utf8) }, passwords: passwords, secret: secret)
     var command = DecodeCommand(arguments, source)
     try command.run()
     return command.outcome

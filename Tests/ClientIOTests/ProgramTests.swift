@@ -323,6 +323,38 @@ extension ProgramTests {
 }
 
 extension ProgramTests {
+  /// RFC 5769 section 2.4: the password is given as people type it, with a soft hyphen and a Roman numeral.
+  static let japanese =
+    "000100602112a44278ad3433c6ad72c029da412e00060012e3839ee38388e383aae38383e382afe382b900000015001c"
+    + "662f2f3439396b39353464364f4c33346f4c394653547679363473410014000b6578616d706c652e6f726700"
+    + "00080014f67024656dd64a3e02b8e0712e85c9a28ca89666"
+
+  @Test func `Decode prepares the password, and options go before the environment`() throws {
+    let typed = "The\u{AD}M\u{AA}tr\u{2168}"
+    let file = FileManager.default.temporaryDirectory.appending(path: "password-\(UInt64.random(in: 0 ... .max))")
+    try Data((typed + "\n").utf8).write(to: file)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let good: [([String], [String: String])] = [
+      ([], ["STUNCLIENT_PASSWORD": typed]), ([], ["STUNCLIENT_PASSWORD": "TheMatrIX"]),
+      (["--password-file", file.path], [:]), (["--password-file", file.path], ["STUNCLIENT_SECRET": "other"]),
+      (["--password-file", file.path], ["STUNCLIENT_PASSWORD": "other"]),
+      (["--password-file", file.path], ["STUNCLIENT_PASSWORD": "other", "STUNCLIENT_SECRET": "other"]),
+    ]
+    for (arguments, environment) in good {
+      let run = try Run(["decode"] + arguments + [Self.japanese], environment: environment)
+      #expect(run.status == 0, "\(arguments) \(environment): \(run.output)\(run.error)")
+      #expect(run.output.contains("right (long-term credential, MD5)"))
+    }
+    let bad = try Run(
+      ["decode", "--secret-file", file.path, Self.japanese], environment: ["STUNCLIENT_PASSWORD": typed])
+    #expect(bad.status == 2 && bad.output.contains("[integrity]"))
+    let both = try Run(
+      ["decode", Self.japanese], environment: ["STUNCLIENT_PASSWORD": typed, "STUNCLIENT_SECRET": "other"])
+    #expect(both.status == 3 && both.error.contains("are both set: one of them"))
+  }
+}
+
+extension ProgramTests {
   @Test func `What coturn lets through is found, peer by peer`() throws {
     let open = try Coturn(port: 24160)
     let run = try Run(["security", "--json", "turn:127.0.0.1:24160"], environment: Self.alice)

@@ -23,7 +23,7 @@ struct DissectionTests {
 
   @Test func `The sample of RFC 5769 is explained and its checks are right`() throws {
     let password = Array("VOkJxbRl1RmTxUk/WvJxBt".utf8)
-    let found = try explain(Self.sample, IntegritySource(password: password))
+    let found = try explain(Self.sample, IntegritySource(passwords: [password]))
     #expect(found.title == "Binding request" && found.kind == .message)
     #expect(found.transaction == "b7e7a701bc34d686fa87dfae")
     #expect(
@@ -34,7 +34,7 @@ struct DissectionTests {
     #expect(found.attributes[3].remarks == ["its padding is not zero"])
     #expect(found.attributes[4].remarks == ["right (short-term credential)"])
     #expect(found.isFingerprintRight == true && found.isIntegrityRight == true && found.problems == [])
-    let wrong = try explain(Self.sample, IntegritySource(password: Array("guess".utf8)))
+    let wrong = try explain(Self.sample, IntegritySource(passwords: [Array("guess".utf8)]))
     #expect(wrong.isIntegrityRight == false)
     #expect(wrong.problems == ["the integrity attribute does not fit this password"])
     #expect(try explain(Self.sample).isIntegrityRight == nil)
@@ -142,7 +142,7 @@ struct DissectionTests {
   @Test(arguments: ["relay-udp-tcp.pcapng", "relay-udp-tcp-any.pcap"])
   func `A capture of two relay checks against coturn is explained, over UDP and TCP`(name: String) throws {
     let file = [UInt8](try Data(contentsOf: Self.corpora.appending(path: name)))
-    let found = try messages(of: file, IntegritySource(password: Array("secret".utf8)))
+    let found = try messages(of: file, IntegritySource(passwords: [Array("secret".utf8)]))
     let once = [
       "Allocate request", "Allocate error response", "Allocate request", "Allocate success response",
       "CreatePermission request", "CreatePermission success response", "Send indication", "Data indication",
@@ -192,7 +192,7 @@ struct DissectionTests {
     var frames: [CapturedFrame] = []
     var capture = try PacketFile(file)
     while let frame = try capture.next() { frames.append(frame) }
-    let source = IntegritySource(password: Array("secret".utf8))
+    let source = IntegritySource(passwords: [Array("secret".utf8)])
     var dissector = Dissector(source: source)
     var streams = StreamReassembler()
     let sample = try #require(HexText.bytes(Self.sample))
