@@ -13,6 +13,8 @@ public struct CheckOptions: Sendable {
   /// The same for DTLS.
   public var dtls: TLSContext?
   public var credential: LongTermCredential?
+  /// Another user of the same server, for checks of what one user may do to another.
+  public var otherCredential: LongTermCredential?
   /// Whether the credential was made from a shared secret: only the advice differs.
   public var hasSecret = false
   /// The family of the relayed address; nil: the server's default, IPv4.

@@ -145,7 +145,10 @@ public struct SecurityCheck: ~Copyable {
       let relayed = session.client.grant?.relayedAddresses.first ?? .none
       for peer in ForbiddenPeer.all(family) { try tryPeer(peer, &session, relayed) }
       if family == target.address.family, target.transport == .udp { try ownListener(&session) }
-      if family == .ipv4 { try tamper(&session) }
+      if family == .ipv4 {
+        try tamper(&session)
+        try otherUser(&session, relayed)
+      }
       _ = try? session.delete()
       session.close()
     } catch {

@@ -13,7 +13,8 @@ public struct SecurityReport: Sendable {
 
   public struct Finding: Hashable, Sendable {
     /// Stable: `peer`, `own-listener`, `anonymous`, `wrong-password`, `replay`, `unsigned-refresh`,
-    /// `behind-signature`, `amplification`, `response-address`, `padding`, `tcp-peer`, `other-protocol`.
+    /// `behind-signature`, `amplification`, `response-address`, `padding`, `tcp-peer`, `other-protocol`,
+    /// `other-user`.
     public var check: String
     /// What was tried: an address, or a few words.
     public var subject: String

@@ -145,7 +145,7 @@ public struct CredentialSource: Sendable {
   }
 
   /// A password or secret from a file.
-  private static func readSecret(_ path: String) throws(UsageError) -> [UInt8] {
+  public static func readSecret(_ path: String) throws(UsageError) -> [UInt8] {
     let content: [UInt8]
     do { content = try Files.readSecret(path) } catch { throw UsageError("\(path): \(error)") }
     guard !content.isEmpty else { throw UsageError("\(path): is empty") }

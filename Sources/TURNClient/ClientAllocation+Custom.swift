@@ -5,16 +5,18 @@ public import STUN
 extension ClientAllocation {
   /// A request of any method, for those who test servers: signed as the allocation's own requests are, unless it is to
   /// be unsigned. What `tail` appends stands behind the signature, where no server may look. Whoever sends it takes the
-  /// answer, too.
+  /// answer, too. `other`: another user, who signs in the allocation's owner's place.
   public mutating func customRequest(
-    _ method: STUN.Method, isSigned: Bool = true, body: (inout MessageWriter) -> Void = { _ in },
+    _ method: STUN.Method, isSigned: Bool = true, as other: LongTermCredential? = nil,
+    body: (inout MessageWriter) -> Void = { _ in },
     tail: ((inout MessageWriter) -> Void)? = nil
   ) -> (transaction: TransactionID, bytes: [UInt8]) {
     let id = TransactionID(from: &generator)
     writer.begin(MessageType(method, .request), transactionID: id)
     body(&writer)
-    if isSigned, let credential = settings.credential, authentication.isReady {
-      authentication.sign(&writer, credential: credential, with: &authenticator)
+    if isSigned, let credential = other ?? settings.credential, authentication.isReady {
+      let signer = other.map { authentication.with($0) } ?? authentication
+      signer.sign(&writer, credential: credential, with: &authenticator)
     }
     if let tail { tail(&writer) } else { writer.appendFingerprint() }
     return (id, writer.bytes.copied())

@@ -73,14 +73,24 @@ struct LongTermAuthentication {
     }
     realm = realmValue
     nonce = nonceValue.copied()
+    take(credential, hidesName: features & Self.userHashBit != 0)
+    return nil
+  }
+
+  private mutating func take(_ credential: LongTermCredential, hidesName: Bool) {
     let (username, password) = (credential.username, credential.password)
     key =
       algorithm == .sha256
       ? LongTermKey.sha256(username: username, realm: realm, password: password)
       : LongTermKey.md5(username: username, realm: realm, password: password)
-    userHash =
-      features & Self.userHashBit != 0 ? LongTermKey.userHash(username: username, realm: realm) : nil
-    return nil
+    userHash = hidesName ? LongTermKey.userHash(username: username, realm: realm) : nil
+  }
+
+  /// The same server's realm, nonce and algorithm with another user's name and key.
+  func with(_ credential: LongTermCredential) -> LongTermAuthentication {
+    var other = self
+    other.take(credential, hidesName: userHash != nil)
+    return other
   }
 
   /// A token brings its own key, which no password algorithm derives (RFC 7635 section 9).

@@ -24,6 +24,8 @@ extension Arguments {
     case "--password-file": credentials.passwordFile = try reader.value(of: option)
     case "--secret-file": credentials.secretFile = try reader.value(of: option)
     case "--oauth-token-file": credentials.tokenFile = try reader.value(of: option)
+    case "--second-username": second.username = try reader.value(of: option)
+    case "--second-password-file": second.passwordFile = try reader.value(of: option)
     case "--ice-servers": iceServers = try reader.value(of: option)
     case "--json": format = .json
     case "--ndjson": format = .ndjson

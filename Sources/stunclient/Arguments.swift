@@ -39,6 +39,8 @@ struct Arguments: Sendable {
   var interval: UInt32?
   var timeout: UInt32 = 10_000
   var credentials = CredentialSource(prefix: "STUNCLIENT", lifetime: 600)
+  /// `security`: another user of the server.
+  var second = SecondUserSource()
   var trust = TrustSource()
   var format = Format.text
   var prometheus: String?
@@ -160,8 +162,10 @@ struct Arguments: Sendable {
     }
     try trust.check()
     try credentials.check()
-    if credentials.passwordFile == "-" || credentials.secretFile == "-" || credentials.tokenFile == "-" {
-      guard iceServers != "-", !(command == .decode && (operands.isEmpty || operands == ["-"])) else {
+    let secrets = [credentials.passwordFile, credentials.secretFile, credentials.tokenFile, second.passwordFile]
+    let inputs = secrets.count { $0 == "-" }
+    if inputs > 0 {
+      guard inputs == 1, iceServers != "-", !(command == .decode && (operands.isEmpty || operands == ["-"])) else {
         throw UsageError("standard input can be read once only")
       }
     }

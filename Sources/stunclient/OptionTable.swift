@@ -23,7 +23,7 @@ enum OptionTable {
     add(["--mode"], servers)
     add(["--lifetime"], [.nat])
     add(["--ttl"], [.credentials])
-    add(["--i-own-this-server"], [.security])
+    add(["--i-own-this-server", "--second-username", "--second-password-file"], [.security])
     return table
   }()
 }

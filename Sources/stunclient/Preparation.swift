@@ -26,6 +26,9 @@ struct Job: Sendable {
       options.credential = credential?.credential
       options.hasSecret = credential?.secret != nil
       secret = credential?.secret
+      if arguments.command == .security, options.credential != nil {
+        options.otherCredential = try arguments.second.read(beside: arguments.credentials, secret: secret)
+      }
     }
     self.arguments = arguments
     self.options = options

@@ -136,6 +136,9 @@ enum Usage {
       --i-own-this-server  for addresses that are neither loopback nor private
       --username NAME, --password-file FILE, --secret-file FILE,
       --oauth-token-file FILE, or the environment: as for relay
+      --second-username NAME, --second-password-file FILE
+                           another user, who must not touch what the first one
+                           has; with a shared secret there is always one
       --json, --ndjson, --check, --prometheus FILE
 
       STUNCLIENT_USERNAME=ann STUNCLIENT_PASSWORD=… \\

@@ -376,6 +376,23 @@ extension ProgramTests {
     let counts = ["refused", "let_through", "unknown", "not_applicable"].compactMap { found[$0] as? Int }
     #expect(counts.reduce(0, +) == findings.count)
 
+    // Of two users neither may touch what is the other's; one user alone can't try, a shared secret makes two.
+    let second = ["STUNCLIENT_SECOND_USERNAME": "bob", "STUNCLIENT_SECOND_PASSWORD": "hunter2"]
+    let two = try Coturn(port: 24166, ["-u", "bob:hunter2"])
+    let rest = try Coturn(port: 24168, users: false, ["--use-auth-secret", "--static-auth-secret", "s3cret"])
+    for (port, environment, text) in [
+      (24166, Self.alice.merging(second) { $1 }, "refused       other-user       Refresh of one user's allocation by another: 441 "),
+      (24168, ["STUNCLIENT_SECRET": "s3cret"], "refused       other-user       CreatePermission of one user's allocation by another: 441 "),
+      (24160, Self.alice, "doesn't apply other-user       Refresh of one user's allocation by another: skipped: two users"),
+    ] {
+      let run = try Run(["security", "turn:127.0.0.1:\(port)"], environment: environment)
+      #expect(run.output.contains(text), "\(run.output)\(run.error)")
+    }
+    #expect(
+      try Run(["security", "--second-username", "bob", "turn:127.0.0.1:24166"], environment: Self.alice).error
+        .contains("--second-username without --second-password-file"))
+    withExtendedLifetime((two, rest)) {}
+
     let anonymous = try Coturn(port: 24164, users: false, ["--no-auth"])
     let anybody = try Run(["security", "turn:127.0.0.1:24164"])
     #expect(anybody.status == 2)

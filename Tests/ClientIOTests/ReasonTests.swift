@@ -306,14 +306,15 @@ final class Methods: Sendable {
 
 extension ReasonTests {
   /// What a server of one's own answers to CreatePermission and ChannelBind, and which verdict that is.
-  private func verdicts(_ answer: @escaping @Sendable (_ request: [UInt8], _ nonce: String) -> [[UInt8]]) throws
-    -> SecurityReport
-  {
-    let key = LongTermKey.md5(
-      username: Self.credential.username, realm: Array("example.org".utf8), password: Self.credential.password)
+  private func verdicts(
+    _ other: LongTermCredential? = nil, _ answer: @escaping @Sendable (_ request: [UInt8], _ nonce: String) -> [[UInt8]]
+  ) throws -> SecurityReport {
     let server = try FakeServer(
       .udp { request in
         guard let message = try? MessageView(request.span.rawBytes), isSigned(request) else { return challenge(request) }
+        let user = message.value(of: .username)?.copied() ?? []
+        let password = user == Self.credential.username ? Self.credential.password : Array("hunter2".utf8)
+        let key = LongTermKey.md5(username: user, realm: Array("example.org".utf8), password: password)
         switch method(of: request) {
         case .createPermission?, .channelBind?: return answer(request, String(decoding: message.value(of: .nonce)?.copied() ?? [], as: UTF8.self))
         default:
@@ -329,7 +330,24 @@ extension ReasonTests {
       uri: ServerURI(scheme: .turn, host: .address(server.address.address), port: server.address.port),
       transport: .udp, address: server.address)
     return SecurityCheck.run(
-      target, Self.options { $0.credential = Self.credential }, generator: SeededGenerator(seed: [7]))
+      target,
+      Self.options {
+        $0.credential = Self.credential
+        $0.otherCredential = other
+      }, generator: SeededGenerator(seed: [7]))
+  }
+
+  @Test func `What one user may do to another's allocation is told, or that there is one user only`() throws {
+    func verdicts(_ other: LongTermCredential?, _ code: ErrorCode?) throws -> [SecurityReport.Verdict] {
+      try self.verdicts(other) { request, _ in respond(to: request, error: code) }.findings
+        .filter { $0.check == "other-user" }.map(\.verdict)
+    }
+    let bob = LongTermCredential(username: "bob", password: "hunter2")
+    // The server of this test takes everybody's Refresh.
+    #expect(try verdicts(bob, nil) == [.letThrough, .letThrough])
+    #expect(try verdicts(bob, .wrongCredentials) == [.letThrough, .refused])
+    #expect(try verdicts(bob, .forbidden) == [.letThrough, .unknown])
+    #expect(try verdicts(nil, nil) == [.notApplicable, .notApplicable])
   }
 
   @Test func `Only an answer about the rule counts as a peer refused; a stale nonce is learnt from`() throws {

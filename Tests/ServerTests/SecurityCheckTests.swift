@@ -17,10 +17,14 @@ struct SecurityCheckTests {
     var options = CheckOptions()
     options.timeout = 3000
     options.credential = LongTermCredential(username: "alice", password: "secret")
+    options.otherCredential = LongTermCredential(username: "bob", password: "hunter2")
     let report = SecurityCheck.run(target, options, generator: SeededGenerator(seed: [4]))
     #expect(report.failure == nil)
     #expect(report.letThrough == [])
     #expect(report.findings.count > 35)
+    let others = report.findings.filter { $0.check == "other-user" }
+    #expect(others.map(\.verdict) == [.refused, .refused])
+    #expect(others.map(\.detail) == ["441 Wrong Credentials", "441 Wrong Credentials"])
     withExtendedLifetime(server) {}
   }
 }

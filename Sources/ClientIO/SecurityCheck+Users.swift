@@ -1,0 +1,47 @@
+internal import Crypto
+internal import NetworkTypes
+internal import STUN
+internal import TURNClient
+
+// What one user can do to another.
+extension SecurityCheck {
+  /// Requests on the five-tuple of one user's allocation with another user's valid credentials must be answered with
+  /// 441 (Wrong Credentials, RFC 8656 section 5).
+  mutating func otherUser(
+    _ session: inout AllocationSession, _ relayed: SocketAddress
+  ) throws(AllocationSession.Failure) {
+    guard options.credential != nil else { return }
+    let subjects = ["Refresh", "CreatePermission"].map { "\($0) of one user's allocation by another" }
+    guard let other = options.otherCredential else {
+      let reason = "skipped: two users are needed (--second-username, or a shared secret)"
+      for subject in subjects { note("other-user", subject, .notApplicable, reason) }
+      return
+    }
+    if let trouble = trouble(with: other) {
+      for subject in subjects { note("other-user", subject, .unknown, "the second user: \(trouble)") }
+      return
+    }
+    let refresh = try session.tryRequest(.refresh, as: other) { $0.append(.lifetime, UInt32(600)) }
+    judge(refresh, subjects[0])
+    let permission = try session.tryRequest(.createPermission, as: other) { $0.append(.xorPeerAddress, xor: relayed) }
+    judge(permission, subjects[1])
+  }
+
+  private mutating func judge(_ answer: CustomAnswer, _ subject: String) {
+    // 401 and 437 keep the stranger out as well, if with other words.
+    note("other-user", subject, answer.verdict(ifRefusedWith: [401, 437, 441]), answer.words)
+  }
+
+  /// Why the second user gets no allocation: then a refusal would say nothing. Nil: the user gets one.
+  private mutating func trouble(with other: LongTermCredential) -> String? {
+    do {
+      var session = try session(other, seed: random.next())
+      defer { session.close() }
+      try session.allocate()
+      _ = try? session.delete()
+      return nil
+    } catch {
+      return failure(error, "Allocate").message
+    }
+  }
+}
