@@ -33,7 +33,11 @@ public struct ClientSocket: ~Copyable, Sendable {
   /// A TCP connection that is being made: it stands when the socket becomes writable and `pendingError` is nil.
   public static func tcp(to remote: SocketAddress, from local: SocketAddress? = nil) throws(Errno) -> ClientSocket {
     let socket = ClientSocket(try Sockets.open(remote.family, SOCK_STREAM))
-    if let local { try Sockets.bind(socket.rawValue, to: local) }
+    if let local {
+      // One local port may have connections to several servers, and an earlier one that is still winding down.
+      try Sockets.set(socket.rawValue, SOL_SOCKET, SO_REUSEADDR, 1)
+      try Sockets.bind(socket.rawValue, to: local)
+    }
     try Sockets.set(socket.rawValue, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     let raw = socket.rawValue
     do {

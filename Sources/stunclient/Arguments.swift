@@ -157,9 +157,7 @@ struct Arguments: Sendable {
     if command == .security, localPort != 0 {
       throw UsageError("--localport is not for security, which has several sockets; --localaddr is")
     }
-    if command == .nat, (transport ?? uri.transport) != .udp {
-      throw UsageError("NAT behaviour is asked for over UDP")
-    }
+    if command == .nat { try checkNAT() }
     try trust.check()
     try credentials.check()
     let secrets = [credentials.passwordFile, credentials.secretFile, credentials.tokenFile, second.passwordFile]
@@ -168,6 +166,16 @@ struct Arguments: Sendable {
       guard inputs == 1, iceServers != "-", !(command == .decode && (operands.isEmpty || operands == ["-"])) else {
         throw UsageError("standard input can be read once only")
       }
+    }
+  }
+  /// Over TCP a NAT's mapping can be tested, and nothing else (RFC 5780 sections 4.3 to 4.6).
+  private func checkNAT() throws(UsageError) {
+    switch transport ?? uri.transport {
+    case .udp: break
+    case .tcp:
+      if mode == .filtering { throw UsageError("--mode filtering is for UDP: over TCP filtering can't be tested") }
+      if lifetime != nil { throw UsageError("--lifetime is for UDP") }
+    case .tls, .dtls: throw UsageError("NAT behaviour is asked for over UDP or TCP")
     }
   }
 }

@@ -18,7 +18,12 @@ enum NATCommand {
     outcome.lines = ["Binding test: fail"]
     guard let targets = job.targets(&outcome) else { return outcome }
     let report = try job.onEachAddress(targets, &outcome, verdict: \NATReport.verdict) { target, options in
-      NATCheck.run(
+      if target.transport == .tcp {
+        // Filtering can't be tested there, and stuntman's client then prints no lines of it.
+        questions.filtering = false
+        return NATCheck.runOverTCP(target, options, generator: Job.generator())
+      }
+      return NATCheck.run(
         target, options, questions: questions, lifetime: arguments.lifetime, generator: Job.generator())
     }
     if let report {
@@ -67,7 +72,7 @@ enum NATCommand {
     }
     guard !reasons.isEmpty else { return nil }
     return CheckFailure(
-      .refusedByServer, "\(report.target.address) over UDP: \(reasons.joined(separator: "; "))",
+      .refusedByServer, "\(report.target.address) over \(report.target.transport.label): \(reasons.joined(separator: "; "))",
       advice: "these tests need a server with two addresses (RFC 5780)")
   }
 
@@ -99,7 +104,7 @@ enum NATCommand {
   // MARK: - For people
 
   private static func lines(_ behaviour: NATBehaviour, _ report: NATReport) -> [String] {
-    var lines = ["\(report.target.uri) (\(report.target.address) over UDP)"]
+    var lines = ["\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))"]
     func line(_ name: String, _ text: String) { lines.append("  \(Decimal.padded(name, 17))\(text)") }
     line("NAT", behaviour.hasNAT ? "yes" : "no: the mapped address is the local one")
     switch behaviour.mapping {
@@ -154,7 +159,7 @@ enum NATCommand {
       lifetime = .null
     }
     return [
-      ("transport", .string("udp")), ("server", .string(report.target.address.description)),
+      ("transport", .string(report.target.transport.label.lowercased())), ("server", .string(report.target.address.description)),
       ("local", .optional(behaviour?.localAddress.description)),
       ("mapped", .optional(behaviour?.mappedAddress.description)),
       ("nat", behaviour.map { .bool($0.hasNAT) } ?? .null),

@@ -113,6 +113,7 @@ enum Usage {
 
       --lifetime SECONDS   also how long a binding without traffic lives, up to
                            so many seconds; takes as long
+      --tcp                over TCP, where only the mapping can be tested
       --mode MODE          stuntman's: behavior (mapping only), filtering, full
       --localaddr ADDRESS  an address of this machine, or an interface
       --localport PORT     for the mapping tests

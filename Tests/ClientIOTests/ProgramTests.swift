@@ -276,6 +276,44 @@ struct ProgramTests {
     withExtendedLifetime(coturn) {}
   }
 
+  @Test func `Over TCP the mapping is tested, and the lines of filtering are left out`() throws {
+    // Four addresses of one server, the mapping as a symmetric NAT's; OTHER-ADDRESS is another address and port.
+    func server(_ address: IPAddress, _ port: UInt16, _ mappedPort: UInt16, other: SocketAddress) throws -> FakeServer {
+      try FakeServer(
+        .tcp { request in
+          respond(to: request) {
+            $0.append(.xorMappedAddress, xor: SocketAddress(IPAddress(198, 51, 100, 1), port: mappedPort))
+            $0.append(.otherAddress, plain: other)
+          }
+        }, at: SocketAddress(address, port: port))
+    }
+    let second = IPAddress(127, 0, 0, 2)
+    let cases: [([UInt16], String, String)] = [
+      ([4000, 4000, 4000], "Endpoint Independent Mapping", "endpoint-independent"),
+      ([4000, 4001, 4001], "Address Dependent Mapping", "address-dependent"),
+      ([4000, 4001, 4002], "Address and Port Dependent Mapping", "address-and-port-dependent"),
+    ]
+    for (index, (ports, words, key)) in cases.enumerated() {
+      let port = UInt16(24_212 + 2 * index)
+      let other = SocketAddress(second, port: port + 1)
+      let servers = [
+        try server(.ipv4Loopback, port, ports[0], other: other), try server(second, port, ports[1], other: other),
+        try server(second, port + 1, ports[2], other: other),
+      ]
+      defer { for server in servers { server.stop() } }
+      let run = try Run(["--mode", "full", "--protocol", "tcp", "127.0.0.1", "\(port)"])
+      let pattern = /Binding test: success\nLocal address: 127\.0\.0\.1:\d+\nMapped address: 198\.51\.100\.1:4000\n(.*)/
+      let rest = run.output.wholeMatch(of: pattern.dotMatchesNewlines())?.output.1
+      #expect(run.status == 0 && rest == "Behavior test: success\nNat behavior: \(words)\n", "\(run.output)\(run.error)")
+      let found = try document(try Run(["nat", "--tcp", "--json", "127.0.0.1:\(port)"]))
+      #expect(found["mapping"] as? String == key && found["filtering"] is NSNull && found["transport"] as? String == "tcp")
+      #expect((found["unknown"] as? [String: String])?["filtering"] == "can be tested over UDP only")
+    }
+    let nobody = try Run(["--mode", "full", "--protocol", "tcp", "127.0.0.1", "24148"])
+    #expect(nobody.output == "Binding test: fail\nBehavior test: fail\n")
+    #expect(nobody.error.contains("[refused]") && nobody.status == 2)
+  }
+
   @Test func `Credentials from a secret open a relay`() throws {
     let coturn = try Coturn(port: 24150, users: false, ["--use-auth-secret", "--static-auth-secret", "s3cret"])
     let made = try Run(
@@ -378,18 +416,18 @@ extension ProgramTests {
 
     // Of two users neither may touch what is the other's; one user alone can't try, a shared secret makes two.
     let second = ["STUNCLIENT_SECOND_USERNAME": "bob", "STUNCLIENT_SECOND_PASSWORD": "hunter2"]
-    let two = try Coturn(port: 24166, ["-u", "bob:hunter2"])
-    let rest = try Coturn(port: 24168, users: false, ["--use-auth-secret", "--static-auth-secret", "s3cret"])
+    let two = try Coturn(port: 24204, ["-u", "bob:hunter2"])
+    let rest = try Coturn(port: 24208, users: false, ["--use-auth-secret", "--static-auth-secret", "s3cret"])
     for (port, environment, text) in [
-      (24166, Self.alice.merging(second) { $1 }, "refused       other-user       Refresh of one user's allocation by another: 441 "),
-      (24168, ["STUNCLIENT_SECRET": "s3cret"], "refused       other-user       CreatePermission of one user's allocation by another: 441 "),
+      (24204, Self.alice.merging(second) { $1 }, "refused       other-user       Refresh of one user's allocation by another: 441 "),
+      (24208, ["STUNCLIENT_SECRET": "s3cret"], "refused       other-user       CreatePermission of one user's allocation by another: 441 "),
       (24160, Self.alice, "doesn't apply other-user       Refresh of one user's allocation by another: skipped: two users"),
     ] {
       let run = try Run(["security", "turn:127.0.0.1:\(port)"], environment: environment)
       #expect(run.output.contains(text), "\(run.output)\(run.error)")
     }
     #expect(
-      try Run(["security", "--second-username", "bob", "turn:127.0.0.1:24166"], environment: Self.alice).error
+      try Run(["security", "--second-username", "bob", "turn:127.0.0.1:24204"], environment: Self.alice).error
         .contains("--second-username without --second-password-file"))
     withExtendedLifetime((two, rest)) {}
 
