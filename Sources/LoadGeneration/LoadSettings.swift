@@ -4,7 +4,7 @@ public import TURNClient
 
 /// What load to put on a server.
 public struct LoadSettings {
-  public enum Work: String, Sendable {
+  public enum Work: String, Sendable, CaseIterable {
     /// Binding requests.
     case binding
     /// 401, Allocate, Refresh with a lifetime of 0, over and over, each time from a new address.

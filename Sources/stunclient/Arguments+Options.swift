@@ -48,7 +48,9 @@ extension Arguments {
         throw UsageError("--mode \(text): basic, behavior, filtering or full")
       }
       self.mode = mode
-    default: throw UsageError("unknown option \(option)")
+    default:
+      let options = OptionTable.options.keys + ["--help", "--version"]
+      throw UsageError("unknown option \(option)\(NearestName.question(option, among: options))")
     }
     try reader.finish(option)
   }

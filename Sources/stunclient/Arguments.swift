@@ -87,7 +87,10 @@ struct Arguments: Sendable {
       }
     }
     if named == .help, let word = positional.first, Command(rawValue: word) == nil {
-      throw UsageError("help \(word): there is no such command")
+      throw UsageError("help \(word): there is no such command\(Self.guess(word))")
+    }
+    if wantsHelp, named == nil, let word = positional.first, NearestName.looksLikeCommand(word) {
+      throw UsageError("there is no command \"\(word)\"\(Self.guess(word))")
     }
     if wantsHelp || named == .help {
       topic = named == .help ? positional.first.flatMap { Command(rawValue: $0) } : named
@@ -120,10 +123,21 @@ struct Arguments: Sendable {
     return uri.scheme.isTURN ? .relay : .binding
   }
 
+  /// The command that was probably meant, as a question.
+  private static func guess(_ word: String) -> String {
+    NearestName.question(word, among: Command.allCases.filter { $0 != .version }.map(\.rawValue))
+  }
+
   private mutating func takeTarget(_ words: [String]) throws(UsageError) {
     guard let first = words.first else { throw UsageError("there is no TARGET") }
+    // A mistyped command is a host like any other; but where it has a target behind it, it was meant for one.
+    let guess = NearestName.looksLikeCommand(first) ? Self.guess(first) : ""
+    if words.count >= 2, !guess.isEmpty, UInt16(decimalDigits: words[1]) == nil {
+      throw UsageError("there is no command \"\(first)\"\(guess)")
+    }
     guard words.count <= 2 else { throw UsageError("\"\(words[2])\" is one word too many") }
     do { uri = try ServerURI(parsing: first) } catch { throw UsageError("\(first): \(error)") }
+    if !guess.isEmpty { uri.hints.append("\"\(first)\" is taken for a host\(guess)") }
     guard words.count == 2 else { return }
     guard let port = UInt16(decimalDigits: words[1]), port > 0 else {
       throw UsageError("\"\(words[1])\" is no port (1 to 65535)")

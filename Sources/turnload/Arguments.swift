@@ -39,10 +39,11 @@ struct Arguments {
     var words = Array(words)[...]
     var positional: [String] = []
     var hasCommand = false
+    var wantsHelp = false
     while let word = words.popFirst() {
       if word == "--help" || word == "-h" {
-        command = .help
-        return
+        wantsHelp = true
+        continue
       }
       if word == "--version" {
         command = .version
@@ -51,13 +52,27 @@ struct Arguments {
       if word.hasPrefix("--") {
         try read(word, from: &words)
       } else if word.hasPrefix("-"), word != "-" {
-        throw UsageError("unknown option \(word)")
+        throw UsageError(Self.unknown(word))
       } else if positional.isEmpty, !hasCommand, let work = LoadSettings.Work(rawValue: word) {
         command = .load(work)
         hasCommand = true
       } else {
         positional.append(word)
       }
+    }
+    let guess =
+      positional.first.map {
+        NearestName.looksLikeCommand($0) && !hasCommand
+          ? NearestName.question($0, among: LoadSettings.Work.allCases.map(\.rawValue)) : ""
+      } ?? ""
+    if let first = positional.first, !hasCommand,
+      wantsHelp ? NearestName.looksLikeCommand(first) : positional.count > 1 && !guess.isEmpty
+    {
+      throw UsageError("there is no command \"\(first)\"\(guess)")
+    }
+    if wantsHelp {
+      command = .help
+      return
     }
     if command == .load(.floor), positional.isEmpty { positional = ["127.0.0.1"] }
     guard let target = positional.first else { throw UsageError("there is no TARGET") }
@@ -73,7 +88,7 @@ struct Arguments {
       if parts.count == 2 { throw UsageError("\(option) takes no value") }
       return
     }
-    guard Self.valued.contains(option) else { throw UsageError("unknown option \(option)") }
+    guard Self.valued.contains(option) else { throw UsageError(Self.unknown(option)) }
     guard let value = parts.count == 2 ? parts[1] : words.popFirst() else {
       throw UsageError("\(option) needs a value")
     }
@@ -92,6 +107,10 @@ struct Arguments {
     default: return false
     }
     return true
+  }
+
+  private static func unknown(_ option: String) -> String {
+    "unknown option \(option)\(NearestName.question(option, among: options.union(["--help", "--version"])))"
   }
 
   static var options: Set<String> { valued.union(flags) }

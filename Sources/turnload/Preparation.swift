@@ -45,7 +45,8 @@ enum Preparation {
   private static func target(_ arguments: Arguments) throws(UsageError) -> ServerTarget {
     let found: [ServerTarget]
     do { found = try ServerTarget.resolve(arguments.uri, transport: arguments.transport) } catch {
-      throw UsageError("the target can't be resolved: \(error)")
+      let failure = CheckFailure(error)
+      throw UsageError("\(failure.message): \(failure.advice)")
     }
     guard let target = found.first else { throw UsageError("the target has no address") }
     try OwnNetworks.demand(target.address.address, isOwner: arguments.isOwner)

@@ -53,6 +53,20 @@ import Testing
     #expect(throws: Never.self) { try Preparation.settings(arguments, .binding) }
   }
 
+  @Test func whatWasMeantIsGuessed() throws {
+    func message(_ line: String) -> String? {
+      #expect(throws: UsageError.self) { try Arguments(line.split(separator: " ").map(String.init)) }?.message
+    }
+    #expect(message("bogus --help") == "there is no command \"bogus\"")
+    #expect(message("--help bindng") == "there is no command \"bindng\": did you mean binding?")
+    #expect(message("realy 127.0.0.1") == "there is no command \"realy\": did you mean relay?")
+    #expect(message("--sise 5 127.0.0.1") == "unknown option --sise: did you mean --size?")
+    #expect(try Arguments(["relay", "--help"]).command == .help && Arguments(["127.0.0.1", "-h"]).command == .help)
+    let arguments = try Arguments(["nowhere.invalid"])
+    let unresolved = #expect(throws: UsageError.self) { try Preparation.settings(arguments, .relay) }
+    #expect(unresolved?.message.hasPrefix("nowhere.invalid: no such host name") == true)
+  }
+
   @Test func helpFitsAScreen() {
     let lines = Usage.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
     #expect(lines.count <= 24)

@@ -20,7 +20,9 @@ struct ArgumentsTests {
     #expect(try read("binding turn:a.test").command == .binding)
     #expect(try read("relay a.test").command == .relay)
     #expect(try read("stun:relay").uri.description == "stun:relay")
-    #expect(try read("--help nonsense").command == .help)
+    #expect(try read("--help stun.test").command == .help && read("localhost --help").command == .help)
+    #expect(try read("bindng").uri.hints == ["\"bindng\" is taken for a host: did you mean binding?"])
+    #expect(try read("stun").uri.hints == [] && read("pingu 3478").uri.port == 3478)
     #expect(try read("help").command == .help)
     #expect(try read("--version").command == .version)
     #expect(try read("ping --help").topic == .ping && read("help relay").topic == .relay && read("help").topic == nil)
@@ -59,7 +61,12 @@ struct ArgumentsTests {
     ("--interval 0 a.test", "--interval 0: a number from 0.001 to 3600"),
     ("--timeout .5 a.test", "--timeout .5: a number from 0.01 to 3600"),
     ("--warn-rtt -1 a.test", "--warn-rtt -1: a number from 0 to 1000000"),
-    ("--frobnicate a.test", "unknown option --frobnicate"), ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
+    ("--frobnicate a.test", "unknown option --frobnicate"),
+    ("--cuont 3 a.test", "unknown option --cuont: did you mean --count?"),
+    ("bogus --help", "there is no command \"bogus\""),
+    ("--help bindng", "there is no command \"bindng\": did you mean binding?"),
+    ("realy turn:a.test", "there is no command \"realy\": did you mean relay?"),
+    ("help secuirty", "help secuirty: there is no such command: did you mean security?"), ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
     ("nat --count 2 a.test", "--count is for binding, relay, ping"),
     ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
     ("ping --ice-servers x", "--ice-servers is for binding, relay"),
