@@ -38,6 +38,7 @@ let package = Package(
   targets: [
     // C libraries: headers only, exactly one Swift module above each (Crypto and TLS share OpenSSL).
     .systemLibrary(name: "CLinux"),
+    .systemLibrary(name: "CIntrinsics"),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -54,7 +55,7 @@ let package = Package(
 
     // The wire, and the behaviour on both sides of it: no I/O, no clock, no lock, no log.
     library("STUN", ["NetworkTypes", "Crypto"]),
-    library("TURN", ["STUN", "NetworkTypes", "Crypto"]),
+    library("TURN", ["STUN", "NetworkTypes", "Crypto", "CIntrinsics"]),
     library("TURNClient", ["STUN", "NetworkTypes", "Crypto"]),
 
     library("Dissection", ["STUN", "NetworkTypes", "Crypto"]),

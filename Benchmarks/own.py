@@ -1,5 +1,6 @@
 """What turnpike is measured by that needs no other server: one engine against the other, two shards against one."""
 
+import json
 import os
 import statistics
 import subprocess
@@ -8,6 +9,58 @@ import sys
 import network
 import servers
 from scenarios import relay
+
+LIMITS = [
+    relay("up-100", "client to peer, 172 B, 100", "--allocations 100"),
+    relay("up-1000", "client to peer, 172 B, 1,000", "--allocations 1000"),
+    relay("up-4000", "client to peer, 172 B, 4,000", "--allocations 4000"),
+    relay("up-1200", "client to peer, 1,200 B, 100", "--allocations 100 --size 1200"),
+    relay("paced", "paced 20,000 packets/s, 172 B, 100", "--allocations 100 --rate 20000"),
+]
+
+
+def floor(bench, *arguments):
+    """Nanoseconds of one sendto and one recv on the server's core; with a rate, of a process woken for each packet."""
+    cores = str(bench.options.server_core)
+    if "--rate" in arguments:
+        cores += f",{bench.options.load_core}"
+    done = subprocess.run(
+        bench.priority() + ["taskset", "-c", cores, bench.turnload, "floor", "--json", "--duration", "0.3", *arguments],
+        capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["generator"]["cpu_ns_each"]
+
+
+def limits(bench, options):
+    """Turnpike by its own measure: each round runs all of it, so that what changes meanwhile changes all."""
+    cost = {key: [] for key in ["floor", "floor-1200", "floor-paced"] + [scenario.key for scenario in LIMITS]}
+    server = servers.Server(
+        "turnpike", options.program, bench.directory, options.server_core, address=bench.address, engine=options.engine,
+        enter=network.enter_server() + bench.priority())
+    try:
+        for _ in range(bench.rounds):
+            cost["floor"].append(floor(bench))
+            cost["floor-1200"].append(floor(bench, "--size", "1200"))
+            cost["floor-paced"].append(floor(bench, "--rate", "20000"))
+            for scenario in LIMITS:
+                cost[scenario.key].append(bench.load(server, scenario)["server"]["cpu_ns_each"])
+    except (RuntimeError, subprocess.SubprocessError) as error:
+        print(f"own limits: {error}", file=sys.stderr)
+        return
+    finally:
+        server.stop()
+    middle = {key: statistics.median(values) for key, values in cost.items()}
+    print(f"\nOne sendto and one recv on the same core: {middle['floor']:,.0f} ns (172 B), {middle['floor-1200']:,.0f} ns "
+          f"(1,200 B); woken for each of 20,000 packets/s, with nothing else to do: {middle['floor-paced']:,.0f} ns.\n")
+    print("| own limit | value | at most |  |\n| --- | ---: | ---: | --- |")
+    for name, key, base, bar in [
+            ("client to peer, 172 B, 1,000 allocations / one sendto + recv", "up-1000", "floor", 1.35),
+            ("4,000 allocations / 100", "up-4000", "up-100", 1.15),
+            ("1,200 B / 172 B", "up-1200", "up-100", 1.12),
+            ("paced 20,000 packets/s / a process with nothing else to do", "paced", "floor-paced", None)]:
+        value = statistics.median(a / b for a, b in zip(cost[key], cost[base]))
+        verdict = "" if bar is None else "met" if value <= bar else "not met"
+        print(f"| {name} | {value:.2f} | {'-' if bar is None else format(bar, '.2f')} | {verdict} |", flush=True)
+
 
 FLOW = {
     "up": relay("engine-up", "client to peer, 172 B, 1,000", "--allocations 1000"),

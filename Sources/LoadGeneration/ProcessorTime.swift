@@ -17,6 +17,11 @@ public enum ProcessorTime {
     return sum
   }
 
+  /// Nanoseconds that the calling thread has run.
+  static func ofThisThread() -> UInt64? {
+    text("/proc/thread-self/schedstat")?.split(separator: " ").first.flatMap { UInt64(decimalDigits: $0) }
+  }
+
   /// Nanoseconds that a core was idle since the system started: in steps of 10 ms.
   public static func idle(ofCore core: Int) -> UInt64? {
     guard let text = text("/proc/stat") else { return nil }
@@ -54,11 +59,12 @@ struct Reading {
   let coreIdle: UInt64?
   let own: UInt64?
 
-  init(_ settings: LoadSettings) {
+  /// - Parameter own: the time of what is measured here, where that is not the whole process.
+  init(_ settings: LoadSettings, own: UInt64? = nil) {
     let helpers = settings.serverHelpers.compactMap(ProcessorTime.ofProcess).reduce(0, +)
     server = settings.serverProcess.flatMap(ProcessorTime.ofProcess).map { $0 + helpers }
     coreIdle = settings.serverCore.flatMap(ProcessorTime.idle)
-    own = ProcessorTime.ofProcess(OwnProcess.identifier)
+    self.own = own ?? ProcessorTime.ofProcess(OwnProcess.identifier)
     instant = .read()
   }
 }

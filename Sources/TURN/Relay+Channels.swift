@@ -51,12 +51,11 @@ extension Relay {
   private mutating func addChannel(_ number: UInt16, _ peer: SocketAddress, on allocation: Int, now: Now) -> Int {
     let next = allocations[allocation].firstChannel
     let expiresAt = now.instant.advanced(bySeconds: settings.channelLifetime)
-    var destination = peer
-    destination.address = relayed.translated(peer.address)
     let index = channels.insert(
       Channel(
-        allocation: UInt32(truncatingIfNeeded: allocation), number: number, peer: peer, destination: destination,
-        expiresAt: expiresAt, permission: .none, verdict: .forbidden, rulesGeneration: rulesGeneration, next: next))
+        allocation: UInt32(truncatingIfNeeded: allocation), number: number, verdict: .forbidden,
+        isTranslated: relayed.translated(peer.address) != peer.address, expiresAt: expiresAt, peer: peer,
+        permission: .none, rulesGeneration: rulesGeneration, next: next))
     if next != .max { channels[Int(next)].previous = UInt32(truncatingIfNeeded: index) }
     allocations[allocation].firstChannel = UInt32(truncatingIfNeeded: index)
     allocations[allocation].channelCount += 1
@@ -86,13 +85,38 @@ extension Relay {
       return .drop(.noAllocation)
     }
     if allocations[allocation].hasPendingMove { clientSpoke(on: allocation, from: client) }
-    guard let index = channelNumbers.find(numberKey(allocation, data.channel)), channels[index].expiresAt > now.instant
+    guard let index = channel(data.channel, of: allocation), channels[index].expiresAt > now.instant
     else { return .drop(.noChannel) }
     let verdict = currentVerdict(ofChannel: index)
-    guard gate.permits(channels[index].peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
-    let destination = channels[index].destination
+    var destination = channels[index].peer
+    guard gate.permits(destination, verdict: verdict) else { return .drop(.forbiddenPeer) }
+    if channels[index].isTranslated { destination.address = relayed.translated(destination.address) }
     return forward(
       from: allocation, to: destination, verdict, offset: ChannelData.headerByteCount, count: data.count, now: now)
+  }
+
+  /// An allocation's channel by its number: the one that was used last without any look-up.
+  @inline(__always)
+  private mutating func channel(_ number: UInt16, of allocation: Int) -> Int? {
+    let recent = Int(allocations[allocation].recentChannel)
+    if channels.isOccupied(recent), channels[recent].number == number, Int(channels[recent].allocation) == allocation {
+      return recent
+    }
+    guard let index = channelNumbers.find(numberKey(allocation, number)) else { return nil }
+    allocations[allocation].recentChannel = UInt32(truncatingIfNeeded: index)
+    return index
+  }
+
+  /// An allocation's channel by its peer, in the same way.
+  @inline(__always)
+  mutating func channel(to peer: SocketAddress, of allocation: Int) -> Int? {
+    let recent = Int(allocations[allocation].recentChannel)
+    if channels.isOccupied(recent), channels[recent].peer == peer, Int(channels[recent].allocation) == allocation {
+      return recent
+    }
+    guard let index = channelPeers.find(peerKey(allocation, peer)) else { return nil }
+    allocations[allocation].recentChannel = UInt32(truncatingIfNeeded: index)
+    return index
   }
 
   @inline(__always)
@@ -109,8 +133,8 @@ extension Relay {
   mutating func forward(
     from allocation: Int, to peer: SocketAddress, _ verdict: AddressVerdict, offset: Int, count: Int, now: Now
   ) -> Disposition {
-    let port = allocations[allocation].port(for: peer.family)
-    guard port != .max else { return .drop(.familyMismatch) }
+    let port = allocations[allocation].portID(for: peer.family)
+    guard port.index != .max else { return .drop(.familyMismatch) }
     if limitsBandwidth {
       let limit = bandwidth(of: allocations[allocation].client)
       guard limit.isUnlimited || allocations[allocation].toPeersBucket.take(count, limit, now: now.instant) else {
@@ -119,15 +143,15 @@ extension Relay {
     }
     allocations[allocation].toPeers.add(count)
     counters.toPeers.add(count)
-    if verdict != .allowed {
+    if verdict != .allowed, relayed.mayBeLocal(peer.address) {
       if let target = ownRelays.find(relayed.key(of: peer)) {
-        return handOver(offset: offset, count: count, from: Int(port), to: target, now: now)
+        return handOver(offset: offset, count: count, from: Int(port.index), to: target, now: now)
       }
       if shardCount > 1, let owner = relayed.shard(of: peer), owner != shard, owner < shardCount {
-        return .toShard(owner, from: relayPorts.id(of: Int(port)), to: peer, offset: offset, count: count)
+        return .toShard(owner, from: port, to: peer, offset: offset, count: count)
       }
     }
-    return .toPeer(port: relayPorts.id(of: Int(port)), peer: peer, offset: offset, count: count)
+    return .toPeer(port: port, peer: peer, offset: offset, count: count)
   }
 
   mutating func removeChannel(_ index: Int) {

@@ -115,8 +115,8 @@ extension Relay {
       guard let portIndex = relayPorts.index(of: id) else { continue }
       let port = relayPorts[portIndex]
       switch port.family {
-      case .ipv4: allocations[index].ipv4Port = UInt32(truncatingIfNeeded: portIndex)
-      case .ipv6: allocations[index].ipv6Port = UInt32(truncatingIfNeeded: portIndex)
+      case .ipv4: (allocations[index].ipv4Port, allocations[index].ipv4Generation) = (id.index, id.generation)
+      case .ipv6: (allocations[index].ipv6Port, allocations[index].ipv6Generation) = (id.index, id.generation)
       }
       relayPorts[portIndex].allocation = UInt32(truncatingIfNeeded: index)
       relayPorts[portIndex].expiresAt = expiresAt

@@ -101,7 +101,7 @@ extension Relay {
   private mutating func deliver(
     _ count: Int, from peer: SocketAddress, to allocation: Int, now: Now
   ) -> Disposition {
-    if let index = channelPeers.find(peerKey(allocation, peer)), channels[index].expiresAt > now.instant {
+    if let index = channel(to: peer, of: allocation), channels[index].expiresAt > now.instant {
       guard let verdict = verdict(ofChannel: index, now: now) else { return .drop(.noPermission) }
       guard gate.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
       return sendChannelData(count, on: channels[index].number, to: allocation, now: now)

@@ -206,6 +206,14 @@ public struct Relay: ~Copyable {
     }
   }
 
+  /// Whether there are so many clients that a look-up waits for memory, and `foresee` pays.
+  @inline(__always)
+  public var needsForesight: Bool { fiveTuples.count >= 512 }
+
+  /// Something from this client is about to be received: what it will be looked up in is fetched meanwhile.
+  @inline(__always)
+  public func foresee(_ client: ClientPath) { fiveTuples.prefetch(client.key) }
+
   /// A datagram from a peer on the relay port that `port` names.
   public mutating func receive(
     _ bytes: RawSpan, fromPeer peer: SocketAddress, on port: RecordID, now: Now

@@ -138,7 +138,16 @@ struct Shard: ~Copyable {
     handshakesThisTurn = 0
     datagramHandshakesThisTurn = 0
     lastArrival = (.none, 0)
-    for index in 0..<count { handle(plane.event(index)) }
+    for index in 0..<count {
+      // With io_uring each event brings a datagram that lies there already.
+      if relay.needsForesight, plane.usesRing, index + Self.foresight < count {
+        let coming = plane.event(index + Self.foresight)
+        if coming.token.kind == EventKind.datagramListener, coming.slot >= 0 {
+          foresee(Int(coming.slot), at: Int(coming.token.index))
+        }
+      }
+      handle(plane.event(index))
+    }
     sendMovingConnections()
     if associations.nextTick <= now.instant { tickAssociations() }
     resumePipes()
@@ -191,6 +200,7 @@ struct Shard: ~Copyable {
     let realm = plan.listeners[listenerOfDatagramSocket[place]].realm
     let slots = plane.receive(event, plane.listenerDescriptor(place), limit: DataPlane.batchSlots)
     for slot in slots {
+      if relay.needsForesight, slot + Self.foresight < slots.upperBound { foresee(slot + Self.foresight, at: place) }
       guard let source = plane.batch.source(slot) else { continue }
       let ancillary = plane.batch.ancillary(slot)
       let local = isWildcard ? ancillary.localAddress : nil
@@ -220,6 +230,18 @@ struct Shard: ~Copyable {
       } while base < count
     }
     plane.sends.trafficClass = 0
+  }
+
+  /// So many datagrams ahead the processor is told what will be looked up: long enough for memory to answer.
+  private static let foresight = 8
+
+  /// A datagram in this slot is to be received soon.
+  @inline(__always)
+  private mutating func foresee(_ slot: Int, at place: Int) {
+    guard plane.listeners.isTaken(place), let source = plane.batch.source(slot) else { return }
+    let local = plane.listeners[place].isWildcard ? plane.batch.ancillary(slot).localAddress : nil
+    guard let endpoint = endpoints.id(listener: listenerOfDatagramSocket[place], source: local) else { return }
+    relay.foresee(ClientPath(address: source, endpoint: endpoint, transport: .udp))
   }
 
   /// A listening socket whose clients send in bursts has the kernel merge them from then on.

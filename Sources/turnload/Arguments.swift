@@ -175,8 +175,11 @@ struct Arguments {
     guard case .load(let work) = command else { return }
     let transport = transport ?? uri.transport
     if direction != nil, work != .relay { throw UsageError("--direction is for relay") }
-    if pace != nil, [.allocate, .hold, .floor].contains(work) {
+    if pace != nil, [.allocate, .hold].contains(work) {
       throw UsageError("\(work.rawValue) has no pace of packets")
+    }
+    if let pace, work == .floor {
+      guard case .rate = pace else { throw UsageError("floor takes --rate only") }
     }
     if usesIndications, work != .relay, work != .relayToRelay { throw UsageError("--indications is for relays") }
     if work == .relayToRelay, (allocations ?? 2) % 2 != 0 { throw UsageError("relay-to-relay needs pairs") }

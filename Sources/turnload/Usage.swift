@@ -9,7 +9,7 @@ enum Usage {
       relay (default)  through allocations to peers: sockets of turnload
       relay-to-relay   between allocations     binding   Binding requests
       allocate         401, Allocate, Refresh  hold      allocations that are kept
-      floor            no server: what one sendto and one recv cost this machine
+      floor [--rate N] no server: what one sendto and one recv cost this machine
 
       --transport udp|tcp|tls|dtls         --direction to-peer|to-client|echo
       --size BYTES (172)     --allocations N (1)     --burst N: 1 to 64 in a row

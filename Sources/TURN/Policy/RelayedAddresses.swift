@@ -75,6 +75,13 @@ public final class RelayedAddresses: Sendable {
 
   func key(_ ordinal: Int, _ port: UInt16) -> FlatKey { key(of: SocketAddress(entries[ordinal].local, port: port)) }
 
+  /// Whether relayed addresses, in their local form, have this IP address.
+  @inline(__always)
+  func mayBeLocal(_ address: IPAddress) -> Bool {
+    for index in entries.indices where entries[index].local == address { return true }
+    return false
+  }
+
   /// The families that relayed addresses can be of.
   public func supports(_ family: IPAddress.Family) -> Bool { entries.contains { $0.local.family == family } }
 
