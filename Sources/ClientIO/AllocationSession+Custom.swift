@@ -7,12 +7,15 @@ internal import TURNClient
 enum CustomAnswer: Hashable, Sendable {
   case success(lifetime: UInt32?)
   case refused(ErrorCode)
+  /// An error response that does not say which error.
+  case refusedWithoutCode
   case silence
 
   var words: String {
     switch self {
     case .success: "success"
     case .refused(let code): "\(code.rawValue) \(code.reason)"
+    case .refusedWithoutCode: "an error response without ERROR-CODE"
     case .silence: "no answer"
     }
   }
@@ -23,7 +26,7 @@ enum CustomAnswer: Hashable, Sendable {
     switch self {
     case .success: .letThrough
     case .refused(let code): codes.contains(Int(code.rawValue)) ? .refused : .unknown
-    case .silence: .unknown
+    case .refusedWithoutCode, .silence: .unknown
     }
   }
 
@@ -78,7 +81,9 @@ extension AllocationSession {
     guard let message = try? MessageView(bytes), message.transactionID == transaction else { return nil }
     switch message.type.messageClass {
     case .success: return .success(lifetime: (try? message.lifetime()) ?? nil)
-    case .error: return .refused(((try? message.errorCode()) ?? nil)?.code ?? .serverError)
+    case .error:
+      guard let error = try? message.errorCode() else { return .refusedWithoutCode }
+      return .refused(error.code)
     case .request, .indication: return nil
     }
   }

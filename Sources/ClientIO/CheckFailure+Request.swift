@@ -12,7 +12,12 @@ extension CheckFailure {
     case .timeout(let transmissions, let discarded):
       self.init(place, transmissions, discarded, target.transport, options.within)
     case .refused(let code, let phrase, let alternate, let isAuthenticated):
-      self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate, Self.isAboutPeer(what))
+      let isAboutPeer = Self.isAboutPeer(what)
+      self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate, isAboutPeer)
+      if code == .badRequest, !isAuthenticated, !isAboutPeer, options.credential != nil {
+        // RFC 8489 section 9.2.4 has 401 for it; pion's library says 400.
+        advice = "the server does not like the request, or means a wrong username or password, as pion's library does"
+      }
     case .wrongCredentials(let isNonceSame):
       let text = "\(place): 401 twice with \(isNonceSame ? "the same nonce" : "a new nonce each time")"
       if let seconds = options.secondsSinceExpiry {
@@ -69,7 +74,7 @@ extension CheckFailure {
   private init(
     _ code: ErrorCode, _ phrase: String, _ place: String, _ alternate: SocketAddress?, _ isAboutPeer: Bool
   ) {
-    let text = "\(place): \(code.rawValue) \(phrase)"
+    let text = "\(place): \(code.rawValue)\(phrase.isEmpty ? "" : " \(phrase)")"
     let cause = code.likelyCause(isAboutPeer: isAboutPeer)
     switch code {
     case .tryAlternate:

@@ -110,9 +110,13 @@ public struct SecurityCheck: ~Copyable {
         note("wrong-password", "Allocate with another password", .letThrough, "passwords are not checked")
         _ = try? session.delete()
       } catch {
-        if case .request(.wrongCredentials) = error {
+        switch error {
+        case .request(.wrongCredentials):
           note("wrong-password", "Allocate with another password", .refused, "401")
-        } else {
+        case .request(.refused(.badRequest, _, _, _)):
+          // Not RFC 8489's answer, but pion's; all but the password is as in the Allocate that follows.
+          note("wrong-password", "Allocate with another password", .refused, "400")
+        default:
           note("wrong-password", "Allocate with another password", .unknown, failure(error, "Allocate").message)
         }
       }
@@ -130,13 +134,17 @@ public struct SecurityCheck: ~Copyable {
       do {
         try session.allocate()
       } catch {
-        if family == .ipv6, case .request(.refused(let code, _, _, _)) = error {
+        switch error {
+        case .request(.refused(let code, _, _, _)) where family == .ipv6:
           // Whatever else the code is, IPv6 may be relayed at other times.
           let hasNone = code == .addressFamilyNotSupported || code == .badRequest || code == .unknownAttribute
           note(
             "peer", "IPv6 peers", hasNone ? .notApplicable : .unknown,
             hasNone ? "the server has no IPv6 relays" : "Allocate: \(code.rawValue) \(code.reason)")
-        } else {
+        case .request(.malformed(let complaint)) where family == .ipv6:
+          // A server that does not know REQUESTED-ADDRESS-FAMILY should say so; pion's relays IPv4 in its place.
+          note("peer", "IPv6 peers", .unknown, "Allocate: \(complaint)")
+        default:
           report.failure = failure(error, "Allocate")
         }
         session.close()
@@ -257,7 +265,7 @@ public struct SecurityCheck: ~Copyable {
     switch behind {
     case .success(lifetime: 0): note("behind-signature", subject, .letThrough, "unsigned attributes are acted upon")
     case .success: note("behind-signature", subject, .refused, "ignored")
-    case .refused, .silence:
+    case .refused, .refusedWithoutCode, .silence:
       note("behind-signature", subject, behind.verdict(ifRefusedWith: [400, 403, 420]), behind.words)
     }
   }
