@@ -19,12 +19,12 @@ import time
 
 import isolation
 import processes
+import server
 from report import Failure, Report
 
 SERVER, OTHER = "9.9.9.9", "9.9.9.10"
 PORT, OTHER_PORT = 3478, 3479
 CLIENT, WAN, SECOND_WAN = "10.1.0.2", "11.1.0.2", "11.1.0.3"
-REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Linux keeps the port where it can, so that every mapping of a socket is the same one (endpoint-independent), or draws
 # a new one for each destination (address-and-port-dependent); one outside address for each destination is what makes a
@@ -69,10 +69,10 @@ GATEWAY = f"""table ip gateway {{
 def main():
     """Runs the suite."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stunclient", default="", help="path of the program")
+    parser.add_argument("--stunclient", default=os.environ.get("STUNCLIENT_PROGRAM", ""), help="path of the program")
     arguments = parser.parse_args()
     report = Report("nat_verdicts")
-    program = _program(arguments)
+    program = server.built("stunclient", arguments.stunclient)
     for missing, what in ((not program, "stunclient is not built"), (not shutil.which("turnserver"),
                           "coturn is not installed"), (not shutil.which("nft"), "nftables is not installed")):
         if missing:
@@ -353,15 +353,6 @@ def _expect(found, expected):
     wrong = {key: found.get(key) for key, value in expected.items() if found.get(key) != value}
     if wrong:
         raise Failure(f"{wrong} and not {expected}; {found}")
-
-
-def _program(arguments):
-    for path in ([arguments.stunclient] if arguments.stunclient else [
-            os.environ.get("STUNCLIENT_PROGRAM", ""), os.path.join(REPOSITORY, ".build", "release", "stunclient"),
-            os.path.join(REPOSITORY, ".build", "debug", "stunclient")]):
-        if path and os.access(path, os.X_OK):
-            return os.path.abspath(path)
-    return None
 
 
 def _inside(name, command, text=None):

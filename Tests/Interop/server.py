@@ -41,13 +41,15 @@ def program(arguments):
     """The path of the server that the command line asks for, or None if it isn't there."""
     if arguments.server == "coturn":
         return shutil.which("turnserver")
-    if arguments.turnpike:
-        path = os.path.abspath(arguments.turnpike)
-        return path if os.access(path, os.X_OK) else None
-    for configuration in ("release", "debug"):
-        path = os.path.join(REPOSITORY, ".build", configuration, "turnpike")
+    return built("turnpike", arguments.turnpike)
+
+
+def built(name, chosen=""):
+    """The path of a program of ours, `chosen` if one is, or None if it isn't built."""
+    folders = [os.path.join(REPOSITORY, ".build", configuration) for configuration in ("release", "debug")]
+    for path in [chosen] if chosen else [os.path.join(folder, name) for folder in folders]:
         if os.access(path, os.X_OK):
-            return path
+            return os.path.abspath(path)
     return None
 
 
