@@ -116,7 +116,7 @@ let package = Package(
       ["turnpike", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes"]),
     tests(
       "LoadGeneration",
-      ["LoadGeneration", "turnload", "ClientPrograms", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes"]),
+      ["LoadGeneration", "turnload", "ClientPrograms", "TURNClient", "STUN", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
     tests("stunclient", ["stunclient", "ClientPrograms", "ClientIO", "TURNClient", "JSON", "NetworkTypes"]),
   ]
 )

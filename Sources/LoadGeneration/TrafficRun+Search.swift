@@ -21,6 +21,7 @@ extension TrafficRun {
     guard good > 0 else {
       var result = unpaced
       result.foundRate = 0
+      result.isConfirmed = false
       return result
     }
     var result = try trial(.rate(good), warmUp: settings.warmUp, duration: settings.duration, progress: progress)

@@ -24,30 +24,26 @@ enum Main {
   }
 
   private static func run(_ settings: LoadSettings, _ arguments: Arguments) -> ExitStatus {
-    var status = ExitStatus.good
     var result: LoadResult?
     var failure: String?
     var watcher = Watcher()
     do throws(LoadError) {
-      let found = try LoadGenerator.run(settings) { watcher.show($0) }
-      result = found
-      if !found.isConfirmed { status = .warning }
-      if let limit = arguments.maximumLoss, found.lossShare * 10_000 > Double(limit) { status = .warning }
+      result = try LoadGenerator.run(settings) { watcher.show($0) }
     } catch {
       failure = error.description
-      status = .failed
     }
     watcher.clear()
     let report = Report(
-      settings: settings, target: "\(arguments.uri)", result: result, failure: failure, status: status)
+      settings: settings, target: "\(arguments.uri)", maximumLoss: arguments.maximumLoss, result: result,
+      failure: failure)
     if arguments.isJSON {
       write(report.json.encode(pretty: true) + "\n")
-    } else if status == .failed {
-      StandardStreams.writeError("turnload: \(failure ?? "failed")\n")
+    } else if let failure {
+      StandardStreams.writeError("turnload: \(failure)\n")
     } else {
       write(report.text)
     }
-    return status
+    return report.status
   }
 
   /// A reader that went away is no error here: there is nobody left to tell.

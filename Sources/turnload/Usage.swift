@@ -26,7 +26,7 @@ enum Usage {
       --ca FILE, --insecure, --i-own-this-server (public addresses need it)
       --json, --version, --help
 
-    Exit status: 0 good, 1 more loss than --max-loss, 2 failed, 3 wrong usage.
+    Exit status: 0 good, 1 a warning, 2 failed, 3 wrong usage. --json: turnload.md
       TURNLOAD_USERNAME=u TURNLOAD_PASSWORD=p turnload --direction echo turn:[::1]
 
     """

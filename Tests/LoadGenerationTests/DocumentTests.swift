@@ -1,0 +1,175 @@
+import ClientPrograms
+import Foundation
+import JSON
+import LoadGeneration
+import NetworkTypes
+import Testing
+
+@testable import turnload
+
+/// docs/turnload.md promises members, types and nulls: here it is held against what the program prints.
+@Suite(.serialized, .enabled(if: Coturn.isInstalled, "coturn is not installed")) struct DocumentTests {
+  private static let short = ["--json", "--duration", "0.1", "--warm-up", "0.05"]
+  private static let loads = [
+    ["relay", "--direction", "echo", "--allocations", "4"], ["relay", "--rate", "500", "--indications"],
+    ["relay-to-relay"], ["binding", "--max-loss", "100"], ["allocate"], ["hold", "--allocations", "4"], ["floor"],
+  ]
+
+  @Test(arguments: loads) func everyResultIsAsDocumented(load: [String]) throws {
+    let server = try Coturn()
+    let watched = ["--server-pid", "\(server.processIdentifier)", "--server-core", "0"]
+    for options in [[], watched] {
+      let words = load + Self.short + options + (load == ["floor"] ? [] : ["127.0.0.1:\(server.port)"])
+      let (status, output, errors) = try turnload(words, environment: Coturn.credentials)
+      #expect(status < 2 && errors == "", "\(words): \(output)\(errors)")
+      let found = try JSONValue.decode(output)
+      #expect(found["exit_status"] == .integer(Int64(status)))
+      #expect(found["command"] == .string(load[0]))
+      try compare(found, isMeasured: true)
+      for figure in ["cpu_ns_each", "core_busy_ns_each", "core_busy_percent"] {
+        #expect((found["server"]?[figure] == .null) == options.isEmpty, "\(figure): \(output)")
+      }
+    }
+  }
+
+  @Test func aSearchIsAsDocumented() throws {
+    let server = try Coturn()
+    let (status, output, _) = try turnload(["binding", "--search"] + Self.short + ["127.0.0.1:\(server.port)"])
+    let found = try JSONValue.decode(output)
+    try compare(found, isMeasured: true)
+    #expect(found["settings"]?["search"] == .bool(true))
+    #expect((found["found_rate"]?.integer ?? 0) > 100)
+    // A machine that is busy meanwhile does not bear out what the trials found, and that is told.
+    #expect(status == (found["confirmed"] == .bool(true) ? 0 : 1), "\(output)")
+  }
+
+  @Test func aFailureIsAsDocumented() throws {
+    let server = try Coturn()
+    let (status, output, errors) = try turnload(
+      ["relay"] + Self.short + ["127.0.0.1:\(server.port)"],
+      environment: ["TURNLOAD_USERNAME": "load", "TURNLOAD_PASSWORD": "wrong"])
+    #expect(status == 2 && errors == "")
+    let found = try JSONValue.decode(output)
+    #expect(found["status"] == .string("failed") && found["failure"]?.string?.isEmpty == false)
+    try compare(found, isMeasured: false)
+  }
+
+  @Test func somebodyElsesServerIsWrongUsage() throws {
+    let (status, output, errors) = try turnload(["binding", "stun:203.0.113.5"])
+    #expect(status == 3 && output == "")
+    #expect(errors.contains("203.0.113.5 is neither a loopback nor a private address: say --i-own-this-server"))
+  }
+
+  // MARK: - The page
+
+  private struct Row {
+    var path: String
+    var kind: String
+    var isNullable: Bool
+    /// Whether only a run that was measured has it.
+    var isResult: Bool
+  }
+
+  /// The table of members.
+  private static func rows() throws -> [Row] {
+    let page = try String(
+      contentsOf: URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "docs/turnload.md"), encoding: .utf8)
+    var rows: [Row] = []
+    var isResult = false
+    for line in page.components(separatedBy: "\n| member | type |").last?.split(separator: "\n") ?? [] {
+      let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+      guard cells.count == 3, cells[0].hasPrefix("`") else { continue }
+      let path = cells[0].trimmingCharacters(in: ["`"])
+      if path == "unit" { isResult = true }
+      let kinds = cells[1].components(separatedBy: " or ")
+      rows.append(Row(path: path, kind: kinds[0], isNullable: kinds.last == "null", isResult: isResult))
+    }
+    #expect(rows.count > 40)
+    return rows
+  }
+
+  /// Every member is documented and of its type, and everything that is documented is there.
+  private func compare(_ document: JSONValue, isMeasured: Bool) throws {
+    var members: [String: JSONValue] = [:]
+    flatten(document, "", &members)
+    let rows = try Self.rows()
+    for (path, value) in members {
+      guard let row = rows.first(where: { $0.path == path }) else {
+        Issue.record("\(path) is not documented")
+        continue
+      }
+      #expect(value == .null ? row.isNullable : kind(of: value) == row.kind, "\(path): \(value)")
+    }
+    for row in rows {
+      let parent = row.path.split(separator: ".").dropLast().joined(separator: ".")
+      let isExpected = (isMeasured || !row.isResult) && members[parent] != .null
+      #expect((members[row.path] != nil) == isExpected, "\(row.path)")
+    }
+  }
+
+  private func flatten(_ value: JSONValue, _ prefix: String, _ members: inout [String: JSONValue]) {
+    guard case .object(let inner) = value else { return }
+    for member in inner {
+      members[prefix + member.name] = member.value
+      flatten(member.value, "\(prefix)\(member.name).", &members)
+    }
+  }
+
+  private func kind(of value: JSONValue) -> String {
+    switch value {
+    case .null: "null"
+    case .bool: "true/false"
+    case .integer: "integer"
+    case .double: "number"
+    case .string: "text"
+    case .array(let inner): inner.allSatisfy { $0.string != nil } ? "list of text" : "list"
+    case .object: "object"
+    }
+  }
+}
+
+/// What is worth a warning.
+@Suite struct ReportTests {
+  private func report(
+    _ work: LoadSettings.Work = .relay, maximumLoss: UInt64? = nil, _ change: (inout LoadResult) -> Void
+  ) -> Report {
+    var settings = LoadSettings(server: SocketAddress(.ipv4Loopback, port: 9))
+    settings.work = work
+    var result = LoadResult()
+    result.sent = 1000
+    change(&result)
+    return Report(settings: settings, target: "turn:127.0.0.1", maximumLoss: maximumLoss, result: result, failure: nil)
+  }
+
+  @Test func lossIsAWarningBeyondItsLimitOnly() {
+    #expect(report { $0.lost = 1000 }.status == .good)
+    #expect(report(maximumLoss: 10) { $0.lost = 1 }.status == .good)
+    let lossy = report(maximumLoss: 10) { $0.lost = 2 }
+    #expect(lossy.status == .warning && lossy.warnings == ["more loss than --max-loss"])
+    #expect(lossy.text.hasSuffix("warning      more loss than --max-loss\n"))
+    #expect(lossy.json["exit_status"] == .integer(1))
+  }
+
+  @Test func aSearchIsAWarningWhereItsRateIsNoneOrNotBorneOut() {
+    #expect(report { $0.foundRate = 500 }.text.contains("best rate    500 a second with less than 0.1 % loss\n"))
+    let shaken = report {
+      $0.foundRate = 500
+      $0.isConfirmed = false
+    }
+    #expect(shaken.status == .warning && shaken.text.contains("best rate    500 a second in a short trial\n"))
+    #expect(shaken.warnings.first?.hasPrefix("the measurement did not bear out") == true)
+    let none = report {
+      $0.foundRate = 0
+      $0.isConfirmed = false
+    }
+    #expect(none.status == .warning && none.warnings == ["no rate was found with less than 0.1 % loss"])
+    #expect(none.json["found_rate"] == .integer(0) && none.json["confirmed"] == .bool(false))
+  }
+
+  @Test func requestsThatAreMostlyLostHaveALikelyCause() {
+    #expect(report(.binding) { $0.lost = 900 }.likelyCause?.contains("unauthenticated-per-address") == true)
+    #expect(report(.binding) { $0.lost = 100 }.likelyCause == nil)
+    #expect(report(.relay) { $0.lost = 900 }.likelyCause == nil)
+  }
+}
