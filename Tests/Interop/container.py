@@ -77,6 +77,7 @@ class Suite:
                 ("a first start, hardened", self.first_start),
                 ("it is healthy", self.healthy),
                 ("the printed user relays", self.relays),
+                ("its own tools", self.tools),
                 ("SIGTERM drains, twice ends", self.drains),
                 ("the next start prints the same line, and stops at once", self.second_start),
                 ("a health check can fail", self.unhealthy),
@@ -126,9 +127,14 @@ class Suite:
                                      "stat -c %A /usr/local/bin/*").stdout
         if "s" in privileged.lower():
             raise Failure(f"programs with set-user-ID bits: {privileged}")
-        sizes = self.podman.run("run", "--rm", *HARDENED, "--entrypoint", "stat", IMAGE, "-c", "%s",
-                                "/usr/local/bin/turnpike", "/usr/local/bin/stunclient").stdout.split()
-        return {"image_megabytes": round(image["Size"] / 1e6), "program_megabytes": [_mega(size) for size in sizes]}
+        sizes = {}
+        for name, word in (("turnpike", "version"), ("stunclient", "--version"), ("turnload", "--version")):
+            said = self.podman.run("run", "--rm", *HARDENED, "--entrypoint", name, IMAGE, word).stdout
+            if not said.startswith(f"{name} "):
+                raise Failure(f"{name} {word}: {said}")
+            sizes[name] = _mega(self.podman.run("run", "--rm", *HARDENED, "--entrypoint", "stat", IMAGE, "-c", "%s",
+                                                f"/usr/local/bin/{name}").stdout)
+        return {"image_megabytes": round(image["Size"] / 1e6), "program_megabytes": sizes}
 
     def first_start(self):
         """No configuration: it prints its line, and the process has no privilege at all."""
@@ -157,6 +163,25 @@ class Suite:
         entry = json.loads(self.printed)["iceServers"][0]
         host, port = re.match(r"turn:(.*):(\d+)\?transport=udp$", entry["urls"][0]).groups()
         return self.uclient(host, port, ["-u", entry["username"], "-w", entry["credential"]])
+
+    def tools(self):
+        """stunclient and turnload inside of the container, with the printed user; a relay to a relay is always allowed."""
+        entry = json.loads(self.printed)["iceServers"][0]
+        settings = []
+        for program in ("STUNCLIENT", "TURNLOAD"):
+            settings += ["-e", f"{program}_USERNAME={entry['username']}", "-e", f"{program}_PASSWORD={entry['credential']}"]
+        url = entry["urls"][0]
+        found = {}
+        for name, command in (("stunclient", ["stunclient", "relay", "--json", url]),
+                              ("turnload", ["turnload", "relay-to-relay", "--json", "--rate", "500", "--duration", "1", url])):
+            result = self.podman.run("exec", *settings, "turnpike", *command, check=False)
+            if result.returncode != 0:
+                raise Failure(f"{name}: status {result.returncode}: {(result.stdout + result.stderr).strip()[-600:]}")
+            found[name] = json.loads(result.stdout)
+        if found["turnload"]["lost"] != 0:
+            raise Failure(f"turnload lost {found['turnload']['lost']} of {found['turnload']['sent']}")
+        return {"peer": found["stunclient"]["peer_kind"], "relay_ms": found["stunclient"]["total_ms"],
+                "relayed": found["turnload"]["completed"]}
 
     def drains(self):
         """coturn's tool has left an allocation behind: SIGTERM waits for it, a second one does not."""

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs what was built, for people and for packages:
+#
+#   [PREFIX=/usr/local] [DESTDIR=] [BUILD=.build/release] deploy/install.sh [programs] [manuals] [completions]
+#
+# Without a word all three. PREFIX is where the files will be used, DESTDIR is put before it (a package's staging folder),
+# BUILD is where `swift build -c release --static-swift-stdlib` has left the programs (without that option they need the
+# toolchain's libraries for ever). What is installed is listed on standard output.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+prefix=${PREFIX:-/usr/local}
+build=${BUILD:-$top/.build/release}
+programs=(turnpike stunclient turnload)
+
+say() { printf '%s\n' "$*" >&2; }
+
+case $prefix in
+  /*) ;;
+  *) say "PREFIX is no absolute path: $prefix"; exit 64 ;;
+esac
+for part in "$@"; do
+  case $part in
+    programs | manuals | completions) ;;
+    *) say "usage: [PREFIX=/usr/local] [DESTDIR=] [BUILD=.build/release] deploy/install.sh [programs] [manuals] [completions]"; exit 64 ;;
+  esac
+done
+[ $# -gt 0 ] || set -- programs manuals completions
+
+# place MODE FILE TARGET: TARGET is below PREFIX.
+place() {
+  local target=${DESTDIR:-}$prefix/$3
+  install -D -m "$1" "$2" "$target"
+  printf '%s\n' "$target"
+}
+
+for part in "$@"; do
+  for name in "${programs[@]}"; do
+    case $part in
+      programs)
+        if [ ! -x "$build/$name" ]; then
+          say "There is no $build/$name: \"swift build -c release --static-swift-stdlib\" first, or say where with BUILD="
+          exit 1
+        fi
+        if library=$(ldd "$build/$name" 2>/dev/null | sed -n 's/.*libswiftCore\.so => \(.*\) (.*/\1/p') && [ -n "$library" ]; then
+          say "$name goes on needing $library: build with --static-swift-stdlib to do without"
+        fi
+        place 0755 "$build/$name" "bin/$name"
+        ;;
+      manuals)
+        # Without name and time, so that two packages of one source are the same.
+        gzip -9 -n -c "$top/docs/man/$name.1" | place 0644 /dev/stdin "share/man/man1/$name.1.gz"
+        ;;
+      completions)
+        place 0644 "$top/deploy/completions/bash/$name" "share/bash-completion/completions/$name"
+        place 0644 "$top/deploy/completions/zsh/_$name" "share/zsh/site-functions/_$name"
+        place 0644 "$top/deploy/completions/fish/$name.fish" "share/fish/vendor_completions.d/$name.fish"
+        ;;
+    esac
+  done
+done
