@@ -93,7 +93,9 @@ let package = Package(
       "turnload",
       ["ClientPrograms", "LoadGeneration", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
 
-    // Tests: one folder a module.
+    // What tests share, and tests: one folder a module.
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    tests("TestSupport", ["TestSupport"]),
     tests("NetworkTypes", ["NetworkTypes"]),
     tests("Crypto", ["Crypto", "NetworkTypes"]),
     tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
@@ -101,22 +103,25 @@ let package = Package(
     tests("Text", ["Text"]),
     tests("JSON", ["JSON", "Crypto"]),
     tests("NetIO", ["NetIO", "NetworkTypes"]),
-    tests("Turnpike", ["turnpike", "CredentialsSQLite", "Credentials", "Crypto", "JSON"]),
+    tests("Turnpike", ["turnpike", "CredentialsSQLite", "Credentials", "Crypto", "JSON", "TestSupport"]),
     tests("Credentials", ["Credentials", "Crypto", "Text"]),
-    tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto"]),
+    tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto", "TestSupport"]),
     tests("TurnpikeServer", ["TurnpikeServer", "TURN", "Credentials", "Crypto", "Metrics", "NetIO", "NetworkTypes"]),
     tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
-    tests("TLS", ["TLS", "NetworkTypes"]),
+    tests("TLS", ["TLS", "NetworkTypes", "TestSupport"]),
     tests("DNS", ["DNS", "ClientIO", "TURNClient", "Crypto", "NetIO", "NetworkTypes"]),
-    tests("Dissection", ["Dissection", "Capture", "STUN", "Crypto", "NetworkTypes"]),
-    tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
-    tests("ClientIO", ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient"]),
+    tests("Dissection", ["Dissection", "Capture", "STUN", "Crypto", "NetworkTypes", "TestSupport"]),
+    tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes", "TestSupport"]),
+    tests(
+      "ClientIO",
+      ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient", "TestSupport"]),
     tests(
       "Server",
-      ["turnpike", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes"]),
+      ["turnpike", "stunclient", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes", "TestSupport"]),
     tests(
       "LoadGeneration",
-      ["LoadGeneration", "turnload", "ClientPrograms", "TURNClient", "STUN", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
-    tests("stunclient", ["stunclient", "ClientPrograms", "ClientIO", "TURNClient", "JSON", "NetworkTypes"]),
+      ["LoadGeneration", "turnload", "ClientPrograms", "TURNClient", "STUN", "TLS", "Crypto", "JSON", "NetIO",
+        "NetworkTypes", "TestSupport"]),
+    tests("stunclient", ["stunclient", "ClientPrograms", "ClientIO", "TURNClient", "JSON", "NetworkTypes", "TestSupport"]),
   ]
 )

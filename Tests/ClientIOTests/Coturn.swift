@@ -4,6 +4,7 @@ import Foundation
 import NetworkTypes
 import TLS
 import TURNClient
+import TestSupport
 
 /// Debian's coturn on loopback, for as long as this value lives.
 final class Coturn {
@@ -12,42 +13,30 @@ final class Coturn {
 
   let port: UInt16
   var tlsPort: UInt16 { port + 1 }
-  let folder: URL
-  private let process = Process()
+  let folder: TemporaryDirectory
+  private let process: Child
 
   /// Starts it and waits until it answers. Users: alice with password secret in realm example.org, unless `options`
   /// bring their own mechanism.
   init(port: UInt16, users: Bool = true, _ options: [String] = []) throws {
     self.port = port
-    folder = FileManager.default.temporaryDirectory.appending(path: "coturn-\(port)-\(UInt64.random(in: 0 ... .max))")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    folder = try TemporaryDirectory()
     let pair = try SelfSignedCertificate(
       commonName: "coturn", hostNames: ["turn.test"], addresses: [.ipv4Loopback],
       now: Int64(Date().timeIntervalSince1970))
-    try Data(pair.certificate).write(to: folder.appending(path: "cert.pem"))
-    try Data(pair.key).write(to: folder.appending(path: "key.pem"))
-    process.executableURL = URL(filePath: Self.path)
-    process.arguments =
+    process = try Child(
+      Self.path,
       [
-        "-n", "--no-stdout-log", "--log-file", file("log"), "--simple-log", "--userdb", file("db"), "--pidfile",
-        file("pid"), "--no-cli", "--cli-password", "x", "-p", "\(port)", "--tls-listening-port",
-        "\(port + 1)", "--cert", file("cert.pem"), "--pkey", file("key.pem"), "-r", "example.org",
-        "--allow-loopback-peers", "-L", "127.0.0.1", "-L", "::1",
-      ] + (users ? ["--lt-cred-mech", "-u", "alice:secret"] : []) + options
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
+        "-n", "--no-stdout-log", "--log-file", folder.path("log"), "--simple-log", "--userdb", folder.path("db"),
+        "--pidfile", folder.path("pid"), "--no-cli", "--cli-password", "x", "-p", "\(port)", "--tls-listening-port",
+        "\(port + 1)", "--cert", try folder.write(pair.certificate, to: "cert.pem"), "--pkey",
+        try folder.write(pair.key, to: "key.pem"), "-r", "example.org", "--allow-loopback-peers", "-L", "127.0.0.1",
+        "-L", "::1",
+      ] + (users ? ["--lt-cred-mech", "-u", "alice:secret"] : []) + options)
     try waitUntilItAnswers()
   }
 
-  deinit {
-    // Asked nicely it waits for its allocations to end.
-    kill(process.processIdentifier, SIGKILL)
-    process.waitUntilExit()
-    try? FileManager.default.removeItem(at: folder)
-  }
-
-  func file(_ name: String) -> String { folder.appending(path: name).path }
+  func file(_ name: String) -> String { folder.path(name) }
 
   var address: SocketAddress { SocketAddress(.ipv4Loopback, port: port) }
 
@@ -85,27 +74,14 @@ struct Run {
   var output: String
   var error: String
 
-  /// The program beside the test bundle.
-  static let program = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
-    .appending(path: "stunclient")
+  static let program = URL(filePath: Places.program("stunclient"))
 
   init(
     _ arguments: [String], environment: [String: String] = [:], input: String? = nil, program: URL = program
   ) throws {
-    let process = Process()
-    process.executableURL = program
-    process.arguments = arguments
-    process.environment = environment
-    let (out, err, into) = (Pipe(), Pipe(), Pipe())
-    process.standardOutput = out
-    process.standardError = err
-    process.standardInput = into
-    try process.run()
-    try into.fileHandleForWriting.write(contentsOf: Data((input ?? "").utf8))
-    try into.fileHandleForWriting.close()
-    output = String(decoding: try out.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-    error = String(decoding: try err.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-    process.waitUntilExit()
-    status = process.terminationStatus
+    let run = try Child.run(program.path, arguments, environment: environment, input: input ?? "")
+    status = run.status
+    output = run.output
+    error = run.errors
   }
 }

@@ -3,6 +3,7 @@ import Foundation
 import NetworkTypes
 import STUN
 import Synchronization
+import TestSupport
 import Testing
 
 /// The program's other commands and forms of output, as a user meets them.
@@ -140,20 +141,16 @@ struct ProgramTests {
 
   @Test func `A ping without end ends with its summary when it is interrupted`() throws {
     let coturn = try Coturn(port: 24115)
-    let process = Process()
     let pipe = Pipe()
-    process.executableURL = Run.program
-    process.arguments = ["ping", "--interval", "0.02", "127.0.0.1:24115"]
-    process.standardOutput = pipe
-    try process.run()
+    let process = try Child(
+      Run.program.path, ["ping", "--interval", "0.02", "127.0.0.1:24115"], output: .pipe(pipe))
     var output = Data()
     while !String(decoding: output, as: UTF8.self).contains("\n5: ") {
       output += pipe.fileHandleForReading.availableData
     }
-    kill(process.processIdentifier, SIGINT)
+    process.send(SIGINT)
     output += try pipe.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    #expect(process.terminationReason == .exit && process.terminationStatus == 0)
+    #expect(process.wait() == 0)
     #expect(String(decoding: output, as: UTF8.self).contains("round trips      min "))
     withExtendedLifetime(coturn) {}
   }
@@ -335,8 +332,6 @@ struct ProgramTests {
 extension ProgramTests {
   @Test func `Decode reads arguments, standard input, files and captures, and says what is wrong`() throws {
     let request = "000100002112a442b7e7a701bc34d686fa87dfae"
-    let corpora = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "Corpora")
     for (arguments, input) in [
       ([request], nil), (["-"], request), ([], "0001 0000\n2112a442 b7e7a701bc34d686fa87dfae\n"),
     ]
@@ -346,7 +341,7 @@ extension ProgramTests {
       #expect(run.status == 0, "\(run.error)")
       #expect(run.output.hasPrefix("1  Binding request, 20 bytes\n"))
     }
-    let capture = corpora.appending(path: "relay-udp-tcp.pcapng").path
+    let capture = Places.repository("Tests/Corpora/relay-udp-tcp.pcapng")
     let good = try Run(["decode", "--json", capture], environment: ["STUNCLIENT_PASSWORD": "secret"])
     let found = try document(good)
     #expect(good.status == 0 && found["message_count"] as? Int == 32)
@@ -459,9 +454,7 @@ extension ProgramTests {
 extension ProgramTests {
   /// What docs/stunclient.md promises, and nothing else.
   @Test func `Every key that is printed is documented, and every reason`() throws {
-    let path = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent().appending(path: "docs/stunclient.md")
-    let page = try String(contentsOf: path, encoding: .utf8)
+    let page = try Places.text("docs/stunclient.md")
     for reason in CheckFailure.Reason.allCases { #expect(page.contains("`\(reason.rawValue)`"), "\(reason)") }
     let coturn = try Coturn(port: 24180, ["-L", "127.0.0.2", "--alt-listening-port", "24190"])
     let commands = [

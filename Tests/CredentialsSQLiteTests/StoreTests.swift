@@ -2,6 +2,7 @@ internal import Credentials
 internal import CredentialsSQLite
 internal import Crypto
 internal import Foundation
+internal import TestSupport
 internal import Testing
 
 @Suite("The SQLite credential store")
@@ -186,18 +187,4 @@ struct StoreTests {
 /// A user of realm `r`.
 func credential(_ name: String, realm: String = "r", password: String = "secret") throws -> LongTermCredential {
   try LongTermCredential(name: name, realm: realm, password: Array(password.utf8))
-}
-
-/// A directory that ends with the test.
-final class TemporaryDirectory: Sendable {
-  private let url: URL
-
-  init() throws {
-    url = FileManager.default.temporaryDirectory.appendingPathComponent("turnpike-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(at: url) }
-
-  func path(_ name: String) -> String { url.appendingPathComponent(name).path }
 }

@@ -1,6 +1,7 @@
 import ClientPrograms
 import Foundation
 import LoadGeneration
+import TestSupport
 import Testing
 
 @testable import turnload
@@ -74,11 +75,10 @@ import Testing
   }
 
   @Test func everyOptionIsInTheHelpTheManualAndTheCompletions() throws {
-    let top = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    func text(_ path: String) throws -> String { try String(contentsOf: top.appending(path: path), encoding: .utf8) }
-    let manual = try text("docs/man/turnload.1")
-    let completions = try ["bash/turnload", "zsh/_turnload", "fish/turnload.fish"].map { try text("deploy/completions/" + $0) }
+    let manual = try Places.text("docs/man/turnload.1")
+    let completions = try ["bash/turnload", "zsh/_turnload", "fish/turnload.fish"].map {
+      try Places.text("deploy/completions/" + $0)
+    }
     for option in Arguments.options {
       #expect(Usage.text.contains(option))
       #expect(manual.contains("Fl -" + option.dropFirst(2)), "\(option)")

@@ -2,6 +2,7 @@ import Foundation
 import NetIO
 import NetworkTypes
 import TLS
+import TestSupport
 
 /// Debian's coturn on the loopback address, ended with the value.
 final class Coturn {
@@ -11,34 +12,27 @@ final class Coturn {
   static let credentials = ["TURNLOAD_USERNAME": "load", "TURNLOAD_PASSWORD": "test"]
 
   let port: UInt16
-  private let process = Process()
-  private let folder: URL
+  private let process: Child
+  private let folder: TemporaryDirectory
 
-  var processIdentifier: Int { Int(process.processIdentifier) }
+  var processIdentifier: Int { Int(process.identifier) }
 
   init() throws {
     // A port that nobody has: coturn shares a taken one (SO_REUSEPORT), and another run's server would answer too.
     port = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0)).localAddress?.port ?? 0
-    folder = FileManager.default.temporaryDirectory.appending(path: "turnload-test-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    folder = try TemporaryDirectory()
     let pair = try SelfSignedCertificate(
       commonName: "coturn", hostNames: [], addresses: [.ipv4Loopback], now: Int64(Date().timeIntervalSince1970))
-    try Data(pair.certificate).write(to: folder.appending(path: "cert.pem"))
-    try Data(pair.key).write(to: folder.appending(path: "key.pem"))
-    process.executableURL = URL(fileURLWithPath: Self.path)
     // TLS is told apart on the one port.
-    process.arguments = [
-      "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", "\(port)", "-m", "1", "--lt-cred-mech", "-u", "load:test", "-r",
-      "test",
-      "--allow-loopback-peers", "--no-cli", "--tls-listening-port", "\(port)", "--cert",
-      folder.appending(path: "cert.pem").path, "--pkey", folder.appending(path: "key.pem").path, "--no-rfc5780",
-      "--no-stdout-log", "--log-file",
-      "/dev/null", "--simple-log", "--pidfile", "/dev/null",
-      "--userdb", folder.appending(path: "db").path,
-    ]
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
+    process = try Child(
+      Self.path,
+      [
+        "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", "\(port)", "-m", "1", "--lt-cred-mech", "-u", "load:test",
+        "-r", "test", "--allow-loopback-peers", "--no-cli", "--tls-listening-port", "\(port)", "--cert",
+        try folder.write(pair.certificate, to: "cert.pem"), "--pkey", try folder.write(pair.key, to: "key.pem"),
+        "--no-rfc5780", "--no-stdout-log", "--log-file", "/dev/null", "--simple-log", "--pidfile", "/dev/null",
+        "--userdb", folder.path("db"),
+      ])
     // It listens once a TCP connection is taken.
     let deadline = Instant.read().advanced(bySeconds: 20)
     while Instant.read() < deadline {
@@ -49,12 +43,5 @@ final class Coturn {
       Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
     }
     throw CocoaError(.featureUnsupported)
-  }
-
-  deinit {
-    // Asked nicely it waits for its allocations to end.
-    kill(process.processIdentifier, SIGKILL)
-    process.waitUntilExit()
-    try? FileManager.default.removeItem(at: folder)
   }
 }

@@ -3,6 +3,7 @@ import Foundation
 import JSON
 import LoadGeneration
 import NetworkTypes
+import TestSupport
 import Testing
 
 @testable import turnload
@@ -20,44 +21,48 @@ import Testing
     let watched = ["--server-pid", "\(server.processIdentifier)", "--server-core", "0"]
     for options in [[], watched] {
       let words = load + Self.short + options + (load == ["floor"] ? [] : ["127.0.0.1:\(server.port)"])
-      let (status, output, errors) = try turnload(words, environment: Coturn.credentials)
-      #expect(status < 2 && errors == "", "\(words): \(output)\(errors)")
-      let found = try JSONValue.decode(output)
-      #expect(found["exit_status"] == .integer(Int64(status)))
+      let run = try turnload(words, environment: Coturn.credentials)
+      #expect(run.status < 2 && run.errors == "", "\(words): \(run.output)\(run.errors)")
+      let found = try JSONValue.decode(run.output)
+      #expect(found["exit_status"] == .integer(Int64(run.status)))
       #expect(found["command"] == .string(load[0]))
       try compare(found, isMeasured: true)
       for figure in ["cpu_ns_each", "core_busy_ns_each", "core_busy_percent"] {
-        #expect((found["server"]?[figure] == .null) == options.isEmpty, "\(figure): \(output)")
+        #expect((found["server"]?[figure] == .null) == options.isEmpty, "\(figure): \(run.output)")
       }
     }
   }
 
   @Test func aSearchIsAsDocumented() throws {
     let server = try Coturn()
-    let (status, output, _) = try turnload(["binding", "--search"] + Self.short + ["127.0.0.1:\(server.port)"])
-    let found = try JSONValue.decode(output)
+    let run = try turnload(["binding", "--search"] + Self.short + ["127.0.0.1:\(server.port)"])
+    let found = try JSONValue.decode(run.output)
     try compare(found, isMeasured: true)
     #expect(found["settings"]?["search"] == .bool(true))
     #expect((found["found_rate"]?.integer ?? 0) > 100)
     // A machine that is busy meanwhile does not bear out what the trials found, and that is told.
-    #expect(status == (found["confirmed"] == .bool(true) ? 0 : 1), "\(output)")
+    #expect(run.status == (found["confirmed"] == .bool(true) ? 0 : 1), "\(run.output)")
   }
 
   @Test func aFailureIsAsDocumented() throws {
     let server = try Coturn()
-    let (status, output, errors) = try turnload(
+    let run = try turnload(
       ["relay"] + Self.short + ["127.0.0.1:\(server.port)"],
       environment: ["TURNLOAD_USERNAME": "load", "TURNLOAD_PASSWORD": "wrong"])
-    #expect(status == 2 && errors == "")
-    let found = try JSONValue.decode(output)
+    #expect(run.status == 2 && run.errors == "")
+    let found = try JSONValue.decode(run.output)
     #expect(found["status"] == .string("failed") && found["failure"]?.string?.isEmpty == false)
     try compare(found, isMeasured: false)
   }
 
   @Test func somebodyElsesServerIsWrongUsage() throws {
-    let (status, output, errors) = try turnload(["binding", "stun:203.0.113.5"])
-    #expect(status == 3 && output == "")
-    #expect(errors.contains("203.0.113.5 is neither a loopback nor a private address: say --i-own-this-server"))
+    let run = try turnload(["binding", "stun:203.0.113.5"])
+    #expect(run.status == 3 && run.output == "")
+    #expect(run.errors.contains("203.0.113.5 is neither a loopback nor a private address: say --i-own-this-server"))
+  }
+
+  private func turnload(_ arguments: [String], environment: [String: String] = [:]) throws -> Child.Result {
+    try Child.run(Places.program("turnload"), arguments, environment: environment)
   }
 
   // MARK: - The page
@@ -72,9 +77,7 @@ import Testing
 
   /// The table of members.
   private static func rows() throws -> [Row] {
-    let page = try String(
-      contentsOf: URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().appending(path: "docs/turnload.md"), encoding: .utf8)
+    let page = try Places.text("docs/turnload.md")
     var rows: [Row] = []
     var isResult = false
     for line in page.components(separatedBy: "\n| member | type |").last?.split(separator: "\n") ?? [] {

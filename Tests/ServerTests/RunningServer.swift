@@ -5,6 +5,7 @@ import NetIO
 import NetworkTypes
 import TLS
 import TURNClient
+import TestSupport
 
 /// The built `turnpike`, running on loopback in a state directory of its own until this value ends.
 final class RunningServer {
@@ -14,7 +15,7 @@ final class RunningServer {
   private let ownsDirectory: Bool
   /// What it has printed on standard output once it was ready.
   private(set) var line = ""
-  private let process = Process()
+  private let process: Child
   private let output = Pipe()
   private let log = LogReader()
 
@@ -40,63 +41,39 @@ final class RunningServer {
     ]
     if users { all.append("auth.users=alice=secret,bob=hunter2") }
     let arguments = (configuration.map { ["--config", $0] } ?? []) + (all + settings).flatMap { ["--set", $0] }
-    process.executableURL = wrapper.first.map { URL(fileURLWithPath: $0) } ?? Self.program
-    process.arguments = wrapper.isEmpty ? arguments : wrapper.dropFirst() + [Self.program.path] + arguments
-    process.environment = environment
     let errors = Pipe()
-    process.standardOutput = output
-    process.standardError = errors
-    try process.run()
+    process = try Child(
+      wrapper.first ?? Self.program, wrapper.isEmpty ? arguments : wrapper.dropFirst() + [Self.program] + arguments,
+      environment: environment, output: .pipe(output), errors: .pipe(errors))
     log.follow(errors.fileHandleForReading)
-    guard log.wait(for: " ready ", seconds: 10) else {
-      process.terminate()
-      throw NotStarted(log: log.text)
-    }
+    guard log.wait(for: " ready ", seconds: 10) else { throw NotStarted(log: log.text) }
     if !users, configuration == nil, waitsForLine { line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) }
   }
 
   deinit {
-    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
-    process.waitUntilExit()
+    process.kill()
     if ownsDirectory { try? FileManager.default.removeItem(at: directory) }
   }
 
-  /// Next to the test bundle.
-  static var program: URL {
-    URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "turnpike")
-  }
+  static let program = Places.program("turnpike")
 
-  func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+  func send(_ signal: Int32) { process.send(signal) }
 
-  func waitForEnd() -> Int32 {
-    process.waitUntilExit()
-    return process.terminationStatus
-  }
+  func waitForEnd() -> Int32 { process.wait() }
 
   /// What it printed that nobody has read yet; to be asked after its end.
   var remainingOutput: String { String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) }
 
   var isRunning: Bool { process.isRunning }
-  var processIdentifier: Int32 { process.processIdentifier }
+  var processIdentifier: Int32 { process.identifier }
 
   func logs(_ text: String, seconds: Double = 5) -> Bool { log.wait(for: text, seconds: seconds) }
 
   /// Runs another command of the program on the same state.
   func command(_ arguments: [String], input: String = "") throws -> (status: Int32, output: String) {
-    let command = Process()
-    command.executableURL = Self.program
-    command.arguments = arguments + ["--set", "state-directory=\(directory.path)"]
-    command.environment = [:]
-    let given = Pipe()
-    let output = Pipe()
-    command.standardInput = given
-    command.standardOutput = output
-    command.standardError = FileHandle.nullDevice
-    try command.run()
-    try given.fileHandleForWriting.write(contentsOf: Data(input.utf8))
-    try given.fileHandleForWriting.close()
-    command.waitUntilExit()
-    return (command.terminationStatus, String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self))
+    let run = try Child.run(
+      Self.program, arguments + ["--set", "state-directory=\(directory.path)"], environment: [:], input: input)
+    return (run.status, run.output)
   }
 
   /// A session of a user, over a connection of its own.

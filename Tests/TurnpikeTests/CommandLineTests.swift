@@ -1,6 +1,7 @@
 internal import Crypto
 internal import Foundation
 internal import JSON
+internal import TestSupport
 internal import Testing
 
 @Suite("The turnpike command line")

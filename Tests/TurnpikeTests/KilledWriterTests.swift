@@ -1,6 +1,7 @@
 internal import Credentials
 internal import CredentialsSQLite
 internal import Foundation
+internal import TestSupport
 internal import Testing
 
 @Suite("A writer that is killed")
@@ -12,22 +13,14 @@ struct KilledWriterTests {
   func killedWriters(round: Int) async throws {
     let program = try Program()
     let reports = Pipe()
-    let shell = Process()
-    shell.executableURL = URL(fileURLWithPath: "/bin/sh")
-    shell.arguments = [
-      "-c",
-      """
+    let script = """
       for writer in 1 2 3; do
         ( n=0; while :; do n=$((n+1)); "$0" user add "$writer-$n" >/dev/null && echo "$writer-$n"; done ) &
       done
       wait
-      """,
-      Program.url.path,
-    ]
-    shell.environment = ["TURNPIKE_STATE_DIRECTORY": program.directory.path("state")]
-    shell.standardOutput = reports
-    shell.standardError = FileHandle.nullDevice
-    try shell.run()
+      """
+    let shell = try Child(
+      "/bin/sh", ["-c", script, Program.path], environment: program.environment, output: .pipe(reports))
     var received = Data()
     var isKilled = false
     // Ends when every writer is dead and the pipe is empty.
@@ -35,9 +28,7 @@ struct KilledWriterTests {
       received += data
       if !isKilled, lines(received).count >= 15 + 7 * round {
         isKilled = true
-        // The shell leads a group of its own, so this takes all writers with it.
-        #expect(getpgid(shell.processIdentifier) == shell.processIdentifier)
-        kill(-shell.processIdentifier, SIGKILL)
+        shell.sendToGroup(SIGKILL)
       }
     }
     #expect(isKilled)

@@ -1,0 +1,47 @@
+internal import Foundation
+
+/// Where things are that tests look at.
+public enum Places {
+  /// A program that was built with these tests: next to the test bundle.
+  public static func program(_ name: String) -> String {
+    URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: name).path
+  }
+
+  /// A file of the repository, such as `docs/stunclient.md`.
+  public static func repository(_ path: String) -> String {
+    // This file is Tests/TestSupport/Places.swift.
+    URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+      .appending(path: path).path
+  }
+
+  /// The text of such a file.
+  public static func text(_ path: String) throws -> String {
+    try String(contentsOfFile: repository(path), encoding: .utf8)
+  }
+}
+
+/// A directory that ends with the test.
+public final class TemporaryDirectory: Sendable {
+  private let url: URL
+
+  public init() throws {
+    url = FileManager.default.temporaryDirectory.appending(path: "turnpike-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(at: url) }
+
+  public var path: String { url.path }
+
+  public func path(_ name: String) -> String { url.appending(path: name).path }
+
+  /// Writes a file and tells its path.
+  @discardableResult
+  public func write(_ text: String, to name: String) throws -> String { try write(Array(text.utf8), to: name) }
+
+  @discardableResult
+  public func write(_ bytes: [UInt8], to name: String) throws -> String {
+    try Data(bytes).write(to: URL(filePath: path(name)))
+    return path(name)
+  }
+}
