@@ -26,13 +26,14 @@ import Testing
   @Test func relayIsTheDefault() throws {
     #expect(try Arguments(["127.0.0.1"]).command == .load(.relay))
     #expect(try Arguments(["floor"]).command == .load(.floor))
+    #expect(try Arguments(["floor", "--rate", "20000"]).pace == .rate(20_000))
   }
 
   @Test(arguments: [
     "", "relay", "--rate 5", "a b", "--nonsense x", "--rate x 127.0.0.1", "--rate 0 127.0.0.1", "--size 15 127.0.0.1",
     "--size 1401 127.0.0.1", "--burst 65 127.0.0.1", "--burst", "--json=yes 127.0.0.1", "-x 127.0.0.1",
     "--direction up 127.0.0.1", "--transport sctp 127.0.0.1", "binding --direction echo 127.0.0.1",
-    "hold --rate 5 127.0.0.1", "binding --indications 127.0.0.1", "relay-to-relay --allocations 3 127.0.0.1",
+    "hold --rate 5 127.0.0.1", "floor --window 5", "binding --indications 127.0.0.1", "relay-to-relay --allocations 3 127.0.0.1",
     "--gso --transport tcp 127.0.0.1", "binding --gso 127.0.0.1", "--insecure --ca f 127.0.0.1",
     "--password-file a --secret-file b 127.0.0.1", "http://x", "--duration 0.0001 127.0.0.1",
   ])

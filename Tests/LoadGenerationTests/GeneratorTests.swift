@@ -150,4 +150,17 @@ import Testing
     let result = try LoadGenerator.run(settings)
     #expect(result.completed > 0 && result.lost == 0 && (result.ownTime ?? 0) > 0)
   }
+
+  @Test func theFloorAtARateCountsOnlyTheThreadThatPassesOn() throws {
+    var settings = LoadSettings(server: SocketAddress(.ipv4Loopback, port: 9))
+    settings.work = .floor
+    settings.duration = 200
+    settings.pace = .rate(1000)
+    let result = try LoadGenerator.run(settings)
+    #expect(result.sent > 100 && result.sent <= 201)
+    #expect(result.completed == result.sent)
+    // The generator never sleeps: its 200 ms would show.
+    let own = try #require(result.ownTime)
+    #expect(own > 0 && own < 150_000_000)
+  }
 }

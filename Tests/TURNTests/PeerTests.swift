@@ -75,6 +75,41 @@ struct TrafficTests {
     #expect(client.channelData(0x4000, [1]).drop == .noAllocation)
   }
 
+  @Test("the channel used last is only a short cut: its place may have become another allocation's")
+  func recentChannel() throws {
+    let conversation = Conversation()
+    let (first, firstRelayed) = try allocated(conversation, "192.0.2.7:5000")
+    let (second, secondRelayed) = try allocated(conversation, "192.0.2.8:5000")
+    first.bind(0x4000, "8.8.8.8:53")
+    #expect(first.channelData(0x4000, [1]).peer == SocketAddress("8.8.8.8:53"))
+    conversation.tick(seconds: 400)
+    first.refresh(600)
+    second.refresh(600)
+    // The first one's channel goes, and the second one gets its place with the same number.
+    conversation.tick(seconds: 200)
+    conversation.wait(seconds: 1)
+    #expect(conversation.relay.channels.count == 0)
+    second.challenge()
+    #expect(second.bind(0x4000, "9.9.9.9:53")?.type == MessageType(.channelBind, .success))
+    #expect(conversation.relay.channels.upperBound == 1)
+    #expect(first.channelData(0x4000, [1]).drop == .noChannel)
+    first.challenge()
+    first.permit("9.9.9.9:0")
+    _ = first.hear([7], from: "9.9.9.9:53", on: firstRelayed)
+    #expect(conversation.relay.copiedReply().prefix(2) == [0x00, 0x17])
+    #expect(second.channelData(0x4000, [1]).peer == SocketAddress("9.9.9.9:53"))
+    // With two channels each finds its own, in both directions, turn about.
+    second.bind(0x4001, "9.9.9.9:54")
+    for _ in 0..<2 {
+      #expect(second.channelData(0x4001, [1]).peer == SocketAddress("9.9.9.9:54"))
+      #expect(second.channelData(0x4000, [1]).peer == SocketAddress("9.9.9.9:53"))
+      _ = second.hear([7], from: "9.9.9.9:54", on: secondRelayed)
+      #expect(conversation.relay.copiedReply().prefix(2) == [0x40, 0x01])
+      _ = second.hear([7], from: "9.9.9.9:53", on: secondRelayed)
+      #expect(conversation.relay.copiedReply().prefix(2) == [0x40, 0x00])
+    }
+  }
+
   @Test("a channel lives 600 s and a new binding prolongs it")
   func channelLifetime() throws {
     let conversation = Conversation()

@@ -31,6 +31,18 @@ struct TableTests {
     for number in UInt32(0)..<1000 { #expect(limiter.take(IPAddress(ipv4: number), now: later)) }
   }
 
+  @Test("what a packet reads of an allocation and of a channel lies in the first cache line of their places")
+  func hotFields() throws {
+    // A place has eight bytes of its own in front of the record.
+    let line = 64 - 8
+    let counted = try #require(MemoryLayout<Allocation>.offset(of: \.toPeers))
+    #expect(counted + MemoryLayout<TrafficCount>.size <= line)
+    let client = try #require(MemoryLayout<Allocation>.offset(of: \.client))
+    #expect(client + MemoryLayout<ClientPath>.size <= line + 64)
+    let rules = try #require(MemoryLayout<Channel>.offset(of: \.rulesGeneration))
+    #expect(rules + MemoryLayout<UInt32>.size <= line)
+  }
+
   @Test("timers fire in order, never early, and after a long sleep all that are due")
   func wheel() {
     var wheel = TimerWheel(now: Instant(nanoseconds: 0))
