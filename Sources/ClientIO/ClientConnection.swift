@@ -121,7 +121,8 @@ extension ClientConnection {
   private static func handshake(
     _ secure: SecureLayer, over socket: borrowing ClientSocket, ciphertext: inout [UInt8], until deadline: Instant
   ) throws(ConnectionFailure) -> TLSConnectionSummary {
-    while true {
+    // However much comes, the deadline ends it.
+    while Instant.read() < deadline {
       let result = secure.engine.handshake()
       try secure.flush(over: socket, until: deadline)
       switch result {
@@ -137,6 +138,7 @@ extension ClientConnection {
       case .failed(let error): throw ConnectionFailure(error)
       }
     }
+    throw .timeout(.handshake)
   }
 }
 
@@ -197,6 +199,7 @@ extension ClientConnection {
   public mutating func receive(until deadline: Instant) throws(ConnectionFailure) -> Bool {
     start = messageEnd
     messageRange = 0..<0
+    var isLate = false
     while true {
       if transport.isStream {
         if try takeFrame() { return true }
@@ -207,7 +210,9 @@ extension ClientConnection {
         return true
       case .bytes: continue
       case .wouldBlock:
-        if !Readiness.wait(for: socket.rawValue, until: deadline) { return false }
+        guard !isLate, Readiness.wait(for: socket.rawValue, until: deadline) else { return false }
+        // What comes may be no message, again and again: beyond the deadline it is looked at once.
+        isLate = Instant.read() >= deadline
       case .closed: throw .closed
       case .failed(let error): throw ConnectionFailure(error)
       }
@@ -256,7 +261,7 @@ extension ClientConnection {
       if case .bytes(let count) = result { end += count }
       return result
     }
-    while true {
+    for _ in 0..<Self.burstLimit {
       switch secure.read(into: &buffer, at: end) {
       case .bytes(let count):
         end += count
@@ -273,7 +278,11 @@ extension ClientConnection {
       guard case .bytes(let count) = result else { return result }
       secure.engine.receive(ciphertext.span.rawBytes.extracting(0..<count))
     }
+    return .wouldBlock
   }
+
+  /// Pieces of ciphertext without plaintext in them that are taken before the clock is looked at.
+  private static let burstLimit = 64
 
   private static func receive(
     from socket: borrowing ClientSocket, into buffer: inout [UInt8], at offset: Int, isStream: Bool

@@ -17,7 +17,7 @@ final class DatagramLayer {
     }
   }
 
-  /// Flights are sent again by DTLS's own clock until the deadline.
+  /// Flights are sent again by DTLS's own clock until the deadline, whatever else comes meanwhile.
   func handshake(
     over socket: borrowing ClientSocket, until deadline: Instant
   ) throws(ConnectionFailure) -> TLSConnectionSummary {
@@ -31,8 +31,10 @@ final class DatagramLayer {
       }
       let now = Instant.read()
       guard now < deadline else { throw .timeout(.handshake) }
-      let again = now.advanced(byMilliseconds: UInt32(clamping: engine.timeout ?? 1000))
-      guard Readiness.wait(for: socket.rawValue, until: min(again, deadline)) else {
+      let left = engine.timeout
+      let again = now.advanced(byMilliseconds: UInt32(clamping: left ?? 1000))
+      // A flood must not keep the clock from being looked at.
+      guard left != 0, Readiness.wait(for: socket.rawValue, until: min(again, deadline)) else {
         if !engine.handleTimeout() { throw .timeout(.handshake) }
         try flush(over: socket)
         continue
@@ -54,11 +56,15 @@ final class DatagramLayer {
     }
   }
 
-  /// The next message, at the beginning of the buffer.
+  /// Datagrams without a message in them that are taken in a row.
+  private static let burstLimit = 64
+
+  /// The next message, at the beginning of the buffer; would block where there is none among what came first: a flood
+  /// of what is none must not keep the caller from its timers.
   func receive(from socket: borrowing ClientSocket, into buffer: inout [UInt8]) throws(ConnectionFailure)
     -> ClientSocket.ReceiveResult
   {
-    while true {
+    for _ in 0..<Self.burstLimit {
       switch read(into: &buffer) {
       case .bytes(let count): return .bytes(count)
       case .closed: return .closed
@@ -72,6 +78,7 @@ final class DatagramLayer {
       guard case .bytes(let count) = result else { return result }
       engine.receive(ciphertext.span.rawBytes.extracting(0..<count))
     }
+    return .wouldBlock
   }
 
   /// Sends what the engine has to send. A datagram that finds no room is lost, as on any link.
