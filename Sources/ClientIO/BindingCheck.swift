@@ -39,7 +39,8 @@ public struct BindingReport: Sendable {
 
 public enum BindingCheck {
   /// Sends `count` Binding requests, `interval` milliseconds apart, and tells of each when it has ended. With a count
-  /// above one a request is sent once only, so that loss can be counted. `stop` is asked before each one.
+  /// above one a request is sent once only, so that loss can be counted. `stop` is asked every 50 ms at least; the
+  /// request that waits then for its answer does not count.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: UInt32 = 1000,
     generator: inout SeededGenerator, stop: () -> Bool = { false },
@@ -55,12 +56,12 @@ public enum BindingCheck {
       report.tls = connection.tlsSummary
       var next = Instant.read()
       for index in 0..<max(count, 1) {
+        while !stop(), Instant.read() < next { Readiness.sleep(until: min(next, .read().advanced(byMilliseconds: 50))) }
         if stop() { break }
-        Readiness.sleep(until: next)
         next = next.advanced(byMilliseconds: interval)
         var retransmission = options.effectiveRetransmission
         if count > 1 { retransmission.requestCount = 1 }
-        let sample = probe(&connection, target, options, retransmission, &generator)
+        guard let sample = probe(&connection, target, options, retransmission, &generator, stop) else { break }
         report.samples.append(sample)
         progress(index, sample)
         // A stream that broke stays broken.
@@ -76,16 +77,19 @@ public enum BindingCheck {
 
   private static func probe(
     _ connection: inout ClientConnection, _ target: ServerTarget, _ options: CheckOptions,
-    _ retransmission: Retransmission.Settings, _ generator: inout SeededGenerator
-  ) -> Result<BindingProbe.Response, CheckFailure> {
+    _ retransmission: Retransmission.Settings, _ generator: inout SeededGenerator, _ stop: () -> Bool
+  ) -> Result<BindingProbe.Response, CheckFailure>? {
     var probe = BindingProbe(
       isStream: target.transport.isStream, settings: retransmission, generator: &generator, now: .read())
     do {
       while probe.outcome == nil {
         guard let deadline = probe.deadline else { break }
         if let request = probe.takeOutput() { try connection.send(request, until: deadline) }
-        if try connection.receive(until: deadline) {
+        let due = min(deadline, .read().advanced(byMilliseconds: 50))
+        if try connection.receive(until: due) {
           probe.receive(connection.message, now: .read())
+        } else if due < deadline, stop() {
+          return nil
         }
         // After every message: a flood of others must not keep the timers from running out.
         probe.advance(to: .read())

@@ -11,14 +11,16 @@ enum EchoSeries {
   private static let burstLimit = 1024
 
   /// Sends `count` packets, `interval` milliseconds apart; each is waited for `timeout` milliseconds, the last one
-  /// a second at most longer than what the slowest took.
+  /// a second at most longer than what the slowest took. `stop` is asked every 50 ms at least, and ends the sending.
   static func run(
     _ session: inout AllocationSession, _ peer: inout some RelayPeer & ~Copyable, count: Int, interval: UInt32,
-    timeout: UInt32, tag: UInt64
+    timeout: UInt32, tag: UInt64, stop: () -> Bool
   ) throws(AllocationSession.Failure) -> PacketSeries {
     var series = PacketSeries()
     var next = Instant.read()
+    var count = count
     while true {
+      if stop() { count = series.sent }
       let now = Instant.read()
       if series.sent < count, now >= next {
         let packet = packet(tag, series.send(at: now))
@@ -38,7 +40,8 @@ enum EchoSeries {
       let waited = UInt64(patience) * 1_000_000
       if now.nanoseconds > waited { _ = series.giveUp(sentBefore: Instant(nanoseconds: now.nanoseconds - waited)) }
       guard series.sent < count || series.pendingCount > 0 else { return series }
-      var due = series.sent < count ? next : now.advanced(byMilliseconds: 50)
+      var due = now.advanced(byMilliseconds: 50)
+      if series.sent < count { due = min(due, next) }
       if let keepAlive = session.client.deadline { due = min(due, keepAlive) }
       _ = Readiness.wait(forAnyOf: [session.connection.descriptor, peer.descriptor], until: due)
     }

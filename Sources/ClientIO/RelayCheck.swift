@@ -12,16 +12,17 @@ public struct RelayCheck: ~Copyable {
   private var random: SeededGenerator
   private let count: Int
   private let interval: UInt32
+  private let stop: () -> Bool
 
   /// Runs the whole check. With a count above one so many numbered packets go through the channel too, `interval`
-  /// milliseconds apart.
+  /// milliseconds apart, until `stop` says so.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: UInt32 = 1000,
-    generator: consuming SeededGenerator
+    generator: consuming SeededGenerator, stop: @escaping () -> Bool = { false }
   ) -> RelayReport {
     var check = RelayCheck(
       target: target, options: options, report: RelayReport(target: target), random: generator, count: count,
-      interval: interval)
+      interval: interval, stop: stop)
     check.run()
     return check.report
   }
@@ -47,11 +48,11 @@ public struct RelayCheck: ~Copyable {
     var session = AllocationSession(
       connection, settings: options.allocation(for: target), generator: SeededGenerator(seed: seed()))
     guard perform(.allocate, "Allocate", { () throws(AllocationSession.Failure) in try session.allocate() }) else {
-      report.realm = session.client.realm
+      report.realm = session.client.realm.isEmpty ? nil : session.client.realm
       return
     }
     report.grant = session.client.grant
-    report.realm = session.client.realm
+    report.realm = session.client.realm.isEmpty ? nil : session.client.realm
     report.usesSHA256 = session.client.usesSHA256
     if let relayed = report.grant?.relayedAddresses.first { exercise(&session, relayed) }
     if report.verdict == nil {
@@ -137,9 +138,9 @@ public struct RelayCheck: ~Copyable {
     do {
       let begin = Instant.read()
       let series = try EchoSeries.run(
-        &session, &peer, count: count, interval: interval, timeout: options.timeout, tag: random.next())
+        &session, &peer, count: count, interval: interval, timeout: options.timeout, tag: random.next(), stop: stop)
       report.series = series
-      guard series.received == 0 else { return }
+      guard series.received == 0, series.sent > 0 else { return }
       note(
         .series, Instant.read().nanoseconds(since: begin),
         CheckFailure(

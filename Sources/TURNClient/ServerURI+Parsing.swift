@@ -80,7 +80,10 @@ extension ServerURI {
     if let address = IPAddress(host) { return (.address(address), nil, number) }
     guard isName(host) else {
       throw ParsingError(
-        description: host.isEmpty ? "there is no host" : "\"\(host)\" is neither a host name nor an address")
+        description: host.isEmpty
+          ? "there is no host"
+          : "\"\(host)\" is neither a host name nor an address"
+            + (host.utf8.contains { $0 >= 0x80 } ? "; international names are written in ASCII (xn--…)" : ""))
     }
     return (.name(String(host)), nil, number)
   }

@@ -23,7 +23,7 @@ enum BindingCommand {
     let report = try job.onEachAddress(targets, &outcome, verdict: \BindingReport.verdict) { target, options in
       BindingCheck.run(
         target, options, count: count, interval: arguments.interval ?? 1000, generator: &generator,
-        stop: { Output.isGone }
+        stop: { count > 1 && job.isStopped }
       ) { index, sample in
         if isLive { Output.write(Style.plain(job.label) + line(index, sample)) }
         if arguments.format == .ndjson { Output.write(event(target, index, sample)) }

@@ -33,6 +33,7 @@ enum DeploymentCommand {
     var job = common
     job.arguments.uri = server.uri
     job.label = server.uri.description + " "
+    job.interruption = nil
     if !job.arguments.isCommandNamed { job.arguments.command = server.uri.scheme.isTURN ? .relay : .binding }
     if let credential = server.credential {
       job.options.credential = credential

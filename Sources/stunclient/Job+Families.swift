@@ -23,7 +23,9 @@ extension Job {
     for (family, missing) in zip(families, routes) {
       var part = Outcome(command: outcome.command, uri: outcome.uri)
       part.family = family
-      if isAnyReachable, let missing {
+      if interruption?.hasCome == true {
+        part.skipped = "interrupted"
+      } else if isAnyReachable, let missing {
         part.skipped = "this machine has no route to \(missing.address) (\(missing.error))"
       } else {
         var job = self

@@ -10,7 +10,6 @@ enum PingCommand {
   static func run(_ job: Job) throws(UsageError) -> Outcome {
     var outcome = job.outcome
     let arguments = job.arguments
-    let interruption = try Interruption()
     guard let target = try firstReachable(job, &outcome) else { return outcome }
     var generator = Job.generator()
     if arguments.format == .text {
@@ -19,7 +18,7 @@ enum PingCommand {
     let isLive = arguments.format == .text && StandardStreams.isOutputTerminal
     let report = PingCheck.run(
       target.target, target.options, count: arguments.count, interval: arguments.interval ?? 1000,
-      generator: &generator, stop: { interruption.isThere || Output.isGone }
+      generator: &generator, stop: { job.isStopped }
     ) { event, requests in
       switch arguments.format {
       case .text: Output.write(isLive ? live(event, requests) : line(event) + "\n")
@@ -85,7 +84,8 @@ enum PingCommand {
 
   /// One line that is written over and over; what is not an ordinary answer stays.
   private static func live(_ event: PingCheck.Event, _ requests: borrowing PingRequests) -> String {
-    var text = "\r\u{1B}[K"
+    // A line that is too long for the terminal is cut there and not continued, or it would not be written over.
+    var text = "\r\u{1B}[K\u{1B}[?7l"
     var last = ""
     if case .answer(_, let roundTrip) = event {
       last = ", last \(Decimal.milliseconds(roundTrip))"
@@ -100,7 +100,7 @@ enum PingCommand {
         ", min \(Decimal.milliseconds(series.minimum)), mean \(Decimal.milliseconds(series.mean)), "
         + "max \(Decimal.milliseconds(series.maximum)), jitter \(Decimal.milliseconds(series.jitter)) ms"
     }
-    return text
+    return text + "\u{1B}[?7h"
   }
 
   private static func json(_ event: PingCheck.Event, _ arguments: Arguments) -> String {
@@ -161,16 +161,4 @@ enum PingCommand {
     ]
     outcome.metrics = series.metrics("rtt", "Round trips of Binding requests.") + (report.tls?.metrics ?? [])
   }
-}
-
-/// Ctrl-C, and SIGTERM: the end of the series and not of the program, which has a summary to write. A class, because
-/// a noncopyable value can't be captured by a closure yet.
-private final class Interruption {
-  private let signals: SignalReader
-
-  init() throws(UsageError) {
-    do { signals = try SignalReader() } catch { throw UsageError("signals: \(error)") }
-  }
-
-  var isThere: Bool { signals.next() != nil }
 }

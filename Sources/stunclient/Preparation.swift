@@ -14,6 +14,11 @@ struct Job: Sendable {
   var secret: [UInt8]?
   /// What tells the lines of this check from those of others that are made beside or after it.
   var label = ""
+  /// What ends a series before its time; nil: checks run side by side, and what is not theirs ends all of them.
+  var interruption: Interruption? = Interruption()
+
+  /// Whether a series is to go no further.
+  var isStopped: Bool { Output.isGone || interruption?.isThere == true }
 
   /// The check that the command line asks for.
   init(_ arguments: Arguments) throws(UsageError) {
@@ -35,7 +40,13 @@ struct Job: Sendable {
   }
 
   var outcome: Outcome {
-    Outcome(command: arguments.command.rawValue, uri: arguments.uri.description, hints: arguments.uri.hints)
+    var outcome = Outcome(
+      command: arguments.command.rawValue, uri: arguments.uri.description, hints: arguments.uri.hints)
+    if arguments.uri.scheme.isSecure, let transport = arguments.transport, !transport.isSecure {
+      outcome.hints.append(
+        "\(arguments.uri.scheme.rawValue): asks for TLS or DTLS: over plain \(transport.label) nothing was encrypted")
+    }
+    return outcome
   }
 
   static func generator() -> SeededGenerator { SeededGenerator(seed: SecureRandom.bytes(32)) }

@@ -12,7 +12,8 @@ enum RelayCommand {
       let arguments = job.arguments
       let report = try job.onEachAddress(targets, &outcome, verdict: \RelayReport.verdict) { target, options in
         RelayCheck.run(
-          target, options, count: arguments.count ?? 1, interval: arguments.interval ?? 20, generator: Job.generator())
+          target, options, count: arguments.count ?? 1, interval: arguments.interval ?? 20,
+          generator: Job.generator(), stop: { job.isStopped })
       }
       guard let report else { return }
       describe(report, arguments, &outcome)

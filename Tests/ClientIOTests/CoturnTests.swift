@@ -39,6 +39,19 @@ struct CoturnTests {
     }
   }
 
+  @Test func `A series through the relay that is stopped gives the allocation back`() throws {
+    let coturn = try Coturn(port: 22114)
+    var options = CheckOptions()
+    options.credential = LongTermCredential(username: "alice", password: "secret")
+    let questions = Counter()
+    let report = RelayCheck.run(
+      coturn.target(), options, count: 1_000_000, interval: 1, generator: SeededGenerator(seed: [1]),
+      stop: { questions.next() > 20 })
+    #expect(report.verdict == nil)
+    #expect((1...100).contains(report.series?.sent ?? 0) && report.series?.lost == 0)
+    #expect(report.steps.last?.name == .delete)
+  }
+
   @Test func `Where plain peers are forbidden a second allocation is the peer`() throws {
     // Relays stand on 127.0.0.2, from which this machine's own 127.0.0.1 is forbidden.
     let coturn = try Coturn(port: 22110, ["-E", "127.0.0.2", "--denied-peer-ip", "127.0.0.1"])

@@ -139,19 +139,32 @@ struct ProgramTests {
     withExtendedLifetime(coturn) {}
   }
 
-  @Test func `A ping without end ends with its summary when it is interrupted`() throws {
+  @Test(arguments: [
+    (["ping"], "\n5: "), (["--count", "1000000"], "\n5: "), (["--count", "1000000"], "IPv6 5: "),
+  ])
+  func `A series that is interrupted ends with its summary`(arguments: [String], marker: String) throws {
     let coturn = try Coturn(port: 24115)
+    var zone = NameServiceTests.Zone()
+    zone.address("both.test", [127, 0, 0, 1])
+    zone.address("both.test", [UInt8](repeating: 0, count: 15) + [1])
+    let dns = try NameServiceTests().start(zone)
+    defer { dns.stop() }
+    let hasBoth = marker.hasPrefix("IPv6")
+    let target = hasBoth ? ["--dns-server", "\(dns.address)", "both.test:24115"] : ["127.0.0.1:24115"]
     let pipe = Pipe()
     let process = try Child(
-      Run.program.path, ["ping", "--interval", "0.02", "127.0.0.1:24115"], output: .pipe(pipe))
+      Run.program.path, arguments + ["--interval", "0.02"] + target, output: .pipe(pipe))
     var output = Data()
-    while !String(decoding: output, as: UTF8.self).contains("\n5: ") {
+    while !String(decoding: output, as: UTF8.self).contains(marker) {
       output += pipe.fileHandleForReading.availableData
     }
     process.send(SIGINT)
     output += try pipe.fileHandleForReading.readToEnd() ?? Data()
     #expect(process.wait() == 0)
-    #expect(String(decoding: output, as: UTF8.self).contains("round trips      min "))
+    let text = String(decoding: output, as: UTF8.self)
+    #expect(text.contains("round trips      min "))
+    // The other family is not begun with.
+    #expect(text.contains("note: IPv4 was not checked: interrupted") == hasBoth, "\(text)")
     withExtendedLifetime(coturn) {}
   }
 

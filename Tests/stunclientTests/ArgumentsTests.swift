@@ -22,6 +22,9 @@ struct ArgumentsTests {
     #expect(try read("stun:relay").uri.description == "stun:relay")
     #expect(try read("--help stun.test").command == .help && read("localhost --help").command == .help)
     #expect(try read("bindng").uri.hints == ["\"bindng\" is taken for a host: did you mean binding?"])
+    let plain = try Job(try read("--udp turns:a.test")).outcome.hints
+    #expect(plain == ["turns: asks for TLS or DTLS: over plain UDP nothing was encrypted"])
+    #expect(try Job(try read("--dtls turns:a.test")).outcome.hints == [])
     #expect(try read("stun").uri.hints == [] && read("pingu 3478").uri.port == 3478)
     #expect(try read("help").command == .help)
     #expect(try read("--version").command == .version)
@@ -83,6 +86,8 @@ struct ArgumentsTests {
     ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
     ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
     ("ping", "there is no TARGET"),
+    ("stun:b\u{FC}cher.example", "stun:b\u{FC}cher.example: \"b\u{FC}cher.example\" is neither a host name nor an "
+      + "address; international names are written in ASCII (xn--…)"),
     ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
   ])
   func `Wrong usage says what is wrong`(line: String, message: String) {
