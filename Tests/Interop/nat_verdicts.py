@@ -90,6 +90,7 @@ def main():
         report.run("a server without another address can't tell", scene.one_address)
         report.run("the other address is silent", scene.silent_alternate)
         report.run("bindings are forgotten after 4 s", scene.lifetime)
+        report.run("mapping over TCP", scene.mapping_over_tcp)
         report.run("stuntman's lines", scene.stuntman)
         report.run("a relay that works one way only", scene.one_way)
         report.run("a relay whose data is swallowed", scene.swallowed)
@@ -276,6 +277,17 @@ table ip nat {{
         if not (found and 2 <= found["at_least"] <= 6 and found["less_than"] and found["less_than"] <= 9):
             raise Failure(f"binding lifetime {found}")
         return found
+
+    def mapping_over_tcp(self):
+        """One connection after another from one local port; filtering can't be told there."""
+        verdicts = {}
+        for rule, expected in ((KEEP, "endpoint-independent"), (BY_ADDRESS, "address-dependent"),
+                               (RANDOM, "address-and-port-dependent")):
+            self.rules(rule, "")
+            found = self.report("--tcp")
+            verdicts[expected] = {key: found[key] for key in ("mapping", "filtering", "transport")}
+            _expect(verdicts[expected], {"mapping": expected, "filtering": None, "transport": "tcp"})
+        return verdicts
 
     def stuntman(self):
         """What scripts look for, in each mode."""
