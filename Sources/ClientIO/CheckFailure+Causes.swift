@@ -48,7 +48,7 @@ extension ResolutionError {
   var likelyCause: String {
     switch self {
     case .notFound: CheckFailure.Reason.unresolved.usualCause
-    case .temporary: "this machine's name servers can't be reached: see its network, and /etc/resolv.conf"
+    case .temporary: "no name server can be reached: see this machine's network and /etc/resolv.conf, or what --dns-server says"
     case .failed: "the name, or the DNS of this machine, is out of order: --trace shows what was asked"
     }
   }

@@ -128,7 +128,9 @@ extension Outcome {
     switch reason {
     case .refused: failure?.advice = "\(has) the server does not listen on \(family.label): \(remedy)"
     case .timeout:
-      failure?.advice = "\(has) the server does not listen on \(family.label), or a firewall drops it: \(remedy)"
+      failure?.advice =
+        "\(has) the server does not listen on \(family.label), a firewall drops it, or this machine's "
+        + "\(family.label) leads nowhere: \(remedy), or ask with \(family == .ipv6 ? "-4" : "-6")"
     case .unreachable: failure?.advice = "\(has) there is no way to its \(family.label) address: \(remedy)"
     default: break
     }
