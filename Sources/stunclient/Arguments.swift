@@ -27,6 +27,8 @@ struct Arguments: Sendable {
   var iceServers: String?
   /// Whether the command was named, rather than guessed from the scheme.
   var isCommandNamed = false
+  /// Whether the port stands in an operand of its own, as stuntman's client has it.
+  var hasPortOperand = false
   /// Nil: what the URI says.
   var transport: TransportProtocol?
   var family: IPAddress.Family?
@@ -144,6 +146,13 @@ struct Arguments: Sendable {
     }
     guard uri.port == nil || uri.port == port else { throw UsageError("two different ports are given") }
     uri.port = port
+    hasPortOperand = true
+  }
+
+  /// Whether the command line may be a script's for stuntman's client, which talks to one address, of IPv4 unless it is
+  /// told otherwise, and prints its lines once.
+  var isStuntmans: Bool {
+    mode != nil || (hasPortOperand && !isCommandNamed && command == .binding && format == .text)
   }
 
   /// Binding requests whose answers are kept.

@@ -12,9 +12,9 @@ extension Job {
     var outcome = self.outcome
     guard let targets = targets(&outcome) else { return outcome }
     let families = try families(of: targets)
-    // stuntman's client knows one address.
-    guard families.count > 1, arguments.mode == nil else {
+    guard families.count > 1, !arguments.isStuntmans else {
       try check(self, targets, &outcome)
+      if let used = outcome.family { noteFamily(used, among: targets, &outcome) }
       return outcome
     }
     let routes = families.map { family in route(to: targets.filter { $0.address.family == family }) }
@@ -48,12 +48,12 @@ extension Job {
   }
 
   /// Says which family was looked at, where there would have been another.
-  func noteFamily(of used: SocketAddress, among targets: [ServerTarget], _ outcome: inout Outcome) {
-    outcome.family = used.family
-    let other: IPAddress.Family = used.family == .ipv4 ? .ipv6 : .ipv4
-    guard arguments.mode == nil, targets.contains(where: { $0.address.family == other }) else { return }
+  func noteFamily(_ used: IPAddress.Family, among targets: [ServerTarget], _ outcome: inout Outcome) {
+    outcome.family = used
+    let other: IPAddress.Family = used == .ipv4 ? .ipv6 : .ipv4
+    guard arguments.mode == nil, arguments.localAddress == nil, targets.contains(where: { $0.address.family == other }) else { return }
     outcome.notes.append(
-      "over \(used.family.label) only; with \(other == .ipv4 ? "-4" : "-6") it is \(other.label) that is looked at")
+      "over \(used.label) only; with \(other == .ipv4 ? "-4" : "-6") it is \(other.label) that is looked at")
   }
 
   /// Nil where there is a route to one of the addresses; else one of them, and what the kernel says. Nothing is sent.

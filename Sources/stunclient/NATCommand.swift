@@ -28,7 +28,7 @@ enum NATCommand {
     }
     if let report {
       describe(report, questions, arguments, &outcome)
-      job.noteFamily(of: report.target.address, among: targets, &outcome)
+      job.noteFamily(report.target.address.family, among: targets, &outcome)
     }
     return outcome
   }

@@ -28,7 +28,7 @@ enum PingCommand {
     }
     if isLive { Output.write("\r\u{1B}[K") }
     describe(report, arguments, &outcome)
-    job.noteFamily(of: target.target.address, among: target.all, &outcome)
+    job.noteFamily(target.target.address.family, among: target.all, &outcome)
     return outcome
   }
 

@@ -62,7 +62,9 @@ struct Job: Sendable {
     let (result, trace) = ServerTarget.discover(arguments.uri, settings, generator: &generator)
     outcome.trace = trace
     switch result {
-    case .success(let targets): return targets
+    case .success(let targets):
+      guard arguments.isStuntmans else { return targets }
+      return targets.filter { $0.address.family == .ipv4 } + targets.filter { $0.address.family == .ipv6 }
     case .failure(let failure):
       outcome.failure = CheckFailure(failure)
       return nil

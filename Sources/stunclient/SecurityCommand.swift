@@ -16,7 +16,7 @@ enum SecurityCommand {
       { SecurityCheck.run($0, $1, generator: Job.generator()) })
     {
       describe(report, arguments, &outcome)
-      job.noteFamily(of: report.target.address, among: targets, &outcome)
+      job.noteFamily(report.target.address.family, among: targets, &outcome)
     }
     return outcome
   }
