@@ -44,6 +44,7 @@ enum Usage {
     stunclient [binding] [OPTIONS] TARGET [PORT]
 
     Sends a Binding request: our address as the server sees it, the round trip.
+    A name with IPv4 and IPv6 addresses is asked over both, and both must work.
 
       --count N            N requests, each sent once, and statistics
       --interval SECONDS   between them (1)
@@ -65,7 +66,8 @@ enum Usage {
     stunclient [relay] [OPTIONS] TURN-URI
 
     Allocate, permission, data there and back in both framings, channel, refresh,
-    delete: what a call does, each step timed.
+    delete: what a call does, each step timed. A name with IPv4 and IPv6 addresses
+    is checked over both (-4 or -6: one), and both must work.
 
       --username NAME          also STUNCLIENT_USERNAME
       --password-file FILE     also STUNCLIENT_PASSWORD; - is standard input
