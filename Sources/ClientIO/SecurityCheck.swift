@@ -151,7 +151,7 @@ public struct SecurityCheck: ~Copyable {
         return
       }
       let relayed = session.client.grant?.relayedAddresses.first ?? .none
-      for peer in ForbiddenPeer.all(family) { try tryPeer(peer, &session, relayed) }
+      for peer in ForbiddenPeer.all(family) { try tryPeer(peer, family, &session, relayed) }
       if family == target.address.family, target.transport == .udp { try ownListener(&session) }
       if family == .ipv4 {
         try tamper(&session)
@@ -164,12 +164,27 @@ public struct SecurityCheck: ~Copyable {
     }
   }
 
+  /// Asks for a permission. An allocation that has no room for more gives way to a fresh one, if there may be two.
+  private mutating func permit(
+    _ peer: SocketAddress, _ family: IPAddress.Family, _ session: inout AllocationSession
+  ) throws(AllocationSession.Failure) -> CustomAnswer {
+    let answer = try session.tryRequest(.createPermission) { $0.append(.xorPeerAddress, xor: peer) }
+    guard answer == .refused(.insufficientCapacity),
+      var fresh = try? self.session(options.credential, family, seed: random.next()),
+      (try? fresh.allocate()) != nil
+    else { return answer }
+    _ = try? session.delete()
+    session.close()
+    session = fresh
+    return try session.tryRequest(.createPermission) { $0.append(.xorPeerAddress, xor: peer) }
+  }
+
   private mutating func tryPeer(
-    _ peer: ForbiddenPeer, _ session: inout AllocationSession, _ relayed: SocketAddress
+    _ peer: ForbiddenPeer, _ family: IPAddress.Family, _ session: inout AllocationSession, _ relayed: SocketAddress
   ) throws(AllocationSession.Failure) {
     let address = SocketAddress(peer.address, port: 9)
     let subject = "\(peer.address) (\(peer.what))"
-    let permission = try session.tryRequest(.createPermission) { $0.append(.xorPeerAddress, xor: address) }
+    let permission = try permit(address, family, &session)
     let channel = try session.tryRequest(.channelBind) {
       $0.append(.channelNumber, UInt32(0x4FFF) << 16)
       $0.append(.xorPeerAddress, xor: address)
@@ -225,7 +240,7 @@ public struct SecurityCheck: ~Copyable {
   /// A Binding request through the relay to the server's own port must not come back answered.
   private mutating func ownListener(_ session: inout AllocationSession) throws(AllocationSession.Failure) {
     let subject = "\(target.address) through the relay"
-    let permission = try session.tryRequest(.createPermission) { $0.append(.xorPeerAddress, xor: target.address) }
+    let permission = try permit(target.address, target.address.family, &session)
     guard case .success = permission else {
       note(
         "own-listener", subject, permission.verdict(ifRefusedWith: CustomAnswer.peerRefusals),

@@ -351,21 +351,32 @@ extension ReasonTests {
   }
 
   @Test func `Only an answer about the rule counts as a peer refused; a stale nonce is learnt from`() throws {
+    // It has IPv4 relays only, and does not say so.
+    func peers(_ report: SecurityReport) -> [SecurityReport.Finding] {
+      #expect(report.failure == nil && report.findings.contains { $0.subject == "IPv6 peers" })
+      return report.findings.filter { $0.check == "peer" && $0.subject != "IPv6 peers" }
+    }
     let trouble = try verdicts { request, _ in respond(to: request, error: .serverError) }
-    let peers = trouble.findings.filter { $0.check == "peer" }
-    #expect(!peers.isEmpty && peers.allSatisfy { $0.verdict == .unknown }, "\(peers)")
+    let open = peers(trouble)
+    #expect(!open.isEmpty && open.allSatisfy { $0.verdict == .unknown }, "\(open)")
     // The server of this test takes every password.
     #expect(trouble.findings.first { $0.check == "wrong-password" }?.verdict != .refused)
 
     let fresh = try verdicts { request, nonce in
       nonce == "m" ? respond(to: request, error: .forbidden) : challenge(request, .staleNonce, nonce: "m")
     }
-    // It has IPv4 relays only, and does not say so.
-    let refused = fresh.findings.filter { $0.check == "peer" && $0.subject != "IPv6 peers" }
+    let refused = peers(fresh)
     #expect(!refused.isEmpty && refused.allSatisfy { $0.verdict == .refused }, "\(refused)")
 
+    // An allocation that has no room for more permissions gives way to a fresh one.
+    let counter = Counter()
+    let full = try verdicts { request, _ in
+      respond(to: request, error: [5, 10].contains(counter.next()) ? .insufficientCapacity : .forbidden)
+    }
+    #expect(peers(full).allSatisfy { $0.verdict == .refused }, "\(full.findings)")
+
     let stale = try verdicts { request, _ in challenge(request, .staleNonce, nonce: "x") }
-    #expect(stale.findings.filter { $0.check == "peer" }.allSatisfy { $0.verdict == .unknown })
+    #expect(peers(stale).allSatisfy { $0.verdict == .unknown })
   }
 
   @Test func `NAT tests of a port where nobody listens are refused at once`() throws {
