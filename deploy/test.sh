@@ -4,7 +4,7 @@
 #   deploy/test.sh [--no-browsers] [--container]
 #
 # First the package's own tests, then other people's clients (Tests/Interop) against the release build: coturn's tools,
-# aioice, aiortc and libnice, pion's client and stunclient against pion's server, calls of Chromium and Firefox, calls
+# aioice, aiortc and libnice, pion's client and stunclient against pion's server and others, calls of Chromium and Firefox, calls
 # through NATs, stunclient's verdicts on NATs, what the heap is asked for, and what deploy/install.sh installs; with
 # --container also the image, which podman builds and runs. The last line has the totals of the second part; the exit
 # status is 0 only if both parts passed.
@@ -13,7 +13,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-other_peoples=(uclient discovery ip_fields ice_clients pion path_mtu heap nat_verdicts install)
+other_peoples=(uclient discovery ip_fields ice_clients pion path_mtu heap nat_verdicts other_servers install)
 suites=("${other_peoples[@]}" browser_call nat_call)
 for option in "$@"; do
   case $option in
