@@ -4,10 +4,10 @@
 #   deploy/test.sh [--no-browsers] [--container]
 #
 # First the package's own tests, then other people's clients (Tests/Interop) against the release build: coturn's tools,
-# aioice, aiortc and libnice, pion's client and stunclient against pion's server and others, calls of Chromium and Firefox, calls
-# through NATs, stunclient's verdicts on NATs, what the heap is asked for, and what deploy/install.sh installs; with
-# --container also the image, which podman builds and runs. The last line has the totals of the second part; the exit
-# status is 0 only if both parts passed.
+# aioice, aiortc and libnice, pion's client, and stunclient against other people's servers, calls of Chromium and
+# Firefox, calls through NATs, stunclient's verdicts on NATs, what the heap is asked for, and what deploy/install.sh
+# installs; with --container also the image, which podman builds and runs. The last line has the totals of the second
+# part; the exit status is 0 only if both parts passed.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
