@@ -41,7 +41,8 @@ struct Arguments {
     var hasCommand = false
     var wantsHelp = false
     while let word = words.popFirst() {
-      if word == "--help" || word == "-h" {
+      // A host of that name is written stun:help.
+      if word == "--help" || word == "-h" || (word == "help" && positional.isEmpty && !hasCommand) {
         wantsHelp = true
         continue
       }

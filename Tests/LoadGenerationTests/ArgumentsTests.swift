@@ -59,6 +59,8 @@ import Testing
     func message(_ line: String) -> String? {
       #expect(throws: UsageError.self) { try Arguments(line.split(separator: " ").map(String.init)) }?.message
     }
+    #expect(message("help bogus") == "there is no command \"bogus\"")
+    #expect(try Arguments(["help"]).command == .help && Arguments(["help", "relay"]).command == .help)
     #expect(message("bogus --help") == "there is no command \"bogus\"")
     #expect(message("--help bindng") == "there is no command \"bindng\": did you mean binding?")
     #expect(message("realy 127.0.0.1") == "there is no command \"realy\": did you mean relay?")
