@@ -38,7 +38,8 @@ extension AllocationSession {
   /// Makes a request of any method, with attributes behind its signature if `tail` appends some, and waits for the
   /// answer. A 438 to a signed request is learnt from, and the request repeated.
   mutating func tryRequest(
-    _ method: STUN.Method, isSigned: Bool = true, as other: LongTermCredential? = nil, body: (inout MessageWriter) -> Void = { _ in },
+    _ method: STUN.Method, isSigned: Bool = true, as other: LongTermCredential? = nil,
+    body: (inout MessageWriter) -> Void = { _ in },
     tail: ((inout MessageWriter) -> Void)? = nil
   ) throws(Failure) -> CustomAnswer {
     var answer = CustomAnswer.silence

@@ -48,7 +48,8 @@ extension ResolutionError {
   var likelyCause: String {
     switch self {
     case .notFound: CheckFailure.Reason.unresolved.usualCause
-    case .temporary: "no name server can be reached: see this machine's network and /etc/resolv.conf, or what --dns-server says"
+    case .temporary:
+      "no name server can be reached: see this machine's network and /etc/resolv.conf, or what --dns-server says"
     case .failed: "the name, or the DNS of this machine, is out of order: --trace shows what was asked"
     }
   }

@@ -241,7 +241,8 @@ public struct RelayCheck: ~Copyable {
           : "no data reached the peer \(peer.address) through the relay \(relayed)",
         advice: hasArrived
           ? "the relay's ports are not open in the server's firewall, or its advertised address is not its own"
-          : "the server's firewall lets nothing out to peers, or one before this machine drops it"), attempts: patience.attempts)
+          : "the server's firewall lets nothing out to peers, or one before this machine drops it"),
+      attempts: patience.attempts)
     return false
   }
 

@@ -18,9 +18,10 @@ public enum NearestName {
 
   /// Whether a word that is no command may have been meant for one, rather than for a host.
   public static func looksLikeCommand(_ word: String) -> Bool {
-    word != "localhost" && !word.isEmpty && word.utf8.allSatisfy { byte in
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || byte == UInt8(ascii: "-")
-    }
+    word != "localhost" && !word.isEmpty
+      && word.utf8.allSatisfy { byte in
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || byte == UInt8(ascii: "-")
+      }
   }
 
   /// Longer words are compared by their beginning.

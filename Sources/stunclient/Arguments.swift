@@ -169,7 +169,8 @@ struct Arguments: Sendable {
       throw UsageError("--mode \(mode.rawValue) is for binding, nat")
     }
     if command == .binding || iceServers != nil, let count, count > Self.bindingLimit {
-      throw UsageError("--count \(count): binding keeps all of them, up to \(Self.bindingLimit); ping has no such limit")
+      throw UsageError(
+        "--count \(count): binding keeps all of them, up to \(Self.bindingLimit); ping has no such limit")
     }
     if iceServers != nil, ![.binding, .relay].contains(command) {
       throw UsageError("--ice-servers is for binding, relay")

@@ -97,7 +97,8 @@ struct DecodeCommand {
     } catch {
       if found == 0 { throw UsageError("the capture: \(error)") }
       outcome.failure = CheckFailure(
-        .malformed, "the capture ends too soon: \(error)", advice: "it was read while it was still being written, or cut off")
+        .malformed, "the capture ends too soon: \(error)",
+        advice: "it was read while it was still being written, or cut off")
     }
   }
 

@@ -103,7 +103,8 @@ enum DeploymentCommand {
       case .failed, .usage: word = Style.red("FAILED ")
       }
       lines.append(
-        "\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil || !outcome.parts.isEmpty ? outcome.summary : ""))")
+        "\(word)  \(Style.plain(outcome.uri))  \(Style.plain(outcome.failure == nil || !outcome.parts.isEmpty ? outcome.summary : ""))"
+      )
       if isTraced { lines += outcome.trace.map { "         " + Style.plain($0.line) } }
       lines += outcome.verdictLines.map { "         " + $0 }
     }

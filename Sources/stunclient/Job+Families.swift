@@ -51,7 +51,8 @@ extension Job {
   func noteFamily(_ used: IPAddress.Family, among targets: [ServerTarget], _ outcome: inout Outcome) {
     outcome.family = used
     let other: IPAddress.Family = used == .ipv4 ? .ipv6 : .ipv4
-    guard arguments.mode == nil, arguments.localAddress == nil, targets.contains(where: { $0.address.family == other }) else { return }
+    guard arguments.mode == nil, arguments.localAddress == nil, targets.contains(where: { $0.address.family == other })
+    else { return }
     outcome.notes.append(
       "over \(used.label) only; with \(other == .ipv4 ? "-4" : "-6") it is \(other.label) that is looked at")
   }

@@ -72,7 +72,8 @@ enum NATCommand {
     }
     guard !reasons.isEmpty else { return nil }
     return CheckFailure(
-      .refusedByServer, "\(report.target.address) over \(report.target.transport.label): \(reasons.joined(separator: "; "))",
+      .refusedByServer,
+      "\(report.target.address) over \(report.target.transport.label): \(reasons.joined(separator: "; "))",
       advice: "these tests need a server with two addresses (RFC 5780)")
   }
 
@@ -159,7 +160,8 @@ enum NATCommand {
       lifetime = .null
     }
     return [
-      ("transport", .string(report.target.transport.label.lowercased())), ("server", .string(report.target.address.description)),
+      ("transport", .string(report.target.transport.label.lowercased())),
+      ("server", .string(report.target.address.description)),
       ("local", .optional(behaviour?.localAddress.description)),
       ("mapped", .optional(behaviour?.mappedAddress.description)),
       ("nat", behaviour.map { .bool($0.hasNAT) } ?? .null),

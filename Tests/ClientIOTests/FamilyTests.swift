@@ -92,7 +92,8 @@ struct FamilyTests {
     let text = try Run(options + ["stun:both.test:\(port)"])
     #expect(text.status == 2)
     #expect(text.output.contains("failed: \(dead): \(deadPlace) over UDP: connection refused [refused]"))
-    let cause = "the name has an \(record) record, but the server does not listen on \(dead): "
+    let cause =
+      "the name has an \(record) record, but the server does not listen on \(dead): "
       + "listen there, or take the record out"
     #expect(text.output.contains("  likely cause: \(cause)\n"))
     #expect(text.output.contains("Mapped address: 198.51.100.1:4000\n"))
@@ -112,13 +113,17 @@ struct FamilyTests {
     // The server of this test relays nothing, which is another trouble than not to listen.
     let relay = try document(
       try Run(["--json", "--timeout", "0.2"] + options + ["turn:both.test:\(port)?transport=udp"]))
-    let reasons = (relay["families"] as? [[String: Any]])?.map { ($0["failure"] as? [String: Any])?["reason"] as? String }
+    let reasons = (relay["families"] as? [[String: Any]])?.map {
+      ($0["failure"] as? [String: Any])?["reason"] as? String
+    }
     #expect(reasons == (working == .ipv4 ? ["refused", "echo-lost"] : ["echo-lost", "refused"]))
 
     let ping = try document(
       try Run(["ping", "--json", "--count", "1"] + options + ["stun:both.test:\(port)"]))
     #expect(ping["status"] as? String == "ok" && ping["family"] as? String == (working == .ipv4 ? "ipv4" : "ipv6"))
-    #expect((ping["notes"] as? [String])?.contains { $0.hasPrefix("over \(working == .ipv4 ? "IPv4" : "IPv6") only") } == true)
+    #expect(
+      (ping["notes"] as? [String])?.contains { $0.hasPrefix("over \(working == .ipv4 ? "IPv4" : "IPv6") only") } == true
+    )
   }
 
   @Test func `A family that this machine has no route for is left out with a note`() throws {

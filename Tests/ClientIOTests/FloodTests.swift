@@ -115,7 +115,9 @@ final class Flooder: Sendable {
       while receive() != nil {}
       return
     }
-    while let datagram = receive(), engine.listen(datagram.span.rawBytes, from: [1], at: 0) != .verified { send(&engine) }
+    while let datagram = receive(), engine.listen(datagram.span.rawBytes, from: [1], at: 0) != .verified {
+      send(&engine)
+    }
     engine.handshake()
     send(&engine)
     while !engine.isEstablished, let datagram = receive() {

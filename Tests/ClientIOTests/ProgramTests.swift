@@ -96,7 +96,9 @@ struct ProgramTests {
       ["--ice-servers", "-", "--count", "5", "--interval", "0.01"],
       input: "{\"urls\":[\"\(urls[0])\",\"\(urls[1])\"]}")
     for url in urls {
-      for number in 1...5 { #expect(run.output.contains("\n\(url) \(number): ") || run.output.hasPrefix("\(url) \(number): ")) }
+      for number in 1...5 {
+        #expect(run.output.contains("\n\(url) \(number): ") || run.output.hasPrefix("\(url) \(number): "))
+      }
     }
     let live = run.output.split(separator: "\n").prefix(10)
     #expect(live.allSatisfy { line in urls.contains { line.hasPrefix($0 + " ") } }, "\(run.output)")
@@ -256,8 +258,10 @@ struct ProgramTests {
     let twice = "[{\"urls\":[\"stun:127.0.0.1:24149\",\"stun:127.0.0.1:24149\"]}]"
     let shared = NSTemporaryDirectory() + "stunclient-\(ProcessInfo.processInfo.processIdentifier).prom"
     #expect(try Run(["--ice-servers", "-", "--prometheus", shared], input: twice).status == 2)
-    let series = try String(contentsOfFile: shared, encoding: .utf8).split(separator: "\n").map { $0.prefix { $0 != " " } }
-      .filter { !$0.hasPrefix("#") }
+    let series = try String(contentsOfFile: shared, encoding: .utf8).split(separator: "\n").map {
+      $0.prefix { $0 != " " }
+    }
+    .filter { !$0.hasPrefix("#") }
     #expect(!series.isEmpty && Set(series).count == series.count)
     try FileManager.default.removeItem(atPath: shared)
   }
@@ -314,9 +318,11 @@ struct ProgramTests {
       let run = try Run(["--mode", "full", "--protocol", "tcp", "127.0.0.1", "\(port)"])
       let pattern = /Binding test: success\nLocal address: 127\.0\.0\.1:\d+\nMapped address: 198\.51\.100\.1:4000\n(.*)/
       let rest = run.output.wholeMatch(of: pattern.dotMatchesNewlines())?.output.1
-      #expect(run.status == 0 && rest == "Behavior test: success\nNat behavior: \(words)\n", "\(run.output)\(run.error)")
+      #expect(
+        run.status == 0 && rest == "Behavior test: success\nNat behavior: \(words)\n", "\(run.output)\(run.error)")
       let found = try document(try Run(["nat", "--tcp", "--json", "127.0.0.1:\(port)"]))
-      #expect(found["mapping"] as? String == key && found["filtering"] is NSNull && found["transport"] as? String == "tcp")
+      #expect(
+        found["mapping"] as? String == key && found["filtering"] is NSNull && found["transport"] as? String == "tcp")
       #expect((found["unknown"] as? [String: String])?["filtering"] == "can be tested over UDP only")
     }
     let nobody = try Run(["--mode", "full", "--protocol", "tcp", "127.0.0.1", "24148"])
@@ -427,9 +433,18 @@ extension ProgramTests {
     let two = try Coturn(port: 24204, ["-u", "bob:hunter2"])
     let rest = try Coturn(port: 24208, users: false, ["--use-auth-secret", "--static-auth-secret", "s3cret"])
     for (port, environment, text) in [
-      (24204, Self.alice.merging(second) { $1 }, "refused       other-user       Refresh of one user's allocation by another: 441 "),
-      (24208, ["STUNCLIENT_SECRET": "s3cret"], "refused       other-user       CreatePermission of one user's allocation by another: 441 "),
-      (24160, Self.alice, "doesn't apply other-user       Refresh of one user's allocation by another: skipped: two users"),
+      (
+        24204, Self.alice.merging(second) { $1 },
+        "refused       other-user       Refresh of one user's allocation by another: 441 "
+      ),
+      (
+        24208, ["STUNCLIENT_SECRET": "s3cret"],
+        "refused       other-user       CreatePermission of one user's allocation by another: 441 "
+      ),
+      (
+        24160, Self.alice,
+        "doesn't apply other-user       Refresh of one user's allocation by another: skipped: two users"
+      ),
     ] {
       let run = try Run(["security", "turn:127.0.0.1:\(port)"], environment: environment)
       #expect(run.output.contains(text), "\(run.output)\(run.error)")
@@ -442,7 +457,8 @@ extension ProgramTests {
     let anonymous = try Coturn(port: 24164, users: false, ["--no-auth"])
     let anybody = try Run(["security", "turn:127.0.0.1:24164"])
     #expect(anybody.status == 2)
-    #expect(anybody.output.contains("LET THROUGH   anonymous        Allocate without credentials: anybody gets a relay"))
+    #expect(
+      anybody.output.contains("LET THROUGH   anonymous        Allocate without credentials: anybody gets a relay"))
     let unknown = try Run(["security", "--check", "turn:127.0.0.1:24160"])
     #expect(unknown.status == 2 && unknown.output.contains("[credentials-needed]"))
     withExtendedLifetime((open, anonymous)) {}

@@ -311,12 +311,15 @@ extension ReasonTests {
   ) throws -> SecurityReport {
     let server = try FakeServer(
       .udp { request in
-        guard let message = try? MessageView(request.span.rawBytes), isSigned(request) else { return challenge(request) }
+        guard let message = try? MessageView(request.span.rawBytes), isSigned(request) else {
+          return challenge(request)
+        }
         let user = message.value(of: .username)?.copied() ?? []
         let password = user == Self.credential.username ? Self.credential.password : Array("hunter2".utf8)
         let key = LongTermKey.md5(username: user, realm: Array("example.org".utf8), password: password)
         switch method(of: request) {
-        case .createPermission?, .channelBind?: return answer(request, String(decoding: message.value(of: .nonce)?.copied() ?? [], as: UTF8.self))
+        case .createPermission?, .channelBind?:
+          return answer(request, String(decoding: message.value(of: .nonce)?.copied() ?? [], as: UTF8.self))
         default:
           return respond(to: request, key: key) {
             $0.append(.xorRelayedAddress, xor: SocketAddress(IPAddress(203, 0, 113, 1), port: 9))

@@ -69,7 +69,8 @@ struct ArgumentsTests {
     ("bogus --help", "there is no command \"bogus\""),
     ("--help bindng", "there is no command \"bindng\": did you mean binding?"),
     ("realy turn:a.test", "there is no command \"realy\": did you mean relay?"),
-    ("help secuirty", "help secuirty: there is no such command: did you mean security?"), ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
+    ("help secuirty", "help secuirty: there is no such command: did you mean security?"),
+    ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
     ("nat --count 2 a.test", "--count is for binding, relay, ping"),
     ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
     ("ping --ice-servers x", "--ice-servers is for binding, relay"),
@@ -86,8 +87,11 @@ struct ArgumentsTests {
     ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
     ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
     ("ping", "there is no TARGET"),
-    ("stun:b\u{FC}cher.example", "stun:b\u{FC}cher.example: \"b\u{FC}cher.example\" is neither a host name nor an "
-      + "address; international names are written in ASCII (xn--…)"),
+    (
+      "stun:b\u{FC}cher.example",
+      "stun:b\u{FC}cher.example: \"b\u{FC}cher.example\" is neither a host name nor an "
+        + "address; international names are written in ASCII (xn--…)"
+    ),
     ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
   ])
   func `Wrong usage says what is wrong`(line: String, message: String) {
