@@ -2,6 +2,7 @@ import Capture
 import Dissection
 import Foundation
 import NetworkTypes
+import TestSupport
 import Testing
 
 @Suite("Messages explained")
@@ -119,9 +120,6 @@ struct DissectionTests {
 
   // MARK: - Captures
 
-  static let corpora = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .appending(path: "Corpora")
-
   /// Every message of a capture, in order.
   func messages(of file: [UInt8], _ source: IntegritySource = IntegritySource()) throws -> [Dissection] {
     var dissector = Dissector(source: source)
@@ -141,7 +139,7 @@ struct DissectionTests {
 
   @Test(arguments: ["relay-udp-tcp.pcapng", "relay-udp-tcp-any.pcap"])
   func `A capture of two relay checks against coturn is explained, over UDP and TCP`(name: String) throws {
-    let file = [UInt8](try Data(contentsOf: Self.corpora.appending(path: name)))
+    let file = try Places.bytes("Tests/Corpora/\(name)")
     let found = try messages(of: file, IntegritySource(passwords: [Array("secret".utf8)]))
     let once = [
       "Allocate request", "Allocate error response", "Allocate request", "Allocate success response",
@@ -188,7 +186,7 @@ struct DissectionTests {
     let seed: UInt64 = 0xDEC0_0001
     print("decode seed \(seed)")
     var random = SplitMix(state: seed)
-    let file = [UInt8](try Data(contentsOf: Self.corpora.appending(path: "relay-udp-tcp.pcapng")))
+    let file = try Places.bytes("Tests/Corpora/relay-udp-tcp.pcapng")
     var frames: [CapturedFrame] = []
     var capture = try PacketFile(file)
     while let frame = try capture.next() { frames.append(frame) }
@@ -197,45 +195,18 @@ struct DissectionTests {
     var streams = StreamReassembler()
     let sample = try #require(HexText.bytes(Self.sample))
     for round in 0..<40_000 {
-      let bytes = mutate(sample, &random)
+      let bytes = random.mutate(sample)
       _ = dissector.dissect(datagram: bytes)
-      if round % 4 == 0 { _ = dissector.dissect(stream: bytes + mutate(sample, &random)) }
+      if round % 4 == 0 { _ = dissector.dissect(stream: bytes + random.mutate(sample)) }
       let frame = frames[Int.random(in: 0..<frames.count, using: &random)]
       let linkType: Int32 = round % 3 == 0 ? [0, 1, 12, 101, 108, 113, 228, 276].randomElement(using: &random) ?? 1 : 1
-      if let segment = try? CapturedSegment.parse(mutate(frame.bytes, &random), linkType: linkType) {
+      if let segment = try? CapturedSegment.parse(random.mutate(frame.bytes), linkType: linkType) {
         _ = dissector.dissect(datagram: segment.payload)
         _ = streams.take(segment)
       }
-      _ = HexText.bytes(String(decoding: mutate(Array(Self.sample.utf8), &random), as: UTF8.self))
+      _ = HexText.bytes(String(decoding: random.mutate(Array(Self.sample.utf8)), as: UTF8.self))
     }
-    for _ in 0..<300 { _ = try? messages(of: mutate(file, &random), source) }
+    for _ in 0..<300 { _ = try? messages(of: random.mutate(file), source) }
   }
 
-  private func mutate(_ bytes: [UInt8], _ random: inout SplitMix) -> [UInt8] {
-    var bytes = bytes
-    for _ in 0..<Int.random(in: 1...6, using: &random) where !bytes.isEmpty {
-      let index = Int.random(in: 0..<bytes.count, using: &random)
-      switch Int.random(in: 0..<5, using: &random) {
-      case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
-      case 1: bytes[index] = [0, 0xFF, 0x7F, 0x80].randomElement(using: &random) ?? 0
-      case 2: bytes.removeLast(min(bytes.count, Int.random(in: 0...16, using: &random)))
-      case 3: bytes.insert(UInt8.random(in: 0...255, using: &random), at: index)
-      default: bytes.remove(at: index)
-      }
-    }
-    return bytes
-  }
-}
-
-/// SplitMix64: repeatable for a seed.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
 }

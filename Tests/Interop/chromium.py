@@ -7,7 +7,6 @@ import select
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 import certificates
@@ -25,7 +24,7 @@ def installed():
     return None
 
 
-class Chromium:
+class Chromium(processes.Owned):
     """A running headless Chromium with a profile of its own; a context manager.
 
     `root` is a certificate authority that it shall trust; with `any_certificate` it takes every certificate.
@@ -36,24 +35,12 @@ class Chromium:
     tells_errors = True  # fires icecandidateerror
 
     def __init__(self, root=None, any_certificate=False, prefix=()):
-        self.directory = tempfile.mkdtemp(prefix="turnpike-interop-chromium-")
-        self.log = os.path.join(self.directory, "browser-log.txt")
-        self.process = None
+        super().__init__("chromium", "browser-log.txt")
         self._buffer = b""
         self._number = 0
         if root:
             certificates.trust_in_nss(os.path.join(self.directory, ".pki", "nssdb"), root)
-        try:
-            self._start(any_certificate, list(prefix))
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        self.begin(lambda: self._start(any_certificate, list(prefix)))
 
     def page(self):
         """Opens a tab with the call page."""
@@ -65,12 +52,11 @@ class Chromium:
 
     def close(self):
         """Ends the browser and removes its profile."""
-        processes.stop(self.process)
+        super().close()
         for descriptor in ("_to_browser", "_from_browser"):
             if hasattr(self, descriptor):
                 os.close(getattr(self, descriptor))
                 delattr(self, descriptor)
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def request(self, method, parameters, seconds, session=None):
         """Sends one DevTools command and waits for its answer; events in between are dropped."""

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 
 import certificates
@@ -58,15 +57,13 @@ def drivable():
     return None
 
 
-class Firefox:
+class Firefox(processes.Owned):
     """A running headless Firefox with a profile of its own that trusts the CA `root`; a context manager."""
 
     name = "firefox"
 
     def __init__(self, root=None, prefix=()):
-        self.directory = tempfile.mkdtemp(prefix="turnpike-interop-firefox-")
-        self.log = os.path.join(self.directory, "browser-log.txt")
-        self.process = None
+        super().__init__("firefox", "browser-log.txt")
         self._socket = None
         self._number = 0
         profile = os.path.join(self.directory, "profile")
@@ -76,17 +73,7 @@ class Firefox:
         with open(os.path.join(profile, "user.js"), "w", encoding="ascii") as file:
             for key, value in PREFERENCES.items():
                 file.write(f"user_pref({json.dumps(key)}, {json.dumps(value)});\n")
-        try:
-            self._start(profile, list(prefix))
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        self.begin(lambda: self._start(profile, list(prefix)))
 
     def page(self):
         """Opens a window with the call page."""
@@ -99,8 +86,7 @@ class Firefox:
         """Ends the browser and removes its profile."""
         if self._socket is not None:
             self._socket.close()
-        processes.stop(self.process)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        super().close()
 
     def request(self, method, parameters, seconds):
         """Sends one BiDi command and waits for its answer; events in between are dropped."""

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 
@@ -32,6 +34,34 @@ def stop(process, seconds=5):
     except (ProcessLookupError, PermissionError):
         pass
     return process.returncode
+
+
+class Owned:
+    """A process with a folder of its own; a context manager that ends the one and removes the other."""
+
+    def __init__(self, name, log):
+        self.directory = tempfile.mkdtemp(prefix=f"turnpike-interop-{name}-")
+        self.log = os.path.join(self.directory, log)
+        self.process = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def begin(self, start):
+        """Calls `start`, which starts the process; nothing is left behind where that fails."""
+        try:
+            start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        """Ends the process and removes the folder."""
+        stop(self.process)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def wait_for_line(path, pattern, process, seconds):

@@ -5,7 +5,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 
 import processes
@@ -53,31 +52,15 @@ def built(name, chosen=""):
     return None
 
 
-class Server:
+class Server(processes.Owned):
     """A running server; a context manager. `ice_servers` is what it printed, as Python values."""
 
     def __init__(self, arguments, options):
         self.options = options
         self.kind = arguments.server
-        self.directory = tempfile.mkdtemp(prefix="turnpike-interop-server-")
-        self.log = os.path.join(self.directory, "server-log.txt")
+        super().__init__("server", "server-log.txt")
         self.output = os.path.join(self.directory, "server-output.txt")
-        self.process = None
-        path = program(arguments)
-        if path is None:
-            raise Failure(f"there is no {arguments.server} to start; build it first or name it with --turnpike")
-        command = self._coturn(path) if self.kind == "coturn" else self._turnpike(path)
-        try:
-            self._start(command)
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+        self.begin(lambda: self._find_and_start(arguments))
 
     def close(self):
         """Stops the server at once (the second signal ends a drain) and removes what it wrote."""
@@ -87,8 +70,7 @@ class Server:
                 self.process.wait(0.3)
             except subprocess.TimeoutExpired:
                 pass
-        processes.stop(self.process)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        super().close()
 
     def alive(self):
         """Whether the server still runs."""
@@ -109,6 +91,12 @@ class Server:
         if not chosen:
             raise Failure(f"the server printed no {scheme}: URL over {transport}: {json.dumps(self.ice_servers)}")
         return chosen
+
+    def _find_and_start(self, arguments):
+        path = program(arguments)
+        if path is None:
+            raise Failure(f"there is no {arguments.server} to start; build it first or name it with --turnpike")
+        self._start(self._coturn(path) if self.kind == "coturn" else self._turnpike(path))
 
     def _start(self, command):
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TURNPIKE_")}

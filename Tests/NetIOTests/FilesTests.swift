@@ -1,19 +1,21 @@
 internal import Foundation
 internal import NetIO
+internal import TestSupport
 internal import Testing
 
 @Suite("Whole files")
 struct FilesTests {
+  private let folder: TemporaryDirectory
   private let directory: String
 
   init() throws {
-    directory = FileManager.default.temporaryDirectory.appendingPathComponent("turnpike-\(UUID().uuidString)").path
+    folder = try TemporaryDirectory()
+    directory = folder.path
     try Files.makeDirectory(directory + "/a/b")
   }
 
   @Test("a file comes back as it was written, for its owner only, and is replaced as a whole")
   func roundTrip() throws {
-    defer { remove() }
     let path = directory + "/a/file"
     let long = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
     for content in [[], [0, 1, 255], long] as [[UInt8]] {
@@ -29,7 +31,6 @@ struct FilesTests {
 
   @Test("a link that lies in wait is replaced, not followed")
   func symbolicLink() throws {
-    defer { remove() }
     let victim = directory + "/victim"
     try Files.writeAtomically([1], to: victim)
     try FileManager.default.createSymbolicLink(atPath: directory + "/link", withDestinationPath: victim)
@@ -40,7 +41,6 @@ struct FilesTests {
 
   @Test("what can't be read or is too large says why")
   func errors() throws {
-    defer { remove() }
     #expect(throws: FileError.system(.noSuchFile)) { try Files.read(directory + "/missing") }
     #expect(throws: FileError.self) { try Files.read(directory) }
     #expect(throws: FileError.self) { try Files.writeAtomically([], to: directory + "/missing/file") }
@@ -53,7 +53,6 @@ struct FilesTests {
 
   @Test("a symbolic link stays and its file is replaced where that is asked for; a device or directory is not")
   func replacing() throws {
-    defer { remove() }
     try Files.writeAtomically([1], to: directory + "/file")
     #expect(unsafe symlink("file", directory + "/link") == 0)
     try Files.writeAtomically([2], to: directory + "/link", followsLinks: true)
@@ -72,7 +71,6 @@ struct FilesTests {
 
   @Test("the state directory is the configured one, made for its owner only; nil where none can be written")
   func stateDirectory() throws {
-    defer { remove() }
     let path = directory + "/x/state"
     #expect(StateDirectory.resolve(configured: path, environment: [:]) == path)
     #expect(try mode(path) == 0o700)
@@ -91,6 +89,4 @@ struct FilesTests {
   private func mode(_ path: String) throws -> Int? {
     try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
   }
-
-  private func remove() { try? FileManager.default.removeItem(atPath: directory) }
 }

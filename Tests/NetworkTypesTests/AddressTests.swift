@@ -1,4 +1,5 @@
 import NetworkTypes
+import TestSupport
 import Testing
 
 @Suite("Addresses as text and as values")
@@ -51,7 +52,7 @@ struct AddressTests {
 
   @Test("membership in a block is membership in a range of 128-bit numbers, for seeded blocks and addresses")
   func membership() {
-    var generator = SystemLike(state: 0x1234_5678)
+    var generator = SplitMix(state: 0x1234_5678)
     for _ in 0..<20_000 {
       let length = Int(generator.next() % 129)
       let base = IPAddress(ipv6High: generator.next(), low: generator.next())
@@ -79,16 +80,6 @@ struct AddressTests {
   }
 
   private func number(_ address: IPAddress) -> UInt128 { UInt128(address.high) << 64 | UInt128(address.low) }
-
-  private struct SystemLike {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      let high = state >> 32
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return high << 32 | state >> 32
-    }
-  }
 }
 
 @Suite("Byte buffers")

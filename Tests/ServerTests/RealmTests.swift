@@ -2,14 +2,14 @@ import ClientIO
 import Foundation
 import NetworkTypes
 import TURNClient
+import TestSupport
 import Testing
 
 extension ServerTests {
   /// Three realms: the default one, one of a listener, one of a server name, with a store of its own.
   private func withRealms(_ number: UInt16, _ body: (RunningServer, String) throws -> Void) throws {
     let port = Self.port(number)
-    let file = FileManager.default.temporaryDirectory.appending(path: "turnpike-realms-\(UUID().uuidString).yml")
-    defer { try? FileManager.default.removeItem(at: file) }
+    let folder = try TemporaryDirectory()
     let text = """
       realm: one
       realms:
@@ -17,13 +17,13 @@ extension ServerTests {
         three: { users: { alice: third }, store: "sqlite:three.db", server-names: [turn.three.test, "*.also.test"] }
       auth: { users: { alice: first } }
       """
-    try Data(text.utf8).write(to: file)
+    let file = try folder.write(text, to: "turnpike.yml")
     try body(
       RunningServer(
         port: port,
         listeners: "udp://127.0.0.1:\(port),tls://127.0.0.1:\(port + 1),dtls://127.0.0.1:\(port + 1),"
           + "udp://127.0.0.1:\(port + 2)?realm=two,tls://127.0.0.1:\(port + 3)?realm=two",
-        users: false, configuration: file.path, waitsForLine: false), file.path)
+        users: false, configuration: file, waitsForLine: false), file)
   }
 
   /// The realm in which this password makes an allocation.

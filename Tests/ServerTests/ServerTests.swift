@@ -6,6 +6,7 @@ import NetworkTypes
 import STUN
 import TLS
 import TURNClient
+import TestSupport
 import Testing
 
 /// The server as a black box: the real program, real sockets, loopback only.
@@ -360,14 +361,13 @@ struct ServerTests {
   @Test("SIGHUP takes new users and keeps allocations; a wrong configuration changes nothing")
   func reload() throws {
     let port = Self.port(15)
-    let file = FileManager.default.temporaryDirectory.appending(path: "turnpike-\(UUID().uuidString).yml")
-    defer { try? FileManager.default.removeItem(at: file) }
-    func write(_ users: String) throws { try Data("auth: { users: { \(users) } }\n".utf8).write(to: file) }
-    try write("alice: secret")
-    let server = try RunningServer(port: port, environment: [:], users: false, configuration: file.path)
+    let folder = try TemporaryDirectory()
+    func write(_ users: String) throws -> String { try folder.write("auth: { users: { \(users) } }\n", to: "turnpike.yml") }
+    let file = try write("alice: secret")
+    let server = try RunningServer(port: port, environment: [:], users: false, configuration: file)
     var alice = try server.session()
     try alice.allocate()
-    try write("erin: lighthouse")
+    _ = try write("erin: lighthouse")
     server.send(SIGHUP)
     #expect(server.logs("reloaded"))
     var erin = try server.session("erin", "lighthouse")
@@ -375,7 +375,7 @@ struct ServerTests {
     #expect(code { () throws(AllocationSession.Failure) in try alice.refresh() } == nil)
     var late = try server.session()
     #expect(code { () throws(AllocationSession.Failure) in try late.allocate() } == 401)
-    try Data("auth: { userz: {} }\n".utf8).write(to: file)
+    try folder.write("auth: { userz: {} }\n", to: "turnpike.yml")
     server.send(SIGHUP)
     #expect(server.logs("reload-failed"))
     #expect(server.logs("auth.users"))

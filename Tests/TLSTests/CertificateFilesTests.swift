@@ -1,6 +1,7 @@
 import Foundation
 import NetworkTypes
 import TLS
+import TestSupport
 import Testing
 
 @Suite("Certificate files")
@@ -56,16 +57,13 @@ struct CertificateFilesTests {
 
   @Test func `Files on disk are read`() throws {
     let identity = try Identity()
-    let folder = FileManager.default.temporaryDirectory.appending(path: "tls-\(UInt64.random(in: 0 ... .max))")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let chain = folder.appending(path: "c.pem")
-    let key = folder.appending(path: "k.pem")
+    let folder = try TemporaryDirectory()
     // A chain of two, with text between as certificate authorities deliver it.
     let other = try Identity().selfSigned
-    try Data(identity.selfSigned.certificate + Array("issuer\n".utf8) + other.certificate).write(to: chain)
-    try Data(identity.selfSigned.key).write(to: key)
-    let files = try CertificateFiles(chain: .path(chain.path), key: .path(key.path))
+    let chain = try folder.write(
+      identity.selfSigned.certificate + Array("issuer\n".utf8) + other.certificate, to: "c.pem")
+    let key = try folder.write(identity.selfSigned.key, to: "k.pem")
+    let files = try CertificateFiles(chain: .path(chain), key: .path(key))
     #expect(files.chainLength == 2)
     #expect(files.leaf == identity.files.leaf)
     _ = try TLSContext(server: files)

@@ -1,5 +1,6 @@
 import NetworkTypes
 import TLS
+import TestSupport
 import Testing
 
 /// Both ends of DTLS, without sockets.

@@ -1,5 +1,6 @@
 import NetworkTypes
 import TLS
+import TestSupport
 import Testing
 
 @Suite("TLS handshakes between two engines")

@@ -1,27 +1,10 @@
 import NetworkTypes
 import TLS
+import TestSupport
 import Testing
 
 @Suite("Mutated TLS")
 struct MutationTests {
-  /// Flips, cuts, repeats or inserts bytes.
-  static func mutate(_ bytes: [UInt8], _ random: inout SplitMix) -> [UInt8] {
-    var bytes = bytes
-    for _ in 0...Int.random(in: 0..<3, using: &random) {
-      guard !bytes.isEmpty else { break }
-      let index = Int.random(in: 0..<bytes.count, using: &random)
-      switch Int.random(in: 0..<6, using: &random) {
-      case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
-      case 1: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-      case 2: bytes.removeSubrange(index...)
-      case 3: bytes.remove(at: index)
-      case 4: bytes.insert(UInt8.random(in: 0...255, using: &random), at: index)
-      default: bytes += bytes[..<index]
-      }
-    }
-    return bytes
-  }
-
   @Test func `A mutated ClientHello never does more than fail`() throws {
     let seed: UInt64 = 0x7E15_0001
     var random = SplitMix(state: seed)
@@ -35,7 +18,7 @@ struct MutationTests {
     var answered = 0
     for _ in 0..<30_000 {
       var server = try TLSEngine(server: context)
-      server.receive(Self.mutate(hello, &random).span.rawBytes)
+      server.receive(random.mutate(hello).span.rawBytes)
       let end = readAll(&server).end
       if case .failed(let error) = end {
         failed += 1
@@ -67,12 +50,12 @@ struct MutationTests {
         if step.isMultiple(of: 2) {
           if client.isEstablished { _ = write(&client, payload) }
           let bytes = drain(&client)
-          server.receive((step == turn ? Self.mutate(bytes, &random) : bytes).span.rawBytes)
+          server.receive((step == turn ? random.mutate(bytes) : bytes).span.rawBytes)
           received += readAll(&server).bytes
         } else {
           if server.isEstablished { _ = write(&server, payload) }
           let bytes = drain(&server)
-          client.receive((step == turn ? Self.mutate(bytes, &random) : bytes).span.rawBytes)
+          client.receive((step == turn ? random.mutate(bytes) : bytes).span.rawBytes)
           received += readAll(&client).bytes
         }
       }
@@ -90,8 +73,8 @@ struct MutationTests {
     let identity = try Identity().selfSigned
     var refused = 0
     for _ in 0..<5000 {
-      let chain = Self.mutate(identity.certificate, &random)
-      let key = Bool.random(using: &random) ? identity.key : Self.mutate(identity.key, &random)
+      let chain = random.mutate(identity.certificate)
+      let key = Bool.random(using: &random) ? identity.key : random.mutate(identity.key)
       do {
         _ = try CertificateFiles(chain: pem(chain, "c"), key: pem(key, "k"))
       } catch {

@@ -1,19 +1,6 @@
 import NetworkTypes
 import TLS
 
-/// SplitMix64: repeatable for a seed.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
-
 /// PEM in memory, with the name that errors give it.
 func pem(_ bytes: [UInt8], _ name: String) -> PEMSource { .bytes(bytes, name: name) }
 

@@ -2,6 +2,7 @@ import Crypto
 import NetworkTypes
 import STUN
 import TURNClient
+import TestSupport
 import Testing
 
 @Suite("What a client does with its allocation")
@@ -157,7 +158,7 @@ struct LifeTests {
     ]
     var kinds: Set<String> = []
     for round in 0..<100_000 {
-      let bytes = mutate(corpus[round % corpus.count], &random)
+      let bytes = random.mutate(corpus[round % corpus.count])
       switch feed(&client, bytes, at(60)) {
       case .data(_, let range, _):
         #expect(range.upperBound <= bytes.count, "seed \(seed)")
@@ -185,7 +186,7 @@ struct LifeTests {
         $0.append(.software, text: "x")
         $0.append(.otherAddress, plain: peer)
       }
-      feed(&probe, mutate(response, &random), at(1))
+      feed(&probe, random.mutate(response), at(1))
       if case .success? = probe.outcome { successes += 1 }
     }
     #expect(successes > 100)
@@ -210,20 +211,3 @@ func indication(_ peer: SocketAddress, _ data: [UInt8]) -> [UInt8] {
   return writer.bytes.copied()
 }
 
-/// Flips, cuts, repeats or inserts bytes.
-func mutate(_ bytes: [UInt8], _ random: inout SplitMix) -> [UInt8] {
-  var bytes = bytes
-  for _ in 0...Int.random(in: 0..<3, using: &random) {
-    guard !bytes.isEmpty else { break }
-    let index = Int.random(in: 0..<bytes.count, using: &random)
-    switch Int.random(in: 0..<6, using: &random) {
-    case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
-    case 1: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-    case 2: bytes.removeSubrange(index...)
-    case 3: bytes.remove(at: index)
-    case 4: bytes.insert(UInt8.random(in: 0...255, using: &random), at: index)
-    default: bytes += bytes[..<index]
-    }
-  }
-  return bytes
-}

@@ -1,5 +1,6 @@
 import NetworkTypes
 import TURNClient
+import TestSupport
 import Testing
 
 @Suite("STUN and TURN URIs")
@@ -74,7 +75,7 @@ struct ServerURITests {
     ]
     var good = 0
     for round in 0..<100_000 {
-      let bytes = mutate(Array(corpus[round % corpus.count].utf8), &random)
+      let bytes = random.mutate(Array(corpus[round % corpus.count].utf8))
       guard let uri = try? ServerURI(parsing: String(decoding: bytes, as: UTF8.self)) else { continue }
       good += 1
       // What was read can be written and read again, without anything left to hint at.

@@ -18,6 +18,11 @@ public enum Places {
   public static func text(_ path: String) throws -> String {
     try String(contentsOfFile: repository(path), encoding: .utf8)
   }
+
+  /// Its bytes.
+  public static func bytes(_ path: String) throws -> [UInt8] {
+    [UInt8](try Data(contentsOf: URL(filePath: repository(path))))
+  }
 }
 
 /// A directory that ends with the test.

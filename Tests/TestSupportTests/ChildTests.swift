@@ -32,7 +32,7 @@ import Testing
   @Test func `A pipe ends with its child, whoever else is started meanwhile`() throws {
     let pipe = Pipe()
     let writer = try Child("/bin/sh", ["-c", "echo here; read -r line"], input: .pipe(Pipe()), output: .pipe(pipe))
-    let other = try Child("/bin/sleep", ["1000"])
+    let other = try Child("/bin/sleep", ["20"])
     #expect(writer.isRunning && other.isRunning)
     #expect(try pipe.fileHandleForReading.read(upToCount: 5) == Data("here\n".utf8))
     writer.kill()
@@ -44,7 +44,7 @@ import Testing
 
   @Test func `A group ends together, and a value that is gone leaves nothing`() throws {
     let pipe = Pipe()
-    let shell = try Child("/bin/sh", ["-c", "sleep 1000 & echo $!; wait"], output: .pipe(pipe))
+    let shell = try Child("/bin/sh", ["-c", "sleep 20 & echo $!; wait"], output: .pipe(pipe))
     let line = String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self)
     let grandchild = try #require(pid_t(line.trimmingCharacters(in: .newlines)))
     shell.sendToGroup(SIGKILL)
@@ -53,7 +53,7 @@ import Testing
     #expect(getpgid(grandchild) == -1 || !FileManager.default.fileExists(atPath: "/proc/\(grandchild)/exe"))
     var identifier: pid_t = 0
     do {
-      let forgotten = try Child("/bin/sleep", ["1000"])
+      let forgotten = try Child("/bin/sleep", ["20"])
       identifier = forgotten.identifier
     }
     #expect(kill(identifier, 0) == -1 && errno == ESRCH)

@@ -4,6 +4,7 @@ import Foundation
 import JSON
 import NetworkTypes
 import TURNClient
+import TestSupport
 import Testing
 
 @testable import stunclient
@@ -163,19 +164,6 @@ struct FigureTests {
   }
 }
 
-/// SplitMix64: repeatable for a seed.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-}
-
 @Suite("stunclient's help")
 struct UsageTests {
   @Test func `Every page fits a screen of 24 lines and 80 columns and names the options of its command`() {
@@ -193,12 +181,9 @@ struct UsageTests {
   }
 
   @Test func `Every option is in the manual and the completions of three shells`() throws {
-    let top = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    func text(_ path: String) throws -> String { try String(contentsOf: top.appending(path: path), encoding: .utf8) }
-    let manual = try text("docs/man/stunclient.1")
+    let manual = try Places.text("docs/man/stunclient.1")
     let completions = try ["bash/stunclient", "zsh/_stunclient", "fish/stunclient.fish"]
-      .map { try text("deploy/completions/" + $0) }
+      .map { try Places.text("deploy/completions/" + $0) }
     for option in OptionTable.options.keys {
       #expect(manual.contains("Fl " + option.dropFirst(1)), "\(option)")
       #expect(completions[0].contains(option) && completions[1].contains(option), "\(option)")
