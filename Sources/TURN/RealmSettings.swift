@@ -26,39 +26,4 @@ extension RelaySettings {
     let index = Int(client.realm)
     return realms.indices.contains(index) ? realms[index] : realms[0]
   }
-
-  // The default realm's, for whoever has no other.
-
-  public var realm: [UInt8] {
-    get { realms[0].name }
-    set { realms[0].name = newValue }
-  }
-  public var users: [[UInt8]: CredentialKeys] {
-    get { realms[0].users }
-    set { realms[0].users = newValue }
-  }
-  public var userNames: [[UInt8]: [UInt8]] {
-    get { realms[0].userNames }
-    set { realms[0].userNames = newValue }
-  }
-  public var secrets: [[UInt8]] {
-    get { realms[0].secrets }
-    set { realms[0].secrets = newValue }
-  }
-  public var hasStore: Bool {
-    get { realms[0].hasStore }
-    set { realms[0].hasStore = newValue }
-  }
-  public var permissionsPerAllocation: UInt32 {
-    get { realms[0].permissionsPerAllocation }
-    set { realms[0].permissionsPerAllocation = newValue }
-  }
-  public var channelsPerAllocation: UInt32 {
-    get { realms[0].channelsPerAllocation }
-    set { realms[0].channelsPerAllocation = newValue }
-  }
-  public var bandwidthPerAllocation: UInt64 {
-    get { realms[0].bandwidthPerAllocation }
-    set { realms[0].bandwidthPerAllocation = newValue }
-  }
 }

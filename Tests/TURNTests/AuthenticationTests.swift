@@ -11,7 +11,7 @@ struct AuthenticationTests {
     "9.2, 18.1: the nonce begins with obMatJos2 and the feature bits, bit 0 the most significant",
     arguments: [(false, "obMatJos2wAAA"), (true, "obMatJos2gAAA")])
   func nonceCookie(hasSecrets: Bool, cookie: String) throws {
-    let conversation = Conversation { if hasSecrets { $0.secrets = [Array("s".utf8)] } }
+    let conversation = Conversation { if hasSecrets { $0.realms[0].secrets = [Array("s".utf8)] } }
     let challenge = try #require(TestClient(conversation).challenge())
     #expect(Array((challenge.nonce ?? []).prefix(13)) == Array(cookie.utf8))
   }
@@ -155,10 +155,10 @@ struct AuthenticationTests {
     ])
   func steps(row: Case) throws {
     let conversation = Conversation {
-      $0.users = [
+      $0.realms[0].users = [
         Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)
       ]
-      $0.userNames = [ModernClient.userHash.array: Array("alice".utf8)]
+      $0.realms[0].userNames = [ModernClient.userHash.array: Array("alice".utf8)]
     }
     let client = ModernClient(conversation)
     let answer = try #require(client.ask(row.build(Box(client: client))))
@@ -181,7 +181,7 @@ struct AuthenticationTests {
   @Test("9.2.4: errors after authentication are signed by the same rule as success")
   func signedErrors() throws {
     let conversation = Conversation {
-      $0.users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
+      $0.realms[0].users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
     }
     let client = ModernClient(conversation)
     let modern = try #require(
@@ -199,7 +199,7 @@ struct AuthenticationTests {
   func sha256Only() throws {
     let conversation = Conversation {
       $0.passwordAlgorithms = [.sha256]
-      $0.users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
+      $0.realms[0].users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
     }
     let client = ModernClient(conversation)
     #expect(client.ask(client.request(integrity: .sha1, key: Conversation.key))?.code == 401)
@@ -210,7 +210,7 @@ struct AuthenticationTests {
 
   @Test("time-limited credentials work with SHA-256 as well")
   func timeLimited() throws {
-    let conversation = Conversation { $0.secrets = [Array("old".utf8), Array("new".utf8)] }
+    let conversation = Conversation { $0.realms[0].secrets = [Array("old".utf8), Array("new".utf8)] }
     let client = ModernClient(conversation)
     let name = Array("1800000100:carol".utf8)
     let key = LongTermKey.sha256(
@@ -227,11 +227,11 @@ struct AuthenticationTests {
   @Test("an allocation may go on with another algorithm and with the other form of the name, and with nobody else's")
   func changingAlgorithm() throws {
     let conversation = Conversation {
-      $0.users = [
+      $0.realms[0].users = [
         Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key),
         Array("bob".utf8): CredentialKeys(md5: [Conversation.otherKey]),
       ]
-      $0.userNames = [ModernClient.userHash.array: Array("alice".utf8)]
+      $0.realms[0].userNames = [ModernClient.userHash.array: Array("alice".utf8)]
     }
     let client = ModernClient(conversation)
     #expect(client.ask(client.request(integrity: .sha1, key: Conversation.key))?.isSuccess == true)
@@ -247,8 +247,8 @@ struct AuthenticationTests {
   @Test("the store is asked for a USERHASH, and its answer brings the name")
   func storeByHash() throws {
     let conversation = Conversation {
-      $0.users = [:]
-      $0.hasStore = true
+      $0.realms[0].users = [:]
+      $0.realms[0].hasStore = true
     }
     let client = ModernClient(conversation)
     let request = client.request(

@@ -34,7 +34,7 @@ extension Conformance8489Tests {
       #expect(scene.allocate(Scene.udp)?.code == 401)
     },
     Requirement("14.6", "MESSAGE-INTEGRITY-SHA256 has all of its 32 bytes") {
-      let conversation = Conversation { $0.users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)] }
+      let conversation = Conversation { $0.realms[0].users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)] }
       let client = ModernClient(conversation)
       for (count, isGood) in [(12, false), (16, false), (28, false), (32, true)] {
         let answer = client.ask(

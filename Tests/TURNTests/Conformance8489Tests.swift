@@ -260,7 +260,7 @@ struct Conformance8489Tests {
       }
     },
     Requirement("9.2.4", "implicit MD5 is answered with MESSAGE-INTEGRITY, a chosen algorithm with MESSAGE-INTEGRITY-SHA256") {
-      let conversation = Conversation { $0.users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)] }
+      let conversation = Conversation { $0.realms[0].users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)] }
       let client = ModernClient(conversation)
       let old = client.ask(client.request(.refresh, integrity: .sha1, key: Conversation.key))
       #expect(Parsed(old?.message ?? [])?.order.last == AttributeType.messageIntegrity.rawValue)

@@ -97,7 +97,7 @@ extension Conformance8656Tests {
       #expect(scene.client.bind(0x4001, "8.8.8.8:2")?.code == nil)
     },
     Requirement("12.2", "another family is 443, a forbidden peer 403, too many 508") {
-      let (scene, _) = try Scene.allocated { $0.channelsPerAllocation = 1 }
+      let (scene, _) = try Scene.allocated { $0.realms[0].channelsPerAllocation = 1 }
       #expect(scene.client.bind(0x4000, "[2001:4860::1]:1")?.code == 443)
       #expect(scene.client.bind(0x4000, "10.0.0.1:1")?.code == 403)
       #expect(scene.client.bind(0x4000, "8.8.8.8:1")?.code == nil)

@@ -234,7 +234,7 @@ struct Conformance8656Tests {
       }
     },
     Requirement("10.2", "a peer of a family that the allocation has not: 443; one that policy forbids: 403; too many: 508") {
-      let (scene, _) = try Scene.allocated { $0.permissionsPerAllocation = 1 }
+      let (scene, _) = try Scene.allocated { $0.realms[0].permissionsPerAllocation = 1 }
       #expect(scene.client.permit("[2001:4860::1]:0")?.code == 443)
       #expect(scene.client.permit("10.1.2.3:0")?.code == 403)
       #expect(scene.client.permit("8.8.4.4:0")?.code == 508)

@@ -47,8 +47,8 @@ final class Conversation {
     _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
     var settings = RelaySettings()
-    settings.realm = Array(Self.realm.utf8)
-    settings.users = [
+    settings.realms[0].name = Array(Self.realm.utf8)
+    settings.realms[0].users = [
       Array("alice".utf8): CredentialKeys(md5: [Self.key]), Array("bob".utf8): CredentialKeys(md5: [Self.otherKey]),
     ]
     configure(&settings)

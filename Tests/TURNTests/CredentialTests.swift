@@ -17,7 +17,7 @@ struct CredentialTests {
 
   @Test("each of several secrets is good, a foreign one is not", arguments: [("new", true), ("old", true), ("x", false)])
   func secrets(secret: String, isGood: Bool) {
-    let conversation = Conversation { $0.secrets = [Array("new".utf8), Array("old".utf8)] }
+    let conversation = Conversation { $0.realms[0].secrets = [Array("new".utf8), Array("old".utf8)] }
     let answer = client(conversation, "1800000100:carol", secret: secret).allocate()
     #expect((answer?.relayedAddress != nil) == isGood)
     #expect((answer?.code == 401) == !isGood)
@@ -25,7 +25,7 @@ struct CredentialTests {
 
   @Test("expiry is judged at Allocate only")
   func expiry() {
-    let conversation = Conversation { $0.secrets = [Array("new".utf8)] }
+    let conversation = Conversation { $0.realms[0].secrets = [Array("new".utf8)] }
     let client = client(conversation, "1800000100:carol", secret: "new")
     #expect(client.allocate()?.relayedAddress != nil)
     conversation.wait(seconds: 200)
@@ -45,8 +45,8 @@ struct CredentialTests {
   @Test("a request waits for the store, its retransmission joins it, and one answer comes")
   func store() throws {
     let conversation = Conversation {
-      $0.users = [:]
-      $0.hasStore = true
+      $0.realms[0].users = [:]
+      $0.realms[0].hasStore = true
     }
     let client = TestClient(conversation)
     client.challenge()
@@ -68,8 +68,8 @@ struct CredentialTests {
   @Test("a store that knows no such user leads to 401, one that cannot be asked to 500, one that is silent to nothing")
   func storeFailures() {
     let conversation = Conversation {
-      $0.users = [:]
-      $0.hasStore = true
+      $0.realms[0].users = [:]
+      $0.realms[0].hasStore = true
       $0.waitingRequestsPerSource = 2
     }
     let client = TestClient(conversation)
@@ -93,8 +93,8 @@ struct CredentialTests {
   @Test("what belongs to an allocation goes on with the key that made it, without asking the store")
   func liveAllocation() {
     let conversation = Conversation {
-      $0.users = [:]
-      $0.hasStore = true
+      $0.realms[0].users = [:]
+      $0.realms[0].hasStore = true
     }
     let client = TestClient(conversation)
     client.challenge()

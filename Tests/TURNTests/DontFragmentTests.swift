@@ -44,7 +44,7 @@ struct DontFragmentTests {
 
   @Test("permissions, peer rules and bandwidth hold for it as well, and a wrong form is dropped")
   func checks() {
-    let conversation = Conversation { $0.bandwidthPerAllocation = 100 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 100 }
     let client = TestClient(conversation)
     client.allocate()
     #expect(client.send(indication("8.8.8.8:7000", [1], dontFragment: [])).drop == .noPermission)

@@ -107,7 +107,7 @@ struct ErrorCodeTests {
       return scene.allocate(Scene.udp)
     },
     Row(500, "Server Error", "the store cannot be asked") {
-      let scene = Scene { $0.hasStore = true; $0.users = [:] }
+      let scene = Scene { $0.realms[0].hasStore = true; $0.realms[0].users = [:] }
       _ = scene.allocate(Scene.udp)
       let conversation = scene.conversation
       conversation.relay.keysUnavailable(try #require(conversation.lookUps.first).ticket, now: conversation.now)

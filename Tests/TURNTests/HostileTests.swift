@@ -33,8 +33,8 @@ struct HostileTests {
   @Test("100,000 mutated messages, half of them signed after the mutation, never trap, and every port comes back")
   func mutations() {
     let conversation = Conversation(ports: 50_000...50_031) {
-      $0.permissionsPerAllocation = 8
-      $0.channelsPerAllocation = 4
+      $0.realms[0].permissionsPerAllocation = 8
+      $0.realms[0].channelsPerAllocation = 4
     }
     var generator = SeededGenerator(seed: Array("relay mutations".utf8))
     let clients = (0..<24).map { TestClient(conversation, "192.0.2.\($0 + 1):5000") }

@@ -154,7 +154,7 @@ struct ReadingTests {
       let name = [UInt8](repeating: UInt8(ascii: "a"), count: count)
       let key = LongTermKey.md5(
         username: name, realm: Array(Conversation.realm.utf8), password: Array("secret".utf8))
-      let client = TestClient(Conversation { $0.users[name] = CredentialKeys(md5: [key]) })
+      let client = TestClient(Conversation { $0.realms[0].users[name] = CredentialKeys(md5: [key]) })
       client.username = String(decoding: name, as: UTF8.self)
       client.key = key
       client.challenge()
@@ -182,7 +182,7 @@ struct ReadingTests {
     client.allocate()
     let key = LongTermKey.md5(
       username: Array("alice".utf8), realm: Array(Conversation.realm.utf8), password: Array("new".utf8))
-    conversation.relay.settings.users[Array("alice".utf8)] = CredentialKeys(md5: [key])
+    conversation.relay.settings.realms[0].users[Array("alice".utf8)] = CredentialKeys(md5: [key])
     // The old password is good for what it made.
     #expect(client.refresh(600)?.code == nil)
     client.key = key

@@ -111,7 +111,7 @@ struct RelayToRelayTests {
 
   @Test("onto itself counts against the allocation's bandwidth in both directions")
   func bounded() throws {
-    let conversation = Conversation { $0.bandwidthPerAllocation = 1000 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 1000 }
     let a = TestClient(conversation)
     let relay = try #require(a.allocate()?.relayedAddress)
     _ = send(a, .channel, to: relay, [UInt8](repeating: 1, count: 1000))

@@ -9,7 +9,7 @@ import Testing
 struct TCPRelayHostileTests {
   @Test("60,000 random steps of clients, peers, kernel and time: every connection is ended exactly once, and nothing is left")
   func randomWalk() {
-    let conversation = Conversation(ports: 50_000...50_031) { $0.bandwidthPerAllocation = 10_000 }
+    let conversation = Conversation(ports: 50_000...50_031) { $0.realms[0].bandwidthPerAllocation = 10_000 }
     var generator = SeededGenerator(seed: Array("tcp relay walk".utf8))
     let controls = (0..<6).map { TestClient(conversation, "192.0.2.\($0 + 1):5000", transport: .tcp, connection: UInt32($0)) }
     let datas = (0..<6).map { TestClient(conversation, "192.0.2.\($0 + 1):6000", transport: .tls, connection: UInt32($0 + 50)) }

@@ -259,7 +259,7 @@ struct TCPRelayTests {
 
   @Test("what pipes carry is counted, and held up once a second's worth is through")
   func bandwidth() throws {
-    let conversation = Conversation { $0.bandwidthPerAllocation = 100_000 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 100_000 }
     let (client, _) = try allocated(conversation)
     let (id, _) = try connected(conversation, client)
     #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)

@@ -64,8 +64,8 @@ struct TableTests {
   @Test("a request that waits for the store is not forgotten at once after an idle quarter of an hour")
   func idleThenWaiting() throws {
     let conversation = Conversation {
-      $0.users = [:]
-      $0.hasStore = true
+      $0.realms[0].users = [:]
+      $0.realms[0].hasStore = true
     }
     // As a shard does: time comes in with every turn, whether or not a timer is due.
     conversation.wait(seconds: 1200)

@@ -157,8 +157,8 @@ struct TrafficTests {
   @Test("tables are capped with 508 and refreshing what is there still works")
   func caps() throws {
     let conversation = Conversation {
-      $0.permissionsPerAllocation = 2
-      $0.channelsPerAllocation = 1
+      $0.realms[0].permissionsPerAllocation = 2
+      $0.realms[0].channelsPerAllocation = 1
     }
     let (client, _) = try allocated(conversation)
     client.permit("8.8.8.1:1", "8.8.8.2:1")
