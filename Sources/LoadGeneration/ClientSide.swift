@@ -100,9 +100,7 @@ struct ClientSide: ~Copyable {
     } else if isShared {
       try openSocket(0, SocketAddress(.ipv4Any, port: 0))
     } else {
-      guard let route = try? ClientSocket.udp(to: settings.server), let local = route.localAddress else {
-        throw .socket("\(settings.server)", reason: "there is no route to it")
-      }
+      let local = try settings.localAddress()
       for client in 0..<count { try openSocket(client, SocketAddress(local.address, port: 0)) }
     }
   }

@@ -1,3 +1,4 @@
+internal import NetIO
 public import NetworkTypes
 public import TLS
 public import TURNClient
@@ -77,6 +78,14 @@ public struct LoadSettings {
   /// batches are large: the generator must not be what is measured.
   var hasAddressesToSpare: Bool {
     transport == .udp && server.family == .ipv4 && server.address.isLoopback && !segments
+  }
+
+  /// The address, with a port, from which the server is reached.
+  func localAddress() throws(LoadError) -> SocketAddress {
+    guard let route = try? ClientSocket.udp(to: server), let local = route.localAddress else {
+      throw .socket("\(server)", reason: "there is no route to it")
+    }
+    return local
   }
 
   /// Whether each client has a connection of its own: a stream, or an association of DTLS.

@@ -31,9 +31,7 @@ struct PeerSide: ~Copyable {
 
   /// Opens the socket on the address from which the server is reached.
   static func open(_ settings: LoadSettings) throws(LoadError) -> PeerSide {
-    guard let route = try? ClientSocket.udp(to: settings.server), let local = route.localAddress else {
-      throw .socket("\(settings.server)", reason: "there is no route to it")
-    }
+    let local = try settings.localAddress()
     do throws(Errno) {
       let socket =
         isShared(settings)

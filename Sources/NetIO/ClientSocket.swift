@@ -83,18 +83,10 @@ public struct ClientSocket: ~Copyable, Sendable {
     let raw = descriptor.rawValue
     var storage = sockaddr_storage()
     let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-      unsafe withUnsafeMutablePointer(to: &storage) { name in
-        var part = unsafe iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
-        return unsafe withUnsafeMutablePointer(to: &part) { part in
-          var message = unsafe msghdr()
-          unsafe message.msg_name = UnsafeMutableRawPointer(name)
-          unsafe message.msg_namelen = socklen_t(MemoryLayout<sockaddr_storage>.size)
-          unsafe message.msg_iov = part
-          unsafe message.msg_iovlen = 1
-          while true {
-            let count = unsafe recvmsg(raw, &message, Int32(MSG_DONTWAIT))
-            if count >= 0 || Errno.current != .interrupted { return count }
-          }
+      unsafe SingleMessage.with(bytes, &storage) { message in
+        while true {
+          let count = unsafe recvmsg(raw, &message, Int32(MSG_DONTWAIT))
+          if count >= 0 || Errno.current != .interrupted { return count }
         }
       }
     }
@@ -129,17 +121,9 @@ public struct ClientSocket: ~Copyable, Sendable {
     do {
       try retrying {
         unsafe bytes.withUnsafeBytes { buffer in
-          unsafe withUnsafeMutablePointer(to: &storage) { name in
-            var part = unsafe iovec(
-              iov_base: UnsafeMutableRawPointer(mutating: buffer.baseAddress), iov_len: buffer.count)
-            return unsafe withUnsafeMutablePointer(to: &part) { part in
-              var message = unsafe msghdr()
-              unsafe message.msg_name = UnsafeMutableRawPointer(name)
-              unsafe message.msg_namelen = length
-              unsafe message.msg_iov = part
-              unsafe message.msg_iovlen = 1
-              return unsafe sendmsg(raw, &message, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-            }
+          // Sound: the kernel only reads what it sends.
+          unsafe SingleMessage.with(UnsafeMutableRawBufferPointer(mutating: buffer), &storage, nameByteCount: length) {
+            unsafe sendmsg(raw, &$0, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
           }
         }
       }

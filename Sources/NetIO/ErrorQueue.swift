@@ -37,23 +37,16 @@ public enum ErrorQueue {
     // Only the beginning of the datagram comes along; nobody needs it.
     var payload: UInt64 = 0
     return unsafe withUnsafeTemporaryAllocation(byteCount: 512, alignment: 16) { control in
-      unsafe withUnsafeMutablePointer(to: &name) { name in
-        unsafe withUnsafeMutableBytes(of: &payload) { payload in
-          var vector = unsafe iovec(iov_base: payload.baseAddress, iov_len: payload.count)
-          return unsafe withUnsafeMutablePointer(to: &vector) { vector in
-            // Sound: all that the message points at lives until the end of this closure.
-            var message = unsafe msghdr()
-            unsafe message.msg_name = UnsafeMutableRawPointer(name)
-            unsafe message.msg_namelen = UInt32(MemoryLayout<sockaddr_storage>.size)
-            unsafe message.msg_iov = vector
-            unsafe message.msg_iovlen = 1
-            unsafe message.msg_control = control.baseAddress
-            unsafe message.msg_controllen = control.count
-            guard unsafe recvmsg(descriptor, &message, Int32(MSG_ERRQUEUE) | Int32(MSG_DONTWAIT)) >= 0 else {
-              return nil
-            }
-            return unsafe read(&message, SocketAddress(from: name))
+      unsafe withUnsafeMutableBytes(of: &payload) { payload in
+        unsafe SingleMessage.with(payload, &name) { message -> Item? in
+          // Sound: the header's name is `name`, and both live until the end of this closure, as the control data do.
+          unsafe message.msg_control = control.baseAddress
+          unsafe message.msg_controllen = control.count
+          guard unsafe recvmsg(descriptor, &message, Int32(MSG_ERRQUEUE) | Int32(MSG_DONTWAIT)) >= 0 else {
+            return nil
           }
+          let name = unsafe message.msg_name.assumingMemoryBound(to: sockaddr_storage.self)
+          return unsafe read(&message, SocketAddress(from: name))
         }
       }
     }

@@ -5,11 +5,8 @@ public import NetworkTypes
 extension StreamListener {
   /// Listens on a relayed transport address that nobody else has, and lets connections leave from the same port.
   public init(relayingOn address: SocketAddress) throws(Errno) {
-    let descriptor = try Sockets.open(address.family, SOCK_STREAM)
+    let descriptor = try Sockets.openStream(boundTo: address, sharesPort: false)
     let raw = descriptor.rawValue
-    try Sockets.set(raw, SOL_SOCKET, SO_REUSEADDR, 1)
-    if address.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
-    try Sockets.bind(raw, to: address)
     // Only now: before, it would share the port with whoever listens there already.
     try Sockets.set(raw, SOL_SOCKET, SO_REUSEPORT, 1)
     try retrying32 { listen(raw, 64) }
@@ -21,12 +18,8 @@ extension StreamSocket {
   /// Begins to connect from a relayed transport address to a peer. Once it is writable, `connectError` tells what
   /// became of it.
   public init(connectingFrom local: SocketAddress, to remote: SocketAddress) throws(Errno) {
-    let descriptor = try Sockets.open(remote.family, SOCK_STREAM)
+    let descriptor = try Sockets.openStream(boundTo: local, sharesPort: true)
     let raw = descriptor.rawValue
-    try Sockets.set(raw, SOL_SOCKET, SO_REUSEADDR, 1)
-    try Sockets.set(raw, SOL_SOCKET, SO_REUSEPORT, 1)
-    if local.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
-    try Sockets.bind(raw, to: local)
     try? Sockets.set(raw, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     do throws(Errno) {
       try retrying32 { unsafe remote.withKernelForm { unsafe clinux_connect(raw, $0, $1) } }

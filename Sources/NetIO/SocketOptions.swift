@@ -16,6 +16,19 @@ enum Sockets {
     }
   }
 
+  /// A TCP socket that is bound to an address.
+  ///
+  /// - Parameter sharesPort: whether other sockets of this process may have the port too (SO_REUSEPORT).
+  static func openStream(boundTo address: SocketAddress, sharesPort: Bool) throws(Errno) -> FileDescriptor {
+    let descriptor = try open(address.family, SOCK_STREAM)
+    let raw = descriptor.rawValue
+    try set(raw, SOL_SOCKET, SO_REUSEADDR, 1)
+    if sharesPort { try set(raw, SOL_SOCKET, SO_REUSEPORT, 1) }
+    if address.family == .ipv6 { try set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
+    try bind(raw, to: address)
+    return descriptor
+  }
+
   static func get(_ descriptor: Int32, _ level: Int32, _ option: Int32) -> Int32? {
     var value: Int32 = 0
     var length = socklen_t(MemoryLayout<Int32>.size)

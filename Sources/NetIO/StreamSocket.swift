@@ -8,12 +8,8 @@ public struct StreamListener: ~Copyable, Sendable {
   public var rawValue: Int32 { descriptor.rawValue }
 
   public init(listeningOn address: SocketAddress, backlog: Int32 = 1024) throws(Errno) {
-    let descriptor = try Sockets.open(address.family, SOCK_STREAM)
+    let descriptor = try Sockets.openStream(boundTo: address, sharesPort: true)
     let raw = descriptor.rawValue
-    try Sockets.set(raw, SOL_SOCKET, SO_REUSEADDR, 1)
-    try Sockets.set(raw, SOL_SOCKET, SO_REUSEPORT, 1)
-    if address.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
-    try Sockets.bind(raw, to: address)
     try retrying32 { listen(raw, backlog) }
     self.descriptor = descriptor
   }

@@ -29,20 +29,11 @@ public enum UnfragmentedSend {
   private static func sendOne(_ bytes: [UInt8], over descriptor: Int32, to peer: SocketAddress) throws(Errno) {
     var name = sockaddr_storage()
     var payload = bytes
-    // Sound: all that the message points at lives until the call has returned, and the kernel keeps none of it.
     let nameByteCount = unsafe peer.write(to: &name)
     try retrying32 {
       unsafe payload.withUnsafeMutableBytes { buffer in
-        unsafe withUnsafeMutablePointer(to: &name) { name in
-          var vector = unsafe iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
-          return unsafe withUnsafeMutablePointer(to: &vector) { vector in
-            var message = unsafe msghdr()
-            unsafe message.msg_name = UnsafeMutableRawPointer(name)
-            unsafe message.msg_namelen = nameByteCount
-            unsafe message.msg_iov = vector
-            unsafe message.msg_iovlen = 1
-            return Int32(truncatingIfNeeded: unsafe sendmsg(descriptor, &message, Int32(MSG_DONTWAIT)))
-          }
+        unsafe SingleMessage.with(buffer, &name, nameByteCount: nameByteCount) {
+          Int32(truncatingIfNeeded: unsafe sendmsg(descriptor, &$0, Int32(MSG_DONTWAIT)))
         }
       }
     }
