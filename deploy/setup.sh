@@ -4,8 +4,8 @@
 # To build: the C libraries under Turnpike's system modules.
 build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistring-dev libidn-dev libpcap-dev libc-ares-dev pkg-config)
 # To test with other people's clients. What a distribution lacks is skipped, loudly.
-test_packages=(coturn stun-client gir1.2-nice-0.1 python3-gi python3-pip openssl ethtool iproute2 nftables libnss3-tools
-  python3 python3-websocket golang-go golang-github-pion-turn.v2-dev golang-github-pion-dtls.v2-dev)
+test_packages=(coturn stun-client stun-server erlang-p1-stun gir1.2-nice-0.1 python3-gi python3-pip openssl ethtool
+  iproute2 nftables libnss3-tools python3 python3-websocket golang-go golang-github-pion-turn.v2-dev golang-github-pion-dtls.v2-dev)
 browser_packages=(chromium firefox-esr)
 container_packages=(podman buildah crun debootstrap docker-compose)
 

@@ -28,11 +28,11 @@ if [ -n "${with_container:-}" ]; then
 fi
 
 need_packages "${build_packages[@]}"
-coturn_was_there=$(missing_packages coturn)
+new_servers=$(missing_packages coturn stun-server)
 want_packages "${test_packages[@]}"
-if [ -n "$coturn_was_there" ] && command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
-  # Only its tools are wanted: Debian's package would start a server on our ports.
-  as_root systemctl disable --now coturn >&2 || true
+if command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
+  # Debian's packages would start servers on our ports; those that were there before are left alone.
+  for package in $new_servers; do as_root systemctl disable --now "${package/stun-server/stun}" >&2 || true; done
 fi
 want_packages "${browser_packages[@]}"
 need_swift
