@@ -27,10 +27,13 @@ enum Main {
     var result: LoadResult?
     var failure: String?
     var watcher = Watcher()
-    do throws(LoadError) {
-      result = try LoadGenerator.run(settings) { watcher.show($0) }
-    } catch {
-      failure = error.description
+    failure = Preparation.refusal(arguments, settings)
+    if failure == nil {
+      do throws(LoadError) {
+        result = try LoadGenerator.run(settings) { watcher.show($0) }
+      } catch {
+        failure = error.description
+      }
     }
     watcher.clear()
     let report = Report(

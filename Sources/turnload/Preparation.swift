@@ -1,5 +1,6 @@
 internal import ClientIO
 internal import ClientPrograms
+internal import Crypto
 internal import LoadGeneration
 internal import NetworkTypes
 internal import TLS
@@ -38,6 +39,20 @@ enum Preparation {
     }
     settings.credential = work == .binding || work == .floor ? nil : try arguments.credentials.read()?.credential
     return settings
+  }
+
+  /// Why nothing listens at a UDP address; nil: something may. The sockets of a load hear of no refusal, and would wait
+  /// for ten seconds.
+  static func refusal(_ arguments: Arguments, _ settings: LoadSettings) -> String? {
+    guard settings.transport == .udp, settings.work != .floor else { return nil }
+    var options = CheckOptions()
+    options.timeout = 250
+    let target = ServerTarget(uri: arguments.uri, transport: .udp, address: settings.server)
+    var generator = SeededGenerator(seed: SecureRandom.bytes(32))
+    guard let failure = BindingCheck.run(target, options, generator: &generator).verdict,
+      [.refused, .unreachable].contains(failure.reason)
+    else { return nil }
+    return "\(failure.message): \(failure.advice)"
   }
 
   /// The first address of the target. Loading somebody else's server is an attack: other addresses than loopback and

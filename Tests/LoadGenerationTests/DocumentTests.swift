@@ -55,6 +55,16 @@ import Testing
     try compare(found, isMeasured: false)
   }
 
+  @Test func aPortWhereNobodyListensIsToldAtOnce() throws {
+    for load in ["binding", "allocate", "hold", "relay", "relay-to-relay"] {
+      let run = try turnload([load] + Self.short + ["127.0.0.1:9"], environment: Coturn.credentials)
+      #expect(run.status == 2)
+      let found = try JSONValue.decode(run.output)
+      #expect(found["failure"]?.string?.hasPrefix("127.0.0.1:9 over UDP: connection refused: ") == true, "\(run.output)")
+      try compare(found, isMeasured: false)
+    }
+  }
+
   @Test func somebodyElsesServerIsWrongUsage() throws {
     let run = try turnload(["binding", "stun:203.0.113.5"])
     #expect(run.status == 3 && run.output == "")
