@@ -15,7 +15,7 @@ enum PingCommand {
     if arguments.format == .text {
       Output.write("ping \(target.target.uri) (\(target.target.address) over \(target.target.transport.label))\n")
     }
-    let isLive = arguments.format == .text && StandardStreams.isOutputTerminal
+    let isLive = arguments.format == .text && Style.isTerminal
     let report = PingCheck.run(
       target.target, target.options, count: arguments.count, interval: arguments.interval ?? 1000,
       generator: &generator, stop: { job.isStopped }

@@ -3,11 +3,10 @@ internal import NetIO
 /// Colours where somebody looks, none where a program reads.
 enum Style {
   /// On a terminal that can do it, unless the user says NO_COLOR (no-color.org).
-  static let hasColours: Bool = {
-    let environment = Environment.variables()
-    return StandardStreams.isOutputTerminal && environment["NO_COLOR", default: ""].isEmpty
-      && environment["TERM"] != "dumb"
-  }()
+  static let hasColours = isTerminal && Environment.variables()["NO_COLOR", default: ""].isEmpty
+
+  /// Whether a terminal reads that knows how to write over a line.
+  static let isTerminal = StandardStreams.isOutputTerminal && Environment.variables()["TERM"] != "dumb"
 
   static func red(_ text: String) -> String { colour(text, 31) }
   static func green(_ text: String) -> String { colour(text, 32) }

@@ -141,6 +141,30 @@ struct ProgramTests {
     withExtendedLifetime(coturn) {}
   }
 
+  @Test(
+    .enabled(
+      if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script"), "script(1) is NOT INSTALLED: not tested"))
+  func `On a terminal a ping has one line that is written over, and colours unless they are not wanted`() throws {
+    let server = try FakeServer(.udp(generous))
+    defer { server.stop() }
+    func ping(_ arguments: String, _ environment: [String: String]) throws -> String {
+      let command = "\(Run.program.path) ping --interval 0.01 \(arguments)"
+      return try Run(
+        ["-qec", command, "/dev/null"], environment: environment, program: URL(filePath: "/usr/bin/script")
+      ).output
+    }
+    let live = try ping("--count 3 \(server.address)", ["TERM": "xterm"])
+    // Too long a line is cut off by the terminal, which is set right again.
+    #expect(live.contains("\r\u{1B}[K\u{1B}[?7l3 sent, 3 received, 0 % lost, last "), "\(live.debugDescription)")
+    #expect(live.contains(" ms\u{1B}[?7h") && !live.contains("\n3: "))
+    let plain = try ping("--count 3 \(server.address)", ["TERM": "dumb"])
+    #expect(plain.contains("\n3: ") && !plain.contains("\u{1B}"), "\(plain.debugDescription)")
+    for (environment, isRed) in [(["TERM": "xterm"], true), (["TERM": "xterm", "NO_COLOR": "1"], false)] {
+      let failed = try ping("--count 1 --timeout 0.1 127.0.0.1:9", environment)
+      #expect(failed.contains("\u{1B}[31mfailed: \u{1B}[0m") == isRed, "\(failed.debugDescription)")
+    }
+  }
+
   @Test(arguments: [
     (["ping"], "\n5: "), (["--count", "1000000"], "\n5: "), (["--count", "1000000"], "IPv6 5: "),
   ])
