@@ -17,16 +17,16 @@ extension Job {
       if let used = outcome.family { noteFamily(used, among: targets, &outcome) }
       return outcome
     }
-    let routes = families.map { family in route(to: targets.filter { $0.address.family == family }) }
-    let isAnyReachable = routes.contains { $0 == nil }
+    let obstacles = families.map { family in obstacle(to: targets.filter { $0.address.family == family }) }
+    let isAnyReachable = obstacles.contains { $0 == nil }
     var parts: [Outcome] = []
-    for (family, missing) in zip(families, routes) {
+    for (family, missing) in zip(families, obstacles) {
       var part = Outcome(command: outcome.command, uri: outcome.uri)
       part.family = family
       if interruption?.hasCome == true {
         part.skipped = "interrupted"
       } else if isAnyReachable, let missing {
-        part.skipped = "this machine has no route to \(missing.address) (\(missing.error))"
+        part.skipped = missing
       } else {
         var job = self
         job.label = label + family.label + " "
@@ -57,19 +57,22 @@ extension Job {
       "over \(used.label) only; with \(other == .ipv4 ? "-4" : "-6") it is \(other.label) that is looked at")
   }
 
-  /// Nil where there is a route to one of the addresses; else one of them, and what the kernel says. Nothing is sent.
-  private func route(to targets: [ServerTarget]) -> (address: IPAddress, error: Errno)? {
-    var missing: (IPAddress, Errno)?
+  /// Nil where there is a way to one of the addresses; else what is missing to reach the first. Nothing is sent.
+  private func obstacle(to targets: [ServerTarget]) -> String? {
+    var first: String?
     for target in targets {
+      let address = target.address.address
       do {
-        _ = try ClientSocket.udp(to: target.address)
-        return nil
+        let source = try ClientSocket.udp(to: target.address).localAddress?.address
+        // A router's announcement makes a default route, and no address that anybody could answer to.
+        guard let source, LocalAddress.isLinkLocal(source), !LocalAddress.isLinkLocal(address) else { return nil }
+        first = first ?? "this machine has only the link-local address \(source) to reach \(address) from"
       } catch {
         guard [.networkUnreachable, .addressNotAvailable, .familyNotSupported].contains(error) else { return nil }
-        missing = missing ?? (target.address.address, error)
+        first = first ?? "this machine has no route to \(address) (\(error))"
       }
     }
-    return missing
+    return first
   }
 }
 

@@ -130,6 +130,10 @@ extension CheckOptions {
 
 /// What `--localaddr` names: an address of this machine, or an interface that has one.
 enum LocalAddress {
+  private static let linkLocal = [CIDRBlock("169.254.0.0/16"), CIDRBlock("fe80::/10")]
+
+  static func isLinkLocal(_ address: IPAddress) -> Bool { linkLocal.contains { $0?.contains(address) == true } }
+
   /// Nil where what is named is of the other family.
   static func find(_ text: String?, _ family: IPAddress.Family) throws(UsageError) -> SocketAddress? {
     guard let text else { return SocketAddress(family == .ipv4 ? .ipv4Any : .ipv6Any, port: 0) }

@@ -131,8 +131,10 @@ struct FamilyTests {
     let hosts = FileManager.default.temporaryDirectory.appending(path: "hosts-\(UInt64.random(in: 0 ... .max))")
     try Data("127.0.0.1 both.test\n2001:db8::1 both.test\n".utf8).write(to: hosts)
     defer { try? FileManager.default.removeItem(at: hosts) }
-    func run(_ arguments: String) throws -> Run {
-      let script = "mount --bind \(hosts.path) /etc/hosts && ip link set lo up && exec \(Run.program.path) \(arguments)"
+    func run(_ arguments: String, after preparation: String = "true") throws -> Run {
+      let script =
+        "mount --bind \(hosts.path) /etc/hosts && ip link set lo up && { \(preparation) ; } || exit 99; "
+        + "exec \(Run.program.path) \(arguments)"
       return try Run(["-rnm", "sh", "-c", script], program: URL(filePath: "/usr/bin/unshare"))
     }
     guard try run("--version").status == 0 else {
@@ -146,6 +148,19 @@ struct FamilyTests {
         "note: IPv6 was not checked: this machine has no route to 2001:db8::1 (Network is unreachable)"))
     let families = try #require(try document(try run("--json stun:both.test:9"))["families"] as? [[String: Any]])
     #expect(Set(families.compactMap { $0["status"] as? String }) == ["failed", "skipped"])
+    // A default route, but no address beside the link-local one.
+    let way =
+      "ip link add v0 type veth peer name v1 && echo 0 > /proc/sys/net/ipv6/conf/v0/accept_dad && "
+      + "ip link set v0 up && ip link set v1 up && ip -6 route add default dev v0 && "
+      + "for try in $(seq 200); do ip -6 address show v0 | grep -q 'inet6 fe80' && break; sleep 0.01; done"
+    let local = try run("stun:both.test:9", after: way)
+    if local.status == 99 {
+      print("NOTE: no veth here: a family with a link-local address only was not tested")
+    } else {
+      #expect(
+        local.output.contains("note: IPv6 was not checked: this machine has only the link-local address fe80::"),
+        "\(local.output)")
+    }
     let six = try run("-6 stun:both.test:9")
     #expect(six.status == 2 && six.output.contains("[unreachable]"))
   }
