@@ -34,14 +34,20 @@ place() {
   printf '%s\n' "$target"
 }
 
+# All of it or nothing.
+if [[ " $* " == *" programs "* ]]; then
+  for name in "${programs[@]}"; do
+    if [ ! -x "$build/$name" ]; then
+      say "There is no $build/$name: \"swift build -c release --static-swift-stdlib\" first, or say where with BUILD="
+      exit 1
+    fi
+  done
+fi
+
 for part in "$@"; do
   for name in "${programs[@]}"; do
     case $part in
       programs)
-        if [ ! -x "$build/$name" ]; then
-          say "There is no $build/$name: \"swift build -c release --static-swift-stdlib\" first, or say where with BUILD="
-          exit 1
-        fi
         if library=$(ldd "$build/$name" 2>/dev/null | sed -n 's/.*libswiftCore\.so => \(.*\) (.*/\1/p') && [ -n "$library" ]; then
           say "$name goes on needing $library: build with --static-swift-stdlib to do without"
         fi

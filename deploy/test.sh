@@ -28,12 +28,18 @@ if [ -n "${with_container:-}" ]; then
 fi
 
 need_packages "${build_packages[@]}"
-new_servers=$(missing_packages coturn stun-server)
-want_packages "${test_packages[@]}"
-if command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
-  # Debian's packages would start servers on our ports; those that were there before are left alone.
-  for package in $new_servers; do as_root systemctl disable --now "${package/stun-server/stun}" >&2 || true; done
+# Debian's packages would start servers on our ports: those that come now are switched off again, others left alone.
+declare -A unit_of=([coturn]=coturn [stun-server]=stun)
+new_servers=()
+if command -v dpkg-query >/dev/null && command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
+  for package in $(missing_packages coturn stun-server); do
+    systemctl cat "${unit_of[$package]}" >/dev/null 2>&1 || new_servers+=("$package")
+  done
 fi
+want_packages "${test_packages[@]}"
+for package in "${new_servers[@]}"; do
+  if [ -z "$(missing_packages "$package")" ]; then as_root systemctl disable --now "${unit_of[$package]}" >&2 || true; fi
+done
 want_packages "${browser_packages[@]}"
 need_swift
 

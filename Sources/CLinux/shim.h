@@ -71,6 +71,10 @@ static inline int clinux_bind(int descriptor, const struct sockaddr *name, sockl
 static inline int clinux_connect(int descriptor, const struct sockaddr *name, socklen_t length) {
   return connect(descriptor, name, length);
 }
+static inline ssize_t clinux_sendto(
+    int descriptor, const void *bytes, size_t count, int flags, const struct sockaddr *name, socklen_t length) {
+  return sendto(descriptor, bytes, count, flags, name, length);
+}
 static inline int clinux_getsockname(int descriptor, struct sockaddr *name, socklen_t *length) {
   return getsockname(descriptor, name, length);
 }

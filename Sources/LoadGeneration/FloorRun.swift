@@ -53,30 +53,53 @@ enum FloorRun {
     let sink = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
     guard let sinkAddress = sink.localAddress else { throw .addressNotAvailable }
     let source = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
-    let end = Instant.read().advanced(byMilliseconds: settings.duration)
-    let sent = Atomic<UInt64>(0)
     let loop = try EventLoop()
-    try loop.add(receiver.rawValue, EventToken(kind: 1))
+    try loop.add(receiver.rawValue, EventToken(kind: packetKind))
+    var alarm = try Alarm()
+    try loop.add(alarm.rawValue, EventToken(kind: alarmKind))
     let byteCount = settings.payloadByteCount
-    let generator = try Thread(name: "generator") { 
-      generate(rate, byteCount, from: source, to: address, draining: sink, until: end, counting: sent)
+    let first = Reading(settings, own: OwnProcess.threadProcessorTime)
+    let end = first.instant.advanced(byMilliseconds: settings.duration)
+    let sent = Atomic<UInt64>(0)
+    let generator = try Thread(name: "generator") {
+      Thread.withCore(1) {
+        generate(rate, byteCount, from: source, to: address, draining: sink, until: end, counting: sent)
+      }
     }
     defer { generator.join() }
-    var buffer = [UInt8](repeating: 0, count: 2048)
-    let first = Reading(settings, own: ProcessorTime.ofThisThread())
+    // The last packets come within this; no wait has a time limit of its own, which would cost something.
+    alarm.ring(by: end.advanced(byMilliseconds: 20))
     var result = LoadResult()
-    // The generator's last packets come within this.
-    while loop.wait(milliseconds: 100) > 0 {
-      var span = buffer.mutableSpan
-      // Sound: bytes have no invalid patterns.
-      var bytes = unsafe span.mutableBytes
-      guard case .bytes(let count) = receiver.receive(into: &bytes, isStream: false) else { continue }
-      if try onward.send(buffer.span.rawBytes.extracting(0..<count), to: sinkAddress) { result.completed += 1 }
+    result.completed = try Thread.withCore(0) { () throws(Errno) -> UInt64 in
+      try pass(from: receiver, over: onward, to: sinkAddress, waitingBy: loop)
     }
-    result.measure(from: first, to: Reading(settings, own: ProcessorTime.ofThisThread()))
+    result.measure(from: first, to: Reading(settings, own: OwnProcess.threadProcessorTime))
+    result.elapsed = end.nanoseconds(since: first.instant)
     result.sent = sent.load(ordering: .relaxed)
     result.lost = result.sent - min(result.completed, result.sent)
     return result
+  }
+
+  private static let packetKind: UInt8 = 1
+  private static let alarmKind: UInt8 = 2
+
+  /// Sends on what comes in until the alarm rings; how many packets that were.
+  private static func pass(
+    from receiver: borrowing ClientSocket, over onward: borrowing ClientSocket, to sink: SocketAddress,
+    waitingBy loop: borrowing EventLoop
+  ) throws(Errno) -> UInt64 {
+    var buffer = [UInt8](repeating: 0, count: 2048)
+    var count: UInt64 = 0
+    while true {
+      for index in 0..<loop.wait(milliseconds: -1) {
+        if loop.event(index).token.kind == alarmKind { return count }
+        var span = buffer.mutableSpan
+        // Sound: bytes have no invalid patterns.
+        var bytes = unsafe span.mutableBytes
+        guard case .bytes(let received) = receiver.receive(into: &bytes, isStream: false) else { continue }
+        if try onward.send(buffer.span.rawBytes.extracting(0..<received), to: sink) { count += 1 }
+      }
+    }
   }
 
   /// Sends at a steady pace without ever sleeping, on a core of its own, and empties the sink.

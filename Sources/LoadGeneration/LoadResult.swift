@@ -23,6 +23,8 @@ public struct LoadResult: Sendable {
   /// Nanoseconds of CPU: the server's process, its core's busy time, our own process.
   public var serverTime: UInt64?
   public var coreTime: UInt64?
+  /// How often the server's threads were switched away from.
+  public var serverSwitches: UInt64?
   public var ownTime: UInt64?
   /// Bytes of the server's process: before the first allocation and at the end of the measurement.
   public var residentBefore: UInt64?
@@ -52,6 +54,7 @@ public struct LoadResult: Sendable {
     }
     elapsed = end.instant.nanoseconds(since: begin.instant)
     serverTime = difference(begin.server, end.server)
+    serverSwitches = difference(begin.serverSwitches, end.serverSwitches)
     ownTime = difference(begin.own, end.own)
     coreTime = difference(begin.coreIdle, end.coreIdle).map { elapsed > $0 ? elapsed - $0 : 0 }
   }

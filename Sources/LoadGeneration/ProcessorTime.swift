@@ -17,9 +17,17 @@ public enum ProcessorTime {
     return sum
   }
 
-  /// Nanoseconds that the calling thread has run.
-  static func ofThisThread() -> UInt64? {
-    text("/proc/thread-self/schedstat")?.split(separator: " ").first.flatMap { UInt64(decimalDigits: $0) }
+  /// How often the threads of a process have been switched away from; nil where there is no such process.
+  static func switches(ofProcess process: Int) -> UInt64? {
+    let path = "/proc/\(process)/task"
+    var sum: UInt64?
+    for task in Files.names(in: path) {
+      guard let text = text("\(path)/\(task)/status") else { continue }
+      for line in text.split(separator: "\n") where line.contains("ctxt_switches:") {
+        sum = (sum ?? 0) + (line.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64(decimalDigits: $0) } ?? 0)
+      }
+    }
+    return sum
   }
 
   /// Nanoseconds that a core was idle since the system started: in steps of 10 ms.
@@ -56,6 +64,7 @@ public enum ProcessorTime {
 struct Reading {
   let instant: Instant
   let server: UInt64?
+  let serverSwitches: UInt64?
   let coreIdle: UInt64?
   let own: UInt64?
 
@@ -63,8 +72,9 @@ struct Reading {
   init(_ settings: LoadSettings, own: UInt64? = nil) {
     let helpers = settings.serverHelpers.compactMap(ProcessorTime.ofProcess).reduce(0, +)
     server = settings.serverProcess.flatMap(ProcessorTime.ofProcess).map { $0 + helpers }
+    serverSwitches = settings.serverProcess.flatMap(ProcessorTime.switches)
     coreIdle = settings.serverCore.flatMap(ProcessorTime.idle)
-    self.own = own ?? ProcessorTime.ofProcess(OwnProcess.identifier)
+    self.own = own ?? OwnProcess.processorTime
     instant = .read()
   }
 }

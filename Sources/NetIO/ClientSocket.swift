@@ -116,14 +116,12 @@ public struct ClientSocket: ~Copyable, Sendable {
   /// Sends a datagram to a peer; false where the kernel has no room.
   public func send(_ bytes: RawSpan, to peer: SocketAddress) throws(Errno) -> Bool {
     let raw = descriptor.rawValue
-    var storage = sockaddr_storage()
-    let length = unsafe peer.write(to: &storage)
     do {
       try retrying {
         unsafe bytes.withUnsafeBytes { buffer in
-          // Sound: the kernel only reads what it sends.
-          unsafe SingleMessage.with(UnsafeMutableRawBufferPointer(mutating: buffer), &storage, nameByteCount: length) {
-            unsafe sendmsg(raw, &$0, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+          unsafe peer.withKernelForm { name, length in
+            unsafe clinux_sendto(
+              raw, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL), name, length)
           }
         }
       }

@@ -22,4 +22,16 @@ public enum Environment {
 /// This process as the kernel names it.
 public enum OwnProcess {
   public static var identifier: Int { Int(getpid()) }
+
+  /// Nanoseconds of CPU that this process has used, its threads that have ended included.
+  public static var processorTime: UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
+
+  /// The same of the calling thread.
+  public static var threadProcessorTime: UInt64 { read(CLOCK_THREAD_CPUTIME_ID) }
+
+  private static func read(_ clock: clockid_t) -> UInt64 {
+    var value = timespec()
+    guard unsafe clock_gettime(clock, &value) == 0 else { return 0 }
+    return UInt64(clamping: value.tv_sec) * 1_000_000_000 + UInt64(clamping: value.tv_nsec)
+  }
 }

@@ -27,6 +27,7 @@ public struct IORing: ~Copyable {
   /// count of uses; the descriptor where the kernel has no such numbers.
   private let entrance: Int32
   private let entranceFlags: UInt32
+  var isRegistered: Bool { entranceFlags != 0 }
   // The kernel's memory, unmapped in deinit; indices into it are always masked.
   let mapping: IORingMapping
   /// Submissions that the kernel has not been told of yet.
@@ -61,8 +62,18 @@ public struct IORing: ~Copyable {
     self.descriptor = descriptor
   }
 
+  deinit {
+    // The thread's number is a use of the ring of its own: without this the ring would outlive its descriptor, and go
+    // on writing into buffers that are gone.
+    guard isRegistered else { return }
+    var registration = io_uring_rsrc_update()
+    registration.offset = UInt32(bitPattern: entrance)
+    _ = unsafe clinux_io_uring_register(descriptor.rawValue, Self.unregisterRing, &registration, 1)
+  }
+
   // Debian 12's header is older than some of these.
   private static let registerRing: UInt32 = 20
+  private static let unregisterRing: UInt32 = 21
   private static let setup: UInt32 =
     1 << 3 /* CQSIZE */ | 1 << 4 /* CLAMP */ | 1 << 7 /* SUBMIT_ALL */ | 1 << 12 /* SINGLE_ISSUER */
     | 1 << 13 /* DEFER_TASKRUN */

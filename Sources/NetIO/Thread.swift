@@ -30,6 +30,31 @@ public struct Thread: Sendable {
   /// Waits until the thread has ended.
   public func join() { _ = pthread_join(handle, nil) }
 
+  /// Runs `body` with the calling thread on one of its usable cores only: the first one, or the one `number` places
+  /// behind it where there are so many.
+  public static func withCore<Result: ~Copyable, Failure: Error>(
+    _ number: Int, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    var before = cpu_set_t()
+    guard unsafe sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &before) == 0 else { return try body() }
+    var left = number
+    var chosen: Int?
+    unsafe withUnsafeBytes(of: &before) { bytes in
+      for core in 0..<(bytes.count * 8) where unsafe bytes[core / 8] & (1 << UInt8(core % 8)) != 0 {
+        chosen = core
+        if left == 0 { return }
+        left -= 1
+      }
+    }
+    if let chosen {
+      var one = cpu_set_t()
+      unsafe withUnsafeMutableBytes(of: &one) { unsafe $0[chosen / 8] = 1 << UInt8(chosen % 8) }
+      _ = unsafe sched_setaffinity(0, MemoryLayout<cpu_set_t>.size, &one)
+    }
+    defer { _ = unsafe sched_setaffinity(0, MemoryLayout<cpu_set_t>.size, &before) }
+    return try body()
+  }
+
   /// How many cores this process may run on.
   public static var usableCoreCount: Int {
     var set = cpu_set_t()

@@ -73,6 +73,10 @@ extension Report {
         "core_busy_percent",
         Self.optional(result.coreTime.map { Double($0) * 100 / Double(max(result.elapsed, 1)) })
       ),
+      (
+        "task_switches_each",
+        result.serverSwitches.flatMap { result.each($0) }.map { Self.rounded($0, 1000) } ?? .null
+      ),
       ("rss_before", bytes(result.residentBefore)), ("rss_after", bytes(result.residentAfter)),
     ])
   }

@@ -38,9 +38,25 @@ final class Coturn {
     while Instant.read() < deadline {
       let socket = try ClientSocket.tcp(to: SocketAddress(.ipv4Loopback, port: port))
       if Readiness.wait(for: socket.rawValue, writing: true, until: deadline), socket.takePendingError() == nil {
+        try waitForDatagrams(until: deadline)
         return
       }
       Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+    }
+    throw CocoaError(.featureUnsupported)
+  }
+
+  /// It takes datagrams a moment later than connections: a first request that is lost would be sent again only when a
+  /// short run is over.
+  private func waitForDatagrams(until deadline: Instant) throws {
+    let binding: [UInt8] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42] + [UInt8](repeating: 7, count: 12)
+    let socket = try ClientSocket.udp(to: SocketAddress(.ipv4Loopback, port: port))
+    while Instant.read() < deadline {
+      // An ICMP error of the last try may be reported in place of sending.
+      _ = try? socket.send(binding.span.rawBytes)
+      let patience = Instant.read().advanced(byMilliseconds: 50)
+      guard Readiness.wait(for: socket.rawValue, writing: false, until: patience) else { continue }
+      if socket.takePendingError() == nil { return }
     }
     throw CocoaError(.featureUnsupported)
   }
