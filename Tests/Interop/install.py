@@ -161,7 +161,12 @@ class Suite:
     def refusals(self):
         """Each with a sentence, and nothing is installed."""
         stage = os.path.join(self.directory, "nothing")
+        partial = os.path.join(self.directory, "partial")
+        os.makedirs(partial)
+        for name in NAMES[:-1]:
+            shutil.copy(os.path.join(self.built, name), partial)
         cases = (((), {"BUILD": "/nonexistent"}, 1, "There is no /nonexistent/turnpike"),
+                 ((), {"BUILD": partial}, 1, f"There is no {partial}/{NAMES[-1]}"),
                  (("everything",), {}, 64, "usage: "), ((), {"PREFIX": "usr"}, 64, "no absolute path"))
         for words, settings, expected, text in cases:
             said = self.install(*words, stage=stage, expected=expected, **settings)
