@@ -7,7 +7,14 @@ internal import TURNClient
 /// `stunclient nat`, and stuntman's modes.
 enum NATCommand {
   static func run(_ job: Job) throws(UsageError) -> Outcome {
-    var outcome = job.outcome
+    var outcome = try job.onEachFamily { (job, targets, outcome) throws(UsageError) in
+      try run(job, targets, &outcome)
+    }
+    if outcome.parts.isEmpty, outcome.lines.isEmpty { outcome.lines = ["Binding test: fail"] }
+    return outcome
+  }
+
+  private static func run(_ job: Job, _ targets: [ServerTarget], _ outcome: inout Outcome) throws(UsageError) {
     let arguments = job.arguments
     var questions = NATDiscovery.Questions()
     if let mode = arguments.mode {
@@ -16,7 +23,6 @@ enum NATCommand {
       questions.hairpinning = false
     }
     outcome.lines = ["Binding test: fail"]
-    guard let targets = job.targets(&outcome) else { return outcome }
     let report = try job.onEachAddress(targets, &outcome, verdict: \NATReport.verdict) { target, options in
       if target.transport == .tcp {
         // Filtering can't be tested there, and stuntman's client then prints no lines of it.
@@ -26,21 +32,19 @@ enum NATCommand {
       return NATCheck.run(
         target, options, questions: questions, lifetime: arguments.lifetime, generator: Job.generator())
     }
-    if let report {
-      describe(report, questions, arguments, &outcome)
-      job.noteFamily(report.target.address.family, among: targets, &outcome)
-    }
-    return outcome
+    if let report { describe(report, questions, arguments, &outcome) }
   }
 
   private static func describe(
     _ report: NATReport, _ questions: NATDiscovery.Questions, _ arguments: Arguments, _ outcome: inout Outcome
   ) {
+    outcome.family = report.target.address.family
     outcome.failure = report.failure
     outcome.lines = stuntman(report, questions)
     outcome.members = members(report)
     if arguments.format == .ndjson {
-      for trial in report.trials { Output.write(Event.line("test", members(trial))) }
+      let family = ("family", JSONValue.string(report.target.address.family.key))
+      for trial in report.trials { Output.write(Event.line("test", [family] + members(trial))) }
     }
     guard let behaviour = report.behaviour else { return }
     if arguments.mode != nil, outcome.failure == nil { outcome.failure = failedTest(behaviour, questions, report) }

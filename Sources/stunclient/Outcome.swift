@@ -104,7 +104,8 @@ struct Outcome: Sendable {
       ("notes", .strings(notes)), ("hints", .strings(hints)), ("resolution", .array(trace.map(\.json))),
       ("family", .optional(family?.key)),
     ]
-    let hasFamilies = command == Arguments.Command.binding.rawValue || command == Arguments.Command.relay.rawValue
+    // A continuous ping is of one way; what is decoded or made has none.
+    let hasFamilies = [Arguments.Command.binding, .relay, .nat, .security].contains { $0.rawValue == command }
     return common + (hasFamilies ? [("families", .array(parts.map(\.partJSON)))] : []) + members
   }
 

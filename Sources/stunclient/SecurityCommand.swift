@@ -6,22 +6,21 @@ internal import NetworkTypes
 /// `stunclient security`.
 enum SecurityCommand {
   static func run(_ job: Job) throws(UsageError) -> Outcome {
-    var outcome = job.outcome
+    try job.onEachFamily { (job, targets, outcome) throws(UsageError) in try run(job, targets, &outcome) }
+  }
+
+  private static func run(_ job: Job, _ targets: [ServerTarget], _ outcome: inout Outcome) throws(UsageError) {
     let arguments = job.arguments
-    guard let targets = job.targets(&outcome) else { return outcome }
-    // One address: all of them are the same server's, and every one must be the user's own.
+    // One address of each family: all of them are the same server's, and every one must be the user's own.
     for target in targets { try OwnNetworks.demand(target.address.address, isOwner: arguments.isOwner) }
     if let report = try job.onEachAddress(
       targets, &outcome, verdict: \.failure,
       { SecurityCheck.run($0, $1, generator: Job.generator()) })
-    {
-      describe(report, arguments, &outcome)
-      job.noteFamily(report.target.address.family, among: targets, &outcome)
-    }
-    return outcome
+    { describe(report, arguments, &outcome) }
   }
 
   private static func describe(_ report: SecurityReport, _ arguments: Arguments, _ outcome: inout Outcome) {
+    outcome.family = report.target.address.family
     outcome.failure = report.verdict
     outcome.lines = ["\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))"]
     outcome.lines += report.findings.map(line)
@@ -38,7 +37,8 @@ enum SecurityCommand {
         "\(unknown) of \(applicable) checks could not be told: \(first.check) \(first.subject): \(first.detail)")
     }
     if arguments.format == .ndjson {
-      for finding in report.findings { Output.write(Event.line("finding", members(finding))) }
+      let family = ("family", JSONValue.string(report.target.address.family.key))
+      for finding in report.findings { Output.write(Event.line("finding", [family] + members(finding))) }
     }
     outcome.members = [
       ("transport", .string(report.target.transport.label.lowercased())),

@@ -30,6 +30,22 @@ struct FamilyTests {
     try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.output)")
   }
 
+  @Test func `A NAT is looked at in both families`() throws {
+    let (servers, dns) = (try bothServers(generous), try bothZone())
+    defer { for server in servers + [dns] { server.stop() } }
+    let name = ["--dns-server", "\(dns.address)", "stun:both.test:\(servers[0].address.port)"]
+    let found = try document(try Run(["nat", "--json", "--timeout", "0.3"] + name))
+    let families = try #require(found["families"] as? [[String: Any]])
+    #expect(families.map { $0["family"] as? String } == ["ipv6", "ipv4"])
+    #expect(families.allSatisfy { $0["mapped"] is String && $0["tests"] is [Any] })
+    let lines = try Run(["nat", "--ndjson", "--timeout", "0.3"] + name).output.split(separator: "\n")
+    for family in ["ipv4", "ipv6"] {
+      #expect(lines.contains { $0.contains("\"event\":\"test\"") && $0.contains("\"family\":\"\(family)\"") })
+    }
+    let mode = try Run(["--mode", "full", "--timeout", "0.3"] + name)
+    #expect(mode.output.components(separatedBy: "Binding test: success").count == 2, "\(mode.output)")
+  }
+
   @Test func `Where both families work, both are reported`() throws {
     let (servers, dns) = (try bothServers(generous), try bothZone())
     defer { for server in servers + [dns] { server.stop() } }
