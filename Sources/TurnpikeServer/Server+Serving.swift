@@ -47,6 +47,8 @@ extension Server {
       for report in reports.takeAll() {
         switch report {
         case .idle: idleShards += 1
+        // Here, and not on the shard: it takes milliseconds, and media would wait.
+        case .memoryFreed: Heap.trim()
         case .storeChanged(let secrets):
           state.storeSecrets.merge(secrets) { $1 }
           configureShards()

@@ -252,7 +252,7 @@ public final class Server {
         case .failed(_, let listener, let error):
           throw .failed(listener.map { Self.listenFailure($0, error) } ?? "a shard could not start: \(error)")
         case .storeChanged(let secrets): state.storeSecrets.merge(secrets) { $1 }
-        case .bound, .idle, .stopped: break
+        case .bound, .idle, .memoryFreed, .stopped: break
         }
       }
     }

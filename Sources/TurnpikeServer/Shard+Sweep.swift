@@ -15,7 +15,7 @@ extension Shard {
     if memoryPeak > 2 * count + Self.memorySlack {
       memoryPeak = count
       blocks.release()
-      Heap.trim()
+      plan.reports.post(.memoryFreed(shard: plan.index))
     } else {
       memoryPeak = max(memoryPeak, count)
     }

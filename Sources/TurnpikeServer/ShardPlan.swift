@@ -82,6 +82,8 @@ enum ShardReport: Sendable {
   /// A socket could not be bound; the thread has ended.
   case failed(shard: Int, ListenerPlan?, Errno)
   case idle(shard: Int)
+  /// A crowd has left: the heap has much to give back.
+  case memoryFreed(shard: Int)
   case stopped(shard: Int)
   /// From the thread of a credential store: it has been changed, and these are its realms' shared secrets now.
   case storeChanged(secrets: [UInt8: [[UInt8]]])
