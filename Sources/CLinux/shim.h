@@ -48,6 +48,22 @@ extern char **environ;
 // SIG_IGN is a cast that the importer does not take.
 static inline void clinux_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
+// SIG_DFL is another. Both may be called where a signal is handled.
+static inline void clinux_die_of(int number) {
+  signal(number, SIG_DFL);
+  raise(number);
+}
+// What is ignored stays so: nohup(1), and a shell's jobs in the background, rely on it.
+static inline int clinux_handle(int number, void (*handler)(int)) {
+  struct sigaction action;
+  if (sigaction(number, 0, &action) < 0) return -1;
+  if (action.sa_handler == SIG_IGN) return 0;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  return sigaction(number, &action, 0);
+}
+
 // The resource argument is an enumeration in C and none in Swift.
 static inline int clinux_get_file_limit(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
 static inline int clinux_set_file_limit(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }

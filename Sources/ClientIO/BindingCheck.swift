@@ -12,10 +12,15 @@ public struct BindingReport: Sendable {
   public var connectDuration: UInt64 = 0
   public var handshakeDuration: UInt64 = 0
   public var tls: TLSConnectionSummary?
-  /// One for each request, in order.
+  /// One for each request that has ended, in order.
   public var samples: [Result<BindingProbe.Response, CheckFailure>] = []
-  /// What kept the requests from being made at all.
+  /// Whether a request was under way when somebody wanted no more: it is neither answered nor lost.
+  public var hasPending = false
+  /// What kept the requests from being made at all, or from being answered.
   public var failure: CheckFailure?
+
+  /// Requests that were made.
+  public var sent: Int { samples.count + (hasPending ? 1 : 0) }
 
   /// The last good answer.
   public var response: BindingProbe.Response? {
@@ -40,7 +45,7 @@ public struct BindingReport: Sendable {
 public enum BindingCheck {
   /// Sends `count` Binding requests, `interval` milliseconds apart, and tells of each when it has ended. With a count
   /// above one a request is sent once only, so that loss can be counted. `stop` is asked every 50 ms at least; the
-  /// request that waits then for its answer does not count.
+  /// request that waits then for its answer counts as sent and not as lost.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: UInt32 = 1000,
     generator: inout SeededGenerator, stop: () -> Bool = { false },
@@ -61,13 +66,18 @@ public enum BindingCheck {
         next = next.advanced(byMilliseconds: interval)
         var retransmission = options.effectiveRetransmission
         if count > 1 { retransmission.requestCount = 1 }
-        guard let sample = probe(&connection, target, options, retransmission, &generator, stop) else { break }
+        guard let sample = probe(&connection, target, options, retransmission, &generator, stop) else {
+          report.hasPending = true
+          break
+        }
         report.samples.append(sample)
         progress(index, sample)
         // A stream that broke stays broken.
         if case .failure = sample, target.transport.isStream { break }
       }
       connection.close()
+      // Nothing is known then, and that is nothing good.
+      if report.samples.isEmpty { report.failure = .interrupted(target) }
     } catch {
       if case .tls(_, let summary) = error { report.tls = summary }
       report.failure = CheckFailure(error, target, within: options.within)

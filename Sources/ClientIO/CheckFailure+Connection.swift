@@ -46,6 +46,15 @@ extension CheckFailure {
     target?.uri.scheme.isTURN == false ? "stun:… with --tcp" : "turn:…?transport=tcp"
   }
 
+  /// A series that was ended before it had an answer.
+  static func interrupted(_ target: ServerTarget) -> CheckFailure {
+    var failure = CheckFailure(
+      .timeout, "Binding at \(target.address) over \(target.transport.label): interrupted before anything was answered",
+      advice: "it was too soon to tell; or " + silenceAdvice(target.transport))
+    failure.isInterruption = true
+    return failure
+  }
+
   static func silenceAdvice(_ transport: TransportProtocol) -> String {
     transport == .udp
       ? "a firewall drops UDP, the host is down, or this is no STUN server" : "this is no STUN server, or it hangs"

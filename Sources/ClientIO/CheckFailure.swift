@@ -34,6 +34,8 @@ public struct CheckFailure: Error, Hashable, Sendable {
   public var message: String
   /// One likely cause in words; never empty.
   public var advice: String
+  /// Whether somebody wanted no more before anything could be known.
+  public var isInterruption = false
 
   /// `advice`: what is known beyond the reason's usual cause.
   public init(_ reason: Reason, _ message: String, advice: String? = nil) {

@@ -61,10 +61,10 @@ enum BindingCommand {
 
   private static func describe(_ report: BindingReport, _ arguments: Arguments, _ outcome: inout Outcome) {
     let now = Int64(clamping: Now.read().wallSeconds)
-    let sent = report.samples.count
+    let ended = report.samples.count
     let received = report.roundTrips.count
     // Tenths of a percent.
-    let loss = PacketSeries.lossPerMille(lost: sent - received, of: sent) ?? 1000
+    let loss = PacketSeries.lossPerMille(lost: ended - received, of: ended) ?? 1000
     let statistics = Statistics(report.roundTrips)
     outcome.family = report.target.address.family
     outcome.failure = report.verdict
@@ -114,8 +114,10 @@ enum BindingCommand {
     guard let response = report.response, let statistics else { return lines }
     if !response.isXORMapped { lines.append("  answered with    MAPPED-ADDRESS only, which NATs may rewrite") }
     if report.samples.count > 1 {
+      let pending = report.hasPending ? ", 1 more under way" : ""
       lines.append(
-        "  answers          \(report.roundTrips.count) of \(report.samples.count), \(Decimal.text(loss, 1)) % lost")
+        "  answers          \(report.roundTrips.count) of \(report.samples.count), \(Decimal.text(loss, 1)) % lost"
+          + pending)
       lines.append("  round trips      \(statistics.text)")
     } else {
       let again = response.transmissions > 1 ? " (sent \(response.transmissions) times)" : ""
@@ -146,7 +148,7 @@ enum BindingCommand {
         "tls_handshake_ms",
         report.handshakeDuration > 0 ? .milliseconds(report.handshakeDuration) : .null
       ),
-      ("sent", .whole(report.samples.count)), ("received", .whole(report.roundTrips.count)),
+      ("sent", .whole(report.sent)), ("received", .whole(report.roundTrips.count)),
       ("loss_percent", .double(Double(loss) / 10)), ("rtt_ms", statistics?.json ?? .null),
       ("tls", report.tls?.json(now: now) ?? .null),
     ]

@@ -126,7 +126,7 @@ extension Outcome {
 
   /// Where the other family works, an address that does not answer is the name's fault.
   private mutating func blameFamily() {
-    guard let family, let reason = failure?.reason else { return }
+    guard let family, let reason = failure?.reason, failure?.isInterruption == false else { return }
     let has = "the name has an \(family.record) record, but"
     let remedy = "listen there, or take the record out"
     switch reason {

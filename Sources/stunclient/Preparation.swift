@@ -82,8 +82,8 @@ struct Job: Sendable {
     return options
   }
 
-  /// Runs a check on each address until one has nothing to complain about; what the others failed with becomes a
-  /// note. Nil, and the outcome says why, where none could be used.
+  /// Runs a check on each address until one has nothing to complain about, or somebody wants no more; what the others
+  /// failed with becomes a note. Nil, and the outcome says why, where none could be used.
   func onEachAddress<Report>(
     _ targets: [ServerTarget], _ outcome: inout Outcome, verdict: (Report) -> CheckFailure?,
     _ check: (ServerTarget, CheckOptions) -> Report
@@ -101,6 +101,7 @@ struct Job: Sendable {
       }
       failures.append(failure)
       if first == nil { first = report }
+      if interruption?.hasCome == true { break }
     }
     if first == nil {
       outcome.failure = CheckFailure(
