@@ -1,6 +1,5 @@
 internal import ClientPrograms
 internal import NetIO
-internal import Synchronization
 
 /// The probe's entry: read the command line, run the check it asks for, write the result, say how it went.
 @main
@@ -49,22 +48,4 @@ extension Job {
     default: return try BindingCommand.run(self)
     }
   }
-}
-
-/// Standard output. A reader that went away is no error here, but the end of what goes on and on: there is nobody left
-/// to tell.
-enum Output {
-  private static let error: Mutex<Errno?> = Mutex(nil)
-
-  static func write(_ text: String) {
-    do { try StandardStreams.write(text) } catch { note(error) }
-  }
-
-  private static func note(_ new: Errno) { error.withLock { $0 = $0 ?? new } }
-
-  /// Whether something could not be written.
-  static var isGone: Bool { error.withLock { $0 != nil } }
-
-  /// Why, where it is no reader that went away.
-  static var failure: Errno? { error.withLock { $0 == Errno.brokenPipe ? nil : $0 } }
 }
