@@ -111,11 +111,23 @@ extension LoadError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .socket(let what, let reason): "\(what): \(reason)"
-    case .request(let what, let failure): "\(what) failed: \(failure.words)"
+    case .request(let what, let failure): "\(what) failed: \(failure.event)"
     case .silence(let what): "the server was silent while \(what) was waited for"
     case .tls(let reason): "TLS: \(reason)"
     case .closed: "the server closed a connection"
     case .nothingReceived(let sent): "of \(sent) packets none came through"
+    }
+  }
+}
+
+extension LoadError {
+  /// What is behind it more often than anything else; nil where nothing is known.
+  public var likelyCause: String? {
+    switch self {
+    case .request(_, let failure): failure.likelyCause
+    case .silence: "a firewall drops the packets, or this is no server for such requests"
+    case .nothingReceived: "the server does not relay to this machine, or a firewall drops what it relays"
+    case .socket, .tls, .closed: nil
     }
   }
 }

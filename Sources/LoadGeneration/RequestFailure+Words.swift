@@ -3,27 +3,32 @@ internal import STUN
 internal import TURNClient
 
 extension RequestFailure {
-  /// What happened, and what to do about it where that is known.
-  var words: String {
+  /// What happened, and what is behind it where that is known.
+  var words: String { event + (likelyCause.map { ": \($0)" } ?? "") }
+
+  /// What happened.
+  var event: String {
     switch self {
     case .timeout(let transmissions, _): "no answer to \(transmissions) requests"
-    case .refused(let code, let phrase, _, _):
-      "\(code.rawValue) \(Self.plain(phrase))\(Self.remedy(code).map { ": \($0)" } ?? "")"
-    case .wrongCredentials: "401 twice: wrong username or password, another secret, or a clock that is wrong"
-    case .credentialsNeeded(let realm):
-      "the server asks for credentials (realm \"\(Self.plain(realm))\"): --username and --password-file, or --secret-file"
+    case .refused(let code, let phrase, _, _): "\(code.rawValue) \(Self.plain(phrase))"
+    case .wrongCredentials: "401 twice"
+    case .credentialsNeeded(let realm): "the server asks for credentials (realm \"\(Self.plain(realm))\")"
     case .nonceNeverFresh: "438 Stale Nonce again and again"
     case .authenticationUnsupported(let complaint), .malformed(let complaint): Self.plain(complaint)
     case .integrityViolated: "the answer is not signed with our password"
     }
   }
 
-  private static func remedy(_ code: ErrorCode) -> String? {
-    switch code {
-    case .forbidden:
+  /// What is behind it, or what to do about it; nil where that is not known.
+  var likelyCause: String? {
+    switch self {
+    case .refused(.forbidden, _, _, _):
       "the server forbids this peer; for this load, allow the address of this machine (turnpike: peers.allow)"
-    case .allocationQuotaReached: "more allocations than one user may have: raise the quota, or use fewer --allocations"
-    case .insufficientCapacity: "no free relay port, or one of the server's limits is reached"
+    case .refused(.allocationQuotaReached, _, _, _):
+      "more allocations than one user may have: raise the quota, or use fewer --allocations"
+    case .refused(.insufficientCapacity, _, _, _): "no free relay port, or one of the server's limits is reached"
+    case .wrongCredentials: "wrong username or password, another secret, or a clock that is wrong"
+    case .credentialsNeeded: "there are none: --username and --password-file, or --secret-file"
     default: nil
     }
   }

@@ -13,6 +13,10 @@ extension ServerURI {
   /// where no port follows).
   public init(parsing text: String) throws(ParsingError) {
     guard text.utf8.count <= Self.lengthLimit else { throw ParsingError(description: "the URI is too long") }
+    // Looked for in the whole text: a password may have any character.
+    guard !text.contains("@") else {
+      throw ParsingError(description: "a user name has no place in the URI: use --username")
+    }
     if let colon = text.firstIndex(of: ":"), let scheme = Scheme(rawValue: text[..<colon].lowercased()) {
       try self.init(scheme: scheme, rest: text[text.index(after: colon)...])
       return
@@ -30,6 +34,15 @@ extension ServerURI {
     hints = []
   }
 
+  /// A text that may have been meant for a URI, as messages may quote it: a user name and password before the host are
+  /// masked.
+  public static func masked(_ text: String) -> String {
+    guard let at = text.lastIndex(of: "@") else { return text }
+    let schemes = Scheme.allCases.map(\.rawValue) + ["http", "https", "ws", "wss"]
+    let scheme = schemes.first { text.lowercased().hasPrefix($0 + ":") }
+    return (scheme.map { $0 + ":" } ?? "") + "***" + text[at...]
+  }
+
   private init(scheme: Scheme, rest: Substring) throws(ParsingError) {
     var rest = rest
     var hints: [String] = []
@@ -43,9 +56,6 @@ extension ServerURI {
     if let mark = rest.firstIndex(of: "?") {
       query = rest[rest.index(after: mark)...]
       rest = rest[..<mark]
-    }
-    guard !rest.contains("@") else {
-      throw ParsingError(description: "a user name has no place in the URI: use --username")
     }
     let (host, zone, port) = try Self.hostAndPort(rest)
     self.init(scheme: scheme, host: host, port: port)

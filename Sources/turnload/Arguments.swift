@@ -77,8 +77,8 @@ struct Arguments {
     }
     if command == .load(.floor), positional.isEmpty { positional = ["127.0.0.1"] }
     guard let target = positional.first else { throw UsageError("there is no TARGET") }
-    guard positional.count == 1 else { throw UsageError("\"\(positional[1])\" is one word too many") }
-    do { uri = try ServerURI(parsing: target) } catch { throw UsageError("\(target): \(error)") }
+    guard positional.count == 1 else { throw UsageError("\"\(ServerURI.masked(positional[1]))\" is one word too many") }
+    do { uri = try ServerURI(parsing: target) } catch { throw UsageError("\(ServerURI.masked(target)): \(error)") }
     try check()
   }
 

@@ -11,11 +11,9 @@ enum Main {
     do throws(UsageError) {
       let arguments = try Arguments(CommandLine.arguments.dropFirst())
       switch arguments.command {
-      case .help: write(Usage.text)
-      case .version: write("turnload \(Usage.version)\n")
-      case .load(let work):
-        let settings = try Preparation.settings(arguments, work)
-        Environment.exit(run(settings, arguments).rawValue)
+      case .help: exit(writing: Usage.text, .good)
+      case .version: exit(writing: "turnload \(Usage.version)\n", .good)
+      case .load(let work): run(try Preparation.plan(arguments, work), arguments)
       }
     } catch {
       StandardStreams.writeError("turnload: \(error.message)\nturnload: see turnload --help\n")
@@ -23,34 +21,37 @@ enum Main {
     }
   }
 
-  private static func run(_ settings: LoadSettings, _ arguments: Arguments) -> ExitStatus {
+  private static func run(_ plan: Preparation.Plan, _ arguments: Arguments) -> Never {
     var result: LoadResult?
-    var failure: String?
+    var failure = plan.failure ?? Preparation.refusal(arguments, plan.settings).map { Failure($0) }
     var watcher = Watcher()
-    failure = Preparation.refusal(arguments, settings)
     if failure == nil {
       do throws(LoadError) {
-        result = try LoadGenerator.run(settings) { watcher.show($0) }
+        result = try LoadGenerator.run(plan.settings) { watcher.show($0) }
       } catch {
-        failure = error.description
+        failure = Failure(error)
       }
     }
     watcher.clear()
     let report = Report(
-      settings: settings, target: "\(arguments.uri)", maximumLoss: arguments.maximumLoss, result: result,
+      settings: plan.settings, target: "\(arguments.uri)", maximumLoss: arguments.maximumLoss, result: result,
       failure: failure)
-    if arguments.isJSON {
-      write(report.json.encode(pretty: true) + "\n")
-    } else if let failure {
-      StandardStreams.writeError("turnload: \(failure)\n")
-    } else {
-      write(report.text)
-    }
-    return report.status
+    if arguments.isJSON { exit(writing: report.json.encode(pretty: true) + "\n", report.status) }
+    guard let failure else { exit(writing: report.text, report.status) }
+    let cause = failure.likelyCause.map { "turnload: likely cause: \($0)\n" } ?? ""
+    StandardStreams.writeError("turnload: \(failure.message)\n" + cause)
+    Environment.exit(report.status.rawValue)
   }
 
-  /// A reader that went away is no error here: there is nobody left to tell.
-  private static func write(_ text: String) { try? StandardStreams.write(text) }
+  /// What could not be written was not done; a reader that went away is no error, for there is nobody left to tell.
+  private static func exit(writing text: String, _ status: ExitStatus) -> Never {
+    Output.write(text)
+    if let error = Output.failure {
+      StandardStreams.writeError("turnload: standard output: \(error)\n")
+      Environment.exit(ExitStatus.usage.rawValue)
+    }
+    Environment.exit(status.rawValue)
+  }
 }
 
 /// One line on a terminal that tells how far it has come.

@@ -2,18 +2,35 @@ internal import ClientIO
 internal import ClientPrograms
 internal import Crypto
 internal import LoadGeneration
+internal import NetIO
 internal import NetworkTypes
 internal import TLS
 internal import TURNClient
 
 /// From the command line to what the generator needs.
 enum Preparation {
-  static func settings(_ arguments: Arguments, _ work: LoadSettings.Work) throws(UsageError) -> LoadSettings {
-    let target = try target(arguments)
-    var settings = LoadSettings(server: target.address)
+  /// The load, and why there is nothing to put it on.
+  struct Plan {
+    var settings: LoadSettings
+    var failure: Failure?
+  }
+
+  static func plan(_ arguments: Arguments, _ work: LoadSettings.Work) throws(UsageError) -> Plan {
+    switch try target(arguments) {
+    case .success(let target): return Plan(settings: try settings(arguments, work, target))
+    case .failure(let failure):
+      return Plan(settings: try settings(arguments, work, nil), failure: Failure(CheckFailure(failure)))
+    }
+  }
+
+  /// `target`: nil where there is none.
+  private static func settings(
+    _ arguments: Arguments, _ work: LoadSettings.Work, _ target: ServerTarget?
+  ) throws(UsageError) -> LoadSettings {
+    var settings = LoadSettings(server: target?.address ?? .none)
     settings.work = work
-    settings.transport = target.transport
-    settings.serverName = target.serverName
+    settings.transport = target?.transport ?? arguments.transport ?? arguments.uri.transport
+    settings.serverName = target?.serverName ?? arguments.uri.host.description
     settings.direction = arguments.direction ?? .toPeer
     settings.usesIndications = arguments.usesIndications
     settings.payloadByteCount = arguments.size ?? 172
@@ -34,8 +51,8 @@ enum Preparation {
     if let core = arguments.serverCore, ProcessorTime.idle(ofCore: core) == nil {
       throw UsageError("--server-core \(core): this machine has no such core")
     }
-    if target.transport.isSecure {
-      settings.tls = try arguments.trust.context(isDatagram: target.transport == .dtls)
+    if settings.transport.isSecure {
+      settings.tls = try arguments.trust.context(isDatagram: settings.transport == .dtls)
     }
     settings.credential = work == .binding || work == .floor ? nil : try arguments.credentials.read()?.credential
     return settings
@@ -43,7 +60,7 @@ enum Preparation {
 
   /// Why nothing listens at a UDP address; nil: something may. The sockets of a load hear of no refusal, and would wait
   /// for ten seconds.
-  static func refusal(_ arguments: Arguments, _ settings: LoadSettings) -> String? {
+  static func refusal(_ arguments: Arguments, _ settings: LoadSettings) -> CheckFailure? {
     guard settings.transport == .udp, settings.work != .floor else { return nil }
     var options = CheckOptions()
     options.timeout = 250
@@ -52,19 +69,20 @@ enum Preparation {
     guard let failure = BindingCheck.run(target, options, generator: &generator).verdict,
       [.refused, .unreachable].contains(failure.reason)
     else { return nil }
-    return "\(failure.message): \(failure.advice)"
+    return failure
   }
 
   /// The first address of the target. Loading somebody else's server is an attack: other addresses than loopback and
   /// private ones need the user's word.
-  private static func target(_ arguments: Arguments) throws(UsageError) -> ServerTarget {
+  private static func target(_ arguments: Arguments) throws(UsageError) -> Result<ServerTarget, ConnectionFailure> {
     let found: [ServerTarget]
     do { found = try ServerTarget.resolve(arguments.uri, transport: arguments.transport) } catch {
-      let failure = CheckFailure(error)
-      throw UsageError("\(failure.message): \(failure.advice)")
+      return .failure(error)
     }
-    guard let target = found.first else { throw UsageError("the target has no address") }
+    guard let target = found.first else {
+      return .failure(.unresolved(name: arguments.uri.host.description, .notFound))
+    }
     try OwnNetworks.demand(target.address.address, isOwner: arguments.isOwner)
-    return target
+    return .success(target)
   }
 }

@@ -8,8 +8,8 @@ extension Report {
   var json: JSONValue {
     var members: [(String, JSONValue)] = [
       ("command", .string(settings.work.rawValue)), ("target", .string(target)),
-      ("address", settings.work == .floor ? .null : .string("\(settings.server)")), ("status", .string(status.key)),
-      ("exit_status", .integer(Int64(status.rawValue))), ("failure", failure.map(JSONValue.string) ?? .null),
+      ("address", hasAddress ? .string("\(settings.server)") : .null), ("status", .string(status.key)),
+      ("exit_status", .integer(Int64(status.rawValue))), ("failure", failure.map { .string($0.message) } ?? .null),
       ("warnings", .array(warnings.map(JSONValue.string))),
       ("likely_cause", likelyCause.map(JSONValue.string) ?? .null), ("settings", Self.object(given)),
     ]
@@ -30,6 +30,9 @@ extension Report {
     ]
     return Self.object(members)
   }
+
+  /// Whether there is a server, and its name was resolved.
+  private var hasAddress: Bool { settings.work != .floor && settings.server != .none }
 
   /// What the load was; null where the command has no such thing.
   private var given: [(String, JSONValue)] {

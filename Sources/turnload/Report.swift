@@ -9,7 +9,7 @@ struct Report {
   let maximumLoss: UInt64?
   let result: LoadResult?
   /// Why there is no result.
-  let failure: String?
+  let failure: Failure?
 
   var status: ExitStatus {
     if result == nil { return .failed }
@@ -32,8 +32,9 @@ struct Report {
     return warnings
   }
 
-  /// What may be behind loss that no network has.
+  /// What may be behind the failure, or behind loss that no network has.
   var likelyCause: String? {
+    if let failure { return failure.likelyCause }
     guard let result, settings.work == .binding, result.lossShare > 0.5 else { return nil }
     return "a limit of the server on unauthenticated requests (turnpike: limits.unauthenticated-per-address)"
   }
@@ -41,7 +42,7 @@ struct Report {
   // MARK: - Text
 
   var text: String {
-    guard let result else { return "failed: \(failure ?? "")\n" }
+    guard let result else { return "failed: \(failure?.message ?? "")\n" }
     let place = settings.work == .floor ? "" : " over \(settings.transport) at \(settings.server)"
     var lines = [settings.work.rawValue + place]
     let seconds = Self.tenths(Double(result.elapsed) / 1e9)

@@ -2,7 +2,7 @@
 enum Usage {
   static let version = "0.1.0"
 
-  /// Fits a screen of 24 lines and 80 columns.
+  /// Fits a screen of 24 lines, the prompt among them, and 80 columns.
   static let text = """
     turnload [COMMAND] [OPTIONS] TARGET      a load on a server of yours, measured
 
@@ -18,13 +18,12 @@ enum Usage {
       --duration SECONDS (5), after --warm-up SECONDS (0.3)
       --indications          Send and Data, not ChannelData
       --gso, --gro           UDP: bursts leave, arrive in one piece
-      --max-loss PERCENT     warn (exit status 1) beyond it
+      --max-loss PERCENT     warn beyond it              --json, --version, --help
       --server-pid PID[,PID] the server (and kernel threads that work for it)
       --server-core N        all that is busy on its core
       --username NAME, --password-file FILE, --secret-file FILE,
       --oauth-token-file FILE, or TURNLOAD_USERNAME, _PASSWORD, _SECRET
       --ca FILE, --insecure, --i-own-this-server (public addresses need it)
-      --json, --version, --help
 
     Exit status: 0 good, 1 a warning, 2 failed, 3 wrong usage. --json: turnload.md
       TURNLOAD_USERNAME=u TURNLOAD_PASSWORD=p turnload --direction echo turn:[::1]

@@ -44,15 +44,15 @@ import Testing
   @Test(arguments: ["203.0.113.1", "8.8.8.8", "[2001:db8::1]", "172.32.0.1", "11.0.0.1"])
   func somebodyElsesServerIsNotLoaded(host: String) throws {
     let arguments = try Arguments(["binding", "stun:\(host)"])
-    #expect(throws: UsageError.self) { try Preparation.settings(arguments, .binding) }
+    #expect(throws: UsageError.self) { try Preparation.plan(arguments, .binding) }
     let owned = try Arguments(["binding", "--i-own-this-server", "stun:\(host)"])
-    #expect(throws: Never.self) { try Preparation.settings(owned, .binding) }
+    #expect(throws: Never.self) { try Preparation.plan(owned, .binding) }
   }
 
   @Test(arguments: ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "[::1]", "[fd00::1]"])
   func serversOfOnesOwnNeedNoWord(host: String) throws {
     let arguments = try Arguments(["binding", "stun:\(host)"])
-    #expect(throws: Never.self) { try Preparation.settings(arguments, .binding) }
+    #expect(throws: Never.self) { try Preparation.plan(arguments, .binding) }
   }
 
   @Test func whatWasMeantIsGuessed() throws {
@@ -67,13 +67,13 @@ import Testing
     #expect(message("--sise 5 127.0.0.1") == "unknown option --sise: did you mean --size?")
     #expect(try Arguments(["relay", "--help"]).command == .help && Arguments(["127.0.0.1", "-h"]).command == .help)
     let arguments = try Arguments(["nowhere.invalid"])
-    let unresolved = #expect(throws: UsageError.self) { try Preparation.settings(arguments, .relay) }
-    #expect(unresolved?.message.hasPrefix("nowhere.invalid: no such host name") == true)
+    let unresolved = try Preparation.plan(arguments, .relay).failure
+    #expect(unresolved?.message.hasPrefix("nowhere.invalid: no such host name") == true && unresolved?.likelyCause != nil)
   }
 
   @Test func helpFitsAScreen() {
     let lines = Usage.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
-    #expect(lines.count <= 24)
+    #expect(lines.count <= 23)
     for line in lines { #expect(line.count <= 80, "\(line)") }
   }
 

@@ -60,9 +60,43 @@ import Testing
       let run = try turnload([load] + Self.short + ["127.0.0.1:9"], environment: Coturn.credentials)
       #expect(run.status == 2)
       let found = try JSONValue.decode(run.output)
-      #expect(found["failure"]?.string?.hasPrefix("127.0.0.1:9 over UDP: connection refused: ") == true, "\(run.output)")
+      #expect(found["failure"] == .string("127.0.0.1:9 over UDP: connection refused"), "\(run.output)")
+      #expect(found["likely_cause"]?.string?.hasPrefix("nothing listens there") == true, "\(run.output)")
       try compare(found, isMeasured: false)
     }
+  }
+
+  @Test func aNameThatIsNoneIsAFailureAndNotWrongUsage() throws {
+    let run = try turnload(["relay"] + Self.short + ["turn:no-such-host.invalid"], environment: Coturn.credentials)
+    #expect(run.status == 2 && run.errors == "", "\(run)")
+    let found = try JSONValue.decode(run.output)
+    #expect(found["failure"]?.string?.hasPrefix("no-such-host.invalid: no such host name") == true, "\(run.output)")
+    #expect(found["address"] == .null)
+    #expect(found["likely_cause"]?.string?.hasPrefix("the name is misspelled") == true)
+    try compare(found, isMeasured: false)
+    let text = try turnload(["relay", "turn:no-such-host.invalid"], environment: Coturn.credentials)
+    #expect(text.status == 2 && text.output == "")
+    #expect(text.errors.hasPrefix("turnload: no-such-host.invalid: no such host name"), "\(text)")
+    #expect(text.errors.contains("\nturnload: likely cause: the name is misspelled"), "\(text)")
+    // Wrong usage goes before.
+    #expect(try turnload(["relay", "--server-pid", "4194303", "turn:no-such-host.invalid"]).status == 3)
+  }
+
+  @Test func anOutputThatCannotBeWrittenIsAnError() throws {
+    for words in ["--json floor --duration 0.1", "floor --duration 0.1", "--help", "--version"] {
+      let run = try Child.run("/bin/sh", ["-c", "exec \"$0\" \(words) > /dev/full", Places.program("turnload")])
+      #expect(run.status == 3 && run.errors == "turnload: standard output: No space left on device\n", "\(run)")
+    }
+  }
+
+  @Test func whatIsBehindARefusalIsItsLikelyCause() throws {
+    let server = try Coturn()
+    let relay = try turnload(
+      ["relay"] + Self.short + ["127.0.0.1:\(server.port)"],
+      environment: ["TURNLOAD_USERNAME": "load", "TURNLOAD_PASSWORD": "wrong"])
+    let found = try JSONValue.decode(relay.output)
+    #expect(found["failure"] == .string("Allocate failed: 401 twice"), "\(relay.output)")
+    #expect(found["likely_cause"]?.string?.hasPrefix("wrong username or password") == true)
   }
 
   @Test func somebodyElsesServerIsWrongUsage() throws {

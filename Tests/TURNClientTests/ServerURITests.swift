@@ -84,4 +84,15 @@ struct ServerURITests {
     }
     #expect(good > 1000)
   }
+
+  @Test(arguments: [
+    ("turn:user:pw@host", "turn:***@host"), ("TURNS://u:p@ss?w@h:1", "turns:***@h:1"), ("user:pw@host", "***@host"),
+    ("turn:host:3478", "turn:host:3478"), ("https://u:p@host/x", "https:***@host/x"), ("turn:u:p?w@h", "turn:***@h"),
+  ])
+  func `A password before the host is refused, and not repeated`(text: String, masked: String) {
+    #expect(ServerURI.masked(text) == masked)
+    guard text.contains("@") else { return }
+    let error = #expect(throws: ServerURI.ParsingError.self) { try ServerURI(parsing: text) }
+    #expect(error?.description == "a user name has no place in the URI: use --username")
+  }
 }
