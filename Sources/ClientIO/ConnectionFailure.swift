@@ -26,6 +26,16 @@ public enum ConnectionFailure: Error, Hashable, Sendable {
     case answer
   }
 
+  /// Whether it may be over with the next packet: an ICMP error over UDP, where a server or the way to it is down for a
+  /// while.
+  func isPassing(over transport: TransportProtocol) -> Bool {
+    guard transport == .udp else { return false }
+    switch self {
+    case .refused, .unreachable: return true
+    default: return false
+    }
+  }
+
   /// `isBound`: the socket was bound to an address or port of the user's choice, which may be what failed.
   init(_ error: Errno, isBound: Bool = false) {
     switch error {

@@ -15,6 +15,8 @@ public struct PingReport: Sendable {
   public var series = PacketSeries()
   /// How often our mapped address changed.
   public var remappings = 0
+  /// What the last one of those answers was that are no good ones.
+  public var refusal: CheckFailure?
   public var failure: CheckFailure?
 
   public var verdict: CheckFailure? { failure }
@@ -24,6 +26,8 @@ public enum PingCheck {
   /// What happens during a series.
   public enum Event: Sendable {
     case answer(number: Int, roundTrip: UInt64)
+    /// An error response, or a success without what it must have.
+    case refused(number: Int, CheckFailure)
     case duplicate(number: Int)
     case late(number: Int)
     case lost(number: Int)
@@ -48,7 +52,7 @@ public enum PingCheck {
       report.connectDuration = connection.connectDuration
       report.handshakeDuration = connection.handshakeDuration
       report.tls = connection.tlsSummary
-      try exchange(&connection, &requests, &passing, options, count, interval, stop, progress)
+      try exchange(&connection, &requests, &passing, target, options, count, interval, stop, progress)
       connection.close()
     } catch {
       if case .tls(_, let summary) = error { report.tls = summary }
@@ -57,21 +61,21 @@ public enum PingCheck {
     report.series = requests.series
     report.mappedAddress = requests.mappedAddress
     report.remappings = requests.remappings
-    if report.failure == nil, requests.series.received == 0, requests.series.sent > 0 {
+    if report.failure == nil, requests.series.sent == 0 { report.failure = .interrupted(target) }
+    if report.failure == nil, requests.series.received == 0 {
       let silence = "\(target.address) over \(target.transport.label): no answer to \(requests.series.sent) requests"
       report.failure =
         passing.map { CheckFailure($0, target, within: options.within) }
         ?? CheckFailure(.timeout, silence, advice: CheckFailure.silenceAdvice(target.transport))
     }
-    if let refusal = requests.refusal, requests.mappedAddress == nil {
-      report.failure = CheckFailure(refusal, "Binding", target, options)
-    }
+    report.refusal = requests.refusal.map { CheckFailure($0, "Binding", target, options) }
+    if requests.series.received == 0, let refusal = report.refusal { report.failure = refusal }
     return report
   }
 
   private static func exchange(
     _ connection: inout ClientConnection, _ requests: inout PingRequests, _ passing: inout ConnectionFailure?,
-    _ options: CheckOptions, _ count: Int?, _ interval: UInt32, _ stop: () -> Bool,
+    _ target: ServerTarget, _ options: CheckOptions, _ count: Int?, _ interval: UInt32, _ stop: () -> Bool,
     _ progress: (Event, borrowing PingRequests) -> Void
   ) throws(ConnectionFailure) {
     let limit = count ?? .max
@@ -92,7 +96,7 @@ public enum PingCheck {
       if requests.series.sent < limit { due = min(due, next) }
       if let oldest = requests.oldestSent() { due = min(due, oldest.advanced(byMilliseconds: options.timeout)) }
       guard try receiveForgivingly(&connection, &passing, until: due) else { continue }
-      if let event = take(connection, &requests) { progress(event, requests) }
+      if let event = take(connection, &requests, target, options) { progress(event, requests) }
     }
   }
 
@@ -105,11 +109,16 @@ public enum PingCheck {
     return requests.giveUp(sentBefore: Instant(nanoseconds: now.nanoseconds - timeout + 1))
   }
 
-  private static func take(_ connection: borrowing ClientConnection, _ requests: inout PingRequests) -> Event? {
+  private static func take(
+    _ connection: borrowing ClientConnection, _ requests: inout PingRequests, _ target: ServerTarget,
+    _ options: CheckOptions
+  ) -> Event? {
     let message = connection.message
     guard let (number, arrival) = requests.receive(message, at: .read()) else { return nil }
     switch arrival {
     case .answer(let roundTrip): return .answer(number: number, roundTrip: roundTrip)
+    case .refusal:
+      return requests.refusal.map { .refused(number: number, CheckFailure($0, "Binding", target, options)) }
     case .duplicate: return .duplicate(number: number)
     case .late: return .late(number: number)
     case .unknown: return nil
@@ -123,7 +132,7 @@ public enum PingCheck {
     until deadline: Instant
   ) throws(ConnectionFailure) {
     do { try connection.send(request, until: deadline) } catch {
-      guard isPassing(error, connection.transport) else { throw error }
+      guard error.isPassing(over: connection.transport) else { throw error }
       passing = error
     }
   }
@@ -132,17 +141,9 @@ public enum PingCheck {
     _ connection: inout ClientConnection, _ passing: inout ConnectionFailure?, until deadline: Instant
   ) throws(ConnectionFailure) -> Bool {
     do { return try connection.receive(until: deadline) } catch {
-      guard isPassing(error, connection.transport) else { throw error }
+      guard error.isPassing(over: connection.transport) else { throw error }
       passing = error
       return false
-    }
-  }
-
-  private static func isPassing(_ failure: ConnectionFailure, _ transport: TransportProtocol) -> Bool {
-    guard transport == .udp else { return false }
-    switch failure {
-    case .refused, .unreachable: return true
-    default: return false
     }
   }
 }

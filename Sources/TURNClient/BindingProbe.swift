@@ -123,13 +123,18 @@ public struct BindingProbe: ~Copyable {
       return
     }
     switch message.type.messageClass {
-    case .success: outcome = read(message, now: now)
+    case .success:
+      outcome = Self.read(
+        message, roundTrip: now.nanoseconds(since: lastSent), transmissions: retransmission.transmissions)
     case .error: outcome = .failure(RequestFailure(response: message, isAuthenticated: true))
     case .request, .indication: discarded = .unexpected
     }
   }
 
-  private func read(_ message: borrowing MessageView, now: Instant) -> Result<Response, RequestFailure> {
+  /// Reads a success response to a Binding request.
+  static func read(
+    _ message: borrowing MessageView, roundTrip: UInt64, transmissions: Int
+  ) -> Result<Response, RequestFailure> {
     do {
       let xorMapped = try message.xorAddress(.xorMappedAddress)
       let plainMapped = try message.plainAddress(.mappedAddress)
@@ -144,8 +149,8 @@ public struct BindingProbe: ~Copyable {
           mappedAddress: mapped, isXORMapped: xorMapped != nil, plainMappedAddress: plainMapped,
           software: message.text(.software),
           hasFingerprint: message.has(.fingerprint), responseOrigin: try message.plainAddress(.responseOrigin),
-          otherAddress: try message.plainAddress(.otherAddress) ?? Classic.changedAddress(of: message), roundTrip: now.nanoseconds(since: lastSent),
-          transmissions: retransmission.transmissions))
+          otherAddress: try message.plainAddress(.otherAddress) ?? Classic.changedAddress(of: message),
+          roundTrip: roundTrip, transmissions: transmissions))
     } catch {
       return .failure(.malformed("an address in the response has the wrong form"))
     }

@@ -7,6 +7,8 @@ public struct PacketSeries: Sendable {
   public enum Arrival: Hashable, Sendable {
     /// The first one to this packet, so many nanoseconds after it was sent.
     case answer(roundTrip: UInt64)
+    /// The first one, and it is an error.
+    case refusal
     case duplicate
     /// After the packet had been given up.
     case late
@@ -16,6 +18,8 @@ public struct PacketSeries: Sendable {
 
   public private(set) var sent = 0
   public private(set) var received = 0
+  /// Packets that were answered with an error: neither received nor lost.
+  public private(set) var refused = 0
   /// Packets given up.
   public private(set) var lost = 0
   public private(set) var duplicates = 0
@@ -54,7 +58,7 @@ public struct PacketSeries: Sendable {
   public var mean: UInt64 { received > 0 ? sum / UInt64(received) : 0 }
 
   /// Lost ones among those whose fate is known, in tenths of a percent; nil without any.
-  public var lossPerMille: UInt64? { Self.lossPerMille(lost: lost, of: received + lost) }
+  public var lossPerMille: UInt64? { Self.lossPerMille(lost: lost, of: received + refused + lost) }
 
   /// Rounded up, so that a single lost packet is no nothing; 1000 only where all are lost. Nil of none.
   public static func lossPerMille(lost: Int, of count: Int) -> UInt64? {
@@ -77,17 +81,7 @@ public struct PacketSeries: Sendable {
 
   /// An answer to packet `number` came.
   public mutating func receive(_ number: Int, at now: Instant) -> Arrival {
-    guard let begin = pending.removeValue(forKey: number) else {
-      switch ended[number] {
-      case nil: return .unknown
-      case true?:
-        duplicates += 1
-        return .duplicate
-      case false?:
-        late += 1
-        return .late
-      }
-    }
+    guard let begin = pending.removeValue(forKey: number) else { return receiveAgain(number) }
     end(number, wasAnswered: true)
     let roundTrip = now.nanoseconds(since: begin)
     received += 1
@@ -98,6 +92,27 @@ public struct PacketSeries: Sendable {
     highestAnswered = max(highestAnswered, number)
     note(roundTrip)
     return .answer(roundTrip: roundTrip)
+  }
+
+  /// Takes an answer that is an error.
+  public mutating func refuse(_ number: Int) -> Arrival {
+    guard pending.removeValue(forKey: number) != nil else { return receiveAgain(number) }
+    end(number, wasAnswered: true)
+    refused += 1
+    return .refusal
+  }
+
+  /// An answer to a packet that is no longer under way.
+  private mutating func receiveAgain(_ number: Int) -> Arrival {
+    switch ended[number] {
+    case nil: return .unknown
+    case true?:
+      duplicates += 1
+      return .duplicate
+    case false?:
+      late += 1
+      return .late
+    }
   }
 
   /// Gives up what was sent before `instant`; the numbers, in order.

@@ -6,7 +6,8 @@ internal import STUN
 /// duplicates and order can be seen.
 public struct PingRequests: ~Copyable {
   public private(set) var series = PacketSeries()
-  /// What the server said last: our address as it sees it, and an error in its place.
+  /// What the server said last: our address as it sees it, and why an answer was none: an error, or a success without
+  /// what it must have.
   public private(set) var mappedAddress: SocketAddress?
   public private(set) var refusal: RequestFailure?
   /// Datagrams that were no answer to any request of ours.
@@ -50,14 +51,20 @@ public struct PingRequests: ~Copyable {
       return nil
     }
     if message.type.messageClass == .error {
-      refusal = RequestFailure(response: message, isAuthenticated: true)
-    } else if let mapped = ((try? message.xorAddress(.xorMappedAddress)) ?? nil)
-      ?? ((try? message.plainAddress(.mappedAddress)) ?? nil)
-    {
-      if let before = mappedAddress, before != mapped { remappings += 1 }
-      mappedAddress = mapped
+      return refuse(number, RequestFailure(response: message, isAuthenticated: true))
     }
-    return (number, series.receive(number, at: now))
+    switch BindingProbe.read(message, roundTrip: 0, transmissions: 1) {
+    case .success(let response):
+      if let before = mappedAddress, before != response.mappedAddress { remappings += 1 }
+      mappedAddress = response.mappedAddress
+      return (number, series.receive(number, at: now))
+    case .failure(let failure): return refuse(number, failure)
+    }
+  }
+
+  private mutating func refuse(_ number: Int, _ failure: RequestFailure) -> (Int, PacketSeries.Arrival) {
+    refusal = failure
+    return (number, series.refuse(number))
   }
 
   /// Gives up what was sent before `instant`.

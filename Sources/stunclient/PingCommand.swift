@@ -21,7 +21,7 @@ enum PingCommand {
       generator: &generator, stop: { job.isStopped }
     ) { event, requests in
       switch arguments.format {
-      case .text: Output.write(isLive ? live(event, requests) : line(event) + "\n")
+      case .text: Output.write(isLive ? live(event, requests) : Style.plain(line(event)) + "\n")
       case .ndjson: Output.write(json(event, arguments))
       case .json, .check: break
       }
@@ -76,6 +76,7 @@ enum PingCommand {
   private static func line(_ event: PingCheck.Event) -> String {
     switch event {
     case .answer(let number, let roundTrip): "\(number + 1): \(Decimal.milliseconds(roundTrip)) ms"
+    case .refused(let number, let failure): "\(number + 1): \(failure.message)"
     case .duplicate(let number): "\(number + 1): answered again"
     case .late(let number): "\(number + 1): answered after the timeout"
     case .lost(let number): "\(number + 1): no answer"
@@ -90,7 +91,7 @@ enum PingCommand {
     if case .answer(_, let roundTrip) = event {
       last = ", last \(Decimal.milliseconds(roundTrip))"
     } else {
-      text += Style.yellow(line(event)) + "\n"
+      text += Style.yellow(Style.plain(line(event))) + "\n"
     }
     let series = requests.series
     text +=
@@ -110,6 +111,8 @@ enum PingCommand {
     switch event {
     case .answer(let number, let roundTrip):
       return Event.line("answer", members(number) + [("rtt_ms", .milliseconds(roundTrip))])
+    case .refused(let number, let failure):
+      return Event.line("refused", members(number) + [("reason", .string(failure.reason.rawValue))])
     case .duplicate(let number): return Event.line("duplicate", members(number))
     case .late(let number): return Event.line("late", members(number))
     case .lost(let number): return Event.line("lost", members(number))
@@ -149,6 +152,9 @@ enum PingCommand {
     if let threshold = arguments.thresholds.loss, loss > threshold {
       outcome.warnings.append("\(Decimal.text(loss, 1)) % of the requests were lost, over \(arguments.lossLimit) %")
     }
+    if let refusal = report.refusal, outcome.failure == nil {
+      outcome.warnings.append("\(series.refused) of \(series.sent) requests were refused; the last: \(refusal.message)")
+    }
     if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
       outcome.warnings.append(warning)
     }
@@ -159,6 +165,9 @@ enum PingCommand {
       ("mapped", .optional(report.mappedAddress?.description)), ("remappings", .whole(report.remappings)),
       ("series", series.json), ("tls", report.tls?.json(now: now) ?? .null),
     ]
-    outcome.metrics = series.metrics("rtt", "Round trips of Binding requests.") + (report.tls?.metrics ?? [])
+    outcome.metrics =
+      series.metrics("rtt", "Round trips of Binding requests.") + [
+        Metric(name: "refused", help: "Requests answered with an error.", value: Double(series.refused))
+      ] + (report.tls?.metrics ?? [])
   }
 }

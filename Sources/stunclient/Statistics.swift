@@ -52,7 +52,7 @@ extension PacketSeries {
   func lines(_ what: String) -> [String] {
     var lines = [
       "  \(Decimal.padded(what, 17))\(sent) sent, \(received) received, \(Decimal.text(lossPerMille ?? 0, 1)) % lost, "
-        + "\(duplicates) duplicates, \(reordered) reordered, \(late) late"
+        + "\(duplicates) duplicates, \(reordered) reordered, \(late) late" + (refused > 0 ? ", \(refused) refused" : "")
     ]
     if let statistics = Statistics(roundTrips) {
       lines.append("  round trips      \(statistics.text), jitter \(Decimal.milliseconds(jitter))")
@@ -62,7 +62,7 @@ extension PacketSeries {
 
   var json: JSONValue {
     .record([
-      ("sent", .whole(sent)), ("received", .whole(received)), ("lost", .whole(lost)),
+      ("sent", .whole(sent)), ("received", .whole(received)), ("refused", .whole(refused)), ("lost", .whole(lost)),
       ("loss_percent", .double(Double(lossPerMille ?? 0) / 10)), ("duplicates", .whole(duplicates)),
       ("reordered", .whole(reordered)), ("late", .whole(late)),
       ("rtt_ms", Statistics(roundTrips)?.json ?? .null),

@@ -525,6 +525,55 @@ extension ProgramTests {
     withExtendedLifetime(coturn) {}
   }
 
+  @Test func `Every key and event of a line is documented, and those of credentials`() throws {
+    let page = try Places.text("docs/stunclient.md")
+    let coturn = try Coturn(port: 24196, ["-L", "127.0.0.2", "--alt-listening-port", "24198"])
+    let silent = try FakeServer(.udp { _ in [] })
+    let counter = Counter()
+    let refusing = try FakeServer(
+      .udp { counter.next() > 1 ? respond(to: $0, error: .serverError) : generous($0) + generous($0) })
+    defer {
+      silent.stop()
+      refusing.stop()
+    }
+    let commands = [
+      ["--count", "2", "--interval", "0.01", "127.0.0.1:24196"], ["--timeout", "0.1", "\(silent.address)"],
+      ["--count", "2", "--interval", "0.01", "turn:127.0.0.1:24196"],
+      ["ping", "--count", "2", "--timeout", "0.1", "--interval", "0.01", "\(silent.address)"],
+      ["ping", "--count", "3", "--interval", "0.01", "\(refusing.address)"], ["nat", "127.0.0.1:24196"],
+      ["security", "turn:127.0.0.1:24196"], ["decode", "000100002112a442b7e7a701bc34d686fa87dfae"],
+    ]
+    var events: Set<String> = []
+    for command in commands {
+      let run = try Run(["--ndjson"] + command, environment: command.first == "decode" ? [:] : Self.alice)
+      for line in try lines(run) {
+        let event = try #require(line["event"] as? String)
+        events.insert(event)
+        #expect(page.contains("`\(event)`"), "\(event) of \(command)")
+        // What stands in the row of the event, where it has keys of its own.
+        let row = page.split(separator: "\n").last { $0.hasPrefix("| `\(event)`") }
+        var keys: Set<String> = []
+        collect(line, &keys)
+        for key in keys { #expect(page.contains("`\(key)`"), "\(key) of \(command)") }
+        if ["answer", "no-answer", "refused"].contains(event) {
+          for key in line.keys where key != "event" { #expect(row?.contains("`\(key)`") == true, "\(key) of \(event)") }
+        }
+      }
+    }
+    #expect(
+      events.isSuperset(of: [
+        "answer", "no-answer", "refused", "duplicate", "lost", "step", "test", "finding", "message", "result",
+      ]), "\(events)")
+    let paragraph = try #require(page.components(separatedBy: "**`credentials`**").last?.components(separatedBy: "\n\n")[0])
+    for uris in [[], ["turn:a.test"]] {
+      let run = try Run(["credentials"] + uris, environment: ["STUNCLIENT_SECRET": "s3cret"])
+      var keys: Set<String> = []
+      collect(try document(run), &keys)
+      for key in keys { #expect(paragraph.contains("`\(key)`"), "\(key)") }
+    }
+    withExtendedLifetime(coturn) {}
+  }
+
   /// The names in a document, but for those under `unknown` and `frames`, which are data.
   private func collect(_ value: Any, _ keys: inout Set<String>) {
     if let object = value as? [String: Any] {

@@ -105,6 +105,32 @@ struct PacketSeriesTests {
     #expect(requests.mappedAddress == SocketAddress(.ipv4Loopback, port: 9))
   }
 
+  @Test func `An error, and a success without a mapped address, are refusals, neither received nor lost`() throws {
+    var requests = PingRequests(seed: 5)
+    func answer(_ request: [UInt8], _ body: (inout MessageWriter) -> Void, isError: Bool = false) throws -> [UInt8] {
+      var writer = MessageWriter()
+      let message = try MessageView(request.span.rawBytes)
+      writer.begin(MessageType(.binding, isError ? .error : .success), transactionID: message.transactionID)
+      body(&writer)
+      return writer.bytes.copied()
+    }
+    let packets = (0..<3).map { requests.next(at: Self.at(UInt64($0))).request }
+    let good = try answer(packets[0], { $0.append(.xorMappedAddress, xor: SocketAddress(.ipv4Loopback, port: 9)) })
+    let error = try answer(packets[1], { $0.append(.serverError) }, isError: true)
+    let bare = try answer(packets[2], { _ in })
+    _ = requests.receive(good.span.rawBytes, at: Self.at(5))
+    #expect(requests.receive(error.span.rawBytes, at: Self.at(5))?.arrival == .refusal)
+    guard case .refused(.serverError, _, _, _)? = requests.refusal else { throw NotRefused() }
+    #expect(requests.receive(bare.span.rawBytes, at: Self.at(5))?.arrival == .refusal)
+    #expect(requests.refusal == .malformed("the response has no XOR-MAPPED-ADDRESS"))
+    #expect(requests.receive(bare.span.rawBytes, at: Self.at(6))?.arrival == .duplicate)
+    let series = requests.series
+    #expect(series.sent == 3 && series.received == 1 && series.refused == 2 && series.lost == 0)
+    #expect(series.lossPerMille == 0 && series.roundTrips.count == 1 && series.pendingCount == 0)
+  }
+
+  private struct NotRefused: Error {}
+
   @Test func `Mutated answers to a ping never trap`() throws {
     let seed: UInt64 = 0x51E5_0002
     var random = SeededGenerator(seed: [UInt8(truncatingIfNeeded: seed), 1])
