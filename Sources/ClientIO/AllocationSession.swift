@@ -113,8 +113,10 @@ public struct AllocationSession: ~Copyable {
     while true {
       while let event = client.takeEvent() {
         guard event.operation == operation, !event.isAutomatic else { continue }
-        if let failure = event.failure { throw .request(failure) }
-        return event
+        guard let failure = event.failure else { return event }
+        // A grant that is of no use is given back.
+        try? flush()
+        throw .request(failure)
       }
       _ = try step(until: .distantFuture)
     }
@@ -123,9 +125,7 @@ public struct AllocationSession: ~Copyable {
   /// Sends what waits and receives one message, or lets time pass until something is due. Whether a message came.
   private mutating func step(until deadline: Instant) throws(Failure) -> Bool {
     do {
-      while let message = client.takeOutput() {
-        try connection.send(message, until: Instant.read().advanced(bySeconds: 10))
-      }
+      try flush()
       let due = min(deadline, client.deadline ?? .distantFuture)
       guard try connection.receive(until: due) else {
         client.advance(to: .read())
@@ -145,6 +145,12 @@ public struct AllocationSession: ~Copyable {
     // After every message: a flood of others must not keep the timers from running out.
     client.advance(to: .read())
     return true
+  }
+
+  private mutating func flush() throws(ConnectionFailure) {
+    while let message = client.takeOutput() {
+      try connection.send(message, until: Instant.read().advanced(bySeconds: 10))
+    }
   }
 
   private static func receive(

@@ -5,14 +5,17 @@ internal import STUN
 internal import TURNClient
 
 extension CheckFailure {
-  /// What a failed request means. `what` names it: "Allocate".
-  init(_ failure: RequestFailure, _ what: String, _ target: ServerTarget, _ options: CheckOptions) {
+  /// What a failed request means. `what` names it: "Allocate". `isAboutPeer`: it names a peer, which may be why it is
+  /// refused.
+  init(
+    _ failure: RequestFailure, _ what: String, _ target: ServerTarget, _ options: CheckOptions,
+    isAboutPeer: Bool = false
+  ) {
     let place = "\(what) at \(target.address) over \(target.transport.label)"
     switch failure {
     case .timeout(let transmissions, let discarded):
       self.init(place, transmissions, discarded, target.transport, options.within)
     case .refused(let code, let phrase, let alternate, let isAuthenticated):
-      let isAboutPeer = Self.isAboutPeer(what)
       self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate, isAboutPeer)
       if code == .badRequest, !isAuthenticated, !isAboutPeer, options.credential != nil {
         // RFC 8489 section 9.2.4 has 401 for it; pion's library says 400.
@@ -64,11 +67,6 @@ extension CheckFailure {
         .timeout, "\(place): no answer to \(requests)\(within), though other messages came",
         advice: "answers to earlier requests came too late: a slow path, or a larger --timeout is needed")
     }
-  }
-
-  /// Whether a request of this name is refused because of the peer that it names.
-  private static func isAboutPeer(_ what: String) -> Bool {
-    what.hasPrefix("CreatePermission") || what.hasPrefix("ChannelBind")
   }
 
   private init(

@@ -109,12 +109,18 @@ public struct RelayCheck: ~Copyable {
   private mutating func exerciseWithAllocation(_ session: inout AllocationSession, _ relayed: SocketAddress) {
     let begin = Instant.read()
     do {
-      var peer = try AllocationPeer(
-        target, options, relay: relayed, generator: SeededGenerator(seed: seed()))
-      note(.peer, Instant.read().nanoseconds(since: begin))
-      report.peerKind = .allocation
-      report.peerAddress = peer.address
-      exercise(&session, relayed, &peer)
+      var peer = try AllocationPeer(target, options, generator: SeededGenerator(seed: seed()))
+      do throws(AllocationSession.Failure) {
+        try peer.permit(relayed)
+        note(.peer, Instant.read().nanoseconds(since: begin))
+        report.peerKind = .allocation
+        report.peerAddress = peer.address
+        exercise(&session, relayed, &peer)
+      } catch {
+        let what = "CreatePermission for \(relayed) of the second allocation"
+        note(.peer, Instant.read().nanoseconds(since: begin), failure(error, what, isAboutPeer: true))
+      }
+      // Whatever went wrong: what was taken is given back.
       peer.delete()
     } catch {
       note(.peer, Instant.read().nanoseconds(since: begin), failure(error, "The second allocation"))
@@ -135,19 +141,20 @@ public struct RelayCheck: ~Copyable {
         { () throws(AllocationSession.Failure) in try session.bindChannel(to: address) })
     else { return }
     guard echo(.channelEcho, &session, relayed, &peer), count > 1 else { return }
-    do {
-      let begin = Instant.read()
-      let series = try EchoSeries.run(
-        &session, &peer, count: count, interval: interval, timeout: options.timeout, tag: random.next(), stop: stop)
-      report.series = series
-      guard series.received == 0, series.sent > 0 else { return }
+    let begin = Instant.read()
+    let outcome = EchoSeries.run(
+      &session, &peer, count: count, interval: interval, timeout: options.timeout, tag: random.next(), stop: stop)
+    let series = outcome.series
+    report.series = series
+    let duration = Instant.read().nanoseconds(since: begin)
+    if let error = outcome.failure {
+      note(.series, duration, failure(error, "data"))
+    } else if series.received == 0, series.sent > 0 {
       note(
-        .series, Instant.read().nanoseconds(since: begin),
+        .series, duration,
         CheckFailure(
           .echoLost, "none of \(series.sent) packets of media's size came back through the relay",
           advice: "single packets came through: larger or more frequent ones are dropped on the way, or limited"))
-    } catch {
-      note(.series, 0, failure(error, "data"))
     }
   }
 
@@ -173,7 +180,8 @@ public struct RelayCheck: ~Copyable {
       note(name, event.duration, attempts: event.transmissions - event.roundTrips + 1)
       return true
     } catch {
-      note(name, Instant.read().nanoseconds(since: begin), failure(error, what))
+      let isAboutPeer = name == .permission || name == .channelBind
+      note(name, Instant.read().nanoseconds(since: begin), failure(error, what, isAboutPeer: isAboutPeer))
       return false
     }
   }
@@ -256,11 +264,13 @@ public struct RelayCheck: ~Copyable {
     if !report.notes.contains(text) { report.notes.append(text) }
   }
 
-  private func failure(_ error: AllocationSession.Failure, _ what: String) -> CheckFailure {
+  private func failure(
+    _ error: AllocationSession.Failure, _ what: String, isAboutPeer: Bool = false
+  ) -> CheckFailure {
     switch error {
     case .connection(let failure): CheckFailure(failure, target, within: options.within)
     case .request(let failure):
-      CheckFailure(failure, what, target, options)
+      CheckFailure(failure, what, target, options, isAboutPeer: isAboutPeer)
     case .outOfOrder:
       CheckFailure(
         .closed, "\(what): the allocation is gone", advice: "the server has ended it, or was started anew")

@@ -90,9 +90,8 @@ struct AllocationPeer: RelayPeer, ~Copyable {
   var descriptor: Int32 { session.connection.descriptor }
   private var session: AllocationSession
 
-  /// Allocates, and permits what `relay` sends.
   init(
-    _ target: ServerTarget, _ options: CheckOptions, relay: SocketAddress, generator: consuming SeededGenerator
+    _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
   ) throws(AllocationSession.Failure) {
     // The first allocation has the local port that was asked for.
     var options = options
@@ -107,9 +106,13 @@ struct AllocationPeer: RelayPeer, ~Copyable {
     var session = AllocationSession(connection, settings: options.allocation(for: target), generator: generator)
     try session.allocate()
     guard let address = session.client.grant?.relayedAddresses.first else { throw .outOfOrder }
-    try session.createPermission([relay])
     self.address = address
     self.session = session
+  }
+
+  /// Lets the relay send here.
+  mutating func permit(_ relay: SocketAddress) throws(AllocationSession.Failure) {
+    try session.createPermission([relay])
   }
 
   mutating func receive(

@@ -96,6 +96,9 @@ struct AllocateRun: ~Copyable {
     while let event = session.clients[index].machine.takeEvent() {
       if let failure = event.failure {
         session.note(failure.words)
+        // A grant that is of no use is given back.
+        try session.transmit(index)
+        try session.side.flush()
         return try restart(index)
       }
       switch event.operation {

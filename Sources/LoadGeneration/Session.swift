@@ -91,7 +91,10 @@ struct Session: ~Copyable {
         try transmit(message.client)
         while let event = clients[message.client].machine.takeEvent() {
           if event.isAutomatic { continue }
-          if let failure = event.failure { throw .request(what, failure) }
+          if let failure = event.failure {
+            try? side.flush()
+            throw .request(what, failure)
+          }
           done += 1
           progress = .read()
         }

@@ -46,6 +46,12 @@ extension ClientAllocation {
     return start(.delete, now: now)
   }
 
+  /// Gives back what the server granted and is of no use: once, and nobody waits for the answer.
+  mutating func giveBack() {
+    _ = write(.delete)
+    outputs.append(writer.bytes.copied())
+  }
+
   mutating func start(_ operation: Operation, isAutomatic: Bool = false, now: Instant) -> Bool {
     guard transactions.count < Self.transactionLimit else { return false }
     let id = write(operation)

@@ -56,7 +56,10 @@ extension ClientAllocation {
       let failure = RequestFailure(response: message, isAuthenticated: isAuthenticated || !transaction.isSigned)
       finish(transaction, failure, now: now)
     } else {
-      finish(transaction, accept(message, for: transaction.operation, now: now), now: now)
+      let failure = accept(message, for: transaction.operation, now: now)
+      finish(transaction, failure, now: now)
+      // The server has made an allocation all the same, and would keep it to its end.
+      if failure != nil, transaction.operation == .allocate { giveBack() }
     }
     return .response
   }

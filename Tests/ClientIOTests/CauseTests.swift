@@ -57,7 +57,9 @@ struct CauseTests {
       let target = ServerTarget(uri: uri, transport: transport, address: SocketAddress(.ipv4Loopback, port: 9))
       found += Self.connections.map { CheckFailure($0, target) }
       for what in ["Binding", "Allocate", "CreatePermission for 127.0.0.1:9", "Refresh"] {
-        found += Self.requests.map { CheckFailure($0, what, target, CheckOptions()) }
+        for isAboutPeer in [false, true] {
+          found += Self.requests.map { CheckFailure($0, what, target, CheckOptions(), isAboutPeer: isAboutPeer) }
+        }
       }
     }
     for failure in found {
@@ -81,12 +83,13 @@ struct CauseTests {
     #expect(cause(.unresolved(name: "127.0.0.1", .failed("x"))).hasPrefix("-4 and -6"))
     let target = ServerTarget(
       uri: try ServerURI(parsing: "turn:127.0.0.1"), transport: .udp, address: SocketAddress(.ipv4Loopback, port: 9))
-    func forbidden(_ what: String) -> String {
+    func forbidden(isAboutPeer: Bool) -> String {
       CheckFailure(
-        .refused(.forbidden, phrase: "x", alternateServer: nil, isAuthenticated: true), what, target, CheckOptions()
+        .refused(.forbidden, phrase: "x", alternateServer: nil, isAuthenticated: true), "x", target, CheckOptions(),
+        isAboutPeer: isAboutPeer
       ).advice
     }
-    #expect(forbidden("Allocate").contains("this user"))
-    #expect(forbidden("ChannelBind to 127.0.0.1:9").contains("peer address"))
+    #expect(forbidden(isAboutPeer: false).contains("this user"))
+    #expect(forbidden(isAboutPeer: true).contains("peer address"))
   }
 }

@@ -36,6 +36,9 @@ final class Coturn {
     try waitUntilItAnswers()
   }
 
+  /// Ends it at once; nobody listens at its ports any more.
+  func stop() { process.kill() }
+
   func file(_ name: String) -> String { folder.path(name) }
 
   var address: SocketAddress { SocketAddress(.ipv4Loopback, port: port) }

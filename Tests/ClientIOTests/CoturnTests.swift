@@ -52,6 +52,24 @@ struct CoturnTests {
     #expect(report.steps.last?.name == .delete)
   }
 
+  @Test func `A series whose server goes away keeps what it has counted`() throws {
+    let coturn = try Coturn(port: 22116)
+    var options = CheckOptions()
+    options.credential = LongTermCredential(username: "alice", password: "secret")
+    options.timeout = 300
+    let questions = Counter()
+    let report = RelayCheck.run(
+      coturn.target(), options, count: 60, interval: 5, generator: SeededGenerator(seed: [1]),
+      stop: {
+        if questions.next() == 100 { coturn.stop() }
+        return false
+      })
+    let series = try #require(report.series)
+    #expect(series.sent == 60 && series.received > 0 && series.lost > 0, "\(report.steps)")
+    #expect(series.received + series.lost == 60)
+    #expect(report.verdict?.reason == .refused && report.steps.last?.name == .delete)
+  }
+
   @Test func `Where plain peers are forbidden a second allocation is the peer`() throws {
     // Relays stand on 127.0.0.2, from which this machine's own 127.0.0.1 is forbidden.
     let coturn = try Coturn(port: 22110, ["-E", "127.0.0.2", "--denied-peer-ip", "127.0.0.1"])

@@ -65,6 +65,10 @@ struct AllocationTests {
     #expect(
       events(&six).first?.failure
         == .malformed("the relayed address is of a family that was not asked for: [192.0.2.1:50000]"))
+    // The server has made it: it is given back, once.
+    let back = outputs(&six)
+    #expect(try back.map { try Request($0).method } == [.refresh] && back.map { try Request($0).lifetime } == [0])
+    #expect(six.state == .ended && six.deadline == nil)
 
     var both = makeClient { $0.wantsBothFamilies = true }
     both.allocate(now: at(0))
