@@ -7,8 +7,9 @@ internal import TURNClient
 extension SecurityCheck {
   /// Requests on the five-tuple of one user's allocation with another user's valid credentials must be answered with
   /// 441 (Wrong Credentials, RFC 8656 section 5).
+  /// `trouble`: why the owner has no allocation any more.
   mutating func otherUser(
-    _ session: inout AllocationSession, _ relayed: SocketAddress
+    _ session: inout AllocationSession, _ relayed: SocketAddress, _ trouble: String?
   ) throws(AllocationSession.Failure) {
     guard options.credential != nil else { return }
     let subjects = ["Refresh", "CreatePermission"].map { "\($0) of one user's allocation by another" }
@@ -17,8 +18,8 @@ extension SecurityCheck {
       for subject in subjects { note("other-user", subject, .notApplicable, reason) }
       return
     }
-    if let trouble = trouble(with: other) {
-      for subject in subjects { note("other-user", subject, .unknown, "the second user: \(trouble)") }
+    if let trouble = trouble ?? self.trouble(with: other).map({ "the second user: \($0)" }) {
+      for subject in subjects { note("other-user", subject, .unknown, trouble) }
       return
     }
     let refresh = try session.tryRequest(.refresh, as: other) { $0.append(.lifetime, UInt32(600)) }

@@ -154,8 +154,8 @@ public struct SecurityCheck: ~Copyable {
       for peer in ForbiddenPeer.all(family) { try tryPeer(peer, family, &session, relayed) }
       if family == target.address.family, target.transport == .udp { try ownListener(&session) }
       if family == .ipv4 {
-        try tamper(&session)
-        try otherUser(&session, relayed)
+        let trouble = try tamper(&session)
+        try otherUser(&session, relayed, trouble)
       }
       _ = try? session.delete()
       session.close()
@@ -259,29 +259,5 @@ public struct SecurityCheck: ~Copyable {
       return
     }
     note("own-listener", subject, .refused, "a permission, but no data comes back")
-  }
-
-  // MARK: - Signatures
-
-  /// What is unsigned, or stands behind the signature, must change nothing.
-  private mutating func tamper(_ session: inout AllocationSession) throws(AllocationSession.Failure) {
-    guard options.credential != nil else { return }
-    let unsigned = try session.tryRequest(.refresh, isSigned: false) { $0.append(.lifetime, UInt32(0)) }
-    if case .success = unsigned {
-      note("unsigned-refresh", "Refresh without a signature", .letThrough, "strangers can end allocations")
-      return
-    }
-    note(
-      "unsigned-refresh", "Refresh without a signature", unsigned.verdict(ifRefusedWith: [400, 401, 403]),
-      unsigned.words)
-    let behind = try session.tryRequest(
-      .refresh, body: { $0.append(.lifetime, UInt32(600)) }, tail: { $0.append(.lifetime, UInt32(0)) })
-    let subject = "LIFETIME behind MESSAGE-INTEGRITY"
-    switch behind {
-    case .success(lifetime: 0): note("behind-signature", subject, .letThrough, "unsigned attributes are acted upon")
-    case .success: note("behind-signature", subject, .refused, "ignored")
-    case .refused, .refusedWithoutCode, .silence:
-      note("behind-signature", subject, behind.verdict(ifRefusedWith: [400, 403, 420]), behind.words)
-    }
   }
 }

@@ -1,5 +1,6 @@
 import ClientIO
 import Crypto
+import Dispatch
 import Foundation
 import NetIO
 import NetworkTypes
@@ -279,6 +280,32 @@ struct ReasonTests {
     #expect(seen.count(.refresh) == 2)
   }
 
+  @Test func `A second allocation that may not be sent to is given back, and its peer is the likely cause`() throws {
+    let seen = Methods()
+    let report = try Self.relay { request in
+      seen.note(method(of: request))
+      return method(of: request) == .createPermission ? respond(to: request, error: .forbidden) : generous(request)
+    }
+    let failure = try #require(report.verdict)
+    #expect(failure.reason == .forbidden && failure.advice.contains("peer address"), "\(failure)")
+    #expect(failure.message.hasPrefix("CreatePermission for 127.0.0.1:9 of the second allocation at "), "\(failure)")
+    #expect(seen.count(.allocate) == 2 && seen.count(.refresh) == 2)
+  }
+
+  @Test func `An allocation that is not what was asked for is given back`() throws {
+    let deleted = DispatchSemaphore(value: 0)
+    let report = try Self.relay({ $0.relayFamily = .ipv6 }) { request in
+      if let message = try? MessageView(request.span.rawBytes), message.type.method == .refresh,
+        ((try? message.lifetime()) ?? nil) == 0
+      {
+        deleted.signal()
+      }
+      return generous(request)
+    }
+    #expect(report.verdict?.reason == .malformed)
+    #expect(deleted.wait(timeout: .now() + 10) == .success)
+  }
+
   @Test func `Every reason is produced by some test`() {
     let here: Set<CheckFailure.Reason> = [
       .refused, .timeout, .closed, .notSTUN, .unreachable, .system, .unsupported, .unresolved, .tlsName, .tlsExpired,
@@ -351,6 +378,55 @@ extension ReasonTests {
     #expect(try verdicts(bob, .wrongCredentials) == [.letThrough, .refused])
     #expect(try verdicts(bob, .forbidden) == [.letThrough, .unknown])
     #expect(try verdicts(nil, nil) == [.notApplicable, .notApplicable])
+  }
+
+  @Test func `Where a stranger can end an allocation, other users are tried on another one`() throws {
+    // What ends an allocation here needs no signature, and the owner must make another before anything is there again.
+    func verdicts(canAllocateAgain: Bool) throws -> [String: [SecurityReport.Verdict]] {
+      let isGone = Mutex(false)
+      let server = try FakeServer(
+        .udp { request in
+          guard let message = try? MessageView(request.span.rawBytes) else { return [] }
+          if !isSigned(request) {
+            guard message.type.method == .refresh else { return challenge(request) }
+            isGone.withLock { $0 = true }
+            return respond(to: request) { $0.append(.lifetime, UInt32(0)) }
+          }
+          let user = message.value(of: .username)?.copied() ?? []
+          let isOwner = user == Self.credential.username
+          let password = isOwner ? Self.credential.password : Array("hunter2".utf8)
+          let key = LongTermKey.md5(username: user, realm: Array("example.org".utf8), password: password)
+          if isGone.withLock({ $0 }) {
+            if message.type.method == .allocate, isOwner {
+              guard canAllocateAgain else { return respond(to: request, error: .allocationQuotaReached, key: key) }
+              isGone.withLock { $0 = false }
+            } else if message.type.method != .allocate {
+              return respond(to: request, error: .allocationMismatch, key: key)
+            }
+          }
+          return respond(to: request, key: key) {
+            $0.append(.xorRelayedAddress, xor: SocketAddress(IPAddress(203, 0, 113, 1), port: 9))
+            $0.append(.xorMappedAddress, xor: mapped)
+            $0.append(.lifetime, UInt32(600))
+          }
+        })
+      defer { server.stop() }
+      let target = ServerTarget(
+        uri: ServerURI(scheme: .turn, host: .address(server.address.address), port: server.address.port),
+        transport: .udp, address: server.address)
+      let report = SecurityCheck.run(
+        target,
+        Self.options {
+          $0.credential = Self.credential
+          $0.otherCredential = LongTermCredential(username: "bob", password: "hunter2")
+        }, generator: SeededGenerator(seed: [7]))
+      return Dictionary(grouping: report.findings, by: \.check).mapValues { $0.map(\.verdict) }
+    }
+    let again = try verdicts(canAllocateAgain: true)
+    #expect(again["unsigned-refresh"] == [.letThrough] && again["behind-signature"] == [.refused])
+    #expect(again["other-user"] == [.letThrough, .letThrough])
+    let never = try verdicts(canAllocateAgain: false)
+    #expect(never["behind-signature"] == [.unknown] && never["other-user"] == [.unknown, .unknown])
   }
 
   @Test func `Only an answer about the rule counts as a peer refused; a stale nonce is learnt from`() throws {
