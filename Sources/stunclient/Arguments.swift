@@ -137,12 +137,12 @@ struct Arguments: Sendable {
     if words.count >= 2, !guess.isEmpty, UInt16(decimalDigits: words[1]) == nil {
       throw UsageError("there is no command \"\(first)\"\(guess)")
     }
-    guard words.count <= 2 else { throw UsageError("\"\(words[2])\" is one word too many") }
-    do { uri = try ServerURI(parsing: first) } catch { throw UsageError("\(first): \(error)") }
+    guard words.count <= 2 else { throw UsageError("\"\(ServerURI.masked(words[2]))\" is one word too many") }
+    do { uri = try ServerURI(parsing: first) } catch { throw UsageError("\(ServerURI.masked(first)): \(error)") }
     if !guess.isEmpty { uri.hints.append("\"\(first)\" is taken for a host\(guess)") }
     guard words.count == 2 else { return }
     guard let port = UInt16(decimalDigits: words[1]), port > 0 else {
-      throw UsageError("\"\(words[1])\" is no port (1 to 65535)")
+      throw UsageError("\"\(ServerURI.masked(words[1]))\" is no port (1 to 65535)")
     }
     guard uri.port == nil || uri.port == port else { throw UsageError("two different ports are given") }
     uri.port = port

@@ -16,7 +16,7 @@ enum CredentialsCommand {
     var urls: [String] = []
     for text in arguments.operands {
       let uri: ServerURI
-      do { uri = try ServerURI(parsing: text) } catch { throw UsageError("\(text): \(error)") }
+      do { uri = try ServerURI(parsing: text) } catch { throw UsageError("\(ServerURI.masked(text)): \(error)") }
       guard uri.scheme.isTURN else { throw UsageError("\(text): credentials are for turn: and turns: URIs") }
       urls.append(uri.description)
     }

@@ -16,25 +16,29 @@ struct DecodeCommand {
   /// Frames by what became of them.
   private var counts: [(String, Int)] = []
   private var found = 0
+  /// Messages that are counted and not in the document.
+  private var leftOut = 0
   private var first: UInt64?
 
   /// Captures and texts up to this many bytes are read; and messages are explained up to this many, then counted.
   private static let sizeLimit = 256 << 20
-  private static let messageLimit = 1_000_000
+  static let messageLimit = 1_000_000
+  private let messageLimit: Int
   /// Messages of a stream or text that are read.
   private static let streamLimit = 100_000
 
-  static func run(_ arguments: Arguments) throws(UsageError) -> Outcome {
+  static func run(_ arguments: Arguments, messageLimit: Int = messageLimit) throws(UsageError) -> Outcome {
     let (passwords, secret) = try arguments.credentials.readForVerification()
     let source = IntegritySource(
       username: arguments.credentials.readUsername().map { Array($0.utf8) }, passwords: passwords, secret: secret)
-    var command = DecodeCommand(arguments, source)
+    var command = DecodeCommand(arguments, source, messageLimit)
     try command.run()
     return command.outcome
   }
 
-  private init(_ arguments: Arguments, _ source: IntegritySource) {
+  private init(_ arguments: Arguments, _ source: IntegritySource, _ messageLimit: Int) {
     self.arguments = arguments
+    self.messageLimit = messageLimit
     dissector = Dissector(source: source)
     outcome = Outcome(command: "decode", uri: arguments.operands.first ?? "-")
   }
@@ -51,6 +55,10 @@ struct DecodeCommand {
       if dissections.count == Self.streamLimit, rest > 0 {
         outcome.warnings.append("only the first \(Self.streamLimit) messages were read: \(rest) bytes follow")
       }
+    }
+    if leftOut > 0 {
+      outcome.warnings.append(
+        "only the first \(messageLimit) messages are in the document: \(leftOut) more are left out, and --ndjson has all")
     }
     outcome.members = [
       ("messages", .array(messages)), ("message_count", .whole(found)),
@@ -168,7 +176,8 @@ struct DecodeCommand {
     switch arguments.format {
     case .text: Output.write(text(dissection, place))
     case .ndjson: Output.write(Event.line("message", members(dissection, place)))
-    case .json: if messages.count < Self.messageLimit { messages.append(.record(members(dissection, place))) }
+    case .json:
+      if messages.count < messageLimit { messages.append(.record(members(dissection, place))) } else { leftOut += 1 }
     case .check: break
     }
   }

@@ -50,7 +50,7 @@ enum IceServers {
       let here = urls.array == nil ? "\(place).urls" : "\(place).urls[\(index)]"
       guard let text = text.string else { throw UsageError("\(here) is no string") }
       var uri: ServerURI
-      do { uri = try ServerURI(parsing: text) } catch { throw UsageError("\(here): \(text): \(error)") }
+      do { uri = try ServerURI(parsing: text) } catch { throw UsageError("\(here): \(ServerURI.masked(text)): \(error)") }
       note(&uri, text, hasCredential: credential != nil)
       servers.append(IceServer(uri: uri, credential: uri.scheme.isTURN ? credential : nil, place: here))
     }

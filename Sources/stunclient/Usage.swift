@@ -54,6 +54,7 @@ enum Usage {
       --ice-servers FILE   every URL of an RTCConfiguration JSON (- is standard
                            input), stun: with binding and turn: with relay
       --mode MODE          as stuntman's: basic, behavior, filtering, full
+      --verbosity N        for scripts of stuntman's client: taken, and ignored
       --json, --ndjson, --check, --prometheus FILE
 
       stunclient --count 5 --interval 0.2 --warn-rtt 50 --check stun:192.0.2.1

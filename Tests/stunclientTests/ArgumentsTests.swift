@@ -94,6 +94,8 @@ struct ArgumentsTests {
         + "address; international names are written in ASCII (xn--…)"
     ),
     ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
+    ("turn:ann:secret@a.test", "turn:***@a.test: a user name has no place in the URI: use --username"),
+    ("a.test 5 turn:ann:secret@b", "\"turn:***@b\" is one word too many"),
   ])
   func `Wrong usage says what is wrong`(line: String, message: String) {
     let error = #expect(throws: UsageError.self) { try read(line) }
@@ -226,6 +228,13 @@ struct IceServersTests {
     #expect(bare.first?.uri.hints == ["browsers refuse turn: URLs without username and credential"])
   }
 
+  @Test func `A password in a URL is not repeated`() throws {
+    let document = try JSONValue.decode("{\"urls\": [\"stun:a\", \"turn:ann:secret@a.test\"]}")
+    let error = #expect(throws: UsageError.self) { try IceServers.parse(document) }
+    let words = "turn:***@a.test: a user name has no place in the URI: use --username"
+    #expect(error?.message == "iceServers[0].urls[1]: \(words)")
+  }
+
   @Test func `Mutated configurations are read or refused`() throws {
     let seed: UInt64 = 0x1CE5_0001
     var random = SplitMix(state: seed)
@@ -245,5 +254,20 @@ struct IceServersTests {
       if let document = try? JSONValue.decode(bytes), (try? IceServers.parse(document)) != nil { good += 1 }
     }
     #expect(good > 1000)
+  }
+}
+
+@Suite("stunclient decode")
+struct DecodeTests {
+  @Test func `Messages beyond the limit of a document are left out with a warning`() throws {
+    let request = "000100002112a442b7e7a701bc34d686fa87dfae"
+    for (limit, kept, status) in [(2, 2, ExitStatus.warning), (3, 3, .good), (DecodeCommand.messageLimit, 3, .good)] {
+      let arguments = try Arguments(["decode", "--json", request, request, request])
+      let outcome = try DecodeCommand.run(arguments, messageLimit: limit)
+      #expect(outcome.json["messages"]?.array?.count == kept && outcome.json["message_count"] == .integer(3))
+      #expect(outcome.status == status)
+      let warning = "only the first 2 messages are in the document: 1 more are left out, and --ndjson has all"
+      #expect(outcome.warnings == (limit == 2 ? [warning] : []))
+    }
   }
 }
