@@ -1,7 +1,7 @@
 // swift-tools-version: 6.3
 import PackageDescription
 
-/// The one list of settings for every Swift target.
+/// The settings of all Swift targets.
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   .strictMemorySafety(),
@@ -11,9 +11,6 @@ let settings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
   .enableExperimentalFeature("Lifetimes"),
-  // Every Clang module, the system's own included, must see libc alike: our headers ask for _GNU_SOURCE, and a
-  // `struct fd_set` that differs between two modules ends the build whenever both happen to be loaded.
-  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -34,6 +31,13 @@ let package = Package(
     .executable(name: "turnpike", targets: ["turnpike"]),
     .executable(name: "stunclient", targets: ["stunclient"]),
     .executable(name: "turnload", targets: ["turnload"]),
+    // Each product contains the modules whose types are in its interface. The first three use no socket and no clock.
+    .library(name: "STUN", targets: ["STUN", "Crypto", "NetworkTypes"]),
+    .library(name: "TURN", targets: ["TURN", "STUN", "Crypto", "NetworkTypes"]),
+    .library(name: "Dissection", targets: ["Dissection", "NetworkTypes"]),
+    .library(name: "TURNClient", targets: ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
+    .library(name: "TurnpikeServer", targets: ["TurnpikeServer", "Configuration", "Log", "System", "NetworkTypes"]),
+    .library(name: "ClientIO", targets: ["ClientIO", "TURNClient", "STUN", "Crypto", "System", "TLS", "NetworkTypes"]),
   ],
   targets: [
     // C libraries: headers only, exactly one Swift module above each (Crypto and TLS share OpenSSL).
@@ -46,82 +50,154 @@ let package = Package(
     .systemLibrary(name: "CStringPrep", pkgConfig: "libidn", providers: [.apt(["libidn-dev", "libunistring-dev"])]),
     .systemLibrary(name: "CCares", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
     .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+    .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+    .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
     // Values.
     library("NetworkTypes"),
+    library("Tables"),
     library("Crypto", ["COpenSSL", "NetworkTypes"]),
-    library("Text", ["CStringPrep"]),
+    library("StringPreparation", ["CStringPrep"]),
     library("JSON", ["CJansson"]),
 
-    // The wire, and the behaviour on both sides of it: no I/O, no clock, no lock, no log.
+    // Protocols, for clients and servers: no I/O, no clock, no lock, no log.
     library("STUN", ["NetworkTypes", "Crypto"]),
-    library("TURN", ["STUN", "NetworkTypes", "Crypto", "CIntrinsics"]),
+    library("TURN", ["STUN", "Tables", "NetworkTypes", "Crypto", "CIntrinsics"]),
     library("TURNClient", ["STUN", "NetworkTypes", "Crypto"]),
 
-    library("Dissection", ["STUN", "NetworkTypes", "Crypto"]),
+    library("Dissection", ["CPcap", "STUN", "NetworkTypes", "Crypto"]),
 
-    // The outside world.
-    library("NetIO", ["CLinux", "NetworkTypes"]),
-    library("TLS", ["COpenSSL", "NetworkTypes"]),
+    // I/O.
+    library("System", ["CLinux", "NetworkTypes"]),
+    library("NetIO", ["CLinux", "System", "Tables", "NetworkTypes"]),
+    library("TLS", ["COpenSSL", "System", "NetworkTypes"]),
     library("DNS", ["CCares", "TURNClient", "NetworkTypes"]),
-    library("ClientIO", ["DNS", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
-    library("LoadGeneration", ["TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes"]),
-    library("Capture", ["CPcap"]),
-    library("Metrics", []),
-    library("Credentials", ["Crypto", "Text", "NetworkTypes"]),
-    library("CredentialsSQLite", ["Credentials", "Crypto", "CSQLite"]),
+    library("ClientIO", ["DNS", "TURNClient", "STUN", "Crypto", "NetIO", "System", "TLS", "NetworkTypes"]),
+    library(
+      "LoadGeneration",
+      [
+        "ClientIO", "StringPreparation",
+        "TURNClient", "STUN", "Crypto", "NetIO", "System", "TLS", "Tables",
+        "NetworkTypes",
+      ]),
+    library("Hardening", ["CSeccomp", "System"]),
+    library("Log", ["System"]),
+    library("WebServer", ["CWebSockets", "TLS"]),
+    library("WebClient", ["CCurl"]),
+    library("Credentials", ["Crypto", "StringPreparation", "NetworkTypes"]),
+    library("CredentialsSQLite", ["Credentials", "Crypto", "NetIO", "System", "CSQLite"]),
 
     // Composition.
-    library("Configuration", ["CYAML", "Crypto", "NetworkTypes"]),
+    library("Configuration", ["CYAML", "Crypto", "Log", "NetworkTypes", "STUN", "StringPreparation", "TLS"]),
     library(
       "TurnpikeServer",
       [
-        "TURN", "STUN", "Crypto", "NetIO", "TLS", "Metrics", "Credentials", "CredentialsSQLite", "Configuration",
-        "NetworkTypes", "JSON", "Text",
+        "TURN", "STUN", "Crypto", "NetIO", "System", "TLS", "Log", "Credentials", "CredentialsSQLite", "Configuration",
+        "NetworkTypes", "Tables", "JSON", "StringPreparation", "Hardening", "Metrics", "Admin", "WebServer",
+        "WebClient",
       ]),
+    // What the program shows of itself over HTTP. It sees the server as a protocol.
+    library("Metrics"),
+    .target(
+      name: "Admin", dependencies: ["WebServer", "Metrics", "JSON", "Crypto", "System", "NetworkTypes"],
+      // The dashboard is part of the program.
+      resources: ["index.html", "dashboard.css", "dashboard.js", "chart.js", "words.js", "favicon.svg"].map {
+        .embedInCode("Dashboard/\($0)")
+      },
+      swiftSettings: settings),
 
     // Programs.
     program(
       "turnpike",
-      ["TurnpikeServer", "TURN", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO", "Metrics",
-        "NetworkTypes"]),
-    library("ClientPrograms", ["TURNClient", "TLS", "Crypto", "JSON", "Text", "NetIO", "NetworkTypes"]),
-    program(
-      "stunclient",
-      ["ClientPrograms", "ClientIO", "Dissection", "Capture", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
+      [
+        "TurnpikeServer", "TURN", "Configuration", "Credentials", "CredentialsSQLite", "Crypto", "JSON", "NetIO",
+        "System", "Log", "TLS", "WebClient",
+        "NetworkTypes", "StringPreparation", "CommandLine",
+      ]),
+    library("CommandLine", ["StringPreparation", "System", "NetworkTypes"]),
+    library(
+      "Probe",
+      [
+        "CommandLine", "ClientIO", "Dissection", "TURNClient", "TLS", "Crypto", "JSON", "StringPreparation", "NetIO",
+        "System", "NetworkTypes",
+      ]),
+    program("stunclient", ["CommandLine", "Probe", "TURNClient", "StringPreparation", "System", "NetworkTypes"]),
     program(
       "turnload",
-      ["ClientPrograms", "LoadGeneration", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "NetworkTypes"]),
+      [
+        "CommandLine", "Probe", "LoadGeneration", "ClientIO", "TURNClient", "TLS", "Crypto", "JSON", "NetIO", "System",
+        "NetworkTypes",
+      ]),
 
-    // What tests share, and tests: one folder a module.
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    // Shared test code, and tests: one folder for each module.
+    .target(name: "TestSupport", dependencies: ["CLinux"], path: "Tests/TestSupport", swiftSettings: settings),
     tests("TestSupport", ["TestSupport"]),
     tests("NetworkTypes", ["NetworkTypes", "TestSupport"]),
+    tests("Tables", ["Tables", "TestSupport"]),
     tests("Crypto", ["Crypto", "NetworkTypes"]),
-    tests("STUN", ["STUN", "Crypto", "NetworkTypes"]),
-    tests("Configuration", ["Configuration", "Crypto", "NetworkTypes"]),
-    tests("Text", ["Text"]),
-    tests("JSON", ["JSON", "Crypto"]),
-    tests("NetIO", ["NetIO", "NetworkTypes", "TestSupport"]),
-    tests("Turnpike", ["turnpike", "CredentialsSQLite", "Credentials", "Crypto", "JSON", "TestSupport"]),
-    tests("Credentials", ["Credentials", "Crypto", "Text"]),
+    tests("STUN", ["STUN", "Crypto", "NetworkTypes", "TestSupport"]),
+    tests("Configuration", ["Configuration", "Crypto", "Log", "NetworkTypes", "STUN", "TLS", "TestSupport"]),
+    tests("Log", ["Log"]),
+    tests("StringPreparation", ["StringPreparation"]),
+    tests("JSON", ["JSON", "Crypto", "TestSupport"]),
+    tests("System", ["System", "NetworkTypes", "TestSupport"]),
+    // Runs the functions of Tests/Fuzz over the committed corpora.
+    .testTarget(
+      name: "FuzzTests",
+      dependencies: [
+        "Admin", "Configuration", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "STUN", "TLS", "TURN",
+        "Tables", "WebServer", "TestSupport",
+      ],
+      path: "Tests/Fuzz", exclude: ["Package.swift", "run", "Corpora", "Sources/fuzz"],
+      sources: ["Sources/FuzzTargets", "Replay"], swiftSettings: settings),
+    tests("Hardening", ["Hardening", "System", "TestSupport"]),
+    tests("NetIO", ["NetIO", "System", "Tables", "NetworkTypes", "TestSupport"]),
+    tests(
+      "Turnpike",
+      [
+        "turnpike", "CommandLine", "CredentialsSQLite", "Credentials", "Crypto", "JSON", "System", "WebServer",
+        "TestSupport",
+      ]),
+    tests("WebServer", ["WebServer", "TLS", "NetIO", "System", "NetworkTypes", "TestSupport"]),
+    tests("WebClient", ["WebClient", "WebServer", "System", "TestSupport"]),
+    tests("Metrics", ["Metrics"]),
+    tests("Admin", ["Admin", "WebServer", "Metrics", "JSON", "NetworkTypes", "TestSupport"]),
+    tests("Credentials", ["Credentials", "Crypto", "StringPreparation"]),
     tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto", "TestSupport"]),
-    tests("TurnpikeServer", ["TurnpikeServer", "TURN", "Credentials", "Crypto", "Metrics", "NetIO", "NetworkTypes"]),
-    tests("TURN", ["TURN", "STUN", "Crypto", "NetworkTypes"]),
-    tests("TLS", ["TLS", "NetworkTypes", "TestSupport"]),
-    tests("DNS", ["DNS", "ClientIO", "TURNClient", "Crypto", "NetIO", "NetworkTypes"]),
-    tests("Dissection", ["Dissection", "Capture", "STUN", "Crypto", "NetworkTypes", "TestSupport"]),
+    tests(
+      "TurnpikeServer",
+      [
+        "TurnpikeServer", "TURN", "Configuration", "Credentials", "Crypto", "Log", "NetIO", "System", "TLS", "Tables",
+        "NetworkTypes", "TestSupport",
+      ]),
+    tests("TURN", ["TURN", "Tables", "STUN", "Crypto", "NetworkTypes", "TestSupport"]),
+    tests("TLS", ["TLS", "System", "NetworkTypes", "TestSupport"]),
+    tests("DNS", ["DNS", "ClientIO", "TURNClient", "Crypto", "NetIO", "System", "NetworkTypes"]),
+    tests("Dissection", ["Dissection", "STUN", "Crypto", "NetworkTypes", "TestSupport"]),
     tests("TURNClient", ["TURNClient", "STUN", "Crypto", "NetworkTypes", "TestSupport"]),
     tests(
       "ClientIO",
-      ["ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "TLS", "NetworkTypes", "stunclient", "TestSupport"]),
+      [
+        "ClientIO", "TURNClient", "STUN", "Crypto", "NetIO", "System", "TLS", "NetworkTypes", "stunclient",
+        "TestSupport",
+      ]),
     tests(
       "Server",
-      ["turnpike", "stunclient", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "NetworkTypes", "TestSupport"]),
+      [
+        "turnpike", "stunclient", "ClientIO", "TURNClient", "STUN", "TLS", "Crypto", "NetIO", "System", "NetworkTypes",
+        "CLinux", "Hardening", "JSON", "WebClient", "WebServer", "TestSupport",
+      ]),
     tests(
       "LoadGeneration",
-      ["LoadGeneration", "turnload", "ClientPrograms", "TURNClient", "STUN", "TLS", "Crypto", "JSON", "NetIO",
-        "NetworkTypes", "TestSupport"]),
-    tests("stunclient", ["stunclient", "ClientPrograms", "ClientIO", "TURNClient", "JSON", "NetworkTypes", "TestSupport"]),
+      [
+        "LoadGeneration", "turnload", "CommandLine", "Probe", "TURNClient", "STUN", "TLS", "Crypto", "JSON",
+        "NetIO",
+        "System",
+        "NetworkTypes", "TestSupport",
+      ]),
+    tests(
+      "stunclient",
+      ["stunclient", "CommandLine", "Probe", "ClientIO", "TURNClient", "JSON", "NetworkTypes", "TestSupport"]),
   ]
 )

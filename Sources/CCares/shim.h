@@ -1,11 +1,7 @@
 #ifndef TURNPIKE_CCARES_H
 #define TURNPIKE_CCARES_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-
-// Newer versions mark the calls that every version has as deprecated.
+// Newer versions mark the functions that every version has as deprecated.
 #define CARES_NO_DEPRECATED 1
 
 #include <netinet/in.h>

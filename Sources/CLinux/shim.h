@@ -1,11 +1,7 @@
-// The kernel's and libc's headers as Swift sees them. Headers only: `static inline` helpers stand in for macros
-// that the importer cannot read; there is no logic here.
+// The kernel's and libc's headers for Swift. Headers only: `static inline` helpers replace macros that the importer
+// cannot read; there is no logic here.
 #ifndef TURNPIKE_CLINUX_H
 #define TURNPIKE_CLINUX_H
-
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +18,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,24 +33,67 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/timex.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/errqueue.h>
 #include <linux/io_uring.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 
 extern char **environ;
 
-// SIG_IGN is a cast that the importer does not take.
+// Declarations that glibc has only with _GNU_SOURCE. If only this module defined _GNU_SOURCE, its fd_set would differ
+// from Swift's module of glibc, and the build would fail where both are loaded. If every module defined it, every
+// package that depends on this one would need the compiler flag too.
+#ifndef __USE_GNU
+struct mmsghdr {
+  struct msghdr msg_hdr;
+  unsigned int msg_len;
+};
+struct in6_pktinfo {
+  struct in6_addr ipi6_addr;
+  unsigned int ipi6_ifindex;
+};
+#define EAI_NODATA -5
+#define EAI_ADDRFAMILY -9
+extern int accept4(int descriptor, struct sockaddr *name, socklen_t *length, int flags);
+extern int recvmmsg(
+    int descriptor, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout);
+extern int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned int count, int flags);
+extern int pthread_setname_np(pthread_t thread, const char *name);
+extern int pthread_timedjoin_np(pthread_t thread, void **value, const struct timespec *deadline);
+extern int sched_getaffinity(pid_t process, size_t size, cpu_set_t *cores);
+extern int sched_setaffinity(pid_t process, size_t size, const cpu_set_t *cores);
+// For the tests.
+#define CLONE_NEWNET 0x40000000
+extern int unshare(int flags);
+extern int setns(int descriptor, int kind);
+extern int mkostemp(char *name, int flags);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+#endif
+
+// SIG_IGN is a cast that the importer cannot read.
 static inline void clinux_ignore_broken_pipes(void) { signal(SIGPIPE, SIG_IGN); }
 
-// SIG_DFL is another. Both may be called where a signal is handled.
+// Ignores signals that would end the process although nothing uses them: a write to a closed pipe or beyond the file
+// size limit returns an error instead; log rotation and process managers send SIGUSR1 and others to any program.
+static inline void clinux_ignore_unused_signals(void) {
+  static const int unused[] = {SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGPOLL, SIGPWR, SIGSTKFLT};
+  for (size_t index = 0; index < sizeof unused / sizeof unused[0]; index++) signal(unused[index], SIG_IGN);
+  // glibc reserves the lowest real-time signals; SIGRTMIN is the first free one.
+  for (int number = SIGRTMIN; number <= SIGRTMAX; number++) signal(number, SIG_IGN);
+}
+
+// SIG_DFL is a cast too. Both functions may be called in a signal handler.
 static inline void clinux_die_of(int number) {
   signal(number, SIG_DFL);
   raise(number);
 }
-// What is ignored stays so: nohup(1), and a shell's jobs in the background, rely on it.
+// An ignored signal stays ignored: nohup(1) and background jobs of a shell rely on it.
 static inline int clinux_handle(int number, void (*handler)(int)) {
   struct sigaction action;
   if (sigaction(number, 0, &action) < 0) return -1;
@@ -64,7 +104,12 @@ static inline int clinux_handle(int number, void (*handler)(int)) {
   return sigaction(number, &action, 0);
 }
 
-// The resource argument is an enumeration in C and none in Swift.
+// On Linux each thread has its own nice value. SCHED_IDLE is not declared without _GNU_SOURCE.
+static inline int clinux_lower_priority(void) {
+  return setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
+}
+
+// The resource argument is an enumeration in C, which Swift does not import.
 static inline int clinux_get_file_limit(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
 static inline int clinux_set_file_limit(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
 
@@ -80,7 +125,7 @@ static inline void *_Nonnull clinux_cmsg_data(struct cmsghdr *_Nonnull control) 
 static inline size_t clinux_cmsg_len(size_t count) { return CMSG_LEN(count); }
 static inline size_t clinux_cmsg_space(size_t count) { return CMSG_SPACE(count); }
 
-// With _GNU_SOURCE glibc declares these over a transparent union that the importer does not take.
+// With _GNU_SOURCE glibc declares these with a transparent union, which the importer cannot read.
 static inline int clinux_bind(int descriptor, const struct sockaddr *name, socklen_t length) {
   return bind(descriptor, name, length);
 }
@@ -109,7 +154,7 @@ static inline int clinux_io_uring_enter(
 static inline int clinux_io_uring_register(int ring, unsigned int operation, const void *argument, unsigned int count) {
   return (int)syscall(__NR_io_uring_register, ring, operation, argument, count);
 }
-// What the kernel and we share is read and written in order.
+// Ordered access to memory shared with the kernel.
 static inline unsigned int clinux_load_acquire(const unsigned int *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void clinux_store_release(unsigned int *word, unsigned int value) {
   __atomic_store_n(word, value, __ATOMIC_RELEASE);

@@ -1,10 +1,6 @@
-// OpenSSL as Swift sees it. Function-like macros that the importer cannot read get a `static inline` stand-in.
+// OpenSSL for Swift. `static inline` functions replace function-like macros, which the importer cannot read.
 #ifndef TURNPIKE_COPENSSL_H
 #define TURNPIKE_COPENSSL_H
-
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -29,7 +25,7 @@ static inline uint64_t copenssl_options(void) {
 
 static inline uint64_t copenssl_datagram_options(void) { return SSL_OP_NO_QUERY_MTU | SSL_OP_COOKIE_EXCHANGE; }
 
-// Milliseconds until the next retransmission of a handshake flight is due; -1: none is. (A macro over a timeval.)
+// Milliseconds until the next retransmission of a handshake flight; -1 if none. (A macro with a timeval.)
 static inline long copenssl_datagram_timeout(SSL *connection) {
   struct timeval left;
   if (DTLSv1_get_timeout(connection, &left) != 1) return -1;
@@ -37,7 +33,15 @@ static inline long copenssl_datagram_timeout(SSL *connection) {
 }
 static inline long copenssl_handle_datagram_timeout(SSL *connection) { return DTLSv1_handle_timeout(connection); }
 
-// RFC 2253's escapes of names, but with UTF-8 as it stands; another flag set that the importer can't read.
+// Chooses the digest of an HMAC. A parameter keeps the pointers to its texts, and Swift's copies of texts for C live only
+// for one call: the list is made and read here.
+static inline int copenssl_use_digest(EVP_MAC_CTX *context, const char *name) {
+  OSSL_PARAM parameters[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)name, 0), OSSL_PARAM_construct_end()};
+  return EVP_MAC_CTX_set_params(context, parameters);
+}
+
+// RFC 2253's escapes of names, but with unescaped UTF-8; another flag set that the importer cannot read.
 static inline unsigned long copenssl_name_flags(void) { return XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB; }
 
 #endif

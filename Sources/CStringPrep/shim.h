@@ -2,10 +2,6 @@
 #ifndef TURNPIKE_CSTRINGPREP_H
 #define TURNPIKE_CSTRINGPREP_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-
 #include <stdlib.h>
 #include <stringprep.h>
 #include <unictype.h>

@@ -1,13 +1,14 @@
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import System
 internal import TURNClient
 
-/// What a server said to a request that no ordinary client makes.
+/// The server's answer to a test request that ordinary clients do not send.
 enum CustomAnswer: Hashable, Sendable {
   case success(lifetime: UInt32?)
   case refused(ErrorCode)
-  /// An error response that does not say which error.
+  /// An error response without an ERROR-CODE.
   case refusedWithoutCode
   case silence
 
@@ -20,8 +21,8 @@ enum CustomAnswer: Hashable, Sendable {
     }
   }
 
-  /// Refused where the answer is about what was asked for; silence and errors that are about something else (the
-  /// credentials, a nonce, a quota, the server's own trouble) leave it open.
+  /// The verdict if `codes` mean a refusal. Silence and errors about something else (the credentials, a nonce, a quota,
+  /// a failure of the server) prove nothing.
   func verdict(ifRefusedWith codes: Set<Int>) -> SecurityReport.Verdict {
     switch self {
     case .success: .letThrough
@@ -30,13 +31,13 @@ enum CustomAnswer: Hashable, Sendable {
     }
   }
 
-  /// 400, 403, 440 and 443: what a server says to a peer that it does not relay to.
+  /// 400, 403, 440 and 443: the server's answers for a peer that it does not relay to.
   static let peerRefusals: Set<Int> = [400, 403, 440, 443]
 }
 
 extension AllocationSession {
-  /// Makes a request of any method, with attributes behind its signature if `tail` appends some, and waits for the
-  /// answer. A 438 to a signed request is learnt from, and the request repeated.
+  /// Sends a request of any method, with attributes after its integrity if `tail` appends some, and waits for the
+  /// answer. After a 438 to a signed request it repeats the request with the new nonce.
   mutating func tryRequest(
     _ method: STUN.Method, isSigned: Bool = true, as other: LongTermCredential? = nil,
     body: (inout MessageWriter) -> Void = { _ in },
@@ -55,7 +56,7 @@ extension AllocationSession {
     client.learnCustom(from: connection.message)
   }
 
-  /// How often a request is made before a server that wants yet another nonce is believed to want no request.
+  /// Limit of attempts with a new nonce; then 438 counts as the answer.
   private static let freshNonces = 4
 
   /// Sends the bytes, over UDP three times if need be, until an answer of this transaction comes.

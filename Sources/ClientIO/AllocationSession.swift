@@ -2,12 +2,13 @@ public import Crypto
 internal import NetIO
 public import NetworkTypes
 internal import STUN
+internal import System
 public import TURNClient
 
 /// A `ClientAllocation` on a `ClientConnection`: each command blocks until it has succeeded or failed; data that
 /// arrives meanwhile waits to be received.
 public struct AllocationSession: ~Copyable {
-  /// Why a command failed.
+  /// The reason why a command failed.
   public enum Failure: Error, Hashable, Sendable {
     case connection(ConnectionFailure)
     case request(RequestFailure)
@@ -26,13 +27,13 @@ public struct AllocationSession: ~Copyable {
   public internal(set) var client: ClientAllocation
   private var writer = MessageWriter(capacity: 66_000)
   private var inbox: [Datagram] = []
-  /// ICMP errors that the server told of, the last ones.
+  /// The last ICMP errors that the server reported.
   public private(set) var icmpPeers: [SocketAddress] = []
 
-  /// Datagrams that may wait to be received; what comes beyond is dropped, as UDP does.
+  /// Limit of datagrams that wait to be received; further ones are dropped, as in UDP.
   public static let inboxLimit = 1024
 
-  /// Messages other than data that are taken after a deadline.
+  /// Limit of messages other than data that are read after a deadline.
   private static let overtimeLimit = 64
 
   public init(
@@ -42,6 +43,16 @@ public struct AllocationSession: ~Copyable {
     settings.isStream = connection.transport.isStream
     client = ClientAllocation(settings: settings, generator: generator)
     self.connection = connection
+  }
+
+  /// Connects to a server.
+  init(
+    _ target: ServerTarget, _ options: CheckOptions, settings: ClientAllocation.Settings,
+    generator: consuming SeededGenerator
+  ) throws(Failure) {
+    let connection: ClientConnection
+    do { connection = try options.connect(to: target) } catch { throw .connection(error) }
+    self.init(connection, settings: settings, generator: generator)
   }
 
   // MARK: - Commands
@@ -70,19 +81,19 @@ public struct AllocationSession: ~Copyable {
     return try finish(.refresh)
   }
 
-  /// Gives the allocation back, which ends the session.
+  /// Deletes the allocation, which ends the session.
   @discardableResult
   public mutating func delete() throws(Failure) -> ClientAllocation.Event {
     guard client.delete(now: .read()) else { throw .outOfOrder }
     return try finish(.delete)
   }
 
-  /// Says goodbye on the transport.
+  /// Closes the connection.
   public mutating func close() { connection.close() }
 
   // MARK: - Data
 
-  /// Sends data to a peer: as ChannelData where a channel is bound and nothing else is asked for.
+  /// Sends data to a peer: as ChannelData if a channel is bound, unless the caller asks for an indication.
   public mutating func send(
     _ data: [UInt8], to peer: SocketAddress, asIndication: Bool = false, until deadline: Instant
   ) throws(Failure) {
@@ -94,9 +105,9 @@ public struct AllocationSession: ~Copyable {
     try Self.send(writer, over: &connection, until: deadline)
   }
 
-  /// The next datagram of a peer; nil where the deadline comes first. Keeps the allocation alive meanwhile.
+  /// The next datagram of a peer; nil if the deadline comes first. Keeps the allocation alive meanwhile.
   public mutating func receiveData(until deadline: Instant) throws(Failure) -> Datagram? {
-    // What has come already is taken where the deadline is now, but not for ever.
+    // With a deadline of now, drains what has arrived, up to `burstLimit` messages.
     var overtime = 0
     while inbox.isEmpty {
       let hasMessage = try step(until: deadline)
@@ -114,7 +125,7 @@ public struct AllocationSession: ~Copyable {
       while let event = client.takeEvent() {
         guard event.operation == operation, !event.isAutomatic else { continue }
         guard let failure = event.failure else { return event }
-        // A grant that is of no use is given back.
+        // Deletes an allocation that cannot be used.
         try? flush()
         throw .request(failure)
       }
@@ -122,7 +133,7 @@ public struct AllocationSession: ~Copyable {
     }
   }
 
-  /// Sends what waits and receives one message, or lets time pass until something is due. Whether a message came.
+  /// Sends waiting output and receives one message, or waits for the next timer; whether a message came.
   private mutating func step(until deadline: Instant) throws(Failure) -> Bool {
     do {
       try flush()
@@ -142,7 +153,7 @@ public struct AllocationSession: ~Copyable {
     case (.icmp(let peer, _, _), _): icmpPeers = icmpPeers.suffix(7) + [peer]
     case (.response, _), (.discarded, _): break
     }
-    // After every message: a flood of others must not keep the timers from running out.
+    // After every message: a flood of other messages must not delay the timers.
     client.advance(to: .read())
     return true
   }

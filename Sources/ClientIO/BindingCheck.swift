@@ -1,11 +1,12 @@
+internal import System
 public import Crypto
 internal import NetIO
 public import NetworkTypes
 public import TLS
 public import TURNClient
 
-/// Binding requests to one server over one socket, and what came of them.
-public struct BindingReport: Sendable {
+/// Binding requests to one server over one socket, and their results.
+public struct BindingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
   /// Nanoseconds; 0 over UDP, and without TLS.
@@ -14,12 +15,19 @@ public struct BindingReport: Sendable {
   public var tls: TLSConnectionSummary?
   /// One for each request that has ended, in order.
   public var samples: [Result<BindingProbe.Response, CheckFailure>] = []
-  /// Whether a request was under way when somebody wanted no more: it is neither answered nor lost.
+  /// Whether a request was pending when the user interrupted the series: it counts as neither answered nor lost.
   public var hasPending = false
-  /// What kept the requests from being made at all, or from being answered.
+  /// The reason why requests were not sent or not answered; or a fault of the answers.
   public var failure: CheckFailure?
+  /// Warnings.
+  public var complaints: [CheckFailure] = []
 
-  /// Requests that were made.
+  /// Counts an ended request; nil: one that was pending at the user's interruption.
+  fileprivate mutating func add(_ sample: Result<BindingProbe.Response, CheckFailure>?) {
+    if let sample { samples.append(sample) } else { hasPending = true }
+  }
+
+  /// The number of requests sent.
   public var sent: Int { samples.count + (hasPending ? 1 : 0) }
 
   /// The last good answer.
@@ -33,54 +41,65 @@ public struct BindingReport: Sendable {
     samples.compactMap { sample in if case .success(let response) = sample { response.roundTrip } else { nil } }
   }
 
-  /// What went wrong first, if nothing went right.
+  /// The first failure, if no request succeeded.
   public var verdict: CheckFailure? {
     if let failure { return failure }
     if response != nil { return nil }
     for sample in samples { if case .failure(let failure) = sample { return failure } }
     return nil
   }
+
+  /// Checks the mapped addresses; an impossible one is a failure.
+  mutating func judgeAddresses() {
+    let found = samples.compactMap { sample -> AddressCheck.Complaint? in
+      guard case .success(let response) = sample else { return nil }
+      return AddressCheck.mapped(response.mappedAddress, local: localAddress, server: target.address)
+    }
+    if let fatal = found.first(where: \.isFatal) {
+      failure = failure ?? fatal.failure
+    } else if let first = found.first {
+      complaints.append(first.failure)
+    }
+  }
 }
 
 public enum BindingCheck {
-  /// Sends `count` Binding requests, `interval` milliseconds apart, and tells of each when it has ended. With a count
-  /// above one a request is sent once only, so that loss can be counted. `stop` is asked every 50 ms at least; the
-  /// request that waits then for its answer counts as sent and not as lost.
+  /// Sends `count` Binding requests, `interval` apart, and reports each when it ends. With a count above one each
+  /// request is sent once only, so that loss can be counted. `stop` is called every 50 ms at least; the request that is
+  /// pending then counts as sent and not as lost.
   public static func run(
-    _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: UInt32 = 1000,
+    _ target: ServerTarget, _ options: CheckOptions, count: Int = 1, interval: Duration = .seconds(1),
     generator: inout SeededGenerator, stop: () -> Bool = { false },
     progress: (Int, Result<BindingProbe.Response, CheckFailure>) -> Void = { _, _ in }
   ) -> BindingReport {
     var report = BindingReport(target: target)
     do {
-      var connection = try ClientConnection(
-        options.connection(to: target), until: .read().advanced(byMilliseconds: options.timeout))
-      report.localAddress = connection.localAddress
-      report.connectDuration = connection.connectDuration
-      report.handshakeDuration = connection.handshakeDuration
-      report.tls = connection.tlsSummary
+      var connection = try options.connect(to: target)
+      report.describe(connection)
+      var retransmission = options.effectiveRetransmission
+      if count > 1 { retransmission.requestCount = 1 }
       var next = Instant.read()
       for index in 0..<max(count, 1) {
         while !stop(), Instant.read() < next { Readiness.sleep(until: min(next, .read().advanced(byMilliseconds: 50))) }
         if stop() { break }
-        next = next.advanced(byMilliseconds: interval)
-        var retransmission = options.effectiveRetransmission
-        if count > 1 { retransmission.requestCount = 1 }
-        guard let sample = probe(&connection, target, options, retransmission, &generator, stop) else {
-          report.hasPending = true
-          break
-        }
-        report.samples.append(sample)
+        next = next.advanced(by: interval)
+        report.add(probe(&connection, target, options, retransmission, &generator, stop))
+        guard !report.hasPending, let sample = report.samples.last else { break }
         progress(index, sample)
-        // A stream that broke stays broken.
+        // A broken stream stays broken.
         if case .failure = sample, target.transport.isStream { break }
       }
       connection.close()
-      // Nothing is known then, and that is nothing good.
+      // The series ended before the first answer: a failure.
       if report.samples.isEmpty { report.failure = .interrupted(target) }
+      report.judgeAddresses()
     } catch {
       if case .tls(_, let summary) = error { report.tls = summary }
       report.failure = CheckFailure(error, target, within: options.within)
+    }
+    if report.response == nil, var failure = report.verdict, !failure.isInterruption {
+      failure.lookAround(target, options, isHurried: stop(), &generator)
+      report.failure = failure
     }
     return report
   }
@@ -101,7 +120,7 @@ public enum BindingCheck {
         } else if due < deadline, stop() {
           return nil
         }
-        // After every message: a flood of others must not keep the timers from running out.
+        // After every message: a flood of other messages must not delay the timers.
         probe.advance(to: .read())
       }
     } catch {

@@ -1,18 +1,21 @@
 internal import NetIO
 internal import STUN
+internal import System
 
 extension CheckFailure.Reason {
-  /// What is behind it more often than anything else.
+  /// The most likely cause.
+  // Longer than 40 lines: a table with one entry for each reason.
   public var usualCause: String {
     switch self {
     case .unresolved: "the name is misspelled, or has no A or AAAA record"
     case .refused: "nothing listens there: is the server running, and on this port and transport?"
-    case .unreachable: "no route from here, or a firewall on the way says no"
+    case .unreachable: "there is no route from here, or a firewall on the way rejects the packets"
     case .timeout: "a firewall drops the packets, or the host is down"
     case .closed:
-      "it does not like what it got: is this a STUN server, and is plain or TLS right for this port?"
+      "it did not accept what it received: is it a STUN server, and is plain or TLS right for this port?"
     case .system:
-      "this machine, not the server: a local address or port that it has not, or that is taken; no more files or memory"
+      "a problem of this machine, not of the server: the local address or port is taken or not there, or it has no "
+        + "more files or memory"
     case .unsupported: "a mistake of this program: name the transport with --udp, --tcp, --tls or --dtls"
     case .notSTUN: "another service listens on this port"
     case .tlsName: "the server shows the certificate of another name: use a name that it is for"
@@ -29,17 +32,21 @@ extension CheckFailure.Reason {
     case .integrity: "the server has another password for this user, or something between changes the answers"
     case .malformed: "the server is old or faulty, or something on the way changes its messages"
     case .redirect: "this server is full or moved: give the address that it names"
-    case .badRequest: "the server, or a proxy before it, is old or does less than is asked of it"
+    case .badRequest: "the server, or a proxy before it, is old or lacks the feature"
     case .forbidden: "the server's rules forbid this user or this peer address"
     case .allocationMismatch: "an old allocation has the same addresses and ports: try again"
     case .family: "the server has no relay address of this family"
     case .quota: "this user has too many allocations: wait for old ones to end, or raise the quota"
     case .capacity: "the server has no free relay port, or is at one of its limits"
-    case .serverError: "the server's own trouble: see its log"
-    case .refusedByServer: "the server does not do what was asked for: see its log"
+    case .serverError: "the server has an internal problem: see its log"
+    case .refusedByServer: "the server refuses this request: see its log"
     case .echoLost: "a firewall between relay and peer, or relay ports that are not open"
+    case .otherSource:
+      "the server has several addresses and answers from the wrong one: give it a listener for each address"
+    case .relayedAddress: "the server does not know its public address (turnpike: relay.advertise, coturn: external-ip)"
+    case .mappedAddress: "a proxy, load balancer or container network before the server hides where clients come from"
     case .letThrough:
-      "whoever has an account reaches what the server reaches: deny these peers in its configuration"
+      "every user of the relay can reach what the server reaches: deny these peers in its configuration"
     }
   }
 }
@@ -56,23 +63,24 @@ extension ResolutionError {
 }
 
 extension Errno {
-  /// Why the way to a server is closed.
+  /// The likely cause on the path to the server.
   var causeOnTheWay: String {
     switch self {
-    case .networkUnreachable: "this machine has no route to the address: its network is down, or has not this family"
+    case .networkUnreachable:
+      "this machine has no route to the address: its network is down, or does not have this family"
     case .addressNotAvailable: "this machine has no address from which the server could be reached"
-    case .hostUnreachable: "a router says that nobody has this address: the host is down, or the address is wrong"
+    case .hostUnreachable: "a router says that no host has this address: the host is down, or the address is wrong"
     case .notPermitted, .permissionDenied: "this machine's own firewall or routing rules forbid it"
     default: CheckFailure.Reason.unreachable.usualCause
     }
   }
 
-  /// What this machine lacks.
+  /// The likely cause on this machine.
   var causeHere: String {
     switch self {
     case .addressInUse: "another program has this local port: give another --localport"
-    case .addressNotAvailable: "this machine has not the address of --localaddr"
-    case .permissionDenied, .notPermitted: "this user may not do it: local ports below 1024 are root's"
+    case .addressNotAvailable: "this machine does not have the address of --localaddr"
+    case .permissionDenied, .notPermitted: "this user may not use it: local ports below 1024 need root"
     case .familyNotSupported: "this machine has no IPv6, or no IPv4"
     case .tooManyFiles: "this user may open no more files: raise \"ulimit -n\""
     case .noBuffers: "this machine has no memory for another socket or packet"
@@ -82,7 +90,7 @@ extension Errno {
 }
 
 extension ErrorCode {
-  /// Why a server answers with this; nil: the reason's usual cause. `isAboutPeer`: the request named a peer.
+  /// The likely cause of this error code; nil: the reason's usual cause. `isAboutPeer`: the request named a peer.
   func likelyCause(isAboutPeer: Bool) -> String? {
     switch self {
     case .badRequest: "the server does STUN but no TURN, or is too old for the request"

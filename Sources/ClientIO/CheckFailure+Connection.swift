@@ -1,13 +1,14 @@
 internal import NetIO
 public import NetworkTypes
+internal import System
 internal import TLS
 internal import TURNClient
 
 extension CheckFailure {
-  /// What a name that could not be resolved means.
+  /// The failure for a name that could not be resolved.
   public init(_ failure: ConnectionFailure) { self.init(failure, nil) }
 
-  /// What a failed connection means. `within`: seconds that were waited.
+  /// The failure for a failed connection. `within`: the waiting time, as text.
   init(_ failure: ConnectionFailure, _ target: ServerTarget?, within: String = "") {
     let place = target.map { "\($0.address) over \($0.transport.label)" } ?? "the server"
     switch failure {
@@ -46,7 +47,7 @@ extension CheckFailure {
     target?.uri.scheme.isTURN == false ? "stun:… with --tcp" : "turn:…?transport=tcp"
   }
 
-  /// A series that was ended before it had an answer.
+  /// A series that the user interrupted before the first answer.
   static func interrupted(_ target: ServerTarget) -> CheckFailure {
     var failure = CheckFailure(
       .timeout, "Binding at \(target.address) over \(target.transport.label): interrupted before anything was answered",
@@ -71,10 +72,10 @@ extension CheckFailure {
         advice: names.isEmpty
           ? "it names no server at all" : "it is for \(names.prefix(8).joined(separator: ", ")): use such a name")
     } else if complaint.contains("expired") {
-      let end = summary.certificate.map { CivilTime.text(unixSeconds: $0.notAfter) } ?? "some time ago"
+      let end = summary.certificate.map { CivilTime.readableText(unixSeconds: $0.notAfter) } ?? "some time ago"
       self.init(.tlsExpired, text, advice: "the certificate ended on \(end): renew it and reload the server")
     } else if complaint.contains("not yet valid") {
-      let begin = summary.certificate.map { CivilTime.text(unixSeconds: $0.notBefore) } ?? "some day"
+      let begin = summary.certificate.map { CivilTime.readableText(unixSeconds: $0.notBefore) } ?? "some day"
       let seconds = summary.certificate.map { max($0.notBefore - Int64(clamping: Now.read().wallSeconds), 0) } ?? 0
       self.init(
         .tlsNotYetValid, text,
@@ -91,7 +92,7 @@ extension CheckFailure {
 }
 
 extension TransportProtocol {
-  /// As people write it.
+  /// The usual name.
   public var label: String {
     switch self {
     case .udp: "UDP"

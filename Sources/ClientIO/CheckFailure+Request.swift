@@ -2,11 +2,12 @@ internal import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import System
 internal import TURNClient
 
 extension CheckFailure {
-  /// What a failed request means. `what` names it: "Allocate". `isAboutPeer`: it names a peer, which may be why it is
-  /// refused.
+  /// The failure for a failed request. `what` names the request: "Allocate". `isAboutPeer`: it names a peer, which may
+  /// be the reason of the refusal.
   init(
     _ failure: RequestFailure, _ what: String, _ target: ServerTarget, _ options: CheckOptions,
     isAboutPeer: Bool = false
@@ -18,25 +19,15 @@ extension CheckFailure {
     case .refused(let code, let phrase, let alternate, let isAuthenticated):
       self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate, isAboutPeer)
       if code == .badRequest, !isAuthenticated, !isAboutPeer, options.credential != nil {
-        // RFC 8489 section 9.2.4 has 401 for it; pion's library says 400.
+        // RFC 8489 section 9.2.4 requires 401 for wrong credentials; pion's library sends 400.
         advice = "the server does not like the request, or means a wrong username or password, as pion's library does"
       }
     case .wrongCredentials(let isNonceSame):
-      let text = "\(place): 401 twice with \(isNonceSame ? "the same nonce" : "a new nonce each time")"
-      if let seconds = options.secondsSinceExpiry {
-        self.init(
-          .credentialExpired, text,
-          advice: "the credential ended \(seconds) s ago by this machine's clock: get a new one, or set the clock")
-        return
-      }
-      let cause = options.likelyWrong
-      self.init(
-        .wrongCredentials, text,
-        advice: isNonceSame ? cause : "\(cause); or several servers behind one address do not share their nonce key")
+      self.init(wrongCredentialsAt: place, options, isNonceSame)
     case .credentialsNeeded(let realm):
       self.init(
         .credentialsNeeded, "\(place): the server asks for credentials (realm \"\(realm)\")")
-    case .nonceNeverFresh: self.init(.authentication, "\(place): 438 Stale Nonce again and again")
+    case .nonceNeverFresh: self.init(.authentication, "\(place): the server calls every nonce stale (438)")
     case .authenticationUnsupported(let complaint):
       self.init(
         .authentication, "\(place): \(complaint)",
@@ -45,8 +36,27 @@ extension CheckFailure {
       self.init(
         .integrity, "\(place): the answer is not signed with our password",
         advice: "something between changes the answers, or the server derives the key differently")
+    case .answeredFrom(let source):
+      self.init(
+        .otherSource, "\(place): no answer from there, but one came from \(source)",
+        advice: Self.advice(source, target))
     case .malformed(let complaint): self.init(.malformed, "\(place): \(complaint)")
     }
+  }
+
+  private init(wrongCredentialsAt place: String, _ options: CheckOptions, _ isNonceSame: Bool) {
+    let token = options.credential?.accessToken != nil
+    let text = "\(place): the server rejected the \(token ? "access token" : "user name or password") (401)"
+    if let seconds = options.secondsSinceExpiry {
+      self.init(
+        .credentialExpired, text,
+        advice: "the credential ended \(seconds) s ago by this machine's clock: get a new one, or set the clock")
+      return
+    }
+    let cause = options.likelyWrong
+    self.init(
+      .wrongCredentials, text,
+      advice: isNonceSame ? cause : "\(cause); or several servers behind one address do not share their nonce key")
   }
 
   private init(
@@ -72,7 +82,8 @@ extension CheckFailure {
   private init(
     _ code: ErrorCode, _ phrase: String, _ place: String, _ alternate: SocketAddress?, _ isAboutPeer: Bool
   ) {
-    let text = "\(place): \(code.rawValue)\(phrase.isEmpty ? "" : " \(phrase)")"
+    let text =
+      "\(place): \(code.words(isAboutPeer: isAboutPeer)) (\(code.rawValue)\(phrase.isEmpty ? "" : " \(phrase)"))"
     let cause = code.likelyCause(isAboutPeer: isAboutPeer)
     switch code {
     case .tryAlternate:
@@ -94,7 +105,7 @@ extension CheckFailure {
 }
 
 extension CheckOptions {
-  /// How long a time-limited credential has been over, in seconds; nil: it is not, or the credential is none.
+  /// Seconds since a time-limited credential expired; nil if it is still valid, or is not time-limited.
   fileprivate var secondsSinceExpiry: UInt64? {
     guard let credential, credential.accessToken == nil,
       let expiry = TimeLimitedCredential.expiry(ofUsername: credential.username), expiry > Self.earliestExpiry
@@ -103,13 +114,13 @@ extension CheckOptions {
     return expiry < now ? now - expiry : nil
   }
 
-  /// Names that are numbers are as likely names: an expiry is at least of 2001.
+  /// Only a number from 2001 on counts as an expiry: a smaller number may be an ordinary name.
   private static let earliestExpiry: UInt64 = 1_000_000_000
 
   fileprivate var likelyWrong: String {
     if credential?.accessToken != nil {
       return "the token has ended, its kid is not among the server's keys, or the clocks differ"
     }
-    return hasSecret ? "another secret, or this machine's clock is wrong" : "wrong username or password"
+    return hasSecret ? "the shared secret is another, or this machine's clock is wrong" : "wrong username or password"
   }
 }

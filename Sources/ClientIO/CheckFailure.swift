@@ -1,4 +1,4 @@
-/// Why a check failed: a code for programs, what happened, and its likely cause in words.
+/// A failed check: a code for programs, a message, and its likely cause.
 public struct CheckFailure: Error, Hashable, Sendable {
   /// Stable: scripts compare these.
   public enum Reason: String, Hashable, Sendable, CaseIterable {
@@ -26,18 +26,23 @@ public struct CheckFailure: Error, Hashable, Sendable {
     case serverError = "server-error"
     case refusedByServer = "refused-by-server"
     case echoLost = "echo-lost"
-    /// `security`: something that should be refused.
+    /// An answer came from another address than the requested one.
+    case otherSource = "other-source"
+    /// Others cannot reach the relayed or the mapped address.
+    case relayedAddress = "relayed-address"
+    case mappedAddress = "mapped-address"
+    /// `security`: the server accepted something that it should refuse.
     case letThrough = "let-through"
   }
 
   public var reason: Reason
   public var message: String
-  /// One likely cause in words; never empty.
+  /// The likely cause as text; never empty.
   public var advice: String
-  /// Whether somebody wanted no more before anything could be known.
+  /// Whether the user interrupted the check before it had a result.
   public var isInterruption = false
 
-  /// `advice`: what is known beyond the reason's usual cause.
+  /// `advice`: a likely cause that is more precise than the reason's usual one.
   public init(_ reason: Reason, _ message: String, advice: String? = nil) {
     self.reason = reason
     self.message = message

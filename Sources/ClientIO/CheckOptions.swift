@@ -1,43 +1,49 @@
 public import NetworkTypes
+internal import System
 public import TLS
 public import TURNClient
 
-/// What the checks have in common.
+/// Options of all checks.
 public struct CheckOptions: Sendable {
-  /// How long one answer, or one connection, is waited for, in milliseconds.
-  public var timeout: UInt32 = 10_000
+  /// Timeout of one answer or one connection.
+  public var timeout = Duration.seconds(10)
   /// Retransmission over UDP; `timeout` ends it.
   public var retransmission = Retransmission.Settings()
-  /// Whom TLS trusts; nil: TLS can't be used.
+  /// The trusted certificates for TLS; nil: TLS cannot be used.
   public var tls: TLSContext?
-  /// The same for DTLS.
+  /// The trusted certificates for DTLS.
   public var dtls: TLSContext?
   public var credential: LongTermCredential?
   /// Another user of the same server, for checks of what one user may do to another.
   public var otherCredential: LongTermCredential?
-  /// Whether the credential was made from a shared secret: only the advice differs.
+  /// Whether the credential was made from a shared secret; only the advice depends on it.
   public var hasSecret = false
   /// The family of the relayed address; nil: the server's default, IPv4.
   public var relayFamily: IPAddress.Family?
-  /// Where sockets are bound; nil: the kernel chooses.
+  /// The local address of sockets; nil: the kernel chooses.
   public var local: SocketAddress?
+  /// Whether a timeout over UDP starts a search for answers from another address.
+  public var looksAround = true
 
   public init() {}
 
   var effectiveRetransmission: Retransmission.Settings {
     var settings = retransmission
-    settings.limit = min(settings.limit ?? .max, timeout)
+    settings.limit = settings.limit.map { min($0, timeout) } ?? timeout
     return settings
   }
 
   /// " within 10 s".
   var within: String {
-    timeout % 1000 == 0 ? " within \(timeout / 1000) s" : " within \(timeout) ms"
+    let milliseconds = timeout.milliseconds
+    return milliseconds % 1000 == 0 ? " within \(milliseconds / 1000) s" : " within \(milliseconds) ms"
   }
 
-  func connection(to target: ServerTarget) -> ClientConnection.Settings {
-    ClientConnection.Settings(
+  /// Connects to the server, within `timeout`.
+  func connect(to target: ServerTarget) throws(ConnectionFailure) -> ClientConnection {
+    let settings = ClientConnection.Settings(
       transport: target.transport, remote: target.address, local: local, serverName: target.serverName,
       tls: target.transport == .dtls ? dtls : tls)
+    return try ClientConnection(settings, until: .read().advanced(by: timeout))
   }
 }

@@ -1,19 +1,20 @@
+internal import System
 internal import NetIO
 public import NetworkTypes
 internal import STUN
 public import TLS
 
 /// A connection to a server over UDP, TCP, TLS or DTLS that carries whole messages: datagrams, or the frames of a stream.
-/// Every call takes a deadline and blocks until then at the most.
+/// Every call blocks until its deadline at most.
 public struct ClientConnection: ~Copyable {
   public struct Settings {
     public var transport: TransportProtocol
     public var remote: SocketAddress
     /// Nil: the kernel chooses.
     public var local: SocketAddress?
-    /// What the certificate must be for: a host name or an address.
+    /// The name that the certificate must have: a host name or an address.
     public var serverName: String
-    /// Needed for TLS, and for DTLS one for datagrams.
+    /// The context for TLS, or a datagram context for DTLS.
     public var tls: TLSContext?
 
     public init(
@@ -30,27 +31,28 @@ public struct ClientConnection: ~Copyable {
 
   public let transport: TransportProtocol
   public let remote: SocketAddress
-  /// Nanoseconds that making the connection took: TCP's, and TLS's or DTLS's; 0 over UDP.
+  /// Nanoseconds of the TCP connection and of the TLS or DTLS handshake; 0 over UDP.
   public let connectDuration: UInt64
   public let handshakeDuration: UInt64
-  /// What TLS or DTLS agreed on; nil without them.
+  /// The result of the TLS or DTLS handshake; nil without one.
   public let tlsSummary: TLSConnectionSummary?
 
   private let socket: ClientSocket
-  private let secure: SecureLayer?
+  private let secure: SecureStream?
   private let datagrams: DatagramLayer?
-  /// Received bytes: a datagram, or what a stream brought and no message has used up.
+  /// Received bytes: a datagram, or bytes of a stream that are not yet split into messages.
   private var buffer = [UInt8](repeating: 0, count: bufferByteCount)
   private var start = 0
   private var end = 0
   private var messageRange = 0..<0
-  /// Where the message ends, padding included.
+  /// The end of the message, including padding.
   private var messageEnd = 0
   private var ciphertext: [UInt8]
-  /// No channel is bound before the first response: until then "HTTP/1.1 …" must not pass for ChannelData.
+  /// Whether a STUN message has arrived. Before it no channel is bound, and "HTTP/1.1 …" must not be read as
+  /// ChannelData.
   private var hasSeenMessage = false
 
-  /// Two of the largest frames: one that is being used, one that comes in.
+  /// Room for two of the largest frames: one in use, one arriving.
   private static let bufferByteCount = 2 * 65_556
 
   public init(_ settings: Settings, until deadline: Instant) throws(ConnectionFailure) {
@@ -59,7 +61,7 @@ public struct ClientConnection: ~Copyable {
     var connectDuration: UInt64 = 0
     var handshakeDuration: UInt64 = 0
     var summary: TLSConnectionSummary?
-    var secure: SecureLayer?
+    var secure: SecureStream?
     var datagrams: DatagramLayer?
     var ciphertext: [UInt8] = []
     if settings.transport.isStream {
@@ -69,7 +71,7 @@ public struct ClientConnection: ~Copyable {
       connectDuration = connected.nanoseconds(since: begin)
       if settings.transport == .tls {
         guard let context = settings.tls else { throw .unsupported(.tls) }
-        let layer = try SecureLayer(context, settings.serverName)
+        let layer = try SecureStream(context, settings.serverName)
         ciphertext = [UInt8](repeating: 0, count: 65_536)
         summary = try Self.handshake(layer, over: socket, ciphertext: &ciphertext, until: deadline)
         handshakeDuration = Instant.read().nanoseconds(since: connected)
@@ -102,10 +104,10 @@ public struct ClientConnection: ~Copyable {
     }
   }
 
-  /// What to wait for, for whoever waits for several things.
+  /// For callers that wait for several descriptors.
   var descriptor: Int32 { socket.rawValue }
 
-  /// Where the socket is bound.
+  /// The socket's local address.
   public var localAddress: SocketAddress? { socket.localAddress }
 
   /// The message that `receive` found, valid until the next call.
@@ -119,9 +121,9 @@ public struct ClientConnection: ~Copyable {
 
 extension ClientConnection {
   private static func handshake(
-    _ secure: SecureLayer, over socket: borrowing ClientSocket, ciphertext: inout [UInt8], until deadline: Instant
+    _ secure: SecureStream, over socket: borrowing ClientSocket, ciphertext: inout [UInt8], until deadline: Instant
   ) throws(ConnectionFailure) -> TLSConnectionSummary {
-    // However much comes, the deadline ends it.
+    // A flood must not keep the loop going beyond the deadline.
     while Instant.read() < deadline {
       let result = secure.engine.handshake()
       try secure.flush(over: socket, until: deadline)
@@ -163,9 +165,9 @@ extension ClientConnection {
     try send(bytes.span.rawBytes, until: deadline)
   }
 
-  /// Says goodbye, where TLS has words for it.
+  /// Ends the connection; over TLS and DTLS with close_notify.
   public mutating func close() {
-    datagrams?.engine.shutdown()
+    datagrams?.shutdown()
     try? datagrams?.flush(over: socket)
     secure?.engine.shutdown()
     try? secure?.flush(over: socket, until: .read())
@@ -180,7 +182,7 @@ extension ClientConnection {
       do {
         sent = try socket.send(bytes.extracting(offset..<bytes.byteCount))
       } catch {
-        // An ICMP error of an earlier datagram is told on this one; whether it matters shows in the answers.
+        // The kernel reports an ICMP error of an earlier datagram on this one.
         if !isStream, error == .connectionRefused { throw .refused }
         throw ConnectionFailure(error)
       }
@@ -195,7 +197,7 @@ extension ClientConnection {
 // MARK: - Receiving
 
 extension ClientConnection {
-  /// Waits for the next message; false where the deadline comes first.
+  /// Waits for the next message; false if the deadline comes first.
   public mutating func receive(until deadline: Instant) throws(ConnectionFailure) -> Bool {
     start = messageEnd
     messageRange = 0..<0
@@ -211,7 +213,8 @@ extension ClientConnection {
       case .bytes: continue
       case .wouldBlock:
         guard !isLate, Readiness.wait(for: socket.rawValue, until: deadline) else { return false }
-        // What comes may be no message, again and again: beyond the deadline it is looked at once.
+        // A flood of bytes without a message must not extend the loop: after the deadline it reads once more, then
+        // ends.
         isLate = Instant.read() >= deadline
       case .closed: throw .closed
       case .failed(let error): throw ConnectionFailure(error)
@@ -219,7 +222,7 @@ extension ClientConnection {
     }
   }
 
-  /// Cuts a frame off the front of what was received.
+  /// Takes a frame from the beginning of the received bytes.
   private mutating func takeFrame() throws(ConnectionFailure) -> Bool {
     if start == end {
       start = 0
@@ -228,7 +231,7 @@ extension ClientConnection {
     }
     switch StreamFrame(buffer.span.rawBytes.extracting(start..<end), allowsChannelData: hasSeenMessage) {
     case .incomplete(let missing):
-      // Room for the rest of the largest frame, by moving what there is to the front.
+      // Moves the received bytes to the front, to make room for the rest of the frame.
       if end + missing > buffer.count { compact() }
       return false
     case .message(let count):
@@ -252,8 +255,8 @@ extension ClientConnection {
     messageEnd = 0
   }
 
-  /// Reads what is there behind what was received before (streams) or over it (datagrams).
-  private mutating func receiveSome() throws(ConnectionFailure) -> ClientSocket.ReceiveResult {
+  /// Reads arrived bytes, after earlier bytes (streams) or over them (datagrams).
+  private mutating func receiveSome() throws(ConnectionFailure) -> ReadResult<Errno> {
     if let datagrams { return try datagrams.receive(from: socket, into: &buffer) }
     guard transport.isStream else { return Self.receive(from: socket, into: &buffer, at: 0, isStream: false) }
     guard let secure else {
@@ -272,7 +275,7 @@ extension ClientConnection {
         throw .tls(error, secure.engine.summary)
       case .wouldBlock: break
       }
-      // Answers of TLS itself (a key update).
+      // Sends TLS's own answers, such as a key update.
       try secure.flush(over: socket, until: Instant.read().advanced(bySeconds: 1))
       let result = Self.receive(from: socket, into: &ciphertext, at: 0, isStream: true)
       guard case .bytes(let count) = result else { return result }
@@ -281,12 +284,12 @@ extension ClientConnection {
     return .wouldBlock
   }
 
-  /// Pieces of ciphertext without plaintext in them that are taken before the clock is looked at.
+  /// Limit of reads without plaintext before the deadline is checked.
   private static let burstLimit = 64
 
   private static func receive(
     from socket: borrowing ClientSocket, into buffer: inout [UInt8], at offset: Int, isStream: Bool
-  ) -> ClientSocket.ReceiveResult {
+  ) -> ReadResult<Errno> {
     var span = buffer.mutableSpan
     var bytes = unsafe span.mutableBytes
     var room = bytes._mutatingExtracting(offset..<bytes.byteCount)

@@ -1,24 +1,25 @@
 public import Crypto
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TURNClient
 
-/// Why a server refuses credentials that were made from a shared secret: whether the secret is another one, or by how
-/// much its clock is ahead. Each question costs one Allocate.
+/// Finds out why a server refuses credentials made from a shared secret: another secret, or the server's clock, and by
+/// how much it is ahead. Each step costs one Allocate.
 public enum ClockDiagnosis {
   public enum Finding: Hashable, Sendable {
-    /// Even what would be good for years is refused.
+    /// A credential that is valid for years is refused too.
     case otherSecret
-    /// The server's clock is so many seconds ahead of ours.
+    /// The server's clock is this many seconds ahead of ours.
     case serverAhead(seconds: UInt64)
-    /// The server did not answer every question alike.
+    /// The server's answers contradict each other.
     case unclear
   }
 
-  /// Further ahead a clock is not looked for, in seconds: ten years.
+  /// Limit of the search, in seconds: ten years.
   private static let horizon: UInt64 = 315_360_000
 
-  /// Finds out. `name` is what stands behind the colon of the user name.
+  /// Finds the cause. `name`: the part of the user name after the colon.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, name: String, secret: [UInt8], lifetime: UInt64,
     generator: inout SeededGenerator
@@ -36,7 +37,7 @@ public enum ClockDiagnosis {
     case false?: return .otherSecret
     case true?: break
     }
-    // What ends before the server's now is refused, what ends later is taken.
+    // The server refuses a credential that ends before its own time, and accepts a later one.
     var refused = lifetime
     var taken = horizon
     while taken - refused > 1 {
@@ -47,7 +48,7 @@ public enum ClockDiagnosis {
     return .serverAhead(seconds: refused)
   }
 
-  /// Whether an allocation is granted; nil where the answer is about something else.
+  /// Whether the server grants an allocation; nil if the answer is about something else.
   private static func allocates(
     _ target: ServerTarget, _ options: CheckOptions, _ generator: inout SeededGenerator
   ) -> Bool? {
@@ -55,8 +56,7 @@ public enum ClockDiagnosis {
       let word = generator.next()
       return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) }
     }
-    let deadline = Instant.read().advanced(byMilliseconds: options.timeout)
-    guard let connection = try? ClientConnection(options.connection(to: target), until: deadline) else { return nil }
+    guard let connection = try? options.connect(to: target) else { return nil }
     var session = AllocationSession(
       connection, settings: options.allocation(for: target), generator: SeededGenerator(seed: seed))
     defer { session.close() }

@@ -1,22 +1,23 @@
 public import NetIO
 public import NetworkTypes
+public import System
 public import TLS
 
-/// Why a server could not be reached, or a connection to it ended.
+/// The reason why a server could not be reached, or why a connection to it ended.
 public enum ConnectionFailure: Error, Hashable, Sendable {
   case unresolved(name: String, ResolutionError)
-  /// Nobody listens: a TCP reset, or ICMP port unreachable.
+  /// No program listens on the port: a TCP reset, or ICMP port unreachable.
   case refused
-  /// No route, or a firewall that says so.
+  /// No route, or a firewall's refusal.
   case unreachable(Errno)
   case timeout(Stage)
   /// The server closed the connection.
   case closed
-  /// The stream holds what is no STUN.
+  /// The stream is not STUN.
   case notSTUN
   case tls(TLSError, TLSConnectionSummary)
   case system(Errno)
-  /// A transport that this program does not speak yet.
+  /// A transport that this program does not support yet.
   case unsupported(TransportProtocol)
 
   public enum Stage: String, Hashable, Sendable {
@@ -26,8 +27,7 @@ public enum ConnectionFailure: Error, Hashable, Sendable {
     case answer
   }
 
-  /// Whether it may be over with the next packet: an ICMP error over UDP, where a server or the way to it is down for a
-  /// while.
+  /// Whether the next packet may succeed: an ICMP error over UDP, for a server or path that is down for a while.
   func isPassing(over transport: TransportProtocol) -> Bool {
     guard transport == .udp else { return false }
     switch self {
@@ -36,7 +36,7 @@ public enum ConnectionFailure: Error, Hashable, Sendable {
     }
   }
 
-  /// `isBound`: the socket was bound to an address or port of the user's choice, which may be what failed.
+  /// `isBound`: the user chose the socket's address or port, which may be the cause.
   init(_ error: Errno, isBound: Bool = false) {
     switch error {
     case .addressNotAvailable where isBound, .permissionDenied where isBound: self = .system(error)

@@ -1,22 +1,22 @@
+internal import System
 internal import NetIO
 internal import NetworkTypes
 internal import TURNClient
 
 /// Numbered packets from the client to the peer and back, paced like media.
 enum EchoSeries {
-  /// As many bytes as a packet of speech has.
+  /// The size of a typical speech packet.
   private static let packetByteCount = 172
 
-  /// Packets that are taken at once, before it is looked at what is due.
+  /// Limit of packets received before the timers are checked.
   private static let burstLimit = 1024
 
-  /// Sends `count` packets, `interval` milliseconds apart; each is waited for `timeout` milliseconds, the last one
-  /// a second at most longer than what the slowest took. `stop` is asked every 50 ms at least, and ends the sending.
-  /// A server that is down for a while ends nothing over UDP: the loss is counted. Whatever else ends the series, what
-  /// was counted is kept.
+  /// Sends `count` packets, `interval` apart. Each is lost after `timeout`; the last ones wait at most a second longer
+  /// than the slowest round trip. `stop` is called every 50 ms at least, and ends the sending. Over UDP, packets to a
+  /// server that is down for a while count as lost. After any other failure the series ends, and the counts are kept.
   static func run(
-    _ session: inout AllocationSession, _ peer: inout some RelayPeer & ~Copyable, count: Int, interval: UInt32,
-    timeout: UInt32, tag: UInt64, stop: () -> Bool
+    _ session: inout AllocationSession, _ peer: inout some RelayPeer & ~Copyable, count: Int, interval: Duration,
+    timeout: Duration, tag: UInt64, stop: () -> Bool
   ) -> Outcome {
     var outcome = Outcome()
     var next = Instant.read()
@@ -26,33 +26,22 @@ enum EchoSeries {
       let now = Instant.read()
       do throws(AllocationSession.Failure) {
         if outcome.series.sent < count, now >= next {
-          next = max(next.advanced(byMilliseconds: interval), now)
+          next = max(next.advanced(by: interval), now)
           let packet = packet(tag, outcome.series.send(at: now))
-          try session.send(packet, to: peer.address, until: now.advanced(byMilliseconds: timeout))
+          try session.send(packet, to: peer.address, until: now.advanced(by: timeout))
         }
-        // What came to the peer goes back; what came back is counted.
-        for _ in 0..<burstLimit {
-          guard let (data, sender) = try peer.receive(until: now) else { break }
-          if number(of: data, tag) != nil { try peer.send(data, to: sender) }
-        }
-        for _ in 0..<burstLimit {
-          guard let datagram = try session.receiveData(until: now) else { break }
-          if let number = number(of: datagram.data, tag) { _ = outcome.series.receive(number, at: .read()) }
-        }
+        try receive(&session, &peer, tag, &outcome.series, now: now)
       } catch {
         outcome.failure = error
         guard case .connection(let failure) = error, failure.isPassing(over: session.connection.transport) else {
           return outcome
         }
       }
+      let wait = outcome.series.sent < count ? timeout : lastWait(outcome.series, timeout)
+      outcome.series.giveUp(wait, now: now)
       let series = outcome.series
-      let patience = series.sent < count ? timeout : lastWait(series, timeout)
-      let waited = UInt64(patience) * 1_000_000
-      if now.nanoseconds > waited {
-        _ = outcome.series.giveUp(sentBefore: Instant(nanoseconds: now.nanoseconds - waited))
-      }
       guard series.sent < count || outcome.series.pendingCount > 0 else {
-        // It was passing, if anything came through.
+        // The failure was temporary if any packet arrived.
         if series.received > 0 { outcome.failure = nil }
         return outcome
       }
@@ -63,14 +52,29 @@ enum EchoSeries {
     }
   }
 
-  /// What was counted, and what ended it, or kept everything from coming through.
+  /// Sends packets at the peer back, and counts those that return.
+  private static func receive(
+    _ session: inout AllocationSession, _ peer: inout some RelayPeer & ~Copyable, _ tag: UInt64,
+    _ series: inout PacketSeries, now: Instant
+  ) throws(AllocationSession.Failure) {
+    for _ in 0..<burstLimit {
+      guard let (data, sender) = try peer.receive(until: now) else { break }
+      if number(of: data, tag) != nil { try peer.send(data, to: sender) }
+    }
+    for _ in 0..<burstLimit {
+      guard let datagram = try session.receiveData(until: now) else { break }
+      if let number = number(of: datagram.data, tag) { _ = series.receive(number, at: .read()) }
+    }
+  }
+
+  /// The counts, and the failure that ended the series or lost every packet.
   struct Outcome {
     var series = PacketSeries()
     var failure: AllocationSession.Failure?
   }
 
-  private static func lastWait(_ series: PacketSeries, _ timeout: UInt32) -> UInt32 {
-    min(timeout, 1000 + UInt32(clamping: series.maximum / 1_000_000))
+  private static func lastWait(_ series: PacketSeries, _ timeout: Duration) -> Duration {
+    min(timeout, .seconds(1) + .nanoseconds(Int64(clamping: series.maximum)))
   }
 
   private static func packet(_ tag: UInt64, _ number: Int) -> [UInt8] {
@@ -85,5 +89,13 @@ enum EchoSeries {
   private static func number(of data: [UInt8], _ tag: UInt64) -> Int? {
     guard data.count == packetByteCount, data.span.rawBytes.bigEndian64(at: 0) == tag else { return nil }
     return Int(exactly: data.span.rawBytes.bigEndian64(at: 8))
+  }
+}
+
+extension PacketSeries {
+  /// Gives up packets that have waited longer than `timeout`.
+  fileprivate mutating func giveUp(_ timeout: Duration, now: Instant) {
+    let waited = timeout.wholeNanoseconds
+    if now.nanoseconds > waited { _ = giveUp(sentBefore: Instant(nanoseconds: now.nanoseconds - waited)) }
   }
 }

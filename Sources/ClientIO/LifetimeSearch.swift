@@ -1,10 +1,11 @@
+internal import System
 internal import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import TURNClient
 
-/// How long a NAT remembers a binding without traffic: many sockets bind at once, and after a while of its own each is
-/// called by the server, at the request of another socket (RFC 5780 section 4.6).
+/// Measures how long a NAT keeps a binding without traffic. Many sockets make bindings at once; after a different time
+/// for each, the server sends to it at the request of another socket (RFC 5780 section 4.6).
 struct LifetimeSearch: ~Copyable {
   private final class Sleeper {
     let socket: ClientSocket
@@ -21,15 +22,15 @@ struct LifetimeSearch: ~Copyable {
   private let server: SocketAddress
   private let local: SocketAddress?
   private let schedule: [UInt32]
-  private let patience: UInt32
+  private let timeout: Duration
   private let caller: ClientSocket
   private var sleepers: [Sleeper] = []
   private var buffer = [UInt8](repeating: 0, count: 2048)
 
   init(
-    _ server: SocketAddress, from local: SocketAddress?, _ schedule: [UInt32], patience: UInt32
+    _ server: SocketAddress, from local: SocketAddress?, _ schedule: [UInt32], timeout: Duration
   ) throws(NATBehaviour.Unknown) {
-    // Many sockets: none of them has the port that was asked for.
+    // None of these many sockets can have the user's port.
     var local = local
     local?.port = 0
     let caller = try Self.open(server, local)
@@ -37,10 +38,10 @@ struct LifetimeSearch: ~Copyable {
     self.local = local
     self.server = server
     self.schedule = schedule
-    self.patience = patience
+    self.timeout = timeout
   }
 
-  /// Makes the bindings, and sees whether the server can call them at all.
+  /// Makes the bindings, and checks that the server can reach them.
   mutating func bind(_ generator: inout SeededGenerator) throws(NATBehaviour.Unknown) {
     guard let first = try bindOne(&generator) else { throw .init("the server does not answer any more") }
     guard call(first, &generator) else {
@@ -52,7 +53,7 @@ struct LifetimeSearch: ~Copyable {
     }
   }
 
-  /// Waits for each moment and tries. Takes as long as the last one.
+  /// Tests one binding at each time of the schedule.
   mutating func run(_ generator: inout SeededGenerator) -> BindingLifetime {
     var trials: [(seconds: UInt32, isAlive: Bool)] = []
     for (seconds, sleeper) in zip(schedule, sleepers) {
@@ -77,8 +78,8 @@ struct LifetimeSearch: ~Copyable {
   private mutating func bindOne(_ generator: inout SeededGenerator) throws(NATBehaviour.Unknown) -> Sleeper? {
     let socket = try Self.open(server, local)
     var settings = Retransmission.Settings()
-    settings.initialTimeout = 250
-    settings.limit = patience
+    settings.initialTimeout = .milliseconds(250)
+    settings.limit = timeout
     var probe = BindingProbe(isStream: false, settings: settings, generator: &generator, now: .read())
     var source = SocketAddress.none
     var sent = Instant.read()
@@ -90,18 +91,18 @@ struct LifetimeSearch: ~Copyable {
       if let count = NATCheck.receive(socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
       }
-      // After every message: a flood of others must not keep the timers from running out.
+      // After every message: a flood of other messages must not delay the timers.
       probe.advance(to: .read())
     }
     guard case .success(let response)? = probe.outcome else { return nil }
     return Sleeper(socket, response.mappedAddress.port, sent)
   }
 
-  /// Has the server answer the caller's request to the sleeper; whether it arrived there.
+  /// Makes the server answer one socket's request to another socket; returns whether the answer arrived there.
   private mutating func call(_ sleeper: Sleeper, _ generator: inout SeededGenerator) -> Bool {
     var settings = Retransmission.Settings()
-    settings.initialTimeout = 250
-    settings.limit = min(patience, 1000)
+    settings.initialTimeout = .milliseconds(250)
+    settings.limit = min(timeout, .seconds(1))
     var probe = BindingProbe(
       isStream: false, detour: .init(responsePort: sleeper.mappedPort), settings: settings, generator: &generator,
       now: .read())
@@ -111,7 +112,7 @@ struct LifetimeSearch: ~Copyable {
       if let count = NATCheck.receive(sleeper.socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
       }
-      // After every message: a flood of others must not keep the timers from running out.
+      // After every message: a flood of other messages must not delay the timers.
       probe.advance(to: .read())
     }
     if case .success? = probe.outcome { return true }

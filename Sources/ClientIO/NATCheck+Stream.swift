@@ -1,12 +1,13 @@
+internal import System
 public import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import TURNClient
 
 extension NATCheck {
-  /// Tests over TCP how the NAT maps: one connection after another from the same local port (RFC 5780 section 4.3).
-  /// Filtering and the lifetime of bindings can be tested over UDP only, since a server can't answer a connection from
-  /// another address.
+  /// Tests the NAT's mapping over TCP: one connection after another from the same local port (RFC 5780 section 4.3).
+  /// Filtering and the lifetime of bindings can be tested over UDP only, because a server cannot answer a connection
+  /// from another address.
   public static func runOverTCP(
     _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
   ) -> NATReport {
@@ -22,7 +23,7 @@ extension NATCheck {
       var discovery = NATDiscovery(server: target.address, localAddress: first.local, questions: questions)
       discovery.answer(answer(first.answer, from: target.address))
       while case .request(let request) = discovery.step {
-        // A failed connection to another address of the server is an answer as silence is.
+        // A failed connection to another address of the server counts as an answer, like silence.
         let next = try? exchange(request.destination, from: first.local, target, options, &generator)
         discovery.answer(
           answer(next?.answer ?? .failure(.timeout(transmissions: 1, discarded: nil)), from: request.destination))
@@ -30,6 +31,7 @@ extension NATCheck {
       report.behaviour = discovery.behaviour
       report.trials = discovery.trials
       if let failure = discovery.failure { report.failure = CheckFailure(failure, "Binding", target, options) }
+      report.judgeAddresses()
     } catch {
       report.failure = CheckFailure(error, target, within: options.within)
     }
@@ -39,7 +41,7 @@ extension NATCheck {
     return report
   }
 
-  /// The local address that the server is reached from, with the port that the user wants.
+  /// The local address that reaches the server, with the user's port.
   private static func source(
     of target: ServerTarget, _ options: CheckOptions
   ) throws(ConnectionFailure) -> SocketAddress {
@@ -64,20 +66,20 @@ extension NATCheck {
     }
   }
 
-  /// One Binding over a connection of its own.
+  /// Sends one Binding request over a new connection.
   private static func exchange(
     _ destination: SocketAddress, from local: SocketAddress, _ target: ServerTarget, _ options: CheckOptions,
     _ generator: inout SeededGenerator
   ) throws(ConnectionFailure) -> (answer: Result<BindingProbe.Response, RequestFailure>, local: SocketAddress) {
     let settings = ClientConnection.Settings(transport: .tcp, remote: destination, local: local)
-    var connection = try ClientConnection(settings, until: .read().advanced(byMilliseconds: options.timeout))
+    var connection = try ClientConnection(settings, until: .read().advanced(by: options.timeout))
     var probe = BindingProbe(
       isStream: true, hasFingerprint: false, settings: options.effectiveRetransmission, generator: &generator,
       now: .read())
     while probe.outcome == nil, let deadline = probe.deadline {
       if let request = probe.takeOutput() { try connection.send(request, until: deadline) }
       if try connection.receive(until: deadline) { probe.receive(connection.message, now: .read()) }
-      // After every message: a flood of others must not keep the timers from running out.
+      // After every message: a flood of other messages must not delay the timers.
       probe.advance(to: .read())
     }
     let result = probe.outcome ?? .failure(.timeout(transmissions: 1, discarded: nil))

@@ -1,20 +1,32 @@
 public import Crypto
 internal import NetIO
 internal import NetworkTypes
+internal import System
 public import TURNClient
 
-/// What was found out about the NAT between here and a server.
+/// The behaviour of the NAT between here and a server.
 public struct NATReport: Sendable {
   public var target: ServerTarget
   public var behaviour: NATBehaviour?
   public var trials: [NATDiscovery.Trial] = []
-  /// Nil: not asked for.
+  /// Nil: not measured.
   public var lifetime: Result<BindingLifetime, NATBehaviour.Unknown>?
   public var failure: CheckFailure?
+  /// Warnings.
+  public var complaints: [CheckFailure] = []
   /// Nanoseconds of the first round trip.
   public var roundTrip: UInt64?
 
   public var verdict: CheckFailure? { failure }
+
+  /// Checks the mapped address.
+  mutating func judgeAddresses() {
+    guard let behaviour,
+      let found = AddressCheck.mapped(
+        behaviour.mappedAddress, local: behaviour.localAddress, server: target.address)
+    else { return }
+    if found.isFatal { failure = failure ?? found.failure } else { complaints = [found.failure] }
+  }
 }
 
 /// Runs the tests of RFC 5780 over UDP sockets.
@@ -23,13 +35,13 @@ public struct NATCheck: ~Copyable {
   private let options: CheckOptions
   private var report: NATReport
   private var generator: SeededGenerator
-  /// Bound to the address that the server is reached from, each to a port of its own.
+  /// Sockets on the address from which this machine reaches the server, each on its own port.
   private let mapping: ClientSocket
   private let filtering: ClientSocket
   private let hairpin: ClientSocket
   private var buffer = [UInt8](repeating: 0, count: 2048)
 
-  /// Asks `questions`, and for the lifetime of bindings up to so many seconds where that is not nil.
+  /// Tests the `questions`, and the lifetime of bindings up to `lifetime` seconds unless it is nil.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, questions: NATDiscovery.Questions, lifetime: UInt32?,
     generator: consuming SeededGenerator
@@ -52,13 +64,14 @@ public struct NATCheck: ~Copyable {
     return check.run(questions, lifetime)
   }
 
-  /// Where nobody listens, only a connected socket is told; those of the tests are not, they hear several addresses.
+  /// Finds a closed port with a connected socket: the kernel does not report it to the tests' unconnected sockets.
   private static func outrightRefusal(
     _ target: ServerTarget, _ options: CheckOptions, _ generator: inout SeededGenerator
   ) -> CheckFailure? {
     var options = options
     options.local?.port = 0
-    options.timeout = min(options.timeout, 1000)
+    options.timeout = min(options.timeout, .seconds(1))
+    options.looksAround = false
     guard let failure = BindingCheck.run(target, options, generator: &generator).verdict else { return nil }
     return [.refused, .unreachable].contains(failure.reason) ? failure : nil
   }
@@ -69,7 +82,7 @@ public struct NATCheck: ~Copyable {
     let route = try ClientSocket.udp(to: target.address, from: options.local)
     let source = route.localAddress ?? SocketAddress(.ipv4Any, port: 0)
     let own = SocketAddress(source.address, port: 0, scope: source.scope)
-    // The port that the user wants is the one whose mapping is asked for, now that the route is known.
+    // The route is known now, so the `mapping` socket can get the user's port.
     let port = options.local?.port ?? 0
     _ = consume route
     let mapping = try ClientSocket.udp(boundTo: SocketAddress(source.address, port: port, scope: source.scope))
@@ -102,6 +115,7 @@ public struct NATCheck: ~Copyable {
         } else if let lifetime {
           report.lifetime = measureLifetime(upTo: lifetime)
         }
+        report.judgeAddresses()
         return report
       }
     }
@@ -109,18 +123,18 @@ public struct NATCheck: ~Copyable {
 
   // MARK: - Requests
 
-  /// How long silence is waited for before it counts as an answer, in milliseconds: eight round trips, but no less than
-  /// a slow path may take once.
-  private var patience: UInt32 {
-    let roundTrips = UInt32(clamping: (report.roundTrip ?? 0) / 1_000_000 * 8)
-    return min(max(1500, roundTrips), options.timeout)
+  /// Timeout after which silence counts as an answer: eight round trips, but no less than
+  /// one slow answer may take.
+  private var silenceTimeout: Duration {
+    let roundTrips = Duration.nanoseconds(Int64(clamping: report.roundTrip ?? 0)) * 8
+    return min(max(.milliseconds(1500), roundTrips), options.timeout)
   }
 
   private mutating func ask(_ request: NATDiscovery.Request) -> NATDiscovery.Answer {
     var settings = options.effectiveRetransmission
     if request.maySilence {
-      settings.initialTimeout = 250
-      settings.limit = patience
+      settings.initialTimeout = .milliseconds(250)
+      settings.limit = silenceTimeout
     }
     let answer: NATDiscovery.Answer
     switch request.socket {
@@ -145,7 +159,7 @@ public struct NATCheck: ~Copyable {
       if let count = receive(socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
       }
-      // After every message: a flood of others must not keep the timers from running out.
+      // After every message: a flood of other messages must not delay the timers.
       probe.advance(to: .read())
     }
     switch probe.outcome {
@@ -168,13 +182,13 @@ public struct NATCheck: ~Copyable {
 
   // MARK: - Hairpinning
 
-  /// Both sockets send to each other's outside address, so that no filter stands between them; whom the `mapping`
-  /// socket hears.
+  /// Both sockets send to each other's mapped address, so that no filter blocks them; returns the source that the
+  /// `mapping` socket receives from.
   private mutating func turnRound(_ mapped: SocketAddress, _ other: SocketAddress) -> SocketAddress? {
     let word = generator.next()
     let packet = Array("stunclient hairpin \(word)".utf8)
     let opening = Array("stunclient opening \(word)".utf8)
-    let end = Instant.read().advanced(byMilliseconds: patience)
+    let end = Instant.read().advanced(by: silenceTimeout)
     for attempt in 1...3 {
       _ = try? mapping.send(opening.span.rawBytes, to: other)
       _ = try? hairpin.send(packet.span.rawBytes, to: mapped)
@@ -193,7 +207,7 @@ public struct NATCheck: ~Copyable {
   private mutating func measureLifetime(upTo maximum: UInt32) -> Result<BindingLifetime, NATBehaviour.Unknown> {
     do {
       var search = try LifetimeSearch(
-        target.address, from: options.local, BindingLifetime.schedule(upTo: maximum), patience: patience)
+        target.address, from: options.local, BindingLifetime.schedule(upTo: maximum), timeout: silenceTimeout)
       try search.bind(&generator)
       return .success(search.run(&generator))
     } catch {

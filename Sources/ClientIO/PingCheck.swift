@@ -1,11 +1,12 @@
 public import Crypto
 internal import NetIO
 public import NetworkTypes
+internal import System
 public import TLS
 public import TURNClient
 
-/// What a long series of Binding requests showed.
-public struct PingReport: Sendable {
+/// The result of a long series of Binding requests.
+public struct PingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
   public var mappedAddress: SocketAddress?
@@ -13,32 +14,34 @@ public struct PingReport: Sendable {
   public var handshakeDuration: UInt64 = 0
   public var tls: TLSConnectionSummary?
   public var series = PacketSeries()
-  /// How often our mapped address changed.
+  /// The number of changes of our mapped address.
   public var remappings = 0
-  /// What the last one of those answers was that are no good ones.
+  /// The last answer that was not a success.
   public var refusal: CheckFailure?
   public var failure: CheckFailure?
+  /// Warnings.
+  public var complaints: [CheckFailure] = []
 
   public var verdict: CheckFailure? { failure }
 }
 
 public enum PingCheck {
-  /// What happens during a series.
+  /// An event of a series.
   public enum Event: Sendable {
     case answer(number: Int, roundTrip: UInt64)
-    /// An error response, or a success without what it must have.
+    /// An error response, or a success without a mapped address.
     case refused(number: Int, CheckFailure)
     case duplicate(number: Int)
     case late(number: Int)
     case lost(number: Int)
   }
 
-  /// Sends Binding requests every `interval` milliseconds, `count` of them (nil: for ever), until `stop` says so. An
-  /// answer is waited for as long as `options.timeout`.
+  /// Sends `count` Binding requests (nil: endlessly), `interval` apart, until `stop` returns true. A request is lost
+  /// after `options.timeout`.
   ///
-  /// `stop` is asked every 50 ms at least.
+  /// `stop` is called every 50 ms at least.
   public static func run(
-    _ target: ServerTarget, _ options: CheckOptions, count: Int?, interval: UInt32,
+    _ target: ServerTarget, _ options: CheckOptions, count: Int?, interval: Duration,
     generator: inout SeededGenerator, stop: () -> Bool = { false },
     progress: (Event, borrowing PingRequests) -> Void = { _, _ in }
   ) -> PingReport {
@@ -46,36 +49,31 @@ public enum PingCheck {
     var requests = PingRequests(seed: generator.next())
     var passing: ConnectionFailure?
     do {
-      var connection = try ClientConnection(
-        options.connection(to: target), until: .read().advanced(byMilliseconds: options.timeout))
-      report.localAddress = connection.localAddress
-      report.connectDuration = connection.connectDuration
-      report.handshakeDuration = connection.handshakeDuration
-      report.tls = connection.tlsSummary
+      var connection = try options.connect(to: target)
+      report.describe(connection)
       try exchange(&connection, &requests, &passing, target, options, count, interval, stop, progress)
       connection.close()
     } catch {
       if case .tls(_, let summary) = error { report.tls = summary }
       report.failure = CheckFailure(error, target, within: options.within)
     }
-    report.series = requests.series
-    report.mappedAddress = requests.mappedAddress
-    report.remappings = requests.remappings
-    if report.failure == nil, requests.series.sent == 0 { report.failure = .interrupted(target) }
-    if report.failure == nil, requests.series.received == 0 {
-      let silence = "\(target.address) over \(target.transport.label): no answer to \(requests.series.sent) requests"
-      report.failure =
-        passing.map { CheckFailure($0, target, within: options.within) }
-        ?? CheckFailure(.timeout, silence, advice: CheckFailure.silenceAdvice(target.transport))
-    }
+    report.take(requests, passing, options)
     report.refusal = requests.refusal.map { CheckFailure($0, "Binding", target, options) }
     if requests.series.received == 0, let refusal = report.refusal { report.failure = refusal }
+    if requests.series.received == 0, requests.series.sent > 0 {
+      report.failure?.lookAround(target, options, isHurried: stop(), &generator)
+    }
+    for address in requests.mappedAddresses {
+      let found = AddressCheck.mapped(address, local: report.localAddress, server: target.address)
+      guard let found else { continue }
+      if found.isFatal { report.failure = report.failure ?? found.failure } else { report.complaints = [found.failure] }
+    }
     return report
   }
 
   private static func exchange(
     _ connection: inout ClientConnection, _ requests: inout PingRequests, _ passing: inout ConnectionFailure?,
-    _ target: ServerTarget, _ options: CheckOptions, _ count: Int?, _ interval: UInt32, _ stop: () -> Bool,
+    _ target: ServerTarget, _ options: CheckOptions, _ count: Int?, _ interval: Duration, _ stop: () -> Bool,
     _ progress: (Event, borrowing PingRequests) -> Void
   ) throws(ConnectionFailure) {
     let limit = count ?? .max
@@ -84,27 +82,27 @@ public enum PingCheck {
       let now = Instant.read()
       if now >= next, requests.series.sent < limit {
         let request = requests.next(at: now).request
-        try sendForgivingly(request, over: &connection, &passing, until: now.advanced(byMilliseconds: options.timeout))
-        next = max(next.advanced(byMilliseconds: interval), now)
+        try sendForgivingly(request, over: &connection, &passing, until: now.advanced(by: options.timeout))
+        next = max(next.advanced(by: interval), now)
         continue
       }
       if let given = expired(&requests, options, now) {
         for number in given { progress(.lost(number: number), requests) }
       }
       if requests.series.sent >= limit, requests.series.pendingCount == 0 { return }
-      var due = now.advanced(byMilliseconds: stopInterval)
+      var due = now.advanced(by: stopInterval)
       if requests.series.sent < limit { due = min(due, next) }
-      if let oldest = requests.oldestSent() { due = min(due, oldest.advanced(byMilliseconds: options.timeout)) }
+      if let oldest = requests.oldestSent() { due = min(due, oldest.advanced(by: options.timeout)) }
       guard try receiveForgivingly(&connection, &passing, until: due) else { continue }
       if let event = take(connection, &requests, target, options) { progress(event, requests) }
     }
   }
 
-  /// How often it is asked whether the user wants to stop, in milliseconds.
-  private static let stopInterval: UInt32 = 50
+  /// The interval at which `stop` is called.
+  private static let stopInterval = Duration.milliseconds(50)
 
   private static func expired(_ requests: inout PingRequests, _ options: CheckOptions, _ now: Instant) -> [Int]? {
-    let timeout = UInt64(options.timeout) * 1_000_000
+    let timeout = options.timeout.wholeNanoseconds
     guard now.nanoseconds >= timeout else { return nil }
     return requests.giveUp(sentBefore: Instant(nanoseconds: now.nanoseconds - timeout + 1))
   }
@@ -125,7 +123,7 @@ public enum PingCheck {
     }
   }
 
-  // A server that is down for a while is what a ping is to show: ICMP errors over UDP end nothing, the loss is counted.
+  // A ping shows that a server is down for a while: ICMP errors over UDP count as loss and do not end the series.
 
   private static func sendForgivingly(
     _ request: [UInt8], over connection: inout ClientConnection, _ passing: inout ConnectionFailure?,
@@ -144,6 +142,26 @@ public enum PingCheck {
       guard error.isPassing(over: connection.transport) else { throw error }
       passing = error
       return false
+    }
+  }
+}
+
+extension PingReport {
+  /// Takes the counts, and the failure of a series without a sent request or without an answer.
+  fileprivate mutating func take(
+    _ requests: borrowing PingRequests, _ passing: ConnectionFailure?, _ options: CheckOptions
+  ) {
+    series = requests.series
+    mappedAddress = requests.mappedAddress
+    remappings = requests.remappings
+    guard failure == nil else { return }
+    if series.sent == 0 {
+      failure = .interrupted(target)
+    } else if series.received == 0 {
+      let silence = "\(target.address) over \(target.transport.label): no answer to \(series.sent) requests"
+      failure =
+        passing.map { CheckFailure($0, target, within: options.within) }
+        ?? CheckFailure(.timeout, silence, advice: CheckFailure.silenceAdvice(target.transport))
     }
   }
 }

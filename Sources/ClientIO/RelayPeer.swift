@@ -1,30 +1,31 @@
+internal import System
 internal import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import TURNClient
 
-/// Who answers at the other end of the relay.
+/// The peer at the other end of the relay.
 protocol RelayPeer: ~Copyable {
-  /// Where the relay is to send to.
+  /// The address that the relay sends to.
   var address: SocketAddress { get }
-  /// What to wait for.
+  /// The descriptor to wait for.
   var descriptor: Int32 { get }
-  /// The next datagram that came through the relay and who sent it; nil where the deadline comes first.
+  /// The next datagram through the relay and its source; nil if the deadline comes first.
   mutating func receive(until deadline: Instant) throws(AllocationSession.Failure) -> (
     data: [UInt8], from: SocketAddress
   )?
   mutating func send(_ data: [UInt8], to relay: SocketAddress) throws(AllocationSession.Failure)
 }
 
-/// A plain UDP socket: what a peer without TURN is.
+/// A plain UDP socket: a peer without TURN.
 struct SocketPeer: RelayPeer, ~Copyable {
   let address: SocketAddress
   var descriptor: Int32 { socket.rawValue }
   private let socket: ClientSocket
   private var buffer = [UInt8](repeating: 0, count: 65_536)
 
-  /// Opens a socket on the address from which this machine reaches the relay, and asks a STUN server (nil: nobody)
-  /// how that looks from outside. Nil where the relay can't be reached at all.
+  /// Opens a socket on the address from which this machine reaches the relay, and asks a STUN server (nil: none)
+  /// for its mapped address. Nil if the relay cannot be reached.
   init?(reaching relay: SocketAddress, server: SocketAddress?, generator: inout SeededGenerator) {
     guard let route = try? ClientSocket.udp(to: relay), let source = route.localAddress?.address,
       let socket = try? ClientSocket.udp(boundTo: SocketAddress(source, port: 0)), let local = socket.localAddress
@@ -37,8 +38,8 @@ struct SocketPeer: RelayPeer, ~Copyable {
     self.socket = socket
   }
 
-  /// How long the server is asked for the address, in milliseconds: it may not do Binding at all.
-  private static let bindingTimeout: UInt32 = 1500
+  /// Timeout of the Binding request: the server may not answer Binding at all.
+  private static let bindingTimeout = Duration.milliseconds(1500)
 
   private static func mappedAddress(
     of socket: borrowing ClientSocket, server: SocketAddress, _ buffer: inout [UInt8],
@@ -53,7 +54,7 @@ struct SocketPeer: RelayPeer, ~Copyable {
       if let count = receive(socket, &buffer, &from, until: deadline) {
         if from == server { probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read()) }
       }
-      // After every message: a flood of others must not keep the timers from running out.
+      // After every message: a flood of other messages must not delay the timers.
       probe.advance(to: .read())
     }
     guard case .success(let response)? = probe.outcome else { return nil }
@@ -84,7 +85,7 @@ struct SocketPeer: RelayPeer, ~Copyable {
   }
 }
 
-/// A second allocation on the same server: works where plain peers are forbidden or cannot be reached.
+/// A second allocation on the same server: works if plain peers are forbidden or cannot be reached.
 struct AllocationPeer: RelayPeer, ~Copyable {
   let address: SocketAddress
   var descriptor: Int32 { session.connection.descriptor }
@@ -93,24 +94,18 @@ struct AllocationPeer: RelayPeer, ~Copyable {
   init(
     _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
   ) throws(AllocationSession.Failure) {
-    // The first allocation has the local port that was asked for.
+    // The first allocation uses the user's local port.
     var options = options
     options.local?.port = 0
-    let connection: ClientConnection
-    do {
-      connection = try ClientConnection(
-        options.connection(to: target), until: .read().advanced(byMilliseconds: options.timeout))
-    } catch {
-      throw .connection(error)
-    }
-    var session = AllocationSession(connection, settings: options.allocation(for: target), generator: generator)
+    var session = try AllocationSession(
+      target, options, settings: options.allocation(for: target), generator: generator)
     try session.allocate()
     guard let address = session.client.grant?.relayedAddresses.first else { throw .outOfOrder }
     self.address = address
     self.session = session
   }
 
-  /// Lets the relay send here.
+  /// Permits the relay to send to this peer.
   mutating func permit(_ relay: SocketAddress) throws(AllocationSession.Failure) {
     try session.createPermission([relay])
   }

@@ -2,7 +2,7 @@ public import NetworkTypes
 public import TLS
 public import TURNClient
 
-/// What a full check of a TURN server found, step by step.
+/// The result of a full check of a TURN server, step by step.
 public struct RelayReport: Sendable {
   public struct Step: Sendable {
     /// Stable: `connect`, `tls`, `allocate`, `peer`, `permission`, `send-echo`, `channel-bind`, `channel-echo`,
@@ -12,7 +12,7 @@ public struct RelayReport: Sendable {
     public var duration: UInt64
     /// Nil: it succeeded.
     public var failure: CheckFailure?
-    /// How often data or a request was sent; 1 where nothing was lost.
+    /// Transmissions of the data or request; 1 without loss.
     public var attempts = 1
   }
 
@@ -24,7 +24,7 @@ public struct RelayReport: Sendable {
     case series, refresh, delete
   }
 
-  /// Who answered at the other end.
+  /// The kind of peer.
   public enum PeerKind: String, Hashable, Sendable {
     /// A plain UDP socket of this machine.
     case socket
@@ -41,9 +41,11 @@ public struct RelayReport: Sendable {
   public var peerKind: PeerKind?
   public var peerAddress: SocketAddress?
   public var steps: [Step] = []
-  /// The numbered packets that went to the peer and back through the channel; nil: none were asked for.
+  /// The numbered packets to the peer and back through the channel; nil: none were requested.
   public var series: PacketSeries?
-  /// What is worth knowing and no failure.
+  /// Warnings: addresses that only some clients can reach.
+  public var complaints: [CheckFailure] = []
+  /// Notes that are not failures.
   public var notes: [String] = []
 
   /// The first failure; nil: everything works.

@@ -1,12 +1,13 @@
+internal import System
 internal import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
 internal import TURNClient
 
-// What somebody without an account, or with a recording of somebody's packets, can do.
+// Attacks without an account, or with a recording of another client's packets.
 extension SecurityCheck {
-  /// A recorded Allocate, sent again from another port, must not be taken: nonces belong to whom they were given.
+  /// Replays a recorded Allocate from another port. It must be refused: a nonce is valid for one client address only.
   mutating func replay() {
     guard options.credential != nil, target.transport == .udp else { return }
     let subject = "a recorded Allocate from another port"
@@ -18,19 +19,19 @@ extension SecurityCheck {
       var thief = try session(nil, seed: random.next())
       let answer = try thief.exchange(recorded.bytes, recorded.transaction)
       if case .success = answer {
-        note("replay", subject, .letThrough, "whoever sees a request can repeat it from anywhere")
+        record("replay", subject, .letThrough, "a request that was seen on the way can be repeated from anywhere")
       } else {
-        // Whoever is asked for credentials, or for another nonce, has not been taken for the owner.
-        note("replay", subject, answer.verdict(ifRefusedWith: [400, 401, 403, 438]), answer.words)
+        // An answer that requires credentials or another nonce means that the server did not accept the recording.
+        record("replay", subject, answer.verdict(ifRefusedWith: [400, 401, 403, 438]), answer.words)
       }
       owner.close()
       thief.close()
     } catch {
-      note("replay", subject, .unknown, failure(error, "Allocate").message)
+      record("replay", subject, .unknown, failure(error, "Allocate").message)
     }
   }
 
-  /// How much larger answers may be than requests before they serve to flood others.
+  /// Largest ratio of answer to request; above it the server can be used to flood others.
   private static let amplificationLimit = 8
 
   mutating func strangers() {
@@ -44,14 +45,14 @@ extension SecurityCheck {
       if method == .allocate { writer.append(.requestedTransport, UInt32(17) << 24) }
       let request = writer.bytes.copied()
       guard let answer = exchange(request, socket) else {
-        note("amplification", "\(name) answers", .unknown, "no answer")
+        record("amplification", "\(name) answers", .unknown, "no answer")
         continue
       }
       let ratio = answer.count * 10 / request.count
       let words = "\(answer.count) bytes for \(request.count), \(ratio / 10).\(ratio % 10) times"
-      note("amplification", "\(name) answers", ratio > Self.amplificationLimit * 10 ? .letThrough : .refused, words)
+      record("amplification", "\(name) answers", ratio > Self.amplificationLimit * 10 ? .letThrough : .refused, words)
       let padding = Self.hasDirtyPadding(answer)
-      note(
+      record(
         "padding", "padding of \(name) answers", padding ? .letThrough : .refused,
         padding ? "it is not zero: the server's memory may show" : "zero")
     }
@@ -69,7 +70,7 @@ extension SecurityCheck {
     TransactionID(high: UInt32(truncatingIfNeeded: random.next()), low: random.next())
   }
 
-  /// The first datagram that comes back.
+  /// Sends a request and returns the first datagram that arrives.
   private func exchange(_ request: [UInt8], _ socket: borrowing ClientSocket) -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: 4096)
     var source = SocketAddress.none
@@ -81,7 +82,7 @@ extension SecurityCheck {
     return nil
   }
 
-  /// RFC 3489's RESPONSE-ADDRESS would have the server send to whomever a stranger names.
+  /// RFC 3489's RESPONSE-ADDRESS would let any client make the server send to any address.
   private mutating func responseAddress(
     _ socket: borrowing ClientSocket, _ third: borrowing ClientSocket, _ address: SocketAddress
   ) {
@@ -98,17 +99,17 @@ extension SecurityCheck {
     var source = SocketAddress.none
     let end = Instant.read().advanced(byMilliseconds: 400)
     let isReflected = NATCheck.receive(third, &buffer, &source, until: end) != nil
-    note(
+    record(
       "response-address", "RESPONSE-ADDRESS of RFC 3489", isReflected ? .letThrough : .refused,
       isReflected ? "the server sends to whomever a stranger names" : "not honoured")
   }
 
-  /// A web request on the TURN port is no reason to talk.
+  /// The server must not answer an HTTP request on the TURN port.
   private mutating func otherProtocol() {
     guard
       var connection = try? ClientConnection(
         ClientConnection.Settings(transport: .tcp, remote: target.address),
-        until: Instant.read().advanced(byMilliseconds: min(options.timeout, 1000)))
+        until: Instant.read().advanced(by: min(options.timeout, .seconds(1))))
     else { return }
     let request = Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
     let end = Instant.read().advanced(byMilliseconds: 700)
@@ -116,17 +117,17 @@ extension SecurityCheck {
     do {
       try connection.send(request, until: end)
       let hasAnswer = try connection.receive(until: end)
-      note("other-protocol", subject, .refused, hasAnswer ? "answered with STUN" : "silence")
+      record("other-protocol", subject, .refused, hasAnswer ? "answered with STUN" : "silence")
     } catch {
       if case .notSTUN = error {
-        note("other-protocol", subject, .letThrough, "another service answers on the TURN port")
+        record("other-protocol", subject, .letThrough, "another service answers on the TURN port")
       } else {
-        note("other-protocol", subject, .refused, "closed")
+        record("other-protocol", subject, .refused, "closed")
       }
     }
   }
 
-  /// Whether an attribute's padding is anything but zero (CVE-2020-4067).
+  /// Whether an attribute's padding is not zero (CVE-2020-4067).
   static func hasDirtyPadding(_ message: [UInt8]) -> Bool {
     var offset = headerByteCount
     while offset + 4 <= message.count {
@@ -141,7 +142,7 @@ extension SecurityCheck {
 
   // MARK: - TCP (RFC 6062)
 
-  /// Where the server relays TCP, its rules must hold there, too.
+  /// If the server relays TCP, its peer rules must hold there too.
   mutating func tcpPeer() {
     guard target.transport.isStream, let credential = options.credential else { return }
     let subject = "TCP to loopback (RFC 6062)"
@@ -152,7 +153,7 @@ extension SecurityCheck {
       } catch {
         if case .request(.refused(let code, _, _, _)) = error {
           let isNever = [400, 403, 440, 442].contains(code.rawValue)
-          note(
+          record(
             "tcp-peer", subject, isNever ? .refused : .unknown,
             (isNever ? "no TCP relaying: " : "Allocate: ") + "\(code.rawValue) \(code.reason)")
           session.close()
@@ -166,14 +167,14 @@ extension SecurityCheck {
         $0.append(.xorPeerAddress, xor: SocketAddress(.ipv4Loopback, port: port))
       }
       if case .success = answer {
-        note("tcp-peer", subject, .letThrough, "Connect succeeds")
+        record("tcp-peer", subject, .letThrough, "Connect succeeds")
       } else {
-        // 447 comes after an attempt: no rule stood against it.
-        note("tcp-peer", subject, answer.verdict(ifRefusedWith: CustomAnswer.peerRefusals), answer.words)
+        // 447 follows a connection attempt: no rule forbade it.
+        record("tcp-peer", subject, answer.verdict(ifRefusedWith: CustomAnswer.peerRefusals), answer.words)
       }
       session.close()
     } catch {
-      note("tcp-peer", subject, .unknown, failure(error, "Allocate").message)
+      record("tcp-peer", subject, .unknown, failure(error, "Allocate").message)
     }
   }
 }

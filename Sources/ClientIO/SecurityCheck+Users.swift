@@ -3,11 +3,10 @@ internal import NetworkTypes
 internal import STUN
 internal import TURNClient
 
-// What one user can do to another.
+// Requests of one user for another user's allocation.
 extension SecurityCheck {
   /// Requests on the five-tuple of one user's allocation with another user's valid credentials must be answered with
-  /// 441 (Wrong Credentials, RFC 8656 section 5).
-  /// `trouble`: why the owner has no allocation any more.
+  /// 441 (Wrong Credentials, RFC 8656 section 5). `trouble`: the reason why the owner has no allocation any more.
   mutating func otherUser(
     _ session: inout AllocationSession, _ relayed: SocketAddress, _ trouble: String?
   ) throws(AllocationSession.Failure) {
@@ -15,11 +14,11 @@ extension SecurityCheck {
     let subjects = ["Refresh", "CreatePermission"].map { "\($0) of one user's allocation by another" }
     guard let other = options.otherCredential else {
       let reason = "skipped: two users are needed (--second-username, or a shared secret)"
-      for subject in subjects { note("other-user", subject, .notApplicable, reason) }
+      for subject in subjects { record("other-user", subject, .notApplicable, reason) }
       return
     }
     if let trouble = trouble ?? self.trouble(with: other).map({ "the second user: \($0)" }) {
-      for subject in subjects { note("other-user", subject, .unknown, trouble) }
+      for subject in subjects { record("other-user", subject, .unknown, trouble) }
       return
     }
     let refresh = try session.tryRequest(.refresh, as: other) { $0.append(.lifetime, UInt32(600)) }
@@ -29,11 +28,12 @@ extension SecurityCheck {
   }
 
   private mutating func judge(_ answer: CustomAnswer, _ subject: String) {
-    // 401 and 437 keep the stranger out as well, if with other words.
-    note("other-user", subject, answer.verdict(ifRefusedWith: [401, 437, 441]), answer.words)
+    // 401 and 437 also refuse the other user.
+    record("other-user", subject, answer.verdict(ifRefusedWith: [401, 437, 441]), answer.words)
   }
 
-  /// Why the second user gets no allocation: then a refusal would say nothing. Nil: the user gets one.
+  /// The reason why the second user gets no allocation; without one a refusal would prove nothing. Nil: the user gets
+  /// one.
   private mutating func trouble(with other: LongTermCredential) -> String? {
     do {
       var session = try session(other, seed: random.next())

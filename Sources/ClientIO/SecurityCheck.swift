@@ -1,27 +1,29 @@
+internal import System
 public import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
 internal import TURNClient
 
-/// Tries on a server of one's own what a relay must refuse, and notes what it lets through. Nothing is sent to the
-/// forbidden addresses themselves but by a server that lets it.
+/// Tries requests that a relay must refuse, on the user's own server, and records those that it accepts. No packet goes
+/// to the forbidden addresses, unless the server relays to them.
 public struct SecurityCheck: ~Copyable {
   let target: ServerTarget
   let options: CheckOptions
   var report: SecurityReport
   var random: SeededGenerator
 
-  /// Runs every check that the server's abilities allow.
+  /// Runs every check that applies to the server.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, generator: consuming SeededGenerator
   ) -> SecurityReport {
-    // Several sessions are open at the same time: they can't share a port.
+    // Several sessions are open at the same time and cannot share a port.
     var options = options
     options.local?.port = 0
     var check = SecurityCheck(
       target: target, options: options, report: SecurityReport(target: target), random: generator)
     check.run()
+    check.report.failure?.lookAround(target, options, &check.random)
     return check.report
   }
 
@@ -40,28 +42,22 @@ public struct SecurityCheck: ~Copyable {
 
   // MARK: - Sessions
 
-  /// A session that is not allocated yet.
+  /// A session without an allocation yet.
   func session(
     _ credential: LongTermCredential?, _ family: IPAddress.Family? = nil, transport: RelayTransport = .udp,
     seed: UInt64
   ) throws(AllocationSession.Failure) -> AllocationSession {
-    let connection: ClientConnection
-    do {
-      connection = try ClientConnection(
-        options.connection(to: target), until: .read().advanced(byMilliseconds: options.timeout))
-    } catch {
-      throw .connection(error)
-    }
     var settings = options.allocation(for: target)
     settings.credential = credential
     settings.addressFamily = family
     settings.relayTransport = transport
-    return AllocationSession(connection, settings: settings, generator: SeededGenerator(seed: Self.bytes(seed)))
+    return try AllocationSession(
+      target, options, settings: settings, generator: SeededGenerator(seed: Self.bytes(seed)))
   }
 
   static func bytes(_ word: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) } }
 
-  mutating func note(_ check: String, _ subject: String, _ verdict: SecurityReport.Verdict, _ detail: String) {
+  mutating func record(_ check: String, _ subject: String, _ verdict: SecurityReport.Verdict, _ detail: String) {
     report.findings.append(SecurityReport.Finding(check, subject, verdict, detail))
   }
 
@@ -76,7 +72,7 @@ public struct SecurityCheck: ~Copyable {
     }
   }
 
-  // MARK: - Who may allocate
+  // MARK: - Permission to allocate
 
   /// Without credentials there must be no allocation.
   private mutating func anonymous() {
@@ -84,11 +80,11 @@ public struct SecurityCheck: ~Copyable {
       var session = try session(nil, seed: random.next())
       do {
         try session.allocate()
-        note("anonymous", "Allocate without credentials", .letThrough, "anybody gets a relay")
+        record("anonymous", "Allocate without credentials", .letThrough, "every client gets a relay")
         _ = try? session.delete()
       } catch {
         if case .request(.credentialsNeeded) = error {
-          note("anonymous", "Allocate without credentials", .refused, "401")
+          record("anonymous", "Allocate without credentials", .refused, "401")
         } else {
           report.failure = failure(error, "Allocate")
         }
@@ -107,22 +103,23 @@ public struct SecurityCheck: ~Copyable {
       var session = try session(wrong, seed: random.next())
       do {
         try session.allocate()
-        note("wrong-password", "Allocate with another password", .letThrough, "passwords are not checked")
+        record("wrong-password", "Allocate with another password", .letThrough, "passwords are not checked")
         _ = try? session.delete()
       } catch {
         switch error {
         case .request(.wrongCredentials):
-          note("wrong-password", "Allocate with another password", .refused, "401")
+          record("wrong-password", "Allocate with another password", .refused, "401")
         case .request(.refused(.badRequest, _, _, _)):
-          // Not RFC 8489's answer, but pion's; all but the password is as in the Allocate that follows.
-          note("wrong-password", "Allocate with another password", .refused, "400")
+          // pion answers 400 in place of RFC 8489's 401. The request differs from the valid Allocate that follows in
+          // the password only.
+          record("wrong-password", "Allocate with another password", .refused, "400")
         default:
-          note("wrong-password", "Allocate with another password", .unknown, failure(error, "Allocate").message)
+          record("wrong-password", "Allocate with another password", .unknown, failure(error, "Allocate").message)
         }
       }
       session.close()
     } catch {
-      note("wrong-password", "Allocate with another password", .unknown, failure(error, "the connection").message)
+      record("wrong-password", "Allocate with another password", .unknown, failure(error, "the connection").message)
     }
   }
 
@@ -136,14 +133,14 @@ public struct SecurityCheck: ~Copyable {
       } catch {
         switch error {
         case .request(.refused(let code, _, _, _)) where family == .ipv6:
-          // Whatever else the code is, IPv6 may be relayed at other times.
+          // After any other code IPv6 may be relayed at other times.
           let hasNone = code == .addressFamilyNotSupported || code == .badRequest || code == .unknownAttribute
-          note(
+          record(
             "peer", "IPv6 peers", hasNone ? .notApplicable : .unknown,
             hasNone ? "the server has no IPv6 relays" : "Allocate: \(code.rawValue) \(code.reason)")
         case .request(.malformed(let complaint)) where family == .ipv6:
-          // A server that does not know REQUESTED-ADDRESS-FAMILY should say so; pion's relays IPv4 in its place.
-          note("peer", "IPv6 peers", .unknown, "Allocate: \(complaint)")
+          // A server without REQUESTED-ADDRESS-FAMILY should refuse it; pion's relays IPv4 instead.
+          record("peer", "IPv6 peers", .unknown, "Allocate: \(complaint)")
         default:
           report.failure = failure(error, "Allocate")
         }
@@ -164,7 +161,7 @@ public struct SecurityCheck: ~Copyable {
     }
   }
 
-  /// Asks for a permission. An allocation that has no room for more gives way to a fresh one, if there may be two.
+  /// Requests a permission. If the allocation is full, a new one replaces it, if the server allows two.
   private mutating func permit(
     _ peer: SocketAddress, _ family: IPAddress.Family, _ session: inout AllocationSession
   ) throws(AllocationSession.Failure) -> CustomAnswer {
@@ -194,29 +191,29 @@ public struct SecurityCheck: ~Copyable {
     guard isPermitted || isBound else {
       let verdicts = [permission, channel].map { $0.verdict(ifRefusedWith: CustomAnswer.peerRefusals) }
       guard let open = verdicts.firstIndex(of: .unknown) else {
-        return note("peer", subject, .refused, "CreatePermission: \(permission.words)")
+        return record("peer", subject, .refused, "CreatePermission: \(permission.words)")
       }
-      return note(
+      return record(
         "peer", subject, .unknown,
         open == 0 ? "CreatePermission: \(permission.words)" : "ChannelBind: \(channel.words)")
     }
     let how = isPermitted ? "CreatePermission succeeds" : "ChannelBind succeeds"
-    // On one host with the server it can be seen whether data follows; relays of the server itself stay reachable, so
-    // that a permission for their address proves nothing.
+    // On the server's own host this check can see whether data arrives. A permission alone proves nothing there,
+    // because the server's own relays stay reachable.
     if target.address.address.isLoopback, peer.address.canonical.isLoopback,
       let arrived = try dataArrives(at: peer.address, &session)
     {
-      note(
+      record(
         "peer", subject, arrived ? .letThrough : .refused,
         how + (arrived ? ", and data arrives" : ", but no data arrives"))
     } else if peer.address == relayed.address {
-      note("peer", subject, .notApplicable, how + ", as it must for the server's own relays")
+      record("peer", subject, .notApplicable, how + ", as it must for the server's own relays")
     } else {
-      note("peer", subject, .letThrough, how)
+      record("peer", subject, .letThrough, how)
     }
   }
 
-  /// Whether data through the relay reaches a socket of ours on this address; nil where there can be none.
+  /// Whether data through the relay reaches our socket on this address; nil if we cannot bind it.
   private mutating func dataArrives(
     at address: IPAddress, _ session: inout AllocationSession
   ) throws(AllocationSession.Failure) -> Bool? {
@@ -237,12 +234,12 @@ public struct SecurityCheck: ~Copyable {
     return false
   }
 
-  /// A Binding request through the relay to the server's own port must not come back answered.
+  /// A Binding request through the relay to the server's own port must not be answered.
   private mutating func ownListener(_ session: inout AllocationSession) throws(AllocationSession.Failure) {
     let subject = "\(target.address) through the relay"
     let permission = try permit(target.address, target.address.family, &session)
     guard case .success = permission else {
-      note(
+      record(
         "own-listener", subject, permission.verdict(ifRefusedWith: CustomAnswer.peerRefusals),
         "CreatePermission: \(permission.words)")
       return
@@ -255,9 +252,9 @@ public struct SecurityCheck: ~Copyable {
       guard datagram.peer == target.address else {
         if Instant.read() < end { continue } else { break }
       }
-      note("own-listener", subject, .letThrough, "the server answers itself through its own relay")
+      record("own-listener", subject, .letThrough, "the server answers itself through its own relay")
       return
     }
-    note("own-listener", subject, .refused, "a permission, but no data comes back")
+    record("own-listener", subject, .refused, "a permission, but no data comes back")
   }
 }

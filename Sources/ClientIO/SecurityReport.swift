@@ -1,11 +1,11 @@
 internal import NetworkTypes
 
-/// What a server let through that it should not, check by check.
+/// The findings of the security checks: what the server accepted although it should refuse it.
 public struct SecurityReport: Sendable {
   public enum Verdict: String, Hashable, Sendable {
     case refused
     case letThrough = "let-through"
-    /// It could not be tried, or what came back (or nothing) says nothing about the rule.
+    /// The check could not be made, or the answer (or silence) proves nothing about the rule.
     case unknown
     /// It does not apply to this server: nothing to refuse.
     case notApplicable = "not-applicable"
@@ -16,7 +16,7 @@ public struct SecurityReport: Sendable {
     /// `behind-signature`, `amplification`, `response-address`, `padding`, `tcp-peer`, `other-protocol`,
     /// `other-user`.
     public var check: String
-    /// What was tried: an address, or a few words.
+    /// The object of the check: an address, or a few words.
     public var subject: String
     public var verdict: Verdict
     public var detail: String
@@ -31,13 +31,13 @@ public struct SecurityReport: Sendable {
 
   public var target: ServerTarget
   public var findings: [Finding] = []
-  /// What kept the checks from being made.
+  /// The reason why the checks could not be made.
   public var failure: CheckFailure?
 
   public var unknown: [Finding] { findings.filter { $0.verdict == .unknown } }
   public var letThrough: [Finding] { findings.filter { $0.verdict == .letThrough } }
 
-  /// The failure, or that something was let through.
+  /// The failure of the checks, or the failure that the server let something through.
   public var verdict: CheckFailure? {
     if let failure { return failure }
     guard let first = letThrough.first else { return nil }

@@ -4,7 +4,7 @@ internal import NetIO
 public import NetworkTypes
 public import TURNClient
 
-/// A server to talk to: what was asked for, and one of the addresses that it came to.
+/// A server: the URI, and one of the addresses that it resolved to.
 public struct ServerTarget: Hashable, Sendable {
   public var uri: ServerURI
   public var transport: TransportProtocol
@@ -16,7 +16,7 @@ public struct ServerTarget: Hashable, Sendable {
     self.address = address
   }
 
-  /// What the certificate must be for.
+  /// The name that the certificate must have.
   public var serverName: String {
     switch uri.host {
     case .address(let address): address.description
@@ -24,7 +24,7 @@ public struct ServerTarget: Hashable, Sendable {
     }
   }
 
-  /// The addresses of a URI's host in the order of preference, of one family if one is asked for. Blocks while the
+  /// The addresses of a URI's host in the order of preference, of one family if the caller names it. Blocks while the
   /// system resolves the name.
   public static func resolve(
     _ uri: ServerURI, transport: TransportProtocol? = nil, family: IPAddress.Family? = nil
@@ -62,22 +62,22 @@ public struct ServerTarget: Hashable, Sendable {
   }
 }
 
-/// How names become servers.
+/// Settings of server discovery.
 public struct DiscoverySettings: Sendable {
   public var family: IPAddress.Family?
-  /// What the user insists on, whatever the URI says.
+  /// The user's options, which override the URI.
   public var transport: TransportProtocol?
-  /// Whom to ask; nil: the system's name servers, and its hosts file for addresses.
+  /// The name server; nil: the system's name servers, and its hosts file for addresses.
   public var nameServer: SocketAddress?
-  /// Milliseconds for one try at one name server.
-  public var timeout: UInt32 = 2000
+  /// Timeout of one attempt at one name server.
+  public var timeout = Duration.seconds(2)
 
   public init() {}
 }
 
 extension ServerTarget {
-  /// The servers that a URI leads to, by NAPTR and SRV where it leaves port or transport open (RFC 5928, RFC 8489
-  /// section 8), and what was asked on the way. Blocks while name servers are asked.
+  /// The servers of a URI, found by NAPTR and SRV records if the URI has no port or transport (RFC 5928, RFC 8489
+  /// section 8), and the DNS queries. Blocks while it queries name servers.
   public static func discover(
     _ uri: ServerURI, _ settings: DiscoverySettings, generator: inout SeededGenerator
   ) -> (targets: Result<[ServerTarget], ConnectionFailure>, trace: [ServerDiscovery.Trace]) {
@@ -109,9 +109,9 @@ extension ServerTarget {
   }
 }
 
-/// DNS for services, and for addresses the system with its hosts file, unless the user names a server.
+/// Resolves services by DNS, and addresses by the system with its hosts file unless the user names a name server.
 private struct SystemNameService: NameService {
-  /// A class, because a noncopyable value can't be part of one that a protocol asks for yet.
+  /// A class, because a type that conforms to this protocol cannot hold a noncopyable value yet.
   private final class Client {
     var client: DNSClient
     init(_ client: consuming DNSClient) { self.client = client }

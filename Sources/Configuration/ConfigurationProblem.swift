@@ -1,15 +1,17 @@
-/// Something wrong or noteworthy in a configuration: where it stands, what it is and what would be right.
+internal import Log
+
+/// An error or warning about a configuration: its place, its description and a correction.
 ///
-/// Its text never holds the value of a secret, and whatever it quotes is free of control characters.
+/// Its text never contains the value of a secret, and quoted text has no control characters.
 public struct ConfigurationProblem: Error, Equatable, Sendable {
   public enum Severity: Sendable {
     /// The configuration is refused.
     case error
-    /// The program runs, but somebody should know.
+    /// The program runs, and the warning is logged.
     case warning
   }
 
-  /// Where a value comes from.
+  /// The source of a value.
   public enum Origin: Hashable, Sendable {
     /// A line of the configuration file, counted from 1.
     case file(path: String, line: Int)
@@ -20,12 +22,12 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
   }
 
   public var severity: Severity
-  /// Nil where the problem is about the configuration as a whole.
+  /// Nil if the problem is about the configuration as a whole.
   public var origin: Origin?
-  /// The dotted path of the key, `auth.nonce-lifetime`; nil where the problem is about no key.
+  /// The dotted path of the key, `auth.nonce-lifetime`; nil if the problem is about no key.
   public var key: String?
   public var message: String
-  /// What to write instead.
+  /// The correct text.
   public var suggestion: String?
 
   public init(
@@ -72,22 +74,21 @@ public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConver
 }
 
 extension String {
-  /// The text in quotation marks, shortened and free of control characters: fit for one line of a log.
+  /// The text in quotation marks, shortened and without control characters, for one log line.
   var quoted: String {
     let limit = 60
     let head = String(unicodeScalars.prefix(limit))
     return "\"\(head.escapingControls)\(unicodeScalars.count > limit ? "…" : "")\""
   }
 
-  /// The text with control and line-breaking characters written as `\u{1B}`: nothing that a file or an environment
+  /// The text with invisible characters written as `\u{1B}`: nothing that a file or an environment
   /// holds can forge a line of a log.
   var escapingControls: String {
     var result = ""
     for scalar in unicodeScalars {
-      switch scalar.properties.generalCategory {
-      case .control, .lineSeparator, .paragraphSeparator, .format:
+      if scalar.isInvisible {
         result += "\\u{" + String(scalar.value, radix: 16, uppercase: true) + "}"
-      default:
+      } else {
         result.unicodeScalars.append(scalar)
       }
     }

@@ -1,21 +1,35 @@
-/// A configuration that was read: its values, and what its owner should know about them.
+public import NetworkTypes
+internal import StringPreparation
+
+/// A configuration: its values, and warnings about them.
 public struct Configuration: Sendable {
   public var settings: Settings
-  /// Departures from an RFC, environment variables that name no key, and the like.
+  /// For example departures from an RFC, and environment variables that name no key.
   public var warnings: [ConfigurationProblem]
-  /// Where each key that was given stands.
+  /// The place of each given key.
   private let origins: [String: ConfigurationProblem.Origin]
+  /// The values `file:PATH` and `env:NAME` of the texts that were read there.
+  let references: [String: String]
 
   init(_ parsed: ParsedConfiguration, warnings: [ConfigurationProblem]) {
     settings = parsed.settings
     self.warnings = warnings
     origins = parsed.origins
+    references = parsed.references
   }
 
-  /// A problem that was found later, with the place where its key (or the one that it belongs to) was given.
-  public func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem {
-    var located = problem
-    if located.origin == nil, let key = problem.key {
+  /// Whether the file, the environment or an override gives this key.
+  public func gives(_ key: String) -> Bool { origins[key] != nil }
+
+  /// Adds to a problem the place where its key, or the section's key, was given.
+  public func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem { problem.located(by: origins) }
+}
+
+extension ConfigurationProblem {
+  /// Adds the place where the key, or the section's key, was given.
+  fileprivate func located(by origins: [String: Origin]) -> ConfigurationProblem {
+    var located = self
+    if origin == nil, let key {
       located.origin = origins[key] ?? origins.first { key.hasPrefix($0.key + ".") }?.value
     }
     return located
@@ -24,41 +38,63 @@ public struct Configuration: Sendable {
 
 /// Reads a configuration: built-in defaults, then the file, then the environment, then overrides.
 ///
-/// It opens nothing itself: how a file is read, and the environment, are handed in.
+/// It opens no file itself: the caller passes a function that reads files, and the environment.
 public struct ConfigurationReader {
-  /// The content of the file at a path.
-  public typealias FileContent = (_ path: String) throws -> [UInt8]
-
   private let environment: [String: String]
-  private let readFile: FileContent
+  /// Gives the content of the file at a path.
+  private let readFile: (_ path: String) throws -> [UInt8]
   private let schema = Schema.settings
 
-  public init(environment: [String: String], readFile: @escaping FileContent) {
+  public init(environment: [String: String], readFile: @escaping (_ path: String) throws -> [UInt8]) {
     self.environment = environment
     self.readFile = readFile
   }
 
-  /// Reads everything and tells everything that is wrong, not only the first thing.
+  /// Reads all sources and reports every problem, not only the first.
   ///
   /// - Parameters:
   ///   - path: the configuration file; nil: there is none.
   ///   - overrides: `KEY=VALUE` each; a later one wins.
   public func read(file path: String?, overrides: [String] = []) throws(ConfigurationError) -> Configuration {
-    let result = parse(file: path, overrides: overrides)
+    try accept(parse(file: path, overrides: overrides))
+  }
+
+  /// Reads a turnserver.conf by translating it. Every option without an equivalent is a warning.
+  ///
+  /// - Parameter hostAddress: the source address of this host.
+  public func read(
+    coturn path: String, hostAddress: @escaping (IPAddress.Family) -> IPAddress?, overrides: [String] = []
+  ) throws(ConfigurationError) -> Configuration {
+    try accept(
+      parse(overrides: overrides) { parsed, context in
+        apply(coturn: path, hostAddress: hostAddress, to: &parsed, &context)
+      })
+  }
+
+  private func accept(_ result: ParsedConfiguration) throws(ConfigurationError) -> Configuration {
     let missing = result.settings.unsupportedFeatures.map { result.locating($0) }
     let problems = result.problems + missing
     guard problems.allSatisfy({ $0.severity == .warning }) else { throw ConfigurationError(problems: problems) }
     return Configuration(result, warnings: problems)
   }
 
-  /// What the sources say, with all that is wrong but for features that this version does not have.
+  /// Reads the sources, with all problems except those of missing features.
   func parse(file path: String?, overrides: [String]) -> ParsedConfiguration {
+    parse(overrides: overrides) { parsed, context in
+      if let path { apply(file: path, to: &parsed, &context) }
+    }
+  }
+
+  private func parse(
+    overrides: [String], applyFile: (inout ParsedConfiguration, inout ReadingContext) -> Void
+  ) -> ParsedConfiguration {
     var parsed = ParsedConfiguration()
     var context = ReadingContext(environment: environment, readFile: readFile)
-    if let path { apply(file: path, to: &parsed, &context) }
+    applyFile(&parsed, &context)
     applyEnvironment(to: &parsed, &context)
     for override in overrides { apply(override: override, to: &parsed, &context) }
     parsed.problems = context.problems
+    parsed.references = context.references
     parsed.check()
     return parsed
   }
@@ -66,18 +102,18 @@ public struct ConfigurationReader {
   private func apply(
     file path: String, to parsed: inout ParsedConfiguration, _ context: inout ReadingContext
   ) {
-    let bytes: [UInt8]
-    do {
-      bytes = try readFile(path)
-    } catch {
-      context.problems.append(
-        ConfigurationProblem(
-          .error, "\(path.escapingControls) cannot be read: \(String(describing: error).escapingControls)",
-          suggestion: "name a file that exists and that this user may read"))
-      return
-    }
+    guard let bytes = content(of: path, &context) else { return }
     var reader = YAMLReader { .file(path: path, line: $0) }
     let root = reader.read(bytes)
+    if root?.isMap != true, ForeignConfiguration.isCoturns(bytes) {
+      context.problems.append(
+        ConfigurationProblem(
+          at: .file(path: path, line: 1),
+          "this looks like coturn's turnserver.conf, which has another syntax and other keys",
+          suggestion: "translate it with turnpike import coturn FILE, or run it with turnpike serve --coturn FILE")
+      )
+      return
+    }
     context.problems += reader.problems
     switch root?.content {
     case .map(let entries):
@@ -89,6 +125,27 @@ public struct ConfigurationReader {
         ConfigurationProblem(
           at: .file(path: path, line: 1), "holds no map of keys", suggestion: "write, for example, realm: example.org"))
     }
+  }
+
+  /// The content of the configuration file; nil after a reported problem.
+  private func content(of path: String, _ context: inout ReadingContext) -> [UInt8]? {
+    do { return try readFile(path) } catch {
+      context.problems.append(
+        ConfigurationProblem(
+          .error, "\(path.escapingControls) cannot be read: \(String(describing: error).escapingControls)",
+          suggestion: "name a file that exists and that this user may read"))
+      return nil
+    }
+  }
+
+  private func apply(
+    coturn path: String, hostAddress: @escaping (IPAddress.Family) -> IPAddress?, to parsed: inout ParsedConfiguration,
+    _ context: inout ReadingContext
+  ) {
+    guard let bytes = content(of: path, &context) else { return }
+    let translation = CoturnTranslation(bytes, hostAddress: hostAddress)
+    schema.read(translation.raw(path: path), into: &parsed.settings, &context) { parsed.origins[$0] = $1 }
+    context.problems += translation.remarks.filter(\.isDifference).map { $0.problem(path: path) }
   }
 
   private func applyEnvironment(to parsed: inout ParsedConfiguration, _ context: inout ReadingContext) {
@@ -122,6 +179,10 @@ public struct ConfigurationReader {
       context.report(origin, "has no value", suggestion: "write --set KEY=VALUE")
       return
     }
+    guard !key.isEmpty else {
+      context.report(origin, "no key stands before the =", suggestion: "write --set KEY=VALUE")
+      return
+    }
     guard let field = schema.fields.first(where: { $0.path == key }) else {
       context.report(origin, "unknown key", suggestion: schema.suggestion(forOverride: String(key)))
       return
@@ -131,21 +192,18 @@ public struct ConfigurationReader {
   }
 }
 
-/// What all sources together say, before it is accepted or refused.
+/// The content of all sources, before it is accepted or refused.
 struct ParsedConfiguration {
   var settings = Settings()
-  /// Where each key that was given stands.
+  /// The place of each given key.
   var origins: [String: ConfigurationProblem.Origin] = [:]
+  var references: [String: String] = [:]
   var problems: [ConfigurationProblem] = []
 
-  /// The problem with the place where its key was given.
-  func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem {
-    var located = problem
-    if located.origin == nil, let key = problem.key { located.origin = origins[key] }
-    return located
-  }
+  /// Adds the place where the problem's key was given.
+  func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem { problem.located(by: origins) }
 
-  /// Checks what keys mean together. Keys that could not be read have their default here and are left alone.
+  /// Checks combinations of keys. Keys that could not be read have their default and cause no further problem.
   mutating func check() {
     if settings.lifetime.default > settings.lifetime.maximum {
       let isWish = origins["lifetime.default"] != nil

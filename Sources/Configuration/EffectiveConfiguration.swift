@@ -1,28 +1,61 @@
-extension Settings {
-  /// These settings as a configuration file: every key, secrets as `<redacted>`.
-  public var effectiveYAML: String { Schema.settings.write(self).document() }
+internal import NetworkTypes
+
+extension Configuration {
+  /// The configuration as a file: every key that has an effect. Read again, it is the same configuration.
+  ///
+  /// A secret that was given as `file:PATH` or `env:NAME` is written so. Any other secret is `<redacted>`, which is
+  /// refused when it is read.
+  ///
+  /// - Parameters:
+  ///   - hasIPv6: whether this host has IPv6, for the default listeners.
+  ///   - showsSecrets: whether secrets are written.
+  public func effectiveYAML(hasIPv6: Bool = true, showsSecrets: Bool = false) -> String {
+    settings.effectiveYAML(hasIPv6: hasIPv6, showsSecrets: showsSecrets, references: references)
+  }
 }
 
-/// One key of the configuration, for people: what `turnpike help configuration` prints.
+extension Settings {
+  /// The same for settings without the texts of their configuration: every secret is `<redacted>` unless it is shown.
+  public func effectiveYAML(
+    hasIPv6: Bool = true, showsSecrets: Bool = false, references: [String: String] = [:]
+  ) -> String {
+    var schema = Schema.settings
+    schema.fields.removeAll { Settings.missingKeys.contains($0.path) }
+    var effective = self
+    effective.listeners =
+      listeners ?? effectiveListeners.filter { hasIPv6 || $0.address.family == .ipv4 }
+    let output = schema.write(effective).replacingSecrets { secret, shown in
+      references[secret] ?? (showsSecrets ? secret : shown)
+    }
+    return output.document()
+  }
+}
+
+/// One key of the configuration, for `turnpike help configuration`.
 public struct ConfigurationKey: Sendable {
   /// The dotted path: `auth.nonce-lifetime`.
   public var path: String
   /// The environment variable that sets it.
   public var environmentName: String
-  /// Its type and range, in words.
+  /// Its type and range as text.
   public var expectation: String
   /// Its default, as YAML.
   public var defaultValue: String
-  /// What it is for.
+  /// Its purpose.
   public var summary: String
+  /// When a new value takes effect in a running server.
+  public var takesEffect: Effect
+  /// Whether its feature is missing in this version: every value but the default is refused.
+  public var isMissing: Bool
 
-  /// Every key there is, in the order of the documentation.
+  /// Every key, in the order of the documentation.
   public static var all: [ConfigurationKey] {
     let defaults = Settings()
     return Schema.settings.fields.map { field in
       ConfigurationKey(
         path: field.path, environmentName: field.environmentName, expectation: field.expectation,
-        defaultValue: field.write(defaults).inlineText, summary: field.summary)
+        defaultValue: field.write(defaults).inlineText, summary: field.summary, takesEffect: field.takesEffect,
+        isMissing: Settings.missingKeys.contains(field.path))
     }
   }
 }

@@ -1,17 +1,17 @@
 extension Format {
-  /// A list of `element`s; in the environment and in `--set` parted by commas.
+  /// A list of `element`s; separated by commas in the environment and in `--set`.
   static func list<Element>(_ element: Format<Element>, isEmptyAllowed: Bool = true) -> Format
   where Value == [Element] {
     let expectation = "a list, each \(element.expectation)"
     let advice = "write, for example, [\(element.example)]"
     return Format(
-      expectation: expectation, example: "[\(element.example)]", isSecret: element.isSecret,
+      expectation: expectation, example: "[\(element.example)]", isSecret: element.isSecret, inlineYAML: .bracketed,
       read: { raw, context in
         guard let items = raw.items else {
           context.report(raw.origin, "\(raw.kind) instead of \(expectation)", suggestion: advice)
           return nil
         }
-        // Every element is read, so that every wrong one is told.
+        // Every element is read, so that every wrong one is reported.
         let values = items.map { element.read($0, &context) }
         guard isEmptyAllowed || !values.isEmpty else {
           context.report(raw.origin, "an empty list", suggestion: advice)
@@ -22,7 +22,7 @@ extension Format {
       write: { .list($0.map(element.write)) })
   }
 
-  /// A list in which nothing may stand twice. `identity` tells what must differ.
+  /// A list without duplicates; `identity` gives the property that must differ.
   func distinct<Element, Identity: Hashable>(by identity: @escaping (Element) -> Identity) -> Format
   where Value == [Element] {
     var copy = self
@@ -49,7 +49,8 @@ extension Format {
     let expectation = "a map, each name \(name.expectation), each value \(element.expectation)"
     let advice = "write, for example, { \(name.example): \(element.example) }"
     return Format(
-      expectation: expectation, example: "{ \(name.example): \(element.example) }",
+      expectation: expectation, example: "{ \(name.example): \(element.example) }", isSecret: element.isSecret,
+      inlineYAML: .bracketed,
       read: { raw, context in
         guard let entries = raw.entries(&context, advice: advice) else {
           if case .inline = raw.content { return nil }
@@ -83,7 +84,7 @@ extension Format {
       })
   }
 
-  /// A record with keys of its own. In the environment and in `--set` it is written as YAML: `{id: a, key: b}`.
+  /// A record with its own keys. In the environment and in `--set` it is written as YAML: `{id: a, key: b}`.
   static func record(_ schema: Schema<Value>, initial: Value, example: String) -> Format {
     let advice = "write, for example, \(example)"
     return Format(
@@ -106,19 +107,31 @@ extension Format {
   /// Values that are lists or maps of records are written as YAML in the environment and in `--set`.
   var readingInlineYAML: Format {
     var copy = self
-    copy.read = { raw, context in
-      guard case .inline(let text) = raw.content else { return read(raw, &context) }
-      var reader = YAMLReader { _ in raw.origin }
-      guard let value = reader.read(Array(text.utf8)) else {
-        for problem in reader.problems {
-          context.report(raw.origin, problem.message, suggestion: "write it as in the file: \(example)")
-        }
-        if reader.problems.isEmpty { context.report(raw.origin, "no value", suggestion: advice) }
-        return nil
-      }
-      return read(value, &context)
-    }
+    copy.inlineYAML = .always
     return copy
+  }
+
+  /// The value of an environment variable or `--set` in the form for `read`: parsed as YAML if the key allows it and
+  /// the text looks like it. Nil after the problem has been reported.
+  func expanded(_ raw: RawValue, _ context: inout ReadingContext) -> RawValue? {
+    guard case .inline(let text) = raw.content else { return raw }
+    let trimmed = text.trimmingSpaces
+    let isBracketed =
+      trimmed.hasPrefix("[") && trimmed.hasSuffix("]") || trimmed.hasPrefix("{") && trimmed.hasSuffix("}")
+    switch inlineYAML {
+    case .never: return raw
+    case .bracketed where !isBracketed: return raw
+    case .bracketed, .always: break
+    }
+    var reader = YAMLReader { _ in raw.origin }
+    if let value = reader.read(Array(text.utf8)) { return value }
+    // `[2001:db8::1],[2001:db8::2]`: addresses in brackets, separated by commas.
+    if inlineYAML == .bracketed, !isSecret { return raw }
+    for problem in reader.problems {
+      context.report(raw.origin, problem.message, suggestion: "write it as in the file: \(example)")
+    }
+    if reader.problems.isEmpty { context.report(raw.origin, "no value", suggestion: advice) }
+    return nil
   }
 }
 
@@ -137,7 +150,7 @@ extension RawValue {
     }
   }
 
-  /// The entries of a map; nil where it is none (for inline text after a report).
+  /// The entries of a map; nil if it is no map (reported for inline text).
   fileprivate func entries(_ context: inout ReadingContext, advice: String) -> [Entry]? {
     switch content {
     case .map(let entries):

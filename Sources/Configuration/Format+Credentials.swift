@@ -50,7 +50,7 @@ extension Format where Value == UInt64? {
   }
 }
 
-/// Points in time as RFC 3339 writes them, in UTC.
+/// Times in the form of RFC 3339, in UTC.
 enum UTCTime {
   /// Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; nil for anything else and for days before 1970.
   static func seconds(_ text: String) -> UInt64? {
@@ -81,10 +81,10 @@ enum UTCTime {
 }
 
 extension Settings.OAuthKey {
-  /// Where a record begins, before its keys are read.
+  /// The initial record, before its keys are read.
   static var empty: Settings.OAuthKey { Settings.OAuthKey(id: "", key: [], algorithm: .a256gcm, notAfter: nil) }
 
-  /// What is missing or doesn't fit together, and what to write.
+  /// The first missing or contradicting part, and a correction.
   var wrong: (message: String, suggestion: String)? {
     if id.isEmpty { return ("has no id", "write id: NAME") }
     if key.isEmpty { return ("has no key", "write key: BASE64, or key: file:PATH") }
@@ -97,7 +97,7 @@ extension Settings.OAuthKey {
 }
 
 extension Format {
-  /// The format with a check of what the parts of a value mean together.
+  /// The format with an additional check of the value.
   func checked(_ wrong: @escaping (Value) -> (message: String, suggestion: String)?) -> Format {
     var copy = self
     copy.read = { raw, context in
@@ -111,10 +111,10 @@ extension Format {
     return copy
   }
 
-  /// The format of a key that means `fallback` while it is nil.
+  /// The format of an optional key; nil means `fallback`.
   func optional(_ fallback: Value) -> Format<Value?> {
     Format<Value?>(
-      expectation: expectation, example: example, isSecret: isSecret,
+      expectation: expectation, example: example, isSecret: isSecret, inlineYAML: inlineYAML,
       read: { raw, context in read(raw, &context).map { .some($0) } }, write: { write($0 ?? fallback) })
   }
 }

@@ -1,11 +1,13 @@
 internal import NetworkTypes
+internal import StringPreparation
 
 extension Format where Value == IPAddress {
-  /// A single address that a socket can be bound to or a client told: neither `0.0.0.0` nor `::`.
+  /// A single address for a socket or for clients: neither `0.0.0.0` nor `::`.
   static var address: Format {
     scalar(
       "an IP address (no name, and neither 0.0.0.0 nor ::)", example: "192.0.2.10",
-      parse: { IPAddress($0.unbracketed).flatMap { $0.isUnspecified ? nil : $0 } }, write: { .text($0.description) })
+      parse: { IPAddress($0.unbracketed).flatMap { $0.isUnspecified ? nil : $0 } }, write: { .text($0.description) }
+    ).reachable { $0 }.refusingZones
   }
 }
 
@@ -18,11 +20,12 @@ extension Format where Value == SocketAddress? {
         if text.isEmpty { return .some(nil) }
         return SocketAddress(text).flatMap { $0.port == 0 ? nil : .some($0) }
       },
-      write: { .text($0?.description ?? "") })
+      write: { .text($0?.description ?? "") }
+    ).reachable { $0?.address }.refusingZones
   }
 
-  /// IPv6 without its brackets.
-  private static func nearestSocketAddress(_ text: String) -> String? {
+  /// A suggestion for IPv6 without brackets.
+  fileprivate static func nearestSocketAddress(_ text: String) -> String? {
     guard let colon = text.lastIndex(of: ":"), text[..<colon].contains(":"), !text.contains("["),
       let port = UInt16(decimalDigits: text[text.index(after: colon)...]), port != 0,
       let address = IPAddress(text[..<colon])
@@ -31,13 +34,80 @@ extension Format where Value == SocketAddress? {
   }
 }
 
+extension Format where Value == AdminPlace {
+  /// `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`; empty: none.
+  static var adminPlace: Format {
+    scalar(
+      "IP:PORT, [IPv6]:PORT or unix:/PATH (\"\": none)", example: "127.0.0.1:8478",
+      nearest: { text in
+        text.hasPrefix("/") ? "unix:\(text)" : Format<SocketAddress?>.nearestSocketAddress(text)
+      },
+      parse: { AdminPlace($0) }, write: { .text($0.description) }
+    ).reachable { $0.address?.address }.refusingZones
+  }
+}
+
 extension Format where Value == String {
-  /// Another server to send clients to: `IP` or `IP:PORT`; empty: none.
+  /// The server for redirection: `IP` or `IP:PORT`; empty: none.
   static var alternateServer: Format {
     scalar(
       "IP:PORT, [IPv6]:PORT or an IP address (\"\": none)", example: "192.0.2.20:3478",
-      parse: { $0.isEmpty || SocketAddress($0) != nil || IPAddress($0.unbracketed) != nil ? $0 : nil },
-      write: { .text($0) })
+      parse: { text in
+        text.isEmpty
+          || SocketAddress(text).map { !$0.address.isUnspecified } ?? IPAddress(text.unbracketed).map {
+            !$0.isUnspecified
+          } ?? false
+          ? text : nil
+      },
+      write: { .text($0) }
+    ).reachable { SocketAddress($0)?.address ?? IPAddress($0.unbracketed) }.refusingZones
+  }
+
+  /// A DNS name (RFC 1123 section 2.1); empty: none. An address is refused, because certificates and Firefox need a
+  /// name.
+  static var hostName: Format {
+    scalar(
+      "a host name (\"\": none)", example: "turn.example.org",
+      parse: { $0.isEmpty || $0.isHostName ? $0 : nil }, write: { .text($0) })
+  }
+}
+
+extension Format where Value == String {
+  /// `http://` or `https://` with a host, without a user.
+  static var webURL: Format {
+    scalar(
+      "a URL with http or https (\"\": none)", example: "https://app.example.org/turn",
+      parse: { $0.isEmpty || $0.isWebURL ? $0 : nil }, write: { .text($0) })
+  }
+}
+
+extension String {
+  fileprivate var isWebURL: Bool {
+    guard let scheme = ["http://", "https://"].first(where: { hasPrefix($0) }), utf8.count <= 2048 else { return false }
+    let rest = dropFirst(scheme.count)
+    let host = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    return !host.isEmpty && !host.contains("@") && utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+  }
+
+  /// Labels of 1 to 63 letters, digits and hyphens, separated by dots; the last one does not begin with a digit, so
+  /// that no address is a name.
+  fileprivate var isHostName: Bool {
+    let labels = utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+    guard utf8.count <= 253, let last = labels.last?.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(last)
+    else { return false }
+    return labels.allSatisfy { label in
+      guard (1...63).contains(label.count), label.first != UInt8(ascii: "-"), label.last != UInt8(ascii: "-") else {
+        return false
+      }
+      return label.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+          true
+        default: false
+        }
+      }
+    }
   }
 }
 
@@ -46,14 +116,15 @@ extension Format where Value == CIDRBlock {
     scalar(
       "an address range such as 10.0.0.0/8 or 2001:db8::/32, or an address", example: "10.0.0.0/8",
       nearest: { text in
-        // Bits beyond the prefix: what was meant is either the range or the address.
+        // Bits beyond the prefix: suggests the range and the address.
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPAddress(parts[0]), let length = Int(decimalDigits: parts[1]),
           length <= address.family.bitCount
         else { return nil }
         return "\(CIDRBlock(address, prefixLength: length)) or \(address)"
       },
-      parse: { CIDRBlock($0) }, write: { .text($0.description) })
+      parse: { CIDRBlock($0) }, write: { .text($0.description) }
+    ).refusingZones
   }
 }
 
@@ -85,7 +156,8 @@ extension Format where Value == Settings.Listener {
       read: { raw, context in
         guard let text = raw.scalarText else {
           context.report(
-            raw.origin, "\(raw.kind) instead of \(expectation)", suggestion: "write, for example, \(example)")
+            raw.origin, "takes one value, not \(raw.kind): \(expectation)", suggestion: "write, for example, \(example)"
+          )
           return nil
         }
         guard let resolved = context.resolve(text, at: raw.origin) else { return nil }
@@ -96,7 +168,8 @@ extension Format where Value == Settings.Listener {
           return nil
         }
       },
-      write: { .text(ListenerURI.text($0)) })
+      write: { .text(ListenerURI.text($0)) }
+    ).reachable { $0.address.address }.refusingZones
   }
 }
 
@@ -127,7 +200,7 @@ enum ListenerURI {
     let host = parts.first ?? ""
     guard let address = SocketAddress(host), address.port != 0 else {
       throw Wrong(
-        message: "has no IP:PORT (a name and a port of 0 are none)",
+        message: "has no IP address and port: listeners take no host name and no port 0",
         suggestion: nearest(String(host), name: name, port: transport.defaultPort))
     }
     var listener = Settings.Listener(transport: transport, address: address)
@@ -181,7 +254,7 @@ enum ListenerURI {
     }
   }
 
-  /// The URI with the port or the brackets that were left out.
+  /// The URI with the missing port or brackets.
   private static func nearest(_ host: String, name: String, port: UInt16) -> String {
     guard let address = IPAddress(host.unbracketed) else { return "write, for example, \(name)://0.0.0.0:\(port)" }
     return "did you mean \(name)://\(SocketAddress(address, port: port))?"

@@ -1,26 +1,39 @@
 internal import NetworkTypes
+internal import StringPreparation
 
-/// How values of one type are written in a configuration: read from text with everything that can be wrong told,
-/// and written back for the effective configuration.
+/// The format of values of one type: reads text and reports every error, and writes the effective configuration.
 struct Format<Value> {
-  /// What is expected, with its range: `a duration from 1s to 24h`.
+  /// The expected value with its range: `a duration from 1s to 24h`.
   var expectation: String
-  /// A value that would be right.
+  /// A valid example.
   var example: String
-  /// Values are never quoted in messages nor written to the effective configuration.
+  /// Whether values are secret: never quoted in messages, never in the effective configuration.
   var isSecret = false
-  /// The value, or nil once the problem has been reported.
+  /// Whether the environment and `--set` may give the value as YAML.
+  var inlineYAML = InlineYAML.never
+  /// Reads the value; nil after the problem has been reported.
   var read: (RawValue, inout ReadingContext) -> Value?
   var write: (Value) -> YAMLOutput
 
-  /// What to write instead of something wrong.
+  /// The suggestion for a wrong value.
   var advice: String { "write, for example, \(example)" }
 }
 
+/// The form of a value in the environment and in `--set`.
+enum InlineYAML {
+  /// Text: a single value.
+  case never
+  /// A list or map that begins with its bracket, as in the file; otherwise separated by commas.
+  case bracketed
+  /// Always YAML: lists and maps of records.
+  case always
+}
+
 extension Format {
-  /// A format of single values. `parse` gives nil for what is no such value; `nearest` may know what was meant.
+  /// A format of single values. `parse` returns nil for an invalid text; `nearest` may return a correction.
   static func scalar(
-    _ expectation: String, example: String, isSecret: Bool = false, nearest: @escaping (String) -> String? = { _ in nil },
+    _ expectation: String, example: String, isSecret: Bool = false,
+    nearest: @escaping (String) -> String? = { _ in nil },
     parse: @escaping (String) -> Value?, write: @escaping (Value) -> YAMLOutput
   ) -> Format {
     let advice = "write, for example, \(example)"
@@ -28,10 +41,16 @@ extension Format {
       expectation: expectation, example: example, isSecret: isSecret,
       read: { raw, context in
         guard let text = raw.scalarText else {
-          context.report(raw.origin, "\(raw.kind) instead of \(expectation)", suggestion: advice)
+          context.report(raw.origin, "takes one value, not \(raw.kind): \(expectation)", suggestion: advice)
           return nil
         }
         guard let resolved = context.resolve(text, at: raw.origin) else { return nil }
+        if isSecret, resolved.contains(YAMLOutput.redaction) {
+          context.report(
+            raw.origin, "has \(YAMLOutput.redaction), which turnpike check prints in place of a secret",
+            suggestion: "write the secret, file:PATH or env:NAME; or print it with turnpike check --show-secrets")
+          return nil
+        }
         guard let value = parse(resolved) else {
           context.report(
             raw.origin, "\(isSecret ? "the value" : resolved.quoted) is not \(expectation)",
@@ -40,7 +59,7 @@ extension Format {
         }
         return value
       },
-      write: { isSecret ? .redacted : write($0) })
+      write: { isSecret ? .secret(write($0).scalarText) : write($0) })
   }
 }
 
@@ -71,19 +90,20 @@ extension Format where Value == String {
       parse: { $0.utf8.count < 4096 && !$0.hasControls ? $0 : nil }, write: { .text($0) })
   }
 
-  /// A password, secret or token: any text that is not empty (or also empty, where that means none).
+  /// A password, secret or token: any text, not empty unless empty means none.
   static func secret(_ name: String, mayBeEmpty: Bool = false) -> Format {
     scalar(
       "\(name) of \(mayBeEmpty ? "up to" : "1 to") 1024 bytes", example: "file:/run/secrets/turnpike", isSecret: true,
       parse: { (mayBeEmpty || !$0.isEmpty) && $0.utf8.count <= 1024 ? $0 : nil }, write: { .text($0) }
-    ).replacingWrite { $0.isEmpty ? .text("") : .redacted }
+    ).replacingWrite { $0.isEmpty ? .text("") : .secret($0) }
   }
 
   /// The URI of a credential store; empty: none.
   static var store: Format {
     let schemes = ["sqlite:", "redis://", "rediss://", "postgresql://", "postgres://"]
     return scalar(
-      "a store (sqlite:PATH, redis://…, postgresql://…, or \"\" for none)", example: "sqlite:turnpike.db", isSecret: true,
+      "a store (sqlite:PATH, redis://…, postgresql://…, or \"\" for none)", example: "sqlite:turnpike.db",
+      isSecret: true,
       nearest: { text in
         let scheme = text.prefix(while: { $0 != ":" })
         return NearestWord.find(String(scheme), among: ["sqlite", "redis", "postgresql"]).map { $0 + ":…" }
@@ -93,15 +113,18 @@ extension Format where Value == String {
         return text.isEmpty || schemes.contains { text.hasPrefix($0) && text.utf8.count > $0.utf8.count } ? text : nil
       },
       write: { .text($0) }
-    ).replacingWrite { .text(redactingUserInfo($0)) }
+    ).replacingWrite { uri in
+      let shown = redactingUserInfo(uri)
+      return shown == uri ? .text(uri) : .secret(uri, shown: shown)
+    }
   }
 
-  /// `redis://user:password@host` without what stands before the `@`.
+  /// `redis://user:password@host` without the part before the `@`.
   private static func redactingUserInfo(_ uri: String) -> String {
     guard !uri.hasPrefix("sqlite:"), let at = uri.lastIndex(of: "@"), let slashes = uri.firstRange(of: "://"),
       slashes.upperBound <= at
     else { return uri }
-    return uri[..<slashes.upperBound] + "<redacted>" + uri[at...]
+    return uri[..<slashes.upperBound] + YAMLOutput.redaction + uri[at...]
   }
 }
 
@@ -129,19 +152,26 @@ extension Format where Value: FixedWidthInteger {
   }
 }
 
-extension Format where Value == UInt32 {
+extension Format where Value == Duration {
   /// Seconds, `90s`, `10m` or `1h`, up to 24 h.
   static func duration(from least: UInt32 = 1) -> Format {
     scalar(
-      "a duration from \(least)s to 24h (seconds, or with s, m or h)", example: "10m",
+      "a duration from \(least)s to 24h (seconds, or with s, m, h or d)", example: "10m",
+      nearest: { text in
+        // Other programs often use milliseconds.
+        guard let number = UInt32(decimalDigits: text), number % 1000 == 0, (least...86400).contains(number / 1000)
+        else { return nil }
+        return "\(number / 1000)s (a number alone is seconds)"
+      },
       parse: { text in
-        let units: [Character: UInt32] = ["s": 1, "m": 60, "h": 3600]
+        let units: [Character: UInt32] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
         let unit = text.last.flatMap { units[$0] }
         guard let number = UInt32(decimalDigits: unit == nil ? text[...] : text.dropLast()) else { return nil }
         let (seconds, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
-        return !overflow && (least...86400).contains(seconds) ? seconds : nil
+        return !overflow && (least...86400).contains(seconds) ? .seconds(seconds) : nil
       },
-      write: { seconds in
+      write: { duration in
+        let seconds = duration.wholeSeconds
         if seconds > 0, seconds % 3600 == 0 { return .plain("\(seconds / 3600)h") }
         if seconds > 0, seconds % 60 == 0 { return .plain("\(seconds / 60)m") }
         return .plain("\(seconds)s")
@@ -149,41 +179,73 @@ extension Format where Value == UInt32 {
   }
 }
 
-extension Format where Value == UInt64 {
+extension Format where Value == ByteCount {
   /// Bytes a second, or `64k`, `2M`, `1G` (decimal).
   static var rate: Format {
+    bytes("a rate in bytes a second (a number, or with k, M or G; 0: no limit)", from: 0, example: "64k")
+  }
+
+  /// An amount of memory, from 1 MB on.
+  static var size: Format {
+    bytes("a size in bytes from 1M on (a number, or with k, M or G)", from: 1_000_000, example: "32M")
+  }
+
+  /// The limit, a terabyte, exceeds any interface and memory, and prevents overflows of sums.
+  private static func bytes(_ expectation: String, from least: UInt64, example: String) -> Format {
     scalar(
-      "a rate in bytes a second (a number, or with k, M or G; 0: no limit)", example: "64k",
+      expectation, example: example,
       parse: { text in
         let units: [Character: UInt64] = ["k": 1000, "M": 1_000_000, "G": 1_000_000_000]
         let unit = text.last.flatMap { units[$0] }
         guard let number = UInt64(decimalDigits: unit == nil ? text[...] : text.dropLast()) else { return nil }
-        let (rate, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
-        // A terabyte a second is beyond any interface; the bound keeps sums of rates from overflowing.
-        return !overflow && rate <= 1_000_000_000_000 ? rate : nil
+        let (count, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
+        return !overflow && (least...1_000_000_000_000).contains(count) ? .bytes(count) : nil
       },
-      write: { rate in
+      write: { value in
+        let count = value.rawValue
         for (unit, size) in [("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000)] as [(String, UInt64)]
-        where rate > 0 && rate % size == 0 {
-          return .plain("\(rate / size)\(unit)")
+        where count > 0 && count % size == 0 {
+          return .plain("\(count / size)\(unit)")
         }
-        return .plain(String(rate))
+        return .plain(String(count))
       })
   }
 }
 
-extension Format where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
+extension Format where Value: RawRepresentable & CaseIterable & Equatable, Value.RawValue == String {
+  /// One of a few words, which are the raw values.
+  static var choice: Format { .choice(\.rawValue) }
+}
+
+extension Format where Value: CaseIterable & Equatable {
   /// One of a few words.
-  static var choice: Format {
-    let words = Value.allCases.map(\.rawValue)
+  ///
+  /// - Parameter word: the word for a value.
+  static func choice(_ word: @escaping (Value) -> String) -> Format {
+    let words = Value.allCases.map(word)
     return scalar(
       "one of \(words.joined(separator: ", "))", example: words.first ?? "",
-      nearest: { NearestWord.find($0, among: words) }, parse: { Value(rawValue: $0) },
-      write: { words.allSatisfy { $0.first?.isLetter == true } ? .plain($0.rawValue) : .text($0.rawValue) })
+      nearest: { NearestWord.find($0, among: words) },
+      parse: { text in Value.allCases.first { word($0) == text } },
+      write: { words.allSatisfy { $0.first?.isLetter == true } ? .plain(word($0)) : .text(word($0)) })
   }
 }
 
 extension Format {
+  /// The format with `auto` as nil: the program chooses the value.
+  ///
+  /// - Parameter meaning: the basis of the choice.
+  func orAutomatic(_ meaning: String) -> Format<Value?> {
+    let other = self
+    return Format<Value?>(
+      expectation: "auto (\(meaning)), or \(expectation)", example: example, isSecret: isSecret, inlineYAML: inlineYAML,
+      read: { raw, context in
+        if raw.scalarText == "auto" { return .some(nil) }
+        return other.read(raw, &context).map { .some($0) }
+      },
+      write: { value in value.map(other.write) ?? .plain("auto") })
+  }
+
   func replacingWrite(_ write: @escaping (Value) -> YAMLOutput) -> Format {
     var copy = self
     copy.write = write

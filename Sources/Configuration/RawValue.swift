@@ -1,4 +1,6 @@
-/// A value as somebody wrote it, before it has a type, with the place where it stands.
+internal import StringPreparation
+
+/// A value without a type yet, with its place.
 struct RawValue {
   enum Content {
     /// Nothing after the key, `~` or `null`.
@@ -6,7 +8,7 @@ struct RawValue {
     case scalar(String)
     case list([RawValue])
     case map([Entry])
-    /// An environment variable or `--set`: the type of its key says whether commas part a list or a map.
+    /// An environment variable or `--set`: the key's type decides whether commas separate a list or a map.
     case inline(String)
   }
 
@@ -19,7 +21,9 @@ struct RawValue {
   var content: Content
   var origin: ConfigurationProblem.Origin
 
-  /// What kind of value this is, in the words of an error message.
+  var isMap: Bool { if case .map = content { true } else { false } }
+
+  /// The kind of value, for error messages.
   var kind: String {
     switch content {
     case .null: "no value"
@@ -30,15 +34,17 @@ struct RawValue {
   }
 }
 
-/// What reading a value needs besides the value: where problems go, and what `file:` and `env:` stand for.
+/// The context for reading a value: the list of problems, and the content behind `file:` and `env:`.
 struct ReadingContext {
-  /// The dotted path of the key being read.
+  /// The dotted path of the current key.
   var key = ""
   var problems: [ConfigurationProblem] = []
   var environment: [String: String]
+  /// For each text that was read from a file or the environment, the value that names it: `file:PATH`, `env:NAME`.
+  var references: [String: String] = [:]
   var readFile: (String) throws -> [UInt8]
 
-  /// The most bytes that `file:PATH` may have.
+  /// Limit of the bytes of `file:PATH`.
   static let longestReference = 65536
 
   mutating func report(_ origin: ConfigurationProblem.Origin, _ message: String, suggestion: String? = nil) {
@@ -49,10 +55,18 @@ struct ReadingContext {
     problems.append(ConfigurationProblem(.warning, at: origin, key: key, message, suggestion: suggestion))
   }
 
-  /// The text itself, or what `file:PATH` and `env:NAME` name; nil once the problem has been reported.
+  /// The text itself, or the content of `file:PATH` or `env:NAME`; nil after the problem has been reported.
   mutating func resolve(_ text: String, at origin: ConfigurationProblem.Origin) -> String? {
-    if text.hasPrefix("file:") { return content(ofFile: String(text.dropFirst(5)), at: origin) }
-    guard text.hasPrefix("env:") else { return text }
+    if text.hasPrefix("file:") {
+      let content = content(ofFile: String(text.dropFirst(5)), at: origin)
+      if let content, references[content] == nil { references[content] = text }
+      return content
+    }
+    guard text.hasPrefix("env:") else {
+      // In the configuration file, quotation marks and spaces within a value are intended.
+      if case .file = origin {} else { warnOfEdges(text, "the value", at: origin) }
+      return text
+    }
     let name = String(text.dropFirst(4))
     guard let value = environment[name] else {
       report(
@@ -60,7 +74,15 @@ struct ReadingContext {
         suggestion: "set it, or write the value itself")
       return nil
     }
+    warnOfEdges(value, "the environment variable \(name.quoted)", at: origin)
+    if references[value] == nil { references[value] = text }
     return value
+  }
+
+  /// Warns about characters that a shell or an editor may have left at the ends of a value.
+  private mutating func warnOfEdges(_ text: String, _ what: String, at origin: ConfigurationProblem.Origin) {
+    guard let edges = DeceptiveEdges.describe(text) else { return }
+    warn(origin, "\(what) \(edges), which is taken as part of it", suggestion: "remove that, unless it is meant")
   }
 
   private mutating func content(ofFile path: String, at origin: ConfigurationProblem.Origin) -> String? {
@@ -86,6 +108,7 @@ struct ReadingContext {
       report(origin, "\(path.quoted) is not UTF-8 text", suggestion: "write the value as text, for example in Base64")
       return nil
     }
+    warnOfEdges(text, path.quoted, at: origin)
     return text
   }
 }

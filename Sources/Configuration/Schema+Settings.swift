@@ -1,33 +1,52 @@
 internal import Crypto
 internal import NetworkTypes
+internal import STUN
+internal import TLS
 
 /// Every key of the configuration, in the order of the documentation.
 extension Schema where Root == Settings {
   static var settings: Schema {
     Schema(
       fields: general + tls + relay + auth + others
-        + Schema<Settings.Limits>.limits.fields.map { $0.within(\.limits, prefix: "limits.") } + services)
+        + (Schema<Settings.LimitsSection>.limits.fields + Schema<Settings.LimitsSection>.serverLimits).map {
+          $0.within(\.limits, prefix: "limits.")
+        } + services)
   }
 
   private static var general: [Field<Settings>] {
     [
-      Field("realm", \.realm, .realm, "the default realm; stored keys depend on it"),
+      Field(
+        "realm", \.realm, .realm, "default realm; the keys in the store depend on it", takesEffect: .atRestart),
       Field(
         "software", \.software, .text("text", bytes: 0...127, example: "Turnpike"),
-        "SOFTWARE attribute of every response; empty: not sent"),
-      Field("rfc3489", \.rfc3489, .boolean, "classic Binding requests get MAPPED-ADDRESS"),
+        "SOFTWARE attribute of responses to requests with valid credentials; empty: none is sent"),
+      Field("rfc3489", \.rfc3489, .boolean, "answers Binding requests of RFC 3489 with MAPPED-ADDRESS"),
       Field(
-        "workers", \.workers, .integer(0...256, example: 2, zero: "one for each usable core"), "shards (threads)"),
-      Field("engine", \.engine, .choice, "how sockets are driven"),
-      Field("drain-timeout", \.drainTimeout, .duration(from: 0), "how long a drain may take; 0s stops at once"),
+        "rfc5766-channels", \.rfc5766Channels, .boolean,
+        "clients may bind the channels 0x5000-0x7FFF of RFC 5766; false: 400"),
+      Field(
+        "public-name", \.publicName, .hostName, "host name in printed URLs; empty: the certificate's first DNS name"),
+      Field(
+        "workers", \.workers, .integer(0...256, example: 2, zero: "one for each usable core"),
+        "number of shards (threads)", takesEffect: .atRestart),
+      Field(
+        "engine", \.engine, .choice,
+        "kernel interface for sockets; auto: io_uring where the kernel allows it, else epoll", takesEffect: .atRestart),
+      Field(
+        "drain-timeout", \.drainTimeout, .duration(from: 0),
+        "longest time that SIGTERM waits for live allocations; 0s: stop at once"),
       Field(
         "state-directory", \.stateDirectory, .path(example: "/var/lib/turnpike"),
-        "empty: /var/lib/turnpike if it can be written, else $XDG_STATE_HOME/turnpike"),
+        "empty: /var/lib/turnpike if it can be written, else $XDG_STATE_HOME/turnpike", takesEffect: .atRestart),
       Field(
         "listeners", \.listeners,
         Format.list(.listener, isEmptyAllowed: false).distinct { ListenerSocket($0) }.optional(
           Settings.availableDefaultListeners),
-        "SCHEME://IP:PORT with udp, tcp, tls or dtls; options ?realm=NAME, ?proxy-protocol=v2, ?auto=false"),
+        "SCHEME://IP:PORT with udp, tcp, tls or dtls; options ?realm=NAME, ?proxy-protocol=v2, ?auto=false",
+        takesEffect: .atRestart),
+      Field(
+        "proxy-protocol.trusted", \.proxyProtocol.trusted, .list(.block),
+        "addresses of the proxies in front of listeners with ?proxy-protocol=v2; other connections to them are closed"),
     ]
   }
 
@@ -38,11 +57,22 @@ extension Schema where Root == Settings {
         "path of a PEM chain; empty: a self-signed pair in the state directory"),
       Field(
         "tls.private-key", \.tls.privateKey, .path(example: "/etc/turnpike/privkey.pem"),
-        "path of the PEM key of the certificate"),
-      Field("tls.minimum-version", \.tls.minimumVersion, .choice, "the oldest TLS version that is spoken"),
+        "path of the certificate's private key in PEM, not encrypted"),
+      Field(
+        "tls.minimum-version", \.tls.minimumVersion, .choice,
+        "oldest TLS version that is accepted; 1.3 also switches DTLS off, which has 1.2 only",
+        takesEffect: .partly("at once; with the default listeners at a restart"), keep: keepMinimumVersion),
       Field(
         "tls.client-ca", \.tls.clientCA, .path(example: "/etc/turnpike/clients.pem"),
-        "non-empty: clients must present a certificate from these authorities"),
+        "path of PEM authorities; not empty: clients of tls and dtls listeners must present a certificate from one of them"
+      ),
+      Field(
+        "tls.certificates", \.tls.certificates,
+        Format.list(
+          .record(.certificatePair, initial: .init(), example: "{ certificate: /a.pem, private-key: /a.key }")
+            .checked { $0.wrong }
+        ).distinct(by: \.certificate).readingInlineYAML,
+        "more certificates, each for clients that request a name of it (SNI); others get tls.certificate"),
     ]
   }
 
@@ -50,11 +80,14 @@ extension Schema where Root == Settings {
     [
       Field(
         "relay.addresses", \.relay.addresses, Format.list(.address).distinct { $0 },
-        "local addresses that relays bind; empty: detected"),
+        "local addresses that relays bind; empty: detected", takesEffect: .atRestart),
       Field(
         "relay.advertise", \.relay.advertise, .map(.address, .address),
-        "what clients are told instead of a local address, behind a 1:1 NAT"),
-      Field("relay.ports", \.relay.ports, .ports, "ports of relays, shared by all shards"),
+        "public address of each local address, for servers behind a 1:1 NAT: { LOCAL: PUBLIC }",
+        takesEffect: .atRestart),
+      Field(
+        "relay.ports", \.relay.ports, .ports, "UDP and TCP ports for relays; open them in your firewall",
+        takesEffect: .atRestart),
       Field("relay.tcp", \.relay.tcp, .boolean, "TCP allocations (RFC 6062)"),
       Field("relay.mobility", \.relay.mobility, .boolean, "mobility tickets (RFC 8016)"),
     ]
@@ -62,16 +95,29 @@ extension Schema where Root == Settings {
 
   private static var auth: [Field<Settings>] {
     [
-      Field("auth.anonymous", \.auth.anonymous, .boolean, "no credentials are asked for"),
+      Field("auth.anonymous", \.auth.anonymous, .boolean, "true: every client may relay, without credentials"),
       Field("auth.users", \.auth.users, .users, "static users of the default realm, name to password"),
       Field(
         "auth.secrets", \.auth.secrets, .list(.secret("a secret")),
         "shared secrets of time-limited credentials; several: rotation"),
-      Field("auth.store", \.auth.store, .store, "where users and secrets are kept; empty: nowhere"),
-      Field("auth.nonce-lifetime", \.auth.nonceLifetime, .duration(), "how long a nonce is good for"),
+      Field(
+        "auth.store", \.auth.store, .store,
+        "database of users and secrets, in the state directory unless the path is absolute; empty: none",
+        takesEffect: .atRestart),
+      Field("auth.nonce-lifetime", \.auth.nonceLifetime, .duration(), "how long a nonce is valid"),
+      Field(
+        "auth.on-credential-expiry", \.auth.onCredentialExpiry, .choice,
+        "when a time-limited name expires: keep its allocations, refuse to refresh them, or close them"),
+      Field(
+        "auth.hook", \.auth.hook, .webURL, "URL that is asked for users whom neither configuration nor store has",
+        takesEffect: .atRestart),
+      Field(
+        "auth.hook-secret", \.auth.hookSecret, .secret("a secret", mayBeEmpty: true),
+        "signs the questions to the hook (HMAC-SHA256)", takesEffect: .atRestart),
       Field(
         "auth.password-algorithms", \.auth.passwordAlgorithms,
-        Format.list(.choice, isEmptyAllowed: false).distinct { $0 }, "offered to clients (RFC 8489 section 14.11)"),
+        Format.list(.choice(word), isEmptyAllowed: false).distinct { $0 }, "offered to clients (RFC 8489 section 14.11)"
+      ),
       Field(
         "auth.oauth-keys", \.auth.oauthKeys,
         Format.list(
@@ -82,98 +128,107 @@ extension Schema where Root == Settings {
     ]
   }
 
+  /// The algorithm's name in the configuration.
+  private static func word(_ algorithm: PasswordAlgorithm) -> String {
+    switch algorithm {
+    case .md5: "md5"
+    case .sha256: "sha256"
+    }
+  }
+
   private static var others: [Field<Settings>] {
     [
       Field(
         "realms", \.realms,
         Format.map(
-          .realm, .record(.realm, initial: Settings.Realm(), example: "{ users: { alice: file:/run/secrets/alice } }")
+          .realm,
+          .record(.realm, initial: Settings.RealmSection(), example: "{ users: { alice: file:/run/secrets/alice } }")
         ).readingInlineYAML,
-        "more realms: NAME: { users, secrets, store, limits, server-names }"),
-      Field("redirect.server", \.redirect.server, .alternateServer, "ALTERNATE-SERVER of authenticated Allocates"),
+        "more realms: NAME: { users, secrets, store, limits, server-names }",
+        takesEffect: .partly("at once; new realms and stores at a restart"), keep: keepRealms),
+      Field(
+        "redirect.server", \.redirect.server, .alternateServer,
+        "another server to which authenticated Allocate requests are sent (ALTERNATE-SERVER)"),
       Field(
         "redirect.domain", \.redirect.domain, .text("a domain", bytes: 0...255, example: "turn.example.org"),
-        "ALTERNATE-DOMAIN of authenticated Allocates"),
-      Field("peers.allow", \.peers.allow, .list(.block), "address ranges that may be relayed to"),
-      Field("peers.deny", \.peers.deny, .list(.block), "address ranges that may not be relayed to"),
-      Field("lifetime.default", \.lifetime.default, .duration(), "of an allocation whose client asks for none"),
-      Field("lifetime.maximum", \.lifetime.maximum, .duration(), "of an allocation"),
-      Field("lifetime.permission", \.lifetime.permission, .duration(), "of a permission"),
-      Field("lifetime.channel", \.lifetime.channel, .duration(), "of a channel binding"),
-    ]
-  }
-
-  private static var services: [Field<Settings>] {
-    [
-      Field("nat-discovery.primary", \.natDiscovery.primary, .socketAddress, "first address of RFC 5780"),
+        "domain of that server (ALTERNATE-DOMAIN)"),
+      Field("peers.allow", \.peers.allow, .list(.block), "address ranges that clients may reach, also private ones"),
+      Field("peers.deny", \.peers.deny, .list(.block), "address ranges that clients may not reach"),
       Field(
-        "nat-discovery.alternate", \.natDiscovery.alternate, .socketAddress,
-        "second address of RFC 5780: both IP and port differ from the first"),
-      Field("admin.listen", \.admin.listen, .socketAddress, "health, metrics, API and dashboard over HTTP"),
-      Field(
-        "admin.token", \.admin.token, .secret("a token", mayBeEmpty: true),
-        "bearer token of API and dashboard; needed off loopback"),
-      Field("admin.demo", \.admin.demo, .boolean, "the browser check and call demo at /demo"),
-      Field("log.level", \.log.level, .choice, "the least important events that are logged"),
-      Field("log.format", \.log.format, .choice, "one event a line, as text or as JSON"),
+        "lifetime.default", \.lifetime.default, .duration(), "lifetime of an allocation when the client asks for none"),
+      Field("lifetime.maximum", \.lifetime.maximum, .duration(), "longest lifetime of an allocation"),
+      Field("lifetime.permission", \.lifetime.permission, .duration(), "lifetime of a permission"),
+      Field("lifetime.channel", \.lifetime.channel, .duration(), "lifetime of a channel binding"),
     ]
   }
 }
 
-extension Schema where Root == Settings.Limits {
+extension Schema where Root == Settings.LimitsSection {
   static var limits: Schema {
-    func count(_ example: UInt32) -> Format<UInt32> { .integer(0...UInt32.max, example: example, zero: "no limit") }
-    return Schema(fields: [
-      Field("allocations", \.allocations, count(10000), "of the whole server; 508 beyond it"),
-      Field("allocations-per-user", \.allocationsPerUser, count(10), "486 beyond it"),
-      Field("allocations-per-address", \.allocationsPerAddress, count(10), "486 beyond it"),
-      Field("permissions-per-allocation", \.permissionsPerAllocation, count(1024), "508 beyond it"),
-      Field("channels-per-allocation", \.channelsPerAllocation, count(1024), "508 beyond it"),
+    Schema(fields: [
       Field(
-        "bandwidth-per-allocation", \.bandwidthPerAllocation, .rate, "bytes a second in each direction, media only"),
-      Field("bandwidth-per-user", \.bandwidthPerUser, .rate, "bytes a second in each direction"),
-      Field("bandwidth", \.bandwidth, .rate, "bytes a second in each direction, of the whole server"),
+        "allocations", \.allocations,
+        count(10000).orAutomatic(
+          "as many as there are relay ports and addresses, and three quarters of the descriptors"),
+        "allocations of the whole server; beyond it clients get 508"),
+      Field(
+        "allocations-per-user", \.allocationsPerUser,
+        count(10).orAutomatic("a quarter of limits.allocations (of its auto where that is 0), at least 64"),
+        "allocations of one user; beyond it clients get 486"),
+      Field(
+        "allocations-per-address", \.allocationsPerAddress,
+        count(10).orAutomatic("an eighth of limits.allocations (of its auto where that is 0), at least 64"),
+        "allocations from one client address; beyond it clients get 486"),
+      Field(
+        "permissions-per-allocation", \.permissionsPerAllocation, count(1024),
+        "permissions of one allocation; beyond it clients get 508"),
+      Field(
+        "channels-per-allocation", \.channelsPerAllocation, count(1024),
+        "channels of one allocation; beyond it clients get 508"),
+      Field(
+        "bandwidth-per-allocation", \.bandwidthPerAllocation, .rate,
+        "media of one allocation in each direction, bytes a second"),
+      Field("bandwidth-per-user", \.bandwidthPerUser, .rate, "media of one user in each direction, bytes a second"),
+      Field("bandwidth", \.bandwidth, .rate, "media of the whole server in each direction, bytes a second"),
+      Field(
+        "new-peers-per-user", \.newPeersPerUser, count(6000),
+        "peer addresses that one user's permissions name anew in a minute; beyond it clients get 508"),
+      Field(
+        "connects-per-user", \.connectsPerUser, count(50),
+        "Connect requests (RFC 6062) of one user in a second; beyond it clients get 508"),
+    ])
+  }
+
+  /// Limits of the whole server, which realms do not have.
+  static var serverLimits: [Field<Settings.LimitsSection>] {
+    [
       Field(
         "unauthenticated-per-address", \.unauthenticatedPerAddress, count(100),
-        "answers a second to one source address for what has no valid integrity"),
-    ])
+        "answers a second to one client address (IPv6: /56) whose requests carry no valid credentials: so many to Bindings, "
+          + "so many challenges (401, 438), and then a 25th for each of 32 groups of its ports"),
+      Field(
+        "unauthenticated", \.unauthenticated, count(20000).orAutomatic("20000 for each shard"),
+        "answers a second to all requests without valid credentials; beyond it none is given"),
+      Field(
+        "strangers-memory", \.strangersMemory, .size,
+        "memory for everything that is held for clients without valid credentials", takesEffect: .atRestart),
+    ]
   }
-}
 
-extension Schema where Root == Settings.Realm {
-  static var realm: Schema {
-    Schema(
-      fields: [
-        Field("users", \.users, .users, "static users, name to password"),
-        Field("secrets", \.secrets, .list(.secret("a secret")), "shared secrets of time-limited credentials"),
-        Field("store", \.store, .store, "where users and secrets are kept; empty: nowhere"),
-        Field(
-          "server-names", \.serverNames, .list(.text("a server name", bytes: 1...255, example: "turn.example.org")),
-          "server names (SNI) that mean this realm"),
-      ] + Schema<Settings.Limits>.limits.fields.map { $0.within(\.limits, prefix: "limits.") })
-  }
-}
-
-extension Schema where Root == Settings.OAuthKey {
-  static var oauthKey: Schema {
-    Schema(fields: [
-      Field("id", \.id, .text("an id", bytes: 1...255, example: "k1"), "the key id (kid) that clients name"),
-      Field("key", \.key, .keyBytes, "Base64: 32 bytes for A256GCM, 16 for A128GCM"),
-      Field("algorithm", \.algorithm, .choice, "how tokens are sealed"),
-      Field("not-after", \.notAfter, .timestamp, "when the key ends"),
-    ])
+  private static func count(_ example: UInt32) -> Format<UInt32> {
+    .integer(0...UInt32.max, example: example, zero: "no limit")
   }
 }
 
 extension Settings {
-  /// The listeners of a configuration that names none: the four schemes on IPv4 and on IPv6.
+  /// The default listeners: the four schemes on IPv4 and on IPv6.
   public static let defaultListeners: [Listener] = [IPAddress.ipv4Any, .ipv6Any].flatMap { address in
     ListenerURI.schemes.map { _, transport in
       Listener(transport: transport, address: SocketAddress(address, port: transport.defaultPort))
     }
   }
 
-  /// The default listeners that this version can open.
+  /// The default listeners that this version supports.
   public static var availableDefaultListeners: [Listener] {
     defaultListeners.filter { listener in
       var settings = Settings()
@@ -183,7 +238,14 @@ extension Settings {
   }
 }
 
-/// What two listeners can't share: a UDP or TCP port of one address.
+extension Settings {
+  /// The listeners that a server opens: the configured ones, or the default ones that agree with the other keys.
+  public var effectiveListeners: [Listener] {
+    listeners ?? Self.availableDefaultListeners.filter { $0.transport != .dtls || tls.minimumVersion != .tls13 }
+  }
+}
+
+/// The socket that two listeners cannot share: a UDP or TCP port of one address.
 private struct ListenerSocket: Hashable {
   var address: SocketAddress
   var isStream: Bool

@@ -1,34 +1,72 @@
-/// The keys of a value: one field each, from which come reading, suggestions, the environment, overrides, the
-/// effective configuration and the reference that `turnpike help` prints.
+internal import StringPreparation
+
+/// The keys of a value: one field each. Reading, suggestions, the environment, overrides, the effective configuration, the
+/// reload and the reference that `turnpike help` prints all use these fields.
 struct Schema<Root> {
   var fields: [Field<Root>]
 }
 
-/// One key: its dotted path, what it is for, and how it is read into its place and written from it.
+/// When a new value of a key takes effect in a running server.
+public enum Effect: Equatable, Sendable {
+  /// At once, with the reload.
+  case atOnce
+  /// The running server keeps its value until a restart.
+  case atRestart
+  /// One part at once, the other at a restart; the text tells which.
+  case partly(String)
+
+  /// The text in the reference.
+  public var description: String {
+    switch self {
+    case .atOnce: "at once"
+    case .atRestart: "at a restart"
+    case .partly(let text): text
+    }
+  }
+}
+
+/// One key: its dotted path, its purpose, its format, and when it takes effect.
 struct Field<Root> {
   var path: String
   /// One line for the reference.
   var summary: String
-  /// Type and range, in words.
+  /// Type and range as text.
   var expectation: String
+  /// A valid value, as YAML.
+  var example: String
+  var takesEffect: Effect
   var read: (RawValue, inout Root, inout ReadingContext) -> Void
   var write: (Root) -> YAMLOutput
+  /// Restores the part of the running value that a reload cannot change; true if it differed.
+  var keep: (_ running: Root, inout Root) -> Bool
 
-  init<Value>(
-    _ path: String, _ place: WritableKeyPath<Root, Value>, _ format: Format<Value>, _ summary: String
+  /// - Parameter keep: restores the part of the value that a reload cannot change; by default all of it (`.atRestart`)
+  ///   or nothing.
+  init<Value: Equatable>(
+    _ path: String, _ property: WritableKeyPath<Root, Value>, _ format: Format<Value>, _ summary: String,
+    takesEffect: Effect = .atOnce, keep: ((_ running: Root, inout Root) -> Bool)? = nil
   ) {
     self.path = path
     self.summary = summary
+    self.takesEffect = takesEffect
     expectation = format.expectation
+    example = format.example
+    self.keep =
+      keep
+      ?? { running, next in
+        guard takesEffect == .atRestart, next[keyPath: property] != running[keyPath: property] else { return false }
+        next[keyPath: property] = running[keyPath: property]
+        return true
+      }
     read = { raw, root, context in
       if case .null = raw.content {
         context.report(
           raw.origin, "no value", suggestion: "leave the key out for its default, or \(format.advice)")
-      } else if let value = format.read(raw, &context) {
-        root[keyPath: place] = value
+      } else if let raw = format.expanded(raw, &context), let value = format.read(raw, &context) {
+        root[keyPath: property] = value
       }
     }
-    write = { format.write($0[keyPath: place]) }
+    write = { format.write($0[keyPath: property]) }
   }
 
   /// The environment variable that sets this key.
@@ -36,23 +74,28 @@ struct Field<Root> {
     "TURNPIKE_" + path.uppercased().map { $0 == "." || $0 == "-" ? "_" : String($0) }.joined()
   }
 
-  /// The same field as part of something larger.
-  func within<Outer>(_ place: WritableKeyPath<Outer, Root>, prefix: String) -> Field<Outer> {
+  /// The same field within an outer value.
+  func within<Outer>(_ property: WritableKeyPath<Outer, Root>, prefix: String) -> Field<Outer> {
     Field<Outer>(
-      path: prefix + path, summary: summary, expectation: expectation,
-      read: { raw, outer, context in read(raw, &outer[keyPath: place], &context) },
-      write: { write($0[keyPath: place]) })
+      path: prefix + path, summary: summary, expectation: expectation, example: example, takesEffect: takesEffect,
+      read: { raw, outer, context in read(raw, &outer[keyPath: property], &context) },
+      write: { write($0[keyPath: property]) },
+      keep: { running, next in keep(running[keyPath: property], &next[keyPath: property]) })
   }
 
   private init(
-    path: String, summary: String, expectation: String,
-    read: @escaping (RawValue, inout Root, inout ReadingContext) -> Void, write: @escaping (Root) -> YAMLOutput
+    path: String, summary: String, expectation: String, example: String, takesEffect: Effect,
+    read: @escaping (RawValue, inout Root, inout ReadingContext) -> Void, write: @escaping (Root) -> YAMLOutput,
+    keep: @escaping (Root, inout Root) -> Bool
   ) {
     self.path = path
     self.summary = summary
     self.expectation = expectation
+    self.example = example
+    self.takesEffect = takesEffect
     self.read = read
     self.write = write
+    self.keep = keep
   }
 }
 
@@ -60,7 +103,7 @@ extension Schema {
   /// Whether keys lie below `path`.
   func isSection(_ path: String) -> Bool { fields.contains { $0.path.hasPrefix(path + ".") } }
 
-  /// Reads a map of the file. `prefix` stands before every path in messages, for records inside a value.
+  /// Reads a map of the file. `prefix` precedes every path in messages, for records inside a value.
   func read(
     _ entries: [RawValue.Entry], into root: inout Root, prefix: String = "", _ context: inout ReadingContext,
     visit: (String, ConfigurationProblem.Origin) -> Void = { _, _ in }
@@ -95,8 +138,7 @@ extension Schema {
     }
   }
 
-  /// What somebody may have meant by an unknown key: the nearest one, also if it stands in another section; the keys
-  /// of the section otherwise.
+  /// The suggestion for an unknown key: the nearest key, also from another section, else the keys of the section.
   func suggestion(for path: String) -> String {
     let paths = fields.map(\.path)
     if paths.contains(path) {
@@ -165,6 +207,6 @@ extension Schema {
 }
 
 extension String {
-  /// What stands after the last dot of a path.
+  /// The part after the last dot of a path.
   fileprivate var lastComponent: String { split(separator: ".").last.map(String.init) ?? self }
 }

@@ -1,13 +1,67 @@
 internal import NetworkTypes
+internal import StringPreparation
+internal import TLS
 
 extension Settings {
-  /// What is wrong with values that are right one by one, and where they leave an RFC.
+  /// Contradictions between valid values, and departures from an RFC.
   var contradictionsAndDepartures: [ConfigurationProblem] {
-    tlsProblems + listenerProblems + relayProblems + lifetimeProblems + authProblems + redirectProblems + natDiscoveryProblems + adminProblems
-      + peerProblems + departures
+    tlsProblems + listenerProblems + relayProblems + lifetimeProblems + authProblems + redirectProblems
+      + natDiscoveryProblems + adminProblems
+      + peerProblems + challengeProblems + departures
   }
 
   private var tlsProblems: [ConfigurationProblem] {
+    pairProblems + datagramProblems + certificateProblems + clientAuthorityProblems
+  }
+
+  private static let certificateLimit = 64
+
+  private var certificateProblems: [ConfigurationProblem] {
+    guard !tls.certificates.isEmpty else { return [] }
+    if tls.certificate.isEmpty {
+      return [
+        ConfigurationProblem(
+          key: "tls.certificates", "is given without tls.certificate, which clients without a server name get",
+          suggestion: "move the first one to tls.certificate and tls.private-key")
+      ]
+    }
+    guard tls.certificates.count > Self.certificateLimit else { return [] }
+    return [
+      ConfigurationProblem(
+        key: "tls.certificates", "\(tls.certificates.count) certificates; \(Self.certificateLimit) are the most",
+        suggestion: "use certificates with several names")
+    ]
+  }
+
+  private var clientAuthorityProblems: [ConfigurationProblem] {
+    let plain = effectiveListeners.filter { !$0.transport.isSecure }
+    guard !tls.clientCA.isEmpty, let first = plain.first else { return [] }
+    return [
+      ConfigurationProblem(
+        .warning, key: "tls.client-ca", "clients of \(ListenerURI.text(first)) need no certificate",
+        suggestion: "leave only tls:// and dtls:// listeners if all clients are to present one")
+    ]
+  }
+
+  /// OpenSSL has no DTLS 1.3. A configured DTLS listener is a contradiction; a default one is omitted.
+  private var datagramProblems: [ConfigurationProblem] {
+    guard tls.minimumVersion == .tls13 else { return [] }
+    guard let listeners else {
+      return [
+        ConfigurationProblem(
+          .warning, key: "tls.minimum-version", "leaves the DTLS listeners out: OpenSSL has DTLS 1.2 at most",
+          suggestion: "write 1.2 if clients need DTLS")
+      ]
+    }
+    guard listeners.contains(where: { $0.transport == .dtls }) else { return [] }
+    return [
+      ConfigurationProblem(
+        key: "tls.minimum-version", "is 1.3, and a listener is for DTLS, which has version 1.2 at most in OpenSSL",
+        suggestion: "remove the dtls:// listener, or write 1.2")
+    ]
+  }
+
+  private var pairProblems: [ConfigurationProblem] {
     guard tls.certificate.isEmpty != tls.privateKey.isEmpty else { return [] }
     let (given, missing) = tls.privateKey.isEmpty ? ("certificate", "private-key") : ("private-key", "certificate")
     return [
@@ -31,11 +85,84 @@ extension Settings {
         ConfigurationProblem(
           key: "realms", "\(realm.quoted) is the default realm", suggestion: "configure it in auth, not in realms"))
     }
+    if realms.count > Self.realmLimit {
+      problems.append(
+        ConfigurationProblem(
+          key: "realms", "\(realms.count) realms; \(Self.realmLimit) are the most", suggestion: "use several servers"))
+    }
+    return problems + sharedServerNames + familyProblems + proxyProblems
+  }
+
+  /// Without trusted proxies a listener with the PROXY protocol would close every connection; and a client that is
+  /// trusted itself could name any address as its own.
+  private var proxyProblems: [ConfigurationProblem] {
+    let isUsed = listeners?.contains { $0.proxyProtocol } ?? false
+    let trusted = proxyProtocol.trusted
+    if isUsed, trusted.isEmpty {
+      return [
+        ConfigurationProblem(
+          key: "listeners",
+          "a listener has proxy-protocol=v2, and proxy-protocol.trusted is empty: no connection would be accepted",
+          suggestion: "write the addresses of your proxies, for example proxy-protocol: { trusted: [10.0.0.5] }")
+      ]
+    }
+    if !isUsed, !trusted.isEmpty {
+      return [
+        ConfigurationProblem(
+          .warning, key: "proxy-protocol.trusted", "has no effect: no listener has proxy-protocol=v2",
+          suggestion: "write, for example, tcp://0.0.0.0:3478?proxy-protocol=v2 in listeners")
+      ]
+    }
+    return trusted.filter { $0.prefixLength == 0 }.map { block in
+      ConfigurationProblem(
+        .warning, key: "proxy-protocol.trusted", "\(block) trusts every client to name its own address",
+        suggestion: "write the addresses of your proxies only")
+    }
+  }
+
+  /// Limit of realms besides the default one, because a realm's number is one byte.
+  private static let realmLimit = 255
+  private static let relayLimit = 64
+
+  /// A server name (SNI) must select one realm.
+  private var sharedServerNames: [ConfigurationProblem] {
+    var owners: [String: String] = [:]
+    var problems: [ConfigurationProblem] = []
+    for (name, realm) in realms.sorted(by: { $0.key < $1.key }) {
+      for serverName in Set(realm.serverNames.map { $0.lowercased() }).sorted() {
+        if let owner = owners.updateValue(name, forKey: serverName) {
+          problems.append(
+            ConfigurationProblem(
+              key: "realms.\(name).server-names", "\(serverName.quoted) is a server name of \(owner.quoted) too",
+              suggestion: "keep one of the two"))
+        }
+      }
+    }
     return problems
+  }
+
+  /// `[::]` is IPv6 only, although in other programs it serves both families.
+  private var familyProblems: [ConfigurationProblem] {
+    guard let listeners, listeners.contains(where: { $0.address.address == .ipv6Any }),
+      listeners.allSatisfy({ $0.address.family == .ipv6 }), let first = listeners.first
+    else { return [] }
+    return [
+      ConfigurationProblem(
+        .warning, key: "listeners", "[::] is IPv6 only: IPv4 clients are not served",
+        suggestion:
+          "add \(ListenerURI.text(Listener(transport: first.transport, address: SocketAddress(.ipv4Any, port: first.address.port)))) for them"
+      )
+    ]
   }
 
   private var relayProblems: [ConfigurationProblem] {
     var problems: [ConfigurationProblem] = []
+    if relay.addresses.count > Self.relayLimit {
+      problems.append(
+        ConfigurationProblem(
+          key: "relay.addresses", "\(relay.addresses.count) addresses; \(Self.relayLimit) are the most",
+          suggestion: "leave some out"))
+    }
     for (local, advertised) in relay.advertise.sorted(by: { $0.key < $1.key }) where local.family != advertised.family {
       problems.append(
         ConfigurationProblem(
@@ -55,11 +182,11 @@ extension Settings {
 
   private var authProblems: [ConfigurationProblem] {
     guard !auth.anonymous, auth.store.isEmpty, auth.users.isEmpty, auth.secrets.isEmpty, auth.oauthKeys.isEmpty,
-      realms.isEmpty
+      realms.values.allSatisfy({ $0.store.isEmpty && $0.users.isEmpty && $0.secrets.isEmpty })
     else { return [] }
     return [
       ConfigurationProblem(
-        key: "auth.store", "there is no store, and no user and no secret either: nobody could log in",
+        key: "auth.store", "there is no store, and no user and no secret either: no client could log in",
         suggestion: "configure auth.users, auth.secrets or auth.store")
     ]
   }
@@ -84,6 +211,13 @@ extension Settings {
           key: "nat-discovery.\(given)", "is given without the other address", suggestion: "give both, or neither")
       ]
     case (.some(let primary), .some(let alternate)):
+      for (key, address) in [("primary", primary), ("alternate", alternate)] where address.address.isUnspecified {
+        return [
+          ConfigurationProblem(
+            key: "nat-discovery.\(key)", "\(address) is no address that clients can be told",
+            suggestion: "write an address of this host, for example 192.0.2.10:\(address.port)")
+        ]
+      }
       let differs =
         primary.address != alternate.address && primary.port != alternate.port && primary.family == alternate.family
       if differs { return [] }
@@ -96,10 +230,10 @@ extension Settings {
   }
 
   private var adminProblems: [ConfigurationProblem] {
-    guard let listen = admin.listen, !listen.address.isLoopback, admin.token.isEmpty else { return [] }
+    guard admin.listen.isRemote, admin.token.isEmpty else { return [] }
     return [
       ConfigurationProblem(
-        key: "admin.listen", "\(listen) can be reached from other hosts, and there is no admin.token",
+        key: "admin.listen", "\(admin.listen) can be reached from other hosts, and there is no admin.token",
         suggestion: "set admin.token, or listen on 127.0.0.1")
     ]
   }
@@ -118,17 +252,29 @@ extension Settings {
     }
   }
 
-  /// Values that an RFC names and that this configuration leaves.
+  /// Values that differ from those in an RFC.
   private var departures: [ConfigurationProblem] {
     let rules: [(key: String, isKept: Bool, rule: String)] = [
-      ("lifetime.default", lifetime.default == 600, "RFC 8656 section 7.2 has a default lifetime of 10m"),
-      ("lifetime.maximum", lifetime.maximum <= 3600, "RFC 8656 section 7.2 recommends no more than 1h"),
-      ("lifetime.permission", lifetime.permission == 300, "RFC 8656 section 9 says that a permission lasts 5m"),
-      ("lifetime.channel", lifetime.channel == 600, "RFC 8656 section 12 says that a channel binding lasts 10m"),
+      ("lifetime.default", lifetime.default == .seconds(600), "RFC 8656 section 7.2 has a default lifetime of 10m"),
+      ("lifetime.maximum", lifetime.maximum <= .seconds(3600), "RFC 8656 section 7.2 recommends no more than 1h"),
+      (
+        "lifetime.permission", lifetime.permission == .seconds(300),
+        "RFC 8656 section 9 says that a permission lasts 5m"
+      ),
+      (
+        "lifetime.channel", lifetime.channel == .seconds(600),
+        "RFC 8656 section 12 says that a channel binding lasts 10m"
+      ),
       ("relay.ports", relay.ports.lowerBound >= 49152, "RFC 8656 section 7.2 recommends 49152-65535"),
-      ("auth.nonce-lifetime", auth.nonceLifetime <= 3600, "RFC 8656 section 5 has nonces expire every hour at least"),
-      ("realm", realm.utf8.count <= 300, "a realm of \(realm.utf8.count) bytes makes answers longer than RFC 8489 section 6.1 allows"),
-      ("auth.anonymous", !auth.anonymous, "anybody can relay through this server"),
+      (
+        "auth.nonce-lifetime", auth.nonceLifetime <= .seconds(3600),
+        "RFC 8656 section 5 has nonces expire every hour at least"
+      ),
+      (
+        "realm", realm.utf8.count <= 300,
+        "a realm of \(realm.utf8.count) bytes makes answers longer than RFC 8489 section 6.1 allows"
+      ),
+      ("auth.anonymous", !auth.anonymous, "every client can relay through this server"),
     ]
     return rules.filter { !$0.isKept }.map { ConfigurationProblem(.warning, key: $0.key, $0.rule) }
   }

@@ -1,42 +1,59 @@
+public import Log
 public import NetworkTypes
+public import STUN
+public import TLS
 
-/// Everything that can be configured, as values: one property for each key of the configuration file, named like it.
+/// The values of all configuration keys: one property for each key, with its name.
 ///
-/// `Settings()` is the built-in default. The reader fills it from file, environment and overrides; the server turns
-/// it into what its modules need. Durations are whole seconds, rates bytes a second, and a limit of 0 is no limit.
+/// `Settings()` is the built-in default. The reader fills it from file, environment and overrides; the server makes its
+/// modules' settings from it. A limit of 0 is no limit.
 public struct Settings: Equatable, Sendable {
   /// The default realm.
   public var realm = "turnpike"
   /// The SOFTWARE attribute; empty: not sent.
   public var software = ""
   public var rfc3489 = false
+  /// Whether clients may bind the channels 0x5000 to 0x7FFF of RFC 5766.
+  public var rfc5766Channels = true
+  /// The host name in printed URLs; empty: the certificate's first DNS name.
+  public var publicName = ""
   /// Shards; 0: one for each usable core.
   public var workers = 0
-  public var engine = Engine.auto
-  /// Seconds that a drain may take at the most; 0 stops at once.
-  public var drainTimeout: UInt32 = 3600
+  public var engine = EngineChoice.auto
+  /// The longest drain; zero stops at once.
+  public var drainTimeout = Duration.seconds(3600)
   /// Empty: `/var/lib/turnpike` if it can be written, else `$XDG_STATE_HOME/turnpike`.
   public var stateDirectory = ""
   /// Nil: the eight defaults (four schemes on 0.0.0.0 and on [::]).
   public var listeners: [Listener]?
-  public var tls = TLS()
-  public var relay = Relay()
-  public var auth = Auth()
-  public var realms: [String: Realm] = [:]
-  public var redirect = Redirect()
-  public var peers = Peers()
-  public var lifetime = Lifetime()
-  public var limits = Limits()
-  public var natDiscovery = NATDiscovery()
-  public var admin = Admin()
-  public var log = Log()
+  public var proxyProtocol = ProxyProtocolSection()
+  public var tls = TLSSection()
+  public var relay = RelaySection()
+  public var auth = AuthSection()
+  public var realms: [String: RealmSection] = [:]
+  public var redirect = RedirectSection()
+  public var peers = PeersSection()
+  public var lifetime = LifetimeSection()
+  public var limits = LimitsSection()
+  public var hardening = HardeningSection()
+  public var natDiscovery = NATDiscoverySection()
+  public var admin = AdminSection()
+  public var log = LogSection()
+  public var events = EventsSection()
 
   public init() {}
 
-  public enum Engine: String, Sendable, CaseIterable {
+  public enum EngineChoice: String, Sendable, CaseIterable {
     case auto
     case epoll
     case ioUring = "io-uring"
+  }
+
+  /// What happens to an allocation when its time-limited name expires.
+  public enum CredentialExpiry: String, Sendable, CaseIterable {
+    case keep
+    case noRefresh = "no-refresh"
+    case close
   }
 
   /// One listener URI: `udp://0.0.0.0:3478?realm=example.org`.
@@ -45,9 +62,9 @@ public struct Settings: Equatable, Sendable {
     public var address: SocketAddress
     /// `?realm=NAME`; nil: the default realm.
     public var realm: String?
-    /// `?proxy-protocol=v2`.
+    /// `?proxy-protocol=v2`: connections begin with a header that names the client.
     public var proxyProtocol = false
-    /// `?auto=false` insists on the scheme; otherwise plain and (D)TLS are told apart by their first bytes.
+    /// `?auto=false` accepts the scheme only; otherwise the first byte distinguishes plain and (D)TLS.
     public var auto = true
 
     public init(transport: TransportProtocol, address: SocketAddress) {
@@ -56,26 +73,48 @@ public struct Settings: Equatable, Sendable {
     }
   }
 
-  public struct TLS: Equatable, Sendable {
+  public struct ProxyProtocolSection: Equatable, Sendable {
+    /// The addresses of proxies; other connections to a listener with `?proxy-protocol=v2` are closed.
+    public var trusted: [CIDRBlock] = []
+
+    public init() {}
+  }
+
+  public struct TLSSection: Equatable, Sendable {
     /// Path of a PEM chain; empty: the self-signed pair in the state directory.
     public var certificate = ""
     public var privateKey = ""
     public var minimumVersion = TLSVersion.tls12
     /// Path of PEM certificate authorities; non-empty: clients must present a certificate from them.
     public var clientCA = ""
-
-    public enum TLSVersion: String, Sendable, CaseIterable {
-      case tls12 = "1.2"
-      case tls13 = "1.3"
-    }
+    /// Certificates for clients that request one of their names (SNI), besides the standard one.
+    public var certificates: [CertificatePair] = []
 
     public init() {}
+
+    /// The paths of all configured files.
+    public var files: [String] {
+      ([certificate, privateKey, clientCA] + certificates.flatMap { [$0.certificate, $0.privateKey] }).filter {
+        !$0.isEmpty
+      }
+    }
   }
 
-  public struct Relay: Equatable, Sendable {
-    /// Local addresses that relays bind; empty: detected.
+  /// The paths of a certificate chain and its private key.
+  public struct CertificatePair: Equatable, Sendable {
+    public var certificate: String
+    public var privateKey: String
+
+    public init(certificate: String = "", privateKey: String = "") {
+      self.certificate = certificate
+      self.privateKey = privateKey
+    }
+  }
+
+  public struct RelaySection: Equatable, Sendable {
+    /// Local addresses of relays; empty: detected.
     public var addresses: [IPAddress] = []
-    /// What clients are told instead of a local address, behind a 1:1 NAT; same family on both sides.
+    /// Advertised addresses that replace local ones behind a 1:1 NAT; same family on both sides.
     public var advertise: [IPAddress: IPAddress] = [:]
     public var ports: ClosedRange<UInt16> = 49152...65535
     public var tcp = true
@@ -84,7 +123,7 @@ public struct Settings: Equatable, Sendable {
     public init() {}
   }
 
-  public struct Auth: Equatable, Sendable {
+  public struct AuthSection: Equatable, Sendable {
     public var anonymous = false
     /// Static users of the default realm: name to password.
     public var users: [String: String] = [:]
@@ -92,14 +131,14 @@ public struct Settings: Equatable, Sendable {
     public var secrets: [String] = []
     /// `sqlite:PATH` (relative to the state directory), `redis://…`, `postgresql://…`; empty: none.
     public var store = "sqlite:turnpike.db"
-    public var nonceLifetime: UInt32 = 600
+    public var nonceLifetime = Duration.seconds(600)
+    public var onCredentialExpiry = CredentialExpiry.keep
+    /// The URL that is asked for unknown users; empty: none.
+    public var hook = ""
+    /// Signs the questions to the hook; empty: they are not signed.
+    public var hookSecret = ""
     public var passwordAlgorithms: [PasswordAlgorithm] = [.md5, .sha256]
     public var oauthKeys: [OAuthKey] = []
-
-    public enum PasswordAlgorithm: String, Sendable, CaseIterable {
-      case md5
-      case sha256
-    }
 
     public init() {}
   }
@@ -124,80 +163,105 @@ public struct Settings: Equatable, Sendable {
     }
   }
 
-  public struct Realm: Equatable, Sendable {
+  public struct RealmSection: Equatable, Sendable {
     public var users: [String: String] = [:]
     public var secrets: [String] = []
     public var store = ""
-    public var limits = Limits()
+    public var limits = LimitsSection()
     public var serverNames: [String] = []
 
     public init() {}
   }
 
-  public struct Redirect: Equatable, Sendable {
+  public struct RedirectSection: Equatable, Sendable {
     public var server = ""
     public var domain = ""
 
     public init() {}
   }
 
-  public struct Peers: Equatable, Sendable {
+  public struct PeersSection: Equatable, Sendable {
     public var allow: [CIDRBlock] = []
     public var deny: [CIDRBlock] = []
 
     public init() {}
   }
 
-  public struct Lifetime: Equatable, Sendable {
-    public var `default`: UInt32 = 600
-    public var maximum: UInt32 = 3600
-    public var permission: UInt32 = 300
-    public var channel: UInt32 = 600
+  public struct LifetimeSection: Equatable, Sendable {
+    public var `default` = Duration.seconds(600)
+    public var maximum = Duration.seconds(3600)
+    public var permission = Duration.seconds(300)
+    public var channel = Duration.seconds(600)
 
     public init() {}
   }
 
-  public struct Limits: Equatable, Sendable {
-    public var allocations: UInt32 = 0
-    public var allocationsPerUser: UInt32 = 0
-    public var allocationsPerAddress: UInt32 = 0
+  public struct LimitsSection: Equatable, Sendable {
+    /// Nil for these three: derived from the server's ports and descriptors; 0: no limit.
+    public var allocations: UInt32?
+    public var allocationsPerUser: UInt32?
+    public var allocationsPerAddress: UInt32?
     public var permissionsPerAllocation: UInt32 = 1024
     public var channelsPerAllocation: UInt32 = 1024
-    public var bandwidthPerAllocation: UInt64 = 0
-    public var bandwidthPerUser: UInt64 = 0
-    public var bandwidth: UInt64 = 0
+    /// Bytes each second, in each direction.
+    public var bandwidthPerAllocation = ByteCount.zero
+    public var bandwidthPerUser = ByteCount.zero
+    public var bandwidth = ByteCount.zero
+    /// Limit of new peer addresses in a user's permissions, for each minute.
+    public var newPeersPerUser: UInt32 = 6000
+    /// Limit of a user's Connect requests (RFC 6062), for each second.
+    public var connectsPerUser: UInt32 = 50
+    // Limits of the whole server, which realms do not have.
     public var unauthenticatedPerAddress: UInt32 = 100
+    /// Nil: by the number of shards.
+    public var unauthenticated: UInt32?
+    /// Limit of the memory of unauthenticated clients.
+    public var strangersMemory = ByteCount.bytes(32_000_000)
 
     public init() {}
   }
 
-  public struct NATDiscovery: Equatable, Sendable {
+  public struct NATDiscoverySection: Equatable, Sendable {
     public var primary: SocketAddress?
     public var alternate: SocketAddress?
 
     public init() {}
   }
 
-  public struct Admin: Equatable, Sendable {
-    /// Nil: none.
-    public var listen: SocketAddress? = SocketAddress(IPAddress(127, 0, 0, 1), port: 8478)
+  public struct AdminSection: Equatable, Sendable {
+    public var listen = AdminPlace.address(SocketAddress(IPAddress(127, 0, 0, 1), port: 8478))
     public var token = ""
     public var demo = false
 
     public init() {}
   }
 
-  public struct Log: Equatable, Sendable {
-    public var level = Level.info
-    public var format = Format.text
+  /// The privileges that the program drops after its sockets are bound.
+  public struct HardeningSection: Equatable, Sendable {
+    public var capabilities = true
+    public var noNewPrivileges = true
+    public var seccomp = true
+    public var landlock = true
+    public var coreDumps = false
 
-    public enum Level: String, Sendable, CaseIterable {
-      case debug, info, warning, error
-    }
+    public init() {}
+  }
 
-    public enum Format: String, Sendable, CaseIterable {
-      case text, json
-    }
+  public struct EventsSection: Equatable, Sendable {
+    /// The URL that gets the events; empty: none.
+    public var webhook = ""
+    /// Signs the events; empty: they are not signed.
+    public var secret = ""
+    /// The time between two usage events of a live allocation; zero: none.
+    public var usageInterval = Duration.seconds(60)
+
+    public init() {}
+  }
+
+  public struct LogSection: Equatable, Sendable {
+    public var level = LogLevel.info
+    public var format = LogFormat.text
+    public var privacy = LogPrivacy.truncated
 
     public init() {}
   }

@@ -1,40 +1,31 @@
 internal import NetworkTypes
 
 extension Settings {
-  /// What this version of the program does not have: each is refused while it is asked for. A feature that lands
-  /// takes its line with it.
+  /// Features that this version does not have: a configuration that uses one is refused. Remove a feature's line when
+  /// it is implemented.
   private static var features: [UnsupportedFeature] {
     [
-      UnsupportedFeature("listeners", "the PROXY protocol") { $0.hasListener { $0.proxyProtocol } },
-      UnsupportedFeature("tls.client-ca", "client certificates") { !$0.tls.clientCA.isEmpty },
-      UnsupportedFeature("auth.store", "any store but sqlite:") {
+      UnsupportedFeature("auth.store", "store but sqlite:", remedy: "use sqlite:turnpike.db, or \"\" for none") {
         !$0.auth.store.isEmpty && !$0.auth.store.hasPrefix("sqlite:")
       },
-      UnsupportedFeature("realms", "any store but sqlite:") { settings in
+      UnsupportedFeature("realms", "store but sqlite:", remedy: "use sqlite:turnpike.db, or \"\" for none") {
+        settings in
         settings.realms.values.contains { !$0.store.isEmpty && !$0.store.hasPrefix("sqlite:") }
       },
-      UnsupportedFeature("realms", "limits of bandwidth for users and whole realms") { settings in
-        settings.realms.values.contains { $0.limits.bandwidth != 0 || $0.limits.bandwidthPerUser != 0 }
-      },
-      UnsupportedFeature("limits.bandwidth-per-user", "limits of bandwidth") { $0.limits.bandwidthPerUser != 0 },
-      UnsupportedFeature("limits.bandwidth", "limits of bandwidth") { $0.limits.bandwidth != 0 },
-      UnsupportedFeature("admin.listen", "the admin endpoint", remedy: "write listen: \"\", or remove the key") {
-        $0.admin.listen != nil && $0.admin.listen != Settings().admin.listen
-      },
-      UnsupportedFeature("admin.token", "the admin endpoint") { !$0.admin.token.isEmpty },
-      UnsupportedFeature("admin.demo", "the admin endpoint") { $0.admin.demo },
+      UnsupportedFeature("admin.demo", "demo page") { $0.admin.demo },
     ]
   }
 
-  /// One error for each key that asks for a feature which this version does not have.
+  /// Keys without effect yet, for which every value except the default is refused.
+  static let missingKeys: Set<String> = ["admin.demo"]
+
+  /// One error for each key that uses a missing feature.
   public var unsupportedFeatures: [ConfigurationProblem] {
     Self.features.filter { $0.isAskedFor(self) }.map { feature in
       ConfigurationProblem(
-        key: feature.key, "this version of Turnpike does not have \(feature.name)", suggestion: feature.remedy)
+        key: feature.key, "this version of Turnpike has no \(feature.name)", suggestion: feature.remedy)
     }
   }
-
-  private func hasListener(_ predicate: (Listener) -> Bool) -> Bool { listeners?.contains(where: predicate) ?? false }
 }
 
 private struct UnsupportedFeature {

@@ -1,11 +1,13 @@
-/// A value that is about to be written as YAML.
+/// A value to be written as YAML.
 enum YAMLOutput: Sendable {
-  /// Written as it stands: numbers, durations, words.
+  /// Written unquoted: numbers, durations, words.
   case plain(String)
   case text(String)
+  /// A secret, and the text in its place: `<redacted>`, or a URI without its password.
+  case secret(String, shown: String)
   case list([YAMLOutput])
   case map([Entry])
-  /// Left out of the map that it stands in.
+  /// Omitted from its map.
   case omitted
 
   struct Entry: Sendable {
@@ -13,86 +15,32 @@ enum YAMLOutput: Sendable {
     var value: YAMLOutput
   }
 
-  static let redacted = YAMLOutput.text("<redacted>")
+  /// The text in place of a secret. A value that contains it is refused.
+  static let redaction = "<redacted>"
 
-  /// Block style: a line for each value, sections indented by two spaces.
-  func document() -> String {
-    guard case .map(let entries) = self else { return inlineText + "\n" }
-    var lines: [String] = []
-    Self.append(entries, indentation: "", to: &lines)
-    return lines.joined(separator: "\n") + "\n"
-  }
+  static func secret(_ text: String) -> YAMLOutput { .secret(text, shown: redaction) }
 
-  private static func append(
-    _ entries: [YAMLOutput.Entry], indentation: String, to lines: inout [String]
-  ) {
-    for entry in entries {
-      let name = indentation + quotedIfNeeded(entry.key) + ":"
-      switch entry.value {
-      case .omitted:
-        continue
-      case .map(let inner) where !inner.isEmpty:
-        lines.append(name)
-        append(inner, indentation: indentation + "  ", to: &lines)
-      case .list(let items) where !items.isEmpty:
-        lines.append(name)
-        for item in items { lines.append(indentation + "  - " + item.inlineText) }
-      case .plain, .text, .list, .map:
-        lines.append(name + " " + entry.value.inlineText)
-      }
+  /// The value with `text` in place of each secret.
+  func replacingSecrets(_ text: (_ secret: String, _ shown: String) -> String) -> YAMLOutput {
+    switch self {
+    case .secret(let secret, let shown): .text(text(secret, shown))
+    case .list(let items): .list(items.map { $0.replacingSecrets(text) })
+    case .map(let entries):
+      .map(entries.map { Entry(key: $0.key, value: $0.value.replacingSecrets(text)) })
+    case .plain, .text, .omitted: self
     }
   }
+
+  /// Block style: a line for each value, sections indented by two spaces; each list element is on one line.
+  func document() -> String { YAMLWriter.document(self) }
 
   /// Flow style, on one line.
-  var inlineText: String {
-    switch self {
-    case .plain(let text): text
-    case .text(let text): Self.quotedIfNeeded(text)
-    case .list(let items): "[" + items.map(\.inlineText).joined(separator: ", ") + "]"
-    case .map(let entries) where entries.isEmpty: "{}"
-    case .map(let entries):
-      "{ "
-        + entries.filter { if case .omitted = $0.value { false } else { true } }
-        .map { Self.quotedIfNeeded($0.key) + ": " + $0.value.inlineText }.joined(separator: ", ") + " }"
-    case .omitted: ""
-    }
-  }
+  var inlineText: String { YAMLWriter.inline(self) }
 
-  /// The text as a plain scalar where no reader could take it for anything else, in quotation marks otherwise.
-  static func quotedIfNeeded(_ text: String) -> String {
-    let isWord = text.utf8.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "/"),
-        UInt8(ascii: ":"), UInt8(ascii: "="), UInt8(ascii: "?"), UInt8(ascii: "&"), UInt8(ascii: "_"):
-        true
-      default:
-        false
-      }
-    }
-    let beginsLikeText = text.first.map { $0.isLetter || $0 == "/" } ?? false
-    let reserved = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
-    if isWord, beginsLikeText, !text.hasSuffix(":"), !reserved.contains(text.lowercased()) { return text }
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned, .surrogate:
-        let digits = String(scalar.value, radix: 16, uppercase: true)
-        result += "\\U" + String(repeating: "0", count: 8 - digits.utf8.count) + digits
-      default:
-        if scalar == "\"" || scalar == "\\" { result += "\\" }
-        result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
-  }
-}
-
-extension YAMLOutput {
   /// The text of a single value, without quotation marks.
   var scalarText: String {
     switch self {
-    case .plain(let text), .text(let text): text
+    case .plain(let text), .text(let text), .secret(_, let text): text
     case .list, .map, .omitted: ""
     }
   }

@@ -1,12 +1,12 @@
 internal import CYAML
 
-/// Reads one YAML document (over libyaml's events) into raw values that know their lines.
+/// Reads one YAML document (from libyaml's events) into raw values with their lines.
 ///
-/// It takes what a configuration needs and refuses the rest by name: aliases (and with them documents that grow
-/// without end), tags, several documents, keys that are not plain text, and a key given twice. Depth and number
-/// of values are bounded.
+/// It accepts the features that a configuration needs and refuses the others by name: aliases (and so documents that
+/// expand without limit), tags, several documents, keys that are not plain text, and duplicate keys. Depth and number
+/// of values are limited.
 struct YAMLReader {
-  /// The most bytes that a document may have.
+  /// Limit of a document's bytes.
   static let largestDocument = 1 << 20
   static let greatestDepth = 16
   static let mostValues = 50_000
@@ -17,7 +17,7 @@ struct YAMLReader {
   private var valueCount = 0
   private(set) var problems: [ConfigurationProblem] = []
 
-  /// A list or map whose end has not been seen yet.
+  /// A list or map that has not ended yet.
   private struct Container {
     var isMap: Bool
     var origin: ConfigurationProblem.Origin
@@ -30,13 +30,19 @@ struct YAMLReader {
 
   init(origin: @escaping (Int) -> ConfigurationProblem.Origin) { makeOrigin = origin }
 
-  /// The document's value, nil if it is empty; what is wrong is in `problems`.
+  /// The document's value; nil if it is empty. Errors are added to `problems`.
   mutating func read(_ bytes: [UInt8]) -> RawValue? {
     guard bytes.count <= Self.largestDocument else {
       refuse(line: 1, "has more than 1 MiB", suggestion: "keep long values in files of their own: file:PATH")
       return nil
     }
-    // At one address for as long as it is used: libyaml keeps pointers into it. Freed on every way out.
+    guard Self.isUTF16(bytes) || firstLineThatIsNoUTF8(bytes) == nil else {
+      refuse(
+        line: firstLineThatIsNoUTF8(bytes) ?? 1, "has bytes that are no UTF-8 text",
+        suggestion: "save the file as UTF-8")
+      return nil
+    }
+    // Allocated at a fixed address, because libyaml keeps pointers into it. Freed on every exit.
     let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
     defer { unsafe parser.deallocate() }
     guard unsafe yaml_parser_initialize(parser) == 1 else {
@@ -45,14 +51,19 @@ struct YAMLReader {
     }
     defer { unsafe yaml_parser_delete(parser) }
     unsafe bytes.withUnsafeBufferPointer { buffer in
-      // Sound: the parser keeps the buffer's address only until this closure ends, and so does its use.
+      // Sound: the parser uses the buffer only within this closure.
       unsafe yaml_parser_set_input_string(parser, buffer.baseAddress, buffer.count)
       while unsafe step(parser) {}
     }
     return problems.isEmpty ? root : nil
   }
 
-  /// Takes one event; false at the end of the stream or where reading cannot go on.
+  /// libyaml reads UTF-16 that begins with a byte order mark.
+  private static func isUTF16(_ bytes: [UInt8]) -> Bool {
+    bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF])
+  }
+
+  /// Handles one event; false at the end of the stream or after an error.
   private mutating func step(_ parser: UnsafeMutablePointer<yaml_parser_t>) -> Bool {
     var event = unsafe yaml_event_t()
     guard unsafe yaml_parser_parse(parser, &event) == 1 else {
@@ -116,7 +127,7 @@ struct YAMLReader {
   private mutating func pop() -> Bool {
     guard let container = open.popLast() else { return false }
     let content = container.isMap ? RawValue.Content.map(container.entries) : .list(container.items)
-    place(RawValue(content: content, origin: container.origin))
+    attach(RawValue(content: content, origin: container.origin))
     return true
   }
 
@@ -131,12 +142,12 @@ struct YAMLReader {
       return true
     }
     let isNull = isPlain && ["", "~", "null", "Null", "NULL"].contains(text)
-    place(RawValue(content: isNull ? .null : .scalar(text), origin: origin))
+    attach(RawValue(content: isNull ? .null : .scalar(text), origin: origin))
     return true
   }
 
-  /// Puts a finished value where it belongs: into the innermost open container, or at the root.
-  private mutating func place(_ value: RawValue) {
+  /// Adds a complete value to the innermost open container, or sets the root.
+  private mutating func attach(_ value: RawValue) {
     guard let last = open.indices.last else {
       root = value
       return

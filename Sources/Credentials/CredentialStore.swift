@@ -1,8 +1,8 @@
 public import Crypto
 
-/// Where long-term credentials and shared secrets are kept: plain blocking calls, by one thread at a time.
+/// A store of long-term credentials and shared secrets, with blocking calls from one thread at a time.
 ///
-/// Realms and names are compared byte for byte. Names come from strangers: any bytes, NUL included.
+/// Realms and names are compared byte for byte. Names come from untrusted clients: any bytes, NUL included.
 public protocol CredentialStore: AnyObject {
   /// The keys of a user, by either form of the name; nil if there is no such user.
   func keys(realm: String, username: [UInt8]) throws(StoreError) -> UserKeys?
@@ -13,18 +13,24 @@ public protocol CredentialStore: AnyObject {
   /// The shared secrets of time-limited credentials, oldest first.
   func secrets(realm: String) throws(StoreError) -> [[UInt8]]
 
-  /// A number that is another one after any process committed a change. Cheap: meant to be asked several times a
-  /// second.
+  /// Whether a user of the realm has no SHA-256 key.
+  func hasUsersWithoutSHA256(realm: String) throws(StoreError) -> Bool
+
+  /// A number that changes when any process commits a change. Cheap enough for several calls a second.
   func changeToken() throws(StoreError) -> UInt64
+
+  /// Called when another file has replaced the store's file. Removes the write-ahead log, which would be read as the
+  /// new file's.
+  func abandon()
 
   /// Whether there is no user and no secret in any realm.
   func isEmpty() throws(StoreError) -> Bool
 
-  /// Stores a new user. Throws `userExists` where the realm has one whose name this could be taken for.
-  func addUser(_ user: LongTermCredential) throws(StoreError)
+  /// Stores a new user. Throws `userExists` if the realm has a user with a confusable name.
+  func addUser(_ user: UserRecord) throws(StoreError)
 
   /// Gives a user new keys. Throws `noSuchUser`.
-  func setPassword(of user: LongTermCredential) throws(StoreError)
+  func setPassword(of user: UserRecord) throws(StoreError)
 
   /// Removes a user, by either form of the name. Throws `noSuchUser`.
   func removeUser(realm: String, username: [UInt8]) throws(StoreError)
@@ -32,14 +38,18 @@ public protocol CredentialStore: AnyObject {
   /// The users of a realm, by name; all realms with nil.
   func users(realm: String?) throws(StoreError) -> [StoredUser]
 
-  /// Stores a shared secret and returns what names it from now on. Throws `secretExists`.
+  /// Stores a shared secret and returns its number. Throws `secretExists`.
   func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret
 
   /// Removes a shared secret. Throws `noSuchSecret`.
   func removeSecret(realm: String, id: UInt64) throws(StoreError)
 
-  /// The shared secrets of a realm, oldest first, without themselves; all realms with nil.
+  /// The shared secrets of a realm, oldest first, without their content; all realms with nil.
   func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret]
+}
+
+extension CredentialStore {
+  public func abandon() {}
 }
 
 /// A user as a list shows it.
@@ -56,7 +66,7 @@ public struct StoredUser: Equatable, Sendable {
   }
 }
 
-/// A shared secret as a list shows it: by number, without itself.
+/// A shared secret as a list shows it: its number, without its content.
 public struct StoredSecret: Equatable, Sendable {
   public var id: UInt64
   public var realm: String
@@ -70,12 +80,14 @@ public struct StoredSecret: Equatable, Sendable {
   }
 }
 
-/// Why a store did not do what it was asked for.
+/// The reason why a store operation failed.
 public enum StoreError: Error, Equatable, Sendable {
-  /// The store can't be reached, read or written; the reason, without any credential in it.
+  /// The store cannot be reached, read or written. The reason contains no credential.
   case unavailable(String)
   /// The store was written by a later version of this program.
   case newerFormat(found: Int, known: Int)
+  /// The file belongs to another program.
+  case foreign(path: String)
   case userExists
   case noSuchUser
   case secretExists
@@ -88,6 +100,8 @@ extension StoreError: CustomStringConvertible {
     case .unavailable(let reason): "the credential store is not available: \(reason)"
     case .newerFormat(let found, let known):
       "the credential store has format \(found), and this version of Turnpike knows formats up to \(known)"
+    case .foreign(let path):
+      "\(path) is a database of another program, and has not been changed: name another file for the store"
     case .userExists: "there is a user of this name already"
     case .noSuchUser: "there is no such user"
     case .secretExists: "this secret is stored already"

@@ -1,11 +1,11 @@
 public import Crypto
 
-/// The users and secrets that stand in a configuration: a value, looked up like a store.
+/// The users and secrets of the configuration, looked up like a store.
 public struct StaticCredentials: Equatable, Sendable {
   private var realms: [String: Realm] = [:]
 
   private struct Realm: Equatable, Sendable {
-    /// By both forms of each name.
+    /// The keys by both forms of each name.
     var keys: [[UInt8]: UserKeys] = [:]
     var names: [[UInt8]: [UInt8]] = [:]
     var secrets: [[UInt8]] = []
@@ -16,9 +16,9 @@ public struct StaticCredentials: Equatable, Sendable {
   /// Whether there is neither a user nor a secret.
   public var isEmpty: Bool { realms.isEmpty }
 
-  /// Adds a user. Two names that could be taken for each other: the first one stays, and false is returned.
+  /// Adds a user. Returns false, and keeps the earlier user, if the names are confusable.
   @discardableResult
-  public mutating func add(_ user: LongTermCredential) -> Bool {
+  public mutating func add(_ user: UserRecord) -> Bool {
     var realm = realms[user.realm] ?? Realm()
     guard realm.keys[user.name.opaqueString] == nil, realm.keys[user.name.saslprep] == nil else { return false }
     realm.keys[user.name.opaqueString] = user.keys

@@ -1,8 +1,8 @@
 internal import Credentials
 
-/// Brings a database file to the format that this version of the program reads and writes.
+/// Converts a database file to the format of this version.
 enum Migrations {
-  /// One script for each step: `user_version` says how many have run.
+  /// One script for each step; `user_version` counts the scripts that have run.
   static let scripts = [
     """
     CREATE TABLE users (
@@ -26,28 +26,94 @@ enum Migrations {
       created INTEGER NOT NULL,
       UNIQUE (realm, secret)
     ) STRICT;
+    """,
+    // Users of other programs have no SHA-256 key. SQLite cannot remove NOT NULL from a column.
     """
+    CREATE TABLE new_users (
+      realm BLOB NOT NULL,
+      name BLOB NOT NULL,
+      name_saslprep BLOB NOT NULL,
+      user_hash BLOB NOT NULL,
+      key_md5 BLOB NOT NULL,
+      key_md5_opaque BLOB,
+      key_sha256 BLOB,                -- absent for users of other programs
+      created INTEGER NOT NULL,
+      changed INTEGER NOT NULL,
+      PRIMARY KEY (realm, name)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO new_users SELECT realm, name, name_saslprep, user_hash, key_md5, key_md5_opaque, key_sha256, created,
+      changed FROM users;
+    DROP TABLE users;
+    ALTER TABLE new_users RENAME TO users;
+    CREATE UNIQUE INDEX users_by_saslprep ON users (realm, name_saslprep);
+    CREATE UNIQUE INDEX users_by_hash ON users (realm, user_hash);
+    CREATE INDEX users_without_sha256 ON users (realm) WHERE key_sha256 IS NULL;
+    """,
   ]
 
-  static func prepare(_ connection: Connection) throws(StoreError) {
+  /// The application_id in SQLite's header: "Turn". Stores of earlier versions have 0.
+  private static let applicationID = 0x5475_726E
+
+  static func prepare(_ connection: SQLiteConnection) throws(StoreError) {
+    // Checked first, because already the switch of the journal mode changes the file.
+    _ = try currentFormat(of: connection)
     try switchToWriteAheadLog(connection)
-    // What is deleted is overwritten: a removed secret does not linger in the file.
+    // secure_delete overwrites deleted rows, so that a removed secret does not stay in the file.
     try connection.execute("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF")
-    if try version(connection) == scripts.count { return }
+    if try currentFormat(of: connection) == scripts.count { return }
     try connection.transaction { () throws(StoreError) in
-      // Asked again: another process may have been quicker.
-      let found = try version(connection)
-      guard found <= scripts.count else {
-        throw StoreError.newerFormat(found: found, known: scripts.count)
-      }
+      // Read again: another process may have migrated the file meanwhile.
+      let found = try format(of: connection)
       for script in scripts[found...] { try connection.execute(script) }
+      if found == 0 { try connection.execute("PRAGMA application_id = \(applicationID)") }
       try connection.execute("PRAGMA user_version = \(scripts.count)")
     }
   }
 
-  /// The switch needs the file for itself, and SQLite does not wait for it: two processes that open a new file at
-  /// once take turns here.
-  private static func switchToWriteAheadLog(_ connection: Connection) throws(StoreError) {
+  /// Runs `format` in one read transaction: another process may create the tables between two of its queries, and the
+  /// new store would look like a database of another program.
+  static func currentFormat(of connection: SQLiteConnection) throws(StoreError) -> Int {
+    try connection.execute("BEGIN")
+    do throws(StoreError) {
+      let result = try format(of: connection)
+      try connection.execute("COMMIT")
+      return result
+    } catch {
+      try? connection.execute("ROLLBACK")
+      throw error
+    }
+  }
+
+  /// The format of a store, from 0 for a new file to the one that this version writes. Runs within a transaction.
+  /// Throws `foreign` for a database of another program and `newerFormat` for a store of a later version.
+  private static func format(of connection: SQLiteConnection) throws(StoreError) -> Int {
+    let version = try number(connection, "PRAGMA user_version")
+    let identifier = try number(connection, "PRAGMA application_id")
+    let isOurs =
+      if identifier == applicationID {
+        true
+      } else if identifier == 0, version == 0 {
+        try number(connection, "SELECT count(*) FROM sqlite_schema") == 0
+      } else if identifier == 0 {
+        // Other programs use user_version too, so our tables must also be there.
+        try number(
+          connection,
+          """
+          SELECT (SELECT count(*) FROM pragma_table_info('users')
+            WHERE name IN ('realm', 'name', 'name_saslprep', 'user_hash', 'key_md5', 'key_sha256'))
+            + (SELECT count(*) FROM pragma_table_info('secrets') WHERE name IN ('realm', 'secret'))
+          """) == 8
+      } else {
+        false
+      }
+    guard isOurs else { throw .foreign(path: connection.path) }
+    guard version <= scripts.count else { throw .newerFormat(found: version, known: scripts.count) }
+    return max(version, 0)
+  }
+
+  /// The switch needs an exclusive lock, for which SQLite does not wait. Retries, because two processes may open a new
+  /// file at once.
+  private static func switchToWriteAheadLog(_ connection: SQLiteConnection) throws(StoreError) {
     var attempts = 0
     while true {
       do throws(StoreError) {
@@ -55,12 +121,12 @@ enum Migrations {
       } catch {
         attempts += 1
         if attempts == 100 { throw error }
-        Connection.pause(milliseconds: 20)
+        SQLiteConnection.pause(milliseconds: 20)
       }
     }
   }
 
-  private static func version(_ connection: Connection) throws(StoreError) -> Int {
-    Int(clamping: try connection.prepare("PRAGMA user_version").rows().first?.first?.number ?? 0)
+  private static func number(_ connection: SQLiteConnection, _ query: String) throws(StoreError) -> Int {
+    Int(clamping: try connection.prepare(query).rows().first?.first?.number ?? 0)
   }
 }

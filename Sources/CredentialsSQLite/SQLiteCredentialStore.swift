@@ -1,26 +1,55 @@
 public import Credentials
 public import Crypto
+internal import System
 
 /// The embedded credential store: one SQLite file, which several processes may use at once.
 ///
-/// Keys are kept, never passwords; shared secrets as they are, because they are needed. A change is on the disk when
-/// a call returns (write-ahead log, `synchronous=FULL`).
+/// Stores keys, never passwords; shared secrets are stored as plain bytes, because the server computes passwords from
+/// them. A change is on disk when the call returns (write-ahead log, `synchronous=FULL`).
 public final class SQLiteCredentialStore: CredentialStore {
-  private let connection: Connection
+  private let connection: SQLiteConnection
   private let statements: Statements
+  private let path: String
+  private var lastToken: UInt64?
+  /// The write-ahead log and its index, with their identities at the last check.
+  private var logFiles: [(path: String, identity: Files.Identity)] = []
 
-  /// Opens the store, and makes it (mode 0600) or brings it to this version's format if need be.
+  /// Opens the store, and converts it to this version's format if needed.
   ///
-  /// - Parameter path: of the database file; its directory must exist and be writable.
-  public init(path: String) throws(StoreError) {
-    connection = try Connection(path: path)
+  /// A new file has mode 0600 and, if root creates it, the owner of its folder. A database of another program is
+  /// refused and not changed.
+  ///
+  /// - Parameters:
+  ///   - path: the database file; its directory must exist and be writable.
+  ///   - creates: whether a missing file is created.
+  public init(path: String, creates: Bool = true) throws(StoreError) {
+    self.path = path
+    connection = try SQLiteConnection(path: path, creates ? .creating : .existing)
     try Migrations.prepare(connection)
     statements = try Statements(connection)
   }
 
-  /// A store that lives in memory and ends with this object.
+  /// A store in memory that ends with this object.
   public static func inMemory() throws(StoreError) -> SQLiteCredentialStore {
-    try SQLiteCredentialStore(path: ":memory:")
+    try SQLiteCredentialStore(path: SQLiteConnection.inMemory)
+  }
+
+  /// Finds out whether `init` could open or create the store at a path, without any change.
+  public static func examine(path: String) throws(StoreError) {
+    guard Files.exists(path) else {
+      if let error = Files.obstacle(toMaking: path) { throw .unavailable(Files.explain(error, of: path)) }
+      return
+    }
+    guard Files.isWritable(path) else { throw .unavailable(Files.explain(.system(.permissionDenied), of: path)) }
+    _ = try Migrations.currentFormat(of: SQLiteConnection(path: path, .reading))
+  }
+
+  /// The first damage that SQLite finds in the store at a path, without any change; nil if there is none.
+  public static func damage(path: String) throws(StoreError) -> String? {
+    let connection = try SQLiteConnection(path: path, .reading)
+    let row = try connection.prepare("SELECT CAST(quick_check AS BLOB) FROM pragma_quick_check(1)").rows().first
+    let text = String(decoding: row?.first?.bytes ?? [], as: UTF8.self)
+    return text == "ok" ? nil : text
   }
 
   // MARK: - Look-ups
@@ -39,16 +68,40 @@ public final class SQLiteCredentialStore: CredentialStore {
     try statements.secrets.rows(.text(realm)).map { $0[0].bytes }
   }
 
+  public func hasUsersWithoutSHA256(realm: String) throws(StoreError) -> Bool {
+    try !statements.userWithoutSHA256.rows(.text(realm)).isEmpty
+  }
+
   public func changeToken() throws(StoreError) -> UInt64 {
     // data_version counts what other connections committed, total_changes what this one did.
     let others = try statements.dataVersion.rows().first?.first?.number ?? 0
-    return UInt64(truncatingIfNeeded: others) << 32 | UInt64(truncatingIfNeeded: connection.totalChanges) & 0xFFFF_FFFF
+    let token =
+      UInt64(truncatingIfNeeded: others) << 32 | UInt64(truncatingIfNeeded: connection.totalChanges) & 0xFFFF_FFFF
+    if token != lastToken {
+      lastToken = token
+      emptyLog()
+    }
+    return token
+  }
+
+  /// Writes the write-ahead log into the file. If the file is replaced later, SQLite would read a log left beside it as
+  /// the new file's. While other processes use the store, the log stays until the next call.
+  private func emptyLog() {
+    guard path != SQLiteConnection.inMemory else { return }
+    try? connection.execute("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000")
+    logFiles = [path + "-wal", path + "-shm"].compactMap { path in Files.identity(path).map { (path, $0) } }
+  }
+
+  public func abandon() {
+    // SQLite does not remove them if its file was moved away, and would use them for the next file.
+    for file in logFiles where Files.identity(file.path) == file.identity { Files.remove(file.path) }
   }
 
   public func isEmpty() throws(StoreError) -> Bool { try statements.anything.rows().isEmpty }
 
   private static func user(_ row: [Value]) throws(StoreError) -> (name: [UInt8], keys: UserKeys) {
-    guard let md5 = Digest(row[1].bytes), md5.count == 16, let sha256 = Digest(row[3].bytes), sha256.count == 32,
+    let sha256 = row[3] == .null ? nil : Digest(row[3].bytes)
+    guard let md5 = Digest(row[1].bytes), md5.count == 16, row[3] == .null || sha256?.count == 32,
       let userHash = Digest(row[4].bytes), userHash.count == 32
     else { throw .unavailable("a user's keys are damaged") }
     let opaque = row[2] == .null ? nil : Digest(row[2].bytes)
@@ -57,9 +110,9 @@ public final class SQLiteCredentialStore: CredentialStore {
 
   // MARK: - Users
 
-  public func addUser(_ user: LongTermCredential) throws(StoreError) {
+  public func addUser(_ user: UserRecord) throws(StoreError) {
     try connection.transaction { () throws(StoreError) in
-      // Neither form of the new name may be either form of a known one.
+      // No form of the new name may equal a form of an existing name.
       for form in [user.name.opaqueString, user.name.saslprep] {
         guard try statements.userByName.rows(.text(user.realm), .blob(form)).isEmpty else {
           throw StoreError.userExists
@@ -67,14 +120,14 @@ public final class SQLiteCredentialStore: CredentialStore {
       }
       try statements.addUser.run(
         .text(user.realm), .blob(user.name.opaqueString), .blob(user.name.saslprep), .blob(user.keys.userHash.array),
-        .blob(user.keys.md5.array), Self.optional(user.keys.md5OpaqueString), .blob(user.keys.sha256.array))
+        .blob(user.keys.md5.array), Self.optional(user.keys.md5OpaqueString), Self.optional(user.keys.sha256))
     }
   }
 
-  public func setPassword(of user: LongTermCredential) throws(StoreError) {
+  public func setPassword(of user: UserRecord) throws(StoreError) {
     let changed = try statements.setPassword.run(
       .text(user.realm), .blob(user.name.opaqueString), .blob(user.keys.md5.array),
-      Self.optional(user.keys.md5OpaqueString), .blob(user.keys.sha256.array))
+      Self.optional(user.keys.md5OpaqueString), Self.optional(user.keys.sha256))
     guard changed > 0 else { throw .noSuchUser }
   }
 
@@ -120,6 +173,7 @@ private struct Statements {
   let userByName: Statement
   let userByHash: Statement
   let secrets: Statement
+  let userWithoutSHA256: Statement
   let dataVersion: Statement
   let anything: Statement
   let addUser: Statement
@@ -130,13 +184,15 @@ private struct Statements {
   let removeSecret: Statement
   let listSecrets: Statement
 
-  init(_ connection: Connection) throws(StoreError) {
+  init(_ connection: SQLiteConnection) throws(StoreError) {
     let user = "SELECT name, key_md5, key_md5_opaque, key_sha256, user_hash FROM users WHERE realm = ?1"
-    // The exact name wins over another user's other form, of which addUser allows none.
+    // The exact name is preferred; addUser prevents that it equals another user's SASLprep form.
     userByName = try connection.prepare(
       "\(user) AND name = ?2 UNION ALL \(user) AND name_saslprep = ?2 AND name <> ?2 LIMIT 1")
     userByHash = try connection.prepare("\(user) AND user_hash = ?2")
     secrets = try connection.prepare("SELECT secret FROM secrets WHERE realm = ?1 ORDER BY id")
+    userWithoutSHA256 = try connection.prepare(
+      "SELECT 1 FROM users WHERE realm = ?1 AND key_sha256 IS NULL LIMIT 1")
     dataVersion = try connection.prepare("PRAGMA data_version")
     anything = try connection.prepare(
       "SELECT 1 WHERE EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM secrets)")

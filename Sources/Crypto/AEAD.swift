@@ -1,19 +1,21 @@
 internal import COpenSSL
 
-/// AES-GCM (RFC 5116 section 5): what is sealed can be read and changed by nobody without the key. For what the
-/// server hands out and gets back (mobility tickets) and for access tokens; never for packets.
+/// AES-GCM (RFC 5116 section 5): sealed text cannot be read or changed without the key. Used for mobility tickets and
+/// access tokens, never for packets.
 public enum AEAD {
-  /// Bytes of a nonce; one must never be used twice with a key.
+  /// Bytes of a nonce; a nonce must never be used twice with one key.
   public static let nonceByteCount = 12
-  /// Bytes by which the sealed text is longer, unless another number is given: the tag, at its end.
+  /// Bytes of the tag at the end of sealed text, unless the caller gives another number.
   public static let tagByteCount = 16
 
-  /// The sealed text and its tag of 12 to 16 bytes; nil where the key has neither 16 nor 32 bytes or the nonce not 12.
+  /// The sealed text and its tag of 12 to 16 bytes; nil unless the key has 16 or 32 bytes and the nonce 12.
   public static func seal(
     _ plaintext: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = [],
     tagByteCount: Int = AEAD.tagByteCount
   ) -> [UInt8]? {
-    guard nonce.count == nonceByteCount, (12...16).contains(tagByteCount), let cipher = unsafe cipher(for: key) else { return nil }
+    guard nonce.count == nonceByteCount, (12...16).contains(tagByteCount), let cipher = unsafe cipher(for: key) else {
+      return nil
+    }
     guard let context = unsafe EVP_CIPHER_CTX_new() else { return nil }
     defer { unsafe EVP_CIPHER_CTX_free(context) }
     guard unsafe EVP_EncryptInit_ex(context, cipher, nil, key, nonce) == 1 else { return nil }
@@ -25,7 +27,7 @@ public enum AEAD {
     guard unsafe EVP_EncryptUpdate(context, &output, &length, plaintext, Int32(clamping: plaintext.count)) == 1 else {
       return nil
     }
-    // GCM is a stream: nothing is left to be written.
+    // GCM is a stream cipher: the final call writes no bytes.
     var none = [UInt8](repeating: 0, count: 16)
     var tag = [UInt8](repeating: 0, count: tagByteCount)
     guard unsafe EVP_EncryptFinal_ex(context, &none, &length) == 1,
@@ -34,7 +36,7 @@ public enum AEAD {
     return output + tag
   }
 
-  /// What was sealed; nil where it was not sealed with this key, nonce and associated data, or has been changed.
+  /// The plaintext; nil if the text was changed, or not sealed with this key, nonce and associated data.
   public static func open(
     _ sealed: [UInt8], key: [UInt8], nonce: [UInt8], associatedData: [UInt8] = [],
     tagByteCount: Int = AEAD.tagByteCount

@@ -8,7 +8,7 @@ public enum Base64 {
     return String(decoding: output.prefix(Int(max(length, 0))), as: UTF8.self)
   }
 
-  /// The bytes, or nil where the text is not Base64 with its padding.
+  /// The bytes, or nil if the text is not Base64 with its padding.
   public static func decode(_ text: String) -> [UInt8]? {
     let input = Array(text.utf8)
     guard input.count % 4 == 0 else { return nil }

@@ -7,7 +7,7 @@ public enum HashAlgorithm: Sendable, CaseIterable {
   case sha1
   case sha256
 
-  /// How many bytes a digest has.
+  /// The number of bytes in a digest.
   public var digestByteCount: Int {
     switch self {
     case .md5: 16
@@ -28,7 +28,7 @@ public enum HashAlgorithm: Sendable, CaseIterable {
 /// Up to 32 bytes of digest or key, inline: copying one allocates nothing.
 public struct Digest: Sendable {
   @usableFromInline var storage: InlineArray<32, UInt8>
-  /// How many of the bytes count: 16, 20 or 32.
+  /// The number of used bytes: 16, 20 or 32.
   public private(set) var count: Int
 
   init(count: Int) {
@@ -74,7 +74,7 @@ public struct Digest: Sendable {
 }
 
 extension Digest: Equatable {
-  /// Constant-time comparison: how long it takes says nothing about where the bytes differ.
+  /// Constant-time comparison: its duration does not reveal where the bytes differ.
   public static func == (a: Digest, b: Digest) -> Bool { constantTimeEqual(a.bytes, b.bytes) }
 }
 
@@ -91,8 +91,8 @@ public func constantTimeEqual(_ a: RawSpan, _ b: RawSpan) -> Bool {
 
 /// Hashes messages one after another with one OpenSSL context, fetched once. Belongs to one thread.
 ///
-/// OpenSSL is trusted to succeed here: the algorithms are always in the default provider. Should one be missing
-/// (a FIPS-only provider has no MD5), `init` stops the program at start with a message that says so.
+/// OpenSSL cannot fail here: the default provider always has the algorithms. If one is missing (a FIPS-only provider
+/// has no MD5), `init` stops the program at start with a message that says so.
 @safe
 public struct HashContext: ~Copyable {
   private let algorithm: HashAlgorithm
@@ -136,9 +136,9 @@ public struct HashContext: ~Copyable {
   }
 }
 
-/// HMAC (RFC 2104) over messages one after another, with one OpenSSL context that is keyed anew for each. Belongs
-/// to one thread. As with `HashContext`, what is missing is missing at start: shards make their contexts before the
-/// first packet, and later ones can only fail for want of memory.
+/// HMAC (RFC 2104) over messages one after another, with one OpenSSL context that gets a new key for each. Belongs to
+/// one thread. As with `HashContext`, a missing algorithm shows at start: shards make their contexts before the first
+/// packet, and later ones can fail only without memory.
 @safe
 public struct HMACContext: ~Copyable {
   private let algorithm: HashAlgorithm
@@ -152,18 +152,8 @@ public struct HMACContext: ~Copyable {
     }
     unsafe self.function = function
     unsafe self.context = context
-    // The digest is chosen once; later inits give only the key.
-    algorithm.name.withUTF8Buffer { name in
-      unsafe name.withMemoryRebound(to: CChar.self) { text in
-        guard let base = text.baseAddress else { return }
-        unsafe withUnsafeTemporaryAllocation(of: OSSL_PARAM.self, capacity: 2) { parameters in
-          unsafe parameters[0] = OSSL_PARAM_construct_utf8_string(
-            OSSL_MAC_PARAM_DIGEST, UnsafeMutablePointer(mutating: base), 0)
-          unsafe parameters[1] = OSSL_PARAM_construct_end()
-          _ = unsafe EVP_MAC_CTX_set_params(context, parameters.baseAddress)
-        }
-      }
-    }
+    // The digest is set once; later calls of `EVP_MAC_init` only set the key.
+    _ = unsafe copenssl_use_digest(context, "\(algorithm.name)")
   }
 
   deinit {

@@ -1,10 +1,10 @@
 internal import NetworkTypes
 
-/// The keys of a long-term credential (RFC 8489 section 18.5.1): what a store keeps instead of the password.
+/// The keys of a long-term credential (RFC 8489 section 18.5.1). Stores keep them instead of the password.
 ///
 /// Name, realm and password must already be prepared (SASLprep for RFC 5389 clients, OpaqueString for RFC 8489).
 public enum LongTermKey {
-  /// `MD5(username ":" realm ":" password)`, 16 bytes: every client knows it.
+  /// `MD5(username ":" realm ":" password)`, 16 bytes: every client supports it.
   public static func md5(username: [UInt8], realm: [UInt8], password: [UInt8]) -> Digest {
     derive(.md5, username, realm, password)
   }
@@ -40,8 +40,8 @@ public enum TimeLimitedCredential {
     return Array(Base64.encode(mac.array).utf8)
   }
 
-  /// The seconds since 1970 at which `username` expires: its digits up to the first colon, or all of it where there
-  /// is none; nil where it is not such a name.
+  /// The expiry of `username` in seconds since 1970: its digits before the first colon, or all of it without a colon.
+  /// Nil if the name has no such digits.
   public static func expiry(ofUsername username: [UInt8]) -> UInt64? {
     let digits = username.prefix { $0 != UInt8(ascii: ":") }
     guard (1...19).contains(digits.count) else { return nil }
@@ -53,7 +53,7 @@ public enum TimeLimitedCredential {
     return value
   }
 
-  /// Whom quotas count such a name for: the part after the first colon, all of it where that is empty.
+  /// The name that quotas count: the part after the first colon, or the whole name if that part is empty.
   public static func quotaName(ofUsername username: [UInt8]) -> [UInt8] {
     guard let colon = username.firstIndex(of: UInt8(ascii: ":")) else { return username }
     let rest = username[(colon + 1)...]

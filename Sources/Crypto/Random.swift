@@ -2,14 +2,14 @@ internal import COpenSSL
 
 /// Random bytes from OpenSSL's generator, which the kernel seeds: for keys, tokens and seeds.
 ///
-/// The protocol modules never call this; whoever makes them hands in a seed (tests: a fixed one).
+/// The protocol modules never call this: their creator passes a seed (tests: a fixed one).
 public enum SecureRandom {
   public static func bytes(_ count: Int) -> [UInt8] {
     var result = [UInt8](repeating: 0, count: max(count, 0))
     let status = unsafe result.withUnsafeMutableBufferPointer { buffer in
       unsafe RAND_bytes(buffer.baseAddress, Int32(clamping: buffer.count))
     }
-    // A server without randomness must not go on: its nonces and ports could be guessed.
+    // A server without randomness must stop: its nonces and ports could be guessed.
     guard status == 1 else { fatalError("OpenSSL cannot get random bytes from the kernel") }
     return result
   }
@@ -19,17 +19,17 @@ public enum SecureRandom {
   }
 }
 
-/// ChaCha20-based generator for what the protocol draws at random (relay ports, identifiers): seeded once from 32
-/// bytes, deterministic from then on, unpredictable to whoever does not know the seed. No system call a draw.
+/// ChaCha20-based generator for the protocol's random numbers (relay ports, identifiers): seeded once with 32 bytes,
+/// then deterministic, and unpredictable without the seed. It makes no system calls.
 @safe
 public struct SeededGenerator: ~Copyable {
   private let context: OpaquePointer
   private var block = InlineArray<256, UInt8>(repeating: 0)
   private var used = 256
 
-  /// The seed is used up to 32 bytes; a shorter one is padded with zeros (tests only).
+  /// Uses up to 32 bytes of the seed; a shorter one is padded with zeros (tests only).
   public init(seed: [UInt8]) {
-    // Made at start, one for each shard; nothing from the network leads here.
+    // Each shard makes one at start; no input from the network can reach this error.
     guard let context = unsafe EVP_CIPHER_CTX_new() else { fatalError("OpenSSL: out of memory") }
     unsafe self.context = context
     let key = Array((seed + [UInt8](repeating: 0, count: 32)).prefix(32))

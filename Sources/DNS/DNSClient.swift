@@ -2,7 +2,7 @@ internal import CCares
 public import NetworkTypes
 internal import TURNClient
 
-/// Asks name servers, by c-ares: those of the system, or the one that the user names. Every question blocks, for a few
+/// Asks name servers with c-ares: those of the system, or the one that the user names. Every query blocks for a few
 /// seconds at most.
 @safe
 public struct DNSClient: ~Copyable {
@@ -10,20 +10,20 @@ public struct DNSClient: ~Copyable {
   private let isSystem: Bool
   private let family: IPAddress.Family?
 
-  /// Why there is no client: c-ares' words.
+  /// The error text of c-ares if the client could not be created.
   public struct SetupError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
   }
 
   /// - Parameters:
-  ///   - server: Nil: those of /etc/resolv.conf.
-  ///   - timeout: milliseconds for one try at one server; there are two tries.
-  public init(server: SocketAddress? = nil, family: IPAddress.Family? = nil, timeout: UInt32) throws(SetupError) {
-    // Counted by the library: once for each client is fine.
+  ///   - server: nil for those of /etc/resolv.conf.
+  ///   - timeout: for one attempt at one server; there are two attempts.
+  public init(server: SocketAddress? = nil, family: IPAddress.Family? = nil, timeout: Duration) throws(SetupError) {
+    // The library counts these calls, so each client may make one.
     var status = ares_library_init(ARES_LIB_INIT_ALL)
     guard status == ccares_success() else { throw SetupError(description: Self.words(status)) }
     var options = unsafe ares_options()
-    unsafe options.timeout = Int32(clamping: timeout)
+    unsafe options.timeout = timeout.milliseconds
     unsafe options.tries = 2
     var handle: OpaquePointer?
     status = unsafe ares_init_options(&handle, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES)
@@ -58,7 +58,7 @@ public struct DNSClient: ~Copyable {
     case naptr = 35
   }
 
-  /// What the callback leaves; made for one question.
+  /// The result of one query, which the callback sets.
   private final class Answer {
     var status: Int32?
     var bytes: [UInt8] = []
@@ -67,7 +67,7 @@ public struct DNSClient: ~Copyable {
   /// The reply's bytes, which the parsers read.
   mutating func ask(_ name: String, _ type: RecordType) throws(LookupFailure) -> [UInt8] {
     let answer = Answer()
-    // Sound: the answer lives until the question has ended, and `wait` returns only then.
+    // Safe: the answer lives until the query has ended, and `wait` returns only then.
     let context = unsafe Unmanaged.passUnretained(answer).toOpaque()
     unsafe ares_query(
       channel, name, 1, type.rawValue,
@@ -86,7 +86,7 @@ public struct DNSClient: ~Copyable {
     }
   }
 
-  /// Lets c-ares work until the callback has been called, as it is in every case: at the latest when the tries are up.
+  /// Runs c-ares until it has called the callback, which it always does, at the latest after the last attempt.
   private func wait(until answer: Answer) {
     while answer.status == nil {
       var sockets = [ares_socket_t](repeating: ccares_no_socket(), count: Int(ARES_GETSOCK_MAXNUM))
@@ -111,7 +111,7 @@ public struct DNSClient: ~Copyable {
         unsafe ares_process_fd(
           channel, isReadable ? entry.fd : ccares_no_socket(), isWritable ? entry.fd : ccares_no_socket())
       }
-      // What is overdue.
+      // c-ares handles its timeouts.
       unsafe ares_process_fd(channel, ccares_no_socket(), ccares_no_socket())
     }
   }
@@ -129,9 +129,9 @@ public struct DNSClient: ~Copyable {
     return unsafe String(cString: text)
   }
 
-  /// Whether addresses come from this client, too; else from the system with its hosts file.
+  /// Whether addresses come from this client too; if not, from the system with its hosts file.
   public var answersAddresses: Bool { !isSystem }
 
-  /// The family asked for; nil: both.
+  /// The requested family; nil for both.
   var wantedFamilies: [IPAddress.Family] { family.map { [$0] } ?? [.ipv6, .ipv4] }
 }

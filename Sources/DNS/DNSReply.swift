@@ -2,7 +2,7 @@ internal import CCares
 public import NetworkTypes
 public import TURNClient
 
-/// Reads replies with c-ares' parsers, which check them; what is damaged has no records.
+/// Reads replies with c-ares' parsers, which validate them; a malformed reply gives no records.
 public enum DNSReply {
   public static func services(in reply: [UInt8]) -> [ServiceRecord] {
     var list: UnsafeMutablePointer<ares_srv_reply>?
@@ -36,7 +36,7 @@ public enum DNSReply {
       if let flags = unsafe current.pointee.flags, let service = unsafe current.pointee.service,
         let replacement = unsafe current.pointee.replacement
       {
-        // Sound: the library ends each of its character strings with a NUL.
+        // Safe: the library ends each character string with a NUL.
         unsafe records.append(
           NamingRecord(
             order: current.pointee.order, preference: current.pointee.preference,
@@ -49,7 +49,7 @@ public enum DNSReply {
     return records
   }
 
-  /// The library writes the root, which means "not offered", as nothing.
+  /// The library gives the root name, which means "not offered", as an empty string.
   private static func name(_ text: String) -> String { text.isEmpty ? "." : text }
 
   private static let addressLimit = 64

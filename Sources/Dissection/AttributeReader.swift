@@ -1,7 +1,7 @@
 internal import NetworkTypes
 internal import STUN
 
-/// Walks a message's attributes, however broken they are.
+/// Reads the attributes of a message, malformed ones too.
 struct AttributeReader {
   let bytes: [UInt8]
   let end: Int
@@ -9,10 +9,10 @@ struct AttributeReader {
   private(set) var username: [UInt8]?
   private(set) var realm: [UInt8]?
   private(set) var fingerprintOffset: Int?
-  /// Header offset, value length, and whether it is the one with SHA-256.
+  /// For each integrity attribute: header offset, value length, and whether it is the SHA-256 one.
   private(set) var integrityOffsets: [(Int, Int, Bool)] = []
 
-  /// A message has room for 16,383 of them; nobody reads more than this.
+  /// Limit of explained attributes; a message has room for 16,383.
   private static let limit = 1024
 
   init(bytes: [UInt8], end: Int, hasCookie: Bool) {
@@ -46,7 +46,7 @@ struct AttributeReader {
         type: type, name: Names.attribute(type) ?? "unknown", offset: offset, byteCount: count, text: "")
       explain(&attribute, value)
       if isIgnored {
-        attribute.remarks.append("behind the integrity attribute: receivers ignore it")
+        attribute.remarks.append("after the integrity attribute: receivers ignore it")
       } else {
         take(type, value, offset)
       }
@@ -55,7 +55,7 @@ struct AttributeReader {
         attribute.remarks.append("its padding is not zero")
       }
       if fingerprintOffset != nil, fingerprintOffset != offset {
-        result.problems.append("\(attribute.name) stands behind FINGERPRINT, which must be last")
+        result.problems.append("\(attribute.name) follows FINGERPRINT, which must be last")
       }
       result.attributes.append(attribute)
       offset = max(padded, offset + 4)
@@ -64,7 +64,8 @@ struct AttributeReader {
 
   private func word(at offset: Int) -> UInt16 { UInt16(bytes[offset]) << 8 | UInt16(bytes[offset + 1]) }
 
-  /// RFC 8489 sections 14.5 and 14.6: what may follow.
+  /// Whether receivers ignore the attribute because it follows the integrity attribute (RFC 8489 sections 14.5 and
+  /// 14.6).
   private func isBehindIntegrity(_ type: UInt16) -> Bool {
     guard !integrityOffsets.isEmpty else { return false }
     return type != 0x8028 && type != 0x001C

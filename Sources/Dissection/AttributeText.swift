@@ -2,7 +2,7 @@ internal import Crypto
 internal import NetworkTypes
 internal import STUN
 
-/// Values of attributes in words.
+/// Attribute values as readable text.
 enum AttributeText {
   enum Outcome {
     case text(String)
@@ -23,15 +23,6 @@ enum AttributeText {
     case 0x8001: return errorCode(value, at: 2, familyAt: 0)
     case 0x000A: return types(value)
     case 0x0003: return changeRequest(value)
-    case 0x000C: return words(value) { "\(hexadecimal(UInt16(truncatingIfNeeded: $0 >> 16)))" }
-    case 0x000D: return words(value) { "\($0) s" }
-    case 0x0010: return words(value) { "\($0) kbit/s" }
-    case 0x0017, 0x8000: return words(value) { family(UInt8(truncatingIfNeeded: $0 >> 24)) }
-    case 0x0019: return words(value) { transport(UInt8(truncatingIfNeeded: $0 >> 24)) }
-    case 0x0024: return words(value) { "\($0)" }
-    case 0x0027: return words(value) { "port \($0 >> 16)" }
-    case 0x002A: return words(value) { "\($0)" }
-    case 0x8028: return words(value) { _ in value.hexadecimal }
     case 0x0018:
       return value.count == 1
         ? .text(value[0] & 0x80 == 0 ? "an even port" : "an even port, and the next one reserved") : length(1, value)
@@ -46,9 +37,23 @@ enum AttributeText {
     case 0x8002: return algorithms(value, isList: true)
     case 0x8004: return icmp(value)
     case 0x0013: return .text("\(value.count) bytes: \(value.preview) (\(Names.content(value)))")
-    case 0x001B, 0x8030: return .text("\(value.count) bytes")
-    case 0x0026: return .text("\(value.count) bytes")
-    default: return .unknown
+    case 0x001B, 0x0026, 0x8030: return .text("\(value.count) bytes")
+    default: return oneWord(type, value) ?? .unknown
+    }
+  }
+
+  /// The attributes whose value is one 32-bit word; nil for every other type.
+  private static func oneWord(_ type: UInt16, _ value: [UInt8]) -> Outcome? {
+    switch type {
+    case 0x000C: return words(value) { "\(hexadecimal(UInt16(truncatingIfNeeded: $0 >> 16)))" }
+    case 0x000D: return words(value) { "\($0) s" }
+    case 0x0010: return words(value) { "\($0) kbit/s" }
+    case 0x0017, 0x8000: return words(value) { family(UInt8(truncatingIfNeeded: $0 >> 24)) }
+    case 0x0019: return words(value) { transport(UInt8(truncatingIfNeeded: $0 >> 24)) }
+    case 0x0024, 0x002A: return words(value) { "\($0)" }
+    case 0x0027: return words(value) { "port \($0 >> 16)" }
+    case 0x8028: return words(value) { _ in value.hexadecimal }
+    default: return nil
     }
   }
 
@@ -82,7 +87,7 @@ enum AttributeText {
     return "\(quoted(value)) (time-limited, until \(expiry) seconds since 1970)"
   }
 
-  /// RFC 8489 section 9.2: what the cookie before the nonce promises.
+  /// RFC 8489 section 9.2: the features that the nonce cookie announces.
   private static func nonce(_ value: [UInt8]) -> String {
     let cookie = Array("obMatJos2".utf8)
     guard value.count >= 13, value.starts(with: cookie),

@@ -1,10 +1,10 @@
 public import NetworkTypes
 
-/// The UDP datagram or TCP segment in a captured frame: link layer, IP and transport headers taken off.
+/// The UDP datagram or TCP segment in a captured frame: without link layer, IP and transport headers.
 public struct CapturedSegment: Hashable, Sendable {
   public enum Transport: Hashable, Sendable {
     case udp
-    /// With the sequence number of the payload's first byte, and whether it begins the stream.
+    /// The sequence number of the payload's first byte, and whether it begins the stream.
     case tcp(sequence: UInt32, isFirst: Bool)
   }
 
@@ -12,6 +12,8 @@ public struct CapturedSegment: Hashable, Sendable {
   public var source: SocketAddress
   public var destination: SocketAddress
   public var payload: [UInt8]
+  /// Bytes at the end of the payload that the capture omitted because of its snapshot length.
+  public var missing = 0
 
   public init(transport: Transport, source: SocketAddress, destination: SocketAddress, payload: [UInt8]) {
     self.transport = transport
@@ -20,25 +22,28 @@ public struct CapturedSegment: Hashable, Sendable {
     self.payload = payload
   }
 
-  /// Why a frame has none.
+  /// The reason why a frame has no such datagram or segment.
   public enum Problem: Error, Hashable, Sendable {
-    /// Another protocol than IP, UDP or TCP.
+    /// The protocol is not IP, or not UDP or TCP.
     case notOurs
-    /// A fragment: only whole packets are looked into.
+    /// The packet is an IP fragment; only whole packets are read.
     case fragment
     /// Cut short by the capture, or malformed.
     case truncated
-    /// A link layer that is not known here.
+    /// The link layer is unknown.
     case linkType(Int32)
   }
 
-  /// How frames begin, by libpcap's numbers of link types.
-  public static func parse(_ frame: [UInt8], linkType: Int32) throws(Problem) -> CapturedSegment {
+  /// Parses a frame; `linkType` is libpcap's number of its link layer.
+  ///
+  /// - Parameter isCut: the capture kept only the beginning of the frame; the payload is then incomplete and `missing`
+  ///   is not 0.
+  public static func parse(_ frame: [UInt8], linkType: Int32, isCut: Bool = false) throws(Problem) -> CapturedSegment {
     let start: Int
     switch linkType {
     // Ethernet, with VLAN tags or without.
     case 1: start = try network(frame, typeAt: 12)
-    // Linux "any": the old and the new form.
+    // Linux "any": SLL and SLL2.
     case 113: start = try network(frame, typeAt: 14)
     case 276: start = try network(frame, typeAt: 0, headerByteCount: 20)
     // BSD loopback: the family in host or network order.
@@ -47,10 +52,43 @@ public struct CapturedSegment: Hashable, Sendable {
     case 12, 14, 101, 228, 229: start = 0
     default: throw .linkType(linkType)
     }
-    return try ip(frame, at: start)
+    return try ip(frame, at: start, isCut)
   }
 
-  /// Where the network layer begins, behind a type field and its VLAN tags.
+  /// Parses a frame of unknown link type: Ethernet, Linux "any", BSD loopback or IP alone. Nil unless the checksum of
+  /// the IPv4 header, or the length in the IPv6 one, is right. A STUN message is never taken for a frame.
+  public static func recognize(_ frame: [UInt8]) -> CapturedSegment? {
+    guard Shape(frame) != .message else { return nil }
+    for (linkType, offsets) in [(Int32(1), [14, 18]), (276, [20]), (113, [16]), (101, [0]), (0, [4])] {
+      guard offsets.contains(where: { isNetwork(frame, at: $0) }),
+        let segment = try? parse(frame, linkType: linkType), !segment.payload.isEmpty
+      else { continue }
+      return segment
+    }
+    return nil
+  }
+
+  private static func isNetwork(_ frame: [UInt8], at start: Int) -> Bool {
+    guard frame.count >= start + 40 else { return isIPv4(frame, at: start) }
+    let view = frame.span.rawBytes
+    let isIPv6 =
+      frame[start] >> 4 == 6 && frame.count >= start + 40 + Int(view.bigEndian16(at: start + 4))
+      && [6, 17].contains(frame[start + 6])
+    return isIPv6 || isIPv4(frame, at: start)
+  }
+
+  private static func isIPv4(_ frame: [UInt8], at start: Int) -> Bool {
+    guard frame.count >= start + 28, frame[start] >> 4 == 4, [6, 17].contains(frame[start + 9]) else { return false }
+    let count = Int(frame[start] & 15) * 4
+    guard count >= 20, frame.count >= start + count else { return false }
+    let view = frame.span.rawBytes
+    var sum: UInt32 = 0
+    for offset in stride(from: 0, to: count, by: 2) { sum += UInt32(view.bigEndian16(at: start + offset)) }
+    sum = (sum & 0xFFFF) + sum >> 16
+    return (sum & 0xFFFF) + sum >> 16 == 0xFFFF
+  }
+
+  /// The offset of the network layer, after a type field and its VLAN tags.
   private static func network(_ frame: [UInt8], typeAt: Int, headerByteCount: Int? = nil) throws(Problem) -> Int {
     var offset = typeAt
     for _ in 0..<3 {
@@ -64,41 +102,41 @@ public struct CapturedSegment: Hashable, Sendable {
     throw .notOurs
   }
 
-  private static func ip(_ frame: [UInt8], at start: Int) throws(Problem) -> CapturedSegment {
+  private static func ip(_ frame: [UInt8], at start: Int, _ isCut: Bool) throws(Problem) -> CapturedSegment {
     guard start < frame.count else { throw .truncated }
     switch frame[start] >> 4 {
-    case 4: return try ipv4(frame, at: start)
-    case 6: return try ipv6(frame, at: start)
+    case 4: return try ipv4(frame, at: start, isCut)
+    case 6: return try ipv6(frame, at: start, isCut)
     default: throw .notOurs
     }
   }
 
-  private static func ipv4(_ frame: [UInt8], at start: Int) throws(Problem) -> CapturedSegment {
+  private static func ipv4(_ frame: [UInt8], at start: Int, _ isCut: Bool) throws(Problem) -> CapturedSegment {
     let headerByteCount = Int(frame[start] & 15) * 4
     guard headerByteCount >= 20, frame.count >= start + headerByteCount else { throw .truncated }
     let view = frame.span.rawBytes
     let total = Int(view.bigEndian16(at: start + 2))
     guard view.bigEndian16(at: start + 6) & 0x3FFF == 0 else { throw .fragment }
-    // A length of 0 is what offloading leaves in captures of the sender's own host.
+    // In a capture on the sender's host the length is 0 if the network card fills it in.
     let end = total == 0 ? frame.count : start + total
-    guard total == 0 || total >= headerByteCount, end <= frame.count else { throw .truncated }
+    guard total == 0 || total >= headerByteCount, end <= frame.count || isCut else { throw .truncated }
     return try transport(
       frame, frame[start + 9], start + headerByteCount, end, IPAddress(ipv4: view.bigEndian32(at: start + 12)),
       IPAddress(ipv4: view.bigEndian32(at: start + 16)))
   }
 
-  private static func ipv6(_ frame: [UInt8], at start: Int) throws(Problem) -> CapturedSegment {
+  private static func ipv6(_ frame: [UInt8], at start: Int, _ isCut: Bool) throws(Problem) -> CapturedSegment {
     guard frame.count >= start + 40 else { throw .truncated }
     let view = frame.span.rawBytes
     let length = Int(view.bigEndian16(at: start + 4))
     let end = length == 0 ? frame.count : start + 40 + length
-    guard end <= frame.count else { throw .truncated }
+    guard end <= frame.count || isCut else { throw .truncated }
     var next = frame[start + 6]
     var offset = start + 40
-    // Hop-by-hop options, routing and destination options may stand before; a fragment header ends it.
+    // Skips hop-by-hop, routing and destination headers; a fragment header ends the search.
     for _ in 0..<8 {
       guard next == 0 || next == 43 || next == 60 else { break }
-      guard end >= offset + 8 else { throw .truncated }
+      guard end >= offset + 8, frame.count >= offset + 8 else { throw .truncated }
       next = frame[offset]
       offset += 8 + Int(frame[offset + 1]) * 8
     }
@@ -113,7 +151,7 @@ public struct CapturedSegment: Hashable, Sendable {
   ) throws(Problem) -> CapturedSegment {
     guard number == 17 || number == 6 else { throw .notOurs }
     let headerByteCount = number == 17 ? 8 : 20
-    guard end >= start + headerByteCount else { throw .truncated }
+    guard end >= start + headerByteCount, frame.count >= start + headerByteCount else { throw .truncated }
     let view = frame.span.rawBytes
     let from = SocketAddress(source, port: view.bigEndian16(at: start))
     let to = SocketAddress(destination, port: view.bigEndian16(at: start + 2))
@@ -121,16 +159,22 @@ public struct CapturedSegment: Hashable, Sendable {
       let length = Int(view.bigEndian16(at: start + 4))
       let stop = length == 0 ? end : start + length
       guard length == 0 || length >= 8, stop <= end else { throw .truncated }
-      return CapturedSegment(
-        transport: .udp, source: from, destination: to, payload: Array(frame[(start + 8)..<stop]))
+      return CapturedSegment(.udp, from, to, frame, (start + 8)..<stop)
     }
     let data = start + Int(frame[start + 12] >> 4) * 4
-    guard data >= start + 20, data <= end else { throw .truncated }
+    guard data >= start + 20, data <= end, data <= frame.count else { throw .truncated }
     let isFirst = frame[start + 13] & 0x02 != 0
-    // SYN takes a number of its own.
+    // SYN counts as one byte in the sequence numbers.
     let sequence = view.bigEndian32(at: start + 4) &+ (isFirst ? 1 : 0)
-    return CapturedSegment(
-      transport: .tcp(sequence: sequence, isFirst: isFirst), source: from, destination: to,
-      payload: Array(frame[data..<end]))
+    return CapturedSegment(.tcp(sequence: sequence, isFirst: isFirst), from, to, frame, data..<end)
+  }
+
+  /// `range`: the payload in the whole frame; the captured frame may end earlier.
+  private init(
+    _ transport: Transport, _ source: SocketAddress, _ destination: SocketAddress, _ frame: [UInt8], _ range: Range<Int>
+  ) {
+    let kept = range.clamped(to: 0..<frame.count)
+    self.init(transport: transport, source: source, destination: destination, payload: Array(frame[kept]))
+    missing = range.count - kept.count
   }
 }

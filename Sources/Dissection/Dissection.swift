@@ -1,53 +1,53 @@
-/// What a run of bytes is, explained part by part: for people who look at what went wrong on a wire.
+/// The explanation of a datagram or message, part by part.
 public struct Dissection: Hashable, Sendable {
   public enum Kind: String, Hashable, Sendable {
     /// A STUN message.
     case message = "stun"
-    /// One of RFC 3489, without the magic cookie.
+    /// A STUN message of RFC 3489, without the magic cookie.
     case classic = "rfc3489"
     case channelData = "channel-data"
     /// Neither.
     case other
   }
 
-  /// One attribute, as it lies in the message.
+  /// One attribute of the message, in the order of the bytes.
   public struct Attribute: Hashable, Sendable {
     public var type: UInt16
-    /// `XOR-MAPPED-ADDRESS`; `unknown` with the type where the registry has no name.
+    /// `XOR-MAPPED-ADDRESS`; `unknown` with the type if the registry has no name.
     public var name: String
-    /// Where its header begins.
+    /// The offset of the attribute's header in the message.
     public var offset: Int
-    /// Of the value, without padding.
+    /// The length of the value, without padding.
     public var byteCount: Int
-    /// The value in words.
+    /// The value as readable text.
     public var text: String
-    /// What is wrong with it, or worth knowing.
+    /// Errors in the attribute, and remarks about it.
     public var remarks: [String] = []
   }
 
   public var kind: Kind
-  /// `Allocate request`, `ChannelData on 0x4001`, or what else it seems to be.
+  /// `Allocate request`, `ChannelData on 0x4001`, or the name of another protocol.
   public var title: String
   public var byteCount: Int
-  /// In hexadecimal; nil for what has none.
+  /// The transaction ID in hexadecimal; nil if there is none.
   public var transaction: String?
   public var attributes: [Attribute] = []
-  /// ChannelData's data, or other bytes: their beginning in hexadecimal, and what they may be.
+  /// The beginning of ChannelData's data or of other bytes, in hexadecimal, and a guess at their protocol.
   public var content: String?
-  /// What breaks the protocol.
+  /// Violations of the protocol.
   public var problems: [String] = []
-  /// Whether FINGERPRINT is right; nil: there is none.
+  /// Whether FINGERPRINT is correct; nil: there is none.
   public var isFingerprintRight: Bool?
-  /// Whether the integrity attribute is right; nil: there is none, or nothing to check it with.
+  /// Whether the integrity attribute verifies; nil: there is none, or no key to verify it.
   public var isIntegrityRight: Bool?
 }
 
-/// What is known about who signed a message.
+/// The credentials that verify integrity attributes.
 public struct IntegritySource: Sendable {
   public var username: [UInt8]?
-  /// One password in the forms that clients make keys from; empty: none is known.
+  /// One password in each form from which clients derive keys; empty if it is unknown.
   public var passwords: [[UInt8]]
-  /// Of time-limited credentials: makes the password of every user name.
+  /// The shared secret of time-limited credentials, which gives the password of every user name.
   public var secret: [UInt8]?
 
   public init(username: [UInt8]? = nil, passwords: [[UInt8]] = [], secret: [UInt8]? = nil) {
@@ -71,7 +71,7 @@ extension Sequence<UInt8> {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// The first 32 bytes, and that there are more.
+  /// The first 32 bytes, with "…" if there are more.
   var preview: String {
     let all = Array(self)
     return Array(all.prefix(32)).hexadecimal + (all.count > 32 ? "…" : "")

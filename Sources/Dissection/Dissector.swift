@@ -2,13 +2,13 @@ internal import Crypto
 internal import NetworkTypes
 internal import STUN
 
-/// Explains one run of bytes after another. It remembers whom the requests named, since the responses do not, and
-/// never fails: what is broken is said to be.
+/// Explains one datagram or message after another. It remembers the user of each request, because responses do not name
+/// the user. It never fails: it reports every fault.
 public struct Dissector: Sendable {
   let source: IntegritySource
   /// User name, realm and token of the requests by their transactions.
   private var requests: [[UInt8]: Identity] = [:]
-  /// What the last request that named somebody said.
+  /// User name and realm of the last request that had a user name.
   private var last = Identity()
 
   struct Identity: Sendable {
@@ -16,7 +16,7 @@ public struct Dissector: Sendable {
     var realm: [UInt8] = []
   }
 
-  /// Requests that are remembered.
+  /// Limit of remembered requests.
   private static let memory = 4096
 
   public init(source: IntegritySource = IntegritySource()) { self.source = source }
@@ -31,7 +31,37 @@ public struct Dissector: Sendable {
     }
   }
 
-  /// Explains what a byte stream, or a text with several messages, carries: one message after another, up to `limit`.
+  /// Explains a message of a capture. A message that the capture truncated is not called malformed, and a channel
+  /// number of RFC 5766 is a remark, not a problem.
+  public mutating func dissect(_ found: MessageFinder.Message) -> Dissection {
+    guard found.missing > 0 else {
+      var result = dissect(datagram: found.bytes)
+      if result.problems.first == Self.oldChannel {
+        result.problems.removeFirst()
+        result.content = (result.content ?? "") + "; \(Self.oldChannel)"
+      }
+      return result
+    }
+    // Explains the message with zeros for the missing bytes, then removes the attributes that consist of such zeros.
+    let kept = found.bytes.count
+    let (requests, last) = (requests, last)
+    defer { (self.requests, self.last) = (requests, last) }
+    var result = dissect(datagram: found.bytes + [UInt8](repeating: 0, count: min(found.missing, 65_535)))
+    result.byteCount = kept + found.missing
+    result.attributes.removeAll { $0.offset + 4 + $0.byteCount > kept }
+    result.problems = []
+    if result.isFingerprintRight == false { result.isFingerprintRight = nil }
+    if result.isIntegrityRight == false, !result.attributes.contains(where: { [0x0008, 0x001C].contains($0.type) }) {
+      result.isIntegrityRight = nil
+    }
+    let cut = "\(found.missing) of \(result.byteCount) bytes are not in the capture"
+    result.content = cut
+    return result
+  }
+
+  private static let oldChannel = "channels above 0x4FFF are reserved (RFC 8656 section 12)"
+
+  /// Explains the messages of a byte stream, or of a text with several messages, up to `limit` of them.
   public mutating func dissect(stream bytes: [UInt8], limit: Int = 100_000) -> [Dissection] {
     var found: [Dissection] = []
     var rest = bytes[...]
@@ -44,8 +74,8 @@ public struct Dissector: Sendable {
     return found
   }
 
-  /// How many of the bytes the first message has, with ChannelData's padding; nil where that can't be told, or where
-  /// there is no more than one.
+  /// The length of the first message, with ChannelData's padding; nil if the length is unknown, or if there is only one
+  /// message.
   private static func frameByteCount(_ bytes: ArraySlice<UInt8>) -> Int? {
     let head = Array(bytes.prefix(8))
     guard head.count == 8 else { return nil }
@@ -75,7 +105,7 @@ public struct Dissector: Sendable {
     var result = Dissection(
       kind: .channelData, title: "ChannelData on \(hexadecimal(channel)), \(length) bytes of data",
       byteCount: bytes.count)
-    if channel > 0x4FFF { result.problems.append("channels above 0x4FFF are reserved (RFC 8656 section 12)") }
+    if channel > 0x4FFF { result.problems.append(Self.oldChannel) }
     guard 4 + length <= bytes.count else {
       result.problems.append("the length says \(length) bytes of data, and \(bytes.count - 4) are there")
       return result
@@ -83,7 +113,7 @@ public struct Dissector: Sendable {
     let data = bytes[4..<(4 + length)]
     result.content = "\(data.preview) (\(Names.content(data)))"
     let padding = bytes.count - 4 - length
-    if padding > 3 { result.problems.append("\(padding) bytes behind the data") }
+    if padding > 3 { result.problems.append("\(padding) bytes after the data") }
     if padding <= 3, bytes.suffix(padding).contains(where: { $0 != 0 }) {
       result.problems.append("the padding is not zero")
     }
@@ -117,7 +147,7 @@ public struct Dissector: Sendable {
     return result
   }
 
-  // MARK: - Who signed
+  // MARK: - Integrity
 
   private mutating func remember(_ type: MessageType, _ reader: AttributeReader, _ transaction: String) {
     guard type.messageClass == .request, let username = reader.username ?? source.username else { return }
@@ -154,7 +184,7 @@ public struct Dissector: Sendable {
     }
   }
 
-  /// What a check is computed over: the message before the attribute, with a length that ends behind it.
+  /// The bytes that a check covers: the message before the attribute, with a length field that includes the attribute.
   static func prefix(_ bytes: [UInt8], upTo offset: Int, valueByteCount: Int) -> [UInt8] {
     var prefix = Array(bytes.prefix(offset))
     let length = offset + 4 + valueByteCount - headerByteCount
@@ -166,9 +196,9 @@ public struct Dissector: Sendable {
   }
 }
 
-/// The ways in which a password makes a key.
+/// The ways to derive a key from a password.
 private enum SigningKey {
-  /// In words, the one under which the MAC is right; nil: none.
+  /// The name of the way that gives the correct MAC; nil if none does.
   static func find(
     _ identity: Dissector.Identity, _ passwords: [[UInt8]], _ hash: HashAlgorithm, _ message: [UInt8], _ mac: [UInt8]
   ) -> String? {

@@ -1,12 +1,12 @@
 internal import CJansson
 
-/// Why a text is no JSON document.
+/// The reason why a text is not a JSON document.
 public enum JSONError: Error, Equatable, Sendable {
-  /// More bytes than the caller takes.
+  /// The text is longer than the caller's limit.
   case tooLarge
-  /// More levels than the caller takes.
+  /// The document has more levels than the caller's limit.
   case tooDeep
-  /// Not JSON, or an object with one name twice: what is wrong, and the line, counted from 1.
+  /// Not JSON, or an object with a duplicate name: the fault, and its line, counted from 1.
   case malformed(reason: String, line: Int)
 }
 
@@ -21,11 +21,11 @@ extension JSONError: CustomStringConvertible {
 }
 
 extension JSONValue {
-  /// Reads one document, of any kind, with nothing behind it.
+  /// Reads one document of any kind; only white space may follow it.
   ///
   /// - Parameters:
-  ///   - sizeLimit: the most bytes that are read.
-  ///   - depthLimit: the most levels of arrays and objects.
+  ///   - sizeLimit: the largest number of bytes.
+  ///   - depthLimit: the largest number of nested arrays and objects.
   public static func decode(
     _ bytes: [UInt8], sizeLimit: Int = 1 << 20, depthLimit: Int = 64
   ) throws(JSONError) -> JSONValue {
@@ -40,7 +40,7 @@ extension JSONValue {
       let reason = unsafe withUnsafeBytes(of: &error.text) { text in
         unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
       }
-      // Behind "near" the library quotes the document, which may hold secrets.
+      // After "near" the library quotes the document, which may contain secrets.
       throw .malformed(reason: Self.withoutQuotation(reason), line: max(Int(error.line), 1))
     }
     defer { unsafe json_decref(tree) }
@@ -59,7 +59,7 @@ extension JSONValue {
     return words[..<near].joined(separator: " ")
   }
 
-  /// How deep the brackets outside of strings go: known before anything is built from them.
+  /// The number of nested brackets outside strings, counted before the library allocates memory.
   private static func depth(of bytes: [UInt8]) -> Int {
     var depth = 0
     var deepest = 0
@@ -102,10 +102,12 @@ extension JSONValue {
       return .object(members)
     case JSON_ARRAY:
       return unsafe .array(
-        (0..<json_array_size(tree)).compactMap { index in unsafe json_array_get(tree, index).map { unsafe value(of: $0) } })
+        (0..<json_array_size(tree)).compactMap { index in
+          unsafe json_array_get(tree, index).map { unsafe value(of: $0) }
+        })
     case JSON_STRING:
       guard let text = unsafe json_string_value(tree) else { return .string("") }
-      // Sound: the library gives out the text's own bytes and their number; they live as long as the tree.
+      // Sound: the library returns its own bytes and their number; they live as long as the tree.
       let buffer = unsafe UnsafeRawBufferPointer(start: text, count: json_string_length(tree))
       return unsafe .string(String(decoding: buffer, as: UTF8.self))
     case JSON_INTEGER: return unsafe .integer(json_integer_value(tree))

@@ -3,14 +3,14 @@ internal import CJansson
 extension JSONValue {
   /// The document as text: on one line, or indented by two spaces.
   ///
-  /// Doubles have 15 significant digits, so that 0.1 stays 0.1; one that JSON has no form for (NaN, infinity) becomes
-  /// null. A name ends at a NUL, and of two members with one name the last one counts.
+  /// Doubles have 15 significant digits, so that 0.1 stays 0.1; NaN and infinity, for which JSON has no form, become
+  /// null. A name ends at a NUL, and the last of two members with one name counts.
   public func encode(pretty: Bool = false) -> String {
     let tree = unsafe makeTree()
     defer { unsafe json_decref(tree) }
     let layout = pretty ? cjansson_indent(2) : Int(JSON_COMPACT)
     let flags = layout | Int(JSON_ENCODE_ANY) | cjansson_real_precision(15)
-    // Fails only where there is no memory left.
+    // Fails only without memory.
     guard let text = unsafe json_dumps(tree, flags) else { return "null" }
     defer { unsafe free(text) }
     return unsafe String(cString: text)
@@ -38,7 +38,7 @@ extension JSONValue {
       }
     case .array(let elements):
       let array = unsafe json_array()
-      // Appending takes over what it appends.
+      // Appending transfers the ownership of the element.
       for element in elements { _ = unsafe json_array_append_new(array, element.makeTree()) }
       return unsafe array
     case .object(let members):

@@ -19,13 +19,13 @@ public enum JSONValue: Equatable, Sendable {
     }
   }
 
-  /// The value of an object's member; nil if there is none, or if this is no object.
+  /// The value of an object's member; nil if it has none, or if this is not an object.
   public subscript(name: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.name == name }?.value
   }
 
-  /// The element of an array; nil if there is none, or if this is no array.
+  /// The element of an array; nil if it has none, or if this is not an array.
   public subscript(index: Int) -> JSONValue? {
     guard case .array(let elements) = self, elements.indices.contains(index) else { return nil }
     return elements[index]

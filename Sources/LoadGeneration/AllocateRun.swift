@@ -1,9 +1,10 @@
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TURNClient
 
-/// 401, Allocate, Refresh with a lifetime of 0: so many clients at the same time, each cycle from a new address (over
-/// TCP and TLS a new connection), because servers keep an old one blocked for a while.
+/// Runs cycles of 401, Allocate and Refresh with lifetime 0 on several clients at once. Each cycle has a new address
+/// (over TCP and TLS a new connection), because servers block a used five-tuple for a while.
 struct AllocateRun: ~Copyable {
   let settings: LoadSettings
   private var session: Session
@@ -24,11 +25,11 @@ struct AllocateRun: ~Copyable {
     for index in session.clients.indices { try begin(index) }
     try session.side.flush()
     let start = Instant.read()
-    try exchange(until: start.advanced(byMilliseconds: settings.warmUp), progress: progress)
+    try exchange(until: start.advanced(by: settings.warmUp), progress: progress)
     let first = Reading(settings)
     let before = completed
     measures = true
-    try exchange(until: first.instant.advanced(byMilliseconds: settings.duration), progress: progress)
+    try exchange(until: first.instant.advanced(by: settings.duration), progress: progress)
     var result = LoadResult()
     result.unit = .cycle
     result.measure(from: first, to: Reading(settings))
@@ -53,7 +54,7 @@ struct AllocateRun: ~Copyable {
     try session.transmit(index)
   }
 
-  /// A new client in an old one's place.
+  /// Replaces a client by a new one.
   private mutating func restart(_ index: Int) throws(LoadError) {
     session.clients[index] = session.makeClient()
     try session.side.renew(index)
@@ -65,7 +66,7 @@ struct AllocateRun: ~Copyable {
     while true {
       let now = Instant.read()
       if now >= end { return }
-      if try session.side.poll(milliseconds: 1) > 0 {
+      if try session.side.poll(for: .milliseconds(1)) > 0 {
         for index in session.side.inbox.indices { try take(session.side.inbox[index], now: now) }
         try session.side.flush()
       }
@@ -95,8 +96,8 @@ struct AllocateRun: ~Copyable {
   private mutating func settle(_ index: Int, now: Instant) throws(LoadError) {
     while let event = session.clients[index].machine.takeEvent() {
       if let failure = event.failure {
-        session.note(failure.words)
-        // A grant that is of no use is given back.
+        session.record(failure.words)
+        // Sends the Refresh that deletes an unusable allocation, if there is one.
         try session.transmit(index)
         try session.side.flush()
         return try restart(index)

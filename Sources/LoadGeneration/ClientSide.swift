@@ -1,8 +1,10 @@
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import System
+internal import Tables
 
-/// A message that came for a client, in a slot of `ClientSide.received`.
+/// A message for a client, in a slot of `ClientSide.received`.
 struct Incoming {
   let client: Int
   let slot: Int
@@ -10,7 +12,7 @@ struct Incoming {
 }
 
 extension ReceiveBatch {
-  /// Where the datagrams of a slot lie: one, or several that the kernel has merged.
+  /// The ranges of a slot's datagrams: one, or several that the kernel has merged (UDP_GRO).
   @inline(__always)
   func datagrams(_ slot: Int) -> Segments {
     let total = byteCount(slot)
@@ -19,7 +21,7 @@ extension ReceiveBatch {
   }
 }
 
-/// Ranges of one size that make up a whole; the last may be shorter.
+/// Splits a length into ranges of one size; the last may be shorter.
 struct Segments: Sequence, IteratorProtocol {
   let total: Int
   let size: Int
@@ -38,7 +40,7 @@ struct Segments: Sequence, IteratorProtocol {
   }
 }
 
-/// The clients' sockets: one for all where each client can have a loopback address of its own, else one for each.
+/// The clients' sockets: one for all if each client can have its own loopback address, else one for each.
 struct ClientSide: ~Copyable {
   let settings: LoadSettings
   let count: Int
@@ -52,9 +54,9 @@ struct ClientSide: ~Copyable {
   private var sends: SendBatch
 
   // Datagrams.
-  private var sockets = Places<UDPSocket>()
+  private var sockets = SlotMap<UDPSocket>()
   private let isShared: Bool
-  /// How many addresses each client has used up.
+  /// The number of addresses that each client has used.
   private var renewals: [UInt32]
 
   // Streams and associations.
@@ -63,9 +65,9 @@ struct ClientSide: ~Copyable {
   private var ciphertext: [UInt8] = []
 
   static let slotCount = 64
-  /// A stream that has so much waiting takes no more load.
+  /// A stream with this many waiting bytes gets no further load.
   private static let backlogLimit = 64 << 10
-  /// Clients have the addresses from here on, and a half of the loopback network to use up.
+  /// The first address of clients; they have one half of the loopback network.
   private static let firstAddress: UInt32 = 0x7F01_0000
   private static let addressCount: UInt32 = 0x007E_0000
 
@@ -76,14 +78,14 @@ struct ClientSide: ~Copyable {
     let buffers = PacketBuffers(slotCount: Self.slotCount)
     batch = ReceiveBatch(for: buffers)
     received = buffers
-    // As ordinary clients send, unless it is asked for.
+    // Without the setting every datagram is sent alone, as by ordinary clients.
     sends = SendBatch(capacity: Self.slotCount, mergesRuns: settings.segments)
     isShared = settings.hasAddressesToSpare
     renewals = [UInt32](repeating: 0, count: count)
     if settings.transport.isSecure { ciphertext = [UInt8](repeating: 0, count: 65_536) }
   }
 
-  /// Opens the sockets of so many clients.
+  /// Opens the sockets of `count` clients.
   static func open(_ settings: LoadSettings, count: Int) throws(LoadError) -> ClientSide {
     let loop: EventLoop
     do throws(Errno) { loop = try EventLoop() } catch {
@@ -110,8 +112,7 @@ struct ClientSide: ~Copyable {
       let socket = isShared ? try UDPSocket(listeningOn: address) : try UDPSocket(relayingOn: address)
       let descriptor = socket.rawValue
       if settings.coalesces { _ = UDPOffload.enableReceiving(descriptor) }
-      let place = sockets.insert(socket).index
-      try loop.add(descriptor, EventToken(kind: 1, index: UInt32(place)))
+      try loop.add(descriptor, EventToken(kind: 1, index: sockets.insert(socket).index))
     } catch {
       throw .socket("socket of client \(client)", reason: error.description)
     }
@@ -127,23 +128,23 @@ struct ClientSide: ~Copyable {
     return link
   }
 
-  /// The client's own loopback address; nil where it has none.
+  /// The client's own loopback address; nil if it has none.
   private func source(_ client: Int) -> IPAddress? {
     guard settings.server.family == .ipv4, isShared || settings.usesLinks else { return nil }
     let offset = (renewals[client] &* UInt32(count) &+ UInt32(client)) % Self.addressCount
     return IPAddress(ipv4: Self.firstAddress + offset)
   }
 
-  /// Gives a client an address, a socket or a connection that it has not had.
+  /// Gives a client a new address, socket or connection.
   mutating func renew(_ client: Int) throws(LoadError) {
     renewals[client] &+= 1
     if settings.usesLinks {
       links[client].shutdown()
       links[client] = try openLink(client)
     } else if !isShared {
-      guard let address = sockets[client].localAddress else { return }
-      _ = sockets.remove(client)
-      // The place just freed is the one that is taken next.
+      guard let address = sockets[Slot(index: UInt32(client))].localAddress else { return }
+      _ = sockets.remove(Slot(index: UInt32(client)))
+      // The slot map reuses the slot that was just freed, so the client keeps its index.
       try openSocket(client, SocketAddress(address.address, port: 0))
     }
   }
@@ -154,7 +155,7 @@ struct ClientSide: ~Copyable {
     !settings.usesLinks || links[client].waitingByteCount < Self.backlogLimit
   }
 
-  /// Queues a message of a client's; `flush` sends it.
+  /// Queues a client's message; `flush` sends it.
   @inline(__always)
   mutating func queue(_ bytes: RawSpan, client: Int) throws(LoadError) {
     if settings.usesLinks {
@@ -165,12 +166,12 @@ struct ClientSide: ~Copyable {
     queueDatagram(bytes, byteCount: bytes.byteCount, client: client)
   }
 
-  /// Queues a message of which the bytes give only the beginning: behind them comes what the slot holds, zeros.
+  /// Queues a message that begins with `bytes`; the rest is the slot's content, zeros.
   @inline(__always)
   mutating func queueDatagram(_ bytes: RawSpan, byteCount: Int, client: Int) {
     if nextSlot == Self.slotCount { flushDatagrams() }
     outgoing.copy(bytes, into: nextSlot, at: 0)
-    let descriptor = sockets[isShared ? 0 : client].rawValue
+    let descriptor = sockets[Slot(index: isShared ? 0 : UInt32(client))].rawValue
     sends.append(
       descriptor, outgoing, slot: nextSlot, range: 0..<byteCount, to: settings.server,
       from: isShared ? source(client) : nil)
@@ -193,16 +194,16 @@ struct ClientSide: ~Copyable {
 
   // MARK: - Receiving
 
-  /// Receives what is there, waiting for at most so many milliseconds; how many messages came.
-  mutating func poll(milliseconds: Int32) throws(LoadError) -> Int {
+  /// Receives messages, waiting for at most `duration`; returns their number.
+  mutating func poll(for duration: Duration) throws(LoadError) -> Int {
     inbox.removeAll(keepingCapacity: true)
     if isShared {
-      if milliseconds != 0 { _ = loop.wait(milliseconds: milliseconds) }
+      if duration != .zero { _ = loop.wait(for: duration) }
       receiveShared()
       return inbox.count
     }
     var slot = 0
-    for index in 0..<loop.wait(milliseconds: milliseconds) where slot < Self.slotCount {
+    for index in 0..<loop.wait(for: duration) where slot < Self.slotCount {
       let event = loop.event(index)
       let client = Int(event.token.index)
       if event.token.kind == 1 {
@@ -215,8 +216,9 @@ struct ClientSide: ~Copyable {
   }
 
   private mutating func receiveShared() {
-    // An error is one that an ICMP message brought for an earlier packet; it is gone now.
-    let received = (try? batch.receive(from: sockets[0].rawValue, firstSlot: 0, limit: Self.slotCount)) ?? 0
+    // An error here is the ICMP error of an earlier packet; reading it has cleared it.
+    let received =
+      (try? batch.receive(from: sockets[Slot(index: 0)].rawValue, firstSlot: 0, limit: Self.slotCount)) ?? 0
     for slot in 0..<received {
       guard let local = batch.ancillary(slot).localAddress, local.ipv4Bits >= Self.firstAddress else { continue }
       let client = Int(local.ipv4Bits - Self.firstAddress) % count
@@ -225,9 +227,10 @@ struct ClientSide: ~Copyable {
   }
 
   private mutating func receiveDatagrams(_ client: Int, firstSlot: Int) -> Int {
-    guard sockets.isTaken(client) else { return 0 }
+    let socket = Slot<UDPSocket>(index: UInt32(client))
+    guard sockets.isTaken(socket) else { return 0 }
     let limit = count == 1 ? Self.slotCount : 8
-    let received = (try? batch.receive(from: sockets[client].rawValue, firstSlot: firstSlot, limit: limit)) ?? 0
+    let received = (try? batch.receive(from: sockets[socket].rawValue, firstSlot: firstSlot, limit: limit)) ?? 0
     for slot in firstSlot..<(firstSlot + received) {
       for range in batch.datagrams(slot) { inbox.append(Incoming(client: client, slot: slot, range: range)) }
     }
@@ -278,7 +281,7 @@ struct ClientSide: ~Copyable {
     try? loop.modify(links[client].socket.rawValue, token, reads: true, writes: writes)
   }
 
-  /// Tries again what the kernel had no room for.
+  /// Sends again the bytes that the kernel did not accept.
   mutating func pushWaiting() throws(LoadError) {
     for link in links { try link.pushWaiting() }
   }

@@ -1,11 +1,12 @@
 internal import NetIO
 internal import NetworkTypes
 internal import Synchronization
+internal import System
 
-/// One `sendto` and one `recv` for each packet, on one core: nothing that passes packets on singly costs less.
+/// One `sendto` and one `recv` for each packet, on one core: the least cost of forwarding packets singly.
 ///
-/// With a rate, what a process costs that is woken for each packet, takes it and sends it on: `epoll_wait`, `recv` and
-/// `sendto`, and nothing else.
+/// With a rate, measures a process that wakes for each packet, reads it and sends it on: `epoll_wait`, `recv` and
+/// `sendto` alone.
 enum FloorRun {
   static func run(_ settings: LoadSettings) throws(LoadError) -> LoadResult {
     do throws(Errno) {
@@ -30,7 +31,7 @@ enum FloorRun {
     let packet = [UInt8](repeating: 0, count: settings.payloadByteCount)
     var buffer = [UInt8](repeating: 0, count: 2048)
     let first = Reading(settings)
-    let end = first.instant.advanced(byMilliseconds: settings.duration)
+    let end = first.instant.advanced(by: settings.duration)
     var result = LoadResult()
     while Instant.read() < end {
       for _ in 0..<100 {
@@ -59,7 +60,7 @@ enum FloorRun {
     try loop.add(alarm.rawValue, EventToken(kind: alarmKind))
     let byteCount = settings.payloadByteCount
     let first = Reading(settings, own: OwnProcess.threadProcessorTime)
-    let end = first.instant.advanced(byMilliseconds: settings.duration)
+    let end = first.instant.advanced(by: settings.duration)
     let sent = Atomic<UInt64>(0)
     let generator = try Thread(name: "generator") {
       Thread.withCore(1) {
@@ -67,7 +68,7 @@ enum FloorRun {
       }
     }
     defer { generator.join() }
-    // The last packets come within this; no wait has a time limit of its own, which would cost something.
+    // The last packets arrive within 20 ms. One alarm ends the loop, because a timeout for each wait would cost time.
     alarm.ring(by: end.advanced(byMilliseconds: 20))
     var result = LoadResult()
     result.completed = try Thread.withCore(0) { () throws(Errno) -> UInt64 in
@@ -83,7 +84,7 @@ enum FloorRun {
   private static let packetKind: UInt8 = 1
   private static let alarmKind: UInt8 = 2
 
-  /// Sends on what comes in until the alarm rings; how many packets that were.
+  /// Forwards packets until the alarm rings; returns their number.
   private static func pass(
     from receiver: borrowing ClientSocket, over onward: borrowing ClientSocket, to sink: SocketAddress,
     waitingBy loop: borrowing EventLoop
@@ -91,7 +92,7 @@ enum FloorRun {
     var buffer = [UInt8](repeating: 0, count: 2048)
     var count: UInt64 = 0
     while true {
-      for index in 0..<loop.wait(milliseconds: -1) {
+      for index in 0..<loop.wait() {
         if loop.event(index).token.kind == alarmKind { return count }
         var span = buffer.mutableSpan
         // Sound: bytes have no invalid patterns.
@@ -102,7 +103,7 @@ enum FloorRun {
     }
   }
 
-  /// Sends at a steady pace without ever sleeping, on a core of its own, and empties the sink.
+  /// Sends at a steady pace on its own core without sleeping, and empties the sink.
   private static func generate(
     _ rate: UInt64, _ byteCount: Int, from source: borrowing ClientSocket, to address: SocketAddress,
     draining sink: borrowing ClientSocket, until end: Instant, counting sent: borrowing Atomic<UInt64>
@@ -113,7 +114,7 @@ enum FloorRun {
     var pacer = Pacer(.rate(rate), burst: 1, now: now)
     while now < end {
       for _ in 0..<pacer.allowance(now: now) {
-        pacer.noteSent(1)
+        pacer.countSent(1)
         if (try? source.send(packet.span.rawBytes, to: address)) == true { sent.add(1, ordering: .relaxed) }
       }
       var span = buffer.mutableSpan

@@ -1,16 +1,16 @@
 internal import NetworkTypes
 internal import STUN
 
-/// How data looks on the client's leg.
+/// The framing of data between client and server.
 enum Frame {
-  /// The header that goes before the data of every packet, the padding behind it, and both together with the data.
+  /// The header before each packet's data, the padding after it, and the length of all three.
   struct Template {
     var prefix: [UInt8]
     var padding: Int
     var byteCount: Int
   }
 
-  /// ChannelData on the first channel, which is the only one that a client of ours binds.
+  /// ChannelData on the first channel, the only one that our clients bind.
   static func channelData(_ count: Int, isStream: Bool) -> Template {
     var buffer = ByteBuffer(capacity: 4)
     buffer.append(bigEndian: UInt16(0x4000))

@@ -1,5 +1,5 @@
 /// Durations in nanoseconds, counted in buckets that are at most 1.6 % wide: adding one costs a few nanoseconds and no
-/// memory, however many there are.
+/// memory.
 public struct LatencyHistogram: Sendable {
   /// 64 buckets for each power of two; up to 2^42 ns, over an hour.
   private static let stepBits = 6
@@ -24,7 +24,7 @@ public struct LatencyHistogram: Sendable {
 
   public var mean: UInt64 { count > 0 ? sum / count : 0 }
 
-  /// The duration that so many thousandths of all are not above, to the bucket's upper edge; 0 without any.
+  /// The quantile in thousandths, rounded up to the bucket's upper edge; 0 without any value.
   public func quantile(thousandths: UInt64) -> UInt64 {
     guard count > 0 else { return 0 }
     let rank = max(1, (count * thousandths + 999) / 1000)
@@ -40,7 +40,7 @@ public struct LatencyHistogram: Sendable {
   static func bucket(_ value: UInt64) -> Int {
     let value = min(value, 1 << 42 - 1)
     if value < 1 << stepBits { return Int(value) }
-    // The position of the highest bit says which power of two, the bits below it which step.
+    // The highest bit selects the power of two, the bits below it the bucket within.
     let exponent = 63 - value.leadingZeroBitCount - stepBits
     return (exponent + 1) << stepBits + Int((value >> UInt64(exponent)) & (1 << stepBits - 1))
   }

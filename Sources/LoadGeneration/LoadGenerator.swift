@@ -1,16 +1,17 @@
 internal import NetIO
 public import NetworkTypes
+internal import System
 internal import TURNClient
 
-/// How far a run has come, for people who watch.
+/// The progress of a run, for display.
 public struct LoadProgress: Sendable {
   public let done: UInt64
   public let lost: UInt64
   public let now: Instant
 }
 
-/// Puts a load on a server and says what came of it. Uses one core fully: sockets are asked, not waited for, so that
-/// batches stay small and latencies true.
+/// Puts a load on a server and measures the result. Uses one core fully: it polls sockets and does not sleep, so that
+/// batches stay small and latencies are accurate.
 public enum LoadGenerator {
   /// Blocks until the run is over.
   ///
@@ -48,10 +49,10 @@ public enum LoadGenerator {
     result.unit = .allocation
     result.setUp = Instant.read().nanoseconds(since: begin)
     let first = Reading(settings)
-    let end = first.instant.advanced(byMilliseconds: settings.duration)
+    let end = first.instant.advanced(by: settings.duration)
     var nextReport = first.instant
     while Instant.read() < end {
-      _ = try session.side.poll(milliseconds: 100)
+      _ = try session.side.poll(for: .milliseconds(100))
       let now = Instant.read()
       for index in session.side.inbox.indices { session.receiveControl(session.side.inbox[index], now: now) }
       try session.upkeep(now: now)

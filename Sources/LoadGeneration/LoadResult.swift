@@ -1,39 +1,39 @@
 internal import NetworkTypes
 
-/// What a run has shown.
+/// The result of a run.
 public struct LoadResult: Sendable {
-  /// What is counted.
+  /// The unit of the count.
   public enum Unit: String, Sendable {
     case response, cycle, allocation, packet
   }
 
   public var unit = Unit.packet
-  /// Nanoseconds that were measured.
+  /// The length of the measurement in nanoseconds.
   public var elapsed: UInt64 = 0
-  /// How many the server carried meanwhile: for an echo both ways count.
+  /// Units that the server carried in this time; an echo counts twice.
   public var completed: UInt64 = 0
-  /// From the first to the last, warm-up included: what was sent, and what never came back or through.
+  /// Packets sent and lost in the whole run, including the warm-up.
   public var sent: UInt64 = 0
   public var lost: UInt64 = 0
   /// Requests that ended in an error.
   public var failures: UInt64 = 0
-  /// The first of those errors, in words.
+  /// The first of those errors, as text.
   public var firstFailure: String?
   public var latency = LatencyHistogram()
-  /// Nanoseconds of CPU: the server's process, its core's busy time, our own process.
+  /// CPU time in nanoseconds: of the server's process, of its core, of our process.
   public var serverTime: UInt64?
   public var coreTime: UInt64?
-  /// How often the server's threads were switched away from.
+  /// Context switches of the server's threads.
   public var serverSwitches: UInt64?
   public var ownTime: UInt64?
-  /// Bytes of the server's process: before the first allocation and at the end of the measurement.
+  /// Resident bytes of the server's process before the first allocation and after the measurement.
   public var residentBefore: UInt64?
   public var residentAfter: UInt64?
   /// The rate that a search has found.
   public var foundRate: UInt64?
-  /// Whether the measurement at that rate bore it out.
+  /// Whether the measurement at that rate confirmed it.
   public var isConfirmed = true
-  /// How long making all allocations took.
+  /// The time to create all allocations, in nanoseconds.
   public var setUp: UInt64 = 0
 
   public init() {}
@@ -41,7 +41,7 @@ public struct LoadResult: Sendable {
   public var perSecond: Double { elapsed > 0 ? Double(completed) * 1e9 / Double(elapsed) : 0 }
   public var lossShare: Double { sent > 0 ? Double(lost) / Double(sent) : 0 }
 
-  /// Nanoseconds of CPU for each of `completed`.
+  /// CPU nanoseconds for each completed unit.
   public func each(_ time: UInt64?) -> Double? {
     guard let time, completed > 0 else { return nil }
     return Double(time) / Double(completed)

@@ -1,23 +1,24 @@
 internal import NetIO
 public import NetworkTypes
+internal import STUN
 public import TLS
 public import TURNClient
 
-/// What load to put on a server.
+/// The kind and size of a load.
 public struct LoadSettings {
   public enum Work: String, Sendable, CaseIterable {
     /// Binding requests.
     case binding
-    /// 401, Allocate, Refresh with a lifetime of 0, over and over, each time from a new address.
+    /// Repeated cycles of 401, Allocate and Refresh with lifetime 0, each from a new address.
     case allocate
-    /// Allocations that are made and kept.
+    /// Allocations that are created and kept.
     case hold
     /// Packets through allocations, to and from peers that are sockets of ours.
     case relay
     /// Packets from one allocation of the server to another.
     case relayToRelay = "relay-to-relay"
-    /// No server at all: one `sendto` and one `recv` over the loopback network, again and again. What no relay that
-    /// sends each packet on its own can be cheaper than.
+    /// Without a server: repeated `sendto` and `recv` over loopback. A relay that sends packets singly cannot be
+    /// cheaper.
     case floor
   }
 
@@ -28,11 +29,11 @@ public struct LoadSettings {
     case echo
   }
 
-  /// How fast.
+  /// The speed of sending.
   public enum Pace: Equatable, Sendable {
-    /// So many packets under way: as fast as the server answers.
+    /// A fixed number of packets in flight: as fast as the server answers.
     case window(Int)
-    /// Packets a second, whatever comes back.
+    /// Packets a second, even if fewer come back.
     case rate(UInt64)
     /// The highest rate at which less than a thousandth is lost.
     case search
@@ -42,40 +43,40 @@ public struct LoadSettings {
   public var direction = Direction.toPeer
   public var transport = TransportProtocol.udp
   public var server: SocketAddress
-  /// What a certificate must be for.
+  /// The name that the server's certificate must have.
   public var serverName = ""
-  /// Of the transport's kind: for DTLS one for datagrams.
+  /// A TLS or DTLS context, as the transport needs.
   public var tls: TLSContext?
   public var credential: LongTermCredential?
   /// Send and Data indications in place of ChannelData.
   public var usesIndications = false
   /// Bytes of application data in each packet; at least `Stamp.byteCount`.
   public var payloadByteCount = 172
-  /// Allocations, or clients that ask at the same time.
+  /// The number of allocations, or of clients that send requests at the same time.
   public var allocations = 1
   /// Packets of one allocation in a row.
   public var burst = 1
   public var pace = Pace.window(256)
-  /// Whether a burst is handed to the kernel in one piece (UDP_SEGMENT), and received so (UDP_GRO).
+  /// Whether a burst is sent in one call (UDP_SEGMENT), and received in one (UDP_GRO).
   public var segments = false
   public var coalesces = false
-  /// Milliseconds that are measured, and those before, which are not.
-  public var duration: UInt32 = 5_000
-  public var warmUp: UInt32 = 300
-  /// Milliseconds that each trial of a search measures.
-  public var trialDuration: UInt32 = 1_000
-  /// Milliseconds that setting up all allocations may take at the longest without any progress.
-  public var timeout: UInt32 = 10_000
-  /// The server's process and core, where they can be watched from here.
+  /// The length of the measurement, and of the warm-up before it, which is not measured.
+  public var duration = Duration.seconds(5)
+  public var warmUp = Duration.milliseconds(300)
+  /// The length of each trial of a search.
+  public var trialDuration = Duration.seconds(1)
+  /// The longest time without progress while allocations are created.
+  public var timeout = Duration.seconds(10)
+  /// The server's process and core, if they are on this machine.
   public var serverProcess: Int?
-  /// Others whose CPU time is the server's too: kernel threads that receive for it.
+  /// Further processes whose CPU time counts as the server's, such as kernel threads that receive for it.
   public var serverHelpers: [Int] = []
   public var serverCore: Int?
 
   public init(server: SocketAddress) { self.server = server }
 
-  /// Whether every client and peer can have a loopback address of its own, so that one socket serves them all and
-  /// batches are large: the generator must not be what is measured.
+  /// Whether every client and peer can have its own loopback address. One socket then serves them all in large batches,
+  /// so that the generator's own cost stays small.
   var hasAddressesToSpare: Bool {
     transport == .udp && server.family == .ipv4 && server.address.isLoopback && !segments
   }
@@ -88,22 +89,25 @@ public struct LoadSettings {
     return local
   }
 
-  /// Whether each client has a connection of its own: a stream, or an association of DTLS.
+  /// The peers' address: the one from which this machine reaches the server; nil if it has no route.
+  public var peerAddress: SocketAddress? { try? localAddress() }
+
+  /// Whether each client has its own connection: a stream or a DTLS association.
   var usesLinks: Bool { transport != .udp }
 }
 
-/// What went wrong so that nothing was measured.
+/// The reason why nothing was measured.
 public enum LoadError: Error, Hashable, Sendable {
-  /// A socket could not be opened or used: what, and the system's reason.
+  /// A socket could not be opened or used: the operation, and the system's reason.
   case socket(String, reason: String)
-  /// A request of the set-up failed.
+  /// A request of the preparation failed.
   case request(String, RequestFailure)
-  /// The server was silent during the set-up.
+  /// The server was silent during the preparation.
   case silence(waitingFor: String)
   case tls(String)
   /// The connection ended.
   case closed
-  /// Not one packet came through.
+  /// No packet arrived.
   case nothingReceived(sent: UInt64)
 }
 
@@ -121,7 +125,13 @@ extension LoadError: CustomStringConvertible {
 }
 
 extension LoadError {
-  /// What is behind it more often than anything else; nil where nothing is known.
+  /// Whether the server does not relay to our peers.
+  public var isForbiddenPeer: Bool {
+    if case .request(let what, .refused(.forbidden, _, _, _)) = self { return what != "Allocate" }
+    return false
+  }
+
+  /// The most likely cause; nil if none is known.
   public var likelyCause: String? {
     switch self {
     case .request(_, let failure): failure.likelyCause

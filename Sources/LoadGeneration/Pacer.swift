@@ -1,18 +1,18 @@
 internal import NetworkTypes
 
-/// Says how many packets may be sent now.
+/// Decides how many packets may be sent now.
 struct Pacer {
   let pace: LoadSettings.Pace
   let burst: UInt64
   private let begin: Instant
   private(set) var sent: UInt64 = 0
-  /// What came back or through, and what was given up because nothing came for a while.
+  /// Packets that arrived or timed out.
   private var settled: UInt64 = 0
   private var lastProgress: Instant
 
-  /// Packets in one turn of the loop: a batch.
+  /// Limit of packets in one turn of the loop: a batch.
   private static let limit: UInt64 = 64
-  private static let patience: UInt64 = 100_000_000
+  private static let stallTimeout: UInt64 = 100_000_000
 
   init(_ pace: LoadSettings.Pace, burst: Int, now: Instant) {
     self.pace = pace
@@ -29,8 +29,8 @@ struct Pacer {
     case .window(let size):
       let window = max(UInt64(size), burst)
       var underWay = sent > settled ? sent - settled : 0
-      if underWay + burst > window, now.nanoseconds(since: lastProgress) > Self.patience {
-        // Lost packets must not close the window for ever.
+      if underWay + burst > window, now.nanoseconds(since: lastProgress) > Self.stallTimeout {
+        // Lost packets must not keep the window closed.
         settled = sent
         underWay = 0
         lastProgress = now
@@ -45,16 +45,16 @@ struct Pacer {
   }
 
   @inline(__always)
-  mutating func noteSent(_ count: Int) { sent += UInt64(count) }
+  mutating func countSent(_ count: Int) { sent += UInt64(count) }
 
   @inline(__always)
-  mutating func noteSettled(_ count: UInt64, now: Instant) {
+  mutating func countSettled(_ count: UInt64, now: Instant) {
     guard count > 0 else { return }
     settled += count
     lastProgress = now
   }
 
-  /// Whether nothing is due for a millisecond or more, so that sleeping costs no precision.
+  /// Whether the next packet is due in a millisecond or later, so that the loop may sleep.
   func maySleep(now: Instant) -> Bool {
     guard case .rate(let rate) = pace else { return false }
     let next = Double(sent + burst) * 1e9 / Double(max(rate, 1))

@@ -1,7 +1,8 @@
 internal import NetIO
 internal import NetworkTypes
+internal import System
 
-/// The other end of the relays: one socket; on the loopback network every flow's peer has an address of its own there.
+/// The peers' side: one socket, on which every flow's peer has its own address if the server is on loopback.
 struct PeerSide: ~Copyable {
   private let socket: UDPSocket
   private let address: SocketAddress
@@ -12,7 +13,7 @@ struct PeerSide: ~Copyable {
   private var batch: ReceiveBatch
   private var sends: SendBatch
 
-  /// Peers have the addresses from here on.
+  /// The first address of peers.
   private static let firstAddress: UInt32 = 0x7F80_0000
 
   private init(_ settings: LoadSettings, socket: consuming UDPSocket, address: SocketAddress) {
@@ -50,7 +51,7 @@ struct PeerSide: ~Copyable {
     isShared ? IPAddress(ipv4: Self.firstAddress + UInt32(truncatingIfNeeded: flow)) : nil
   }
 
-  /// Where the peer of a flow is.
+  /// The transport address of a flow's peer.
   func address(of flow: Int) -> SocketAddress {
     source(flow).map { SocketAddress($0, port: address.port) } ?? address
   }
@@ -75,14 +76,14 @@ struct PeerSide: ~Copyable {
 
   struct Arrivals {
     var datagrams = 0
-    /// Those of ours.
+    /// Datagrams that carry our packets.
     var packets: UInt64 = 0
   }
 
-  /// Receives a batch, and sends it back where `echoes`; adds latencies to the histogram.
+  /// Receives a batch, sends it back if `echoes`, and adds the latencies to the histogram.
   mutating func receive(echoes: Bool, latency: inout LatencyHistogram, measures: Bool) -> Arrivals {
     var arrivals = Arrivals()
-    // An error is one that an ICMP message brought for an earlier packet; it is gone now.
+    // An error here is the ICMP error of an earlier packet; reading it has cleared it.
     arrivals.datagrams =
       (try? batch.receive(from: socket.rawValue, firstSlot: 0, limit: ClientSide.slotCount)) ?? 0
     guard arrivals.datagrams > 0 else { return arrivals }

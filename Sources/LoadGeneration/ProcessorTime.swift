@@ -1,10 +1,10 @@
-internal import NetIO
 internal import NetworkTypes
+internal import System
 
-/// CPU time as the kernel tells it under /proc.
+/// CPU time from /proc.
 public enum ProcessorTime {
-  /// Nanoseconds that all threads of a process have run, from its tasks' schedstat; nil where there is no such process.
-  /// What the network stack does in the process's name, its softirqs after a send included, counts.
+  /// CPU nanoseconds of all threads of a process, from its tasks' schedstat; nil without such a process. Work of the
+  /// network stack within the process's system calls counts, including softirqs after a send.
   public static func ofProcess(_ process: Int) -> UInt64? {
     let path = "/proc/\(process)/task"
     var sum: UInt64?
@@ -17,7 +17,7 @@ public enum ProcessorTime {
     return sum
   }
 
-  /// How often the threads of a process have been switched away from; nil where there is no such process.
+  /// Context switches of a process's threads; nil without such a process.
   static func switches(ofProcess process: Int) -> UInt64? {
     let path = "/proc/\(process)/task"
     var sum: UInt64?
@@ -30,20 +30,20 @@ public enum ProcessorTime {
     return sum
   }
 
-  /// Nanoseconds that a core was idle since the system started: in steps of 10 ms.
+  /// Idle nanoseconds of a core since the system started, in steps of 10 ms.
   public static func idle(ofCore core: Int) -> UInt64? {
     guard let text = text("/proc/stat") else { return nil }
     for line in text.split(separator: "\n") {
       let words = line.split(separator: " ")
       guard words.count > 8, words[0] == "cpu\(core)" else { continue }
-      // Fields 4, 5 and 8: idle, waiting for a disk, and taken away by the host.
+      // Fields 4, 5 and 8: idle, iowait and steal.
       let ticks = [4, 5, 8].compactMap { UInt64(decimalDigits: words[$0]) }.reduce(0, +)
       return ticks * 10_000_000
     }
     return nil
   }
 
-  /// Bytes of a process that are resident.
+  /// Resident bytes of a process.
   public static func residentBytes(ofProcess process: Int) -> UInt64? {
     guard let text = text("/proc/\(process)/status") else { return nil }
     for line in text.split(separator: "\n") where line.hasPrefix("VmRSS:") {
@@ -60,7 +60,7 @@ public enum ProcessorTime {
   }
 }
 
-/// What the server and this process had used when it was read.
+/// CPU times of the server and of this process at one instant.
 struct Reading {
   let instant: Instant
   let server: UInt64?
@@ -68,7 +68,7 @@ struct Reading {
   let coreIdle: UInt64?
   let own: UInt64?
 
-  /// - Parameter own: the time of what is measured here, where that is not the whole process.
+  /// - Parameter own: our CPU time, if that is not the whole process's.
   init(_ settings: LoadSettings, own: UInt64? = nil) {
     let helpers = settings.serverHelpers.compactMap(ProcessorTime.ofProcess).reduce(0, +)
     server = settings.serverProcess.flatMap(ProcessorTime.ofProcess).map { $0 + helpers }

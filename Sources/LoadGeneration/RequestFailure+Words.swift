@@ -1,25 +1,27 @@
 internal import NetworkTypes
 internal import STUN
+internal import StringPreparation
 internal import TURNClient
 
 extension RequestFailure {
-  /// What happened, and what is behind it where that is known.
+  /// The failure with its likely cause, if one is known.
   var words: String { event + (likelyCause.map { ": \($0)" } ?? "") }
 
-  /// What happened.
+  /// The failure without its cause.
   var event: String {
     switch self {
     case .timeout(let transmissions, _): "no answer to \(transmissions) requests"
-    case .refused(let code, let phrase, _, _): "\(code.rawValue) \(Self.plain(phrase))"
-    case .wrongCredentials: "401 twice"
-    case .credentialsNeeded(let realm): "the server asks for credentials (realm \"\(Self.plain(realm))\")"
-    case .nonceNeverFresh: "438 Stale Nonce again and again"
-    case .authenticationUnsupported(let complaint), .malformed(let complaint): Self.plain(complaint)
+    case .refused(let code, let phrase, _, _): "\(code.words()) (\(code.rawValue) \(phrase.withoutControls))"
+    case .wrongCredentials: "the server rejected the user name or password (401)"
+    case .answeredFrom(let source): "the answer came from \(source)"
+    case .credentialsNeeded(let realm): "the server asks for credentials (realm \"\(realm.withoutControls)\")"
+    case .nonceNeverFresh: "the server calls every nonce stale (438)"
+    case .authenticationUnsupported(let complaint), .malformed(let complaint): complaint.withoutControls
     case .integrityViolated: "the answer is not signed with our password"
     }
   }
 
-  /// What is behind it, or what to do about it; nil where that is not known.
+  /// The likely cause, or a remedy; nil if none is known.
   var likelyCause: String? {
     switch self {
     case .refused(.forbidden, _, _, _):
@@ -31,15 +33,6 @@ extension RequestFailure {
     case .credentialsNeeded: "there are none: --username and --password-file, or --secret-file"
     default: nil
     }
-  }
-
-  /// Control characters of what a server sent must not reach a terminal.
-  private static func plain(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-      result.append(scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) ? "?" : scalar)
-    }
-    return String(result)
   }
 }
 

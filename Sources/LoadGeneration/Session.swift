@@ -2,12 +2,13 @@ internal import Crypto
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import System
 internal import TURNClient
 
 /// One client's allocation.
 final class LoadClient {
   var machine: ClientAllocation
-  /// Whom its packets go to.
+  /// The peer that its packets go to.
   var peer: SocketAddress?
 
   init(_ settings: ClientAllocation.Settings) {
@@ -26,7 +27,7 @@ struct Session: ~Copyable {
   private(set) var firstFailure: String?
   private var nextUpkeep = Instant(nanoseconds: 0)
 
-  /// Requests that wait for an answer at the same time while allocations are set up.
+  /// Limit of pending requests while allocations are created.
   private static let concurrency = 64
 
   init(_ settings: LoadSettings, count: Int) throws(LoadError) {
@@ -49,7 +50,7 @@ struct Session: ~Copyable {
     try onAll("Allocate") { $0.machine.allocate(now: $1) }
   }
 
-  /// Gets the server's leave for each client's `peer`.
+  /// Makes a permission or binds a channel for each client's `peer`.
   mutating func permitAll() throws(LoadError) {
     if settings.usesIndications {
       try onAll("CreatePermission") { client, now in
@@ -62,16 +63,16 @@ struct Session: ~Copyable {
     }
   }
 
-  /// Gives all allocations back, as far as the server answers soon.
+  /// Deletes all allocations; gives up if the server does not answer soon.
   mutating func deleteAll() {
-    try? onAll("Refresh", timeout: 500) { client, now in
+    try? onAll("Refresh", timeout: .milliseconds(500)) { client, now in
       client.machine.state == .allocated && client.machine.delete(now: now)
     }
   }
 
   /// Begins an operation on every client and waits until all have ended.
   private mutating func onAll(
-    _ what: String, timeout: UInt32? = nil, _ begin: (LoadClient, Instant) -> Bool
+    _ what: String, timeout: Duration? = nil, _ begin: (LoadClient, Instant) -> Bool
   ) throws(LoadError) {
     let timeout = timeout ?? settings.timeout
     var next = 0
@@ -85,7 +86,7 @@ struct Session: ~Copyable {
         next += 1
       }
       try side.flush()
-      _ = try side.poll(milliseconds: 20)
+      _ = try side.poll(for: .milliseconds(20))
       for message in side.inbox {
         receiveControl(message, now: .read())
         try transmit(message.client)
@@ -103,20 +104,20 @@ struct Session: ~Copyable {
         upkeep = now.advanced(byMilliseconds: 50)
         try advance(clients.indices.prefix(next), now: now)
       }
-      if Instant.read().nanoseconds(since: progress) > UInt64(timeout) * 1_000_000 { throw .silence(waitingFor: what) }
+      if Instant.read().duration(since: progress) > timeout { throw .silence(waitingFor: what) }
     }
   }
 
   // MARK: - Control messages
 
-  /// Gives a message that is no data to its client.
+  /// Passes a control message to its client.
   mutating func receiveControl(_ message: Incoming, now: Instant) {
     guard clients.indices.contains(message.client) else { return }
     let client = clients[message.client]
     _ = client.machine.receive(side.received.bytes(message.slot, message.range), now: now)
   }
 
-  /// Queues what a client has to send.
+  /// Queues a client's output.
   mutating func transmit(_ index: Int) throws(LoadError) {
     while let bytes = clients[index].machine.takeOutput() {
       try side.queue(bytes.span.rawBytes, client: index)
@@ -131,21 +132,21 @@ struct Session: ~Copyable {
     }
   }
 
-  /// Keeps what is there alive: once a second, refreshes and retransmissions that are due.
+  /// Once a second: sends due refreshes and retransmissions.
   mutating func upkeep(now: Instant) throws(LoadError) {
     guard now >= nextUpkeep else { return }
     nextUpkeep = now.advanced(bySeconds: 1)
     try advance(clients.indices, now: now)
     for client in clients {
       while let event = client.machine.takeEvent() {
-        if let failure = event.failure { note("\(event.operation.words): \(failure.words)") }
+        if let failure = event.failure { record("\(event.operation.words): \(failure.words)") }
       }
     }
     try side.pushWaiting()
     try side.flush()
   }
 
-  mutating func note(_ failure: String) {
+  mutating func record(_ failure: String) {
     failures += 1
     if firstFailure == nil { firstFailure = failure }
   }

@@ -1,6 +1,6 @@
 internal import NetworkTypes
 
-/// What the first bytes of every packet's data say.
+/// The timestamp in the first bytes of every packet's data.
 ///
 /// ```
 ///  | mark (4) | flow (4) | nanoseconds of CLOCK_MONOTONIC when it was sent (8) |
@@ -15,7 +15,7 @@ public enum Stamp {
     buffer.append(bigEndian: now.nanoseconds)
   }
 
-  /// When the packet was sent; nil where the data is none of ours.
+  /// When the packet was sent; nil if the data is not ours.
   @inline(__always)
   static func sent(_ data: RawSpan) -> Instant? {
     guard data.byteCount >= byteCount, data.bigEndian32(at: 0) == mark else { return nil }

@@ -1,10 +1,12 @@
+internal import ClientIO
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import System
 internal import TLS
 
-/// One client's TCP or TLS connection, or association of DTLS: never blocks; what the kernel does not take of a stream at
-/// once waits here, and a datagram is lost.
+/// One client's TCP or TLS connection, or DTLS association. It never blocks: stream bytes that the kernel does not
+/// accept wait here, and a datagram that it does not accept is lost.
 final class StreamLink {
   enum Stage {
     case connecting, handshaking, ready, closed
@@ -14,12 +16,12 @@ final class StreamLink {
   private(set) var stage = Stage.connecting
   private let secure: SecureStream?
   private let datagrams: SecureDatagrams?
-  /// Frames that wait for the connection to stand.
+  /// Frames that wait until the connection is ready.
   private var early: [[UInt8]] = []
   /// Bytes that wait for the kernel (TCP; those of TLS wait in its engine).
   private var outgoing: [UInt8] = []
   private var head = 0
-  /// The beginning of a frame whose end has not come yet.
+  /// The beginning of a frame whose end has not arrived.
   var partial: [UInt8] = []
   var hasSeenMessage = false
 
@@ -37,8 +39,8 @@ final class StreamLink {
     }
     guard let context = settings.tls else { throw .tls("there is no TLS context") }
     do throws(TLSError) {
-      secure = isStream ? try SecureStream(context, settings.serverName) : nil
-      datagrams = isStream ? nil : try SecureDatagrams(context, settings.serverName)
+      secure = isStream ? try SecureStream(context, serverName: settings.serverName) : nil
+      datagrams = isStream ? nil : try SecureDatagrams(context, serverName: settings.serverName)
     } catch {
       throw .tls("\(error)")
     }
@@ -46,7 +48,7 @@ final class StreamLink {
 
   var waitingByteCount: Int { datagrams != nil ? 0 : secure?.engine.outputByteCount ?? (outgoing.count - head) }
 
-  /// Takes one frame; `flush` sends it.
+  /// Queues one frame; `flush` sends it.
   func append(_ frame: RawSpan) {
     guard stage == .ready else {
       early.append(frame.copied())
@@ -63,7 +65,7 @@ final class StreamLink {
     _ = secure.engine.write(frame)
   }
 
-  /// Goes on with connecting and the handshake; whether the connection stands.
+  /// Continues connecting and the handshake; returns whether the connection is ready.
   func advance() throws(LoadError) -> Bool {
     if stage == .connecting {
       if let error = socket.takePendingError() { throw .socket("a connection", reason: error.description) }
@@ -92,7 +94,7 @@ final class StreamLink {
       if let datagrams {
         try datagrams.flush(over: socket)
       } else if let secure {
-        try secure.flush(over: socket)
+        _ = try secure.flush(over: socket)
       } else if head < outgoing.count {
         head += try Self.send(outgoing, from: head, over: socket)
         if head == outgoing.count {
@@ -111,7 +113,8 @@ final class StreamLink {
     try socket.send(bytes.span.rawBytes.extracting(head..<bytes.count))
   }
 
-  /// Reads what is there into a slot, behind what an unfinished frame left; where the bytes end. Nil: nothing came.
+  /// Reads bytes into a slot, after the beginning of an unfinished frame, and returns their end. Nil: no bytes have
+  /// arrived.
   func read(
     into buffers: inout PacketBuffers, slot: Int, ciphertext: inout [UInt8]
   ) throws(LoadError) -> Int? {
@@ -142,7 +145,7 @@ final class StreamLink {
     return end
   }
 
-  /// One datagram, which is one message at the most.
+  /// Reads one datagram, which holds at most one message.
   private func read(
     _ datagrams: SecureDatagrams, into buffers: inout PacketBuffers, slot: Int, ciphertext: inout [UInt8]
   ) throws(LoadError) -> Int? {
@@ -162,13 +165,13 @@ final class StreamLink {
     }
   }
 
-  /// Tries again what the kernel had no room for, or what a handshake has lost.
+  /// Sends again bytes that the kernel did not accept, or a lost flight of the handshake.
   func pushWaiting() throws(LoadError) {
     if stage == .handshaking, let datagrams, !datagrams.engine.handleTimeout() { throw .tls("no handshake") }
     if waitingByteCount > 0 || datagrams != nil { try flush() }
   }
 
-  private static func count(_ result: ClientSocket.ReceiveResult) throws(LoadError) -> Int {
+  private static func count(_ result: ReadResult<Errno>) throws(LoadError) -> Int {
     switch result {
     case .bytes(let count): return count
     case .wouldBlock: return 0
@@ -180,50 +183,8 @@ final class StreamLink {
   func shutdown() {
     stage = .closed
     secure?.engine.shutdown()
-    if let secure { try? secure.flush(over: socket) }
+    if let secure { _ = try? secure.flush(over: socket) }
     datagrams?.engine.shutdown()
     try? datagrams?.flush(over: socket)
-  }
-}
-
-/// A TLS engine in a class: a noncopyable value can't be changed in place inside an optional.
-private final class SecureStream {
-  var engine: TLSEngine
-
-  init(_ context: TLSContext, _ serverName: String) throws(TLSError) {
-    engine = try TLSEngine(client: context, serverName: serverName, applicationProtocols: ["stun.turn"])
-  }
-
-  func flush(over socket: borrowing ClientSocket) throws(Errno) {
-    while engine.hasOutput {
-      let sent = try Self.send(engine, over: socket)
-      if sent == 0 { return }
-      engine.consumeOutput(sent)
-    }
-  }
-
-  private static func send(_ engine: borrowing TLSEngine, over socket: borrowing ClientSocket) throws(Errno) -> Int {
-    try socket.send(engine.output)
-  }
-}
-
-/// The same for DTLS.
-private final class SecureDatagrams {
-  var engine: DTLSEngine
-
-  init(_ context: TLSContext, _ serverName: String) throws(TLSError) {
-    engine = try DTLSEngine(client: context, serverName: serverName, applicationProtocols: ["stun.turn"])
-  }
-
-  /// A datagram for which the kernel has no room is lost, as on any link.
-  func flush(over socket: borrowing ClientSocket) throws(Errno) {
-    while engine.hasOutput {
-      _ = try Self.send(engine, over: socket)
-      engine.removeDatagram()
-    }
-  }
-
-  private static func send(_ engine: borrowing DTLSEngine, over socket: borrowing ClientSocket) throws(Errno) -> Int {
-    try socket.send(engine.datagram)
   }
 }

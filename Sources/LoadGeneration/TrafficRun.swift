@@ -1,8 +1,9 @@
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import System
 
-/// Packets at full speed or at a rate: Binding requests, and data through allocations in every direction.
+/// Sends packets at full speed or at a rate: Binding requests, or data through allocations in every direction.
 struct TrafficRun: ~Copyable {
   let settings: LoadSettings
   var session: Session
@@ -14,7 +15,7 @@ struct TrafficRun: ~Copyable {
   private var flow = 0
   private var inBurst = 0
   private var measures = false
-  /// Packets at their last stop, and those that the server carried on any way.
+  /// Packets that reached their destination, and packets that the server carried.
   private var arrived: UInt64 = 0
   private var carried: UInt64 = 0
   private var setUpTime: UInt64 = 0
@@ -78,18 +79,18 @@ struct TrafficRun: ~Copyable {
   }
 
   mutating func trial(
-    _ pace: LoadSettings.Pace, warmUp: UInt32, duration: UInt32, progress: (LoadProgress) -> Void
+    _ pace: LoadSettings.Pace, warmUp: Duration, duration: Duration, progress: (LoadProgress) -> Void
   ) throws(LoadError) -> LoadResult {
     latency = LatencyHistogram()
     let arrivedBefore = arrived
     let begin = Instant.read()
     var pacer = Pacer(pace, burst: settings.burst, now: begin)
     measures = false
-    try exchange(&pacer, until: begin.advanced(byMilliseconds: warmUp), progress: progress)
+    try exchange(&pacer, until: begin.advanced(by: warmUp), progress: progress)
     let first = Reading(settings)
     let carriedBefore = carried
     measures = true
-    try exchange(&pacer, until: first.instant.advanced(byMilliseconds: duration), progress: progress)
+    try exchange(&pacer, until: first.instant.advanced(by: duration), progress: progress)
     let last = Reading(settings)
     var result = LoadResult()
     result.unit = settings.work == .binding ? .response : .packet
@@ -122,10 +123,10 @@ struct TrafficRun: ~Copyable {
       let now = Instant.read()
       if now >= end { return }
       let allowance = pacer.allowance(now: now)
-      if allowance > 0 { pacer.noteSent(try send(allowance, now: now)) }
+      if allowance > 0 { pacer.countSent(try send(allowance, now: now)) }
       let before = arrived
-      let isQuiet = try receive(waiting: allowance == 0 && pacer.maySleep(now: now) ? 1 : 0)
-      pacer.noteSettled(arrived - before, now: now)
+      let isQuiet = try receive(waiting: allowance == 0 && pacer.maySleep(now: now) ? .milliseconds(1) : .zero)
+      pacer.countSettled(arrived - before, now: now)
       if isQuiet { try session.upkeep(now: now) }
       if now >= nextReport {
         nextReport = now.advanced(byMilliseconds: 500)
@@ -135,12 +136,12 @@ struct TrafficRun: ~Copyable {
     }
   }
 
-  /// Gives what is under way time to arrive.
+  /// Waits for packets in flight.
   private mutating func drain(_ sent: UInt64, from before: UInt64) throws(LoadError) {
     var deadline = Instant.read().advanced(byMilliseconds: 300)
     while arrived - before < sent, Instant.read() < deadline {
       let count = arrived
-      _ = try receive(waiting: 1)
+      _ = try receive(waiting: .milliseconds(1))
       if arrived > count { deadline = Instant.read().advanced(byMilliseconds: 300) }
     }
   }
@@ -164,7 +165,7 @@ struct TrafficRun: ~Copyable {
     if flow >= settings.allocations { flow = 0 }
   }
 
-  /// False where the flow's connection has enough to do.
+  /// Sends one packet; false if the flow's connection has a full backlog.
   @inline(__always)
   private mutating func sendOne(now: Instant) throws(LoadError) -> Bool {
     scratch.removeAll()
@@ -190,8 +191,8 @@ struct TrafficRun: ~Copyable {
     return true
   }
 
-  // The scratch buffer and the sides are parts of one value: these take both apart, so that one can be read while the
-  // other is changed.
+  // Static functions with separate parameters: the buffer is read while a side, another part of the same value, is
+  // changed.
 
   @inline(__always)
   private static func queue(
@@ -213,15 +214,15 @@ struct TrafficRun: ~Copyable {
 
   // MARK: - Receiving
 
-  /// Receives what is there; whether nothing was.
-  private mutating func receive(waiting milliseconds: Int32) throws(LoadError) -> Bool {
+  /// Receives arrived messages; returns whether there were none.
+  private mutating func receive(waiting duration: Duration) throws(LoadError) -> Bool {
     var isQuiet = true
     if settings.work == .relay, settings.direction != .toClient {
       if try receiveAtPeers() { isQuiet = false }
       // Control messages only: the next upkeep is soon enough.
-      if settings.direction == .toPeer, milliseconds == 0, !isQuiet { return false }
+      if settings.direction == .toPeer, duration == .zero, !isQuiet { return false }
     }
-    if try receiveAtClients(waiting: isQuiet ? milliseconds : 0) { isQuiet = false }
+    if try receiveAtClients(waiting: isQuiet ? duration : .zero) { isQuiet = false }
     return isQuiet
   }
 
@@ -229,7 +230,9 @@ struct TrafficRun: ~Copyable {
     let echoes = settings.direction == .echo
     var isAny = false
     for _ in 0..<4 {
-      guard let arrivals = peers?.receive(echoes: echoes, latency: &latency, measures: measures && !echoes) else { break }
+      guard let arrivals = peers?.receive(echoes: echoes, latency: &latency, measures: measures && !echoes) else {
+        break
+      }
       if arrivals.datagrams > 0 { isAny = true }
       carried += arrivals.packets
       if !echoes { arrived += arrivals.packets }
@@ -238,12 +241,12 @@ struct TrafficRun: ~Copyable {
     return isAny
   }
 
-  private mutating func receiveAtClients(waiting milliseconds: Int32) throws(LoadError) -> Bool {
-    var wait = milliseconds
+  private mutating func receiveAtClients(waiting duration: Duration) throws(LoadError) -> Bool {
+    var wait = duration
     var isAny = false
     for _ in 0..<4 {
-      let count = try session.side.poll(milliseconds: wait)
-      wait = 0
+      let count = try session.side.poll(for: wait)
+      wait = .zero
       guard count > 0 else { break }
       isAny = true
       try takeInbox(now: .read())
@@ -260,7 +263,7 @@ struct TrafficRun: ~Copyable {
         carried += 1
         if measures { latency.add(now.nanoseconds(since: sent)) }
       } else if settings.work == .binding {
-        session.note("a response that was no success")
+        session.record("a response that was no success")
       } else {
         session.receiveControl(message, now: now)
         try session.transmit(message.client)
@@ -268,7 +271,7 @@ struct TrafficRun: ~Copyable {
     }
   }
 
-  /// When the packet in the message was sent; nil where it is no packet of ours.
+  /// The time when the packet was sent; nil if it is not ours.
   @inline(__always)
   private static func sent(_ side: borrowing ClientSide, _ message: Incoming, isBinding: Bool) -> Instant? {
     let bytes = side.received.bytes(message.slot, message.range)

@@ -1,26 +1,27 @@
 internal import CLinux
 public import NetworkTypes
+public import System
 
 /// Wakes an event loop at an instant (timerfd_create(2)).
 ///
-/// Where each wait had a time limit of its own, the kernel would set and clear a timer with every packet, though what
-/// is due next rarely changes. This one is set when something is due earlier than what it is set for, and else left
-/// alone: it may ring early, once, for a deadline that has been put off meanwhile.
+/// With a timeout for each wait, the kernel would set and clear a timer with every packet, although the next deadline
+/// rarely changes. This timer is set again only for an earlier deadline. So it may ring once too early if its deadline
+/// was postponed.
 @safe
 public struct Alarm: ~Copyable {
   private let descriptor: FileDescriptor
-  /// What it is set for; nil while it is not set.
+  /// The time for which the timer is set; nil while it is not set.
   private var instant: Instant?
 
   public init() throws(Errno) {
     descriptor = FileDescriptor(
-      owning: try retrying32 { timerfd_create(Int32(CLOCK_MONOTONIC), Int32(TFD_CLOEXEC | TFD_NONBLOCK)) })
+      owning: try retrying { timerfd_create(Int32(CLOCK_MONOTONIC), Int32(TFD_CLOEXEC | TFD_NONBLOCK)) })
   }
 
-  /// What an event loop waits for.
+  /// The descriptor for an event loop.
   public var rawValue: Int32 { descriptor.rawValue }
 
-  /// Rings at this instant, or earlier; at once where it has passed.
+  /// Rings at this instant, or earlier; at once if it has passed.
   @inline(__always)
   public mutating func ring(by deadline: Instant) {
     if let instant, instant <= deadline { return }
@@ -29,7 +30,7 @@ public struct Alarm: ~Copyable {
 
   private mutating func set(_ deadline: Instant) {
     instant = deadline
-    // Zero would clear it.
+    // Zero would clear the timer.
     let nanoseconds = max(deadline.nanoseconds, 1)
     var time = itimerspec()
     time.it_value.tv_sec = Int(clamping: nanoseconds / 1_000_000_000)
@@ -37,7 +38,7 @@ public struct Alarm: ~Copyable {
     _ = unsafe timerfd_settime(descriptor.rawValue, Int32(TFD_TIMER_ABSTIME), &time, nil)
   }
 
-  /// It has rung, and is set for nothing now.
+  /// Clears the alarm after it has rung.
   public mutating func acknowledge() {
     instant = nil
     var count: UInt64 = 0

@@ -1,17 +1,17 @@
 internal import CLinux
 
-/// Blocks of memory for bytes that wait, in four sizes: taken and given back many times a second without asking the
-/// heap. A bounded number of free ones is kept, the last used on top, so that it is still in the cache.
+/// Blocks of memory for waiting bytes, in four sizes, reused many times a second without the heap. Keeps a limited
+/// number of free blocks and reuses the last one first, because it is still in the cache.
 @safe
 public struct BlockPool: ~Copyable {
-  /// The largest block: nobody keeps more waiting in one piece.
+  /// The largest block, which is the limit of a queue.
   public static let largest = 512 << 10
   static let sizes = [4 << 10, 16 << 10, 64 << 10, largest]
-  /// How many free blocks of each size are kept.
+  /// Limit of free blocks of each size.
   private static let kept = [64, 32, 8, 1]
 
-  // Owned alone and freed in deinit; only blocks that `take` made come back. The first word of a free block points to
-  // the next one.
+  // Owned by this value alone and freed in deinit; only blocks from `take` are returned. The first word of a free block
+  // points to the next one.
   private var heads: InlineArray<4, UnsafeMutableRawPointer?> = unsafe InlineArray(repeating: nil)
   private var counts = InlineArray<4, Int>(repeating: 0)
 
@@ -27,23 +27,23 @@ public struct BlockPool: ~Copyable {
     }
   }
 
-  /// The smallest size that so many bytes fit into; nil beyond the largest.
+  /// The smallest size for `byteCount` bytes; nil beyond the largest.
   static func size(for byteCount: Int) -> Int? { sizes.firstIndex { $0 >= byteCount } }
 
-  /// A block of a size, with whatever its last user left in it.
+  /// A block of a size, with the bytes of its last use.
   mutating func take(_ size: Int) -> UnsafeMutableRawPointer {
     if let block = unsafe heads[size] {
       unsafe heads[size] = block.load(as: UnsafeMutableRawPointer?.self)
       counts[size] -= 1
       return unsafe block
     }
-    // What may wait is bounded (connections, and bytes of each), so this is a kernel without memory, not a peer's doing;
-    // every array of the language ends the program there as well.
+    // Waiting bytes are limited (connections, and bytes of each), so no peer can cause this: the kernel has no memory.
+    // A Swift array would end the program too.
     guard let block = unsafe malloc(Self.sizes[size]) else { fatalError("out of memory for what streams wait with") }
     return unsafe block
   }
 
-  mutating func giveBack(_ block: UnsafeMutableRawPointer, _ size: Int) {
+  mutating func release(_ block: UnsafeMutableRawPointer, _ size: Int) {
     guard counts[size] < Self.kept[size] else {
       unsafe free(block)
       return
@@ -60,14 +60,15 @@ public struct BlockPool: ~Copyable {
     return sum
   }
 
-  /// Gives every free block back to the heap.
+  /// Frees every unused block.
   public mutating func release() { self = BlockPool() }
 }
 
-/// Bytes that wait, first in, first out, in a block of a pool for exactly as long as there are any.
+/// A queue of bytes (first in, first out). It holds a block of the pool only while it is not empty.
 @safe
 public struct PooledBytes: ~Copyable, Sendable {
-  // Owned alone: given back to the pool when empty, or freed in deinit. `start + count` never exceeds its size.
+  // Owned by this value alone: returned to the pool when empty, or freed in deinit. `start + count` never exceeds its
+  // size.
   nonisolated(unsafe) private var block: UnsafeMutableRawPointer?
   private var size = 0
   private var start = 0
@@ -79,15 +80,19 @@ public struct PooledBytes: ~Copyable, Sendable {
 
   public var isEmpty: Bool { count == 0 }
 
+  /// The size of its block; 0 without one.
+  public var heldByteCount: Int { unsafe block == nil ? 0 : BlockPool.sizes[size] }
+
   public var bytes: RawSpan {
     @_lifetime(borrow self)
     get {
-      let span = unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(start: block.map { unsafe $0 + start }, count: count))
+      let span = unsafe RawSpan(
+        _unsafeBytes: UnsafeRawBufferPointer(start: block.map { unsafe $0 + start }, count: count))
       return unsafe _overrideLifetime(span, borrowing: self)
     }
   }
 
-  /// Appends; false, and nothing changed, where more would wait than the largest block holds.
+  /// Appends bytes; false, with no change, if they do not fit the largest block.
   public mutating func append(_ bytes: RawSpan, _ pool: inout BlockPool) -> Bool {
     guard bytes.byteCount > 0 else { return true }
     guard let target = unsafe reserve(bytes.byteCount, &pool) else { return false }
@@ -106,13 +111,13 @@ public struct PooledBytes: ~Copyable, Sendable {
     return true
   }
 
-  /// Room for so many more bytes behind the last one.
+  /// Makes room for `more` bytes after the last one.
   private mutating func reserve(_ more: Int, _ pool: inout BlockPool) -> UnsafeMutableRawPointer? {
     if let block = unsafe block {
       let capacity = BlockPool.sizes[size]
       if start + count + more <= capacity { return unsafe block + start + count }
       if count + more <= capacity, start >= count {
-        // The free room in front is as large as what moves: no byte moves often.
+        // Moves bytes only if the free space before them is at least as large: so no byte moves often.
         unsafe block.copyMemory(from: block + start, byteCount: count)
         start = 0
         return unsafe block + count
@@ -122,7 +127,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     let larger = unsafe pool.take(needed)
     if let block = unsafe block {
       unsafe larger.copyMemory(from: block + start, byteCount: count)
-      unsafe pool.giveBack(block, size)
+      unsafe pool.release(block, size)
     }
     unsafe block = larger
     size = needed
@@ -130,7 +135,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     return unsafe larger + count
   }
 
-  /// Forgets the first `byteCount` bytes; the block goes back when none is left.
+  /// Removes the first `byteCount` bytes; returns the block to the pool when none is left.
   public mutating func consume(_ byteCount: Int, _ pool: inout BlockPool) {
     let byteCount = min(max(byteCount, 0), count)
     start += byteCount
@@ -139,20 +144,20 @@ public struct PooledBytes: ~Copyable, Sendable {
   }
 
   public mutating func removeAll(_ pool: inout BlockPool) {
-    if let block = unsafe block { unsafe pool.giveBack(block, size) }
+    if let block = unsafe block { unsafe pool.release(block, size) }
     unsafe block = nil
     start = 0
     count = 0
   }
 
-  /// Moves bytes towards the front, over others that nobody needs any more.
+  /// Moves bytes towards the front, over bytes that are no longer needed.
   public mutating func move(_ range: Range<Int>, to offset: Int) {
     precondition(offset >= 0 && offset <= range.lowerBound && range.upperBound <= count)
     guard let block = unsafe block, offset < range.lowerBound else { return }
     unsafe memmove(block + start + offset, block + start + range.lowerBound, range.count)
   }
 
-  /// Forgets all but the first `byteCount` bytes, of which there is one at least.
+  /// Removes all but the first `byteCount` bytes, at least one.
   public mutating func truncate(to byteCount: Int) {
     precondition(byteCount > 0 && byteCount <= count)
     count = byteCount

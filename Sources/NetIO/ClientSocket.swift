@@ -1,28 +1,29 @@
 internal import CLinux
 public import NetworkTypes
+public import System
 
-/// A client's socket: UDP, connected to a server or open to every peer, or a TCP connection. Never blocks; `Readiness`
-/// waits for it.
+/// A client's socket: UDP, connected to a server or open to every peer, or a TCP connection. It never blocks;
+/// `Readiness` waits for it.
 public struct ClientSocket: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
 
   public var rawValue: Int32 { descriptor.rawValue }
 
-  /// Where the socket is bound; nil if the kernel does not say.
+  /// The socket's local address; nil if the kernel does not report it.
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
   init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
-  /// A UDP socket that talks to one server only: the kernel drops what others send, and reports ICMP errors.
+  /// A UDP socket connected to one server: the kernel drops packets from other sources, and reports ICMP errors.
   public static func udp(to remote: SocketAddress, from local: SocketAddress? = nil) throws(Errno) -> ClientSocket {
     let socket = ClientSocket(try Sockets.open(remote.family, SOCK_DGRAM))
     if let local { try Sockets.bind(socket.rawValue, to: local) }
     let raw = socket.rawValue
-    try retrying32 { unsafe remote.withKernelForm { unsafe clinux_connect(raw, $0, $1) } }
+    try retrying { unsafe remote.withKernelForm { unsafe clinux_connect(raw, $0, $1) } }
     return socket
   }
 
-  /// A UDP socket that anybody may send to.
+  /// A UDP socket that receives datagrams from every address.
   public static func udp(boundTo local: SocketAddress) throws(Errno) -> ClientSocket {
     let socket = ClientSocket(try Sockets.open(local.family, SOCK_DGRAM))
     if local.family == .ipv6 { try Sockets.set(socket.rawValue, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
@@ -30,41 +31,32 @@ public struct ClientSocket: ~Copyable, Sendable {
     return socket
   }
 
-  /// A TCP connection that is being made: it stands when the socket becomes writable and `pendingError` is nil.
+  /// Begins a TCP connection: it is established when the socket becomes writable and `takePendingError` returns nil.
   public static func tcp(to remote: SocketAddress, from local: SocketAddress? = nil) throws(Errno) -> ClientSocket {
     let socket = ClientSocket(try Sockets.open(remote.family, SOCK_STREAM))
     if let local {
-      // One local port may have connections to several servers, and an earlier one that is still winding down.
+      // One local port may have connections to several servers, and an earlier one in TIME-WAIT.
       try Sockets.set(socket.rawValue, SOL_SOCKET, SO_REUSEADDR, 1)
       try Sockets.bind(socket.rawValue, to: local)
     }
     try Sockets.set(socket.rawValue, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     let raw = socket.rawValue
     do {
-      try retrying32 { unsafe remote.withKernelForm { unsafe clinux_connect(raw, $0, $1) } }
+      try retrying { unsafe remote.withKernelForm { unsafe clinux_connect(raw, $0, $1) } }
     } catch  where error == .inProgress {
       return socket
     }
     return socket
   }
 
-  /// The error that waits to be reported, and is reported by this (SO_ERROR).
+  /// Reads and clears the socket's pending error (SO_ERROR).
   public func takePendingError() -> Errno? {
     guard let value = Sockets.get(descriptor.rawValue, SOL_SOCKET, SO_ERROR), value != 0 else { return nil }
     return Errno(rawValue: value)
   }
 
-  public enum ReceiveResult: Equatable, Sendable {
-    /// So many bytes are at the beginning of the span; 0 is an empty datagram.
-    case bytes(Int)
-    case wouldBlock
-    /// A stream's end.
-    case closed
-    case failed(Errno)
-  }
-
-  /// Receives a datagram (what is longer than the span is cut), or what a stream has.
-  public func receive(into buffer: inout MutableRawSpan, isStream: Bool) -> ReceiveResult {
+  /// Receives a datagram, cut to the span's length, or bytes of a stream.
+  public func receive(into buffer: inout MutableRawSpan, isStream: Bool) -> ReadResult<Errno> {
     let raw = descriptor.rawValue
     let count = unsafe buffer.withUnsafeMutableBytes { bytes in
       repeat {
@@ -78,8 +70,8 @@ public struct ClientSocket: ~Copyable, Sendable {
     return error == .wouldBlock ? .wouldBlock : .failed(error)
   }
 
-  /// Receives a datagram and says who sent it.
-  public func receive(into buffer: inout MutableRawSpan, from sender: inout SocketAddress) -> ReceiveResult {
+  /// Receives a datagram and its source.
+  public func receive(into buffer: inout MutableRawSpan, from sender: inout SocketAddress) -> ReadResult<Errno> {
     let raw = descriptor.rawValue
     var storage = sockaddr_storage()
     let count = unsafe buffer.withUnsafeMutableBytes { bytes in
@@ -98,7 +90,7 @@ public struct ClientSocket: ~Copyable, Sendable {
     return .bytes(count)
   }
 
-  /// Sends to where the socket is connected; how many bytes the kernel took, 0 where it has no room.
+  /// Sends to the connected address; returns the number of bytes that the kernel accepted, 0 if it has no room.
   public func send(_ bytes: RawSpan) throws(Errno) -> Int {
     let raw = descriptor.rawValue
     do {
@@ -113,7 +105,7 @@ public struct ClientSocket: ~Copyable, Sendable {
     }
   }
 
-  /// Sends a datagram to a peer; false where the kernel has no room.
+  /// Sends a datagram to a peer; false if the kernel has no room.
   public func send(_ bytes: RawSpan, to peer: SocketAddress) throws(Errno) -> Bool {
     let raw = descriptor.rawValue
     do {
@@ -132,14 +124,14 @@ public struct ClientSocket: ~Copyable, Sendable {
   }
 }
 
-/// Waits for one descriptor, for clients that do one thing at a time.
+/// Waits for descriptors, for clients without an event loop.
 public enum Readiness {
-  /// Waits until the descriptor can be read from (or has an error to tell), or written to if that is asked for.
-  /// False where the deadline comes first.
+  /// Waits until the descriptor is readable or has an error, or is writable if `writing`. False if the deadline comes
+  /// first.
   public static func wait(for descriptor: Int32, writing: Bool = false, until deadline: Instant) -> Bool {
     while true {
       let left = deadline.nanoseconds(since: .read())
-      // Rounded up: waiting zero milliseconds for the last microseconds would spin.
+      // Rounded up: a wait of zero milliseconds for the last microseconds would spin.
       let milliseconds = Int32(clamping: (left + 999_999) / 1_000_000)
       var entry = pollfd(fd: descriptor, events: Int16(writing ? POLLOUT : POLLIN), revents: 0)
       let count = unsafe poll(&entry, 1, milliseconds)
@@ -149,8 +141,7 @@ public enum Readiness {
     }
   }
 
-  /// Waits until one of the descriptors can be read from, or has an error to tell. False where the deadline comes
-  /// first.
+  /// Waits until one of the descriptors is readable or has an error. False if the deadline comes first.
   public static func wait(forAnyOf descriptors: [Int32], until deadline: Instant) -> Bool {
     var entries = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     while true {

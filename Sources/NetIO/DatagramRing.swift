@@ -1,9 +1,11 @@
 internal import CLinux
+public import System
 
-/// Datagrams over io_uring: every socket is received from without being asked (multishot), into slots that the kernel
-/// takes from a ring of provided ones; what is sent is handed over in one call with waiting for what comes next.
+/// Datagrams over io_uring: each socket has one multishot receive, which fills slots from a ring of provided buffers.
+/// One call sends a batch and waits for the next completions.
 ///
-/// A provided slot looks like every other, with the kernel's own header, the name and the control data in its headroom:
+/// A provided slot has the same layout as every other, with the kernel's header, the name and the control data in its
+/// headroom:
 ///
 /// ```
 ///  | 16 bytes header | 32 bytes name | 208 bytes control data | datagram … |
@@ -11,17 +13,17 @@ internal import CLinux
 @safe
 public struct DatagramRing: ~Copyable {
   private var ring: IORing
-  /// The provided slots are those of `PacketBuffers` from here on.
+  /// The provided slots are the slots of `PacketBuffers` from this one on.
   private let firstSlot: Int
   private let slotCount: Int
-  // Owned alone, freed in deinit. The kernel reads `slots` as long as `ring` lives, and copies `receiving`.
+  // Owned by this value alone, freed in deinit. The kernel reads `slots` while `ring` lives, and copies `receiving`.
   private let slots: UnsafeMutableRawPointer
   private let receiving: UnsafeMutablePointer<msghdr>
   private var slotTail: UInt16 = 0
-  /// Sockets whose error queues are to be looked at, because nothing else would tell of them.
+  /// Sockets whose ICMP error queues must be read, because no event reports them.
   public var failed: [Int32] = []
 
-  /// What submissions of this type itself are marked with; nobody else's token may be of these kinds.
+  /// The kinds of tokens of this type's own submissions; other tokens must not use them.
   private static let sendKind: UInt8 = 0xF0
   private static let pollKind: UInt8 = 0xF1
   private static let cancelKind: UInt8 = 0xF2
@@ -30,7 +32,7 @@ public struct DatagramRing: ~Copyable {
   public init(_ buffers: borrowing PacketBuffers, firstSlot: Int, slotCount: Int) throws(Errno) {
     precondition(slotCount & (slotCount - 1) == 0 && firstSlot + slotCount <= buffers.slotCount)
     let ring = try IORing()
-    // Page-aligned, as the kernel wants it.
+    // Page-aligned, as the kernel requires.
     guard let slots = unsafe aligned_alloc(4096, max(slotCount * MemoryLayout<io_uring_buf>.size, 4096)) else {
       throw .noBuffers
     }
@@ -59,21 +61,22 @@ public struct DatagramRing: ~Copyable {
   }
 
   deinit {
-    // The ring itself goes after this; the kernel touches a provided slot only when this thread waits.
+    // The ring is closed after this; the kernel accesses provided slots only while this thread waits.
     unsafe free(slots)
     unsafe receiving.deallocate()
   }
 
   // MARK: - Slots
 
-  /// Gives a slot to the kernel; `publish` tells it.
+  /// Adds a slot to the ring of provided buffers; `publish` makes it visible to the kernel.
   @inline(__always)
   public mutating func provide(_ slot: Int, _ buffers: borrowing PacketBuffers) {
     let entry = unsafe slots + (Int(slotTail) & (slotCount - 1)) * MemoryLayout<io_uring_buf>.size
     let start = unsafe buffers.start(of: slot) - PacketBuffers.headroom
-    // Field by field: the ring's tail lies in the last field of the first entry.
+    // Written field by field, because the last field of the first entry holds the ring's tail.
     unsafe entry.storeBytes(of: UInt64(UInt(bitPattern: start)), as: UInt64.self)
-    unsafe entry.storeBytes(of: UInt32(PacketBuffers.headroom + PacketBuffers.capacity), toByteOffset: 8, as: UInt32.self)
+    unsafe entry.storeBytes(
+      of: UInt32(PacketBuffers.headroom + PacketBuffers.capacity), toByteOffset: 8, as: UInt32.self)
     unsafe entry.storeBytes(of: UInt16(truncatingIfNeeded: slot - firstSlot), toByteOffset: 12, as: UInt16.self)
     slotTail &+= 1
   }
@@ -85,19 +88,19 @@ public struct DatagramRing: ~Copyable {
 
   // MARK: - Submitting
 
-  /// Receives from a socket until it is cancelled, under this token.
+  /// Receives from a socket until the receive is cancelled; completions have this token.
   public mutating func receive(from descriptor: Int32, _ token: EventToken) {
     let entry = unsafe ring.next()
     unsafe entry.pointee.opcode = UInt8(IORING_OP_RECVMSG.rawValue)
-    unsafe entry.pointee.flags = Self.bufferSelect
-    unsafe entry.pointee.ioprio = Self.multishot
+    unsafe entry.pointee.flags = IORing.SubmissionFlags.bufferSelect
+    unsafe entry.pointee.ioprio = IORing.ReceiveFlags.multishot
     unsafe entry.pointee.fd = descriptor
     unsafe entry.pointee.addr = UInt64(UInt(bitPattern: receiving))
     unsafe entry.pointee.len = 1
     unsafe entry.pointee.user_data = token.bits
   }
 
-  /// Tells once when a descriptor has become readable: an event loop of everything that is no datagram.
+  /// Completes once when a descriptor is readable; used for the event loop of everything except datagrams.
   public mutating func watch(_ descriptor: Int32) {
     let entry = unsafe ring.next()
     unsafe entry.pointee.opcode = UInt8(IORING_OP_POLL_ADD.rawValue)
@@ -106,7 +109,7 @@ public struct DatagramRing: ~Copyable {
     unsafe entry.pointee.user_data = EventToken(kind: Self.pollKind).bits
   }
 
-  /// Sends a batch: on return all of it has left, or was refused and counted.
+  /// Sends a batch: on return every message has been sent, or refused and counted.
   public mutating func send(_ batch: inout SendBatch) {
     guard batch.count > 0 else { return }
     let before = waitingNow()
@@ -115,25 +118,25 @@ public struct DatagramRing: ~Copyable {
     settle(&batch, since: before)
   }
 
-  /// Sends a batch, then ends `receive` for sockets and waits until the kernel holds them no longer.
+  /// Sends a batch, then ends `receive` for sockets and waits until the kernel no longer holds them.
   public mutating func send(_ batch: inout SendBatch, thenCancel tokens: [EventToken]) {
     let before = waitingNow()
     push(&batch)
-    ring.cancel(tokens.map(\.bits), markedFrom: EventToken(kind: Self.cancelKind).bits)
+    ring.cancel(tokens.map(\.bits), userData: EventToken(kind: Self.cancelKind).bits)
     settle(&batch, since: before)
   }
 
-  /// Sends a batch and, where told to, waits for completions, in one call.
+  /// Sends a batch and, if `waits`, waits for completions, in one call.
   public mutating func send(_ batch: inout SendBatch, thenWait waits: Bool) {
     let before = waitingNow()
     push(&batch)
-    // What is there already needs no waiting for.
+    // If completions are already waiting, the call must not wait.
     ring.submitAndWait(for: waits && before == 0 ? 1 : 0)
     settle(&batch, since: before)
   }
 
   private mutating func waitingNow() -> Int {
-    _ = ring.fresh()
+    ring.countNew()
     return ring.waiting
   }
 
@@ -143,7 +146,7 @@ public struct DatagramRing: ~Copyable {
       let entry = unsafe ring.next()
       let header = unsafe batch.headers + message
       if unsafe header.pointee.msg_hdr.msg_iovlen == 1, unsafe header.pointee.msg_hdr.msg_controllen == 0 {
-        // One piece and nothing to say about it: the kernel need not read the header.
+        // One piece without control data: the kernel need not read the header.
         unsafe entry.pointee.opcode = UInt8(IORING_OP_SEND.rawValue)
         unsafe entry.pointee.addr = UInt64(UInt(bitPattern: header.pointee.msg_hdr.msg_iov.pointee.iov_base))
         unsafe entry.pointee.len = UInt32(truncatingIfNeeded: header.pointee.msg_hdr.msg_iov.pointee.iov_len)
@@ -154,71 +157,68 @@ public struct DatagramRing: ~Copyable {
         unsafe entry.pointee.addr = UInt64(UInt(bitPattern: header))
         unsafe entry.pointee.len = 1
       }
-      unsafe entry.pointee.flags = IORing.skipSuccess
+      unsafe entry.pointee.flags = IORing.SubmissionFlags.skipSuccess
       unsafe entry.pointee.fd = batch.descriptor(ofMessage: message)
       unsafe entry.pointee.msg_flags = UInt32(MSG_DONTWAIT)
-      unsafe entry.pointee.user_data = Self.mark(message, of: batch)
+      unsafe entry.pointee.user_data = Self.userData(message, of: batch)
     }
   }
 
-  /// A message of a batch and of no other: a late completion must not be taken for one of the next batch.
-  private static func mark(_ message: Int, of batch: borrowing SendBatch) -> UInt64 {
+  /// Identifies a message and its batch: a late completion must not be taken for one of the next batch.
+  private static func userData(_ message: Int, of batch: borrowing SendBatch) -> UInt64 {
     EventToken(kind: sendKind, index: UInt32(message), generation: UInt32(truncatingIfNeeded: batch.stamp)).bits
   }
 
-  /// Looks at what has been completed since last time: sends that failed are tried once more, by themselves.
+  /// Reads the new completions, and sends each failed message once more by itself.
   private mutating func settle(_ batch: inout SendBatch, since before: Int) {
     let count = waitingNow()
     guard batch.count > 0 else { return }
     for number in before..<count {
       let completion = ring.peek(number)
-      let token = EventToken(bits: completion.mark)
+      let token = EventToken(bits: completion.userData)
       let message = Int(token.index)
-      guard token.kind == Self.sendKind, completion.result < 0, completion.mark == Self.mark(message, of: batch)
+      guard token.kind == Self.sendKind, completion.result < 0, completion.userData == Self.userData(message, of: batch)
       else { continue }
       let error = Errno(rawValue: -completion.result)
       if error == .wouldBlock || error == .noBuffers {
         batch.countOverflow(ofMessage: message)
       } else {
         let descriptor = batch.descriptor(ofMessage: message)
-        noteFailure(of: descriptor)
+        addFailure(of: descriptor)
         batch.send(message..<(message + 1), over: descriptor)
       }
     }
     batch.clear()
   }
 
-  /// Notes that a call on this socket has failed: it may have taken the error that would have told of ICMP messages in
-  /// the socket's queue.
-  public mutating func noteFailure(of descriptor: Int32) {
+  /// Records a failed call on this socket: it may have consumed the error that reports an ICMP message in the socket's
+  /// queue.
+  public mutating func addFailure(of descriptor: Int32) {
     if failed.count < 64, !failed.contains(descriptor) { failed.append(descriptor) }
   }
 
-  private static let bufferSelect: UInt8 = 1 << 5
-  private static let multishot: UInt16 = 1 << 1
-
   // MARK: - Completions
 
-  /// What a completion is about.
+  /// The meaning of a completion.
   public enum Outcome {
-    /// A datagram lies in a slot.
+    /// A datagram in a slot.
     case datagram(EventToken, slot: Int, isLast: Bool)
-    /// Receiving has ended with an error, or without one because no slot was free: it has to be begun again.
+    /// Receiving has ended with an error, or without one because no slot was free: it must be started again.
     case ended(EventToken, Errno?)
-    /// The watched descriptor is readable, or cannot be watched; it is watched no longer.
+    /// The watched descriptor is readable, or cannot be watched; watching has ended.
     case readable
-    /// Something of this type's own.
+    /// A submission of this type itself, already handled.
     case settled
   }
 
   public var waiting: Int { ring.waiting }
 
-  /// Takes the oldest completion. What lies in a slot is noted in the batch, which then knows its name and length.
+  /// Takes the oldest completion. For a datagram, the batch then has its source and length.
   @inline(__always)
   public mutating func take(_ batch: inout ReceiveBatch, _ buffers: borrowing PacketBuffers) -> Outcome {
     let completion = ring.peek(0)
     ring.take(1)
-    let token = EventToken(bits: completion.mark)
+    let token = EventToken(bits: completion.userData)
     switch token.kind {
     case Self.sendKind, Self.cancelKind: return .settled
     case Self.pollKind: return .readable
@@ -228,7 +228,7 @@ public struct DatagramRing: ~Copyable {
       return .ended(token, completion.result < 0 ? Errno(rawValue: -completion.result) : nil)
     }
     let slot = firstSlot + buffer
-    guard batch.note(provided: slot, buffers) else {
+    guard batch.add(provided: slot, buffers) else {
       provide(slot, buffers)
       publish()
       return completion.hasMore ? .settled : .ended(token, nil)

@@ -1,7 +1,10 @@
 internal import CLinux
+internal import NetworkTypes
+public import System
+public import Tables
 
-/// What a registered descriptor is to its owner: a kind, a place, and which of the place's tenants is meant, so that
-/// a late event cannot reach a stranger who got the same descriptor number.
+/// Identifies a registered descriptor to its owner: a kind, and the handle of an element, so that a late event of a
+/// closed descriptor does not reach a new element with the same number.
 public struct EventToken: Hashable, Sendable, BitwiseCopyable {
   public let kind: UInt8
   public let index: UInt32
@@ -12,6 +15,18 @@ public struct EventToken: Hashable, Sendable, BitwiseCopyable {
     self.kind = kind
     self.index = index & 0xFF_FFFF
     self.generation = generation
+  }
+
+  /// Names an element of a table of at most 2²⁴ slots.
+  @inlinable
+  public init<Element: ~Copyable>(kind: UInt8, _ handle: Handle<Element>) {
+    self.init(kind: kind, index: handle.index, generation: handle.generation)
+  }
+
+  /// The handle of the token's element, in the table of `kind`.
+  @inlinable
+  public func handle<Element: ~Copyable>(of element: Element.Type) -> Handle<Element> {
+    Handle(index: index, generation: generation)
   }
 
   @inline(__always)
@@ -32,19 +47,19 @@ public struct EventLoop: ~Copyable {
     public let token: EventToken
     public let isReadable: Bool
     public let isWritable: Bool
-    /// The other side is gone, or the descriptor has an error to report.
+    /// The other side has closed, or the descriptor has an error.
     public let isFailed: Bool
   }
 
   private let descriptor: FileDescriptor
-  /// What another loop can wait for: readable while this one has events.
+  /// A descriptor for another loop: readable while this one has events.
   public var rawValue: Int32 { descriptor.rawValue }
-  // Owned alone and freed in deinit; `capacity` elements.
+  // Owned by this value alone and freed in deinit; `capacity` elements.
   private let events: UnsafeMutablePointer<epoll_event>
   private let capacity = 256
 
   public init() throws(Errno) {
-    descriptor = FileDescriptor(owning: try retrying32 { epoll_create1(Int32(EPOLL_CLOEXEC)) })
+    descriptor = FileDescriptor(owning: try retrying { epoll_create1(Int32(EPOLL_CLOEXEC)) })
     unsafe events = .allocate(capacity: capacity)
     unsafe events.initialize(repeating: epoll_event(), count: capacity)
   }
@@ -70,14 +85,24 @@ public struct EventLoop: ~Copyable {
     var event = unsafe epoll_event()
     unsafe event.events = (reads ? EPOLLIN.rawValue : 0) | (writes ? EPOLLOUT.rawValue : 0)
     unsafe event.data.u64 = token.bits
-    try retrying32 { unsafe epoll_ctl(self.descriptor.rawValue, operation, target, &event) }
+    try retrying { unsafe epoll_ctl(self.descriptor.rawValue, operation, target, &event) }
   }
 
-  /// Waits for at most `milliseconds` (negative: for ever) and returns how many events there are.
-  public func wait(milliseconds: Int32) -> Int {
-    let count = unsafe epoll_wait(descriptor.rawValue, events, Int32(capacity), milliseconds)
-    // A signal is no event; anything else would be a descriptor of ours that is none.
-    return max(Int(count), 0)
+  /// Waits for events and returns their number.
+  ///
+  /// - Parameters:
+  ///   - duration: the longest wait; nil: no limit.
+  ///   - limit: the largest number of events; the next call returns the others.
+  public func wait(for duration: Duration? = nil, limit: Int = .max) -> Int {
+    // This runs in every turn: the usual values avoid the division.
+    let milliseconds: Int32 = duration.map { $0 == .zero ? 0 : $0.milliseconds } ?? -1
+    let count = unsafe epoll_wait(descriptor.rawValue, events, Int32(min(capacity, max(limit, 1))), milliseconds)
+    if count >= 0 { return Int(count) }
+    // EINTR: no events. Any other error (EBADF, EFAULT, EINVAL) is a bug of this program that no packet can cause; if
+    // the program did not stop, the thread would spin.
+    let error = Errno.current
+    guard error == .interrupted else { fatalError("epoll_wait: \(error). This is a bug of this program.") }
+    return 0
   }
 
   @inline(__always)

@@ -1,6 +1,7 @@
 internal import CLinux
+internal import System
 
-/// The queues' memory, as the kernel lays it out.
+/// The mapped memory of both queues, in the kernel's layout.
 @safe
 struct IORingMapping: ~Copyable {
   private let rings: UnsafeMutableRawPointer
@@ -17,9 +18,7 @@ struct IORingMapping: ~Copyable {
   let completionMask: UInt32
 
   init(_ descriptor: Int32, _ parameters: io_uring_params) throws(Errno) {
-    // Both queues in one piece (since Linux 5.4), and sends that tell only of failure (5.17).
-    let needed: UInt32 = 1 << 0 /* SINGLE_MMAP */ | 1 << 1 /* NODROP */ | 1 << 8 /* EXT_ARG */ | 1 << 11 /* CQE_SKIP */
-    guard parameters.features & needed == needed else { throw .invalidArgument }
+    guard IORing.Features(rawValue: parameters.features).isSuperset(of: .needed) else { throw .invalidArgument }
     let submissionEnd = Int(parameters.sq_off.array) + Int(parameters.sq_entries) * MemoryLayout<UInt32>.size
     let completionEnd =
       Int(parameters.cq_off.cqes) + Int(parameters.cq_entries) * MemoryLayout<io_uring_cqe>.size
@@ -46,7 +45,7 @@ struct IORingMapping: ~Copyable {
     unsafe completionHead = word(parameters.cq_off.head)
     unsafe completionTail = word(parameters.cq_off.tail)
     completionMask = unsafe word(parameters.cq_off.ring_mask).pointee
-    // Submissions are made in the order of their places, always.
+    // The kernel reads submissions in the order of this array, which is always the order of the queue.
     let order = unsafe word(parameters.sq_off.array)
     for index in 0..<Int(parameters.sq_entries) { unsafe order[index] = UInt32(index) }
   }

@@ -1,86 +1,85 @@
 internal import CLinux
+public import System
 
-/// A pair of queues shared with the kernel (io_uring(7)): what is to be done goes into one, what has been done comes
-/// out of the other. Belongs to the thread that makes it.
+/// Two queues shared with the kernel (io_uring(7)): one for submissions, one for completions. Belongs to the thread
+/// that creates it.
 ///
-/// Deferred task work: the kernel completes nothing behind this thread's back, only while it waits here.
+/// With deferred task work the kernel completes operations only while this thread waits here.
+///
+/// This code does not use liburing, which is as fast (2.3 of Debian 12, NOPs: 370 ns one at a time, 70 ns each in
+/// batches of 64). It would be one more dependency, and would replace only the queues' memory and the calls: the flags,
+/// the meaning of errors and the use of sockets and buffers would stay here. Its io_uring.h also declares the kernel's
+/// structures again, and Clang refuses this together with <linux/io_uring.h> in another module.
 @safe
 public struct IORing: ~Copyable {
-  /// Something that the kernel has done.
+  /// The result of a submission.
   public struct Completion: Sendable, BitwiseCopyable {
-    /// What the submission was marked with.
-    public let mark: UInt64
-    /// Bytes, or a negated error.
+    /// The submission's `user_data`.
+    public let userData: UInt64
+    /// A number of bytes, or a negated error.
     public let result: Int32
-    let flags: UInt32
+    let flags: CompletionFlags
 
-    /// Whether the submission lives on and will complete again.
-    public var hasMore: Bool { flags & IORing.more != 0 }
+    /// Whether the submission will complete again (multishot).
+    public var hasMore: Bool { flags.contains(.more) }
 
-    /// The provided buffer that the data lies in.
+    /// The provided buffer with the data.
     @inline(__always)
-    public var buffer: Int? { flags & IORing.hasBuffer != 0 ? Int(flags >> 16) : nil }
+    public var buffer: Int? {
+      flags.contains(.buffer) ? Int(flags.rawValue >> CompletionFlags.bufferShift) : nil
+    }
   }
 
   let descriptor: FileDescriptor
-  /// What the kernel knows the ring by when it is entered: a number of this thread's, which costs it no look-up and no
-  /// count of uses; the descriptor where the kernel has no such numbers.
-  private let entrance: Int32
-  private let entranceFlags: UInt32
-  var isRegistered: Bool { entranceFlags != 0 }
+  /// The first argument of io_uring_enter: the ring's registered index, which saves a look-up and a reference count in
+  /// the kernel; the descriptor if the kernel cannot register rings.
+  private let enteredAs: Int32
+  private let enterFlags: EnterFlags
+  var isRegistered: Bool { enterFlags.contains(.registeredRing) }
   // The kernel's memory, unmapped in deinit; indices into it are always masked.
   let mapping: IORingMapping
-  /// Submissions that the kernel has not been told of yet.
+  /// The number of submissions that the kernel has not accepted yet.
   private var pending: UInt32 = 0
   private var submissionTail: UInt32
-  /// The kernel's tail when completions were looked at last.
+  /// The kernel's tail when `countNew` last read it.
   private var seenTail: UInt32 = 0
   private var completionHead: UInt32 = 0
 
-  static let more: UInt32 = 1 << 1
-  static let skipSuccess: UInt8 = 1 << 6
-  static let hasBuffer: UInt32 = 1 << 0
-
-  /// - Throws: what the kernel refuses it with: `notPermitted` (seccomp, the sysctl kernel.io_uring_disabled),
-  ///   `notImplemented`, `invalidArgument` where the kernel is older than 6.1.
+  /// - Throws: the kernel's reason: `notPermitted` (seccomp, the sysctl kernel.io_uring_disabled), `notImplemented`, or
+  ///   `invalidArgument` for a kernel older than 6.1.
   public init(submissions: UInt32 = 1024, completions: UInt32 = 16_384) throws(Errno) {
     var parameters = io_uring_params()
-    parameters.flags = Self.setup
+    parameters.flags = SetupFlags.all.rawValue
     parameters.cq_entries = completions
     let descriptor = FileDescriptor(
-      owning: try retrying32 { unsafe clinux_io_uring_setup(submissions, &parameters) })
+      owning: try retrying { unsafe clinux_io_uring_setup(submissions, &parameters) })
     let mapping = try IORingMapping(descriptor.rawValue, parameters)
     submissionTail = unsafe mapping.submissionTail.pointee
     var registration = io_uring_rsrc_update()
     registration.offset = .max
     registration.data = UInt64(descriptor.rawValue)
     let isRegistered =
-      unsafe clinux_io_uring_register(descriptor.rawValue, Self.registerRing, &registration, 1) == 1
-    entrance = isRegistered ? Int32(bitPattern: registration.offset) : descriptor.rawValue
-    entranceFlags = isRegistered ? 1 << 4 /* REGISTERED_RING */ : 0
+      unsafe clinux_io_uring_register(descriptor.rawValue, RegisterOperation.registerRing, &registration, 1) == 1
+    enteredAs = isRegistered ? Int32(bitPattern: registration.offset) : descriptor.rawValue
+    var flags: EnterFlags = isRegistered ? .registeredRing : []
+    if Features(rawValue: parameters.features).contains(.noIOWait) { flags.insert(.noIOWait) }
+    enterFlags = flags
     self.mapping = mapping
     self.descriptor = descriptor
   }
 
   deinit {
-    // The thread's number is a use of the ring of its own: without this the ring would outlive its descriptor, and go
-    // on writing into buffers that are gone.
+    // Unregisters the index, which holds a reference to the ring: otherwise the ring would outlive its descriptor and
+    // write into freed buffers.
     guard isRegistered else { return }
     var registration = io_uring_rsrc_update()
-    registration.offset = UInt32(bitPattern: entrance)
-    _ = unsafe clinux_io_uring_register(descriptor.rawValue, Self.unregisterRing, &registration, 1)
+    registration.offset = UInt32(bitPattern: enteredAs)
+    _ = unsafe clinux_io_uring_register(descriptor.rawValue, RegisterOperation.unregisterRing, &registration, 1)
   }
-
-  // Debian 12's header is older than some of these.
-  private static let registerRing: UInt32 = 20
-  private static let unregisterRing: UInt32 = 21
-  private static let setup: UInt32 =
-    1 << 3 /* CQSIZE */ | 1 << 4 /* CLAMP */ | 1 << 7 /* SUBMIT_ALL */ | 1 << 12 /* SINGLE_ISSUER */
-    | 1 << 13 /* DEFER_TASKRUN */
 
   // MARK: - Submitting
 
-  /// An empty submission to fill; makes room by telling the kernel of the others where there is none.
+  /// An empty submission to fill. If the queue is full, submits the others first.
   @inline(__always)
   mutating func next() -> UnsafeMutablePointer<io_uring_sqe> {
     if pending == mapping.submissionCount { submit() }
@@ -91,114 +90,119 @@ public struct IORing: ~Copyable {
     return unsafe entry
   }
 
-  /// Has the kernel do what has been submitted. What can be done at once (sends) has been done on return.
+  /// Submits pending operations. Those that need not wait (sends) are complete on return.
   @inline(__always)
   public mutating func submit() {
     while pending > 0 {
-      let done = unsafe enter(complete: 0, flags: 0, nil, 0)
+      let done = unsafe enter(complete: 0, flags: [], nil, 0)
       if done < 0 {
         let error = Errno.current
         if error == .interrupted { continue }
-        // It cannot take more before completions have been made room for: those that are due are moved here.
-        _ = clinux_io_uring_enter(entrance, 0, 0, Self.getEvents | entranceFlags, nil, 0)
+        stopAfterOwnMistake("io_uring_enter", error)
+        // The completion queue is full (EBUSY), or the kernel is short of memory (EAGAIN): lets it move its backlog
+        // first.
+        _ = clinux_io_uring_enter(enteredAs, 0, 0, enterFlags.union(.getEvents).rawValue, nil, 0)
         continue
       }
       pending -= min(UInt32(done), pending)
     }
   }
 
-  /// Submits what is pending and waits until there are so many completions.
+  /// Submits pending operations and waits for `complete` completions.
   @inline(__always)
   mutating func submitAndWait(for complete: UInt32) {
-    let done = unsafe enter(complete: complete, flags: Self.getEvents, nil, 0)
+    let done = unsafe enter(complete: complete, flags: .getEvents, nil, 0)
     if done > 0 { pending -= min(UInt32(done), pending) }
+    if done < 0 { stopAfterOwnMistake("io_uring_enter", .current) }
     submit()
   }
 
-  /// The same, at most for so long.
-  mutating func submitAndWait(for complete: UInt32, milliseconds: Int32) {
-    var time = __kernel_timespec(
-      tv_sec: Int64(milliseconds / 1000), tv_nsec: Int64(milliseconds % 1000) * 1_000_000)
+  /// Submits pending operations and waits for `complete` completions, or for the timeout.
+  mutating func submitAndWait(for complete: UInt32, timeout: Duration) {
+    let (seconds, attoseconds) = timeout.components
+    var time = __kernel_timespec(tv_sec: seconds, tv_nsec: attoseconds / 1_000_000_000)
     unsafe withUnsafePointer(to: &time) { time in
       var argument = io_uring_getevents_arg()
       argument.ts = UInt64(UInt(bitPattern: time))
       let done = unsafe enter(
-        complete: complete, flags: Self.getEvents | Self.extendedArgument, &argument,
+        complete: complete, flags: [.getEvents, .extendedArgument], &argument,
         MemoryLayout<io_uring_getevents_arg>.size)
-      // A timeout is an error only where nothing was submitted.
+      // A timeout is returned as an error only if nothing was submitted.
       if done > 0 { pending -= min(UInt32(done), pending) }
     }
     submit()
   }
 
   private func enter(
-    complete: UInt32, flags: UInt32, _ argument: UnsafeRawPointer?, _ size: Int
+    complete: UInt32, flags: EnterFlags, _ argument: UnsafeRawPointer?, _ size: Int
   ) -> Int32 {
     unsafe clinux_store_release(mapping.submissionTail, submissionTail)
-    return unsafe clinux_io_uring_enter(entrance, pending, complete, flags | entranceFlags, argument, size)
+    return unsafe clinux_io_uring_enter(
+      enteredAs, pending, complete, flags.union(enterFlags).rawValue, argument, size)
   }
-
-  static let getEvents: UInt32 = 1 << 0
-  static let extendedArgument: UInt32 = 1 << 3
 
   // MARK: - Completions
 
-  /// How many completions have come since this was asked last; they are the newest of `waiting`.
+  /// Reads the kernel's tail; returns the number of new completions since the last call, the newest of `waiting`.
   @inline(__always)
-  mutating func fresh() -> Int {
+  @discardableResult
+  mutating func countNew() -> Int {
     let tail = unsafe clinux_load_acquire(mapping.completionTail)
     let count = Int(tail &- seenTail)
     seenTail = tail
     return count
   }
 
-  /// How many completions wait to be taken.
+  /// The number of completions that wait to be taken.
   @inline(__always)
   public var waiting: Int { Int(seenTail &- completionHead) }
 
-  /// A completion that waits, the oldest being number 0.
+  /// A completion that waits to be taken; the oldest is number 0.
   @inline(__always)
   public func peek(_ number: Int) -> Completion {
-    let entry = unsafe mapping.completions + Int((completionHead &+ UInt32(truncatingIfNeeded: number)) & mapping.completionMask)
-    return unsafe Completion(mark: entry.pointee.user_data, result: entry.pointee.res, flags: entry.pointee.flags)
+    let entry =
+      unsafe mapping.completions + Int((completionHead &+ UInt32(truncatingIfNeeded: number)) & mapping.completionMask)
+    return unsafe Completion(
+      userData: entry.pointee.user_data, result: entry.pointee.res,
+      flags: CompletionFlags(rawValue: entry.pointee.flags))
   }
 
-  /// Forgets the oldest completions.
+  /// Removes the oldest completions.
   @inline(__always)
   public mutating func take(_ count: Int) {
     completionHead &+= UInt32(truncatingIfNeeded: count)
     unsafe clinux_store_release(mapping.completionHead, completionHead)
   }
 
-  /// Ends whatever was submitted with these marks, and returns once the last completion of each is there: after that
-  /// the kernel holds the descriptors no longer.
+  /// Cancels the submissions with these `user_data`, and returns after the last completion of each: then the kernel no
+  /// longer holds their descriptors.
   ///
-  /// - Parameter own: what the first cancellation is marked with; bits 32 to 55 count the others.
-  public mutating func cancel(_ marks: [UInt64], markedFrom own: UInt64) {
-    _ = fresh()
+  /// - Parameter own: the `user_data` of the first cancellation; bits 32 to 55 count the others.
+  public mutating func cancel(_ targets: [UInt64], userData own: UInt64) {
+    countNew()
     var looked = waiting
     var left: [UInt64: Int] = [:]
-    for (number, mark) in marks.enumerated() {
-      left[mark] = number
+    for (number, target) in targets.enumerated() {
+      left[target] = number
       let entry = unsafe next()
       unsafe entry.pointee.opcode = UInt8(IORING_OP_ASYNC_CANCEL.rawValue)
       unsafe entry.pointee.fd = -1
-      unsafe entry.pointee.flags = Self.skipSuccess
-      unsafe entry.pointee.addr = mark
+      unsafe entry.pointee.flags = SubmissionFlags.skipSuccess
+      unsafe entry.pointee.addr = target
       unsafe entry.pointee.user_data = own &+ UInt64(truncatingIfNeeded: number & 0xFF_FFFF) << 32
     }
-    // Once is the rule; a kernel that takes its time is not waited for without end.
+    // One wait is usual; the number of waits is limited.
     for _ in 0..<64 where !left.isEmpty {
-      submitAndWait(for: UInt32(waiting + 1), milliseconds: 10)
-      _ = fresh()
+      submitAndWait(for: UInt32(waiting + 1), timeout: .milliseconds(10))
+      countNew()
       while looked < waiting {
         let completion = peek(looked)
         looked += 1
-        if !completion.hasMore { left[completion.mark] = nil }
-        // There was nothing to cancel: the last completion had come before.
-        let number = completion.mark &- own
-        if completion.result == -ENOENT, number & 0xFF00_0000_FFFF_FFFF == 0, Int(number >> 32) < marks.count {
-          left[marks[Int(number >> 32)]] = nil
+        if !completion.hasMore { left[completion.userData] = nil }
+        // ENOENT: the last completion had already arrived.
+        let number = completion.userData &- own
+        if completion.result == -ENOENT, number & 0xFF00_0000_FFFF_FFFF == 0, Int(number >> 32) < targets.count {
+          left[targets[Int(number >> 32)]] = nil
         }
       }
     }

@@ -1,3 +1,4 @@
+internal import System
 internal import CLinux
 public import NetworkTypes
 
@@ -6,12 +7,12 @@ public enum Interfaces {
   /// Every address of every interface that is up.
   public static func addresses() -> [IPAddress] { all().map(\.address.address) }
 
-  /// The addresses of one interface, with the scope where they need it; empty where there is no such interface.
+  /// The addresses of one interface, with the scope where they need it; empty if there is no such interface.
   public static func addresses(of name: String) -> [SocketAddress] {
     all().filter { $0.interface == name }.map(\.address)
   }
 
-  /// The number of an interface: what stands behind the % of a link-local address. Numbers are taken as they are.
+  /// The index of an interface, from the zone after the % of a link-local address. A number is returned unchanged.
   public static func index(of name: String) -> UInt32? {
     if let number = UInt32(decimalDigits: name) { return number }
     let index = unsafe if_nametoindex(name)
@@ -32,7 +33,9 @@ public enum Interfaces {
       guard family == AF_INET || family == AF_INET6 else { continue }
       var storage = sockaddr_storage()
       let size = family == AF_INET ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
-      unsafe withUnsafeMutableBytes(of: &storage) { unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: name, count: size)) }
+      unsafe withUnsafeMutableBytes(of: &storage) {
+        unsafe $0.copyMemory(from: UnsafeRawBufferPointer(start: name, count: size))
+      }
       if let address = unsafe SocketAddress(from: &storage) {
         result.append((unsafe String(cString: current.pointee.ifa_name), address))
       }
@@ -40,10 +43,9 @@ public enum Interfaces {
     return result
   }
 
-  /// The address that the host would send from along its default route; nil without such a route. Connecting a UDP
-  /// socket chooses a route and sends nothing.
+  /// The source address of the default route; nil without one. Connecting a UDP socket chooses a route without sending.
   public static func defaultRouteSource(_ family: IPAddress.Family) -> IPAddress? {
-    // Any global address will do: 2000:: is in no use and 1.0.0.0 in none of ours.
+    // Any global address works; these two belong to no host of ours.
     let anywhere = family == .ipv4 ? IPAddress(1, 0, 0, 0) : IPAddress(ipv6High: 0x2000 << 48, low: 1)
     guard let descriptor = try? Sockets.open(family, SOCK_DGRAM) else { return nil }
     let raw = descriptor.rawValue
@@ -52,7 +54,7 @@ public enum Interfaces {
     return local
   }
 
-  /// The host's name, or `localhost` where it has none that a certificate could hold.
+  /// The host's name, or `localhost` if a certificate cannot hold the name.
   public static var hostName: String {
     var name = [CChar](repeating: 0, count: 256)
     guard unsafe gethostname(&name, 255) == 0 else { return "localhost" }
@@ -61,7 +63,7 @@ public enum Interfaces {
     return text.isEmpty ? "localhost" : text
   }
 
-  /// Whether the host has IPv6 at all.
+  /// Whether the host supports IPv6.
   public static var hasIPv6: Bool {
     guard let descriptor = try? Sockets.open(.ipv6, SOCK_DGRAM) else { return false }
     return (try? Sockets.bind(descriptor.rawValue, to: SocketAddress(.ipv6Loopback, port: 0))) != nil

@@ -1,31 +1,31 @@
 internal import CLinux
 internal import NetworkTypes
 
-/// The slots that datagrams are received into, in one piece of memory. Each has headroom in front of the datagram, so
-/// that a header can be put before it without moving it, and room for padding behind.
+/// The receive slots for datagrams, in one block of memory. Each has headroom before the datagram, so that a header can
+/// be added without moving the datagram, and room for padding after it.
 ///
 /// ```
 ///  | 256 bytes headroom | datagram, up to 66,560 bytes | 256 bytes tail |
 /// ```
 ///
-/// Only the pages that datagrams touch become resident. The slots' starts are no multiple of 4 KiB apart, so that headers
-/// of neighbours do not fight for the same cache lines.
+/// Only the pages that datagrams use become resident. The distance of slots is no multiple of 4 KiB, so that their
+/// headers do not share the same cache sets.
 @safe
 public struct PacketBuffers: ~Copyable, Sendable {
   public static let headroom = 256
-  /// The largest message of a stream (65,556 bytes) fits, and so does every datagram.
+  /// Room for the largest message of a stream (65,556 bytes) and for every datagram.
   public static let capacity = 66_560
   static let tail = 256
   static let stride = headroom + capacity + tail
 
   public let slotCount: Int
-  // Owned alone and freed in deinit; every access checks slot and range.
+  // Owned by this value alone and freed in deinit; every access checks slot and range.
   nonisolated(unsafe) let base: UnsafeMutableRawPointer
 
   public init(slotCount: Int) {
     self.slotCount = slotCount
-    // calloc hands out fresh pages without touching them.
-    // Called once for each shard, before any packet: a server without buffers cannot start.
+    // calloc returns fresh pages without writing to them. Called once for each shard, before any packet: a server
+    // without buffers cannot start.
     guard let memory = unsafe calloc(slotCount, Self.stride) else { fatalError("out of memory for packet buffers") }
     unsafe base = memory
   }
@@ -47,7 +47,7 @@ public struct PacketBuffers: ~Copyable, Sendable {
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
-  /// The same, to write into.
+  /// The same bytes, writable.
   @_lifetime(&self)
   public mutating func mutableBytes(_ slot: Int, _ range: Range<Int>) -> MutableRawSpan {
     precondition(range.lowerBound >= 0 && range.upperBound <= Self.capacity)
@@ -55,7 +55,7 @@ public struct PacketBuffers: ~Copyable, Sendable {
     return unsafe _overrideLifetime(span, mutating: &self)
   }
 
-  /// Copies bytes into a slot at `offset`; what does not fit is an error of the caller.
+  /// Copies bytes into a slot at `offset`; the caller ensures that they fit.
   @inline(__always)
   public mutating func copy(_ bytes: RawSpan, into slot: Int, at offset: Int) {
     precondition(offset >= 0 && offset + bytes.byteCount <= Self.capacity)
@@ -65,7 +65,8 @@ public struct PacketBuffers: ~Copyable, Sendable {
     }
   }
 
-  /// Puts `prefix` right before a part of a slot and `padding` zero bytes behind it, and returns the range of all three.
+  /// Writes `prefix` directly before a part of a slot and `padding` zero bytes after it, and returns the range of all
+  /// three.
   @inline(__always)
   public mutating func frame(_ slot: Int, _ range: Range<Int>, prefix: RawSpan, padding: Int) -> Range<Int> {
     precondition(
@@ -82,8 +83,8 @@ public struct PacketBuffers: ~Copyable, Sendable {
     return (range.lowerBound - prefix.byteCount)..<(range.upperBound + max(padding, 0))
   }
 
-  /// Puts `prefix`, a part of one slot and `padding` zero bytes together at the start of another, and returns how many
-  /// bytes that makes.
+  /// Writes `prefix`, a part of one slot and `padding` zero bytes to the start of another slot, and returns the number
+  /// of bytes.
   public mutating func assemble(
     in target: Int, prefix: RawSpan, slot: Int, _ range: Range<Int>, padding: Int
   ) -> Int {

@@ -2,9 +2,9 @@ internal import CLinux
 public import NetworkTypes
 internal import Synchronization
 
-/// Datagrams from one thread to another without the kernel: for each pair of threads a ring that one writes and the
-/// other reads, without a lock and without the heap. A full ring refuses, and its bytes are never waited for. Each takes
-/// 256 KiB of addresses, and of memory what it ever held at one time.
+/// Passes datagrams between threads without the kernel: each pair of threads has a ring with one writer and one reader,
+/// without locks and heap allocations. A full ring refuses a datagram, and the writer never waits. A ring has 256 KiB
+/// of address space; only the pages that were ever used are resident.
 ///
 /// ```
 ///   thread 0 ──▶ ring ──▶ thread 1        a doorbell for each reader, rung once until it has looked
@@ -12,16 +12,15 @@ internal import Synchronization
 @safe
 public final class PacketExchange: Sendable {
   public let count: Int
-  // Made in init, freed in deinit and never replaced; each ring has one writer and one reader, and what they share of it
-  // is two atomics.
+  // Created in init, freed in deinit, never replaced; each ring has one writer and one reader, which share two atomics.
   nonisolated(unsafe) private let rings: UnsafeMutablePointer<PacketRing>
   nonisolated(unsafe) private let rung: UnsafeMutablePointer<Atomic<Bool>>
 
-  /// - Parameter count: threads, named by number.
+  /// - Parameter count: the number of threads.
   public init(count: Int) {
     self.count = count
     unsafe rings = .allocate(capacity: count * count)
-    // Nobody writes to himself.
+    // No ring from a thread to itself.
     for index in 0..<(count * count) {
       unsafe (rings + index).initialize(to: PacketRing(isUsed: index / count != index % count))
     }
@@ -36,7 +35,7 @@ public final class PacketExchange: Sendable {
     unsafe rung.deallocate()
   }
 
-  /// Posts a datagram; false where the reader is that far behind. Only the thread `writer` may do this.
+  /// Posts a datagram; false if the ring is full. Only the thread `writer` may call this.
   public func post(
     _ bytes: RawSpan, _ header: Header, from writer: Int, to reader: Int
   ) -> Bool {
@@ -44,7 +43,7 @@ public final class PacketExchange: Sendable {
     return unsafe rings[writer * count + reader].push(header, bytes)
   }
 
-  /// What goes with a datagram.
+  /// The addresses and marks of a datagram.
   public struct Header: Sendable, BitwiseCopyable, Equatable {
     public var source: SocketAddress
     public var destination: SocketAddress
@@ -58,7 +57,7 @@ public final class PacketExchange: Sendable {
     }
   }
 
-  /// Takes the oldest datagram from one writer into a slot. Only the thread `reader` may do this.
+  /// Takes the oldest datagram from one writer into a slot. Only the thread `reader` may call this.
   public func take(
     from writer: Int, by reader: Int, into buffers: inout PacketBuffers, slot: Int
   ) -> (header: Header, byteCount: Int)? {
@@ -66,45 +65,47 @@ public final class PacketExchange: Sendable {
     return unsafe rings[writer * count + reader].pop(into: &buffers, slot: slot)
   }
 
-  /// Whether the reader has to be woken: true once, until it says that it looks.
+  /// Whether the reader must be woken: true once, until the reader calls `beginLooking`.
   public func needsBell(_ reader: Int) -> Bool {
     precondition(reader >= 0 && reader < count)
     return unsafe !rung[reader].exchange(true, ordering: .acquiringAndReleasing)
   }
 
-  /// To be called by a reader before it looks: what is posted from now on rings again.
+  /// Called by a reader before it reads the rings: the next post rings again.
   public func beginLooking(_ reader: Int) {
     precondition(reader >= 0 && reader < count)
     _ = unsafe rung[reader].exchange(false, ordering: .acquiringAndReleasing)
   }
 }
 
-/// A ring of datagrams between two threads: `written` belongs to the one, `read` to the other, and both only grow.
-/// A datagram lies in one piece; where the end of the memory is too near, a mark tells to go on at the beginning.
+/// A ring of datagrams between two threads: the writer advances `written`, the reader `read`, and both only grow. A
+/// datagram is contiguous; if the end of the memory is too near, a mark sends the reader to the beginning.
 @safe
 struct PacketRing: ~Copyable {
   private struct Entry: BitwiseCopyable {
     var header: PacketExchange.Header
-    /// Bytes behind this entry; -1: go on at the beginning.
+    /// The number of bytes after this entry; -1: continue at the beginning.
     var byteCount: Int32
   }
 
-  /// calloc gives pages that cost nothing until they are used.
+  /// calloc's pages become resident only when they are used.
   static let capacity = 256 << 10
   private static let entrySize = (MemoryLayout<Entry>.stride + 15) & ~15
 
-  // Owned alone, freed in deinit; offsets are always masked, and an entry never goes past the end.
+  // Owned by this value alone, freed in deinit; offsets are always masked, and an entry never passes the end.
   nonisolated(unsafe) private let memory: UnsafeMutableRawPointer
   private let isUsed: Bool
   private let written = Atomic<Int>(0)
-  // Not on the writer's cache line.
+  // Keeps `read` off the writer's cache line.
   private let padding = InlineArray<15, Int>(repeating: 0)
   private let read = Atomic<Int>(0)
 
   init(isUsed: Bool) {
     self.isUsed = isUsed
-    // At the server's start alone, before any packet: without it no shard can start.
-    guard let memory = unsafe calloc(1, isUsed ? Self.capacity : 16) else { fatalError("out of memory for the shards' exchange") }
+    // Only at the server's start, before any packet: without the exchange no shard can start.
+    guard let memory = unsafe calloc(1, isUsed ? Self.capacity : 16) else {
+      fatalError("out of memory for the shards' exchange")
+    }
     unsafe self.memory = memory
   }
 
@@ -121,7 +122,7 @@ struct PacketRing: ~Copyable {
     let skipped = toEnd < space ? toEnd : 0
     guard position + skipped + space - read <= Self.capacity else { return false }
     if skipped > 0 {
-      // An entry is a multiple of 16 bytes like every position, but the end may be nearer than a whole entry.
+      // Positions are multiples of 16 bytes, but the rest up to the end may be shorter than an entry.
       if toEnd >= Self.entrySize { store(Entry(header: header, byteCount: -1), at: position) }
       position += skipped
     }

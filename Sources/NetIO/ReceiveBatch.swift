@@ -1,13 +1,14 @@
 internal import CLinux
 public import NetworkTypes
+public import System
 
-/// Where `recvmmsg` puts what it tells about each datagram: names, lengths, the local address it was sent to, and how
-/// a run that the kernel has merged (UDP_GRO) is to be cut. One entry for each slot of `PacketBuffers`, bound to it
-/// once and for all.
+/// The results of `recvmmsg` for each datagram: its source, its length, the local address that it was sent to, and the
+/// size of the datagrams that the kernel has merged (UDP_GRO). One entry for each slot of `PacketBuffers`.
 @safe
 public struct ReceiveBatch: ~Copyable {
   public let slotCount: Int
-  // Owned alone and freed in deinit; all have `slotCount` elements, and every access is checked against that.
+  // Owned by this value alone and freed in deinit; all have `slotCount` elements, and every access is checked against
+  // it.
   private let headers: UnsafeMutablePointer<mmsghdr>
   private let vectors: UnsafeMutablePointer<iovec>
   private let names: UnsafeMutablePointer<sockaddr_storage>
@@ -15,16 +16,15 @@ public struct ReceiveBatch: ~Copyable {
 
   static let controlByteCount = 128
 
-  /// What the kernel writes in front of each datagram that it receives into a provided buffer: a header, room for a
-  /// name, room for control data; together the headroom.
+  /// The kernel writes this before each datagram in a provided buffer: a header, room for a name, room for control
+  /// data; together the headroom.
   static let providedHeaderByteCount = MemoryLayout<io_uring_recvmsg_out>.size
   static let providedNameByteCount = 32
   static let providedControlByteCount = PacketBuffers.headroom - providedHeaderByteCount - providedNameByteCount
 
-  /// The buffers must live as long as the batch: whoever owns both owns them together.
+  /// The buffers must live as long as the batch, so one owner has both.
   ///
-  /// - Parameter firstProvided: from this slot on, names and control data lie in the slots' own headroom, where
-  ///   io_uring puts them.
+  /// - Parameter firstProvided: from this slot on, io_uring writes names and control data into the slots' headroom.
   public init(for buffers: borrowing PacketBuffers, firstProvided: Int = .max) {
     slotCount = buffers.slotCount
     unsafe headers = .allocate(capacity: slotCount)
@@ -59,16 +59,16 @@ public struct ReceiveBatch: ~Copyable {
     unsafe controls.deallocate()
   }
 
-  /// Receives up to `limit` datagrams into the slots from `firstSlot` on, in one system call, and returns how many.
-  /// Zero where none waits.
+  /// Receives up to `limit` datagrams into the slots from `firstSlot` on, in one system call, and returns their number;
+  /// 0 if none waits.
   ///
-  /// - Throws: what the socket reports. An ICMP error of an earlier send is thrown once and then gone.
+  /// - Throws: the socket's error. An ICMP error of an earlier send is thrown once.
   @inline(__always)
   public mutating func receive(from descriptor: Int32, firstSlot: Int, limit: Int) throws(Errno) -> Int {
     let count = min(limit, slotCount - firstSlot)
     guard count > 0, firstSlot >= 0 else { return 0 }
     for slot in firstSlot..<(firstSlot + count) {
-      // The kernel has written over these.
+      // The kernel has overwritten these lengths.
       unsafe headers[slot].msg_hdr.msg_namelen = UInt32(MemoryLayout<sockaddr_storage>.size)
       unsafe headers[slot].msg_hdr.msg_controllen = Self.controlByteCount
     }
@@ -79,9 +79,9 @@ public struct ReceiveBatch: ~Copyable {
     throw error
   }
 
-  /// Notes what io_uring has received into a slot; false where that cannot be.
+  /// Reads the lengths that io_uring has written into a slot; false if they are impossible.
   @inline(__always)
-  mutating func note(provided slot: Int, _ buffers: borrowing PacketBuffers) -> Bool {
+  mutating func add(provided slot: Int, _ buffers: borrowing PacketBuffers) -> Bool {
     guard slot >= 0, slot < slotCount else { return false }
     let out = unsafe (buffers.start(of: slot) - PacketBuffers.headroom).load(as: io_uring_recvmsg_out.self)
     guard out.payloadlen <= PacketBuffers.capacity, out.namelen > 0 else { return false }
@@ -90,27 +90,27 @@ public struct ReceiveBatch: ~Copyable {
     return true
   }
 
-  /// How many bytes were received: of one datagram, or of several that were merged.
+  /// The number of received bytes, of one datagram or of several merged ones.
   @inline(__always)
   public func byteCount(_ slot: Int) -> Int {
     precondition(slot >= 0 && slot < slotCount)
     return Int(unsafe headers[slot].msg_len)
   }
 
-  /// Who sent it; nil where the kernel named none.
+  /// The source; nil if the kernel gave none.
   @inline(__always)
   public func source(_ slot: Int) -> SocketAddress? {
     precondition(slot >= 0 && slot < slotCount)
     guard let name = unsafe headers[slot].msg_hdr.msg_name else { return nil }
-    // Sound: every name has room for an IPv6 address, and nothing behind that is read.
+    // Sound: every name has room for an IPv6 address, and nothing beyond it is read.
     return unsafe SocketAddress(from: UnsafePointer(name.assumingMemoryBound(to: sockaddr_storage.self)))
   }
 
-  /// What came beside a datagram.
+  /// The control data of a datagram.
   public struct Ancillary: Sendable, BitwiseCopyable {
-    /// Which of the host's addresses it was sent to, on a socket that reports that.
+    /// The host's address that it was sent to, on a socket that reports it.
     public var localAddress: IPAddress?
-    /// Size of each of the datagrams that were merged into one, the last of which may be shorter; 0: not merged.
+    /// The size of each merged datagram (the last may be shorter); 0: not merged.
     public var segmentByteCount = 0
     /// DSCP and ECN, on a socket that reports them (`TrafficClassWatch`); else 0.
     public var trafficClass: UInt8 = 0
@@ -145,7 +145,7 @@ public struct ReceiveBatch: ~Copyable {
   }
 }
 
-/// The kernel's merging of datagrams of one size into one piece of work, in both directions (udp(7)).
+/// The kernel's batching of datagrams of one size, for sending and receiving (udp(7)).
 public enum UDPOffload {
   static let level = Int32(IPPROTO_UDP)
   /// UDP_SEGMENT.
@@ -153,10 +153,16 @@ public enum UDPOffload {
   /// UDP_GRO.
   static let receive: Int32 = 104
 
-  /// Lets the kernel merge what a socket receives. To be left on until the socket closes: switched off, runs that are
-  /// queued already would arrive as one blob without their size.
+  /// Whether the kernel cuts sent runs (UDP_SEGMENT) and merges received ones (UDP_GRO).
+  public static func support() -> (sends: Bool, receives: Bool) {
+    guard let probe = try? Sockets.open(.ipv4, SOCK_DGRAM) else { return (false, false) }
+    return ((try? Sockets.set(probe.rawValue, level, send, 1200)) != nil, enableReceiving(probe.rawValue))
+  }
+
+  /// Lets the kernel merge received datagrams. Must stay on until the socket closes: otherwise merged datagrams that
+  /// are already queued would arrive without their size.
   ///
-  /// - Returns: whether this kernel can.
+  /// - Returns: whether the kernel supports it.
   public static func enableReceiving(_ descriptor: Int32) -> Bool {
     (try? Sockets.set(descriptor, level, receive, 1)) != nil
   }

@@ -1,11 +1,12 @@
 internal import CLinux
 public import NetworkTypes
+internal import System
 
-/// Why a name has no address.
+/// The reason why a name has no address.
 public enum ResolutionError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// No such name, or no address of the family asked for.
+  /// The name does not exist, or has no address of the requested family.
   case notFound
-  /// The name servers did not answer; later they may.
+  /// The name servers did not answer; a later attempt may succeed.
   case temporary
   case failed(String)
 
@@ -18,8 +19,8 @@ public enum ResolutionError: Error, Hashable, Sendable, CustomStringConvertible 
   }
 }
 
-/// Names to addresses with getaddrinfo(3): hosts file, DNS and whatever else the system is set up to ask. Blocks, for
-/// seconds where name servers are silent: for clients and for threads that may wait.
+/// Resolves names with getaddrinfo(3): hosts file, DNS and the other sources of nsswitch.conf. Blocks, for seconds if
+/// name servers are silent: for clients and for threads that may wait.
 public enum Resolver {
   /// The addresses of a name in the order of preference (RFC 6724), each once; at least one.
   public static func addresses(

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import NetworkTypes
+internal import System
 
 extension SendBatch {
   /// Sends everything.
@@ -10,7 +11,7 @@ extension SendBatch {
     clear()
   }
 
-  /// Makes messages of what waits, those of one route together, and returns how many.
+  /// Builds messages from the waiting datagrams, grouped by route, and returns their number.
   mutating func build() -> Int {
     var messageCount = 0
     var vectorCount = 0
@@ -31,7 +32,7 @@ extension SendBatch {
   @inline(__always)
   func descriptor(ofMessage message: Int) -> Int32 { unsafe entries[Int(messages[message].first)].descriptor }
 
-  /// Everything has been sent.
+  /// Empties the batch after everything has been sent.
   @inline(__always)
   mutating func clear() {
     count = 0
@@ -51,8 +52,8 @@ extension SendBatch {
     }
   }
 
-  /// How many datagrams from here on make one message: all of one traffic class and size, but the last may be shorter;
-  /// at most 64, and no more bytes than a datagram can have.
+  /// The number of datagrams from here on that form one message: all of one traffic class and size, except that the
+  /// last may be shorter; at most 64, and within a datagram's maximum length.
   private func runLength(from index: Int32, mayMerge: Bool) -> Int {
     let first = unsafe entries[Int(index)]
     let size = first.byteCount
@@ -73,7 +74,7 @@ extension SendBatch {
     return run
   }
 
-  /// Fills a message's header from a run of entries and returns the entry behind it.
+  /// Fills a message's header from a run of entries and returns the entry after it.
   private mutating func build(_ message: Int, from first: Int32, run: Int, _ vectorCount: inout Int) -> Int32 {
     let entry = unsafe entries[Int(first)]
     let header = unsafe headers + message
@@ -104,7 +105,7 @@ extension SendBatch {
     return index
   }
 
-  /// The address to send from, DSCP and ECN, and the size to cut to, where they are wanted.
+  /// Writes control data as needed: source address, DSCP and ECN, segment size.
   private func writeControl(
     _ header: UnsafeMutablePointer<mmsghdr>, _ message: Int, _ entry: Entry, segment: Int32
   ) {
@@ -124,12 +125,13 @@ extension SendBatch {
     unsafe header.pointee.msg_hdr.msg_controllen = offset
   }
 
-  /// What every datagram of an entry's route has beside it.
+  /// Writes the control data of an entry's route.
   private func writeRoute(_ entry: Entry, to control: UnsafeMutableRawPointer, _ offset: inout Int) {
     if entry.hasSource, entry.source.family == .ipv4 {
       var info = in_pktinfo()
       info.ipi_spec_dst.s_addr = entry.source.ipv4Bits.bigEndian
-      unsafe write(&info, MemoryLayout<in_pktinfo>.size, level: Int32(IPPROTO_IP), type: IP_PKTINFO, to: control, &offset)
+      unsafe write(
+        &info, MemoryLayout<in_pktinfo>.size, level: Int32(IPPROTO_IP), type: IP_PKTINFO, to: control, &offset)
     } else if entry.hasSource {
       var info = in6_pktinfo()
       info.ipi6_addr = in6_addr(entry.source)
@@ -157,8 +159,8 @@ extension SendBatch {
     offset += clinux_cmsg_space(byteCount)
   }
 
-  /// Goes on behind a message that cannot be sent. An error may be an earlier one's that the kernel reports now
-  /// without sending (an ICMP message from another peer): so each message gets a second try.
+  /// Continues after a message that cannot be sent. The error may belong to an earlier datagram (an ICMP error of
+  /// another peer), reported now without sending this one: so each message is tried twice.
   mutating func send(_ range: Range<Int>, over descriptor: Int32) {
     var next = range.lowerBound
     var isSecondTry = false
@@ -174,7 +176,7 @@ extension SendBatch {
       if error == .interrupted { continue }
       let run = unsafe messages[next]
       if error == .wouldBlock || error == .noBuffers {
-        // The socket's buffer is full: what was to follow over this socket finds no room either.
+        // The socket's buffer is full: the following messages of this socket have no room either.
         for message in next..<range.upperBound { countOverflow(ofMessage: message) }
         return
       } else if !isSecondTry {
@@ -192,8 +194,8 @@ extension SendBatch {
 
   mutating func countOverflow(ofMessage message: Int) { overflows &+= UInt64(unsafe messages[message].count) }
 
-  /// A run that the kernel does not cut (a path it cannot do that for, a size above the path's): each on its own, and
-  /// the route is remembered.
+  /// Sends each datagram of a run singly after the kernel refused UDP_SEGMENT (for the path, or a size above its MTU),
+  /// and remembers the route.
   private mutating func sendOneByOne(_ first: Int32, _ run: Int) {
     refusedRuns &+= 1
     let route = unsafe entries[Int(first)].route
@@ -212,7 +214,7 @@ extension SendBatch {
   }
 
   private mutating func sendAlone(_ index: Int, _ entry: Entry) {
-    // Headers and vectors of the batch are in use: these are on the stack.
+    // The batch's headers and vectors are in use, so this one uses the stack.
     unsafe withUnsafeTemporaryAllocation(of: iovec.self, capacity: 3) { parts in
       unsafe parts[0] = iovec(iov_base: prefixes + index * Self.prefixStride, iov_len: Int(entry.prefixByteCount))
       unsafe parts[1] = iovec(iov_base: payloads[index], iov_len: Int(entry.payloadByteCount))

@@ -1,21 +1,20 @@
 internal import CLinux
 public import NetworkTypes
 
-/// Datagrams that wait to be sent, over any number of sockets; sent with as little work of the kernel's as their
-/// order allows: runs of one size to one destination leave as one message that the kernel cuts (UDP_SEGMENT), and
-/// messages of one socket in one system call.
+/// A batch of datagrams to send, over any number of sockets, with few system calls: datagrams of one size to one
+/// destination are sent as one message that the kernel splits (UDP_SEGMENT), and messages of one socket in one call.
 ///
-/// Payloads stay where they are, in the slots of `PacketBuffers`: nothing in them may be overwritten before `flush`.
-/// Order is kept for each destination.
+/// Payloads stay in the slots of `PacketBuffers`, which must not be overwritten before `flush`. The order is kept for
+/// each destination.
 @safe
 public struct SendBatch: ~Copyable {
   public let capacity: Int
   public internal(set) var count = 0
-  /// Datagrams that the kernel refused. One peer's error ends nothing but that datagram.
+  /// Datagrams that the kernel refused. An error affects only its own datagram.
   public internal(set) var failures: UInt64 = 0
   /// Datagrams dropped because the socket's buffer was full.
   public internal(set) var overflows: UInt64 = 0
-  /// Messages that the kernel would not cut; their routes are sent to one by one from then on.
+  /// Messages that the kernel refused to split; datagrams of their routes are then sent singly.
   public internal(set) var refusedRuns: UInt64 = 0
 
   /// One datagram.
@@ -30,13 +29,13 @@ public struct SendBatch: ~Copyable {
     var nameByteCount: UInt8
     var hasSource: Bool
     var trafficClass: UInt8
-    /// The next datagram of the same route, -1 for the last.
+    /// The next datagram of the same route; -1 in the last.
     var next: Int32
     var source: IPAddress
   }
 
-  // Owned alone and freed in deinit. Entries, names, prefixes, payloads: `capacity` elements; headers and controls:
-  // one for each message, of which there are at most as many; vectors: three for each entry.
+  // Owned by this value alone and freed in deinit. Entries, names, prefixes and payloads have `capacity` elements;
+  // headers and controls one for each message, at most as many; vectors three for each entry.
   let entries: UnsafeMutablePointer<Entry>
   let payloads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   let names: UnsafeMutableRawPointer
@@ -46,7 +45,7 @@ public struct SendBatch: ~Copyable {
   let messages: UnsafeMutablePointer<(first: Int32, count: Int32)>
   let vectors: UnsafeMutablePointer<iovec>
   let controls: UnsafeMutableRawPointer
-  /// First and last entry of each route of the batch, found by hash; `stamp` tells which flush a place is of.
+  /// First and last entry of each route of the batch, found by hash; `stamp` identifies the flush of an entry.
   let routes: UnsafeMutablePointer<(route: UInt64, stamp: UInt64, first: Int32, last: Int32)>
   let order: UnsafeMutablePointer<Int32>
   var routeCount = 0
@@ -56,7 +55,8 @@ public struct SendBatch: ~Copyable {
   var unsegmented: [UInt64] = []
   var nextUnsegmented = 0
 
-  /// DSCP and ECN of what is added from now on (the IPv4 TOS byte, the IPv6 traffic class); 0: the socket's default.
+  /// DSCP and ECN of the datagrams that are added next (the IPv4 TOS byte, the IPv6 traffic class); 0: the socket's
+  /// default.
   public var trafficClass: UInt8 = 0
 
   static let nameStride = 32
@@ -65,14 +65,14 @@ public struct SendBatch: ~Copyable {
 
   let mergesRuns: Bool
 
-  /// - Parameter mergesRuns: whether runs of one size to one destination leave as one message (UDP_SEGMENT). A load
-  ///   generator, which has to send as ordinary clients do, says no.
+  /// - Parameter mergesRuns: whether datagrams of one size to one destination are sent as one message (UDP_SEGMENT);
+  ///   false in a load generator, which must send like ordinary clients.
   public init(capacity: Int, mergesRuns: Bool = true) {
     self.capacity = capacity
     self.mergesRuns = mergesRuns
-    var places = 64
-    while places < capacity * 2 { places *= 2 }
-    routeMask = places - 1
+    var entryCount = 64
+    while entryCount < capacity * 2 { entryCount *= 2 }
+    routeMask = entryCount - 1
     unsafe entries = .allocate(capacity: capacity)
     unsafe payloads = .allocate(capacity: capacity)
     unsafe payloads.initialize(repeating: nil, count: capacity)
@@ -87,8 +87,8 @@ public struct SendBatch: ~Copyable {
     unsafe vectors.initialize(repeating: iovec(), count: capacity * 3)
     unsafe controls = .allocate(byteCount: capacity * Self.controlStride, alignment: 16)
     unsafe controls.initializeMemory(as: UInt8.self, repeating: 0, count: capacity * Self.controlStride)
-    unsafe routes = .allocate(capacity: places)
-    unsafe routes.initialize(repeating: (0, 0, -1, -1), count: places)
+    unsafe routes = .allocate(capacity: entryCount)
+    unsafe routes.initialize(repeating: (0, 0, -1, -1), count: entryCount)
     unsafe order = .allocate(capacity: capacity)
   }
 
@@ -110,9 +110,9 @@ public struct SendBatch: ~Copyable {
 
   // MARK: - Adding
 
-  /// Adds a datagram that lies in a slot, whole. The batch must not be full.
+  /// Adds a whole datagram in a slot. The batch must not be full.
   ///
-  /// - Parameter source: the address to send from, for sockets bound to every address; nil elsewhere.
+  /// - Parameter source: the source address, for sockets on every address; else nil.
   @inline(__always)
   public mutating func append(
     _ descriptor: Int32, _ buffers: borrowing PacketBuffers, slot: Int, range: Range<Int>, to peer: SocketAddress,
@@ -122,7 +122,7 @@ public struct SendBatch: ~Copyable {
   }
 
   /// Adds a datagram of three pieces: a prefix of up to 64 bytes, which is copied, a part of a slot, and up to three
-  /// zero bytes. For a part of a merged run, around which nothing can be written.
+  /// zero bytes. For a part of merged datagrams, where there is no room for a header.
   @inline(__always)
   public mutating func append(
     _ descriptor: Int32, prefix: RawSpan, _ buffers: borrowing PacketBuffers, slot: Int, range: Range<Int>,
@@ -152,15 +152,17 @@ public struct SendBatch: ~Copyable {
     let route = Self.route(descriptor, peer, source)
     unsafe payloads[index] = buffers.start(of: slot) + range.lowerBound
     unsafe entries[index] = Entry(
-      route: route, descriptor: descriptor, byteCount: Int32(truncatingIfNeeded: prefixByteCount + range.count + padding),
-      payloadByteCount: Int32(truncatingIfNeeded: range.count), prefixByteCount: UInt8(truncatingIfNeeded: prefixByteCount),
+      route: route, descriptor: descriptor,
+      byteCount: Int32(truncatingIfNeeded: prefixByteCount + range.count + padding),
+      payloadByteCount: Int32(truncatingIfNeeded: range.count),
+      prefixByteCount: UInt8(truncatingIfNeeded: prefixByteCount),
       paddingByteCount: UInt8(truncatingIfNeeded: padding), nameByteCount: UInt8(truncatingIfNeeded: nameByteCount),
       hasSource: source != nil, trafficClass: trafficClass, next: -1, source: source ?? .ipv4Any)
     chain(index, route)
   }
 
-  /// All that must be the same for datagrams to leave as one message, in one word. Two routes of one word would only
-  /// be compared once more in `canFollow`.
+  /// One word for all properties that must be equal in one message. Different routes may have the same word, because
+  /// `canFollow` compares them again.
   @inline(__always)
   private static func route(_ descriptor: Int32, _ peer: SocketAddress, _ source: IPAddress?) -> UInt64 {
     var mixed = (peer.address.low ^ 0x9E37_79B9_7F4A_7C15) &+ peer.address.high &* 0xC2B2_AE3D_27D4_EB4F
@@ -170,28 +172,28 @@ public struct SendBatch: ~Copyable {
     return product.high ^ product.low
   }
 
-  /// Hangs an entry behind the others of its route.
+  /// Appends an entry to the list of its route.
   @inline(__always)
   private mutating func chain(_ index: Int, _ route: UInt64) {
-    var place = Int(truncatingIfNeeded: route) & routeMask
+    var entry = Int(truncatingIfNeeded: route) & routeMask
     while true {
-      let found = unsafe routes[place]
+      let found = unsafe routes[entry]
       if found.stamp != stamp {
-        unsafe routes[place] = (route, stamp, Int32(truncatingIfNeeded: index), Int32(truncatingIfNeeded: index))
-        unsafe order[routeCount] = Int32(truncatingIfNeeded: place)
+        unsafe routes[entry] = (route, stamp, Int32(truncatingIfNeeded: index), Int32(truncatingIfNeeded: index))
+        unsafe order[routeCount] = Int32(truncatingIfNeeded: entry)
         routeCount += 1
         return
       }
       if found.route == route, isSameRoute(Int(found.last), index) {
         unsafe entries[Int(found.last)].next = Int32(truncatingIfNeeded: index)
-        unsafe routes[place].last = Int32(truncatingIfNeeded: index)
+        unsafe routes[entry].last = Int32(truncatingIfNeeded: index)
         return
       }
-      place = (place &+ 1) & routeMask
+      entry = (entry &+ 1) & routeMask
     }
   }
 
-  /// Hashes may collide: the fields decide.
+  /// Hashes may collide, so the fields are compared.
   @inline(__always)
   private func isSameRoute(_ a: Int, _ b: Int) -> Bool {
     let first = unsafe entries[a]

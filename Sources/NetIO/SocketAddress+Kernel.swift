@@ -2,7 +2,7 @@ internal import CLinux
 internal import NetworkTypes
 
 extension SocketAddress {
-  /// Writes the address in the kernel's form and returns how many bytes that has.
+  /// Writes the address in the kernel's form and returns its length.
   @inline(__always)
   func write(to storage: UnsafeMutablePointer<sockaddr_storage>) -> UInt32 {
     switch address.family {
@@ -35,7 +35,7 @@ extension SocketAddress {
     case AF_INET6:
       let kernel = unsafe raw.load(as: sockaddr_in6.self)
       let address = IPAddress(kernel.sin6_addr)
-      // A scope means something for link-local addresses only.
+      // A scope has a meaning for link-local addresses only.
       let isLinkLocal = address.high >> 54 == 0xFE80 >> 6
       self.init(address, port: UInt16(bigEndian: kernel.sin6_port), scope: isLinkLocal ? kernel.sin6_scope_id : 0)
     default:

@@ -1,24 +1,25 @@
 internal import CLinux
 internal import NetworkTypes
+internal import System
 
 /// Small wrappers over socket(2) and setsockopt(2).
 enum Sockets {
   static func open(_ family: IPAddress.Family, _ type: __socket_type) throws(Errno) -> FileDescriptor {
     let kind = Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-    let descriptor = try retrying32 { socket(family == .ipv4 ? AF_INET : AF_INET6, kind, 0) }
+    let descriptor = try retrying { socket(family == .ipv4 ? AF_INET : AF_INET6, kind, 0) }
     return FileDescriptor(owning: descriptor)
   }
 
   static func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32) throws(Errno) {
     var value = value
-    try retrying32 {
+    try retrying {
       unsafe setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
     }
   }
 
-  /// A TCP socket that is bound to an address.
+  /// Opens a TCP socket bound to an address.
   ///
-  /// - Parameter sharesPort: whether other sockets of this process may have the port too (SO_REUSEPORT).
+  /// - Parameter sharesPort: whether other sockets of this process may use the port too (SO_REUSEPORT).
   static func openStream(boundTo address: SocketAddress, sharesPort: Bool) throws(Errno) -> FileDescriptor {
     let descriptor = try open(address.family, SOCK_STREAM)
     let raw = descriptor.rawValue
@@ -37,7 +38,7 @@ enum Sockets {
   }
 
   static func bind(_ descriptor: Int32, to address: SocketAddress) throws(Errno) {
-    try retrying32 { unsafe address.withKernelForm { unsafe clinux_bind(descriptor, $0, $1) } }
+    try retrying { unsafe address.withKernelForm { unsafe clinux_bind(descriptor, $0, $1) } }
   }
 
   /// The address a socket is bound to.
@@ -45,14 +46,16 @@ enum Sockets {
     var storage = sockaddr_storage()
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
     let status = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
-      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe clinux_getsockname(descriptor, $0, &length) }
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        unsafe clinux_getsockname(descriptor, $0, &length)
+      }
     }
     guard status == 0 else { return nil }
     return unsafe SocketAddress(from: &storage)
   }
 
-  /// Asks for receive and send buffers; beyond the system's limit where the process may. What was got is for the
-  /// caller to ask.
+  /// Requests the size of receive and send buffers, beyond the system's limit if the process may. The kernel may give
+  /// less.
   static func setBuffers(_ descriptor: Int32, byteCount: Int32) {
     for (force, plain) in [(SO_RCVBUFFORCE, SO_RCVBUF), (SO_SNDBUFFORCE, SO_SNDBUF)] {
       do { try set(descriptor, SOL_SOCKET, force, byteCount) } catch {

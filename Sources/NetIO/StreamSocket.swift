@@ -1,5 +1,6 @@
 internal import CLinux
 public import NetworkTypes
+public import System
 
 /// A socket that accepts connections; several threads of this process may share its port (SO_REUSEPORT).
 public struct StreamListener: ~Copyable, Sendable {
@@ -10,16 +11,16 @@ public struct StreamListener: ~Copyable, Sendable {
   public init(listeningOn address: SocketAddress, backlog: Int32 = 1024) throws(Errno) {
     let descriptor = try Sockets.openStream(boundTo: address, sharesPort: true)
     let raw = descriptor.rawValue
-    try retrying32 { listen(raw, backlog) }
+    try retrying { listen(raw, backlog) }
     self.descriptor = descriptor
   }
 
-  /// Takes over a socket that listens.
+  /// Takes ownership of a listening socket.
   init(owning descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
-  /// Takes the next connection; nil where none waits. Errors of a connection that died while waiting count as none.
+  /// Takes the next connection; nil if none waits. The error of a connection that ended while it waited counts as none.
   public func accept() throws(Errno) -> StreamSocket? {
     var storage = sockaddr_storage()
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -35,8 +36,10 @@ public struct StreamListener: ~Copyable, Sendable {
       return nil
     }
     let owned = FileDescriptor(owning: accepted)
-    guard let remote = unsafe SocketAddress(from: &storage), let local = Sockets.localAddress(accepted) else { return nil }
-    // Media in small writes: waiting to fill segments would only delay it.
+    guard let remote = unsafe SocketAddress(from: &storage), let local = Sockets.localAddress(accepted) else {
+      return nil
+    }
+    // Media is written in small pieces: Nagle's algorithm would only delay it.
     try? Sockets.set(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     return StreamSocket(owned, remote: remote, local: local)
   }
@@ -56,19 +59,14 @@ public struct StreamSocket: ~Copyable, Sendable {
     self.local = local
   }
 
-  /// Gives the descriptor up without closing it.
+  /// Releases the descriptor without closing it.
   consuming func release() -> FileDescriptor { descriptor }
 
-  public enum ReadResult: Equatable, Sendable {
-    case bytes(Int)
-    case wouldBlock
-    /// The other side has closed, in order or not.
-    case closed
-  }
-
-  /// Reads what is there into a slot, from `offset` on.
-  public func read(into buffers: inout PacketBuffers, slot: Int, offset: Int) -> ReadResult {
-    let room = PacketBuffers.capacity - offset
+  /// Reads at most `limit` available bytes into a slot, from `offset` on.
+  public func read(
+    into buffers: inout PacketBuffers, slot: Int, offset: Int = 0, limit: Int = .max
+  ) -> ReadResult<Errno> {
+    let room = min(PacketBuffers.capacity - offset, limit)
     guard room > 0, offset >= 0 else { return .wouldBlock }
     let start = unsafe buffers.start(of: slot) + offset
     while true {
@@ -77,11 +75,11 @@ public struct StreamSocket: ~Copyable, Sendable {
       if count == 0 { return .closed }
       let error = Errno.current
       if error == .interrupted { continue }
-      return error == .wouldBlock ? .wouldBlock : .closed
+      return error == .wouldBlock ? .wouldBlock : .failed(error)
     }
   }
 
-  /// Writes what the kernel takes; nil where the connection is gone, 0 where its buffer is full.
+  /// Writes as many bytes as the kernel accepts; nil if the connection is closed, 0 if its buffer is full.
   public func write(_ bytes: RawSpan) -> Int? {
     guard bytes.byteCount > 0 else { return 0 }
     return unsafe bytes.withUnsafeBytes { buffer in

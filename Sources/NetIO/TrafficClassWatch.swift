@@ -1,45 +1,45 @@
 internal import CLinux
 public import NetworkTypes
 
-/// Whether a socket tells the DSCP and ECN of what it receives (RFC 8656 section 14).
+/// Decides whether a socket reports DSCP and ECN of received datagrams (RFC 8656 section 14).
 ///
-/// The kernel wants some 80 ns for telling them with each datagram, and few ever mark anything. So a socket tells until
-/// a run of datagrams was without marks, then rests, and is asked again for a while every few thousand datagrams: what is
-/// marked all along is noticed, and what is not costs a counter.
+/// Reports cost the kernel about 80 ns for each datagram, and most datagrams are not marked. So a socket stops its
+/// reports after a run of unmarked datagrams, and tries again every few thousand datagrams: permanent marks are found,
+/// and without marks each datagram costs only a counter.
 public struct TrafficClassWatch: BitwiseCopyable, Sendable {
-  private var count: UInt16 = 0
-  private var isTelling = true
+  private var datagrams: UInt16 = 0
+  private var isReporting = true
 
-  /// So many datagrams without a mark, and a socket rests.
-  static let patience: UInt16 = 32
-  /// So many datagrams, and it is asked again.
-  static let rest: UInt16 = 2048
+  /// Unmarked datagrams before reports stop.
+  static let unmarkedLimit: UInt16 = 32
+  /// Datagrams before reports are tried again.
+  static let pause: UInt16 = 2048
 
   public init() {}
 
-  /// Notes a datagram; true where the socket is to be switched over, by `switchOver`.
+  /// Counts a datagram; true if the caller must call `switchOver`.
   @inline(__always)
-  public mutating func note(_ trafficClass: UInt8) -> Bool {
-    count &+= 1
-    if isTelling {
-      if trafficClass != 0 { count = 0 }
-      return count >= Self.patience
+  public mutating func count(_ trafficClass: UInt8) -> Bool {
+    datagrams &+= 1
+    if isReporting {
+      if trafficClass != 0 { datagrams = 0 }
+      return datagrams >= Self.unmarkedLimit
     }
-    return count >= Self.rest
+    return datagrams >= Self.pause
   }
 
-  /// Has the socket tell from now on, or rest.
+  /// Starts or stops the socket's reports.
   public mutating func switchOver(_ descriptor: Int32, _ family: IPAddress.Family) {
-    count = 0
-    isTelling.toggle()
-    Self.set(descriptor, family, tells: isTelling)
+    datagrams = 0
+    isReporting.toggle()
+    Self.set(descriptor, family, reports: isReporting)
   }
 
-  /// What a socket begins with.
-  static func set(_ descriptor: Int32, _ family: IPAddress.Family, tells: Bool) {
+  /// Sets whether the kernel reports the traffic class.
+  static func set(_ descriptor: Int32, _ family: IPAddress.Family, reports: Bool) {
     switch family {
-    case .ipv4: try? Sockets.set(descriptor, Int32(IPPROTO_IP), IP_RECVTOS, tells ? 1 : 0)
-    case .ipv6: try? Sockets.set(descriptor, Int32(IPPROTO_IPV6), IPV6_RECVTCLASS, tells ? 1 : 0)
+    case .ipv4: try? Sockets.set(descriptor, Int32(IPPROTO_IP), IP_RECVTOS, reports ? 1 : 0)
+    case .ipv6: try? Sockets.set(descriptor, Int32(IPPROTO_IPV6), IPV6_RECVTCLASS, reports ? 1 : 0)
     }
   }
 }

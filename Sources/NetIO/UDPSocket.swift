@@ -1,19 +1,21 @@
 internal import CLinux
 public import NetworkTypes
+public import System
 
 /// A bound UDP socket.
 public struct UDPSocket: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
-  /// Whether it is bound to every address, so that datagrams tell theirs and answers must name one.
+  /// Whether it is bound to every address: then received datagrams report their local address, and answers must set
+  /// one.
   public let isWildcard: Bool
 
   public var rawValue: Int32 { descriptor.rawValue }
 
-  /// A listening socket that several threads of this process share the port of (SO_REUSEPORT).
+  /// A listening socket whose port several threads of this process share (SO_REUSEPORT).
   ///
-  /// - Throws: `addressInUse` and the like. Whether another process has the port is for `PortProbe` to find out: with
+  /// - Throws: for example `addressInUse`. `PortProbe` finds out whether another process has the port: with
   ///   SO_REUSEPORT a second server of the same user would bind without an error.
-  public init(listeningOn address: SocketAddress, bufferByteCount: Int32 = 4 << 20) throws(Errno) {
+  public init(listeningOn address: SocketAddress, bufferByteCount: Int32 = SocketBuffers.wanted) throws(Errno) {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let isWildcard = address.address.isUnspecified
     let raw = descriptor.rawValue
@@ -32,19 +34,19 @@ public struct UDPSocket: ~Copyable, Sendable {
     self.isWildcard = isWildcard
   }
 
-  /// A relay's socket on a transport address of its own.
+  /// The socket of a relayed transport address.
   public init(relayingOn address: SocketAddress, bufferByteCount: Int32 = 1 << 20) throws(Errno) {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let raw = descriptor.rawValue
     switch address.family {
-    // RFC 8656 section 15: DF is 0 unless a client asks for it. Not IP_PMTUDISC_DONT, with which the kernel keeps the
-    // news that a datagram was too large to itself (section 11.5).
+    // RFC 8656 section 15: DF is 0 unless a client requests it. Not IP_PMTUDISC_DONT, with which the kernel would not
+    // report "fragmentation needed" (section 11.5).
     case .ipv4: try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
     case .ipv6: try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
     }
     Sockets.setBuffers(raw, byteCount: bufferByteCount)
-    // Without it ICMP messages are lost and all else is as ever.
-    try? ErrorQueue.enable(on: raw, address.family)
+    // Optional: without it only ICMP errors are lost.
+    try? ICMPErrorQueue.enable(on: raw, address.family)
     try Sockets.bind(raw, to: address)
     self.descriptor = descriptor
     isWildcard = false
@@ -52,23 +54,23 @@ public struct UDPSocket: ~Copyable, Sendable {
 
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
-  /// Has the kernel tell DSCP and ECN of what comes in, until a `TrafficClassWatch` finds that nobody sets them.
-  public func tellTrafficClass(_ family: IPAddress.Family) {
-    TrafficClassWatch.set(rawValue, family, tells: true)
+  /// Makes the kernel report DSCP and ECN of received datagrams, until a `TrafficClassWatch` finds that none is marked.
+  public func reportTrafficClass(_ family: IPAddress.Family) {
+    TrafficClassWatch.set(rawValue, family, reports: true)
   }
 
-  /// Gives the descriptor up without closing it.
+  /// Releases the descriptor without closing it.
   consuming func release() -> Int32 { descriptor.release() }
 }
 
-/// Finds out whether anybody else has a port, before SO_REUSEPORT would share it with them.
+/// Finds out whether another process has a port, before SO_REUSEPORT would share it.
 public enum PortProbe {
-  /// A process that was killed a moment ago may hold its ports yet, until the kernel has torn its io_uring down: so
-  /// one that is in use is looked at again for a while.
+  /// A killed process may hold its ports until the kernel has closed its io_uring, so a used port is tried again for a
+  /// while.
   ///
-  /// - Throws: what a plain bind fails with: `addressInUse` where another process listens.
+  /// - Throws: the error of a plain bind: `addressInUse` if another process listens.
   public static func check(_ address: SocketAddress, isStream: Bool) throws(Errno) {
-    for _ in 0..<patience {
+    for _ in 0..<attempts {
       do throws(Errno) { return try bind(address, isStream: isStream) } catch {
         guard error == .addressInUse else { throw error }
         Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
@@ -77,15 +79,20 @@ public enum PortProbe {
     try bind(address, isStream: isStream)
   }
 
-  private static let patience = 20
+  /// The same, without the retries.
+  public static func checkOnce(_ address: SocketAddress, isStream: Bool) throws(Errno) {
+    try bind(address, isStream: isStream)
+  }
+
+  private static let attempts = 20
 
   private static func bind(_ address: SocketAddress, isStream: Bool) throws(Errno) {
     let descriptor = try Sockets.open(address.family, isStream ? SOCK_STREAM : SOCK_DGRAM)
     let raw = descriptor.rawValue
     if address.family == .ipv6 { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1) }
-    // Connections that closed a moment ago must not keep a restarted server out; listeners still do.
+    // Connections in TIME-WAIT must not block a restarted server; listeners still do.
     if isStream { try Sockets.set(raw, SOL_SOCKET, SO_REUSEADDR, 1) }
     try Sockets.bind(raw, to: address)
-    if isStream { try retrying32 { listen(raw, 1) } }
+    if isStream { try retrying { listen(raw, 1) } }
   }
 }

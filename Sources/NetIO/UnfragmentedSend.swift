@@ -1,12 +1,13 @@
 internal import CLinux
 public import NetworkTypes
+public import System
 
-/// One datagram that no router may cut into fragments (RFC 8656 sections 14 and 15, DONT-FRAGMENT).
+/// Sends one datagram that no router may fragment (RFC 8656 sections 14 and 15, DONT-FRAGMENT).
 public enum UnfragmentedSend {
-  /// Sends with the DF bit set (IPv6: without a fragment header), whatever the kernel believes of the path: who asks
-  /// for this wants to find that out. The socket sends as before afterwards.
+  /// Sends with the DF bit set (IPv6: without a fragment header), independent of the kernel's path MTU, which the
+  /// client wants to measure. Afterwards the socket sends as before.
   ///
-  /// - Throws: `EMSGSIZE` where the datagram does not fit the first link, and what else a send fails with.
+  /// - Throws: `EMSGSIZE` if the datagram exceeds the first link's MTU, or another error of sending.
   public static func send(_ bytes: [UInt8], over descriptor: Int32, to peer: SocketAddress) throws(Errno) {
     let options: [(level: Int32, option: Int32, value: Int32)]
     switch peer.family {
@@ -30,7 +31,7 @@ public enum UnfragmentedSend {
     var name = sockaddr_storage()
     var payload = bytes
     let nameByteCount = unsafe peer.write(to: &name)
-    try retrying32 {
+    try retrying {
       unsafe payload.withUnsafeMutableBytes { buffer in
         unsafe SingleMessage.with(buffer, &name, nameByteCount: nameByteCount) {
           Int32(truncatingIfNeeded: unsafe sendmsg(descriptor, &$0, Int32(MSG_DONTWAIT)))

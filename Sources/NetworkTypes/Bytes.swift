@@ -1,6 +1,6 @@
-// The one place where bytes of a datagram become numbers. `RawSpan` checks bounds on `extracting`, and the loads
-// below check them themselves, so an offset that is out of range reads as a failed precondition and never as
-// somebody else's memory. Parsers check lengths before they load: the check here is the net below them.
+// The only place where bytes of a datagram become numbers. The loads below check their bounds: an offset out of range
+// is a failed precondition, never a read outside the buffer. Parsers check lengths before they load, so the check here
+// only catches their bugs.
 
 extension RawSpan {
   @inlinable @inline(__always)
@@ -28,7 +28,7 @@ extension RawSpan {
     return unsafe UInt64(bigEndian: unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self))
   }
 
-  /// The bytes as an array: for the control path, where what is kept must outlive the datagram.
+  /// The bytes as an array: for values of the control path that outlive the datagram.
   public func copied() -> [UInt8] {
     unsafe withUnsafeBytes { unsafe [UInt8]($0) }
   }
@@ -54,15 +54,15 @@ extension Span where Element == UInt8 {
   }
 }
 
-/// A byte buffer of fixed capacity that a message is written into, front to back, and that is reused for the next
-/// one: writing allocates nothing.
+/// A byte buffer of fixed capacity. A message is written into it from front to back, and the next one reuses it:
+/// writing allocates nothing.
 ///
-/// Writes beyond the capacity are dropped and remembered in `isOverflown`, so that a sequence of writes is checked
-/// once at its end.
+/// Writes beyond the capacity are dropped and remembered in `isOverflown`, so that a sequence of writes is checked once
+/// at its end.
 @safe
 public struct ByteBuffer: ~Copyable, Sendable {
-  // Owned alone, freed in deinit; every access below is bounds-checked against `capacity` or `count`. The pointer
-  // moves between threads only with the noncopyable value itself.
+  // Owned by this value alone and freed in deinit; every access below is bounds-checked against `capacity` or `count`.
+  // The pointer moves between threads only with the noncopyable value itself.
   @usableFromInline nonisolated(unsafe) let base: UnsafeMutableRawPointer
   public let capacity: Int
   public private(set) var count = 0
@@ -76,7 +76,7 @@ public struct ByteBuffer: ~Copyable, Sendable {
 
   deinit { unsafe base.deallocate() }
 
-  /// What has been written.
+  /// The written bytes.
   public var bytes: RawSpan {
     @_lifetime(borrow self)
     get { unsafe _overrideLifetime(RawSpan(_unsafeStart: base, byteCount: count), borrowing: self) }
@@ -87,7 +87,7 @@ public struct ByteBuffer: ~Copyable, Sendable {
     isOverflown = false
   }
 
-  /// Forgets what was written after the first `newCount` bytes.
+  /// Removes all but the first `newCount` bytes.
   public mutating func truncate(to newCount: Int) {
     if newCount >= 0, newCount < count { count = newCount }
   }
@@ -140,13 +140,13 @@ public struct ByteBuffer: ~Copyable, Sendable {
     unsafe (base + offset).initializeMemory(as: UInt8.self, repeating: 0, count: size)
   }
 
-  /// Overwrites two bytes that were written before; ignored where they were not.
+  /// Overwrites two written bytes; ignored beyond the written bytes.
   public mutating func replace(bigEndian value: UInt16, at offset: Int) {
     guard offset >= 0, offset + 2 <= count else { return }
     unsafe base.storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt16.self)
   }
 
-  /// Overwrites bytes that were written before; ignored where they were not.
+  /// Overwrites written bytes; ignored beyond the written bytes.
   public mutating func replace(_ span: RawSpan, at offset: Int) {
     guard offset >= 0, span.byteCount > 0, offset + span.byteCount <= count else { return }
     unsafe span.withUnsafeBytes { source in

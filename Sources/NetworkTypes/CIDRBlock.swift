@@ -4,7 +4,7 @@ public struct CIDRBlock: Hashable, Sendable {
   public let base: IPAddress
   public let prefixLength: Int
 
-  /// The block of `prefixLength` bits that `address` lies in; lengths beyond the family's are cut to it.
+  /// The block of `prefixLength` bits that contains `address`; the length is clamped to the family's.
   public init(_ address: IPAddress, prefixLength: Int) {
     self.prefixLength = min(max(prefixLength, 0), address.family.bitCount)
     base = address.masked(to: self.prefixLength)
@@ -16,8 +16,8 @@ public struct CIDRBlock: Hashable, Sendable {
 }
 
 extension CIDRBlock: CustomStringConvertible {
-  /// Reads `ADDRESS/LENGTH`, or an address alone, which is a block of one. Nil where the text is neither, or where
-  /// bits beyond the prefix are set (`10.0.0.1/8` is more often a slip than a wish).
+  /// Reads `ADDRESS/LENGTH`, or an address alone as a block of one. Nil for other text, and if bits beyond the prefix
+  /// are set: `10.0.0.1/8` is probably a mistake.
   public init?(_ text: some StringProtocol) {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     guard let first = parts.first, let address = IPAddress(first) else { return nil }

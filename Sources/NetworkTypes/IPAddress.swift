@@ -8,10 +8,10 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
     case ipv4 = 1
     case ipv6 = 2
 
-    /// How many bits an address of this family has.
+    /// The number of bits in an address of this family.
     @inlinable public var bitCount: Int { self == .ipv4 ? 32 : 128 }
 
-    /// How many bytes an address of this family has on the wire.
+    /// The number of bytes in an address of this family.
     @inlinable public var byteCount: Int { self == .ipv4 ? 4 : 16 }
   }
 
@@ -46,7 +46,7 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
   public static let ipv4Loopback = IPAddress(127, 0, 0, 1)
   public static let ipv6Loopback = IPAddress(ipv6High: 0, low: 1)
 
-  /// Whether this is `0.0.0.0` or `::`, which a socket binds to mean "every address".
+  /// Whether this is `0.0.0.0` or `::`, the address of a socket on all addresses.
   @inlinable public var isUnspecified: Bool { high == 0 && low == 0 }
 
   /// Whether this is in 127.0.0.0/8 or is `::1`.
@@ -57,9 +57,9 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
     }
   }
 
-  /// The IPv4 address that an IPv6 form carries inside it, if any: IPv4-mapped (`::ffff:0:0/96`), IPv4-compatible
-  /// (`::/96` but for `::` and `::1`), IPv4-translated (`::ffff:0:0:0/96`, RFC 2765) and the well-known NAT64
-  /// prefix (`64:ff9b::/96`, RFC 6052).
+  /// The IPv4 address embedded in an IPv6 address, if any: IPv4-mapped (`::ffff:0:0/96`), IPv4-compatible (`::/96`
+  /// except `::` and `::1`), IPv4-translated (`::ffff:0:0:0/96`, RFC 2765) and the well-known NAT64 prefix
+  /// (`64:ff9b::/96`, RFC 6052).
   public var embeddedIPv4: IPAddress? {
     guard family == .ipv6 else { return nil }
     let inner = IPAddress(ipv4: ipv4Bits)
@@ -73,11 +73,19 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
     return nil
   }
 
-  /// The form that address rules are asked about: the IPv4 address inside for the embedded forms, itself
-  /// otherwise. Serves rules only; packets are never sent to it in place of what a client named.
+  /// The IPv4 address in an ISATAP interface identifier, `::5efe:a.b.c.d` or `::200:5efe:a.b.c.d` under any prefix: a
+  /// router of the prefix forwards packets for such an address to the IPv4 address (RFC 5214 section 6.1).
+  public var isatapIPv4: IPAddress? {
+    guard family == .ipv6, low >> 32 == 0x0000_5EFE || low >> 32 == 0x0200_5EFE else { return nil }
+    return IPAddress(ipv4: ipv4Bits)
+  }
+
+  /// The form that address rules judge: the embedded IPv4 address if there is one, else the address itself. For rules
+  /// only; packets are never sent to this form in place of the client's.
   public var canonical: IPAddress { embeddedIPv4 ?? self }
 
-  /// Whom limits count for an address: itself, or for IPv6 the /64 that one host can have any address of.
+  /// The address that limits count: the IPv4 address, or the IPv6 /64, because one host can use every address of its
+  /// /64.
   public var accountable: IPAddress { family == .ipv6 ? masked(to: 64) : self }
 
   /// The first `prefixLength` bits, the rest zero.
@@ -155,9 +163,7 @@ extension IPAddress: CustomStringConvertible {
         index = end
         break
       }
-      guard (1...4).contains(piece.count), let text = String(validating: piece, as: UTF8.self),
-        piece.first != UInt8(ascii: "+"), piece.first != UInt8(ascii: "-"), let group = UInt16(text, radix: 16)
-      else { return nil }
+      guard let group = parseGroup(piece) else { return nil }
       groups.append(group)
       index = end
       guard index < bytes.count else { break }
@@ -169,6 +175,20 @@ extension IPAddress: CustomStringConvertible {
         index += 1
       }
     }
+    return combine(groups, gap: gap)
+  }
+
+  /// One to four hexadecimal digits.
+  private static func parseGroup(_ piece: ArraySlice<UInt8>) -> UInt16? {
+    guard (1...4).contains(piece.count), let text = String(validating: piece, as: UTF8.self),
+      piece.first != UInt8(ascii: "+"), piece.first != UInt8(ascii: "-")
+    else { return nil }
+    return UInt16(text, radix: 16)
+  }
+
+  /// Combines eight groups, or fewer with a gap for at least one group of zeros, into an address.
+  private static func combine(_ written: [UInt16], gap: Int?) -> (UInt64, UInt64)? {
+    var groups = written
     if let gap {
       guard groups.count < 8 else { return nil }
       groups.insert(contentsOf: Array(repeating: 0, count: 8 - groups.count), at: gap)

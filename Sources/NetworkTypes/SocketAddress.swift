@@ -1,4 +1,5 @@
-/// An IP address and a port; for link-local IPv6 also the scope (the interface index) that makes it mean anything.
+/// An IP address and a port; for link-local IPv6 also the scope, the interface index, without which the address is
+/// ambiguous.
 public struct SocketAddress: Hashable, Sendable, BitwiseCopyable {
   public var address: IPAddress
   public var port: UInt16
@@ -14,7 +15,7 @@ public struct SocketAddress: Hashable, Sendable, BitwiseCopyable {
 
   @inlinable public var family: IPAddress.Family { address.family }
 
-  /// `0.0.0.0:0`, for slots that hold no address yet.
+  /// `0.0.0.0:0`, for records without an address.
   public static let none = SocketAddress(.ipv4Any, port: 0)
 }
 

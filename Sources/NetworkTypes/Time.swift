@@ -31,12 +31,12 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
   public static let distantFuture = Instant(nanoseconds: .max)
 }
 
-/// Both clocks as they stood when a turn of the event loop began. Handed in with every input: the protocol never
-/// reads a clock of its own.
+/// Both clocks at the beginning of a turn of the event loop. Every input brings it: the protocol never reads a clock
+/// itself.
 public struct Now: Sendable, BitwiseCopyable {
   /// CLOCK_MONOTONIC: lifetimes and deadlines.
   public var instant: Instant
-  /// Seconds since 1970 UTC: what time-limited credentials and nonces are judged by.
+  /// Seconds since 1970 UTC: for time-limited credentials and nonces.
   public var wallSeconds: UInt64
 
   @inlinable

@@ -1,11 +1,12 @@
-/// An attribute's type: the one registry of the code points that this code base knows.
+/// An attribute's type. All known code points are registered here.
 public struct AttributeType: RawRepresentable, Hashable, Sendable {
   public let rawValue: UInt16
 
   @inlinable
   public init(rawValue: UInt16) { self.rawValue = rawValue }
 
-  /// Types below 0x8000 must be understood; a request with an unknown one is answered 420 (RFC 8489 section 14).
+  /// Types below 0x8000 are comprehension-required: the server answers 420 to a request with an unknown one (RFC 8489
+  /// section 14).
   @inlinable public var isComprehensionRequired: Bool { rawValue < 0x8000 }
 
   // RFC 8489 section 18.3.
@@ -56,8 +57,8 @@ public struct AttributeType: RawRepresentable, Hashable, Sendable {
   public static let sourceAddress = AttributeType(rawValue: 0x0004)
   public static let changedAddress = AttributeType(rawValue: 0x0005)
 
-  /// Where `MessageView` notes the first occurrence of a type that servers and clients ask for; nil for the types
-  /// that it knows nothing of.
+  /// The index under which `MessageView` records the first occurrence of a known type; nil for unknown types.
+  // Longer than 40 lines: a table with one line for each type. As a switch it compiles to jumps and allocates nothing.
   var slot: Int? {
     switch rawValue {
     case 0x0001: 0

@@ -15,11 +15,11 @@ public struct ChannelData: Sendable {
   public static let headerByteCount = 4
 
   public let channel: UInt16
-  /// How many bytes of application data follow the header; padding is not counted.
+  /// The number of application data bytes after the header, without padding.
   public let count: Int
 
-  /// Reads the header of a datagram or frame. Over UDP what lies behind the data is padding or nothing; over a
-  /// stream the framing has seen to it.
+  /// Reads the header of a datagram or frame. Over UDP bytes after the data are padding; over a stream the framing has
+  /// checked the length.
   @inlinable @inline(__always)
   public init(_ bytes: RawSpan) throws(DecodingError) {
     guard bytes.byteCount >= 4 else { throw .tooShort }
@@ -28,6 +28,6 @@ public struct ChannelData: Sendable {
     guard count <= bytes.byteCount &- 4 else { throw .wrongLength }
   }
 
-  /// Where the application data lies in the message.
+  /// The range of the application data in the message.
   @inlinable public var range: Range<Int> { 4..<(4 &+ count) }
 }

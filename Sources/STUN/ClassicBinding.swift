@@ -13,20 +13,20 @@ public import NetworkTypes
 ///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 ///
-/// RESPONSE-ADDRESS counts as not understood (RFC 5389 section 12.2): it would make the server send to whomever a
-/// stranger names.
+/// RESPONSE-ADDRESS counts as not understood (RFC 5389 section 12.2): it would let any client make the server send to
+/// any address.
 public struct ClassicBinding: ~Escapable {
   private let bytes: RawSpan
-  /// What CHANGE-REQUEST asks for; nothing without one.
+  /// The flags of CHANGE-REQUEST; none without it.
   public private(set) var change = ChangeRequest()
   /// Mandatory attributes (0x7FFF and below) that are not understood, the first eight of them (section 11.2.10).
   public private(set) var unknown: [AttributeType] = []
 
-  /// Attributes of RFC 3489 section 11.2 that requests may carry and that are passed over: USERNAME, PASSWORD
-  /// and MESSAGE-INTEGRITY.
+  /// Attributes of RFC 3489 section 11.2 that are allowed in requests and ignored: USERNAME, PASSWORD and
+  /// MESSAGE-INTEGRITY.
   private static let ignored: Set<UInt16> = [0x0006, 0x0007, 0x0008]
 
-  /// Nil where the datagram is no such request.
+  /// Nil if the datagram is no such request.
   @_lifetime(copy bytes)
   public init?(_ bytes: RawSpan) {
     guard bytes.byteCount >= headerByteCount, bytes.bigEndian16(at: 0) == 0x0001,
@@ -48,8 +48,8 @@ public struct ClassicBinding: ~Escapable {
     }
   }
 
-  /// Writes the Binding response: MAPPED-ADDRESS, and where there is another address SOURCE-ADDRESS and CHANGED-ADDRESS
-  /// (section 8.1). An address of IPv6 has the form of RFC 8489.
+  /// Writes the Binding response: MAPPED-ADDRESS, and with NAT discovery SOURCE-ADDRESS and CHANGED-ADDRESS (section
+  /// 8.1). An IPv6 address has the form of RFC 8489.
   public func answer(
     _ address: SocketAddress, source: SocketAddress? = nil, changed: SocketAddress? = nil,
     in writer: inout MessageWriter
@@ -60,14 +60,14 @@ public struct ClassicBinding: ~Escapable {
     if let changed { writer.append(.changedAddress, plain: changed) }
   }
 
-  /// A CHANGE-REQUEST cannot be served: it counts as not understood. An answer as if it had been served would tell a
-  /// client that it is behind no NAT.
+  /// Makes a CHANGE-REQUEST that cannot be served count as not understood. An ordinary answer would tell the client
+  /// that it is not behind a NAT.
   public mutating func refuseChange() {
     if change.isAny, !unknown.contains(.changeRequest) { unknown.append(.changeRequest) }
   }
 
-  /// Writes the error response to mandatory attributes that are not understood (section 8.1). Their number is made
-  /// even by repeating the last one, as section 11.2.10 wants it.
+  /// Writes the error response to mandatory attributes that are not understood (section 8.1). The last one is repeated
+  /// if their number is odd, as section 11.2.10 requires.
   public func refuse(in writer: inout MessageWriter) {
     writer.beginClassic(MessageType(.binding, .error), transaction: bytes.extracting(4..<headerByteCount))
     writer.append(.unknownAttribute as ErrorCode)

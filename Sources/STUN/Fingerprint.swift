@@ -5,7 +5,7 @@ internal import NetworkTypes
 public enum Fingerprint {
   static let mask: UInt32 = 0x5354_554E
 
-  /// Whether the message has a FINGERPRINT, last of its attributes, and it is right; nil where there is none.
+  /// Whether FINGERPRINT is the last attribute and correct; nil without one.
   public static func verify(_ message: borrowing MessageView) -> Bool? {
     guard let offset = message.offset(of: .fingerprint), let value = message.value(of: .fingerprint) else { return nil }
     guard value.byteCount == 4, offset + 8 == message.bytes.byteCount else { return false }
@@ -14,7 +14,7 @@ public enum Fingerprint {
 }
 
 extension MessageWriter {
-  /// Appends FINGERPRINT over what the writer holds; nothing may follow it.
+  /// Appends FINGERPRINT over the written message; nothing may follow it.
   public mutating func appendFingerprint() {
     setLength(count - headerByteCount + 8)
     let checksum = CRC32.checksum(bytes) ^ Fingerprint.mask

@@ -9,7 +9,7 @@ public struct MessageAuthenticator: ~Copyable {
 
   public init() {}
 
-  /// Whether MESSAGE-INTEGRITY is there and right for this key.
+  /// Whether the message has a MESSAGE-INTEGRITY that is valid for this key.
   public mutating func verify(_ message: borrowing MessageView, key: borrowing Digest) -> Bool {
     guard let offset = message.offset(of: .messageIntegrity), let value = message.value(of: .messageIntegrity),
       value.byteCount == 20
@@ -19,8 +19,8 @@ public struct MessageAuthenticator: ~Copyable {
     return constantTimeEqual(expected.bytes, value)
   }
 
-  /// Whether MESSAGE-INTEGRITY-SHA256 is there and right for this key: all of its 32 bytes, since TURN allows no
-  /// truncation (RFC 8489 section 14.6).
+  /// Whether the message has a MESSAGE-INTEGRITY-SHA256 that is valid for this key, with all 32 bytes, because TURN
+  /// allows no truncation (RFC 8489 section 14.6).
   public mutating func verifySHA256(_ message: borrowing MessageView, key: borrowing Digest) -> Bool {
     guard let offset = message.offset(of: .messageIntegritySHA256),
       let value = message.value(of: .messageIntegritySHA256),
@@ -31,27 +31,29 @@ public struct MessageAuthenticator: ~Copyable {
     return constantTimeEqual(expected.bytes, value)
   }
 
-  /// Appends MESSAGE-INTEGRITY over what the writer holds.
+  /// Appends MESSAGE-INTEGRITY over the written message.
   public mutating func sign(_ writer: inout MessageWriter, key: borrowing Digest) {
     writer.setLength(writer.count - headerByteCount + 24)
     let digest = sha1.authenticate(writer.bytes, key: key.bytes)
     writer.append(.messageIntegrity, digest.bytes)
   }
 
-  /// Appends MESSAGE-INTEGRITY-SHA256 over what the writer holds.
+  /// Appends MESSAGE-INTEGRITY-SHA256 over the written message.
   public mutating func signSHA256(_ writer: inout MessageWriter, key: borrowing Digest) {
     writer.setLength(writer.count - headerByteCount + 36)
     let digest = sha256.authenticate(writer.bytes, key: key.bytes)
     writer.append(.messageIntegritySHA256, digest.bytes)
   }
 
-  /// The MAC over the message up to `offset`, with a length field that ends behind the integrity attribute whose
-  /// value has `valueByteCount` bytes, whatever follows it.
+  /// Computes the MAC over the message up to `offset`, with a length field that includes the integrity attribute (whose
+  /// value has `valueByteCount` bytes) but no later attribute.
   private static func authenticate(
     _ bytes: RawSpan, upTo offset: Int, valueByteCount: Int, key: RawSpan, context: inout HMACContext
   ) -> Digest {
     let length = UInt16(truncatingIfNeeded: offset + 4 + valueByteCount - headerByteCount)
-    let lengthBytes: InlineArray<2, UInt8> = [UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length)]
+    let lengthBytes: InlineArray<2, UInt8> = [
+      UInt8(truncatingIfNeeded: length >> 8), UInt8(truncatingIfNeeded: length),
+    ]
     context.begin(key: key)
     context.update(bytes.extracting(0..<2))
     context.update(lengthBytes.span.rawBytes)

@@ -1,4 +1,4 @@
-/// What a message asks for: the 12-bit method (RFC 8489 section 5; TURN's are in RFC 8656 section 17, TCP relaying's
+/// The 12-bit method of a message (RFC 8489 section 5; TURN's are in RFC 8656 section 17, TCP relaying's
 /// in RFC 6062 section 6.1).
 public struct Method: RawRepresentable, Hashable, Sendable {
   public let rawValue: UInt16
@@ -46,7 +46,7 @@ public struct MessageType: Hashable, Sendable {
     self.messageClass = messageClass
   }
 
-  /// Reads the 16 bits; nil where the two top bits are not zero, as in every STUN message.
+  /// Reads the 16 bits; nil unless the two top bits are zero, as in every STUN message.
   @inlinable
   public init?(bits: UInt16) {
     guard bits & 0xC000 == 0 else { return nil }

@@ -1,6 +1,6 @@
 internal import NetworkTypes
 
-/// A STUN message as it lies in somebody's receive buffer: checked once, then read in place, never kept.
+/// A STUN message in a receive buffer: checked once, read in place, and never kept longer than the buffer.
 ///
 /// ```
 ///   0                   1                   2                   3
@@ -16,19 +16,19 @@ internal import NetworkTypes
 ///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 ///
-/// Only the first of several attributes of one type counts, and what comes after MESSAGE-INTEGRITY is not seen
-/// but for MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 sections 14 and 14.5). RFC 8489 section 5.
+/// Only the first of several attributes of one type counts, and attributes after MESSAGE-INTEGRITY are ignored,
+/// except MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 sections 14 and 14.5). RFC 8489 section 5.
 public struct MessageView: ~Escapable {
   /// The whole message: header and attributes.
   public let bytes: RawSpan
   public let type: MessageType
   public let transactionID: TransactionID
-  /// Where the attributes end that count: the first integrity attribute, FINGERPRINT, or the end of the message.
+  /// The end of the attributes that count: the first integrity attribute, FINGERPRINT, or the end of the message.
   public private(set) var protectedEnd: Int
-  /// Comprehension-required types that the registry does not know, the first eight different ones (for 420).
+  /// The first eight different comprehension-required types that are unknown (for 420).
   public private(set) var unknownRequired = InlineArray<8, UInt16>(repeating: 0)
   public private(set) var unknownRequiredCount = 0
-  /// Header offset of each known type's first occurrence, 0 where it does not occur.
+  /// Header offset of each known type's first occurrence, 0 if it does not occur.
   private var offsets = InlineArray<38, UInt16>(repeating: 0)
 
   /// Reads a datagram, or one frame of a stream, that holds exactly one message.
@@ -39,7 +39,7 @@ public struct MessageView: ~Escapable {
     let length = Int(bytes.bigEndian16(at: 2))
     guard bytes.bigEndian32(at: 4) == magicCookie else { throw .noMagicCookie }
     guard length & 3 == 0, length + headerByteCount == bytes.byteCount else { throw .wrongLength }
-    // Offsets have 16 bits; no message of any use is longer.
+    // Offsets have 16 bits; no valid request is longer.
     guard bytes.byteCount <= 0xFFFF else { throw .wrongLength }
     self.bytes = bytes
     self.type = type
@@ -48,21 +48,22 @@ public struct MessageView: ~Escapable {
 
     var offset = headerByteCount
     var isProtected = true
-    // `offset` is always a multiple of four within the message, so four bytes of attribute header are there.
+    // `offset` is always a multiple of four within the message, so a four-byte attribute header fits.
     while offset < bytes.byteCount {
       let attribute = AttributeType(rawValue: bytes.bigEndian16(at: offset))
       let padded = (Int(bytes.bigEndian16(at: offset + 2)) + 3) & ~3
       guard padded <= bytes.byteCount - offset - 4 else { throw .attributeOverrun }
-      note(attribute, at: offset, isProtected: &isProtected)
+      index(attribute, at: offset, isProtected: &isProtected)
       offset += 4 + padded
     }
   }
 
-  private mutating func note(_ attribute: AttributeType, at offset: Int, isProtected: inout Bool) {
+  private mutating func index(_ attribute: AttributeType, at offset: Int, isProtected: inout Bool) {
     let endsProtection =
       attribute == .messageIntegrity || attribute == .messageIntegritySHA256 || attribute == .fingerprint
     if endsProtection {
-      // RFC 8489 section 14.5: after MESSAGE-INTEGRITY its SHA-256 sister still counts, after that only FINGERPRINT.
+      // RFC 8489 section 14.5: after MESSAGE-INTEGRITY MESSAGE-INTEGRITY-SHA256 still counts, after that only
+      // FINGERPRINT.
       if attribute == .messageIntegrity, has(.messageIntegritySHA256) { return }
       if isProtected { protectedEnd = offset }
       isProtected = false
@@ -71,47 +72,52 @@ public struct MessageView: ~Escapable {
     }
     if let slot = attribute.slot {
       if offsets[slot] == 0 { offsets[slot] = UInt16(truncatingIfNeeded: offset) }
-    } else if attribute.isComprehensionRequired, unknownRequiredCount < 8, !isNoted(attribute) {
+    } else if attribute.isComprehensionRequired, unknownRequiredCount < 8, !isListed(attribute) {
       unknownRequired[unknownRequiredCount] = attribute.rawValue
       unknownRequiredCount += 1
     }
   }
 
-  private func isNoted(_ attribute: AttributeType) -> Bool {
+  private func isListed(_ attribute: AttributeType) -> Bool {
     for index in 0..<unknownRequiredCount where unknownRequired[index] == attribute.rawValue { return true }
     return false
   }
 
   public func has(_ attribute: AttributeType) -> Bool { offset(of: attribute) != nil }
 
-  /// Where the attribute's header begins.
+  /// The offset of the attribute's header.
   public func offset(of attribute: AttributeType) -> Int? {
     guard let slot = attribute.slot, offsets[slot] != 0 else { return nil }
     return Int(offsets[slot])
   }
 
-  /// Where the first such attribute's value lies in `bytes`, padding not included.
+  /// The range of the first such attribute's value in `bytes`, without padding.
   public func range(of attribute: AttributeType) -> Range<Int>? {
     guard let offset = offset(of: attribute) else { return nil }
     let start = offset + 4
     return start..<(start + Int(bytes.bigEndian16(at: offset + 2)))
   }
 
-  /// The first such attribute's value, padding not included.
+  /// The first such attribute's value, without padding.
   @_lifetime(copy self)
   public func value(of attribute: AttributeType) -> RawSpan? {
     guard let range = range(of: attribute) else { return nil }
     return bytes.extracting(range)
   }
 
-  /// Where the value of the next protected attribute of this type lies that begins at or after `offset`: for the
-  /// one attribute that may repeat, XOR-PEER-ADDRESS of CreatePermission (RFC 8656 section 10.1).
+  /// The range of the value of the next protected attribute of this type at or after `offset`: for XOR-PEER-ADDRESS in
+  /// CreatePermission, the only attribute that may repeat (RFC 8656 section 10.1).
+  ///
+  /// - Parameter offset: 0 at first, then the end of the previous range. Padding is skipped. Any other offset gives nil
+  ///   or some range within the message.
   public func nextRange(of attribute: AttributeType, from offset: Int) -> Range<Int>? {
-    var offset = max(offset, headerByteCount)
+    guard offset <= protectedEnd else { return nil }
+    var offset = max((offset + 3) & ~3, headerByteCount)
     while offset < protectedEnd {
-      let length = Int(bytes.bigEndian16(at: offset + 2))
-      if bytes.bigEndian16(at: offset) == attribute.rawValue { return (offset + 4)..<(offset + 4 + length) }
-      offset += 4 + ((length + 3) & ~3)
+      let end = offset + 4 + Int(bytes.bigEndian16(at: offset + 2))
+      guard end <= protectedEnd else { return nil }
+      if bytes.bigEndian16(at: offset) == attribute.rawValue { return (offset + 4)..<end }
+      offset = (end + 3) & ~3
     }
     return nil
   }

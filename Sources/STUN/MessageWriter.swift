@@ -1,13 +1,13 @@
 internal import NetworkTypes
 
-/// Writes one message after another into a buffer of its own: header first, attributes in order, padding always
-/// zero, the length kept right. Allocates nothing once made.
+/// Writes one message after another into its buffer: the header, then attributes in order, with zero padding and a
+/// correct length. Writing allocates nothing.
 public struct MessageWriter: ~Copyable {
   private var buffer: ByteBuffer
-  /// The transaction of the message being written, which XOR addresses of IPv6 are mixed with.
+  /// The transaction ID of the current message, the mask of IPv6 XOR addresses.
   public private(set) var transactionID = TransactionID(high: 0, low: 0)
 
-  /// A writer of messages up to `capacity` bytes. Longer ones are cut and `isOverflown`.
+  /// Makes a writer of messages up to `capacity` bytes. A longer message is truncated, and `isOverflown` is set.
   public init(capacity: Int = 1500) { buffer = ByteBuffer(capacity: capacity) }
 
   public var bytes: RawSpan {
@@ -18,7 +18,7 @@ public struct MessageWriter: ~Copyable {
   public var count: Int { buffer.count }
   public var isOverflown: Bool { buffer.isOverflown }
 
-  /// Starts a message, forgetting the one before.
+  /// Starts a message and discards the previous one.
   public mutating func begin(_ type: MessageType, transactionID: TransactionID) {
     buffer.removeAll()
     buffer.append(bigEndian: type.bits)
@@ -29,7 +29,7 @@ public struct MessageWriter: ~Copyable {
     self.transactionID = transactionID
   }
 
-  /// Starts a message of RFC 3489, forgetting the one before: the transaction ID has 16 bytes.
+  /// Starts a message of RFC 3489, whose transaction ID has 16 bytes, and discards the previous one.
   mutating func beginClassic(_ type: MessageType, transaction: RawSpan) {
     buffer.removeAll()
     buffer.append(bigEndian: type.bits)
@@ -38,7 +38,7 @@ public struct MessageWriter: ~Copyable {
     transactionID = TransactionID(high: 0, low: 0)
   }
 
-  /// Starts a frame that is not STUN (ChannelData), forgetting what was before.
+  /// Starts a frame that is not STUN (ChannelData), and discards the previous message.
   public mutating func beginRaw() { buffer.removeAll() }
 
   public mutating func appendRaw(_ bytes: RawSpan) { buffer.append(bytes) }
@@ -73,9 +73,8 @@ public struct MessageWriter: ~Copyable {
     endAttribute(byteCount: 8)
   }
 
-  /// Writes the header of an attribute whose value the caller sends from elsewhere: the last one of a message that
-  /// travels in two pieces (a Data indication around a peer's datagram). The message's length counts the value and
-  /// its padding.
+  /// Writes the header of the last attribute, whose value the caller sends from another buffer (a Data indication
+  /// around a peer's datagram). The message's length includes the value and its padding.
   public mutating func appendHeader(of attribute: AttributeType, followedBy byteCount: Int) {
     beginAttribute(attribute, byteCount: byteCount)
     setLength(buffer.count - headerByteCount + ((byteCount + 3) & ~3))
@@ -96,7 +95,7 @@ public struct MessageWriter: ~Copyable {
     setLength(buffer.count - headerByteCount)
   }
 
-  /// Sets the header's length field: what the integrity and fingerprint computations count up to.
+  /// Sets the header's length field, which integrity and fingerprint cover.
   mutating func setLength(_ length: Int) {
     buffer.replace(bigEndian: UInt16(truncatingIfNeeded: length), at: 2)
   }

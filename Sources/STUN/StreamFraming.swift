@@ -1,28 +1,28 @@
 public import NetworkTypes
 
-/// What a byte stream from a client begins with, as TCP and TLS carry it: STUN messages and ChannelData back to back,
-/// ChannelData padded to four bytes (RFC 8489 section 6.2.2, RFC 8656 section 12.5).
+/// The frame at the beginning of a byte stream (TCP, TLS), which carries STUN messages and ChannelData back to back,
+/// with ChannelData padded to four bytes (RFC 8489 section 6.2.2, RFC 8656 section 12.5).
 public enum StreamFrame: Equatable, Sendable {
-  /// More bytes must come before anything can be told; at least `missing` of them.
+  /// The frame is not complete: at least `missing` more bytes are needed.
   case incomplete(missing: Int)
   /// A STUN message of `count` bytes.
   case message(count: Int)
-  /// ChannelData: `count` bytes with its header, `padded` with padding too.
+  /// ChannelData: `count` bytes with its header, `padded` bytes with padding too.
   case channelData(count: Int, padded: Int)
-  /// Neither: the stream cannot be read any further and must be closed.
+  /// Neither: the stream cannot be read further and must be closed.
   case invalid
 
-  /// Tells what the stream begins with. Never asks for more than 65,556 bytes.
+  /// Reads the beginning of the stream. Never asks for more than 65,556 bytes.
   ///
-  /// - Parameter allowsChannelData: false until the stream has carried a STUN message. No client can have bound a
-  ///   channel before, and an HTTP request (`GET …`) would pass for the beginning of a long ChannelData.
+  /// - Parameter allowsChannelData: false until the stream has carried a STUN message. Before it no channel can be
+  ///   bound, and an HTTP request (`GET …`) would look like the beginning of a long ChannelData.
   @inlinable
   public init(_ bytes: RawSpan, allowsChannelData: Bool) {
     guard bytes.byteCount > 0 else {
       self = .incomplete(missing: 4)
       return
     }
-    // The first byte tells already whether it can be anything: strays go at once.
+    // The first byte excludes other protocols.
     let first = bytes.byte(at: 0)
     guard first <= 0x03 || (allowsChannelData && 0x40...0x7F ~= first) else {
       self = .invalid
@@ -45,7 +45,8 @@ public enum StreamFrame: Equatable, Sendable {
       }
       let count = 20 + length
       self = bytes.byteCount >= count ? .message(count: count) : .incomplete(missing: count - bytes.byteCount)
-    // Above 0x4FFF no channel can be bound: such data is read over (RFC 8656 section 12.6).
+    // 0x5000 to 0x7FFF are channels of RFC 5766; data on a channel that is not bound is skipped (RFC 8656 section
+    // 12.6).
     case 0x40...0x7F:
       let padded = 4 + ((length + 3) & ~3)
       self =

@@ -1,5 +1,4 @@
-
-/// The 96 bits that tie a response to its request (RFC 8489 section 5).
+/// The 96 bits that match a response to its request (RFC 8489 section 5).
 public struct TransactionID: Hashable, Sendable, BitwiseCopyable {
   public let high: UInt32
   public let low: UInt64
@@ -11,8 +10,8 @@ public struct TransactionID: Hashable, Sendable, BitwiseCopyable {
   }
 }
 
-/// The fixed value that tells STUN from what else arrives on a port (RFC 8489 section 5).
+/// The fixed value that distinguishes STUN from other protocols on a port (RFC 8489 section 5).
 public let magicCookie: UInt32 = 0x2112_A442
 
-/// How many bytes a message header has.
+/// The number of bytes in a message header.
 public let headerByteCount = 20

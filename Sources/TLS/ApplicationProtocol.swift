@@ -5,8 +5,8 @@ public enum ApplicationProtocol: String, Hashable, Sendable, CaseIterable {
   case turn = "stun.turn"
   case natDiscovery = "stun.nat-discovery"
 
-  /// Makes a server pick the first label of its own that the client offers, and go on without one where it offers
-  /// none of them: clients offer all kinds of things (`webrtc`, `h2`), and none is a reason to refuse them.
+  /// Makes a server select the first of its labels that the client offers, and continue without a label otherwise:
+  /// clients also offer unrelated labels (`webrtc`, `h2`) and must not be refused for that.
   static func choose(on context: OpaquePointer) {
     unsafe SSL_CTX_set_alpn_select_cb(
       context,
@@ -22,7 +22,7 @@ public enum ApplicationProtocol: String, Hashable, Sendable, CaseIterable {
       }, nil)
   }
 
-  /// Where the label stands in a list of labels, each with its length in front.
+  /// The range of the label in a list of labels, each with its length before it.
   private func find(in labels: UnsafeBufferPointer<UInt8>) -> Range<Int>? {
     var index = 0
     while index < labels.count {
@@ -35,6 +35,6 @@ public enum ApplicationProtocol: String, Hashable, Sendable, CaseIterable {
     return nil
   }
 
-  /// As an entry of such a list.
+  /// The label as an entry of such a list.
   var listEntry: [UInt8] { [UInt8(rawValue.utf8.count)] + Array(rawValue.utf8) }
 }

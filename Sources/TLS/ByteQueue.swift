@@ -1,5 +1,5 @@
-/// Bytes that wait between OpenSSL and the caller: appended at the end, consumed at the front. Lives in C memory, so
-/// that OpenSSL's callbacks reach it through a pointer.
+/// A queue of bytes between OpenSSL and the caller. It lives in C memory, so that OpenSSL's callbacks can reach it
+/// through a pointer.
 @unsafe
 struct ByteQueue {
   private var base: UnsafeMutableRawPointer?
@@ -9,8 +9,8 @@ struct ByteQueue {
   /// Appending beyond this many waiting bytes is refused.
   let limit: Int
 
-  /// What an empty queue keeps for what comes next, so that media does not allocate. An idle connection's owner has it
-  /// give all back.
+  /// The capacity that an empty queue keeps, so that media does not allocate. The owner of an idle connection releases
+  /// all of it.
   private static let keptCapacity = 64 << 10
 
   init(limit: Int) {
@@ -19,7 +19,7 @@ struct ByteQueue {
 
   func hasRoom(for size: Int) -> Bool { unsafe size <= limit - count }
 
-  /// False, and nothing appended, where the limit would be passed.
+  /// Appends bytes. False, with no change, beyond the limit.
   mutating func append(_ source: UnsafeRawPointer, _ size: Int) -> Bool {
     guard size > 0 else { return true }
     guard unsafe hasRoom(for: size), let tail = unsafe reserve(size) else { return false }
@@ -41,13 +41,13 @@ struct ByteQueue {
     if unsafe count == 0 { unsafe settle() }
   }
 
-  /// The queue is empty again: keeps the room that it needs from turn to turn.
+  /// Resets the empty queue and keeps the capacity for the next turn.
   private mutating func settle() {
     unsafe start = 0
     if unsafe capacity > Self.keptCapacity { unsafe release(keeping: Self.keptCapacity) }
   }
 
-  /// Gives memory beyond `kept` bytes back where nothing waits.
+  /// Releases memory beyond `kept` bytes if the queue is empty.
   mutating func release(keeping kept: Int) {
     guard unsafe count == 0 else { return }
     unsafe start = 0
@@ -69,7 +69,7 @@ struct ByteQueue {
     if let base = unsafe base {
       if unsafe start + count + size <= capacity { return unsafe base + start + count }
       if unsafe count + size <= capacity, unsafe start >= count {
-        // The free room in front is at least as large as what moves: no byte moves often.
+        // Moves bytes only if the free space before them is at least as large: so no byte moves often.
         unsafe base.copyMemory(from: base + start, byteCount: count)
         unsafe start = 0
         return unsafe base + count

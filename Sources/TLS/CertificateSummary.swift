@@ -1,7 +1,7 @@
 internal import COpenSSL
 public import NetworkTypes
 
-/// What people want to know about a certificate.
+/// The fields of a certificate that programs show.
 public struct CertificateSummary: Hashable, Sendable {
   /// RFC 2253 text: `CN=turn.example.org,O=Example`.
   public var subject = ""
@@ -16,13 +16,26 @@ public struct CertificateSummary: Hashable, Sendable {
 
   public init() {}
 
-  /// Whole days until it expires, rounded down; negative once it has.
+  /// Reads the first certificate of a chain, without its key.
+  public init(firstOf chain: PEMSource) throws(CertificateError) {
+    var first: CertificateSummary?
+    try unsafe PEM.eachCertificate(in: chain) { certificate, index throws(CertificateError) in
+      if index == 0 { first = unsafe CertificateSummary(of: certificate) }
+    }
+    guard let first else { throw .notPEM(file: chain.name, wanted: "CERTIFICATE", found: nil) }
+    self = first
+  }
+
+  /// Whether the certificate signs itself. Clients refuse it until they are configured to trust it.
+  public var isSelfSigned: Bool { subject == issuer }
+
+  /// Whole days until it expires, rounded down; negative after its expiry.
   public func daysLeft(now: Int64) -> Int64 {
     let seconds = notAfter - now
     return seconds >= 0 ? seconds / 86_400 : -((-seconds + 86_399) / 86_400)
   }
 
-  /// The error that says so where `now` (seconds since 1970) is outside the validity; `file` names it there.
+  /// The error if `now` (seconds since 1970) is outside the validity; `file` names the certificate in it.
   public func validityError(now: Int64, file: String) -> CertificateError? {
     if now > notAfter { return .expired(file: file, notAfter: notAfter) }
     if now < notBefore { return .notYetValid(file: file, notBefore: notBefore) }
@@ -43,7 +56,7 @@ extension CertificateSummary {
       let digits = Array("0123456789abcdef")
       fingerprint = String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
     }
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
   }
 
   private static func text(_ name: OpaquePointer?) -> String {
@@ -68,7 +81,7 @@ extension CertificateSummary {
     guard let raw = unsafe X509_get_ext_d2i(certificate, NID_subject_alt_name, nil, nil) else { return }
     let names = OpaquePointer(raw)
     defer { unsafe GENERAL_NAMES_free(names) }
-    // More than anybody issues; what is beyond is not shown.
+    // Real certificates have fewer names; further ones are not shown.
     for index in 0..<min(unsafe OPENSSL_sk_num(names), 1000) {
       guard let entry = unsafe OPENSSL_sk_value(names, index) else { continue }
       var type: CInt = 0

@@ -1,25 +1,55 @@
 internal import COpenSSL
 
-/// The cookie with which a DTLS client proves that it is where it says (RFC 6347 section 4.2.1): a MAC over its
-/// address and the time, so that nothing is kept for whoever has not shown it yet.
+/// The key of the cookies, shared by a server's DTLS engines.
+///
+/// It is an OpenSSL context with the key, copied for each cookie: fetching the algorithm and setting the key each time
+/// would double the cost.
+// @unchecked: nothing changes the context after `init`. All shards copy it at the same time, which only reads it and
+// counts an atomic reference in OpenSSL. Without memory every cookie is wrong, and no DTLS client is served.
+@safe
+public final class HelloCookieKey: @unchecked Sendable {
+  /// Nil if OpenSSL has no memory: then every cookie is wrong.
+  private let context: OpaquePointer?
+
+  /// - Parameter bytes: 32 random bytes.
+  public init(_ bytes: [UInt8]) {
+    let function = unsafe EVP_MAC_fetch(nil, "HMAC", nil)
+    defer { unsafe EVP_MAC_free(function) }
+    unsafe context = EVP_MAC_CTX_new(function)
+    guard let context = unsafe context else { return }
+    _ = unsafe copenssl_use_digest(context, "SHA256")
+    _ = unsafe EVP_MAC_init(context, bytes, bytes.count, nil)
+  }
+
+  deinit { unsafe EVP_MAC_CTX_free(context) }
+
+  func authenticate(_ message: [UInt8]) -> [UInt8]? {
+    guard let context = unsafe EVP_MAC_CTX_dup(context) else { return nil }
+    defer { unsafe EVP_MAC_CTX_free(context) }
+    var result = [UInt8](repeating: 0, count: 32)
+    var length = 0
+    guard unsafe EVP_MAC_update(context, message, message.count) == 1,
+      unsafe EVP_MAC_final(context, &result, &length, result.count) == 1, length == 32
+    else { return nil }
+    return result
+  }
+}
+
+/// The cookie with which a DTLS client proves its address (RFC 6347 section 4.2.1): a MAC over its address and the
+/// time, so that the server has no state before the cookie returns.
 struct HelloCookie {
-  /// 32 random bytes, the same on every thread of the server.
-  var key: [UInt8]
-  /// The address that the hello at hand came from.
+  var key: HelloCookieKey
+  /// The source address of the current hello.
   var peer: [UInt8] = []
-  /// A number that changes every minute; the one before is good still.
+  /// A number that changes every minute; the previous one is still valid.
   var period: UInt64 = 0
 
   static let byteCount = 16
 
-  /// Nil where OpenSSL has no memory.
+  /// Nil if OpenSSL has no memory.
   private func value(period: UInt64) -> [UInt8]? {
     let message = peer + (0..<8).map { UInt8(truncatingIfNeeded: period >> (8 * $0)) }
-    var result = [UInt8](repeating: 0, count: 32)
-    var length = 0
-    let done = unsafe EVP_Q_mac(
-      nil, "HMAC", nil, "SHA256", nil, key, key.count, message, message.count, &result, result.count, &length)
-    return unsafe done != nil && length == 32 ? Array(result.prefix(Self.byteCount)) : nil
+    return key.authenticate(message).map { Array($0.prefix(Self.byteCount)) }
   }
 
   private func accepts(_ cookie: UnsafeBufferPointer<UInt8>) -> Bool {
@@ -31,7 +61,7 @@ struct HelloCookie {
     return false
   }
 
-  /// Makes a server's context ask for the cookie, and check it, by the `EngineState` of the connection.
+  /// Makes a server's context send and check the cookie with the `EngineState` of the connection.
   static func install(on context: OpaquePointer) {
     unsafe SSL_CTX_set_cookie_generate_cb(context) { connection, cookie, length in
       guard let value = unsafe HelloCookie.of(connection).flatMap({ $0.value(period: $0.period) }),

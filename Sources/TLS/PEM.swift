@@ -1,12 +1,13 @@
 internal import COpenSSL
+internal import System
 
-/// Where PEM text comes from, with a name for error messages.
+/// The source of PEM text, with a name for error messages.
 public enum PEMSource: Hashable, Sendable {
   case path(String)
-  /// Text that is already in memory; the name says what it is.
+  /// Text in memory, with its name.
   case bytes([UInt8], name: String)
 
-  /// How errors call it.
+  /// The name in error messages.
   public var name: String {
     switch self {
     case .path(let path): path
@@ -15,12 +16,12 @@ public enum PEMSource: Hashable, Sendable {
   }
 }
 
-/// What is wrong with a certificate or key that was given, in words that name the file.
+/// The fault of a certificate or key file, with the file's name.
 public enum CertificateError: Error, Hashable, Sendable, CustomStringConvertible {
   case unreadable(file: String, reason: String)
-  /// No PEM block of the kind wanted (`"CERTIFICATE"`, `"PRIVATE KEY"`); `found` is the kind that is there, if any.
+  /// No PEM block of the `wanted` kind (`"CERTIFICATE"`, `"PRIVATE KEY"`); `found` is the existing kind, if any.
   case notPEM(file: String, wanted: String, found: String?)
-  /// There is a PEM block, but what is in it can't be read.
+  /// A PEM block with unreadable content.
   case malformed(file: String, reason: String)
   case encryptedKey(file: String)
   case keyMismatch(chain: String, key: String)
@@ -29,9 +30,19 @@ public enum CertificateError: Error, Hashable, Sendable, CustomStringConvertible
   /// `notAfter` in seconds since 1970.
   case expired(file: String, notAfter: Int64)
   case notYetValid(file: String, notBefore: Int64)
-  /// A name that can't stand in a certificate.
+  /// A name that is impossible in a certificate.
   case invalidName(String)
   case library(reason: String)
+
+  /// The faulty file, as its source names it; nil if no file is at fault.
+  public var file: String? {
+    switch self {
+    case .unreadable(let file, _), .notPEM(let file, _, _), .malformed(let file, _), .encryptedKey(let file),
+      .unusable(let file, _), .expired(let file, _), .notYetValid(let file, _), .keyMismatch(_, let file):
+      file
+    case .invalidName, .library: nil
+    }
+  }
 
   public var description: String {
     switch self {
@@ -42,41 +53,41 @@ public enum CertificateError: Error, Hashable, Sendable, CustomStringConvertible
     case .encryptedKey(let file): "\(file): the private key is encrypted; a key without passphrase is needed"
     case .keyMismatch(let chain, let key): "\(key): does not belong to the first certificate of \(chain)"
     case .unusable(let file, let reason): "\(file): OpenSSL refuses it: \(reason)"
-    case .expired(let file, let notAfter): "\(file): expired on \(CivilTime.text(unixSeconds: notAfter))"
+    case .expired(let file, let notAfter): "\(file): expired on \(CivilTime.readableText(unixSeconds: notAfter))"
     case .notYetValid(let file, let notBefore):
-      "\(file): not valid before \(CivilTime.text(unixSeconds: notBefore))"
+      "\(file): not valid before \(CivilTime.readableText(unixSeconds: notBefore))"
     case .invalidName(let name): "\"\(name)\" is no host name that a certificate can hold"
     case .library(let reason): "OpenSSL failed: \(reason)"
     }
   }
 }
 
-/// Reads PEM into OpenSSL's objects; the caller owns what is returned.
+/// Reads PEM into OpenSSL's objects, which the caller owns.
 enum PEM {
-  /// At most this many bytes are read from one source: chains are a few KiB, CA bundles some hundred.
+  /// Limit of bytes from one source: chains have a few KiB, CA bundles some hundred.
   static let sizeLimit = 4 << 20
-  /// At most this many certificates of one source are looked at.
+  /// Limit of certificates from one source.
   static let countLimit = 10_000
 
   static func open(_ source: PEMSource) throws(CertificateError) -> OpaquePointer {
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
     let bio: OpaquePointer?
     switch source {
     case .path(let path): unsafe bio = unsafe BIO_new_file(path, "r")
     case .bytes(let bytes, _):
       guard bytes.count <= sizeLimit else { throw .unreadable(file: source.name, reason: "too large") }
-      // A memory BIO of its own with a copy: the array's storage may go before the BIO does.
+      // The BIO gets a copy, because the array's storage may end before the BIO.
       let made = unsafe BIO_new(BIO_s_mem())
       if let made = unsafe made { _ = unsafe BIO_write(made, bytes, CInt(bytes.count)) }
       unsafe bio = unsafe made
     }
     guard let bio = unsafe bio else {
-      throw .unreadable(file: source.name, reason: ErrorQueue.drain() ?? "out of memory")
+      throw .unreadable(file: source.name, reason: OpenSSLErrors.drain() ?? "out of memory")
     }
     return unsafe bio
   }
 
-  /// Hands every certificate to `body`, which borrows it. At least one is there on return.
+  /// Calls `body` with every certificate, which it borrows. Throws if there is none.
   static func eachCertificate(
     in source: PEMSource, _ body: (_ certificate: OpaquePointer, _ index: Int) throws(CertificateError) -> Void
   ) throws(CertificateError) {
@@ -90,10 +101,10 @@ enum PEM {
     }
     // The end of the file is an error too ("no start line"), and after at least one certificate the expected one.
     let isEnd = isNoStartLine(ERR_peek_last_error())
-    let reason = ErrorQueue.drain() ?? "unknown"
+    let reason = OpenSSLErrors.drain() ?? "unknown"
     if !isEnd { throw .malformed(file: source.name, reason: reason) }
     if index == 0 {
-      throw .notPEM(file: source.name, wanted: "CERTIFICATE", found: try firstBlockName(in: source))
+      throw .notPEM(file: source.name, wanted: "CERTIFICATE", found: try firstBlock(in: source)?.name)
     }
   }
 
@@ -101,13 +112,16 @@ enum PEM {
     let bio = try unsafe open(source)
     defer { unsafe BIO_free_all(bio) }
     if let key = unsafe PEM_read_bio_PrivateKey(bio, nil, noPassphrase, nil) {
-      ErrorQueue.clear()
+      OpenSSLErrors.clear()
       return unsafe key
     }
-    // OpenSSL's decoders say "unsupported" to all of these; which it is tells the kind of block.
-    let reason = ErrorQueue.drain() ?? "unknown"
-    let found = try firstBlockName(in: source)
-    if found == "ENCRYPTED PRIVATE KEY" || reason.contains("password") { throw .encryptedKey(file: source.name) }
+    // OpenSSL's decoders report "unsupported" for all these cases; the kind of block tells which it is.
+    let reason = OpenSSLErrors.drain() ?? "unknown"
+    let block = try firstBlock(in: source)
+    let found = block?.name
+    if found == "ENCRYPTED PRIVATE KEY" || block?.isEncrypted == true || reason.contains("password") {
+      throw .encryptedKey(file: source.name)
+    }
     if found?.hasSuffix("PRIVATE KEY") == true { throw .malformed(file: source.name, reason: reason) }
     throw .notPEM(file: source.name, wanted: "PRIVATE KEY", found: found)
   }
@@ -116,12 +130,15 @@ enum PEM {
     code == 0 || (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
   }
 
-  /// The kind of the first PEM block ("CERTIFICATE"), nil where there is none.
-  private static func firstBlockName(in source: PEMSource) throws(CertificateError) -> String? {
+  /// The kind of the first PEM block ("CERTIFICATE"), and whether its header says that it is encrypted in OpenSSL's
+  /// format before PKCS #8 (RFC 1421 section 4.6.1.1); nil if there is no block.
+  private static func firstBlock(
+    in source: PEMSource
+  ) throws(CertificateError) -> (name: String, isEncrypted: Bool)? {
     let bio = try unsafe open(source)
     defer {
       unsafe BIO_free_all(bio)
-      ErrorQueue.clear()
+      OpenSSLErrors.clear()
     }
     var name: UnsafeMutablePointer<CChar>?
     var header: UnsafeMutablePointer<CChar>?
@@ -134,10 +151,11 @@ enum PEM {
       unsafe CRYPTO_clear_free(data, length, nil, 0)
     }
     guard let name = unsafe name else { return nil }
-    return unsafe String(cString: name)
+    let fields = unsafe header.map { unsafe String(cString: $0) } ?? ""
+    return (unsafe String(cString: name), fields.contains("ENCRYPTED"))
   }
 }
 
-/// Answers OpenSSL's question for a passphrase with "none", where its default would ask on the terminal.
+/// Answers OpenSSL's request for a passphrase with "none"; by default OpenSSL would ask on the terminal.
 private let noPassphrase: @convention(c) (UnsafeMutablePointer<CChar>?, CInt, CInt, UnsafeMutableRawPointer?) -> CInt =
   { _, _, _, _ in -1 }

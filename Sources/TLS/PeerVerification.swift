@@ -1,9 +1,9 @@
 internal import COpenSSL
 
-/// What a client asks about its server's certificate.
+/// A client's verification of its server's certificate.
 enum PeerVerification {
-  /// OpenSSL's verification callback: keeps the server's own certificate, so that it can be described even where it
-  /// is refused, and changes nothing about the verdict.
+  /// OpenSSL's verification callback: keeps the server's certificate, so that it can be described even if it is
+  /// refused. It does not change the verdict.
   static let remember: @convention(c) (CInt, OpaquePointer?) -> CInt = { verdict, store in
     let connection = unsafe X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx())
     guard let connection = unsafe connection,
@@ -18,12 +18,12 @@ enum PeerVerification {
     return verdict
   }
 
-  /// Makes the connection ask for a certificate of `name`: a host name (also sent as SNI, RFC 6066, which has no
-  /// place for addresses) or an IP address.
+  /// Makes the connection require a certificate for `name`: a host name (also sent as SNI, RFC 6066, which cannot hold
+  /// addresses) or an IP address.
   static func expect(_ name: String, on connection: OpaquePointer) -> Bool {
     let parameters = unsafe SSL_get0_param(connection)
     if unsafe X509_VERIFY_PARAM_set1_ip_asc(parameters, name) == 1 { return true }
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
     // A wildcard stands for one label, and for all of it.
     unsafe X509_VERIFY_PARAM_set_hostflags(parameters, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
     guard unsafe X509_VERIFY_PARAM_set1_host(parameters, name, 0) == 1 else { return false }
@@ -34,7 +34,7 @@ enum PeerVerification {
     }
   }
 
-  /// OpenSSL's verdict as text; nil where the chain and the name are good.
+  /// OpenSSL's verdict as text; nil if chain and name are valid.
   static func complaint(about connection: OpaquePointer) -> String? {
     let result = unsafe SSL_get_verify_result(connection)
     guard result != Int(X509_V_OK) else { return nil }

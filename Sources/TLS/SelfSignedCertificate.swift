@@ -1,14 +1,14 @@
 internal import COpenSSL
 public import NetworkTypes
 
-/// A certificate that signs itself, with its key: what a server uses until somebody gives it a real one.
+/// A certificate that signs itself, with its key: a server uses it until it gets a real one.
 public struct SelfSignedCertificate: Sendable {
   /// PEM of the one certificate.
   public let certificate: [UInt8]
   /// PEM (PKCS #8) of its private key.
   public let key: [UInt8]
 
-  /// How long it is valid: ten years, in seconds.
+  /// The validity: ten years, in seconds.
   public static let lifetime: Int64 = 10 * 365 * 86_400 + 2 * 86_400
 
   /// Makes a P-256 key and a certificate for the host names and addresses given, valid from a day before `now`
@@ -17,7 +17,7 @@ public struct SelfSignedCertificate: Sendable {
     commonName: String, hostNames: [String], addresses: [IPAddress], now: Int64
   ) throws(CertificateError) {
     for name in hostNames where !Self.isHostName(name) { throw .invalidName(name) }
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
     guard let key = unsafe Self.makeKey(), let certificate = unsafe X509_new() else { throw Self.libraryError() }
     defer {
       unsafe EVP_PKEY_free(key)
@@ -37,8 +37,8 @@ public struct SelfSignedCertificate: Sendable {
     self.key = try unsafe Self.text { unsafe PEM_write_bio_PKCS8PrivateKey($0, key, nil, nil, 0, nil, nil) }
   }
 
-  /// Letters, digits, dots, dashes, underscores, and a leading `*.`: nothing that OpenSSL's notation of names would
-  /// take for more than a name.
+  /// Allows letters, digits, dots, dashes, underscores and a leading `*.`: no character that has a meaning in OpenSSL's
+  /// notation of names.
   static func isHostName(_ name: String) -> Bool {
     let rest = name.hasPrefix("*.") ? name.dropFirst(2) : name[...]
     return (1...253).contains(rest.utf8.count)
@@ -52,7 +52,7 @@ public struct SelfSignedCertificate: Sendable {
       }
   }
 
-  private static func libraryError() -> CertificateError { .library(reason: ErrorQueue.drain() ?? "unknown error") }
+  private static func libraryError() -> CertificateError { .library(reason: OpenSSLErrors.drain() ?? "unknown error") }
 
   private static func makeKey() -> OpaquePointer? {
     guard let context = unsafe EVP_PKEY_CTX_new_id(EVP_PKEY_EC, nil) else { return nil }
@@ -66,10 +66,10 @@ public struct SelfSignedCertificate: Sendable {
   }
 
   private static func fill(_ certificate: OpaquePointer, commonName: String, now: Int64) -> Bool {
-    // Version 3 is written 2. Browsers insist that serial numbers of one issuer differ: 127 random bits.
+    // Version 3 is written 2. Browsers require different serial numbers from one issuer: 127 random bits.
     guard unsafe X509_set_version(certificate, 2) == 1, let serial = unsafe BN_new() else { return false }
     defer { unsafe BN_free(serial) }
-    // A common name has at most 64 characters (RFC 5280); the names that count are in the extension.
+    // A common name has at most 64 characters (RFC 5280); clients check the names in the extension.
     let name = Array(commonName.utf8.prefix(64))
     return unsafe BN_rand(serial, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1
       && BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(certificate)) != nil

@@ -1,9 +1,9 @@
 internal import COpenSSL
 
-/// What connections have in common: certificate or authorities, versions, session tickets. Making one costs
+/// The common settings of connections: certificate or authorities, versions, session tickets. Making a context takes
 /// milliseconds, a connection from it microseconds.
 ///
-/// Replaced as a whole when certificates change; connections that were made from an old one keep it alive.
+/// Replaced as a whole when certificates change; connections keep their old context alive.
 // @unchecked: OpenSSL counts references to an SSL_CTX atomically, and nothing changes it after `init`.
 @safe
 public final class TLSContext: @unchecked Sendable {
@@ -15,17 +15,22 @@ public final class TLSContext: @unchecked Sendable {
   public let role: Role
   /// For DTLS (RFC 6347, RFC 7350) and its `DTLSEngine`, not for TLS.
   public let isDatagram: Bool
+  /// Whether clients must present a certificate.
+  public let requiresClientCertificate: Bool
   let handle: OpaquePointer
+  /// The contexts of further certificates, and the names that choose them.
+  private let others: [TLSContext]
+  private let names: CertificateNames
 
-  /// The keys that session tickets are sealed with: contexts that share them (one for each thread, or the one before
-  /// and after a change of certificate) resume each other's sessions.
+  /// The keys that encrypt session tickets. Contexts that share them (one for each thread, or before and after a change
+  /// of certificate) resume each other's sessions.
   public struct TicketKeys: Sendable {
     let bytes: [UInt8]
 
     /// New random keys.
     public init() {
       var bytes = [UInt8](repeating: 0, count: 80)
-      // Not a secret generator of our own: the same source that OpenSSL takes its ticket keys from.
+      // The same generator from which OpenSSL draws its own ticket keys.
       let status = unsafe RAND_priv_bytes(&bytes, CInt(bytes.count))
       precondition(status == 1, "OpenSSL cannot get random bytes from the kernel")
       self.bytes = bytes
@@ -34,13 +39,29 @@ public final class TLSContext: @unchecked Sendable {
 
   /// A server's context. With `clientAuthorities`, clients must present a certificate that one of them issued.
   ///
-  /// DTLS has version 1.2 alone, whatever `minimumVersion` says: OpenSSL knows no DTLS 1.3.
+  /// A client that requests a DNS name of one of the certificates `others` gets that certificate. A session can be
+  /// resumed only with the certificate of its handshake.
+  ///
+  /// DTLS always has version 1.2, and ignores `minimumVersion`: OpenSSL has no DTLS 1.3.
   public init(
-    server files: CertificateFiles, minimumVersion: TLSVersion = .tls12, isDatagram: Bool = false,
-    ticketKeys: TicketKeys? = nil, clientAuthorities: PEMSource? = nil
+    server files: CertificateFiles, others: [CertificateFiles] = [], minimumVersion: TLSVersion = .tls12,
+    isDatagram: Bool = false, ticketKeys: TicketKeys? = nil, clientAuthorities: PEMSource? = nil
   ) throws(CertificateError) {
     role = .server
     self.isDatagram = isDatagram
+    requiresClientCertificate = clientAuthorities != nil
+    var names = CertificateNames()
+    names.add(files.leaf.dnsNames, index: 0)
+    var contexts: [TLSContext] = []
+    for (index, other) in others.enumerated() {
+      names.add(other.leaf.dnsNames, index: index + 1)
+      contexts.append(
+        try TLSContext(
+          server: other, minimumVersion: minimumVersion, isDatagram: isDatagram, ticketKeys: ticketKeys,
+          clientAuthorities: clientAuthorities))
+    }
+    self.names = names
+    self.others = contexts
     if isDatagram {
       unsafe handle = try unsafe Self.make(DTLS_server_method(), DTLS1_2_VERSION)
       _ = unsafe SSL_CTX_set_options(handle, copenssl_datagram_options())
@@ -48,45 +69,61 @@ public final class TLSContext: @unchecked Sendable {
     } else {
       unsafe handle = try unsafe Self.make(TLS_server_method(), minimumVersion.number)
     }
-    // TLS_DHE_RSA_WITH_AES_128_GCM_SHA256 must be had (RFC 8489 section 6.2.3, RFC 7350 section 3): it needs a group.
+    // TLS_DHE_RSA_WITH_AES_128_GCM_SHA256 is mandatory (RFC 8489 section 6.2.3, RFC 7350 section 3) and needs a group.
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_DH_AUTO, 1, nil)
     try use(files)
     if let ticketKeys {
       var bytes = ticketKeys.bytes
       _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, bytes.count, &bytes)
     }
-    // Of TLS 1.2 only what has forward secrecy and authenticated encryption (RFC 9325 section 4.2).
+    // For TLS 1.2 only cipher suites with forward secrecy and authenticated encryption (RFC 9325 section 4.2).
     _ = unsafe SSL_CTX_set_cipher_list(handle, "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20")
-    // Sessions live in tickets only, never in memory of ours; one ticket a handshake is enough.
+    // Sessions are kept in the client's tickets only; one ticket for each handshake is enough.
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
     _ = unsafe SSL_CTX_set_num_tickets(handle, 1)
-    _ = unsafe SSL_CTX_set_session_id_context(handle, Array("turnpike".utf8), 8)
+    // The certificate's own: 32 bytes are the most.
+    let sessions = Array(files.leaf.fingerprint.utf8.prefix(32))
+    _ = unsafe SSL_CTX_set_session_id_context(handle, sessions, UInt32(sessions.count))
     unsafe ApplicationProtocol.choose(on: handle)
     if let clientAuthorities {
       try trust(clientAuthorities)
+      try name(clientAuthorities)
       unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
     }
-    // What a client may send before it is known to anybody.
-    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_MAX_CERT_LIST, Self.maximumClientChainBytes, nil)
-    ErrorQueue.clear()
+    // Limits the certificates that a client may send in its handshake. Without authorities no certificate is requested.
+    let chainBytes = clientAuthorities == nil ? 1 << 10 : Self.maximumClientChainBytes
+    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_MAX_CERT_LIST, chainBytes, nil)
+    unsafe MessageCount.install(on: handle)
+    if !self.others.isEmpty { ServerNameChoice.install(on: self) }
+    OpenSSLErrors.clear()
   }
 
-  /// Whom a client trusts.
+  /// The context of the certificate for a server name; nil for this one.
+  func context(for name: String) -> TLSContext? {
+    guard let index = names.index(for: name), index > 0 else { return nil }
+    return others[index - 1]
+  }
+
+  /// The authorities that a client trusts.
   public enum Verification: Sendable {
     /// The authorities of the system.
     case system
-    /// Those of a PEM file and no others.
+    /// The authorities of a PEM file only.
     case authorities(PEMSource)
-    /// Nobody is asked to prove anything; the verdict is still reached and can be read afterwards.
+    /// No verification is required; its verdict can still be read afterwards.
     case none
   }
 
-  /// A client's context.
+  /// A client's context. A server that requests a certificate gets `certificate`.
   public init(
-    client verification: Verification, minimumVersion: TLSVersion = .tls12, isDatagram: Bool = false
+    client verification: Verification, certificate: CertificateFiles? = nil, minimumVersion: TLSVersion = .tls12,
+    isDatagram: Bool = false
   ) throws(CertificateError) {
     role = .client
     self.isDatagram = isDatagram
+    requiresClientCertificate = false
+    others = []
+    names = CertificateNames()
     if isDatagram {
       unsafe handle = try unsafe Self.make(DTLS_client_method(), DTLS1_2_VERSION)
       _ = unsafe SSL_CTX_set_options(handle, copenssl_datagram_options())
@@ -98,29 +135,30 @@ public final class TLSContext: @unchecked Sendable {
     case .system, .none: _ = unsafe SSL_CTX_set_default_verify_paths(handle)
     case .authorities(let source): try trust(source)
     }
+    if let certificate { try use(certificate) }
     if case .none = verification {
       unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_NONE, PeerVerification.remember)
     } else {
       unsafe SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, PeerVerification.remember)
     }
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
   }
 
   deinit { unsafe SSL_CTX_free(handle) }
 
-  /// The chain of certificates that a client may present, in bytes.
+  /// Limit of a client's certificate chain, in bytes.
   private static let maximumClientChainBytes = 32 << 10
 
   private static func make(
     _ method: OpaquePointer?, _ minimumVersion: CInt
   ) throws(CertificateError) -> OpaquePointer {
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
     guard let handle = unsafe SSL_CTX_new(method) else {
-      throw .library(reason: ErrorQueue.drain() ?? "out of memory")
+      throw .library(reason: OpenSSLErrors.drain() ?? "out of memory")
     }
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(minimumVersion), nil)
     _ = unsafe SSL_CTX_set_options(handle, copenssl_options())
-    // An idle connection gives its record buffers back; a busy one takes many records from one chunk.
+    // An idle connection releases its record buffers; a busy one reads many records at once.
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_MODE, Int(SSL_MODE_RELEASE_BUFFERS), nil)
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_READ_AHEAD, 1, nil)
     return unsafe handle
@@ -133,19 +171,32 @@ public final class TLSContext: @unchecked Sendable {
         if index == 0 {
           unsafe SSL_CTX_use_certificate(handle, certificate) == 1
         } else {
-          // CHAIN_CERT with 1 takes a reference of its own.
+          // SSL_CTRL_CHAIN_CERT with 1 adds its own reference.
           unsafe SSL_CTX_ctrl(handle, SSL_CTRL_CHAIN_CERT, 1, UnsafeMutableRawPointer(certificate)) == 1
         }
       guard isUsed else {
-        throw .unusable(file: files.chain.name, reason: ErrorQueue.drain() ?? "unknown")
+        throw .unusable(file: files.chain.name, reason: OpenSSLErrors.drain() ?? "unknown")
       }
     }
     let key = try unsafe PEM.privateKey(in: files.key)
     defer { unsafe EVP_PKEY_free(key) }
     guard unsafe SSL_CTX_use_PrivateKey(handle, key) == 1 else {
-      // The files may have changed since they were checked.
-      ErrorQueue.clear()
+      // The files may have changed since the check.
+      OpenSSLErrors.clear()
       throw .keyMismatch(chain: files.chain.name, key: files.key.name)
+    }
+  }
+
+  /// Limit of authorities whose names a server sends to clients; beyond it none is sent.
+  private static let namedAuthorityLimit = 64
+
+  /// Sends the authorities' names to clients, so that a client with several certificates can choose.
+  private func name(_ source: PEMSource) throws(CertificateError) {
+    let handle = unsafe handle
+    var count = 0
+    try unsafe PEM.eachCertificate(in: source) { _, _ in count += 1 }
+    guard count <= Self.namedAuthorityLimit else { return }
+    try unsafe PEM.eachCertificate(in: source) { certificate, _ in _ = unsafe SSL_CTX_add_client_CA(handle, certificate)
     }
   }
 

@@ -1,12 +1,21 @@
 internal import COpenSSL
 
 extension TLSEngine {
-  /// Says that we will send nothing more, and goes on reading: one direction of a byte stream has ended (RFC 8446
-  /// section 6.1). The close_notify goes into the output.
+  /// Ends our direction of the stream and keeps reading (RFC 8446 section 6.1). Adds a close_notify to the output.
   public mutating func endWriting() {
     guard failure == nil, isEstablished else { return }
     ERR_clear_error()
     _ = unsafe SSL_shutdown(connection)
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
+  }
+}
+
+extension TLSEngine {
+  /// Adds a KeyUpdate that requests one in return (RFC 8446 section 4.6.3) to the output, for tests.
+  package mutating func requestKeyUpdate() {
+    ERR_clear_error()
+    _ = unsafe SSL_key_update(connection, SSL_KEY_UPDATE_REQUESTED)
+    _ = unsafe SSL_do_handshake(connection)
+    OpenSSLErrors.clear()
   }
 }

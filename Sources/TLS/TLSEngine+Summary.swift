@@ -1,16 +1,16 @@
 internal import COpenSSL
 
-/// What a handshake agreed on, and with whom.
+/// The result of a handshake: its parameters and the peer's certificate.
 public struct TLSConnectionSummary: Hashable, Sendable {
   /// `TLSv1.3`.
   public var version = ""
   /// OpenSSL's name of the cipher suite: `TLS_AES_256_GCM_SHA384`.
   public var cipher = ""
-  /// The ALPN label that was chosen; nil: none.
+  /// The selected ALPN label; nil if none.
   public var applicationProtocol: String?
-  /// The peer's certificate; nil where it showed none.
+  /// The peer's certificate; nil if it sent none.
   public var certificate: CertificateSummary?
-  /// What is wrong with the peer's certificate chain or name; nil: nothing, or nobody asked (a server).
+  /// The fault of the peer's certificate chain or name; nil if there is none, or if it was not checked (in a server).
   public var complaint: String?
   /// Whether an earlier session was resumed.
   public var isResumed = false
@@ -19,7 +19,7 @@ public struct TLSConnectionSummary: Hashable, Sendable {
 }
 
 extension TLSEngine {
-  /// What the handshake came to; of use once it is done, or has failed on the certificate.
+  /// The result of the handshake; valid after its end, or after a failure about the certificate.
   public var summary: TLSConnectionSummary {
     var summary = TLSConnectionSummary()
     summary.version = unsafe Self.text(SSL_get_version(connection))
@@ -31,7 +31,7 @@ extension TLSEngine {
     return summary
   }
 
-  /// The ALPN label that was agreed on; nil: none.
+  /// The selected ALPN label; nil if none.
   public var applicationProtocol: String? {
     var label: UnsafePointer<UInt8>?
     var length: UInt32 = 0
@@ -40,7 +40,7 @@ extension TLSEngine {
     return unsafe String(decoding: UnsafeBufferPointer(start: label, count: Int(length)), as: UTF8.self)
   }
 
-  /// The name that the client asked for (SNI); nil: none.
+  /// The name that the client requested (SNI); nil if none.
   public var requestedServerName: String? {
     guard let name = unsafe SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name) else { return nil }
     return unsafe String(cString: name)

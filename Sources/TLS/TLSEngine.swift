@@ -1,39 +1,44 @@
 internal import COpenSSL
+public import System
 
-/// One TLS connection without a socket: bytes of the transport go in and come out, plaintext comes out and goes in.
+/// One TLS connection without a socket. The caller passes the transport's bytes in and out, and reads and writes
+/// plaintext.
 ///
-/// After every `receive`, `read` until it says `wouldBlock`; after every call, send what `output` holds and
-/// `consumeOutput`. The server's side needs nothing else: reading drives the handshake. A client begins with
-/// `handshake()`, which puts its first flight into the output. Belongs to one thread at a time.
+/// After every `receive`, call `read` until it returns `wouldBlock`; after every call, send `output` and call
+/// `consumeOutput`. A server needs nothing else: reading continues the handshake. A client begins with `handshake()`,
+/// which adds its first flight to the output. Belongs to one thread at a time.
 @safe
 public struct TLSEngine: ~Copyable, Sendable {
-  // Owned alone and freed in deinit; they change threads only together with this noncopyable value.
+  // Owned by this noncopyable value alone and freed in deinit; they change threads only together with it.
   nonisolated(unsafe) let connection: OpaquePointer
   nonisolated(unsafe) let state: UnsafeMutablePointer<EngineState>
-  /// What ended this connection, if something did.
+  /// Kept for OpenSSL's callbacks. A connection's own reference keeps only OpenSSL's part of it.
+  private let context: TLSContext
+  /// The error that ended this connection; nil if none did.
   public private(set) var failure: TLSError?
-  private var isOver = false
+  private(set) var isOver = false
 
-  /// How many received bytes may wait to be read.
+  /// Limit of received bytes that wait to be read.
   public static let inputLimit = 256 << 10
   /// Nothing more is written while this many bytes wait to be sent.
   public static let outputLimit = 256 << 10
   /// The largest plaintext of one `write`.
   public static let writeLimit = 1 << 20
-  /// The limit, one write with the overhead of its records, a flight of handshake messages.
+  /// `outputLimit`, plus one write with the overhead of its records, plus a flight of handshake messages.
   static let outputHardLimit = outputLimit + writeLimit + 256 << 10
 
-  /// The server's end of a connection.
+  /// Makes the server's side of a connection.
   public init(server context: TLSContext) throws(TLSError) {
     precondition(context.role == .server, "a client's context can't serve")
     let parts = try unsafe Parts(context)
+    self.context = context
     unsafe SSL_set_accept_state(parts.connection)
     unsafe connection = parts.connection
     unsafe state = parts.state
   }
 
-  /// The client's end of a connection to `serverName`, a host name (verified, and sent as SNI) or an IP address
-  /// (verified), offering ALPN labels such as `stun.turn`.
+  /// Makes the client's side of a connection to `serverName`, a host name (verified, and sent as SNI) or an IP address
+  /// (verified). It offers ALPN labels such as `stun.turn`.
   public init(
     client context: TLSContext, serverName: String, applicationProtocols: [String] = []
   ) throws(TLSError) {
@@ -47,14 +52,18 @@ public struct TLSEngine: ~Copyable, Sendable {
     let labels = applicationProtocols.filter { (1...255).contains($0.utf8.count) }
       .flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
     if !labels.isEmpty { _ = unsafe SSL_set_alpn_protos(parts.connection, labels, UInt32(labels.count)) }
+    self.context = context
     unsafe connection = parts.connection
     unsafe state = parts.state
   }
 
   deinit { unsafe Parts(connection: connection, state: state).free() }
+
+  /// Whether this is a server's side that requires a certificate from its client.
+  var requestsCertificate: Bool { context.requiresClientCertificate }
 }
 
-/// What an engine owns, while it is being made and when it goes.
+/// The C objects that an engine owns, while it is created and when it is freed.
 @unsafe
 private struct Parts {
   let connection: OpaquePointer
@@ -66,19 +75,21 @@ private struct Parts {
   }
 
   init(_ context: TLSContext) throws(TLSError) {
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
     guard let connection = unsafe SSL_new(context.handle) else {
-      throw TLSError(.library, ErrorQueue.drain() ?? "out of memory")
+      throw TLSError(.library, OpenSSLErrors.drain() ?? "out of memory")
     }
     let state = UnsafeMutablePointer<EngineState>.allocate(capacity: 1)
     unsafe state.initialize(to: EngineState())
     unsafe self.connection = connection
     unsafe self.state = state
-    guard let bio = unsafe context.isDatagram ? DatagramBIO.make(over: state) : EngineBIO.make(over: state), unsafe SSL_set_ex_data(connection, 0, state) == 1 else {
+    guard let bio = unsafe context.isDatagram ? DatagramBIO.make(over: state) : EngineBIO.make(over: state),
+      unsafe SSL_set_ex_data(connection, 0, state) == 1
+    else {
       unsafe free()
-      throw TLSError(.library, ErrorQueue.drain() ?? "out of memory")
+      throw TLSError(.library, OpenSSLErrors.drain() ?? "out of memory")
     }
-    // Both directions are one BIO, of which the connection takes the one reference.
+    // Both directions use one BIO; the connection takes over its only reference.
     unsafe SSL_set_bio(connection, bio, bio)
     if context.isDatagram { _ = unsafe SSL_ctrl(connection, SSL_CTRL_SET_MTU, DTLSEngine.flightByteCount, nil) }
   }
@@ -88,14 +99,14 @@ private struct Parts {
     unsafe state.pointee.destroy()
     unsafe state.deinitialize(count: 1)
     unsafe state.deallocate()
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
   }
 }
 
 // MARK: - Bytes of the transport
 
 extension TLSEngine {
-  /// Takes bytes that the transport received. False, with `failure` set, where more came in than was read.
+  /// Receives bytes from the transport. False, with `failure` set, if more arrive than are read.
   @discardableResult
   public mutating func receive(_ ciphertext: RawSpan) -> Bool {
     guard !isOver else { return false }
@@ -108,27 +119,27 @@ extension TLSEngine {
     return isTaken
   }
 
-  /// What the transport should send now: records, handshake messages, alerts. Empty most of the time.
+  /// The bytes that the transport must send now: records, handshake messages, alerts. Usually empty.
   public var output: RawSpan {
     @_lifetime(borrow self)
     get {
       let waiting = unsafe state.pointee.output.bytes
-      // Sound: the bytes change only through mutating methods, which can't be called while the span is borrowed.
+      // Sound: the bytes change only through mutating methods, which cannot be called while the span is borrowed.
       let span = unsafe RawSpan(_unsafeBytes: waiting)
       return unsafe _overrideLifetime(span, borrowing: self)
     }
   }
 
-  /// Whether something waits to be sent.
+  /// Whether output waits to be sent.
   public var hasOutput: Bool { outputByteCount > 0 }
 
-  /// How many bytes wait to be sent.
+  /// The number of bytes that wait to be sent.
   public var outputByteCount: Int { unsafe state.pointee.output.count }
 
-  /// Forgets the first `count` bytes of the output: they have been sent.
+  /// Removes the first `count` bytes of the output after they have been sent.
   public mutating func consumeOutput(_ count: Int) { unsafe state.pointee.output.consume(count) }
 
-  /// Gives back what memory an idle connection can do without.
+  /// Releases memory that an idle connection does not need.
   public mutating func releaseBuffers() {
     unsafe state.pointee.input.release(keeping: 0)
     unsafe state.pointee.output.release(keeping: 0)
@@ -138,20 +149,9 @@ extension TLSEngine {
 // MARK: - Plaintext
 
 extension TLSEngine {
-  public enum ReadResult: Equatable, Sendable {
-    /// So many bytes of plaintext are at the beginning of the span.
-    case bytes(Int)
-    /// Nothing more until more is received.
-    case wouldBlock
-    /// The peer said that it will send nothing more (close_notify).
-    case closed
-    /// The connection is broken: send the output (an alert), then close.
-    case failed(TLSError)
-  }
-
-  /// Takes plaintext of one record or a part of it; the span must not be empty. Drives the handshake until it is
-  /// done.
-  public mutating func read(into plaintext: inout MutableRawSpan) -> ReadResult {
+  /// Reads plaintext of one record or a part of it; the span must not be empty. Continues the handshake until it is
+  /// complete.
+  public mutating func read(into plaintext: inout MutableRawSpan) -> ReadResult<TLSError> {
     if let failure { return .failed(failure) }
     guard !isOver else { return .closed }
     ERR_clear_error()
@@ -159,7 +159,11 @@ extension TLSEngine {
     let count = unsafe plaintext.withUnsafeMutableBytes { buffer in
       unsafe SSL_read(connection, buffer.baseAddress, CInt(clamping: buffer.count))
     }
-    if count > 0 { return .bytes(Int(count)) }
+    if count > 0 {
+      unsafe state.pointee.messagesWithoutData = 0
+      return .bytes(Int(count))
+    }
+    if let flood = failOfMessageFlood() { return .failed(flood) }
     switch unsafe SSL_get_error(connection, count) {
     case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .wouldBlock
     case SSL_ERROR_ZERO_RETURN: return .closed
@@ -170,12 +174,12 @@ extension TLSEngine {
   public enum WriteResult: Equatable, Sendable {
     /// All of it is in the output.
     case written
-    /// None of it was taken: the handshake is not done, or the output must be sent first.
+    /// Nothing was written: the handshake is not complete, or the output must be sent first.
     case wouldBlock
     case failed(TLSError)
   }
 
-  /// Encrypts the plaintext (at most `writeLimit` bytes) into the output, all of it or nothing.
+  /// Encrypts the whole plaintext (at most `writeLimit` bytes) into the output, or nothing.
   public mutating func write(_ plaintext: RawSpan) -> WriteResult {
     if let failure { return .failed(failure) }
     guard !isOver else { return .failed(TLSError(.record, "written after the end")) }
@@ -190,20 +194,20 @@ extension TLSEngine {
     return count == CInt(plaintext.byteCount) ? .written : .failed(failFromErrorQueue())
   }
 
-  /// Says that we will send nothing more: a close_notify goes into the output.
+  /// Ends our direction: adds a close_notify to the output.
   public mutating func shutdown() {
     guard failure == nil, !isOver else { return }
     ERR_clear_error()
     if isEstablished { _ = unsafe SSL_shutdown(connection) }
     isOver = true
-    ErrorQueue.clear()
+    OpenSSLErrors.clear()
   }
 }
 
 // MARK: - Handshake
 
 extension TLSEngine {
-  /// The certificate that the verification callback kept.
+  /// The certificate from the verification callback, for a refused handshake.
   var refusedCertificate: OpaquePointer? { unsafe state.pointee.peerCertificate }
 
   public enum HandshakeResult: Equatable, Sendable {
@@ -212,10 +216,10 @@ extension TLSEngine {
     case failed(TLSError)
   }
 
-  /// Whether the handshake is done, so that plaintext can be written.
+  /// Whether the handshake is complete, so that plaintext can be written.
   public var isEstablished: Bool { unsafe SSL_is_init_finished(connection) == 1 }
 
-  /// Goes as far as the received bytes allow. A client's first call makes its first flight.
+  /// Continues the handshake with the received bytes. A client's first call makes its first flight.
   @discardableResult
   public mutating func handshake() -> HandshakeResult {
     if let failure { return .failed(failure) }
@@ -223,6 +227,7 @@ extension TLSEngine {
     guard !isOver else { return .failed(TLSError(.handshake, "closed before the handshake was done")) }
     ERR_clear_error()
     let result = unsafe SSL_do_handshake(connection)
+    if let flood = failOfMessageFlood() { return .failed(flood) }
     if result == 1 { return .complete }
     switch unsafe SSL_get_error(connection, result) {
     case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .inProgress
@@ -236,15 +241,17 @@ extension TLSEngine {
   }
 
   mutating func failFromErrorQueue() -> TLSError {
-    let reason = ErrorQueue.drain()
+    let first = OpenSSLErrors.drainWithAlert()
+    let reason = first?.reason
     let error: TLSError
-    if unsafe SSL_is_server(connection) == 0, let complaint = unsafe PeerVerification.complaint(about: connection),
+    if let complaint = unsafe PeerVerification.complaint(about: connection),
       reason?.contains("certificate verify failed") == true
     {
       error = TLSError(.certificate, complaint)
     } else if let reason {
       let isAboutCertificate = reason.contains("certificate") || reason.contains("unknown ca")
-      error = TLSError(isAboutCertificate ? .certificate : isEstablished ? .record : .handshake, reason)
+      error = TLSError(
+        isAboutCertificate ? .certificate : isEstablished ? .record : .handshake, reason, alert: first?.alert)
     } else {
       error = TLSError(.library, "OpenSSL gave no reason")
     }

@@ -1,45 +1,53 @@
 internal import COpenSSL
 
-/// Why a TLS connection, or something on it, failed. The connection is of no further use; what the engine still has
-/// in its output (an alert) should be sent before the transport is closed.
+/// The reason why a TLS connection failed. The connection cannot be used any more; the engine's remaining output (an
+/// alert) should be sent before the transport is closed.
 public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Cause: String, Hashable, Sendable, CaseIterable {
     /// The handshake could not be completed: no common version or cipher, an alert, bytes that are not TLS.
     case handshake
-    /// The peer's certificate was refused, by us or (an alert says so) ours by the peer.
+    /// We refused the peer's certificate, or the peer refused ours with an alert.
     case certificate
     /// A record after the handshake was malformed or its integrity check failed.
     case record
-    /// The caller fed more than it read, or OpenSSL produced more than was taken.
+    /// The caller passed in more than it read, or OpenSSL produced more than the caller took.
     case limit
-    /// OpenSSL itself failed (out of memory).
+    /// OpenSSL failed without memory.
     case library
   }
 
   public let cause: Cause
-  /// OpenSSL's reason text, or ours where OpenSSL gave none.
+  /// OpenSSL's reason text, or ours if OpenSSL gave none.
   public let reason: String
+  /// The alert that the other side has sent; nil for other failures.
+  public let alert: TLSAlert?
 
-  public init(_ cause: Cause, _ reason: String) {
+  public init(_ cause: Cause, _ reason: String, alert: TLSAlert? = nil) {
     self.cause = cause
     self.reason = reason
+    self.alert = alert
   }
 
   public var description: String { reason }
 }
 
-/// OpenSSL's error queue, which belongs to the thread: whatever is left in it would be taken for the error of the
-/// next call, so every failing call empties it.
-enum ErrorQueue {
+/// OpenSSL's error queue of the thread. Every failing call empties it, because an entry left in it would look like the
+/// error of the next call.
+enum OpenSSLErrors {
   static func clear() { ERR_clear_error() }
 
-  /// Empties the queue; the text of its first entry, which is the root cause, or nil where there was none.
-  static func drain() -> String? {
+  /// Empties the queue and returns the text of its first entry, the root cause; nil if it was empty.
+  static func drain() -> String? { drainWithAlert()?.reason }
+
+  /// The same, with the alert if the other side has sent one.
+  static func drainWithAlert() -> (reason: String, alert: TLSAlert?)? {
     let first = ERR_get_error()
     guard first != 0 else { return nil }
     let text = reason(of: first)
     ERR_clear_error()
-    return text
+    // OpenSSL's reason for a received alert is 1000 plus the alert's number (SSL_AD_REASON_OFFSET).
+    let code = ERR_GET_LIB(first) == ERR_LIB_SSL ? Int(ERR_GET_REASON(first)) - Int(SSL_AD_REASON_OFFSET) : -1
+    return (text, UInt8(exactly: code).map { TLSAlert(rawValue: $0) })
   }
 
   private static func reason(of code: UInt) -> String {

@@ -1,6 +1,6 @@
 internal import COpenSSL
 
-/// The versions of TLS that can be asked for (older ones are never spoken).
+/// The versions of TLS that a setting may require; older versions are never used.
 public enum TLSVersion: String, Hashable, Comparable, Sendable, CaseIterable {
   case tls12 = "1.2"
   case tls13 = "1.3"

@@ -1,8 +1,8 @@
 public import NetworkTypes
+public import Tables
 
-/// One of the server's own transport addresses that clients reach it at: address, port and transport, as a small
-/// number. The engine gives the numbers out, and gives one again only
-/// once `Relay.endpointsInUse` no longer has it.
+/// A small number for one of the server's transport addresses: address, port and transport. The engine assigns the
+/// numbers, and reuses one only after `Relay.endpointsInUse` no longer has it.
 public struct EndpointID: RawRepresentable, Hashable, Sendable, BitwiseCopyable {
   public let rawValue: UInt16
 
@@ -10,29 +10,45 @@ public struct EndpointID: RawRepresentable, Hashable, Sendable, BitwiseCopyable 
   public init(rawValue: UInt16) { self.rawValue = rawValue }
 }
 
-/// The way to a client: the five-tuple of its requests (RFC 8656 section 3), and for a stream the connection.
+/// A realm by its index in `RelaySettings.realms`.
+public struct RealmID: RawRepresentable, Hashable, Sendable, BitwiseCopyable {
+  public let rawValue: UInt8
+
+  @inlinable
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// The realm of every listener and server name without its own realm.
+  @inlinable public static var `default`: RealmID { RealmID(rawValue: 0) }
+}
+
+/// The type parameter of handles to clients' connections and DTLS associations. The engine owns the connections.
+public enum EngineConnection {}
+
+/// The path to a client: the five-tuple of its requests (RFC 8656 section 3), and for a stream the connection.
 ///
-/// On a wildcard listener the server's address differs from packet to packet, so one client port that talks to two
-/// of our addresses is two five-tuples: the endpoint tells them apart.
+/// On a wildcard listener each packet may have another server address. A client port that sends to two of our addresses
+/// has two five-tuples, which differ in the endpoint.
 public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
   /// The client's transport address, as the server sees it.
   public let address: SocketAddress
   public let endpoint: EndpointID
   public let transport: TransportProtocol
-  /// The engine's name for the connection or DTLS association; `.none` over UDP.
-  public let connection: RecordID
-  /// The number of the realm that the client's listener or server name stands for; 0: the default one.
-  public var realm: UInt8
+  @usableFromInline let storedConnection: OptionalHandle<EngineConnection>
+  /// The realm of the client's listener or server name.
+  public var realm: RealmID
+
+  /// The engine's handle of the connection or DTLS association; nil over UDP.
+  @inlinable public var connection: Handle<EngineConnection>? { storedConnection.handle }
 
   @inlinable
   public init(
-    address: SocketAddress, endpoint: EndpointID, transport: TransportProtocol, connection: RecordID = .none,
-    realm: UInt8 = 0
+    address: SocketAddress, endpoint: EndpointID, transport: TransportProtocol,
+    connection: Handle<EngineConnection>? = nil, realm: RealmID = .default
   ) {
     self.address = address
     self.endpoint = endpoint
     self.transport = transport
-    self.connection = connection
+    storedConnection = OptionalHandle(connection)
     self.realm = realm
   }
 
@@ -40,8 +56,8 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
     EndpointID(rawValue: UInt16(truncatingIfNeeded: key.a >> 16))
   }
 
-  /// Port, endpoint, family, DTLS and scope in one word, the address in two. What comes plain from the address and
-  /// port of a DTLS client is not that client.
+  /// Port, endpoint, family, DTLS and scope in one word, the address in two. Plain UDP from the address and port of a
+  /// DTLS client has another key: it is another client.
   @inline(__always)
   var key: FlatKey {
     FlatKey(
@@ -49,4 +65,20 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
         | (transport == .dtls ? 1 << 34 : 0) | UInt64(address.scope) << 35,
       address.address.high, address.address.low)
   }
+}
+
+/// A peer's transport address as the client names it. Packets to a relay of ours behind a 1:1 NAT go to another
+/// address: `RelayedAddresses.destination`.
+struct PeerAddress: Equatable, BitwiseCopyable {
+  var transportAddress: SocketAddress
+
+  @inline(__always)
+  init(_ transportAddress: SocketAddress) { self.transportAddress = transportAddress }
+
+  @inline(__always)
+  init(_ address: IPAddress, port: UInt16) { transportAddress = SocketAddress(address, port: port) }
+
+  @inline(__always) var address: IPAddress { transportAddress.address }
+  @inline(__always) var port: UInt16 { transportAddress.port }
+  @inline(__always) var family: IPAddress.Family { transportAddress.family }
 }

@@ -1,25 +1,26 @@
 public import NetworkTypes
+public import Tables
 
-/// What becomes of one datagram or frame: the frequent answer, returned by value and without allocating.
+/// The result for one datagram or frame, returned by value without an allocation.
 public enum Disposition: Sendable, BitwiseCopyable {
   /// Nothing is sent; counted under the cause.
   case drop(DropCause)
-  /// `Relay.reply` goes back to whom the datagram came from.
+  /// `Relay.reply` is sent to the source of the datagram.
   case reply
-  /// `count` bytes of the datagram, from `offset` on, go out of a relay port to a peer.
-  case toPeer(port: RecordID, peer: SocketAddress, offset: Int, count: Int)
-  /// `count` bytes of the datagram, from `offset` on, go to a relayed address that another shard of ours has, for its
-  /// `Relay.receive(_:fromSibling:to:now:)`. `from` is the relay port that they would leave by.
-  case toShard(Int, from: RecordID, to: SocketAddress, offset: Int, count: Int)
-  /// `Relay.reply`, then `count` bytes of the datagram from `offset` on, then `padding` zero bytes go to a client as
-  /// one message.
+  /// `count` bytes of the datagram from `offset` on are sent from a relay port to a peer.
+  case toPeer(port: Handle<RelayPort>, peer: SocketAddress, offset: Int, count: Int)
+  /// `count` bytes of the datagram from `offset` on go to a relayed address of another shard, for its
+  /// `Relay.receive(_:fromSibling:to:now:)`. `from` is the relay port that sends them.
+  case toShard(Int, from: Handle<RelayPort>, to: SocketAddress, offset: Int, count: Int)
+  /// `Relay.reply`, then `count` bytes of the datagram from `offset` on, then `padding` zero bytes are sent to a client
+  /// as one message.
   case toClient(ClientPath, offset: Int, count: Int, padding: Int)
-  /// The request waits for somebody (a credential store, the ledger, a socket), and its answer will be a command; or
-  /// what is to be done is one already.
-  case waiting
+  /// A command continues: the request waits for a credential store, the ledger or a socket and is answered later, or
+  /// the engine has a command to forward or send.
+  case deferred
 }
 
-/// Why a datagram or frame led to nothing.
+/// The reason why a datagram or frame was dropped.
 public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   /// Neither STUN nor ChannelData by its first byte.
   case notSTUN
@@ -29,30 +30,53 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case unexpectedMessage
   /// An indication with comprehension-required attributes that we do not know.
   case unknownAttribute
-  /// A stranger's budget of answers is used up.
+  /// The budget of unauthenticated answers to this address is used up.
   case rateLimited
-  /// No allocation on this five-tuple, or it has just expired.
+  /// The budget of unauthenticated answers to all addresses is used up.
+  case rateLimitedInAll
+  /// No allocation on this five-tuple, or an expired one.
   case noAllocation
-  /// ChannelData for a channel that is not bound, or no longer.
+  /// ChannelData for a channel that is not bound or has expired.
   case noChannel
-  /// No permission for the peer's address, or no longer.
+  /// No permission for the peer's address, or an expired one.
   case noPermission
   /// The peer rules forbid the address or port.
   case forbiddenPeer
-  /// The peer's family is not that of a relayed address of the allocation.
+  /// The allocation has no relayed address of the peer's family.
   case familyMismatch
   /// Port 0.
   case invalidPeer
-  /// A relay port that nobody has any more.
+  /// The relay port is closed.
   case noRelayPort
-  /// More requests wait already than the table holds.
+  /// The table of waiting requests is full.
   case tooManyWaiting
   /// The peer's datagram does not fit a message to the client.
   case tooLarge
   /// The allocation's bandwidth in this direction is used up.
   case overBandwidth
-  /// Plain bytes on a listener that insists on encryption.
+  /// The user's bandwidth in this direction is used up.
+  case overUserBandwidth
+  /// The realm's bandwidth is used up, or the allocation's fair share of it.
+  case overRealmBandwidth
+  /// The server's bandwidth is used up, or the allocation's fair share of it.
+  case overServerBandwidth
+  /// The allocation's limit of datagrams a second with the DF bit is reached.
+  case overUnfragmented
+  /// Plain bytes on a listener that requires encryption.
   case notEncrypted
-  /// Another shard of ours has the relayed address that the packet is for, and does not keep up.
+  /// The packet is for a relayed address of another shard, whose queue is full.
   case shardBusy
+  /// Too many logins of the address have failed in this second: no key is tried.
+  case tooManyFailures
+  /// The limit of look-ups is reached, for the address or in all.
+  case tooManyLookUps
+
+  /// Whether the cause is a used-up budget that refills, so that the same request can be answered later. Over datagrams
+  /// the client retransmits it; over a stream it never does (RFC 8489 section 6.2.2).
+  public var passesLater: Bool {
+    switch self {
+    case .rateLimited, .rateLimitedInAll, .tooManyFailures, .tooManyWaiting: true
+    default: false
+    }
+  }
 }

@@ -1,15 +1,20 @@
-/// One realm: its name, whom it knows, and what each allocation of its users may have.
+/// One realm: its name, its credentials, and the limits of its allocations.
 public struct RealmSettings: Sendable {
-  /// As bytes of its prepared UTF-8. Also the server name of access tokens (RFC 7635 section 6.1).
+  /// The prepared name as UTF-8. Also the server name of access tokens (RFC 7635 section 6.1).
   public var name: [UInt8] = Array("turnpike".utf8)
-  /// Users known without asking a store, by name.
+  /// Users of the configuration, by name.
   public var users: [[UInt8]: CredentialKeys] = [:]
   /// The names of those users by their USERHASH (RFC 8489 section 14.4).
   public var userNames: [[UInt8]: [UInt8]] = [:]
   /// Shared secrets of time-limited credentials, tried in order.
   public var secrets: [[UInt8]] = []
-  /// Whether a store is to be asked for names that are neither.
+  /// Whether other names are looked up in a store, or asked for elsewhere.
   public var hasStore = false
+  /// Whether a hook is asked for them: it knows names, not their hashes.
+  public var hasHook = false
+  /// Whether a user of the store has no SHA-256 key. Then the realm offers MD5 only, if that is allowed: an offer that
+  /// depended on the user would tell which users exist.
+  public var hasUsersWithoutSHA256 = false
 
   /// Limits for each allocation; 0 is no limit.
   public var permissionsPerAllocation: UInt32 = 1024
@@ -17,13 +22,14 @@ public struct RealmSettings: Sendable {
   /// Bytes of media a second, in each direction.
   public var bandwidthPerAllocation: UInt64 = 0
 
-  public init() {}
-}
+  /// Bytes of media a second, in each direction: of one user, and of the whole realm. The default realm's limit applies
+  /// to the whole server. 0 is no limit.
+  public var bandwidthPerUser: UInt64 = 0
+  public var bandwidth: UInt64 = 0
 
-extension RelaySettings {
-  /// The realm that a client's requests are of; the default one where there is none of that number.
-  func realm(of client: ClientPath) -> RealmSettings {
-    let index = Int(client.realm)
-    return realms.indices.contains(index) ? realms[index] : realms[0]
-  }
+  /// Limits for each user: new peer addresses in permissions a minute, and Connect requests a second. 0 is no limit.
+  public var newPeersPerUser: UInt32 = 0
+  public var connectsPerUser: UInt32 = 0
+
+  public init() {}
 }

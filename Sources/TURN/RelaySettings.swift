@@ -1,48 +1,68 @@
 internal import NetworkTypes
 public import STUN
 
-/// How a `Relay` behaves: one immutable snapshot, replaced as a whole on reload.
+/// What happens to an allocation when its owner's time-limited name expires.
+public enum CredentialExpiryPolicy: Sendable {
+  /// It goes on as long as the client refreshes it.
+  case keep
+  /// Refresh gets 403, so the allocation ends with its present lifetime.
+  case noRefresh
+  /// No lifetime exceeds the name's, so the allocation ends when the name expires.
+  case close
+}
+
+/// The settings of a `Relay`: one immutable snapshot, replaced as a whole on reload.
 public struct RelaySettings: Sendable {
-  /// The default realm first, then the others in an order that stays the same: paths and allocations name them by
-  /// number. Never empty.
+  /// The default realm first, then the others in a fixed order, because paths and allocations name them by number.
+  /// Never empty.
   public var realms = [RealmSettings()]
+
+  /// The realms, and the default one where none is configured.
+  var allRealms: [RealmSettings] { realms.isEmpty ? [RealmSettings()] : realms }
+
   /// The SOFTWARE attribute; empty: not sent.
   public var software: [UInt8] = []
-  /// No credentials are asked for.
+  /// Whether requests need no credentials.
   public var isAnonymous = false
-  /// Offered with every challenge, most preferred first (RFC 8489 section 14.11). Without MD5 among them, clients
-  /// that know only RFC 5389 have no key here.
+  /// Offered in every challenge, most preferred first (RFC 8489 section 14.11). Without MD5, clients of RFC 5389 have
+  /// no key.
   public var passwordAlgorithms: [PasswordAlgorithm] = [.md5, .sha256]
   /// Keys of authorization servers, for access tokens in every realm (RFC 7635).
   public var accessTokenKeys: [AccessTokenKey] = []
-  /// Seconds that a nonce is good for.
-  public var nonceLifetime: UInt32 = 600
+  /// The lifetime of a nonce.
+  public var nonceLifetime = Duration.seconds(600)
 
-  /// Seconds, RFC 8656 sections 7.2, 9 and 12.
-  public var defaultLifetime: UInt32 = 600
-  public var maximumLifetime: UInt32 = 3600
-  public var permissionLifetime: UInt32 = 300
-  public var channelLifetime: UInt32 = 600
+  /// What happens to an allocation when its owner's time-limited name expires.
+  public var onCredentialExpiry = CredentialExpiryPolicy.keep
 
-  /// Where authenticated Allocates are sent on to; nil: nowhere.
+  /// Lifetimes of RFC 8656 sections 7.2, 9 and 12.
+  public var defaultLifetime = Duration.seconds(600)
+  public var maximumLifetime = Duration.seconds(3600)
+  public var permissionLifetime = Duration.seconds(300)
+  public var channelLifetime = Duration.seconds(600)
+
+  /// The server to which authenticated Allocates are redirected; nil: no redirection.
   public var redirect: Redirect?
-  /// Binding requests of RFC 3489 get MAPPED-ADDRESS.
+  /// Whether Binding requests of RFC 3489 get MAPPED-ADDRESS.
   public var answersClassicSTUN = false
+  /// Whether ChannelBind accepts the channels 0x5000 to 0x7FFF of RFC 5766; false: they get 400, as in RFC 8656 section
+  /// 12.2.
+  public var allowsOldChannels = true
 
-  /// The addresses of NAT behaviour discovery (RFC 5780); nil: it is not served.
-  public var natDiscovery: NATDiscovery?
+  /// The addresses of NAT behaviour discovery (RFC 5780); nil: not supported.
+  public var natDiscovery: DiscoveryAddresses?
 
-  /// TCP allocations can be had (RFC 6062).
+  /// Whether TCP allocations are granted (RFC 6062).
   public var relaysTCP = true
 
-  /// Clients may move to another five-tuple (RFC 8016).
+  /// Whether clients may move to another five-tuple (RFC 8016).
   public var allowsMobility = false
 
-  /// Requests that may wait for a store, the ledger or a socket at one time, in all and from one source address.
+  /// Limits of requests that wait for a store, the ledger or a socket: in all, and from one source address.
   public var waitingRequests = 4096
   public var waitingRequestsPerSource = 16
 
-  /// No new allocations: the server is about to stop.
+  /// Whether the server drains: it grants no new allocations.
   public var isDraining = false
 
   public init() {}

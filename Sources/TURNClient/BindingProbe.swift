@@ -2,26 +2,27 @@ public import Crypto
 public import NetworkTypes
 internal import STUN
 
-/// One Binding request and what comes of it (RFC 8489 sections 6 and 12).
+/// One Binding request and its outcome (RFC 8489 sections 6 and 12).
 ///
-/// Drain before you feed: after `init`, `receive` and `advance`, send what `takeOutput` returns.
+/// After each `init`, `receive` and `advance`, send the bytes that `takeOutput` returns.
 public struct BindingProbe: ~Copyable {
-  /// What a server said to a Binding request.
+  /// The answer to a Binding request.
   public struct Response: Hashable, Sendable {
     /// Our address as the server sees it.
     public var mappedAddress: SocketAddress
-    /// Whether it came in XOR-MAPPED-ADDRESS; false: an old server's MAPPED-ADDRESS, which some NATs rewrite.
+    /// Whether the address came in XOR-MAPPED-ADDRESS; false: in MAPPED-ADDRESS of an old server, which some NATs
+    /// rewrite.
     public var isXORMapped: Bool
-    /// MAPPED-ADDRESS, if it was there beside the other: NATs that meddle with addresses change this one.
+    /// MAPPED-ADDRESS, if the response has both: NATs that rewrite addresses in messages change this one.
     public var plainMappedAddress: SocketAddress?
     public var software: String?
     public var hasFingerprint: Bool
-    /// RFC 5780: where the response came from, and the server's other address.
+    /// RFC 5780: the source of the response, and the server's other address.
     public var responseOrigin: SocketAddress?
     public var otherAddress: SocketAddress?
     /// Nanoseconds from the last transmission of the request to the response.
     public var roundTrip: UInt64
-    /// How often the request was sent; more than once, and `roundTrip` may be that of an earlier one.
+    /// Transmissions of the request; after more than one, `roundTrip` may belong to an earlier one.
     public var transmissions: Int
 
     public init(
@@ -51,7 +52,7 @@ public struct BindingProbe: ~Copyable {
   private var hasOutput = true
   private var discarded: Discarded?
 
-  /// Where else the answer shall come from or go to (RFC 5780 sections 7.2 and 7.5).
+  /// The source or destination port that the answer should have (RFC 5780 sections 7.2 and 7.5).
   public struct Detour: Hashable, Sendable {
     public var changesAddress = false
     public var changesPort = false
@@ -64,8 +65,8 @@ public struct BindingProbe: ~Copyable {
     }
   }
 
-  /// A request to be sent at `now`. Without `hasFingerprint` it carries none, and answers are taken although theirs is
-  /// wrong: what changes addresses on the way is then seen by what it changed.
+  /// Makes a request to send at `now`. Without `hasFingerprint` it has no FINGERPRINT, and a wrong FINGERPRINT in the
+  /// answer is accepted: so a gateway that changes addresses in messages is found by its changes.
   public init(
     isStream: Bool, detour: Detour = Detour(), hasFingerprint: Bool = true, settings: Retransmission.Settings = .init(),
     generator: inout SeededGenerator, now: Instant
@@ -84,10 +85,10 @@ public struct BindingProbe: ~Copyable {
     lastSent = now
   }
 
-  /// When `advance` is due; nil once there is an outcome.
+  /// The time of the next `advance`; nil after the outcome.
   public var deadline: Instant? { outcome == nil ? retransmission.deadline : nil }
 
-  /// The request, if it is to be sent now.
+  /// The request, if it must be sent now.
   public mutating func takeOutput() -> [UInt8]? {
     guard hasOutput, outcome == nil else { return nil }
     hasOutput = false
@@ -106,7 +107,8 @@ public struct BindingProbe: ~Copyable {
     }
   }
 
-  /// Takes a datagram, or one message of a stream. What is not the answer is dropped and remembered.
+  /// Receives a datagram, or one message of a stream. Other messages than the answer are dropped, and the last reason
+  /// is kept.
   public mutating func receive(_ bytes: RawSpan, now: Instant) {
     guard outcome == nil else { return }
     let message: MessageView
@@ -157,12 +159,12 @@ public struct BindingProbe: ~Copyable {
   }
 }
 
-/// What servers of RFC 3489 still answer with (section 11.2).
+/// Attributes in answers of RFC 3489 servers (section 11.2).
 private enum Classic {
   /// SOURCE-ADDRESS, CHANGED-ADDRESS, REFLECTED-FROM.
   static let all: Set<UInt16> = [0x0004, 0x0005, 0x000B]
 
-  /// CHANGED-ADDRESS means what OTHER-ADDRESS means today.
+  /// CHANGED-ADDRESS has the meaning of today's OTHER-ADDRESS.
   static func changedAddress(of message: borrowing MessageView) throws(DecodingError) -> SocketAddress? {
     guard let range = message.nextRange(of: AttributeType(rawValue: 0x0005), from: 0) else { return nil }
     return try plainAddress(message.bytes.extracting(range))
@@ -170,24 +172,24 @@ private enum Classic {
 }
 
 extension TransactionID {
-  /// A random one.
+  /// A random transaction ID.
   init(from generator: inout SeededGenerator) {
     self.init(high: UInt32(truncatingIfNeeded: generator.next()), low: generator.next())
   }
 }
 
 extension MessageView {
-  /// An attribute's value as text, with what is no UTF-8 replaced; nil where there is none.
+  /// An attribute's value as text; bytes that are not UTF-8 are replaced. Nil if the attribute is absent.
   func text(_ attribute: AttributeType) -> String? {
     guard let value = value(of: attribute) else { return nil }
-    // Some servers of the old days count a C string's end, and padding, into the value.
+    // Some old servers include the terminating NUL of a C string and padding in the value.
     let bytes = value.copied()
     return String(decoding: bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)], as: UTF8.self)
   }
 }
 
 extension RequestFailure {
-  /// What an error response says. One without a readable ERROR-CODE is malformed.
+  /// The content of an error response. One without a readable ERROR-CODE is malformed.
   init(response: borrowing MessageView, isAuthenticated: Bool) {
     do {
       guard let error = try response.errorCode() else {

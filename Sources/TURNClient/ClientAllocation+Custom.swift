@@ -3,9 +3,9 @@ internal import NetworkTypes
 public import STUN
 
 extension ClientAllocation {
-  /// A request of any method, for those who test servers: signed as the allocation's own requests are, unless it is to
-  /// be unsigned. What `tail` appends stands behind the signature, where no server may look. Whoever sends it takes the
-  /// answer, too. `other`: another user, who signs in the allocation's owner's place.
+  /// A request of any method, for tests of servers, signed like the allocation's own requests if `isSigned`. `tail`
+  /// appends attributes after the integrity, which servers must ignore. The caller sends the request and receives the
+  /// answer. `other`: another user, who signs in place of the allocation's owner.
   public mutating func customRequest(
     _ method: STUN.Method, isSigned: Bool = true, as other: LongTermCredential? = nil,
     body: (inout MessageWriter) -> Void = { _ in },
@@ -22,7 +22,7 @@ extension ClientAllocation {
     return (id, writer.bytes.copied())
   }
 
-  /// Takes realm and nonce of a 438 to a custom request; false where it has none that could be used.
+  /// Takes realm and nonce of a 438 to a custom request; false if they are missing or invalid.
   public mutating func learnCustom(from response: RawSpan) -> Bool {
     guard let credential = settings.credential, let message = try? MessageView(response) else { return false }
     return authentication.learn(from: message, credential: credential) == nil

@@ -2,11 +2,11 @@ public import NetworkTypes
 public import STUN
 
 extension ClientAllocation {
-  /// The channel that is bound to a peer; nil: none.
+  /// The channel bound to a peer; nil if none.
   public func channel(of peer: SocketAddress) -> ChannelNumber? { channelsByPeer[peer] }
 
-  /// Writes data for a peer into `writer`: as ChannelData where a channel is bound to the peer, else as a Send
-  /// indication. Allocates nothing. False where the data is too long for either, or for the writer.
+  /// Writes data for a peer into `writer`: as ChannelData if a channel is bound to the peer, else as a Send indication.
+  /// Allocates nothing. False if the data is too long for the frame or the writer.
   public mutating func frame(_ data: RawSpan, to peer: SocketAddress, into writer: inout MessageWriter) -> Bool {
     guard let channel = channelsByPeer[peer] else { return frameIndication(data, to: peer, into: &writer) }
     guard data.byteCount <= 0xFFFF else { return false }

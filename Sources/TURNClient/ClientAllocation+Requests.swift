@@ -4,7 +4,7 @@ public import STUN
 
 // The commands.
 extension ClientAllocation {
-  /// Asks for the allocation. False where it was asked for before.
+  /// Requests the allocation. False if it was requested before.
   @discardableResult
   public mutating func allocate(now: Instant) -> Bool {
     guard state == .idle else { return false }
@@ -12,16 +12,16 @@ extension ClientAllocation {
     return start(.allocate, now: now)
   }
 
-  /// Permits peers (their ports are ignored by the server). False without an allocation, for no or too many peers, or
-  /// where too many requests wait.
+  /// Permits peers (the server ignores their ports). False without an allocation, without peers, with too many peers,
+  /// or if too many requests are pending.
   @discardableResult
   public mutating func createPermission(_ peers: [SocketAddress], now: Instant) -> Bool {
     guard state == .allocated, (1...Self.permissionLimit).contains(peers.count) else { return false }
     return start(.createPermission(peers), now: now)
   }
 
-  /// Binds the next free channel to a peer, or its own again. Nil without an allocation, without a free channel, or
-  /// where too many requests wait.
+  /// Binds the next free channel to a peer, or its present channel again. Nil without an allocation, without a free
+  /// channel, or if too many requests are pending.
   @discardableResult
   public mutating func bindChannel(to peer: SocketAddress, now: Instant) -> ChannelNumber? {
     guard state == .allocated, let channel = channelsByPeer[peer] ?? ChannelNumber(rawValue: nextChannel),
@@ -31,14 +31,14 @@ extension ClientAllocation {
     return channel
   }
 
-  /// Asks for more time, as much as at the beginning.
+  /// Refreshes the allocation with the lifetime of Allocate.
   @discardableResult
   public mutating func refresh(now: Instant) -> Bool {
     guard state == .allocated else { return false }
     return start(.refresh, now: now)
   }
 
-  /// Gives the allocation back: a Refresh with a lifetime of 0.
+  /// Deletes the allocation: a Refresh with a lifetime of 0.
   @discardableResult
   public mutating func delete(now: Instant) -> Bool {
     guard state == .allocated else { return false }
@@ -46,8 +46,8 @@ extension ClientAllocation {
     return start(.delete, now: now)
   }
 
-  /// Gives back what the server granted and is of no use: once, and nobody waits for the answer.
-  mutating func giveBack() {
+  /// Deletes an allocation that cannot be used: sends one Refresh and does not wait for the answer.
+  mutating func release() {
     _ = write(.delete)
     outputs.append(writer.bytes.copied())
   }
@@ -63,7 +63,7 @@ extension ClientAllocation {
     return true
   }
 
-  /// The same request once more, with what was learnt from the answer to it: a new transaction of the same
+  /// Repeats a request with the realm and nonce of its answer: a new transaction of the same
   /// operation.
   mutating func restart(_ earlier: Transaction, now: Instant) {
     let id = write(earlier.operation)
@@ -80,14 +80,14 @@ extension ClientAllocation {
     outputs.append(transaction.request)
   }
 
-  /// Writes the request of an operation, signed if we can; its transaction.
+  /// Writes the request of an operation, signed if a key is known; returns its transaction ID.
   private mutating func write(_ operation: Operation) -> TransactionID {
     let id = TransactionID(from: &generator)
     writer.begin(MessageType(operation.method, .request), transactionID: id)
     switch operation {
     case .allocate:
       writer.append(.requestedTransport, UInt32(settings.relayTransport.rawValue) << 24)
-      if let lifetime = settings.lifetime { writer.append(.lifetime, lifetime) }
+      if let lifetime = settings.lifetime { writer.append(.lifetime, lifetime.wholeSeconds) }
       if let evenPort = settings.evenPort { writer.append(.evenPort, [evenPort ? 0x80 : 0]) }
       appendFamilies()
     case .createPermission(let peers):
@@ -96,7 +96,7 @@ extension ClientAllocation {
       writer.append(.channelNumber, UInt32(channel.rawValue) << 16)
       writer.append(.xorPeerAddress, xor: peer)
     case .refresh:
-      if let lifetime = settings.lifetime { writer.append(.lifetime, lifetime) }
+      if let lifetime = settings.lifetime { writer.append(.lifetime, lifetime.wholeSeconds) }
     case .delete:
       writer.append(.lifetime, UInt32(0))
     }

@@ -2,18 +2,18 @@ public import NetworkTypes
 internal import STUN
 
 extension ClientAllocation {
-  /// What received bytes were.
+  /// The kind of received bytes.
   public enum Received: Hashable, Sendable {
     /// A peer's datagram, at this range of the bytes.
     case data(peer: SocketAddress, range: Range<Int>, isChannelData: Bool)
-    /// The network's word about a datagram that we sent to this peer (RFC 8656 section 11.6).
+    /// An ICMP error about a datagram that we sent to this peer (RFC 8656 section 11.6).
     case icmp(peer: SocketAddress, type: UInt8, code: UInt8)
-    /// The answer to a request of ours: look for events and output.
+    /// The answer to our request: see `takeEvent` and `takeOutput`.
     case response
     case discarded(Discarded)
   }
 
-  /// Takes a datagram, or one message or ChannelData of a stream.
+  /// Receives a datagram, or one frame of a stream.
   public mutating func receive(_ bytes: RawSpan, now: Instant) -> Received {
     if bytes.byteCount > 0, 0x40...0x7F ~= bytes.byte(at: 0) { return receiveChannelData(bytes) }
     let message: MessageView
@@ -30,7 +30,7 @@ extension ClientAllocation {
     guard let transaction = transactions[message.transactionID],
       message.type.method == transaction.operation.method
     else { return .discarded(.unknownTransaction) }
-    // A challenge can't be signed: the server does not know with what.
+    // A challenge is unsigned: the server does not know the key yet.
     let code = message.type.messageClass == .error ? (try? message.errorCode()?.code) ?? nil : nil
     if code == .unauthenticated || code == .staleNonce {
       transactions[message.transactionID] = nil
@@ -58,15 +58,15 @@ extension ClientAllocation {
     } else {
       let failure = accept(message, for: transaction.operation, now: now)
       finish(transaction, failure, now: now)
-      // The server has made an allocation all the same, and would keep it to its end.
-      if failure != nil, transaction.operation == .allocate { giveBack() }
+      // The server has still made an allocation, and would keep it until it expires.
+      if failure != nil, transaction.operation == .allocate { release() }
     }
     return .response
   }
 
   // MARK: - 401 and 438 (RFC 8489 section 9.2.5)
 
-  /// How often a fresh nonce is tried before we conclude that none will do.
+  /// Limit of new nonces that are tried for one request.
   private static let staleNonceLimit = 3
 
   private mutating func answerChallenge(
@@ -96,7 +96,7 @@ extension ClientAllocation {
 
   // MARK: - Success
 
-  /// Takes what a success response grants; what is wrong with it, if something is.
+  /// Applies a success response; returns its fault if it has one.
   private mutating func accept(
     _ message: borrowing MessageView, for operation: Operation, now: Instant
   ) -> RequestFailure? {
@@ -112,9 +112,10 @@ extension ClientAllocation {
       planPermissionRefresh(now: now)
       if settings.refreshesAutomatically { channelRefresh[channel] = now.advanced(bySeconds: 540) }
     case .refresh:
-      guard let lifetime = (try? message.lifetime()) ?? nil else {
+      guard let seconds = (try? message.lifetime()) ?? nil else {
         return .malformed("the Refresh response has no LIFETIME")
       }
+      let lifetime = Duration(wireSeconds: seconds)
       grant?.lifetime = lifetime
       planAllocationRefresh(lifetime, now: now)
     case .delete: break
@@ -126,7 +127,8 @@ extension ClientAllocation {
     do {
       let relayed = try relayedAddresses(in: message)
       guard !relayed.isEmpty else { return .malformed("the Allocate response has no XOR-RELAYED-ADDRESS") }
-      guard let lifetime = try message.lifetime() else { return .malformed("the Allocate response has no LIFETIME") }
+      guard let seconds = try message.lifetime() else { return .malformed("the Allocate response has no LIFETIME") }
+      let lifetime = Duration(wireSeconds: seconds)
       let families = Set(relayed.map(\.family))
       let expected: Set<IPAddress.Family> =
         settings.wantsBothFamilies ? [.ipv4, .ipv6] : [settings.addressFamily ?? .ipv4]
@@ -148,7 +150,7 @@ extension ClientAllocation {
     }
   }
 
-  /// XOR-RELAYED-ADDRESS may be there twice, once for each family.
+  /// XOR-RELAYED-ADDRESS may occur twice, once for each family.
   private func relayedAddresses(in message: borrowing MessageView) throws(DecodingError) -> [SocketAddress] {
     var addresses: [SocketAddress] = []
     var offset = 0
@@ -167,7 +169,7 @@ extension ClientAllocation {
     case .allocate: if failure != nil { state = .ended }
     case .delete: end()
     case .createPermission(let peers):
-      // A refused refresh is not tried again: the event says so.
+      // A refused refresh is not repeated; the event reports it.
       if failure != nil { for peer in peers { permitted[peer.address] = nil } }
     case .channelBind(let channel, let peer):
       if failure != nil, transaction.isAutomatic {

@@ -2,9 +2,9 @@ public import NetworkTypes
 internal import STUN
 
 extension ClientAllocation {
-  /// Retransmits, gives up and refreshes what is due.
+  /// Runs the expired timers: retransmissions, timeouts, refreshes.
   public mutating func advance(to now: Instant) {
-    // In the order of their deadlines, so that what is sent does not depend on a dictionary's order.
+    // In the order of their deadlines, so that the output does not depend on a dictionary's order.
     let due = transactions.filter { $0.value.retransmission.deadline <= now }
       .sorted { ($0.value.retransmission.deadline, $0.key.low) < ($1.value.retransmission.deadline, $1.key.low) }
     for (id, var transaction) in due {
@@ -46,14 +46,14 @@ extension ClientAllocation {
     }
   }
 
-  /// A minute before the end, or after three quarters of a short lifetime (RFC 8656 section 8).
-  mutating func planAllocationRefresh(_ lifetime: UInt32, now: Instant) {
+  /// Plans the refresh a minute before the end, or after three quarters of a short lifetime (RFC 8656 section 8).
+  mutating func planAllocationRefresh(_ lifetime: Duration, now: Instant) {
     guard settings.refreshesAutomatically else { return }
-    let early = min(60, max(lifetime / 4, 1))
-    allocationRefresh = now.advanced(bySeconds: max(lifetime, early + 1) - early)
+    let early = min(.seconds(60), max(lifetime / 4, .seconds(1)))
+    allocationRefresh = now.advanced(by: max(lifetime - early, .seconds(1)))
   }
 
-  /// A minute before a permission's five minutes are over (RFC 8656 section 9).
+  /// Plans the refresh a minute before the five minutes of a permission end (RFC 8656 section 9).
   mutating func planPermissionRefresh(now: Instant) {
     guard settings.refreshesAutomatically else { return }
     permissionRefresh = min(permissionRefresh, now.advanced(bySeconds: 240))

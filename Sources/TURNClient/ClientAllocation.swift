@@ -2,49 +2,49 @@ public import Crypto
 public import NetworkTypes
 public import STUN
 
-/// The client's side of one TURN allocation (RFC 8656): requests with their retransmissions and credentials, what the
-/// server granted, and data in both framings.
+/// The client's side of one TURN allocation (RFC 8656): requests with retransmissions and credentials, the granted
+/// state, and data in both framings.
 ///
-/// Commands, received bytes and the time go in; after each, everything that `takeOutput` and `takeEvent` hold comes
-/// out, and `deadline` says when `advance` is due. No socket, no clock, no randomness of its own.
+/// The caller passes in commands, received bytes and the time. After each call it takes everything from `takeOutput`
+/// and `takeEvent`, and calls `advance` at `deadline`. This type uses no socket, no clock and no randomness of its own.
 public struct ClientAllocation: ~Copyable {
   public struct Settings: Hashable, Sendable {
-    /// Nil: the server is expected to ask for none.
+    /// Nil: for a server that requires no credentials.
     public var credential: LongTermCredential?
-    /// TCP and TLS: one transmission, ChannelData padded.
+    /// Whether the transport is TCP or TLS: requests are sent once, and ChannelData is padded.
     public var isStream = false
-    /// REQUESTED-TRANSPORT: what the relay speaks to peers.
+    /// REQUESTED-TRANSPORT: the transport between relay and peers.
     public var relayTransport = RelayTransport.udp
     /// REQUESTED-ADDRESS-FAMILY; nil: not sent, which means IPv4.
     public var addressFamily: IPAddress.Family?
-    /// ADDITIONAL-ADDRESS-FAMILY: an IPv6 address beside the IPv4 one.
+    /// ADDITIONAL-ADDRESS-FAMILY: requests an IPv6 address besides the IPv4 one.
     public var wantsBothFamilies = false
-    /// LIFETIME asked for, in seconds; nil: the server's default.
-    public var lifetime: UInt32?
-    /// EVEN-PORT; true inside: with the next port reserved.
+    /// The requested LIFETIME; nil: the server's default.
+    public var lifetime: Duration?
+    /// EVEN-PORT; true: with a reservation of the next port; nil: not sent.
     public var evenPort: Bool?
     /// SOFTWARE; nil: not sent.
     public var software: String?
     public var retransmission = Retransmission.Settings()
     /// Whether allocation, permissions and channels are kept alive until they are deleted.
     public var refreshesAutomatically = true
-    /// Whether an unsigned error response to a signed request counts as the server's word. RFC 8489 section 9.2.5 has
-    /// it discarded, which turns a clear refusal of a careless server into a timeout of 40 s: right for a call,
-    /// useless for a probe. Guessing a transaction is hopeless either way.
+    /// Whether an unsigned error response to a signed request is believed. RFC 8489 section 9.2.5 requires to discard
+    /// it, which turns a clear refusal of a careless server into a timeout of 40 s: right for a call, useless for a
+    /// probe. An attacker cannot guess the transaction ID in either case.
     public var trustsUnsignedErrors = true
 
     public init() {}
   }
 
-  /// What the server granted.
+  /// The granted allocation.
   public struct Grant: Hashable, Sendable {
     /// One address, or two of different families.
     public var relayedAddresses: [SocketAddress]
     /// Our address as the server sees it.
     public var mappedAddress: SocketAddress?
-    /// Seconds, as the server last said.
-    public var lifetime: UInt32
-    /// Why there is no second address, where one was asked for (ADDRESS-ERROR-CODE).
+    /// The lifetime in the last response.
+    public var lifetime: Duration
+    /// The reason why the second address was refused (ADDRESS-ERROR-CODE).
     public var addressError: ErrorCode?
     public var reservationToken: UInt64?
     public var software: String?
@@ -58,16 +58,16 @@ public struct ClientAllocation: ~Copyable {
     case delete
   }
 
-  /// How an operation ended.
+  /// The end of an operation.
   public struct Event: Hashable, Sendable {
     public var operation: Operation
     /// Nil: success.
     public var failure: RequestFailure?
-    /// Whether it was a refresh that nobody asked for.
+    /// Whether the refresh was automatic, not a command of the caller.
     public var isAutomatic: Bool
-    /// Nanoseconds from the command to the end, round trips for credentials included.
+    /// Nanoseconds from the command to the end, including round trips for credentials.
     public var duration: UInt64
-    /// Round trips: 2 for the first request of a server that asks for credentials.
+    /// Round trips: 2 for the first request to a server that requires credentials.
     public var roundTrips: Int
     /// Requests sent, retransmissions included.
     public var transmissions: Int
@@ -95,7 +95,7 @@ public struct ClientAllocation: ~Copyable {
 
   public internal(set) var state = State.idle
   public internal(set) var grant: Grant?
-  /// The realm that the server named; empty before it did.
+  /// The server's realm; empty before its first challenge.
   public var realm: String { String(decoding: authentication.realm, as: UTF8.self) }
   /// Whether requests are signed with SHA-256 (RFC 8489).
   public var usesSHA256: Bool { authentication.algorithm == .sha256 }
@@ -112,14 +112,14 @@ public struct ClientAllocation: ~Copyable {
   var channelsByPeer: [SocketAddress: ChannelNumber] = [:]
   var permitted: [IPAddress: SocketAddress] = [:]
   var nextChannel: UInt16 = 0x4000
-  /// When the automatic refreshes are due.
+  /// When the automatic refreshes are sent.
   var allocationRefresh = Instant.distantFuture
   var permissionRefresh = Instant.distantFuture
   var channelRefresh: [ChannelNumber: Instant] = [:]
 
-  /// Requests that may wait for an answer at the same time; a command beyond is refused.
+  /// Limit of pending requests; further commands are refused.
   public static let transactionLimit = 1024
-  /// Peers that one CreatePermission may name.
+  /// Limit of peers in one CreatePermission.
   public static let permissionLimit = 64
 
   public init(settings: Settings, generator: consuming SeededGenerator) {
@@ -127,7 +127,7 @@ public struct ClientAllocation: ~Copyable {
     self.generator = generator
   }
 
-  /// When `advance` is due; nil: not before something else happens.
+  /// The time of the next `advance`; nil: no timer runs.
   public var deadline: Instant? {
     var earliest = min(allocationRefresh, permissionRefresh)
     for transaction in transactions.values { earliest = min(earliest, transaction.retransmission.deadline) }
@@ -148,12 +148,12 @@ struct Transaction {
   var request: [UInt8]
   var retransmission: Retransmission
   let isAutomatic: Bool
-  /// When the command came, and how many requests it has taken.
+  /// The time of the command, and the number of requests for it.
   let began: Instant
   var roundTrips = 1
   var earlierTransmissions = 0
   var isSigned: Bool
-  /// The nonce that this request was signed with.
+  /// The nonce in this request.
   var nonce: [UInt8]
   var staleNonces = 0
   var discarded: Discarded?

@@ -1,6 +1,6 @@
 public import NetworkTypes
 
-/// Addresses that no relay should reach for a stranger, and what they are (RFC 6890; RFC 8656 section 21.4).
+/// Addresses to which a relay should not send, and their descriptions (RFC 6890; RFC 8656 section 21.4).
 public struct ForbiddenPeer: Hashable, Sendable {
   public var address: IPAddress
   public var what: String
@@ -22,7 +22,7 @@ public struct ForbiddenPeer: Hashable, Sendable {
     ("fe80::5efe:7f00:1", "loopback, ISATAP"),
   ]
 
-  /// All of one family.
+  /// All addresses of one family.
   public static func all(_ family: IPAddress.Family) -> [ForbiddenPeer] {
     table.compactMap { text, what in
       guard let address = IPAddress(text), address.family == family else { return nil }

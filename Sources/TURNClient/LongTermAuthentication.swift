@@ -2,9 +2,9 @@ internal import Crypto
 internal import NetworkTypes
 internal import STUN
 
-/// A username and password, already prepared (SASLprep or OpaqueString; the same thing for ASCII).
+/// A user name and password, already prepared (SASLprep or OpaqueString, which are the same for ASCII).
 ///
-/// Or an OAuth access token (RFC 7635): then the name is the identifier of the key that the token is sealed with.
+/// Or an OAuth access token (RFC 7635): then the name identifies the key that seals the token.
 public struct LongTermCredential: Hashable, Sendable {
   public var username: [UInt8]
   /// With an access token: the MAC key.
@@ -28,18 +28,18 @@ public struct LongTermCredential: Hashable, Sendable {
   }
 }
 
-/// What a client has learnt from 401 and 438 and signs its requests with (RFC 8489 section 9.2).
+/// The values from 401 and 438 with which a client signs its requests (RFC 8489 section 9.2).
 struct LongTermAuthentication {
   private(set) var realm: [UInt8] = []
   private(set) var nonce: [UInt8] = []
   private(set) var algorithm = Algorithm.implicitMD5
   private var key: Digest?
   private var userHash: Digest?
-  /// PASSWORD-ALGORITHMS as it came, to be sent back (against bid-down attacks).
+  /// The received PASSWORD-ALGORITHMS, which requests send back unchanged (against bid-down attacks).
   private var offer: [UInt8] = []
 
   enum Algorithm {
-    /// As RFC 5389 has it: nothing was offered.
+    /// RFC 5389: the server offered no algorithms.
     case implicitMD5
     case md5
     case sha256
@@ -50,12 +50,12 @@ struct LongTermAuthentication {
 
   var isReady: Bool { key != nil }
 
-  /// Takes realm, nonce and algorithms from a 401 or 438; what is wrong with them, if something is.
+  /// Takes realm, nonce and algorithms from a 401 or 438; returns their fault if they have one.
   mutating func learn(from response: borrowing MessageView, credential: LongTermCredential) -> String? {
     guard let nonceValue = response.value(of: .nonce), (1...Self.textLimit).contains(nonceValue.byteCount) else {
       return "no NONCE that could be used"
     }
-    // 438 repeats the realm; servers that leave it out mean the one before.
+    // 438 repeats the realm; if a server omits it, the previous one is meant.
     let realmValue = response.value(of: .realm)?.copied() ?? realm
     guard (1...Self.textLimit).contains(realmValue.count) else { return "no REALM that could be used" }
     if credential.accessToken != nil { return learnForToken(realmValue, nonceValue.copied(), credential) }
@@ -86,7 +86,7 @@ struct LongTermAuthentication {
     userHash = hidesName ? LongTermKey.userHash(username: username, realm: realm) : nil
   }
 
-  /// The same server's realm, nonce and algorithm with another user's name and key.
+  /// The same realm, nonce and algorithm with another user's name and key.
   func with(_ credential: LongTermCredential) -> LongTermAuthentication {
     var other = self
     other.take(credential, hidesName: userHash != nil)
@@ -106,7 +106,7 @@ struct LongTermAuthentication {
     return nil
   }
 
-  /// Appends who we are and the signature; only FINGERPRINT may follow.
+  /// Appends the credentials and the integrity attribute; only FINGERPRINT may follow.
   func sign(
     _ writer: inout MessageWriter, credential: LongTermCredential, with authenticator: inout MessageAuthenticator
   ) {
@@ -128,7 +128,7 @@ struct LongTermAuthentication {
     authenticator.signSHA256(&writer, key: key)
   }
 
-  /// Whether the response carries the signature that our kind of request gets.
+  /// Whether the response has a valid integrity attribute of the same kind as our requests.
   func verify(_ response: borrowing MessageView, with authenticator: inout MessageAuthenticator) -> Bool {
     guard let key else { return false }
     return algorithm == .implicitMD5
@@ -141,7 +141,7 @@ struct LongTermAuthentication {
   private static let userHashBit: UInt32 = 1 << 22
   private static let nonceCookie = Array("obMatJos2".utf8)
 
-  /// The 24 feature bits behind the nonce cookie, the first of them highest; 0 where the nonce has no cookie.
+  /// The 24 feature bits after the nonce cookie, the first bit highest; 0 if the nonce has no cookie.
   private static func securityFeatures(_ nonce: RawSpan) -> UInt32 {
     guard nonce.byteCount >= 13, nonce.extracting(0..<9).isEqual(to: nonceCookie),
       let text = String(validating: nonce.extracting(9..<13).copied(), as: UTF8.self),
@@ -150,8 +150,8 @@ struct LongTermAuthentication {
     return UInt32(bytes[0]) << 16 | UInt32(bytes[1]) << 8 | UInt32(bytes[2])
   }
 
-  /// The first algorithm of the list that is known here: entries of number, length and padded parameters, of which
-  /// neither MD5 (1) nor SHA-256 (2) has any (RFC 8489 section 18.5).
+  /// The first supported algorithm of the list. An entry has a number, a length and padded parameters; MD5 (1) and
+  /// SHA-256 (2) have no parameters (RFC 8489 section 18.5).
   private static func firstKnown(in list: [UInt8]) -> Algorithm? {
     var index = 0
     while index + 4 <= list.count {

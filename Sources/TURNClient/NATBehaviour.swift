@@ -1,15 +1,15 @@
 public import NetworkTypes
 
-/// How a NAT treats UDP, in the words of RFC 4787.
+/// A NAT's treatment of UDP, in the terms of RFC 4787.
 public struct NATBehaviour: Hashable, Sendable {
-  /// What can't be told, and why not.
+  /// The reason why a property could not be determined.
   public struct Unknown: Hashable, Sendable, Error {
     public var reason: String
 
     public init(_ reason: String) { self.reason = reason }
   }
 
-  /// RFC 4787 section 4.1, and none where there is no NAT.
+  /// RFC 4787 section 4.1; `direct` without a NAT.
   public enum Mapping: String, Hashable, Sendable, CaseIterable {
     case direct
     case endpointIndependent = "endpoint-independent"
@@ -24,13 +24,13 @@ public struct NATBehaviour: Hashable, Sendable {
     case addressAndPortDependent = "address-and-port-dependent"
   }
 
-  /// RFC 4787 section 6: whether two hosts behind the NAT reach each other by their mapped addresses, and what they
-  /// see as each other's address.
+  /// RFC 4787 section 6: whether two hosts behind the NAT reach each other by their mapped addresses, and which source
+  /// address they see.
   public enum Hairpinning: String, Hashable, Sendable, CaseIterable {
     case none
-    /// As it must be.
+    /// The source is the mapped address, as RFC 4787 requires.
     case mappedSource = "external-source"
-    /// The inside address shows, which many programs refuse.
+    /// The source is the inside address, which many programs refuse.
     case internalSource = "internal-source"
   }
 
@@ -45,7 +45,7 @@ public struct NATBehaviour: Hashable, Sendable {
   public var filtering: Result<Filtering, Unknown> = .failure(Unknown("not asked for"))
   public var hairpinning: Result<Hairpinning, Unknown> = .failure(Unknown("not asked for"))
   public var pooling: Result<Pooling, Unknown> = .failure(Unknown("not asked for"))
-  /// Whether something on the way changes addresses inside of messages (an application level gateway).
+  /// Whether an application level gateway changes addresses inside messages.
   public var rewritesAddresses: Result<Bool, Unknown>
   /// Whether the mapped port is the local one.
   public var preservesPort: Bool { mappedAddress.port == localAddress.port }
@@ -53,21 +53,22 @@ public struct NATBehaviour: Hashable, Sendable {
   public var hasNAT: Bool { mappedAddress != localAddress }
 }
 
-/// When the bindings of a NAT have been seen to live and to be gone.
+/// Bounds of the lifetime of a NAT's bindings.
 public struct BindingLifetime: Hashable, Sendable {
-  /// Seconds without traffic after which a binding still lived; 0: none was seen to live.
+  /// Seconds without traffic after which a binding still existed; 0: none did.
   public var atLeast: UInt32
-  /// Seconds after which one was gone; nil: none was.
+  /// Seconds after which a binding had ended; nil: none had.
   public var lessThan: UInt32?
 
-  /// What trials of separate bindings say. One that is gone sooner than another lives was lost, not forgotten.
+  /// The bounds from trials of separate bindings. A failed trial that is shorter than a successful one was a lost
+  /// packet.
   public init(trials: [(seconds: UInt32, isAlive: Bool)]) {
     atLeast = trials.filter(\.isAlive).map(\.seconds).max() ?? 0
     let longest = atLeast
     lessThan = trials.filter { !$0.isAlive && $0.seconds > longest }.map(\.seconds).min()
   }
 
-  /// When to try within `maximum` seconds: short lifetimes in fine steps, long ones in coarse ones.
+  /// The times of trials within `maximum` seconds: fine steps for short lifetimes, coarse steps for long ones.
   public static func schedule(upTo maximum: UInt32) -> [UInt32] {
     var seconds: [UInt32] = []
     var next: UInt32 = 1

@@ -1,9 +1,10 @@
 public import NetworkTypes
 internal import STUN
 
-/// The tests of RFC 5780 one after another: each step says what to send, and is told what came back.
+/// Runs the tests of RFC 5780 one after another. `step` has the next request, and the caller passes its result to
+/// `answer`.
 public struct NATDiscovery: Sendable {
-  /// Each on a port of its own: what one test opens must not change what another finds (section 4.1).
+  /// Each socket has its own port: a binding from one test must not change the result of another (section 4.1).
   public enum Socket: Hashable, Sendable, CaseIterable {
     case mapping, filtering, hairpin
   }
@@ -13,7 +14,7 @@ public struct NATDiscovery: Sendable {
     public var socket: Socket
     public var destination: SocketAddress
     public var detour: BindingProbe.Detour
-    /// Whether silence is an answer too, so that it need not be waited for as long as for the first.
+    /// Whether silence is a result too, so that the wait can be shorter than for the first request.
     public var maySilence: Bool
   }
 
@@ -29,13 +30,13 @@ public struct NATDiscovery: Sendable {
     case failure(RequestFailure)
   }
 
-  /// What a test found, for people who want to see for themselves.
+  /// A test with its result, for the trace.
   public struct Trial: Hashable, Sendable {
     public var request: Request
     public var answer: Answer
   }
 
-  /// Which of them are wanted.
+  /// The requested tests.
   public struct Questions: Hashable, Sendable {
     public var mapping = true
     public var filtering = true
@@ -46,7 +47,7 @@ public struct NATDiscovery: Sendable {
 
   /// Nil until the first test has an answer.
   public private(set) var behaviour: NATBehaviour?
-  /// Why there is nothing to tell: the first test has failed.
+  /// The reason why there is no result: the first test failed.
   public private(set) var failure: RequestFailure?
   public private(set) var trials: [Trial] = []
 
@@ -59,12 +60,12 @@ public struct NATDiscovery: Sendable {
   private let questions: Questions
   private var phase = Phase.mapping1
   private var other: Result<SocketAddress, NATBehaviour.Unknown> = .failure(.init("not asked yet"))
-  /// Whether it could not be reached when asked directly.
+  /// Whether the other address did not answer a direct request.
   private var isOtherSilent = false
   private var secondMapping: SocketAddress?
   private var hairpinMapping: SocketAddress?
 
-  /// - Parameter localAddress: where the `mapping` socket is bound, with the address that the server is reached from.
+  /// - Parameter localAddress: the local address of the `mapping` socket, specific to the route to the server.
   public init(server: SocketAddress, localAddress: SocketAddress, questions: Questions = Questions()) {
     self.server = server
     self.localAddress = localAddress
@@ -108,7 +109,10 @@ public struct NATDiscovery: Sendable {
     trials.append(Trial(request: request, answer: answer))
     switch (phase, answer) {
     case (.mapping1, .failure(let failure)): fail(failure)
-    case (.mapping1, .response(let response, _)): begin(response)
+    case (.mapping1, .response(let response, let source)):
+      // A client with a connected socket, as most have, would never see this answer.
+      guard source.address == server.address, source.port == server.port else { return fail(.answeredFrom(source)) }
+      begin(response)
     case (.mapping2, _): takeMapping2(answer, request)
     case (.mapping3, _): takeMapping3(answer, request)
     case (.filtering1, _): takeFiltering1(answer)
@@ -129,13 +133,13 @@ public struct NATDiscovery: Sendable {
     }
   }
 
-  /// Whether our sockets could send there at all.
+  /// Whether our sockets can send to the address.
   private func isReachable(_ address: SocketAddress) -> Bool {
     address.family == server.family && address.port > 0 && address.address != .ipv4Any && address.address != .ipv6Any
   }
 
-  /// Takes what came of the hairpin step: whom the `mapping` socket had a packet of the `hairpin` socket from, or nil
-  /// for none.
+  /// Takes the result of the hairpin step: the source of the `hairpin` socket's packet at the `mapping` socket, or nil
+  /// if none arrived.
   public mutating func answerHairpin(from source: SocketAddress?) {
     guard phase == .hairpin2 else { return }
     phase = .done
@@ -143,7 +147,7 @@ public struct NATDiscovery: Sendable {
       behaviour?.hairpinning = .success(.none)
       return
     }
-    // A NAT whose mappings depend on the endpoint shows another port than the server saw; its address counts.
+    // An endpoint-dependent NAT uses another port than the server saw, so only the address is compared.
     behaviour?.hairpinning = .success(
       source.address == hairpinMapping?.address ? .mappedSource : .internalSource)
   }
@@ -163,7 +167,7 @@ public struct NATDiscovery: Sendable {
     other = Self.other(response, server)
     guard questions.mapping else { return beginFiltering() }
     switch other {
-    // Without a NAT the test still tells whether the other address can be reached at all.
+    // Without a NAT the test still finds out whether the other address can be reached.
     case .success: phase = .mapping2
     case .failure(let unknown):
       behaviour?.mapping = mapped == localAddress ? .success(.direct) : .failure(unknown)
@@ -179,6 +183,13 @@ public struct NATDiscovery: Sendable {
     }
     guard other.family == server.family, other.address != server.address, other.port != server.port else {
       return .failure(.init("the server's other address, \(other), differs too little from \(server)"))
+    }
+    // Servers behind a NAT often give an address that only they can reach.
+    let scope = AddressScope.judge(other.address)
+    guard scope.scope >= AddressScope(server.address), other.port > 0 else {
+      let what = other.port > 0 ? scope.words : "has port 0"
+      return .failure(
+        .init("the server's other address, \(other), \(what): no client outside its network can ask there"))
     }
     return .success(other)
   }
@@ -234,7 +245,7 @@ public struct NATDiscovery: Sendable {
       return beginHairpinning()
     }
     behaviour?.pooling = .success(response.mappedAddress.address == first.address ? .paired : .arbitrary)
-    // What does not answer when it is asked need not be filtered to be silent.
+    // If that address does not answer a direct request, its silence does not prove a filter.
     phase = isOtherSilent ? .filtering3 : .filtering2
   }
 
@@ -277,13 +288,10 @@ public struct NATDiscovery: Sendable {
   // MARK: - Hairpinning (RFC 4787 section 6)
 
   private mutating func beginHairpinning() {
-    guard questions.hairpinning else {
-      phase = .done
-      return
-    }
+    phase = .done
+    guard questions.hairpinning else { return }
     guard behaviour?.hasNAT == true else {
       behaviour?.hairpinning = .failure(.init("there is no NAT to turn packets round"))
-      phase = .done
       return
     }
     phase = .hairpin1

@@ -1,34 +1,35 @@
 public import NetworkTypes
 
-/// Numbered packets that are answered, or not: what was lost, came twice, came late or out of order, and how long the
-/// answers took. Memory is bounded however long the series goes on.
+/// Counts numbered packets and their answers: lost, duplicate, late and reordered ones, and round trips. Memory is
+/// bounded, however long the series is.
 public struct PacketSeries: Sendable {
-  /// What an answer was.
+  /// The kind of an answer.
   public enum Arrival: Hashable, Sendable {
-    /// The first one to this packet, so many nanoseconds after it was sent.
+    /// The first answer to this packet, this many nanoseconds after it was sent.
     case answer(roundTrip: UInt64)
-    /// The first one, and it is an error.
+    /// The first answer to this packet; it is an error.
     case refusal
     case duplicate
-    /// After the packet had been given up.
+    /// An answer after the packet was given up.
     case late
-    /// To a packet that was never sent, or too long ago to be told from one.
+    /// An answer to a packet that was never sent, or sent too long ago to remember.
     case unknown
   }
 
   public private(set) var sent = 0
   public private(set) var received = 0
-  /// Packets that were answered with an error: neither received nor lost.
+  /// Packets with an error as answer: neither received nor lost.
   public private(set) var refused = 0
   /// Packets given up.
   public private(set) var lost = 0
   public private(set) var duplicates = 0
   public private(set) var late = 0
-  /// Answers that came behind that of a later packet.
+  /// Answers that came after the answer of a later packet.
   public private(set) var reordered = 0
-  /// Nanoseconds, smoothed over 16 packets as RTP's interarrival jitter is (RFC 3550 section 6.4.1), of round trips.
+  /// The jitter of round trips in nanoseconds, smoothed over 16 packets like RTP's interarrival jitter (RFC 3550
+  /// section 6.4.1).
   public var jitter: UInt64 { scaledJitter >> 4 }
-  /// Over all answers.
+  /// The shortest and longest round trip of all answers.
   public private(set) var minimum = UInt64.max
   public private(set) var maximum: UInt64 = 0
   public private(set) var sum: UInt64 = 0
@@ -36,41 +37,41 @@ public struct PacketSeries: Sendable {
   private var scaledJitter: UInt64 = 0
   private var lastRoundTrip: UInt64?
   private var highestAnswered = -1
-  /// Packets under way, and how the last ones ended.
+  /// Pending packets, and the results of the last ended ones.
   private var pending: [Int: Instant] = [:]
   private var oldestPending = 0
   private var ended: [Int: Bool] = [:]
   private var recent: [UInt64] = []
   private var oldestRecent = 0
 
-  /// Packets that may be under way; the oldest one beyond is given up.
+  /// Limit of pending packets; beyond it the oldest one is given up.
   public static let pendingLimit = 65_536
-  /// Packets whose answer is recognised as a duplicate or late.
+  /// Number of ended packets whose further answers are recognised as duplicate or late.
   private static let memory = 4096
-  /// Round trips that the percentiles are of: the last so many.
+  /// Number of last round trips that are kept for percentiles.
   public static let roundTripLimit = 1 << 20
 
   public init() {}
 
-  /// Packets under way.
+  /// The number of pending packets.
   public var pendingCount: Int { pending.count }
 
   public var mean: UInt64 { received > 0 ? sum / UInt64(received) : 0 }
 
-  /// Lost ones among those whose fate is known, in tenths of a percent; nil without any.
+  /// The lost share of ended packets, in tenths of a percent; nil if none has ended.
   public var lossPerMille: UInt64? { Self.lossPerMille(lost: lost, of: received + refused + lost) }
 
-  /// Rounded up, so that a single lost packet is no nothing; 1000 only where all are lost. Nil of none.
+  /// Rounded up, so that one lost packet never shows as 0; 1000 only if all are lost. Nil without packets.
   public static func lossPerMille(lost: Int, of count: Int) -> UInt64? {
     guard count > 0 else { return nil }
     let rounded = (lost * 1000 + count - 1) / count
     return UInt64(lost < count ? min(rounded, 999) : 1000)
   }
 
-  /// The last round trips, in no order.
+  /// The last round trips, unordered.
   public var roundTrips: [UInt64] { recent }
 
-  /// The next packet is sent; its number, counted from 0.
+  /// Records that the next packet is sent; returns its number, from 0.
   public mutating func send(at now: Instant) -> Int {
     if pending.count >= Self.pendingLimit { giveUpOldest() }
     let number = sent
@@ -79,7 +80,7 @@ public struct PacketSeries: Sendable {
     return number
   }
 
-  /// An answer to packet `number` came.
+  /// Records an answer to packet `number`.
   public mutating func receive(_ number: Int, at now: Instant) -> Arrival {
     guard let begin = pending.removeValue(forKey: number) else { return receiveAgain(number) }
     end(number, wasAnswered: true)
@@ -90,11 +91,11 @@ public struct PacketSeries: Sendable {
     maximum = max(maximum, roundTrip)
     if number < highestAnswered { reordered += 1 }
     highestAnswered = max(highestAnswered, number)
-    note(roundTrip)
+    record(roundTrip)
     return .answer(roundTrip: roundTrip)
   }
 
-  /// Takes an answer that is an error.
+  /// Records an error as the answer.
   public mutating func refuse(_ number: Int) -> Arrival {
     guard pending.removeValue(forKey: number) != nil else { return receiveAgain(number) }
     end(number, wasAnswered: true)
@@ -102,7 +103,7 @@ public struct PacketSeries: Sendable {
     return .refusal
   }
 
-  /// An answer to a packet that is no longer under way.
+  /// Classifies an answer to a packet that is no longer pending.
   private mutating func receiveAgain(_ number: Int) -> Arrival {
     switch ended[number] {
     case nil: return .unknown
@@ -115,7 +116,7 @@ public struct PacketSeries: Sendable {
     }
   }
 
-  /// Gives up what was sent before `instant`; the numbers, in order.
+  /// Gives up packets sent before `instant`; returns their numbers in order.
   public mutating func giveUp(sentBefore instant: Instant) -> [Int] {
     var given: [Int] = []
     while oldestPending < sent {
@@ -130,7 +131,7 @@ public struct PacketSeries: Sendable {
     return given
   }
 
-  /// When the oldest packet under way was sent; nil: none is.
+  /// The time when the oldest pending packet was sent; nil if none is pending.
   public mutating func oldestSent() -> Instant? {
     while oldestPending < sent {
       if let begin = pending[oldestPending] { return begin }
@@ -152,11 +153,11 @@ public struct PacketSeries: Sendable {
 
   private mutating func end(_ number: Int, wasAnswered: Bool) {
     ended[number] = wasAnswered
-    // Amortised: the table is cleared of what is too old once it has twice its size.
+    // Old entries are removed when the table has twice its size: constant time on average.
     if ended.count > 2 * Self.memory { ended = ended.filter { $0.key > number - Self.memory } }
   }
 
-  private mutating func note(_ roundTrip: UInt64) {
+  private mutating func record(_ roundTrip: UInt64) {
     if let last = lastRoundTrip {
       let difference = roundTrip > last ? roundTrip - last : last - roundTrip
       // J += (|D| - J) / 16, scaled by 16.

@@ -2,31 +2,35 @@ internal import Crypto
 public import NetworkTypes
 internal import STUN
 
-/// Binding requests one after another, without waiting for the answer before: each is sent once, so that loss,
-/// duplicates and order can be seen.
+/// A series of Binding requests that does not wait for answers. Each is sent once, so that loss, duplicates and order
+/// can be counted.
 public struct PingRequests: ~Copyable {
   public private(set) var series = PacketSeries()
-  /// What the server said last: our address as it sees it, and why an answer was none: an error, or a success without
-  /// what it must have.
+  /// The last mapped address; and the last answer that was an error or a success without a mapped address.
   public private(set) var mappedAddress: SocketAddress?
+  /// The first different mapped addresses.
+  public private(set) var mappedAddresses: [SocketAddress] = []
   public private(set) var refusal: RequestFailure?
-  /// Datagrams that were no answer to any request of ours.
+  /// Datagrams that answer none of our requests.
   public private(set) var strays = 0
-  /// How often the mapped address has become another one.
+  /// The number of changes of the mapped address.
   public private(set) var remappings = 0
 
-  /// All transactions of a series begin alike; the rest is the packet's number.
+  /// A transaction ID consists of the series' prefix and the masked packet number.
   private let prefix: UInt32
   private let mask: UInt64
   private var writer = MessageWriter(capacity: 64)
 
+  /// Limit of kept mapped addresses.
+  private static let addressLimit = 64
+
   public init(seed: UInt64) {
     prefix = UInt32(truncatingIfNeeded: seed >> 32)
-    // Spread over all bits, so that a transaction can't be guessed from another.
+    // Spread over all bits, so that a transaction cannot be guessed from another.
     mask = seed &* 0x9E37_79B9_7F4A_7C15
   }
 
-  /// Writes the next request; its number.
+  /// Writes the next request and returns its number.
   public mutating func next(at now: Instant) -> (number: Int, request: [UInt8]) {
     let number = series.send(at: now)
     writer.begin(
@@ -35,7 +39,7 @@ public struct PingRequests: ~Copyable {
     return (number, writer.bytes.copied())
   }
 
-  /// Takes a datagram, or one message of a stream: which packet it answers, and what the answer was.
+  /// Receives a datagram, or one message of a stream; returns the number of the answered packet and the kind of answer.
   public mutating func receive(_ bytes: RawSpan, at now: Instant) -> (number: Int, arrival: PacketSeries.Arrival)? {
     let message: MessageView
     do { message = try MessageView(bytes) } catch {
@@ -57,6 +61,9 @@ public struct PingRequests: ~Copyable {
     case .success(let response):
       if let before = mappedAddress, before != response.mappedAddress { remappings += 1 }
       mappedAddress = response.mappedAddress
+      if mappedAddresses.count < Self.addressLimit, !mappedAddresses.contains(response.mappedAddress) {
+        mappedAddresses.append(response.mappedAddress)
+      }
       return (number, series.receive(number, at: now))
     case .failure(let failure): return refuse(number, failure)
     }
@@ -67,9 +74,9 @@ public struct PingRequests: ~Copyable {
     return (number, series.refuse(number))
   }
 
-  /// Gives up what was sent before `instant`.
+  /// Gives up requests sent before `instant`.
   public mutating func giveUp(sentBefore instant: Instant) -> [Int] { series.giveUp(sentBefore: instant) }
 
-  /// When the oldest request under way was sent.
+  /// The time when the oldest pending request was sent.
   public mutating func oldestSent() -> Instant? { series.oldestSent() }
 }

@@ -1,37 +1,39 @@
 public import NetworkTypes
 public import STUN
 
-/// Why a request came to nothing.
+/// The reason why a request failed.
 public enum RequestFailure: Error, Hashable, Sendable {
-  /// No answer that could be believed. `discarded`: why the last of those that came was not.
+  /// No valid answer. `discarded`: the reason why the last received one was discarded.
   case timeout(transmissions: Int, discarded: Discarded?)
-  /// An error response. Not authenticated where a signature was due: the server's, most likely, but a proxy's or a
-  /// liar's is possible.
+  /// An error response. If it is not authenticated although it should be signed, it may come from a proxy or an
+  /// attacker.
   case refused(ErrorCode, phrase: String, alternateServer: SocketAddress?, isAuthenticated: Bool)
-  /// 401 although credentials were sent. The same nonce twice: wrong username or password.
+  /// 401 to a request with credentials. With the same nonce again: wrong user name or password.
   case wrongCredentials(isNonceSame: Bool)
-  /// 401, and there are no credentials to answer with.
+  /// 401 to a client without credentials.
   case credentialsNeeded(realm: String)
-  /// 438 again and again.
+  /// Repeated 438.
   case nonceNeverFresh
-  /// The server asks for a password algorithm that is not known here, or contradicts itself.
+  /// The server requires an unsupported password algorithm, or contradicts itself.
   case authenticationUnsupported(String)
   /// Over a stream: the response's integrity is missing or wrong.
   case integrityViolated
-  /// A success response without what it must have.
+  /// The answer came from another address than the requested one.
+  case answeredFrom(SocketAddress)
+  /// A success response without a mandatory attribute.
   case malformed(String)
 }
 
-/// Why an answer, or a datagram that might have been one, was not believed.
+/// The reason why a datagram was discarded.
 public enum Discarded: Hashable, Sendable {
-  /// Bytes that are no STUN message or ChannelData.
+  /// Bytes that are neither a STUN message nor ChannelData.
   case notSTUN
   case wrongFingerprint
-  /// No request of ours has its transaction.
+  /// The transaction ID belongs to none of our requests.
   case unknownTransaction
   /// MESSAGE-INTEGRITY is missing or wrong.
   case wrongIntegrity
-  /// ChannelData on a channel that is not bound, or an indication that no client gets.
+  /// ChannelData on an unbound channel, or an indication that clients never receive.
   case unexpected
   case malformed
 }

@@ -1,22 +1,22 @@
 public import NetworkTypes
 
-/// When a request is sent again and when it is given up (RFC 8489 sections 6.2.1 and 6.2.2).
+/// The timer of a request: when to retransmit it and when to give it up (RFC 8489 sections 6.2.1 and 6.2.2).
 ///
-/// Over UDP and DTLS: at once, then after 1, 2, 4, … times the RTO, `requestCount` times in all, and given up
-/// `lastWait` RTOs after the last. With the defaults: at 0, 500, 1500, 3500, 7500, 15,500 and 31,500 ms, given up at
-/// 39,500 ms. Over TCP and TLS: once, given up after the same time.
+/// Over UDP and DTLS a request is sent at once, then after 1, 2, 4, … times the RTO, `requestCount` times in all, and
+/// given up `lastWait` RTOs after the last. With the defaults: sent at 0, 500, 1500, 3500, 7500, 15,500 and 31,500 ms,
+/// given up at 39,500 ms. Over TCP and TLS it is sent once, and given up after the same time.
 public struct Retransmission: Sendable {
   public struct Settings: Hashable, Sendable {
-    /// RTO in milliseconds.
-    public var initialTimeout: UInt32 = 500
+    /// RTO.
+    public var initialTimeout = Duration.milliseconds(500)
     /// Rc.
     public var requestCount = 7
     /// Rm.
     public var lastWait: UInt32 = 16
-    /// Ti, in milliseconds: how long a request over a stream is waited for.
-    public var streamTimeout: UInt32 = 39_500
-    /// Nothing is waited for longer than this many milliseconds, whatever the others say; nil: no such bound.
-    public var limit: UInt32?
+    /// Ti: the timeout of a request over a stream.
+    public var streamTimeout = Duration.milliseconds(39_500)
+    /// Upper limit of every timeout; nil: none.
+    public var limit: Duration?
 
     public init() {}
   }
@@ -27,23 +27,23 @@ public struct Retransmission: Sendable {
     case giveUp
   }
 
-  /// When `advance` has something to do again.
+  /// The time of the next `advance`.
   public private(set) var deadline: Instant
-  /// How often the request has been sent, the first time included.
+  /// The number of transmissions, including the first.
   public private(set) var transmissions = 1
 
   private let settings: Settings
   private let isStream: Bool
   private let end: Instant
-  private var interval: UInt32
+  private var interval: Duration
 
-  /// For a request that is sent now for the first time.
+  /// Starts the timer of a request that is sent now for the first time.
   public init(isStream: Bool, settings: Settings, now: Instant) {
     self.settings = settings
     self.isStream = isStream
-    // Beyond a minute between two attempts nobody waits any more; it also keeps the doubling in range.
-    interval = min(max(settings.initialTimeout, 1), 60_000)
-    end = settings.limit.map { now.advanced(byMilliseconds: $0) } ?? .distantFuture
+    // At most a minute between two attempts; this also keeps the doubling in range.
+    interval = min(max(settings.initialTimeout, .milliseconds(1)), .seconds(60))
+    end = settings.limit.map { now.advanced(by: $0) } ?? .distantFuture
     deadline = now
     deadline = min(next(after: now), end)
   }
@@ -52,17 +52,17 @@ public struct Retransmission: Sendable {
     guard now >= deadline else { return .wait }
     if isStream || transmissions >= settings.requestCount || now >= end { return .giveUp }
     transmissions += 1
-    interval = interval > 32_000 ? 64_000 : interval * 2
+    interval = min(interval * 2, .seconds(64))
     deadline = min(next(after: now), end)
     return .send
   }
 
   private func next(after now: Instant) -> Instant {
-    if isStream { return now.advanced(byMilliseconds: settings.streamTimeout) }
+    if isStream { return now.advanced(by: settings.streamTimeout) }
     if transmissions >= settings.requestCount {
-      let (wait, overflow) = max(settings.initialTimeout, 1).multipliedReportingOverflow(by: settings.lastWait)
-      return now.advanced(byMilliseconds: overflow ? .max : wait)
+      return now.advanced(
+        by: min(max(settings.initialTimeout, .milliseconds(1)), .seconds(86_400)) * Int(settings.lastWait))
     }
-    return now.advanced(byMilliseconds: interval)
+    return now.advanced(by: interval)
   }
 }

@@ -33,11 +33,11 @@ public struct NamingRecord: Hashable, Sendable {
   }
 }
 
-/// Why a question to the name service has no answer.
+/// The reason why a DNS query has no answer.
 public enum LookupFailure: Error, Hashable, Sendable {
-  /// No such name, or no such record.
+  /// The name or record does not exist.
   case notFound
-  /// No name server answered: others will not be asked either.
+  /// No name server answered: no further query is made.
   case silent
   case failed(String)
 
@@ -50,15 +50,15 @@ public enum LookupFailure: Error, Hashable, Sendable {
   }
 }
 
-/// What answers questions: DNS, or a test's table.
+/// A source of DNS records: DNS, or a test's table.
 public protocol NameService {
   mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord]
   mutating func services(of name: String) throws(LookupFailure) -> [ServiceRecord]
-  /// Addresses in the order of preference; ports are not looked at.
+  /// Addresses in the order of preference; their ports are ignored.
   mutating func addresses(of name: String) throws(LookupFailure) -> [SocketAddress]
 }
 
-/// From a URI to the addresses and transports of servers, as in RFC 5928 for TURN (with RFC 7350's DTLS) and RFC 8489
+/// Finds the addresses and transports of a URI's servers, as in RFC 5928 for TURN (with RFC 7350's DTLS) and RFC 8489
 /// section 8 for STUN.
 public struct ServerDiscovery: Sendable {
   public struct Candidate: Hashable, Sendable {
@@ -66,7 +66,7 @@ public struct ServerDiscovery: Sendable {
     public var address: SocketAddress
   }
 
-  /// One question and its answer, for people who want to know where an address comes from.
+  /// One query and its answer, for `--trace`.
   public struct Trace: Hashable, Sendable {
     public var kind: String
     public var name: String
@@ -76,20 +76,20 @@ public struct ServerDiscovery: Sendable {
 
   public private(set) var candidates: [Candidate] = []
   public private(set) var trace: [Trace] = []
-  /// Why the last name that was asked for an address had none.
+  /// The reason why the last address query failed.
   public private(set) var failure: LookupFailure?
 
   private let uri: ServerURI
   private let transports: [TransportProtocol]
   private var isServiceSilent = false
 
-  /// Questions of one discovery: what a hostile or looping zone may cost.
+  /// Limit of queries, against hostile or looping zones.
   private static let questionLimit = 32
   private static let depthLimit = 5
 
-  /// Asks whatever the URI leaves open.
+  /// Looks up everything that the URI does not give.
   ///
-  /// - Parameter transport: what the user insists on, whatever the URI says; nil: nothing.
+  /// - Parameter transport: the user's choice, which overrides the URI; nil: none.
   public static func run(
     _ uri: ServerURI, name: String, transport: TransportProtocol? = nil, service: inout some NameService,
     generator: inout SeededGenerator
@@ -109,7 +109,7 @@ public struct ServerDiscovery: Sendable {
   private mutating func run(
     _ name: String, isOpen: Bool, _ service: inout some NameService, _ generator: inout SeededGenerator
   ) {
-    // RFC 5928 section 3, steps 2 to 5. A name without a dot is this network's own affair.
+    // RFC 5928 section 3, steps 2 to 5. A name without a dot is local and has no such records.
     let first = transports.first ?? .udp
     if uri.port == nil, name.contains(".") {
       if isOpen { followNaming(name, depth: 0, &service, &generator) }
@@ -131,11 +131,11 @@ public struct ServerDiscovery: Sendable {
     let records: [NamingRecord]
     do {
       records = try service.naming(of: name)
-      note(
+      record(
         "NAPTR", name,
         records.map { "\($0.order) \($0.preference) \"\($0.flags)\" \"\($0.services)\" \($0.replacement)" })
     } catch {
-      note("NAPTR", name, error)
+      record("NAPTR", name, error)
       return
     }
     let sorted = records.sorted { ($0.order, $0.preference) < ($1.order, $1.preference) }
@@ -161,9 +161,9 @@ public struct ServerDiscovery: Sendable {
     let records: [ServiceRecord]
     do {
       records = try service.services(of: name)
-      note("SRV", name, records.map { "\($0.priority) \($0.weight) \($0.port) \($0.target)" })
+      record("SRV", name, records.map { "\($0.priority) \($0.weight) \($0.port) \($0.target)" })
     } catch {
-      note("SRV", name, error)
+      record("SRV", name, error)
       return
     }
     for record in Self.ordered(records, &generator) where record.target != "." && !record.target.isEmpty {
@@ -171,11 +171,11 @@ public struct ServerDiscovery: Sendable {
     }
   }
 
-  /// By priority; among equals at random, the heavier the sooner.
+  /// Sorts by priority; equal priorities are ordered at random, with heavier records more often first.
   static func ordered(_ records: [ServiceRecord], _ generator: inout SeededGenerator) -> [ServiceRecord] {
     var result: [ServiceRecord] = []
     for priority in Set(records.map(\.priority)).sorted() {
-      // Records of weight 0 stand first, so that they have a small chance among others (RFC 2782).
+      // Records of weight 0 come first in the list, which gives them a small chance (RFC 2782).
       var rest = records.filter { $0.priority == priority }.sorted { $0.weight < $1.weight }
       while !rest.isEmpty {
         let sum = rest.reduce(UInt64(0)) { $0 + UInt64($1.weight) }
@@ -199,7 +199,7 @@ public struct ServerDiscovery: Sendable {
     guard trace.count < Self.questionLimit else { return }
     do {
       let found = try service.addresses(of: name)
-      note("A/AAAA", name, found.map(\.address.description))
+      record("A/AAAA", name, found.map(\.address.description))
       for address in found {
         let candidate = Candidate(
           transport: transport, address: SocketAddress(address.address, port: port, scope: address.scope))
@@ -207,7 +207,7 @@ public struct ServerDiscovery: Sendable {
       }
     } catch {
       failure = error
-      note("A/AAAA", name, error)
+      record("A/AAAA", name, error)
     }
   }
 
@@ -215,18 +215,18 @@ public struct ServerDiscovery: Sendable {
 
   private var mayAsk: Bool { !isServiceSilent && trace.count < Self.questionLimit }
 
-  private mutating func note(_ kind: String, _ name: String, _ answers: [String]) {
+  private mutating func record(_ kind: String, _ name: String, _ answers: [String]) {
     trace.append(Trace(kind: kind, name: name, answers: answers))
   }
 
-  private mutating func note(_ kind: String, _ name: String, _ failure: LookupFailure) {
+  private mutating func record(_ kind: String, _ name: String, _ failure: LookupFailure) {
     if failure == .silent { isServiceSilent = true }
     trace.append(Trace(kind: kind, name: name, answers: [], failure: failure))
   }
 }
 
 extension ServerURI {
-  /// What stands before the domain in the name of an SRV record (RFC 8489 section 8.1, RFC 8656 section 3.1).
+  /// The prefix of an SRV record's name before the domain (RFC 8489 section 8.1, RFC 8656 section 3.1).
   func serviceName(_ transport: TransportProtocol) -> String {
     let isSecure = transport.isSecure
     let service = scheme.isTURN ? (isSecure ? "_turns" : "_turn") : (isSecure ? "_stuns" : "_stun")

@@ -1,19 +1,18 @@
 internal import NetworkTypes
 
 extension ServerURI {
-  /// What makes a text no URI of ours, in words for whoever typed it.
+  /// The reason why a text is not a STUN or TURN URI, as a sentence for the user.
   public struct ParsingError: Error, Hashable, Sendable, CustomStringConvertible {
     public let description: String
   }
 
-  /// Longer texts are refused unread.
+  /// Limit of the text's length.
   private static let lengthLimit = 1024
 
-  /// Reads a URI, or a bare `HOST[:PORT]`, which is taken for `stun:` (an IPv6 address may stand without brackets
-  /// where no port follows).
+  /// Reads a URI, or a bare `HOST[:PORT]` as `stun:` (an IPv6 address without a port needs no brackets).
   public init(parsing text: String) throws(ParsingError) {
     guard text.utf8.count <= Self.lengthLimit else { throw ParsingError(description: "the URI is too long") }
-    // Looked for in the whole text: a password may have any character.
+    // Searched in the whole text, because a password may contain any character.
     guard !text.contains("@") else {
       throw ParsingError(description: "a user name has no place in the URI: use --username")
     }
@@ -30,12 +29,11 @@ extension ServerURI {
       return
     }
     try self.init(scheme: .stun, rest: text[...])
-    // A bare host is no URI, so there is nothing to say about how URIs are written.
+    // A bare host is not a URI, so hints about the URI form do not apply.
     hints = []
   }
 
-  /// A text that may have been meant for a URI, as messages may quote it: a user name and password before the host are
-  /// masked.
+  /// Prepares a mistyped URI for messages: masks a user name and password before the host.
   public static func masked(_ text: String) -> String {
     guard let at = text.lastIndex(of: "@") else { return text }
     let schemes = Scheme.allCases.map(\.rawValue) + ["http", "https", "ws", "wss"]
@@ -48,7 +46,7 @@ extension ServerURI {
     var hints: [String] = []
     if rest.hasPrefix("//") {
       rest = rest.dropFirst(2)
-      // A path would follow; a lone slash at the end is part of the same slip.
+      // A slash at the end is part of the same mistake; any other path is an error.
       if rest.hasSuffix("/") { rest = rest.dropLast() }
       hints.append("\(scheme.rawValue): URIs have no \"//\" (RFC 7065): \(scheme.rawValue):\(rest)")
     }
@@ -75,7 +73,7 @@ extension ServerURI {
         throw ParsingError(description: "\"\(host)\" is no IPv6 address")
       }
       guard tail.isEmpty || tail.hasPrefix(":") else {
-        throw ParsingError(description: "\"\(tail)\" behind the address is no port")
+        throw ParsingError(description: "\"\(tail)\" after the address is no port")
       }
       return (.address(address), zone, tail.isEmpty ? nil : try readPort(tail.dropFirst()))
     }
@@ -98,7 +96,7 @@ extension ServerURI {
     return (.name(String(host)), nil, number)
   }
 
-  /// An address, for link-local IPv6 with the zone behind a % (in URIs %25, RFC 6874).
+  /// An address, for link-local IPv6 with the zone after a % (in URIs %25, RFC 6874).
   private static func addressAndZone(_ text: Substring) -> (IPAddress, String?)? {
     guard let percent = text.firstIndex(of: "%") else { return IPAddress(text).map { ($0, nil) } }
     var zone = text[text.index(after: percent)...]

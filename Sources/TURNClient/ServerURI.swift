@@ -2,7 +2,7 @@ public import NetworkTypes
 
 /// A `stun:`, `stuns:`, `turn:` or `turns:` URI (RFC 7064, RFC 7065).
 ///
-/// Forms that are wrong but common are read as they are meant, with a hint for whoever wrote them.
+/// Common mistakes are accepted in their obvious meaning, with a hint for the user.
 public struct ServerURI: Hashable, Sendable {
   public enum Scheme: String, Hashable, Sendable, CaseIterable {
     case stun, stuns, turn, turns
@@ -25,13 +25,13 @@ public struct ServerURI: Hashable, Sendable {
 
   public var scheme: Scheme
   public var host: Host
-  /// What stands behind the % of a link-local address: an interface's name or number (RFC 6874); nil: nothing.
+  /// The zone after the % of a link-local address: an interface's name or number (RFC 6874); nil if none.
   public var zone: String?
-  /// Nil: the default of the scheme, or what DNS says.
+  /// Nil: the scheme's default, or a port from DNS.
   public var port: UInt16?
-  /// What `?transport=` says; nil: nothing.
+  /// The value of `?transport=`; nil if none.
   public var transportParameter: TransportParameter?
-  /// What is wrong with how it was written, for people.
+  /// Hints about mistakes in the text, for the user.
   public var hints: [String] = []
 
   public enum TransportParameter: String, Hashable, Sendable {
@@ -47,7 +47,7 @@ public struct ServerURI: Hashable, Sendable {
     self.transportParameter = transportParameter
   }
 
-  /// How the server is reached: UDP without another word; TLS over TCP for `stuns` and `turns`; DTLS for
+  /// The transport to the server: UDP by default; TLS over TCP for `stuns` and `turns`; DTLS for
   /// `turns:…?transport=udp` (RFC 7350).
   public var transport: TransportProtocol {
     switch (scheme.isSecure, transportParameter) {

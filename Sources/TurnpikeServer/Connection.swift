@@ -3,55 +3,97 @@ internal import NetworkTypes
 internal import TLS
 internal import TURN
 
-/// A client's connection: TCP, or TLS over it. Bytes in, frames out; what the kernel does not take at once waits in a
-/// bounded queue.
+/// A client's connection: TCP, or TLS over it. Output that the kernel does not accept at once waits in a bounded queue.
 struct Connection: ~Copyable {
   enum Layer: Equatable {
-    /// The first byte will tell plain from TLS.
+    /// A proxy's connection before its whole header, whose bytes are in `partialFrame`.
+    case proxyHeader
+    /// Undecided until the first byte shows plain STUN or TLS.
     case undecided
     case plain
-    /// Over `tls`.
+    /// TLS with an incomplete ClientHello, whose bytes are in `partialFrame`.
+    case hello
+    /// TLS with the engine `tls`.
     case tls
   }
 
   let socket: StreamSocket
   private(set) var layer: Layer
+  /// Nil while a handshake thread has the engine.
   var tls: TLSEngine?
+  /// The handshake step for which the engine is away.
+  var job: HandshakeJob?
+  /// The number of handshake steps.
+  var handshakeSteps = 0
+  /// Whether its client has sent valid credentials.
+  var isProven = false
+  /// The bytes charged to strangers' memory.
+  var charge = 0
   var path: ClientPath
-  /// The beginning of a frame whose end has not come yet.
+  /// The beginning of an incomplete frame.
   var partialFrame = PooledBytes()
-  /// Whether a STUN message has come: before that there can be no ChannelData, and the connection is a stranger's.
+  /// Whether a STUN message has arrived. Before it ChannelData is impossible, and the connection is unauthenticated.
   var hasSpoken = false
   var outgoing = OutgoingFrames()
-  /// Whether it is among those that are flushed at the end of the turn.
+  /// Whether it is in the list of connections to flush at the end of the turn.
   var isDirty = false
-  /// Whether the loop waits for room to write.
+  /// Whether the loop waits until it is writable.
   var waitsForRoom = false
-  /// What it is an end of, once it is a data connection (RFC 6062).
+  /// Whether it is not read, because its last request waits for a budget.
+  var isPaused = false
+  /// The pipe of a data connection (RFC 6062).
   var pipe: PipeEnd?
-  /// That it leaves for another shard at the end of this turn.
+  /// The move to another shard at the end of this turn.
   var move: Move?
-  /// When it was last heard of.
+  /// The time of the last received message.
   var lastHeard: Instant
-  /// Whether anything has been read or written since `rest` was called last.
+  /// Whether bytes have been read or written since the last call of `rest`.
   var isBusy = true
 
-  init(socket: consuming StreamSocket, path: ClientPath, now: Instant) {
+  /// Our address to which the client has connected: of a proxied connection the proxy's address.
+  private(set) var localAddress: IPAddress
+
+  init(socket: consuming StreamSocket, path: ClientPath, isProxied: Bool = false, now: Instant) {
+    localAddress = socket.local.address
     self.socket = socket
     self.path = path
-    layer = .undecided
+    layer = isProxied ? .proxyHeader : .undecided
     tls = nil
     lastHeard = now
   }
 
-  /// Whether its TLS is not there yet.
+  /// Whether its TLS handshake is not complete.
   var isShakingHands: Bool {
-    mutating get { layer == .tls && tls?.isEstablished == false }
+    mutating get { layer == .hello || layer == .tls && tls?.isEstablished != true }
   }
 
-  /// The realm of the name that a TLS client asked for.
-  mutating func realm(by names: ServerNames) -> UInt8? {
+  /// Limit of handshake steps: two are usual, three with a HelloRetryRequest, more if a client sends in small parts.
+  static let handshakeStepLimit = 24
+
+  /// Measured resident memory of a connection, and of a TLS engine during the handshake (for each of 10,000).
+  static let connectionByteCount = 1 << 10
+  static let engineByteCount = 48 << 10
+
+  /// The memory held for its client now.
+  var heldByteCount: Int {
+    Self.connectionByteCount + partialFrame.heldByteCount + (layer == .tls ? Self.engineByteCount : 0)
+  }
+
+  /// Whether its TLS has failed because more bytes arrived than could be decrypted.
+  var hasOverflown: Bool {
+    mutating get { tls?.failure?.cause == .limit }
+  }
+
+  /// The realm of a TLS client's server name.
+  mutating func realm(by names: ServerNames) -> RealmID? {
     names.isEmpty ? nil : names.realm(of: tls?.requestedServerName ?? nil)
+  }
+
+  /// Ends the header of a proxy, which may have named the client.
+  mutating func endProxyHeader(_ path: ClientPath, localAddress: IPAddress) {
+    layer = .undecided
+    self.path = path
+    self.localAddress = localAddress
   }
 
   mutating func decide(plain path: ClientPath) {
@@ -59,50 +101,54 @@ struct Connection: ~Copyable {
     self.path = path
   }
 
-  mutating func decide(tls engine: consuming TLSEngine, path: ClientPath) {
-    layer = .tls
-    tls = consume engine
+  mutating func decide(hello path: ClientPath) {
+    layer = .hello
     self.path = path
   }
 
-  /// How much may wait: beyond the first limit the oldest media is dropped, down to the second; a connection that lets
-  /// control messages pile up to the third is closed.
+  /// Starts TLS after a complete ClientHello. A handshake thread makes the engine.
+  mutating func beginTLS() { layer = .tls }
+
+  /// Limits of waiting output: beyond the first, the oldest media is dropped down to the second; if control messages
+  /// reach the third, the connection is closed.
   static let mediaLimit = 128 << 10
   static let mediaTarget = 96 << 10
   static let controlLimit = 256 << 10
 
   enum QueueResult {
     case queued
-    /// So many frames of media, the oldest, were dropped to make room.
+    /// This number of the oldest media frames was dropped to make room.
     case dropped(Int)
-    /// The connection takes nothing any more.
+    /// The limit of waiting messages is reached: the client does not read.
+    case full
+    /// The connection has failed.
     case failed
   }
 
-  /// Queues one message of the client's, in three pieces; `flush` writes it. What waits of a TLS connection waits
-  /// before encryption: what is dropped then costs nothing and leaves no gap in the records.
+  /// Queues one message for the client, in three pieces; `flush` writes it. A TLS connection's messages wait before
+  /// encryption: dropping one then costs nothing and leaves no gap in the records.
   mutating func queue(
     prefix: RawSpan, _ bytes: RawSpan, padding: Int, isMedia: Bool, _ pool: inout BlockPool
   ) -> QueueResult {
-    guard layer != .undecided else { return .failed }
+    guard layer != .undecided, layer != .proxyHeader else { return .failed }
     var dropped = 0
     let byteCount = prefix.byteCount + bytes.byteCount + padding
     if outgoing.count + byteCount > Self.mediaLimit, isMedia || outgoing.count + byteCount > Self.controlLimit {
       dropped = outgoing.dropOldestMedia(downTo: Self.mediaTarget - byteCount, &pool)
       if outgoing.count + byteCount > Self.mediaLimit, isMedia { return .dropped(dropped + 1) }
-      if outgoing.count + byteCount > Self.controlLimit { return .failed }
+      if outgoing.count + byteCount > Self.controlLimit { return .full }
     }
     guard outgoing.append(prefix: prefix, bytes, padding: padding, &pool) else { return .failed }
     return dropped > 0 ? .dropped(dropped) : .queued
   }
 
-  /// Called now and then: one that has been quiet gives back what memory it can do without.
+  /// Called periodically: a connection without traffic releases the memory that it does not need.
   mutating func rest() {
     if !isBusy { tls?.releaseBuffers() }
     isBusy = false
   }
 
-  /// Hands what waits to the kernel, as far as that takes it; false where the connection is gone.
+  /// Writes waiting output until the kernel is full; false if the connection is closed.
   mutating func flush(_ pool: inout BlockPool) -> Bool {
     isBusy = true
     guard layer == .tls else {
@@ -114,21 +160,21 @@ struct Connection: ~Copyable {
       return true
     }
     while true {
-      // One record's worth at a time, so that little waits as ciphertext.
+      // One record at a time, so that little output waits as ciphertext.
       while let waiting = tls?.outputByteCount, waiting > 0 {
         guard let written = tls?.writeOutput(to: socket) ?? nil else { return false }
         if written == 0 { return true }
         tls?.consumeOutput(written)
       }
       guard !outgoing.isEmpty else { return true }
-      // A record for each message: clients that take a record for a message lose what shares one (coturn's do). They
-      // are still written in one call.
+      // One record for each message, because some clients (coturn's) treat a record as one message and lose a second
+      // one in it. The records are still written in one call.
       var encrypted = 0
       repeat {
         let count = min(outgoing.firstByteCount, Self.recordByteCount)
         switch Self.encrypt(outgoing, count, with: &tls) {
         case .written: outgoing.consume(count, &pool)
-        // The handshake is not done: what it brings comes here again.
+        // The handshake is not complete: its progress leads here again.
         case .wouldBlock: return true
         case .failed, nil: return false
         }
@@ -143,17 +189,17 @@ struct Connection: ~Copyable {
     tls?.write(outgoing.bytes.extracting(0..<count))
   }
 
-  /// The most that one TLS record carries.
+  /// The largest content of a TLS record.
   private static let recordByteCount = 16 << 10
 
   var waitingByteCount: Int {
-    // Mutating only because an optional noncopyable value cannot be looked into otherwise yet.
+    // Mutating only because Swift cannot borrow an optional noncopyable value yet.
     mutating get { outgoing.count + (tls?.outputByteCount ?? 0) }
   }
 
-  /// Says goodbye as the protocol has it, as far as the kernel takes it at once.
+  /// Ends the connection in protocol order (close_notify), as far as the kernel accepts it at once.
   mutating func sayGoodbye(_ pool: inout BlockPool) {
-    // What waited for the end of the turn goes first.
+    // Output that waits for the end of the turn is written first.
     guard flush(&pool) else { return }
     tls?.shutdown()
     _ = flush(&pool)
@@ -161,6 +207,6 @@ struct Connection: ~Copyable {
 }
 
 extension TLSEngine {
-  /// Hands the engine's output to the kernel; nil where the connection is gone.
+  /// Writes the engine's output; nil if the connection is closed.
   mutating func writeOutput(to socket: borrowing StreamSocket) -> Int? { socket.write(output) }
 }

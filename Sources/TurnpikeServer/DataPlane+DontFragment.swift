@@ -1,14 +1,16 @@
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TURN
+internal import Tables
 
 extension DataPlane {
-  /// Sends one datagram of a relay that must not be fragmented, after what waits. One that does not fit is gone, as
-  /// on any link.
+  /// Sends one datagram with the DF bit from a relay port, after the waiting datagrams. One that does not fit is lost,
+  /// as on any link.
   ///
-  /// - Returns: whether the socket's error queue may have something to tell.
-  mutating func sendUnfragmented(_ port: RecordID, _ peer: SocketAddress, _ bytes: [UInt8]) -> Bool {
-    guard let descriptor = relayPorts.descriptor(port.index, generation: port.generation) else { return false }
+  /// - Returns: whether the socket's error queue may have an entry.
+  mutating func sendUnfragmented(_ port: Handle<RelayPort>, _ peer: SocketAddress, _ bytes: [UInt8]) -> Bool {
+    guard let descriptor = relayPorts.descriptor(Handle(sameAs: port)) else { return false }
     flush()
     do throws(Errno) { try UnfragmentedSend.send(bytes, over: descriptor, to: peer) } catch { return true }
     return false

@@ -1,8 +1,10 @@
+internal import System
 internal import NetIO
 internal import NetworkTypes
 internal import TURN
+internal import Tables
 
-/// The second engine's turn.
+/// The turn with io_uring.
 extension DataPlane {
   static let arrivalsPerTurn = 256
 
@@ -17,7 +19,7 @@ extension DataPlane {
     nextSlot = 0
     nextReplySlot = 0
     lastPort = .max
-    // What the last turn has received has left: the kernel may have the slots again.
+    // The datagrams of the last turn have been sent, so the kernel may reuse their slots.
     if !arrivals.isEmpty {
       for arrival in arrivals where arrival.slot >= 0 { ring?.provide(Int(arrival.slot), buffers) }
       ring?.publish()
@@ -30,7 +32,8 @@ extension DataPlane {
       switch outcome {
       case .datagram(let token, let slot, let isLast):
         arrivals.append(
-          Event(token: token, isReadable: true, isWritable: false, isFailed: false, slot: Int32(truncatingIfNeeded: slot)))
+          Event(
+            token: token, isReadable: true, isWritable: false, isFailed: false, slot: Int32(truncatingIfNeeded: slot)))
         if isLast { receiveAgain(token) }
       case .ended(let token, let error):
         if let error, error != .noBuffers {
@@ -39,36 +42,46 @@ extension DataPlane {
         receiveAgain(token)
       case .readable:
         isLoopWatched = false
-        loopCount = loop.wait(milliseconds: 0)
+        loopCount = loop.wait(for: .zero, limit: Self.streamEventsPerTurn)
       case .settled: break
       }
     }
     return arrivals.count + loopCount
   }
 
-  /// Sockets with ICMP messages that no receive will tell of any more.
+  /// Adds events for sockets with ICMP errors that no receive reports.
   private mutating func addFailures() {
     guard let failed = ring?.failed, !failed.isEmpty else { return }
     ring?.failed.removeAll(keepingCapacity: true)
     for descriptor in failed {
       guard let found = relayPorts.find(descriptor) else { continue }
-      let id = RecordID(index: found.index, generation: found.generation)
-      arrivals.append(Event(token: Self.token(of: id), isReadable: false, isWritable: false, isFailed: true))
+      let token = EventToken(kind: EventKind.relayPort, found)
+      arrivals.append(Event(token: token, isReadable: false, isWritable: false, isFailed: true))
     }
   }
 
-  /// More may lie in the error queue of a relay port: has it looked at again in the next turn.
-  mutating func lookAgain(at id: RecordID) {
-    guard usesRing, let descriptor = relayPorts.descriptor(id.index, generation: id.generation) else { return }
-    ring?.noteFailure(of: descriptor)
+  /// Reads a relay port's error queue again in the next turn, because it may have more entries.
+  mutating func lookAgain(at id: Handle<RelayPort>) {
+    guard usesRing, let descriptor = relayPorts.descriptor(Handle(sameAs: id)) else { return }
+    ring?.addFailure(of: descriptor)
   }
 
-  /// Goes on receiving from a socket that is still there.
+  /// Starts receiving again from a socket that is still open.
   private mutating func receiveAgain(_ token: EventToken) {
     let descriptor =
       token.kind == EventKind.datagramListener
       ? listenerDescriptors[Int(token.index)]
-      : relayPorts.descriptor(token.index, generation: token.generation)
+      : relayPorts.descriptor(token.handle(of: RelaySockets.Entry.self))
     if let descriptor { ring?.receive(from: descriptor, token) }
+  }
+
+  /// Sends waiting datagrams and releases every socket: a ring that is closed at the process's exit would hold the
+  /// ports for a while.
+  mutating func shutDown() {
+    closeSockets()
+    guard usesRing else { return }
+    ring?.send(
+      &sends,
+      thenCancel: listenerDescriptors.indices.map { EventToken(kind: EventKind.datagramListener, index: UInt32($0)) })
   }
 }

@@ -1,8 +1,10 @@
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TURN
+internal import Tables
 
-/// What an event of the loop is about.
+/// The kinds of events of the loop.
 enum EventKind {
   static let datagramListener: UInt8 = 1
   static let streamListener: UInt8 = 2
@@ -12,11 +14,13 @@ enum EventKind {
   static let relayListener: UInt8 = 6
   static let peerConnection: UInt8 = 7
   static let alarm: UInt8 = 8
+  /// The loop of streams has events.
+  static let streams: UInt8 = 9
 }
 
-/// The machinery that moves a shard's packets: sockets, the slots that datagrams lie in, and the engine that waits,
-/// receives and sends. Which engine that is (epoll with `recvmmsg` and `sendmmsg`, or io_uring) is asked once for each
-/// event or batch, never for a packet; what a packet touches is the same.
+/// The input and output of a shard's packets: sockets, the slots with datagrams, and the engine that waits, receives
+/// and sends. The engine (epoll with `recvmmsg` and `sendmmsg`, or io_uring) is checked once for each event or batch,
+/// never for a packet; the path of a packet is the same.
 ///
 /// A turn: `wait`, then for each event `receive` and decide, `sendToPeer` and `sendToClient`, and at the end
 /// `recycleSlots`.
@@ -26,82 +30,94 @@ struct DataPlane: ~Copyable {
     case ioUring
   }
 
-  /// What a turn receives at once; slots for messages that come from elsewhere; one for what TLS has not decrypted yet;
-  /// behind them those that io_uring receives into.
+  /// Slots for one turn's datagrams; for messages from other shards and our own; one for ciphertext; and after them the
+  /// slots for io_uring.
   static let batchSlots = 64
   static let replySlots = 32
   static let scratchSlot = batchSlots + replySlots
   private static let firstProvided = scratchSlot + 1
   private static let providedSlots = 512
 
-  /// Something happened to a descriptor, or came from it.
+  /// An event of a descriptor, or a datagram from it.
   struct Event: BitwiseCopyable {
     var token: EventToken
     var isReadable: Bool
     var isWritable: Bool
-    /// The other side is gone, or the descriptor has an error to report.
+    /// The other side has closed, or the descriptor has an error.
     var isFailed: Bool
-    /// Where io_uring has put a datagram; -1 where one has to be asked for.
+    /// The slot of a datagram from io_uring; -1 if it must be read first.
     var slot: Int32 = -1
   }
 
-  /// Streams, mail, and with epoll datagrams.
+  /// Streams and mail.
   let loop: EventLoop
-  /// Rings when something is due.
+  /// With epoll: the loop of datagrams, the alarm and the loop of streams. A separate loop, so that every turn handles
+  /// datagrams first, however many streams are readable.
+  private let datagrams: EventLoop
+  /// The number of `datagrams` events in this turn, without the event of the stream loop.
+  private var datagramEvents = 0
+  /// Rings at the next deadline.
   private var alarm: Alarm
   /// Nil with epoll.
   var ring: DatagramRing?
   let usesRing: Bool
-  /// What the ring has brought this turn.
+  /// The ring's events in this turn.
   var arrivals: [Event] = []
   var isLoopWatched = false
-  /// The relay port that the last datagram of the turn came in by.
+  /// The relay port of the turn's last datagram.
   var lastPort = UInt32.max
   var buffers: PacketBuffers
   var batch: ReceiveBatch
-  /// More than there are slots: a merged run is many datagrams in one slot.
+  /// More entries than slots, because a slot may hold many merged datagrams.
   var sends = SendBatch(capacity: 1024)
-  var relayPorts = DescriptorTable()
-  private(set) var listeners = Places<UDPSocket>()
-  /// The descriptors of `listeners`, by place: looked up for every packet to a client.
+  var relayPorts = RelaySockets()
+  private var listeners = SlotMap<UDPSocket>()
+  /// The descriptors of `listeners`, by slot, for every packet to a client.
   var listenerDescriptors: [Int32] = []
-  /// Next slot that nothing waiting to be sent lies in.
+  /// The next slot without data that waits to be sent.
   var nextSlot = 0
   var nextReplySlot = 0
-  /// Sockets of relay ports that are to be closed once what is queued has left.
+  /// Sockets of relay ports to close after queued datagrams have been sent.
   var closing: [(descriptor: Int32, token: EventToken)] = []
 
-  /// - Throws: what the kernel refuses the engine with.
+  /// - Throws: the kernel's reason for a refusal of the engine.
   init(_ engine: Engine) throws(Errno) {
     switch engine {
     case .epoll:
       let buffers = PacketBuffers(slotCount: Self.firstProvided)
-      try self.init(EventLoop(), Alarm(), nil, buffers)
+      let datagrams = try EventLoop()
+      try self.init(EventLoop(), datagrams, Alarm(), nil, buffers)
     case .ioUring:
       let buffers = PacketBuffers(slotCount: Self.firstProvided + Self.providedSlots)
       let ring = try DatagramRing(buffers, firstSlot: Self.firstProvided, slotCount: Self.providedSlots)
-      try self.init(EventLoop(), Alarm(), ring, buffers)
+      let datagrams = try EventLoop()
+      try self.init(EventLoop(), datagrams, Alarm(), ring, buffers)
       arrivals.reserveCapacity(Self.arrivalsPerTurn)
     }
   }
 
   private init(
-    _ loop: consuming EventLoop, _ alarm: consuming Alarm, _ ring: consuming DatagramRing?,
-    _ buffers: consuming PacketBuffers
+    _ loop: consuming EventLoop, _ datagrams: consuming EventLoop, _ alarm: consuming Alarm,
+    _ ring: consuming DatagramRing?, _ buffers: consuming PacketBuffers
   ) throws(Errno) {
-    try loop.add(alarm.rawValue, EventToken(kind: EventKind.alarm))
     switch ring {
-    case nil: usesRing = false
-    case _?: usesRing = true
+    case nil:
+      usesRing = false
+      try datagrams.add(alarm.rawValue, EventToken(kind: EventKind.alarm))
+      try datagrams.add(loop.rawValue, EventToken(kind: EventKind.streams))
+    case _?:
+      usesRing = true
+      try loop.add(alarm.rawValue, EventToken(kind: EventKind.alarm))
     }
     self.loop = loop
+    self.datagrams = datagrams
     self.alarm = alarm
     self.ring = ring
     batch = ReceiveBatch(for: buffers, firstProvided: Self.firstProvided)
     self.buffers = buffers
   }
 
-  /// Whether this kernel and its rules let a process have io_uring as this engine needs it; what it says otherwise.
+  /// Tests whether the kernel and its security rules allow io_uring with the needed features; returns the error if not.
   static func probeRing() -> Errno? {
     do throws(Errno) {
       let buffers = PacketBuffers(slotCount: 8)
@@ -114,92 +130,96 @@ struct DataPlane: ~Copyable {
 
   // MARK: - Sockets
 
-  /// Takes over a listening socket; its datagrams come in under the place that is returned.
-  mutating func add(_ listener: consuming UDPSocket) throws(Errno) -> Int {
-    if let family = listener.localAddress?.family { listener.tellTrafficClass(family) }
+  /// Takes ownership of a listening socket and returns its slot, which the events of its datagrams name. It stays open.
+  mutating func add(_ listener: consuming UDPSocket) throws(Errno) -> Slot<UDPSocket> {
+    if let family = listener.localAddress?.family { listener.reportTrafficClass(family) }
     let descriptor = listener.rawValue
-    let place = listeners.insert(listener).index
+    let slot = listeners.insert(listener)
     listenerDescriptors.append(descriptor)
-    try register(descriptor, EventToken(kind: EventKind.datagramListener, index: UInt32(place)))
-    return place
+    try register(descriptor, EventToken(kind: EventKind.datagramListener, index: slot.index))
+    return slot
   }
 
   @inline(__always)
-  func listenerDescriptor(_ place: Int) -> Int32 { listenerDescriptors[place] }
+  func listenerDescriptor(_ socket: Slot<UDPSocket>) -> Int32 { listenerDescriptors[Int(socket.index)] }
 
-  /// Opens a relay's socket; datagrams for it come in under its name.
-  mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) throws(Errno) {
+  /// Opens a relay port's socket, whose events have the relay port's handle.
+  ///
+  /// - Parameter limit: a descriptor number from here on is closed again, because it is reserved.
+  mutating func openRelayPort(
+    _ id: Handle<RelayPort>, _ address: SocketAddress, below limit: Int32
+  ) throws(Errno) {
     let socket: UDPSocket
     do throws(Errno) { socket = try UDPSocket(relayingOn: address) } catch {
-      // It may be one that this turn has closed, so far by name only.
+      // The port may belong to a socket that this turn will close at its end.
       guard error == .addressInUse, !closing.isEmpty else { throw error }
       closeSockets()
       socket = try UDPSocket(relayingOn: address)
     }
-    socket.tellTrafficClass(address.family)
+    guard socket.rawValue < limit else { throw .tooManyFiles }
+    socket.reportTrafficClass(address.family)
     try register(socket.rawValue, Self.token(of: id))
-    relayPorts.insert(socket, at: id.index, generation: id.generation)
+    relayPorts.insert(socket, at: Handle(sameAs: id))
   }
 
-  static func token(of id: RecordID) -> EventToken {
-    EventToken(kind: EventKind.relayPort, index: id.index, generation: id.generation)
+  static func token(of id: Handle<RelayPort>) -> EventToken {
+    EventToken(kind: EventKind.relayPort, Handle<RelaySockets.Entry>(sameAs: id))
   }
 
   private mutating func register(_ descriptor: Int32, _ token: EventToken) throws(Errno) {
-    if usesRing { ring?.receive(from: descriptor, token) } else { try loop.add(descriptor, token) }
+    if usesRing { ring?.receive(from: descriptor, token) } else { try datagrams.add(descriptor, token) }
   }
 
-  /// Nothing is heard of the port any more. Its socket is closed at the end of the turn: what is queued leaves first,
-  /// the last packets of a call belong to it.
-  mutating func closeRelayPort(_ id: RecordID) {
-    guard let descriptor = relayPorts.remove(id.index, generation: id.generation) else { return }
+  /// Stops receiving on a relay port. Its socket is closed at the end of the turn, after queued datagrams, such as the
+  /// last packets of a call.
+  mutating func closeRelayPort(_ id: Handle<RelayPort>) {
+    guard let descriptor = relayPorts.remove(Handle(sameAs: id)) else { return }
     closing.append((descriptor, Self.token(of: id)))
   }
 
-  /// Sends what waits, then closes what was to be closed.
+  /// Sends waiting datagrams, then closes the sockets in `closing`.
   mutating func closeSockets() {
     if usesRing { ring?.send(&sends, thenCancel: closing.map(\.token)) } else { sends.flush() }
     for closed in closing { _ = FileDescriptor(owning: closed.descriptor) }
     closing.removeAll(keepingCapacity: true)
   }
 
-  /// Sends what waits and lets go of every socket: a ring that is torn down with the process would hold their ports for
-  /// a while yet.
-  mutating func shutDown() {
-    closeSockets()
-    guard usesRing else { return }
-    ring?.send(
-      &sends,
-      thenCancel: listenerDescriptors.indices.map { EventToken(kind: EventKind.datagramListener, index: UInt32($0)) })
-  }
-
   // MARK: - Receiving
 
-  /// Sends what waits, waits until something happens or is due, and returns how many events there are.
+  /// Sends waiting datagrams, waits for events or the deadline, and returns the number of events.
   mutating func wait(until deadline: Instant?) -> Int {
     if let deadline { alarm.ring(by: deadline) }
-    return usesRing ? waitWithRing() : loop.wait(milliseconds: -1)
+    if usesRing { return waitWithRing() }
+    datagramEvents = datagrams.wait()
+    for index in 0..<datagramEvents where datagrams.event(index).token.kind == EventKind.streams {
+      return datagramEvents + loop.wait(for: .zero, limit: Self.streamEventsPerTurn)
+    }
+    return datagramEvents
   }
+
+  /// Limit of streams that are read in one turn, so that datagrams do not wait longer.
+  static let streamEventsPerTurn = 64
 
   mutating func acknowledgeAlarm() { alarm.acknowledge() }
 
   @inline(__always)
   func event(_ index: Int) -> Event {
     if index < arrivals.count { return arrivals[index] }
-    let event = loop.event(index - arrivals.count)
+    let event =
+      index < datagramEvents ? datagrams.event(index) : loop.event(index - arrivals.count - datagramEvents)
     return Event(
       token: event.token, isReadable: event.isReadable, isWritable: event.isWritable, isFailed: event.isFailed)
   }
 
-  /// What an event of a listening or relay socket has brought, or brings now: at most `limit` datagrams, in slots that
-  /// are taken until `recycleSlots`.
+  /// The datagrams of a listening or relay socket's event, already received or received now: at most `limit`, in slots
+  /// that stay in use until `recycleSlots`.
   @inline(__always)
   mutating func receive(_ event: Event, _ descriptor: Int32, limit: Int) -> Range<Int> {
     if usesRing { return event.slot >= 0 ? Int(event.slot)..<Int(event.slot) + 1 : 0..<0 }
     if nextSlot >= Self.batchSlots { recycleSlots() }
     let first = nextSlot
     var count = 0
-    // An error here is one that an ICMP message brought for some earlier packet: it has been reported and is gone.
+    // An error here is the ICMP error of an earlier packet; reading it has cleared it.
     do {
       count = try batch.receive(
         from: descriptor, firstSlot: first, limit: min(limit, Self.batchSlots - first))
@@ -208,14 +228,14 @@ struct DataPlane: ~Copyable {
     return first..<(first + count)
   }
 
-  /// Learns from a reading of a relay socket: how much it brings at once, and whether in runs.
+  /// Adapts a relay socket's read limit and merging to the result of a read.
   @inline(__always)
-  mutating func learn(_ id: RecordID, asked: Int, _ slots: Range<Int>) {
+  mutating func learn(_ id: Handle<RelayPort>, asked: Int, _ slots: Range<Int>) {
     if usesRing {
-      relayPorts.learn(id.index, asked: 2, received: lastPort == id.index ? 2 : 1)
+      relayPorts.learn(Handle(sameAs: id), asked: 2, received: lastPort == id.index ? 2 : 1)
       lastPort = id.index
     } else {
-      relayPorts.learn(id.index, asked: min(asked, Self.batchSlots - slots.lowerBound), received: slots.count)
+      relayPorts.learn(Handle(sameAs: id), asked: min(asked, Self.batchSlots - slots.lowerBound), received: slots.count)
     }
   }
 
@@ -226,7 +246,7 @@ struct DataPlane: ~Copyable {
     return nextSlot
   }
 
-  /// A slot for a message of our own or of another shard, which leaves with the rest of the turn.
+  /// A slot for a message of our own or from another shard, sent at the end of the turn.
   mutating func replySlot() -> Int {
     if nextReplySlot == Self.replySlots {
       flush()
@@ -238,10 +258,10 @@ struct DataPlane: ~Copyable {
 
   // MARK: - Sending
 
-  /// Puts a part of a slot into the queue of what is to be sent. False where the socket is gone.
+  /// Queues a part of a slot to be sent to a peer. False if the socket is closed.
   @inline(__always)
-  mutating func sendToPeer(_ port: RecordID, _ peer: SocketAddress, slot: Int, range: Range<Int>) -> Bool {
-    guard let descriptor = relayPorts.descriptor(port.index, generation: port.generation) else { return false }
+  mutating func sendToPeer(_ port: Handle<RelayPort>, _ peer: SocketAddress, slot: Int, range: Range<Int>) -> Bool {
+    guard let descriptor = relayPorts.descriptor(Handle(sameAs: port)) else { return false }
     if sends.isFull { flush() }
     sends.append(descriptor, buffers, slot: slot, range: range, to: peer, from: nil)
     return true
@@ -249,19 +269,19 @@ struct DataPlane: ~Copyable {
 
   @inline(__always)
   mutating func sendToClient(
-    listener: Int, _ client: SocketAddress, from source: IPAddress?, slot: Int, range: Range<Int>
+    over socket: Slot<UDPSocket>, _ client: SocketAddress, from source: IPAddress?, slot: Int, range: Range<Int>
   ) {
     if sends.isFull { flush() }
-    sends.append(listenerDescriptors[listener], buffers, slot: slot, range: range, to: client, from: source)
+    sends.append(listenerDescriptor(socket), buffers, slot: slot, range: range, to: client, from: source)
   }
 
-  /// Sends what waits. The slots stay taken: a batch may be half decided about, and what it still queues lies in them.
+  /// Sends waiting datagrams. The slots stay in use, because a batch may be only half processed.
   @inline(__always)
   mutating func flush() {
     if usesRing { ring?.send(&sends) } else { sends.flush() }
   }
 
-  /// Sends what waits and frees the slots, but those of io_uring. Only between two batches.
+  /// Sends waiting datagrams and frees the slots, except io_uring's. Only between two batches.
   @inline(__always)
   mutating func recycleSlots() {
     if closing.isEmpty { flush() } else { closeSockets() }
@@ -269,7 +289,7 @@ struct DataPlane: ~Copyable {
     nextReplySlot = 0
   }
 
-  /// The turn is over. What waits leaves now, or with io_uring together with the next `wait`.
+  /// Ends the turn: sends waiting datagrams now, or with io_uring together with the next `wait`.
   @inline(__always)
   mutating func endTurn() {
     if !usesRing { recycleSlots() }

@@ -1,29 +1,29 @@
 internal import NetworkTypes
 internal import TURN
 
-/// The server's own transport addresses that datagrams and connections have come to, each under a number.
+/// Numbers for the server's transport addresses at which datagrams and connections have arrived.
 ///
-/// On a wildcard listener the address differs from packet to packet; an answer leaves from the one that was asked.
+/// On a wildcard listener each packet may have another address; an answer is sent from its request's address.
 struct EndpointTable {
   struct Endpoint {
-    var listener: Int
-    /// The address to answer from; nil on a socket that is bound to one.
+    var listener: ListenerNumber
+    /// The source address of answers; nil on a socket that is bound to one address.
     var source: IPAddress?
   }
 
   private(set) var endpoints: [Endpoint] = []
-  /// Numbers that nobody uses any more.
+  /// Numbers that are no longer in use.
   private var free: [EndpointID] = []
   private var byAddress: [Key: EndpointID] = [:]
   private var last: (key: Key, id: EndpointID)?
 
   private struct Key: Hashable {
-    var listener: Int
+    var listener: ListenerNumber
     var address: IPAddress?
   }
 
-  /// The number of an endpoint, a new one at its first use; nil while all 65,536 are given out.
-  mutating func id(listener: Int, source: IPAddress?) -> EndpointID? {
+  /// The number of an endpoint, a new one at its first use; nil while all 65,536 are in use.
+  mutating func id(listener: ListenerNumber, source: IPAddress?) -> EndpointID? {
     let key = Key(listener: listener, address: source)
     if let last, last.key == key { return last.id }
     if let known = byAddress[key] {
@@ -44,15 +44,17 @@ struct EndpointTable {
     return id
   }
 
-  /// Whether numbers are about to run out: only who has many addresses of this host to send to (on loopback, or behind
-  /// a route that makes a whole prefix local) can bring that about.
+  /// Whether the numbers are nearly used up, which needs a client that sends to many addresses of this host: on
+  /// loopback, or with a route that makes a whole prefix local.
   var isNearlyFull: Bool { free.isEmpty && endpoints.count > 60_000 }
 
-  /// Takes back every number but those in use.
+  /// Frees every number that is not in use.
   mutating func reclaim(keeping used: Set<EndpointID>) {
     last = nil
     byAddress = byAddress.filter { used.contains($0.value) }
-    free = (0..<endpoints.count).map { EndpointID(rawValue: UInt16(truncatingIfNeeded: $0)) }.filter { !used.contains($0) }
+    free = (0..<endpoints.count).map { EndpointID(rawValue: UInt16(truncatingIfNeeded: $0)) }.filter {
+      !used.contains($0)
+    }
   }
 
   @inline(__always)

@@ -2,17 +2,17 @@ internal import NetIO
 internal import NetworkTypes
 internal import STUN
 
-/// What waits to be written to a client's stream: whole frames, in order. Where too much waits, the oldest media goes
-/// (to a call, late media is worth less than none), never a control message.
+/// Whole frames that wait to be written to a client's stream, in order. At the limit the oldest media is dropped (late
+/// media is worse for a call than none), never a control message.
 struct OutgoingFrames: ~Copyable {
   private var waiting = PooledBytes()
-  /// How much of the head belongs to a frame that has been written in part: that one must be finished.
+  /// The remaining bytes of a partly written frame at the head, which must be completed.
   private var begunByteCount = 0
 
   var count: Int { waiting.count }
   var isEmpty: Bool { waiting.isEmpty }
 
-  /// How many bytes the first frame has, or what is left of it; there must be one.
+  /// The length of the first frame, or of its rest; there must be one.
   var firstByteCount: Int { begunByteCount > 0 ? begunByteCount : frame(at: 0).byteCount }
 
   var bytes: RawSpan {
@@ -20,7 +20,7 @@ struct OutgoingFrames: ~Copyable {
     get { waiting.bytes }
   }
 
-  /// Appends one message in three pieces; false where it finds no room.
+  /// Appends one message in three pieces; false without room.
   mutating func append(
     prefix: RawSpan, _ bytes: RawSpan, padding: Int = 0, _ pool: inout BlockPool
   ) -> Bool {
@@ -28,7 +28,7 @@ struct OutgoingFrames: ~Copyable {
     return waiting.append(prefix, &pool) && waiting.append(bytes, &pool) && waiting.append(zeros: padding, &pool)
   }
 
-  /// Forgets what has been written.
+  /// Removes written bytes.
   mutating func consume(_ byteCount: Int, _ pool: inout BlockPool) {
     if byteCount >= count {
       begunByteCount = 0
@@ -40,7 +40,7 @@ struct OutgoingFrames: ~Copyable {
     waiting.consume(byteCount, &pool)
   }
 
-  /// Drops media, the oldest first, until no more than `target` bytes wait, and returns how many frames went.
+  /// Drops the oldest media until at most `target` bytes wait, and returns the number of dropped frames.
   mutating func dropOldestMedia(downTo target: Int, _ pool: inout BlockPool) -> Int {
     var excess = count - target
     var dropped = 0
@@ -61,7 +61,7 @@ struct OutgoingFrames: ~Copyable {
     return dropped
   }
 
-  /// The frame that begins at an offset. They are our own, so each is whole.
+  /// The frame that begins at an offset. All frames are our own, so each is complete.
   private func frame(at offset: Int) -> (byteCount: Int, isMedia: Bool) {
     let rest = waiting.bytes.extracting(offset..<count)
     switch StreamFrame(rest, allowsChannelData: true) {

@@ -1,12 +1,13 @@
 internal import NetIO
 internal import NetworkTypes
 internal import TURN
+internal import Tables
 
-/// A peer's TCP connection, and once it is bound the client's connection that it is one pipe with (RFC 6062).
+/// A peer's TCP connection and, when it is bound, the client's connection (RFC 6062).
 ///
-/// What comes from one side is written to the other at once. What that does not take waits here, at most one reading,
-/// and nothing more is read meanwhile: the kernel's windows carry the back-pressure to whoever sends. Before it is bound
-/// nothing is read at all, so what a peer says first waits in the kernel, bounded by its window.
+/// Bytes from one side are written to the other at once. Bytes that the other side does not accept wait here, at most
+/// those of one read, and reading pauses meanwhile: so TCP's window carries the back-pressure to the sender. Before the
+/// pipe is bound nothing is read: the peer's first bytes wait in the kernel, limited by the window.
 struct Pipe: ~Copyable {
   enum State {
     case connecting
@@ -14,39 +15,39 @@ struct Pipe: ~Copyable {
     case bound
   }
 
-  /// The relay's name for it.
-  let id: RecordID
+  /// The relay's handle.
+  let id: Handle<PeerConnection>
   let socket: StreamSocket
   var state: State
-  /// The client's connection, by place and tenant.
-  var client: (index: Int, generation: UInt32) = (-1, 0)
-  /// What the peer's socket did not take yet.
+  /// The client's connection; nil before it is bound.
+  var client: Handle<Connection>?
+  /// Bytes that the peer's socket has not accepted yet.
   var toPeer = PooledBytes()
-  /// The side has said that it sends nothing more.
+  /// Whether the side has ended its direction.
   var peerHasEnded = false
   var clientHasEnded = false
-  /// That has been passed on.
+  /// Whether the end of the other side has been passed on.
   var peerIsTold = false
   var clientIsTold = false
-  /// Nothing more is read from the side before that: the allocation's bandwidth is used up.
+  /// The time before which this side is not read, because bandwidth is used up.
   var readsPeerFrom = Instant(nanoseconds: 0)
   var readsClientFrom = Instant(nanoseconds: 0)
-  /// Whether it is among those that wait for bandwidth.
+  /// Whether it is in the list of pipes that wait for bandwidth.
   var isThrottled = false
-  /// When bytes have moved last.
+  /// The time of the last carried bytes.
   var lastMoved: Instant
-  /// What the loop waits for at the peer's socket.
+  /// The loop's interest in the peer's socket.
   var interest = Interest()
 
-  init(id: RecordID, socket: consuming StreamSocket, state: State, now: Instant) {
+  init(id: Handle<PeerConnection>, socket: consuming StreamSocket, state: State, now: Instant) {
     self.id = id
     self.socket = socket
     self.state = state
     lastMoved = now
   }
 
-  /// The most that is read at one time, and so the most that waits in one direction. Where there are many pipes it is
-  /// less: however many stand still, the shard's memory for them is bounded (256 MiB at the limit).
+  /// The size of one read, and so the limit of waiting bytes in one direction. It is smaller with many pipes, so that a
+  /// shard's memory for stopped pipes is bounded (256 MiB at the limit).
   static func readingByteCount(among count: Int) -> Int {
     switch count {
     case ...512: 64 << 10
@@ -55,40 +56,25 @@ struct Pipe: ~Copyable {
     }
   }
 
-  /// Pipes of one shard.
+  /// Limit of pipes of one shard.
   static let limit = 16_384
-  /// How long one direction may go on in silence once the other has ended, in nanoseconds.
-  static let halfOpenPatience: UInt64 = 120 * 1_000_000_000
+  /// The longest silence of one direction after the end of the other.
+  static let halfOpenTimeout = Duration.seconds(120)
 }
 
-/// What the loop waits for at a descriptor of a pipe. One that nothing is waited for at is taken out of the loop: an
-/// end that nobody reads yet would wake the loop for ever.
+/// The loop's interest in a descriptor of a pipe. A descriptor without interest is removed from the loop: otherwise the
+/// unread end of a stream would wake the loop repeatedly.
 struct Interest: Equatable {
   var isRegistered = false
   var reads = false
   var writes = false
 }
 
-/// All TCP relaying of one shard.
-struct TCPRelays: ~Copyable {
-  var listeners = Places<StreamListener>()
-  /// The relay's name for each listener, by place.
-  var listenerIDs: [RecordID] = []
-  var placeOfListener: [RecordID: Int] = [:]
-  var pipes = Places<Pipe>()
-  var placeOfPipe: [RecordID: Int] = [:]
-  /// Listeners that rest because there were no descriptors.
-  var resting: [RecordID] = []
-  /// Pipes that wait for bandwidth, and when the first of them may go on.
-  var throttled: [RecordID] = []
-  var nextResume: Instant?
-}
-
 extension Connection {
-  /// What a data connection has to do with its pipe.
+  /// The pipe of a data connection.
   struct PipeEnd {
-    var place: Int
-    /// The answer to ConnectionBind is still to be sent; after it nothing but the peer's bytes may be.
+    var pipe: Handle<Pipe>
+    /// Whether the answer to ConnectionBind has not been queued yet; after it only the peer's bytes may be sent.
     var awaitsAnswer = true
     var interest: Interest
   }

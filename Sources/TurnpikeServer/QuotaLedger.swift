@@ -2,8 +2,8 @@ internal import NetworkTypes
 internal import Synchronization
 internal import TURN
 
-/// Counts allocations over all shards: in all, for each realm, and in it for each user and client address. Asked once
-/// for each allocation made or ended, never for a packet.
+/// Counts allocations over all shards: in all, for each realm, and within it for each user and client address. Used
+/// once for each created or ended allocation, never for a packet.
 final class QuotaLedger: Sendable {
   struct Limits: Sendable {
     /// 0 is no limit. The default realm's total is that of the whole server.
@@ -15,49 +15,76 @@ final class QuotaLedger: Sendable {
   private struct State {
     var limits: [Limits]
     var total: UInt32 = 0
-    var realms: [UInt8: UInt32] = [:]
+    var realms: [RealmID: UInt32] = [:]
     var users: [User: UInt32] = [:]
     var addresses: [Address: UInt32] = [:]
   }
 
   private struct User: Hashable {
-    var realm: UInt8
+    var realm: RealmID
     var name: [UInt8]
   }
 
   private struct Address: Hashable {
-    var realm: UInt8
+    var realm: RealmID
     var address: IPAddress
   }
 
   private let state: Mutex<State>
 
-  /// - Parameter limits: by the realms' numbers, never empty.
+  /// - Parameter limits: by realm number, never empty.
   init(limits: [Limits]) { state = Mutex(State(limits: limits)) }
 
   func setLimits(_ limits: [Limits]) { state.withLock { $0.limits = limits } }
 
   var total: UInt32 { state.withLock { $0.total } }
 
-  /// Counts one more allocation, or says why not.
-  func admit(_ holder: QuotaHolder) -> Admission {
+  /// The quota that refuses an allocation.
+  enum Quota {
+    case user
+    case address
+    case server
+    case realm
+
+    var isOfServer: Bool { self == .server }
+    var name: String {
+      switch self {
+      case .user: "allocations-per-user"
+      case .address: "allocations-per-address"
+      case .server, .realm: "allocations"
+      }
+    }
+  }
+
+  /// The prefix of the keys of a realm's limits.
+  ///
+  /// - Parameter realm: nil: the default realm, whose limits are the server's.
+  static func limitKey(realm: String?) -> String { realm.map { "realms.\($0).limits." } ?? "limits." }
+
+  /// Counts one more allocation, or returns the reason for its refusal.
+  func admit(_ holder: QuotaHolder) -> (Admission, Quota?) {
     let realm = holder.realm
     let user = User(realm: realm, name: holder.user)
     let address = Address(realm: realm, address: holder.address.accountable)
     return state.withLock { state in
-      let limits = Int(realm) < state.limits.count ? state.limits[Int(realm)] : state.limits[0]
-      // Who asks for nothing in particular (anonymous) is nobody: only the address counts.
-      if limits.perUser > 0, !user.name.isEmpty, state.users[user, default: 0] >= limits.perUser {
-        return .quotaReached
+      let limits =
+        state.limits.indices.contains(Int(realm.rawValue)) ? state.limits[Int(realm.rawValue)] : state.limits[0]
+      // Anonymous clients are not counted as a user.
+      if limits.perUser > 0, state.users[user, default: 0] >= limits.perUser {
+        return (.quotaReached, .user)
       }
-      if limits.perAddress > 0, state.addresses[address, default: 0] >= limits.perAddress { return .quotaReached }
-      if state.limits[0].total > 0, state.total >= state.limits[0].total { return .noCapacity }
-      if realm > 0, limits.total > 0, state.realms[realm, default: 0] >= limits.total { return .noCapacity }
+      if limits.perAddress > 0, state.addresses[address, default: 0] >= limits.perAddress {
+        return (.quotaReached, .address)
+      }
+      if state.limits[0].total > 0, state.total >= state.limits[0].total { return (.noCapacity, .server) }
+      if realm != .default, limits.total > 0, state.realms[realm, default: 0] >= limits.total {
+        return (.noCapacity, .realm)
+      }
       state.total += 1
       state.realms[realm, default: 0] += 1
       if !user.name.isEmpty { state.users[user, default: 0] += 1 }
       state.addresses[address, default: 0] += 1
-      return .granted
+      return (.granted, nil)
     }
   }
 

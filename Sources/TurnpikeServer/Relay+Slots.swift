@@ -1,14 +1,15 @@
 internal import NetIO
 internal import NetworkTypes
 internal import TURN
+internal import Tables
 
-/// The relay as a shard speaks to it: of slots of its buffers. The spans are lent for the call and no longer.
+/// The relay's inputs for messages in slots of the shard's buffers. The spans are borrowed for the call only.
 extension Relay {
-  /// A datagram that another shard has passed on.
-  mutating func receiveHandedOver(
+  /// A datagram from another shard.
+  mutating func receiveForwarded(
     slot: Int, _ range: Range<Int>, in buffers: borrowing PacketBuffers, from client: ClientPath, now: Now
   ) -> Disposition {
-    receiveHandedOver(buffers.bytes(slot, range), from: client, now: now)
+    receiveForwarded(buffers.bytes(slot, range), from: client, now: now)
   }
 
   /// A client's message in a slot.
@@ -22,11 +23,11 @@ extension Relay {
   @inline(__always)
   mutating func receive(
     slot: Int, _ range: Range<Int>, in buffers: borrowing PacketBuffers, fromPeer peer: SocketAddress,
-    on port: RecordID, now: Now
+    on port: Handle<RelayPort>, now: Now
   ) -> Disposition {
     receive(buffers.bytes(slot, range), fromPeer: peer, on: port, now: now)
   }
 
-  /// A copy of the reply, for the way that is seldom taken.
+  /// A copy of the reply, for rare paths.
   borrowing func replyBytes() -> [UInt8] { reply.copied() }
 }

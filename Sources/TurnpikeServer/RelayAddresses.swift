@@ -1,19 +1,19 @@
-internal import Metrics
+internal import Log
 internal import NetIO
 internal import NetworkTypes
 internal import TURN
 
-/// Which addresses relays bind, and what clients are told.
+/// Chooses the addresses of relays.
 enum RelayAddresses {
-  /// The configured ones, else the source addresses of the default routes, else any global, else any private, else
-  /// the loopback address: never a reason not to start.
+  /// The configured addresses, else the source addresses of the default routes, else any global, else any private, else
+  /// the loopback address. Never fails.
   static func detect(configured: [IPAddress], hostAddresses: [IPAddress], hasIPv6: Bool) -> [IPAddress] {
     if !configured.isEmpty { return configured }
     let families: [IPAddress.Family] = hasIPv6 ? [.ipv4, .ipv6] : [.ipv4]
     let found = families.compactMap { family in
       Interfaces.defaultRouteSource(family) ?? best(hostAddresses.filter { $0.family == family })
     }
-    // A loopback address only where no family has anything better: it would be of use to nobody else.
+    // A loopback address only if no family has another one: other hosts cannot use it.
     let better = found.filter { !$0.isLoopback }
     return better.isEmpty ? [found.first ?? .ipv4Loopback] : better
   }
@@ -31,18 +31,20 @@ enum RelayAddresses {
     }
   }
 
-  /// One loud warning where clients elsewhere would be told an address that they cannot reach.
-  static func warnIfPrivate(_ entries: [RelayedAddresses.Entry], listeners: [ListenerPlan], log: Log) {
+  /// Logs one line if clients would get a relayed address that other networks cannot reach: a warning for a server with
+  /// configured users, information for a trial with the first user.
+  static func warnIfPrivate(_ entries: [RelayedAddresses.Entry], listeners: [ListenerPlan], isTrial: Bool, log: Log) {
     let rules = PeerRules()
     let listensWidely = listeners.contains { $0.address.address.isUnspecified }
     let hidden = entries.filter {
       $0.local == $0.advertised && !$0.local.isLoopback && !rules.permits($0.local)
     }
     guard listensWidely, !hidden.isEmpty else { return }
-    let example = hidden.map { "\($0.local): PUBLIC-ADDRESS" }.joined(separator: ", ")
-    log.warning(
-      "relay-address-private", ("addresses", hidden.map { "\($0.local)" }.joined(separator: ",")),
-      ("effect", "CLIENTS OUTSIDE THIS NETWORK CANNOT REACH THEIR RELAYS"),
-      ("remedy", "behind a 1:1 NAT or in a container set relay.advertise: { \(example) }"))
+    let example = hidden.map { "\($0.local): YOUR-PUBLIC-IP" }.joined(separator: ", ")
+    log.write(
+      isTrial ? .info : .warning, "relay-address-private",
+      ("addresses", .text(hidden.map { "\($0.local)" }.joined(separator: ","))),
+      ("effect", "only clients in this network can use the relay"),
+      ("remedy", "fine on a LAN; for the Internet set relay.advertise: { \(example) }"))
   }
 }

@@ -2,70 +2,68 @@ internal import Configuration
 internal import Credentials
 internal import CredentialsSQLite
 internal import Crypto
-internal import Metrics
-internal import NetIO
+internal import Log
+internal import NetworkTypes
+internal import System
 internal import TURN
 
-/// Whom the server knows: users and secrets of the configuration, and the stores of the realms.
+/// Credentials: users and secrets of the configuration, and the stores of the realms.
 extension Server {
   /// The `store` of a realm; empty: none.
-  private func store(ofRealm number: UInt8) -> String {
-    number == 0 ? settings.auth.store : settings.realms[realmNames[Int(number)]]?.store ?? ""
+  private func store(ofRealm number: RealmID) -> String {
+    number == .default ? settings.auth.store : settings.realms[realmNames[Int(number.rawValue)]]?.store ?? ""
   }
 
-  /// Where a realm's embedded store is; nil without one, and where it could only be in memory, which is as good.
-  private func storePath(ofRealm number: UInt8) -> String? {
-    let store = store(ofRealm: number)
-    guard store.hasPrefix("sqlite:") else { return nil }
-    let name = store.dropFirst("sqlite:".count)
-    return name.hasPrefix("/") ? String(name) : statePath(String(name))
+  /// The path of a realm's embedded store; nil without one, or without a state directory.
+  private func storePath(ofRealm number: RealmID) -> String? {
+    StorePath.path(of: store(ofRealm: number), in: stateDirectory.path)
   }
 
-  /// Opens every store once to see that it is there and good, and finds out whether a first user is needed.
+  /// Opens every store once to check it, and prepares the first user.
   func prepareCredentials() throws(StartFailure) {
-    var isStoreEmpty = true
+    var defaultStore: SQLiteCredentialStore?
     for number in realmNumbers {
       guard let path = storePath(ofRealm: number) else { continue }
       do throws(StoreError) {
         let store = try SQLiteCredentialStore(path: path)
-        if number == 0 { isStoreEmpty = try store.isEmpty() }
-        state.storeSecrets[number] = try store.secrets(realm: realmNames[Int(number)])
+        if number == .default { defaultStore = store }
+        state.storeContents[number] = try StoreContent(of: realmNames[Int(number.rawValue)], in: store)
       } catch {
-        throw .failed("\(error) (`\(number == 0 ? "auth.store" : "realms.\(realmNames[Int(number)]).store")`, \(path))")
+        throw .failed(
+          "\(error) (`\(number == .default ? "auth.store" : "realms.\(realmNames[Int(number.rawValue)]).store")`, \(path))"
+        )
       }
     }
-    let auth = settings.auth
-    guard !auth.anonymous, auth.users.isEmpty, auth.secrets.isEmpty, auth.oauthKeys.isEmpty, isStoreEmpty,
-      settings.realms.values.allSatisfy({ $0.users.isEmpty && $0.secrets.isEmpty && $0.store.isEmpty })
-    else { return }
-    guard !auth.store.isEmpty else {
-      throw .misconfigured(
-        "nobody could ever authenticate: `auth.store` is empty and there are no `auth.users` and no `auth.secrets`; "
-          + "set one of them, or `auth.anonymous: true`")
-    }
-    firstUser = try readOrMakeFirstUser()
+    try prepareFirstUser(defaultStore)
   }
 
-  private var realmNumbers: [UInt8] { realmNames.indices.map { UInt8(truncatingIfNeeded: $0) } }
+  private var realmNumbers: [RealmID] {
+    realmNames.indices.map { RealmID(rawValue: UInt8(truncatingIfNeeded: $0)) }
+  }
 
-  /// One thread for each store, whatever the number of its realms.
+  /// Starts one thread for each store, which may have several realms.
   func startCredentialServices() throws(StartFailure) {
-    var realmsOfPath: [String: [UInt8: String]] = [:]
+    var realmsOfPath: [String: [RealmID: String]] = [:]
     for number in realmNumbers {
       guard let path = storePath(ofRealm: number) else { continue }
-      realmsOfPath[path, default: [:]][number] = realmNames[Int(number)]
+      realmsOfPath[path, default: [:]][number] = realmNames[Int(number.rawValue)]
     }
     for (path, realms) in realmsOfPath {
       let log = log
       let changes = reports
+      let confinement = host.confinement
       do throws(Errno) {
-        let service = try CredentialService(realms: realms)
+        let service = try CredentialService(realms: realms, hook: hook)
         for number in realms.keys { credentials[number] = service }
         credentialServices.append(service)
-        threads.append(
+        storeThreads.append(
           try Thread(name: "credentials") {
-            service.run(log: log, folder: Files.folder(of: path), open: { () throws(StoreError) in try SQLiteCredentialStore(path: path) }) { secrets in
-              changes.post(.storeChanged(secrets: secrets))
+            confinement?.confineThread()
+            // The store exists since the start. A store that is deleted later is not created again: the operator may
+            // have deleted it on purpose.
+            let open = { () throws(StoreError) in try SQLiteCredentialStore(path: path, creates: false) }
+            service.run(log: log, path: path, open: open) { contents in
+              changes.post(.storeChanged(contents))
             }
           })
       } catch {
@@ -74,22 +72,43 @@ extension Server {
     }
   }
 
-  // MARK: - What the shards are told of it
+  /// Starts the threads that ask `auth.hook`.
+  func startHook() throws(StartFailure) {
+    guard !settings.auth.hook.isEmpty else { return }
+    do throws(Errno) {
+      let service = try HookService(
+        url: settings.auth.hook, secret: settings.auth.hookSecret, realmNames: realmNames, log: log)
+      let confinement = host.confinement
+      for index in 0..<HookService.threads {
+        hookThreads.append(
+          try Thread(name: "hook-\(index)") {
+            confinement?.confineThread()
+            service.run(index)
+          })
+      }
+      hook = service
+    } catch {
+      throw .failed("cannot start a thread: \(error)")
+    }
+  }
 
-  func makeRealmSettings(_ number: UInt8) -> RealmSettings {
-    let name = realmNames[Int(number)]
-    let realm = settings.realms[name] ?? Settings.Realm()
-    let isDefault = number == 0
+  // MARK: - Informing the shards
+
+  func makeRealmSettings(_ number: RealmID) -> RealmSettings {
+    let name = realmNames[Int(number.rawValue)]
+    let realm = settings.realms[name] ?? Settings.RealmSection()
+    let isDefault = number == .default
     var users = isDefault ? settings.auth.users : realm.users
     let secrets = isDefault ? settings.auth.secrets : realm.secrets
     let limits = isDefault ? settings.limits : realm.limits
-    if isDefault, users.isEmpty, secrets.isEmpty, let firstUser { users[firstUser.name] = firstUser.password }
+    // Otherwise the store has the first user.
+    if isDefault, credentials[.default] == nil, let firstUser { users[firstUser.name] = firstUser.password }
 
     var result = RealmSettings()
     result.name = Array(name.utf8)
     for (user, password) in users {
-      do throws(LongTermCredential.Invalid) {
-        let user = try LongTermCredential(name: user, realm: name, password: Array(password.utf8))
+      do throws(UserRecord.Invalid) {
+        let user = try UserRecord(name: user, realm: name, password: Array(password.utf8))
         let keys = CredentialKeys(user.keys)
         result.users[user.name.saslprep] = keys
         result.users[user.name.opaqueString] = keys
@@ -98,12 +117,18 @@ extension Server {
         log.error("user-invalid", ("key", isDefault ? "auth.users" : "realms.\(name).users"), ("error", "\(error)"))
       }
     }
-    let isGone = state.goneRealms.contains(name)
-    result.secrets = secrets.map { Array($0.utf8) } + (isGone ? [] : state.storeSecrets[number] ?? [])
-    result.hasStore = credentials[number] != nil && !isGone
+    let isGone = state.removedRealms.contains(name)
+    result.secrets = secrets.map { Array($0.utf8) } + (isGone ? [] : state.storeContents[number]?.secrets ?? [])
+    result.hasUsersWithoutSHA256 = !isGone && state.storeContents[number]?.hasUsersWithoutSHA256 == true
+    result.hasHook = hook != nil
+    result.hasStore = (credentials[number] != nil || hook != nil) && !isGone
     result.permissionsPerAllocation = limits.permissionsPerAllocation
     result.channelsPerAllocation = limits.channelsPerAllocation
-    result.bandwidthPerAllocation = limits.bandwidthPerAllocation
+    result.newPeersPerUser = limits.newPeersPerUser
+    result.connectsPerUser = limits.connectsPerUser
+    result.bandwidthPerAllocation = limits.bandwidthPerAllocation.rawValue
+    result.bandwidthPerUser = limits.bandwidthPerUser.rawValue
+    result.bandwidth = limits.bandwidth.rawValue
     return result
   }
 

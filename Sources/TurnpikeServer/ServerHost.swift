@@ -1,14 +1,34 @@
 public import Configuration
 
-/// What the server asks of the program around it.
-public struct ServerHost {
-  /// Prints one line on standard output: the iceServers of a first start, and nothing else ever.
-  public var printLine: (String) -> Void
-  /// Reads the configuration again, for SIGHUP; nil where it is wrong now, which has then been logged.
-  public var reload: () -> Settings?
+/// Functions of the program around the server.
+public struct ServerHost: Sendable {
+  /// Reads the configuration again for SIGHUP, on a thread that may wait. Nil if it is wrong, after the problems have
+  /// been logged.
+  ///
+  /// - Parameters:
+  ///   - running: the present settings.
+  ///   - read: reads a file.
+  public typealias Reload = @Sendable (_ running: Settings, _ read: FileContent) -> Configuration?
 
-  public init(printLine: @escaping (String) -> Void, reload: @escaping () -> Settings?) {
-    self.printLine = printLine
+  /// Prints the configuration for a web page: the only standard output of the server.
+  public var show: @Sendable (IceServers) -> Void
+  public var reload: Reload
+  /// Whether a person watches the log on a terminal.
+  public var isWatched: Bool
+  /// The version of the program, for operators.
+  public var version: String
+  /// The hardening of the process; nil if the process is not the server's own.
+  public var confinement: Confinement?
+
+  public init(
+    isWatched: Bool, version: String = "", confinement: Confinement? = nil,
+    show: @escaping @Sendable (IceServers) -> Void,
+    reload: @escaping Reload
+  ) {
+    self.confinement = confinement
+    self.isWatched = isWatched
+    self.version = version
+    self.show = show
     self.reload = reload
   }
 }

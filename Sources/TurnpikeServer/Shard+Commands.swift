@@ -1,118 +1,162 @@
-internal import Metrics
+internal import TLS
 internal import NetIO
+internal import Log
 internal import NetworkTypes
+internal import System
 internal import TURN
+internal import Tables
 
-/// The relay's commands, and the mail from other threads.
+/// The relay's commands, and messages from other threads.
 extension Shard {
+  /// Runs the relay's commands, and further ones that they cause.
+  ///
+  /// A command may close a connection, which calls this again: that call returns at once, and the loop of the first
+  /// call continues. Otherwise thousands of pipes that end together would recurse until the stack overflows.
   mutating func runCommands() {
-    while let command = relay.popCommand() {
-      switch command {
-      case .reply(let path, let bytes):
-        deliver(bytes, to: path)
-      case .lookUpKeys(let ticket, let realm, let user):
-        lookUp(ticket, realm: realm, user: user)
-      case .admit(let ticket, let holder):
-        relay.admitted(ticket, plan.ledger.admit(holder), holder, now: now)
-      case .release(let holder):
-        plan.ledger.release(holder)
-      case .openRelayPort(let id, let address):
-        openRelayPort(id, address)
-      case .closeRelayPort(let id):
-        plane.closeRelayPort(id)
-      case .locate(let path, let bytes):
-        locate(path, bytes)
-      case .replyFrom(let local, let target, let bytes):
-        reply(bytes, to: target, from: local)
-      case .openRelayListener(let id, let address):
-        openRelayListener(id, address)
-      case .closeRelayListener(let id):
-        closeRelayListener(id)
-      case .connectPeer(let id, let local, let remote):
-        connectPeer(id, from: local, to: remote)
-      case .bindPipe(let id, let path):
-        bindPipe(id, path)
-      case .closePipe(let id):
-        closePipe(id)
-      case .moveConnection(let shard, let path, let message):
-        moveConnection(path, to: shard, message: message)
-      case .sendUnfragmented(let port, let peer, let bytes):
-        // Too large for the first link: no event tells of it.
-        if plane.sendUnfragmented(port, peer, bytes) { receiveErrors(port) }
-      case .handOver(let shard, let path, let bytes):
-        handOver(bytes, of: path, to: shard)
-      case .event(let event):
-        record(event)
-      }
+    guard !isRunningCommands else { return }
+    isRunningCommands = true
+    while let command = relay.popCommand() { run(command) }
+    isRunningCommands = false
+  }
+
+  private mutating func run(_ command: RelayCommand) {
+    switch command {
+    case .reply(let path, let bytes):
+      deliver(bytes, to: path)
+    case .lookUpKeys(let ticket, let realm, let user):
+      lookUp(ticket, realm: realm, user: user)
+    case .admit(let ticket, let holder):
+      relay.admitted(ticket, admit(holder), holder, now: now)
+    case .release(let holder):
+      plan.ledger.release(holder)
+    case .openRelayPort(let id, let address):
+      openRelayPort(id, address)
+    case .closeRelayPort(let id):
+      plane.closeRelayPort(id)
+    case .locate(let path, let bytes):
+      locate(path, bytes)
+    case .replyFrom(let local, let target, let bytes):
+      reply(bytes, to: target, from: local)
+    case .openRelayListener(let id, let address):
+      openRelayListener(id, address)
+    case .closeRelayListener(let id):
+      tcp.removeListener(id)
+    case .connectPeer(let id, let local, let remote):
+      connectPeer(id, from: local, to: remote)
+    case .bindPipe(let id, let path):
+      bindPipe(id, path)
+    case .closePipe(let id):
+      closePipe(id)
+    case .moveConnection(let shard, let path, let message):
+      moveConnection(path, to: shard, message: message)
+    case .sendUnfragmented(let port, let peer, let bytes):
+      // The datagram may exceed the first link's MTU, which causes no event.
+      if plane.sendUnfragmented(port, peer, bytes) { receiveErrors(port) }
+    case .forward(let shard, let path, let bytes):
+      forward(bytes, of: path, to: shard)
+    case .event(let event):
+      record(event)
     }
   }
 
-  /// The late answer to a request.
+  /// Sends the answer to a request that waited.
   mutating func deliver(_ bytes: [UInt8], to path: ClientPath) {
     switch path.transport {
     case .tcp, .tls:
-      queueControl(path.connection, bytes)
+      if let connection = path.connection { queueControl(Handle(sameAs: connection), bytes) }
       return
     case .dtls:
-      sendToAssociation(path.connection, bytes.span.rawBytes)
+      if let connection = path.connection { sendToAssociation(Handle(sameAs: connection), bytes.span.rawBytes) }
       return
     case .udp: break
     }
     plane.sends.trafficClass = 0
     let slot = plane.replySlot()
     plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
-    let endpoint = endpoints.endpoint(path.endpoint)
-    plane.sendToClient(
-      listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot,
-      range: 0..<bytes.count)
+    sendDatagram(slot, 0..<bytes.count, to: path)
   }
 
-  private mutating func openRelayPort(_ id: RecordID, _ address: SocketAddress) {
+  private mutating func openRelayPort(_ id: Handle<RelayPort>, _ address: SocketAddress) {
     do throws(Errno) {
-      try plane.openRelayPort(id, address)
+      try plane.openRelayPort(id, address, below: plan.connections.descriptorLimit)
       relay.relayPortOpened(id, now: now)
     } catch {
-      if error != .addressInUse {
-        plan.log.limited(.warning, "relay-port-failed", ("address", "\(address.address)"), ("error", "\(error)"))
-      }
-      relay.relayPortFailed(id, now: now)
+      relayPortFailed(id, address, error)
     }
   }
 
-  private mutating func lookUp(_ ticket: RecordID, realm: UInt8, user: UserReference) {
-    if let keys = knownKeys.find(user, realm: realm, now: now.instant) {
-      relay.keysFound(ticket, keys, now: now)
-      return
+  /// Reports the failure to the relay, which tries another port. A port of another process is not logged.
+  mutating func relayPortFailed(_ id: Handle<RelayPort>, _ address: SocketAddress, _ error: Errno) {
+    if error != .addressInUse {
+      plan.log.limited(.warning, "relay-port-failed", ("address", "\(address.address)"), ("error", "\(error)"))
     }
-    guard let credentials = plan.credentials[realm],
-      credentials.lookUp(
-        CredentialService.LookUp(ticket: ticket, realm: realm, user: user, answers: plan.mailbox))
-    else {
-      plan.log.limited(.warning, "credential-store-busy")
+    relay.relayPortFailed(id, now: now)
+  }
+
+  mutating func lookUp(_ ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference) {
+    switch knownKeys.find(user, realm: realm, now: now.instant) {
+    case .known(let keys): return relay.keysFound(ticket, keys, now: now)
+    case .noUser: return relay.keysFound(ticket, nil, now: now)
+    case .notAsked: break
+    }
+    let client = relay.path(ofTicket: ticket)?.address.address ?? .ipv4Any
+    guard plan.limiter.takeLookUp(client, now: now.instant) else {
+      countLimit(.lookUpsOfAddress, client)
+      return postpone(LaterLookUps.Entry(ticket: ticket, realm: realm, user: user))
+    }
+    guard lookUpRate.take(now: now.instant) else {
+      countLimit(.lookUpRate, client)
+      return postpone(LaterLookUps.Entry(ticket: ticket, realm: realm, user: user))
+    }
+    let lookUp = CredentialService.LookUp(
+      ticket: ticket, realm: realm, user: user, source: client, answers: plan.mailbox)
+    guard plan.credentials[realm]?.lookUp(lookUp) ?? plan.hook?.lookUp(lookUp) ?? false else {
+      countLimit(.lookUps, client)
       relay.keysUnavailable(ticket, now: now)
       return
     }
   }
 
-  /// To the shard that has the client's allocation. One that cannot take it loses a datagram, as networks do.
-  private func handOver(_ bytes: [UInt8], of path: ClientPath, to shard: Int) {
-    guard plan.siblings.indices.contains(shard) else { return }
-    let endpoint = endpoints.endpoint(path.endpoint)
-    let datagram = HandedOverDatagram(
-      bytes: bytes, client: path.address, listener: endpoint.listener, local: endpoint.source)
-    // Control letters keep their room.
-    plan.siblings[shard].post(.handedOver(datagram), unlessMoreThan: 1024)
+  /// Asks the ledger, and warns about the quota that refuses an allocation.
+  private func admit(_ holder: QuotaHolder) -> Admission {
+    let (admission, quota) = plan.ledger.admit(holder)
+    if let quota {
+      let name = quota.name
+      let limit = LimitText(
+        name: name, key: QuotaLedger.limitKey(realm: quota.isOfServer ? nil : realmName(holder.realm)) + name,
+        effect: admission == .noCapacity ? "further allocations get 508" : "further allocations get 486")
+      plan.log.limited(
+        .warning, "limit-reached", source: limit.key, ("limit", .text(limit.name)), ("client", "\(holder.address)"),
+        ("user", .text(String(decoding: holder.user, as: UTF8.self))), ("key", .text(limit.key)),
+        ("effect", .text(limit.effect)))
+    }
+    return admission
   }
 
-  /// From another shard: answered and relayed from here. Both shards' sockets have one address.
-  private mutating func receive(_ datagram: HandedOverDatagram) {
-    guard let endpoint = endpoints.id(listener: datagram.listener, source: datagram.local) else { return }
+  /// Forwards a datagram to the shard with the client's allocation. It is dropped if that shard's mailbox is full.
+  private mutating func forward(_ bytes: [UInt8], of path: ClientPath, to shard: Int) {
+    guard plan.siblings.indices.contains(shard) else { return }
+    let endpoint = endpoints.endpoint(path.endpoint)
+    let datagram = ForwardedDatagram(
+      bytes: bytes, client: path.address, listener: endpoint.listener, local: endpoint.source)
+    // The rest of the mailbox is reserved for control messages.
+    if !plan.siblings[shard].post(.forwarded(datagram), unlessMoreThan: 1024) {
+      countLimit(.forwarded, path.address.address)
+    }
+  }
+
+  /// Receives a datagram from another shard, and answers and relays from here, because both shards' sockets have the
+  /// same address.
+  private mutating func receive(_ datagram: ForwardedDatagram) {
+    guard let endpoint = endpoints.id(listener: datagram.listener, source: datagram.local) else {
+      return countLimit(.endpoints, datagram.client.address)
+    }
     let path = ClientPath(
       address: datagram.client, endpoint: endpoint, transport: .udp, realm: plan.listeners[datagram.listener].realm)
     let slot = plane.replySlot()
     let count = datagram.bytes.count
     plane.buffers.copy(datagram.bytes.span.rawBytes, into: slot, at: 0)
-    let disposition = relay.receiveHandedOver(slot: slot, 0..<count, in: plane.buffers, from: path, now: now)
+    let disposition = relay.receiveForwarded(slot: slot, 0..<count, in: plane.buffers, from: path, now: now)
     act(disposition, on: slot, base: 0, isPart: false, from: path)
   }
 
@@ -121,22 +165,32 @@ extension Shard {
     receiveFromSiblings()
     for message in letters {
       switch message {
-      case .keys(let ticket, let realm, let user, let keys):
-        if let keys { knownKeys.remember(user, realm: realm, keys, now: now.instant) }
+      case .keys(let ticket, let realm, let user, let keys, let lifetime):
+        if !knownKeys.remember(user, realm: realm, keys, lifetime: lifetime, now: now.instant) {
+          countLimit(.knownKeys, relay.path(ofTicket: ticket)?.address.address ?? .ipv4Any)
+        }
         relay.keysFound(ticket, keys, now: now)
       case .keysUnavailable(let ticket):
         relay.keysUnavailable(ticket, now: now)
-      case .configure(let settings, let gate, let names):
+      case .configure(let settings, let gate, let names, let proxies):
         knownKeys.forgetAll()
         serverNames = names
+        trustedProxies = proxies
         relay.update(settings: settings, gate: gate)
-      case .handedOver(let datagram):
+      case .forwarded(let datagram):
         receive(datagram)
       case .moved(let box):
         adopt(box)
+      case .handshake(let job):
+        takeBack(job)
       case .certificates(let contexts):
-        tls = contexts.stream
-        associations.useContext(contexts.datagram)
+        streams.context = contexts.stream
+        datagramListeners.require(clientCertificate: contexts.stream.requiresClientCertificate)
+        secureDatagrams.useContext(contexts.datagram)
+      case .ping:
+        break
+      case .sessions(let question):
+        answer(question)
       case .reportWhenIdle:
         reportsWhenIdle = true
       case .stop:
@@ -149,48 +203,4 @@ extension Shard {
       runCommands()
     }
   }
-
-  private func record(_ event: Event) {
-    switch event {
-    case .allocationCreated(let summary):
-      guard plan.log.writes(.debug) else { return }
-      plan.log.debug(
-        "allocation-created", ("user", String(decoding: summary.username, as: UTF8.self)),
-        ("client", "\(summary.client)"), ("transport", "\(summary.transport)"), ("relayed", "\(summary.relayed)"))
-    case .allocationEnded(let summary, let reason):
-      guard plan.log.writes(.debug) else { return }
-      plan.log.debug(
-        "allocation-ended", ("reason", reason.rawValue), ("user", String(decoding: summary.username, as: UTF8.self)),
-        ("client", "\(summary.client)"), ("relayed", "\(summary.relayed)"), ("seconds", "\(summary.age)"),
-        ("to-peers", "\(summary.toPeers.packets)/\(summary.toPeers.bytes)"),
-        ("to-client", "\(summary.toClient.packets)/\(summary.toClient.bytes)"))
-    case .requestRefused(let code):
-      plan.log.debug("request-refused", ("code", "\(code)"))
-    case .relayPortsExhausted(let family):
-      plan.log.limited(.warning, "relay-ports-exhausted", ("family", family == .ipv4 ? "ipv4" : "ipv6"))
-    }
-  }
-}
-
-/// Keys of users that the store was asked for lately. Forgotten as soon as the store changes, and after a minute; at
-/// most 10,000, beyond which it starts anew.
-struct KnownKeys {
-  private struct User: Hashable {
-    var realm: UInt8
-    var reference: UserReference
-  }
-
-  private var keys: [User: (keys: TURN.CredentialKeys, until: Instant)] = [:]
-
-  func find(_ user: UserReference, realm: UInt8, now: Instant) -> TURN.CredentialKeys? {
-    guard let entry = keys[User(realm: realm, reference: user)], entry.until > now else { return nil }
-    return entry.keys
-  }
-
-  mutating func remember(_ user: UserReference, realm: UInt8, _ found: TURN.CredentialKeys, now: Instant) {
-    if keys.count >= 10_000 { forgetAll() }
-    keys[User(realm: realm, reference: user)] = (found, now.advanced(bySeconds: 60))
-  }
-
-  mutating func forgetAll() { keys.removeAll() }
 }

@@ -1,113 +1,126 @@
-internal import Metrics
+internal import Log
 internal import NetIO
 internal import NetworkTypes
 internal import STUN
+internal import System
 internal import TLS
 internal import TURN
+internal import Tables
 
-/// DTLS on the sockets of UDP (RFC 7350): told apart by the first byte, answered without memory until a client has
-/// shown its cookie, one message a record.
+/// DTLS on UDP sockets (RFC 7350), distinguished from STUN by the first byte. A client gets an association, and so
+/// memory, only after it has returned its cookie. Each record carries one message.
 extension Shard {
-  /// Milliseconds between two looks at which flights of handshakes must be sent again.
-  private static let handshakeTick: UInt32 = 250
-
-  mutating func receiveSecureDatagram(_ slot: Int, _ range: Range<Int>, from path: ClientPath) {
-    let listener = plan.listeners[endpoints.endpoint(path.endpoint).listener]
-    guard listener.auto || listener.transport == .dtls else { return relay.countDrop(.notSTUN) }
-    let client = Associations.Client(path)
-    if let index = associations.find(client) {
-      // A hello on a live association may be a client that has started anew (RFC 6347 section 4.2.8): the old one
-      // stays until the new one has shown its cookie.
+  mutating func receiveSecureDatagram(_ slot: Int, _ range: Range<Int>, from path: ClientPath, acceptsSecure: Bool) {
+    guard acceptsSecure else { return relay.countDrop(.notSTUN) }
+    let client = SecureDatagramClients.Client(path)
+    if let association = secureDatagrams.find(client) {
+      // A ClientHello on an association may come from a restarted client (RFC 6347 section 4.2.8): the old association
+      // stays until the client has returned its new cookie.
       let startsAnew =
-        associations.places[index].isEstablished && Associations.isHello(plane.buffers.bytes(slot, range))
-        && Associations.helloRandom(plane.buffers.bytes(slot, range)) != associations.places[index].helloRandom
-      if !startsAnew { return readAssociation(index, slot, range) }
+        secureDatagrams[association].isEstablished
+        && SecureDatagramClients.isHello(plane.buffers.bytes(slot, range))
+        && SecureDatagramClients.helloRandom(plane.buffers.bytes(slot, range))
+          != secureDatagrams[association].helloRandom
+      if !startsAnew { return readAssociation(association, slot, range) }
     }
-    greet(client, path, slot, range)
+    handleHello(client, path, slot, range)
   }
 
-  /// Somebody without an association, or with one that may be over.
-  private mutating func greet(_ client: Associations.Client, _ path: ClientPath, _ slot: Int, _ range: Range<Int>) {
-    guard Associations.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
-    guard plan.limiter.hasBudget(path.address.address, now: now.instant) else { return relay.countDrop(.rateLimited) }
-    let random = Associations.helloRandom(plane.buffers.bytes(slot, range))
-    switch Self.listen(&associations, plane.buffers, slot, range, from: client, now: now.instant) {
+  /// Handles a datagram of a client without an association, or of a restarted client.
+  private mutating func handleHello(
+    _ client: SecureDatagramClients.Client, _ path: ClientPath, _ slot: Int, _ range: Range<Int>
+  ) {
+    guard SecureDatagramClients.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
+    guard plan.limiter.hasBudget(path.address.address, now: now.instant) else {
+      return relay.countDrop(.rateLimited, of: path, now: now)
+    }
+    let random = SecureDatagramClients.helloRandom(plane.buffers.bytes(slot, range))
+    switch Self.listen(&secureDatagrams, plane.buffers, slot, range, from: client, now: now.instant) {
     case .ignored:
       relay.countDrop(.malformed)
     case .cookieAsked:
       _ = plan.limiter.take(path.address.address, now: now.instant)
-      for answer in associations.takeAnswers() {
+      for answer in secureDatagrams.takeAnswers() {
         let slot = plane.replySlot()
         plane.buffers.copy(answer.span.rawBytes, into: slot, at: 0)
-        sendDatagram(slot, answer.count, to: path)
+        sendDatagram(slot, 0..<answer.count, to: path)
       }
     case .verified:
-      // Signatures are bounded a turn, media comes first: the client says hello again in a second.
-      guard datagramHandshakesThisTurn < Self.handshakesPerTurn, hasRoom(for: path) else { return associations.turnAway() }
-      if let index = associations.find(client) { closeAssociation(index, saysGoodbye: false) }
-      datagramHandshakesThisTurn += 1
-      connectionsOfAddress[path.address.address.accountable, default: 0] += 1
-      guard let index = associations.adopt(path, helloRandom: random, now: now.instant) else {
-        return forget(path.address.address)
+      if let old = secureDatagrams.find(client) { closeAssociation(old, saysGoodbye: false) }
+      // Refused for now; the client retransmits its ClientHello after a second.
+      guard makeRoom(for: path.address.address) else { return secureDatagrams.reject() }
+      guard let association = secureDatagrams.adopt(path, helloRandom: random, now: now.instant) else {
+        plan.connections.release(path.address.address, isStranger: false)
+        return
       }
-      if associations.nextTick == .distantFuture {
-        associations.nextTick = now.instant.advanced(byMilliseconds: Self.handshakeTick)
-      }
-      readPlaintext(index)
+      let handle = secureDatagrams.handle(of: association)
+      settleAssociation(association)
+      if secureDatagrams.slot(of: handle) != nil { sendAway(association) }
     }
   }
 
-  private mutating func hasRoom(for path: ClientPath) -> Bool {
-    guard associations.hasRoom(for: path.address.address) else {
-      plan.log.limited(.warning, "dtls-handshakes-exhausted", ("limit", "\(Associations.unfinishedLimit)"))
+  /// Counts one more association of an address; false if it must not begin.
+  private mutating func makeRoom(for address: IPAddress) -> Bool {
+    guard secureDatagrams.count < SecureDatagramClients.limit else {
+      countLimit(.associations, address)
       return false
     }
-    if associations.count >= Associations.limit {
-      plan.log.limited(.warning, "associations-exhausted", ("limit", "\(Associations.limit)"))
+    guard plan.connections.admit(address, isStream: false) == nil else {
+      countLimit(.connectionsPerAddress, address)
       return false
     }
-    if connectionsOfAddress[path.address.address.accountable, default: 0] >= Self.connectionsPerAddress {
-      plan.log.limited(.warning, "connections-per-address", ("limit", "\(Self.connectionsPerAddress)"))
-      return false
+    if let victim = secureDatagrams.victim(for: address) {
+      countLimit(.handshakes, address)
+      if let association = secureDatagrams.slot(of: victim) { closeAssociation(association) }
     }
     return true
   }
 
   private static func listen(
-    _ associations: inout Associations, _ buffers: borrowing PacketBuffers, _ slot: Int, _ range: Range<Int>,
-    from client: Associations.Client, now: Instant
+    _ clients: inout SecureDatagramClients, _ buffers: borrowing PacketBuffers, _ slot: Int, _ range: Range<Int>,
+    from client: SecureDatagramClients.Client, now: Instant
   ) -> DTLSEngine.ListenResult {
-    associations.listen(buffers.bytes(slot, range), from: client, now: now)
+    clients.listen(buffers.bytes(slot, range), from: client, now: now)
   }
 
   // MARK: - Reading
 
-  private mutating func readAssociation(_ index: Int, _ slot: Int, _ range: Range<Int>) {
-    if !associations.places[index].isEstablished {
-      // Garbage is dropped in silence by DTLS: so many datagrams, and no more.
-      associations.places[index].handshakeDatagrams += 1
-      guard associations.places[index].handshakeDatagrams <= Association.handshakeDatagramLimit else {
-        return closeAssociation(index)
+  private mutating func readAssociation(_ association: Slot<Association>, _ slot: Int, _ range: Range<Int>) {
+    let handle = secureDatagrams.handle(of: association)
+    if !secureDatagrams[association].isEstablished {
+      // DTLS drops invalid records without an error, so the number of datagrams is limited.
+      secureDatagrams[association].handshakeDatagrams += 1
+      let hasCertificate = streams.context?.requiresClientCertificate == true
+      let limit = hasCertificate ? Association.certificateDatagramLimit : Association.handshakeDatagramLimit
+      let waitingLimit = hasCertificate ? Association.certificateWaitingLimit : Association.waitingLimit
+      guard secureDatagrams[association].handshakeDatagrams <= limit else {
+        countLimit(.handshakeDatagrams, secureDatagrams[association].path.address.address)
+        return closeAssociation(association)
       }
-      guard datagramHandshakesThisTurn < Self.handshakesPerTurn else { return relay.countDrop(.tooManyWaiting) }
-      datagramHandshakesThisTurn += 1
+      guard range.count <= Association.longestHandshakeDatagram,
+        secureDatagrams[association].waiting.count < waitingLimit
+      else { return relay.countDrop(.tooManyWaiting) }
+      secureDatagrams[association].waiting.append(plane.buffers.bytes(slot, range).copied())
+      settleAssociation(association)
+      if secureDatagrams.slot(of: handle) != nil, secureDatagrams[association].job == nil { sendAway(association) }
+      return
     }
-    Self.feed(&associations, index, plane.buffers, slot, range)
-    readPlaintext(index)
+    guard Self.feed(&secureDatagrams[association], plane.buffers, slot, range) else { return }
+    readPlaintext(association)
+    if secureDatagrams.slot(of: handle) != nil { settleAssociation(association) }
   }
 
   private static func feed(
-    _ associations: inout Associations, _ index: Int, _ buffers: borrowing PacketBuffers, _ slot: Int,
-    _ range: Range<Int>
-  ) {
-    associations.places[index].engine.receive(buffers.bytes(slot, range))
+    _ association: inout Association, _ buffers: borrowing PacketBuffers, _ slot: Int, _ range: Range<Int>
+  ) -> Bool {
+    association.engine?.receive(buffers.bytes(slot, range)) ?? false
   }
 
-  /// Takes everything that the engine has decrypted: the records of one datagram, and those that came before the
-  /// handshake's end and were kept until it.
-  private mutating func readPlaintext(_ index: Int) {
-    let generation = associations.places.generation(index)
-    associations.places[index].lastHeard = now.instant
+  /// Reads everything that the engine has decrypted: the records of one datagram, and early records that OpenSSL has
+  /// kept until the end of the handshake.
+  mutating func readPlaintext(_ association: Slot<Association>) {
+    let handle = secureDatagrams.handle(of: association)
+    secureDatagrams[association].lastHeard = now.instant
     var slot = plane.replySlot()
     var offset = 0
     var isOver = false
@@ -116,148 +129,148 @@ extension Shard {
         slot = plane.replySlot()
         offset = 0
       }
-      switch Self.decrypt(&associations, index, into: &plane.buffers, slot, offset..<PacketBuffers.capacity) {
+      switch Self.decrypt(&secureDatagrams[association], into: &plane.buffers, slot, offset..<PacketBuffers.capacity) {
       case .bytes(let count):
-        noteEstablished(index)
-        let path = associations.places[index].path
+        updateEstablished(association)
+        let path = secureDatagrams[association].path
         let disposition = relay.receive(slot: slot, offset..<(offset + count), in: plane.buffers, from: path, now: now)
         act(disposition, on: slot, base: offset, isPart: true, from: path)
         runCommands()
-        // The answer may have found the association gone.
-        guard associations.places.isTaken(index, generation: generation) else { return }
+        // The answer may have closed the association.
+        guard secureDatagrams.slot(of: handle) != nil else { return }
         offset += count
       case .wouldBlock: break reading
-      case .closed, .failed:
+      case .closed:
+        isOver = true
+        break reading
+      case .failed(let error):
+        recordRefusal(error, by: secureDatagrams[association].path)
         isOver = true
         break reading
       }
     }
-    noteEstablished(index)
-    if isOver { closeAssociation(index) } else { flushAssociation(index) }
+    updateEstablished(association)
+    if isOver { closeAssociation(association) } else { flushAssociation(association) }
   }
 
-  /// Once its handshake is done, a client's server name may tell its realm.
-  private mutating func noteEstablished(_ index: Int) {
-    guard !associations.places[index].isEstablished, associations.places[index].engine.isEstablished else { return }
-    associations.noteEstablished(index)
+  /// After the handshake the client's server name may choose its realm.
+  private mutating func updateEstablished(_ association: Slot<Association>) {
+    guard !secureDatagrams[association].isEstablished, secureDatagrams[association].hasFinished == true else { return }
+    secureDatagrams.setEstablished(association)
     guard !serverNames.isEmpty,
-      let realm = serverNames.realm(of: associations.places[index].engine.requestedServerName)
+      let realm = serverNames.realm(of: secureDatagrams[association].engine?.requestedServerName ?? nil)
     else { return }
-    associations.places[index].path.realm = realm
+    secureDatagrams[association].path.realm = realm
   }
 
   private static func decrypt(
-    _ associations: inout Associations, _ index: Int, into buffers: inout PacketBuffers, _ slot: Int,
-    _ range: Range<Int>
-  ) -> TLSEngine.ReadResult {
+    _ association: inout Association, into buffers: inout PacketBuffers, _ slot: Int, _ range: Range<Int>
+  ) -> ReadResult<TLSError> {
     var room = buffers.mutableBytes(slot, range)
-    return associations.places[index].engine.read(into: &room)
+    return association.engine?.read(into: &room) ?? .wouldBlock
   }
 
   // MARK: - Writing
 
-  /// A peer's data to a client's association: the relay's header, a part of a slot, and padding.
-  mutating func sendToAssociation(_ id: RecordID, slot: Int, _ range: Range<Int>, padding: Int) {
-    let index = Int(id.index)
-    guard associations.places.isTaken(index, generation: id.generation) else { return }
-    settle(index, Self.write(&associations.places[index].engine, relay, &plane.buffers, slot, range, padding))
+  /// Sends a peer's data to a client's association: the relay's header, a part of a slot, and padding.
+  mutating func sendToAssociation(_ handle: Handle<Association>, slot: Int, _ range: Range<Int>, padding: Int) {
+    guard let association = secureDatagrams.slot(of: handle) else { return }
+    finishWrite(
+      association,
+      Self.write(&secureDatagrams[association].engine, relay, &plane.buffers, slot, range, padding))
   }
 
-  mutating func sendToAssociation(_ id: RecordID, _ bytes: RawSpan) {
-    let index = Int(id.index)
-    guard associations.places.isTaken(index, generation: id.generation) else { return }
-    settle(index, associations.places[index].engine.write(bytes))
+  /// Sends a message to a client's association.
+  mutating func sendToAssociation(_ handle: Handle<Association>, _ bytes: RawSpan) {
+    guard let association = secureDatagrams.slot(of: handle) else { return }
+    finishWrite(association, secureDatagrams[association].engine?.write(bytes) ?? .wouldBlock)
   }
 
   private static func write(
-    _ engine: inout DTLSEngine, _ relay: borrowing Relay, _ buffers: inout PacketBuffers, _ slot: Int,
+    _ engine: inout DTLSEngine?, _ relay: borrowing Relay, _ buffers: inout PacketBuffers, _ slot: Int,
     _ range: Range<Int>, _ padding: Int
   ) -> TLSEngine.WriteResult {
     let whole = buffers.assemble(in: DataPlane.scratchSlot, prefix: relay.reply, slot: slot, range, padding: padding)
-    return engine.write(buffers.bytes(DataPlane.scratchSlot, 0..<whole))
+    return engine?.write(buffers.bytes(DataPlane.scratchSlot, 0..<whole)) ?? .wouldBlock
   }
 
-  private mutating func settle(_ index: Int, _ result: TLSEngine.WriteResult) {
+  private mutating func finishWrite(_ association: Slot<Association>, _ result: TLSEngine.WriteResult) {
     switch result {
-    case .written: flushAssociation(index)
-    // Larger than a record, or the association is over, which the sweep will see.
+    case .written: flushAssociation(association)
+    // The message exceeds a record; or the association has ended, and the sweep closes it.
     case .failed, .wouldBlock: relay.countDrop(.tooLarge)
     }
   }
 
-  private mutating func flushAssociation(_ index: Int) {
-    let path = associations.places[index].path
-    while associations.places[index].engine.hasOutput {
+  private mutating func flushAssociation(_ association: Slot<Association>) {
+    let path = secureDatagrams[association].path
+    while secureDatagrams[association].engine?.hasOutput == true {
       let slot = plane.replySlot()
-      let count = Self.takeDatagram(&associations.places[index].engine, into: &plane.buffers, slot: slot)
-      sendDatagram(slot, count, to: path)
+      let count = secureDatagrams[association].engine?.copyDatagram(into: &plane.buffers, slot: slot) ?? 0
+      sendDatagram(slot, 0..<count, to: path)
     }
   }
 
-  private mutating func sendDatagram(_ slot: Int, _ count: Int, to path: ClientPath) {
-    let endpoint = endpoints.endpoint(path.endpoint)
-    plane.sendToClient(
-      listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot, range: 0..<count)
-  }
+  // MARK: - Timers and ends
 
-  private static func takeDatagram(
-    _ engine: inout DTLSEngine, into buffers: inout PacketBuffers, slot: Int
-  ) -> Int {
-    let count = engine.datagram.byteCount
-    buffers.copy(engine.datagram, into: slot, at: 0)
-    engine.removeDatagram()
-    return count
-  }
-
-  // MARK: - Time and ends
-
-  /// Sends flights again that were not answered in time.
-  mutating func tickAssociations() {
-    let handshakes = associations.takeHandshakes()
-    for id in handshakes {
-      let index = Int(id.index)
-      guard associations.places.isTaken(index, generation: id.generation),
-        associations.places[index].engine.timeout == 0
-      else { continue }
-      if associations.places[index].engine.handleTimeout() {
-        flushAssociation(index)
+  /// Retransmits flights that were not answered in time.
+  mutating func retransmitHandshakes() {
+    for handle in secureDatagrams.takeHandshakes(now: now.instant) {
+      guard let association = secureDatagrams.slot(of: handle), secureDatagrams[association].mustRetransmit else {
+        continue
+      }
+      if secureDatagrams[association].engine?.handleTimeout() == true {
+        flushAssociation(association)
       } else {
-        closeAssociation(index)
+        closeAssociation(association)
       }
     }
-    associations.nextTick =
-      handshakes.isEmpty ? .distantFuture : now.instant.advanced(byMilliseconds: Self.handshakeTick)
   }
 
-  /// Closes associations that have been silent too long without having an allocation.
+  /// Closes associations without an allocation after too long silence, and too long handshakes.
   mutating func sweepAssociations() {
-    guard associations.count > 0 else { return }
-    for index in 0..<associations.places.upperBound where associations.places.isTaken(index) {
-      let silence = now.instant.nanoseconds(since: associations.places[index].lastHeard)
+    var walk = SlotWalk<Association>()
+    while let association = secureDatagrams.next(&walk) {
+      let silence = now.instant.duration(since: secureDatagrams[association].lastHeard)
       let isLate =
-        !associations.places[index].isEstablished
-        && now.instant.nanoseconds(since: associations.places[index].begunAt) > Association.handshakePatience
-      if isLate || silence > Self.strangerPatience, !relay.hasAllocation(associations.places[index].path) {
-        closeAssociation(index)
+        !secureDatagrams[association].isEstablished
+        && now.instant.duration(since: secureDatagrams[association].begunAt) > Association.handshakeTimeout
+      if isLate || silence > StreamClients.strangerTimeout, !relay.hasAllocation(secureDatagrams[association].path) {
+        closeAssociation(association)
       }
     }
   }
 
   /// Ends an association and the allocation that was made over it.
-  private mutating func closeAssociation(_ index: Int, saysGoodbye: Bool = true) {
-    let path = associations.places[index].path
+  mutating func closeAssociation(_ association: Slot<Association>, saysGoodbye: Bool = true) {
+    let path = secureDatagrams[association].path
     if saysGoodbye {
-      associations.places[index].engine.shutdown()
-      flushAssociation(index)
+      secureDatagrams[association].engine?.shutdown()
+      flushAssociation(association)
     }
-    forget(path.address.address)
-    // Removed first: ending the allocation must find nobody to write to.
-    associations.remove(index)
+    secureDatagrams[association].job?.abandon()
+    plan.strangersMemory.release(secureDatagrams[association].charge)
+    plan.connections.release(path.address.address, isStranger: false)
+    // Removed first: the end of the allocation must not write to it.
+    secureDatagrams.remove(association)
     relay.connectionClosed(path, now: now)
     runCommands()
   }
 
   mutating func closeAllAssociations() {
-    for index in 0..<associations.places.upperBound where associations.places.isTaken(index) { closeAssociation(index) }
+    var walk = SlotWalk<Association>()
+    while let association = secureDatagrams.next(&walk) {
+      closeAssociation(association)
+    }
+  }
+}
+
+extension DTLSEngine {
+  /// Copies the next output datagram into a slot, and returns its length.
+  fileprivate mutating func copyDatagram(into buffers: inout PacketBuffers, slot: Int) -> Int {
+    let count = datagram.byteCount
+    buffers.copy(datagram, into: slot, at: 0)
+    removeDatagram()
+    return count
   }
 }

@@ -1,35 +1,37 @@
 internal import NetIO
 internal import NetworkTypes
 internal import TURN
+internal import Tables
 
-/// UDP: what clients and peers send, and where what the relay has decided goes.
+/// UDP: datagrams of clients and peers, and the relay's decisions about them.
 extension Shard {
-  mutating func receiveFromClients(_ place: Int, _ event: DataPlane.Event) {
-    guard plane.listeners.isTaken(place) else { return }
-    let isWildcard = plane.listeners[place].isWildcard
-    let realm = plan.listeners[listenerOfDatagramSocket[place]].realm
-    let slots = plane.receive(event, plane.listenerDescriptor(place), limit: DataPlane.batchSlots)
+  mutating func receiveFromClients(_ socket: Slot<UDPSocket>, _ event: DataPlane.Event) {
+    guard datagramListeners.contains(socket) else { return }
+    let listener = datagramListeners[socket]
+    let slots = plane.receive(event, plane.listenerDescriptor(socket), limit: DataPlane.batchSlots)
     for slot in slots {
-      if relay.needsForesight, slot + Self.foresight < slots.upperBound { foresee(slot + Self.foresight, at: place) }
+      if relay.shouldPrefetch, slot + Self.prefetchDistance < slots.upperBound {
+        prefetch(slot + Self.prefetchDistance, of: socket)
+      }
       guard let source = plane.batch.source(slot) else { continue }
       let ancillary = plane.batch.ancillary(slot)
-      let local = isWildcard ? ancillary.localAddress : nil
-      guard let endpoint = endpoints.id(listener: listenerOfDatagramSocket[place], source: local) else { continue }
-      let path = ClientPath(address: source, endpoint: endpoint, transport: .udp, realm: realm)
-      let count = plane.batch.byteCount(slot)
-      noteRun(place, source, count)
-      let segment = ancillary.segmentByteCount
-      if watchOfDatagramSocket[place].note(ancillary.trafficClass) {
-        watchOfDatagramSocket[place].switchOver(plane.listenerDescriptor(place), source.family)
+      let local = listener.isWildcard ? ancillary.localAddress : nil
+      guard let endpoint = endpoints.id(listener: listener.number, source: local) else {
+        countLimit(.endpoints, source.address)
+        continue
       }
+      let path = ClientPath(address: source, endpoint: endpoint, transport: .udp, realm: listener.realm)
+      let count = plane.batch.byteCount(slot)
+      watch(socket, source, count, ancillary.trafficClass)
+      let segment = ancillary.segmentByteCount
       var base = 0
-      // Once for most; a run that the kernel has merged is taken apart again.
+      // One pass for most datagrams; merged datagrams are split again.
       repeat {
         let end = segment > 0 ? min(base + segment, count) : count
         plane.sends.trafficClass = ancillary.trafficClass
-        if Associations.isSecure(plane.buffers.bytes(slot, base..<end)) {
-          receiveSecureDatagram(slot, base..<end, from: path)
-        } else if !acceptsPlain[place] {
+        if SecureDatagramClients.isSecure(plane.buffers.bytes(slot, base..<end)) {
+          receiveSecureDatagram(slot, base..<end, from: path, acceptsSecure: listener.acceptsSecure)
+        } else if !listener.acceptsPlain {
           relay.countDrop(.notEncrypted)
         } else {
           let disposition = relay.receive(slot: slot, base..<end, in: plane.buffers, from: path, now: now)
@@ -42,43 +44,42 @@ extension Shard {
     plane.sends.trafficClass = 0
   }
 
-  /// So many datagrams ahead the processor is told what will be looked up: long enough for memory to answer.
-  static let foresight = 8
-
-  /// A datagram in this slot is to be received soon.
+  /// Switches UDP_GRO and traffic class reports of a listener's socket, depending on its datagrams.
   @inline(__always)
-  mutating func foresee(_ slot: Int, at place: Int) {
-    guard plane.listeners.isTaken(place), let source = plane.batch.source(slot) else { return }
-    let local = plane.listeners[place].isWildcard ? plane.batch.ancillary(slot).localAddress : nil
-    guard let endpoint = endpoints.id(listener: listenerOfDatagramSocket[place], source: local) else { return }
-    relay.foresee(ClientPath(address: source, endpoint: endpoint, transport: .udp))
-  }
-
-  /// A listening socket whose clients send in bursts has the kernel merge them from then on.
-  @inline(__always)
-  private mutating func noteRun(_ place: Int, _ source: SocketAddress, _ byteCount: Int) {
-    guard runsOfDatagramSocket[place] < Self.runsBeforeMerging else { return }
-    if byteCount == lastArrival.byteCount, source == lastArrival.source {
-      runsOfDatagramSocket[place] += 1
-      if runsOfDatagramSocket[place] == Self.runsBeforeMerging {
-        _ = UDPOffload.enableReceiving(plane.listenerDescriptor(place))
-      }
+  private mutating func watch(
+    _ socket: Slot<UDPSocket>, _ source: SocketAddress, _ byteCount: Int, _ trafficClass: UInt8
+  ) {
+    if datagramListeners.countRun(socket, source, byteCount) {
+      _ = UDPOffload.enableReceiving(plane.listenerDescriptor(socket))
     }
-    lastArrival = (source, byteCount)
+    if datagramListeners[socket].count(trafficClass: trafficClass) {
+      datagramListeners[socket].switchOver(plane.listenerDescriptor(socket), source.family)
+    }
   }
 
-  private static let runsBeforeMerging = 256
+  /// Prefetch distance in datagrams, long enough for a memory access.
+  static let prefetchDistance = 8
 
-  mutating func receiveFromPeers(_ id: RecordID, _ event: DataPlane.Event) {
-    guard let descriptor = plane.relayPorts.descriptor(id.index, generation: id.generation) else { return }
-    let appetite = plane.relayPorts.appetite(id.index)
-    let slots = plane.receive(event, descriptor, limit: appetite)
-    plane.learn(id, asked: appetite, slots)
+  /// Prefetches the table entry for the datagram in this slot.
+  @inline(__always)
+  mutating func prefetch(_ slot: Int, of socket: Slot<UDPSocket>) {
+    guard datagramListeners.contains(socket), let source = plane.batch.source(slot) else { return }
+    let local = datagramListeners[socket].isWildcard ? plane.batch.ancillary(slot).localAddress : nil
+    guard let endpoint = endpoints.id(listener: datagramListeners[socket].number, source: local) else { return }
+    relay.prefetch(ClientPath(address: source, endpoint: endpoint, transport: .udp))
+  }
+
+  mutating func receiveFromPeers(_ id: Handle<RelayPort>, _ event: DataPlane.Event) {
+    let socket = Handle<RelaySockets.Entry>(sameAs: id)
+    guard let descriptor = plane.relayPorts.descriptor(socket) else { return }
+    let limit = plane.relayPorts.receiveLimit(socket)
+    let slots = plane.receive(event, descriptor, limit: limit)
+    plane.learn(id, asked: limit, slots)
     for slot in slots {
       guard let source = plane.batch.source(slot) else { continue }
       let count = plane.batch.byteCount(slot)
       let ancillary = plane.batch.ancillary(slot)
-      plane.relayPorts.note(id.index, trafficClass: ancillary.trafficClass, source.family)
+      plane.relayPorts.count(socket, trafficClass: ancillary.trafficClass, source.family)
       let segment = ancillary.segmentByteCount
       var base = 0
       repeat {
@@ -94,17 +95,17 @@ extension Shard {
     plane.sends.trafficClass = 0
   }
 
-  /// Carries out what the relay has decided for the datagram or frame in a slot.
+  /// Carries out the relay's decision about the datagram or frame in a slot.
   ///
   /// - Parameters:
-  ///   - base: where in the slot the message begins that the disposition speaks of.
-  ///   - isPart: whether other messages lie around it, so that nothing may be written there.
+  ///   - base: the offset in the slot of the disposition's message.
+  ///   - isPart: whether other messages surround it, so that no header may be written there.
   @inline(__always)
   mutating func act(
     _ disposition: Disposition, on slot: Int, base: Int, isPart: Bool, from client: ClientPath?
   ) {
     switch disposition {
-    case .drop, .waiting:
+    case .drop, .deferred:
       break
     case .toPeer(let port, let peer, let offset, let count):
       _ = plane.sendToPeer(port, peer, slot: slot, range: (base + offset)..<(base + offset + count))
@@ -112,51 +113,58 @@ extension Shard {
       pass(to: shard, from: port, address, slot: slot, (base + offset)..<(base + offset + count))
     case .toClient(let path, let offset, let count, let padding):
       let range = (base + offset)..<(base + offset + count)
-      if path.transport.isStream {
-        queueMedia(path.connection, slot: slot, range, padding: padding)
-      } else if path.transport == .dtls {
-        sendToAssociation(path.connection, slot: slot, range, padding: padding)
+      if let connection = path.connection {
+        if path.transport.isStream {
+          queueMedia(Handle(sameAs: connection), slot: slot, range, padding: padding)
+        } else {
+          sendToAssociation(Handle(sameAs: connection), slot: slot, range, padding: padding)
+        }
       } else if isPart && (padding > 0 || relay.replyByteCount > offset) {
-        // Its header or padding would be written over a neighbour.
+        // Its header or padding would overwrite another message.
         sendPart(path, slot: slot, range, padding: padding)
       } else {
-        let framed = Self.frame(relay, in: &plane.buffers, slot: slot, range, padding: padding)
-        let endpoint = endpoints.endpoint(path.endpoint)
-        plane.sendToClient(
-          listener: socketOfListener[endpoint.listener], path.address, from: endpoint.source, slot: slot, range: framed)
+        sendDatagram(slot, Self.frame(relay, in: &plane.buffers, slot: slot, range, padding: padding), to: path)
       }
     case .reply:
       guard let client else { return }
-      // An answer is the server's own: nothing of the request's IP header is taken over.
-      plane.sends.trafficClass = 0
-      // What the request has changed is done before its answer leaves: a freed place in a quota is free, a deleted
-      // allocation's port closed.
-      if isPart || client.connection != .none {
-        let bytes = relay.replyBytes()
-        runCommands()
-        deliver(bytes, to: client)
-      } else {
-        let count = Self.copyReply(relay, into: &plane.buffers, slot: slot)
-        runCommands()
-        let endpoint = endpoints.endpoint(client.endpoint)
-        plane.sendToClient(
-          listener: socketOfListener[endpoint.listener], client.address, from: endpoint.source, slot: slot,
-          range: 0..<count)
-      }
+      sendReply(to: client, slot: slot, isPart: isPart)
     }
   }
 
-  /// A part of a merged run to a client: its header lies elsewhere.
-  private mutating func sendPart(_ path: ClientPath, slot: Int, _ range: Range<Int>, padding: Int) {
-    let endpoint = endpoints.endpoint(path.endpoint)
-    if plane.sends.isFull { plane.flush() }
-    Self.appendPart(
-      &plane.sends, relay, plane.buffers, plane.listenerDescriptor(socketOfListener[endpoint.listener]), slot: slot,
-      range, padding: padding, to: path.address, from: endpoint.source)
+  /// Runs the commands of the request in a slot, then sends its answer.
+  @inline(__always)
+  private mutating func sendReply(to client: ClientPath, slot: Int, isPart: Bool) {
+    // An answer does not copy the request's DSCP and ECN.
+    plane.sends.trafficClass = 0
+    // Commands run before the answer is sent: released quota is free, and a deleted allocation's port is closed.
+    if isPart || client.connection != nil {
+      let bytes = relay.replyBytes()
+      runCommands()
+      deliver(bytes, to: client)
+    } else {
+      let count = Self.copyReply(relay, into: &plane.buffers, slot: slot)
+      runCommands()
+      sendDatagram(slot, 0..<count, to: client)
+    }
   }
 
-  // The relay's reply and the buffers are parts of one value: these take both apart, so that one can be read while
-  // the other is written.
+  /// Sends a part of a slot to a client of a datagram listener, from the address that the client sends to.
+  @inline(__always)
+  mutating func sendDatagram(_ slot: Int, _ range: Range<Int>, to client: ClientPath) {
+    let endpoint = endpoints.endpoint(client.endpoint)
+    guard let socket = datagramListeners.socket(of: endpoint.listener) else { return }
+    plane.sendToClient(over: socket, client.address, from: endpoint.source, slot: slot, range: range)
+  }
+
+  /// Sends a part of merged datagrams to a client, with its header from another buffer, the relay's reply.
+  private mutating func sendPart(_ path: ClientPath, slot: Int, _ range: Range<Int>, padding: Int) {
+    let endpoint = endpoints.endpoint(path.endpoint)
+    guard let socket = datagramListeners.socket(of: endpoint.listener) else { return }
+    if plane.sends.isFull { plane.flush() }
+    Self.appendPart(
+      &plane.sends, relay, plane.buffers, plane.listenerDescriptor(socket), slot: slot, range, padding: padding,
+      to: path.address, from: endpoint.source)
+  }
 
   @inline(__always)
   private static func frame(

@@ -11,41 +11,44 @@ extension Shard {
     relay.receiveLocated(bytes, from: path, at: local, now: now)
   }
 
-  /// Sends from one of our addresses, by the listener that has it.
+  /// Sends from one of our addresses, over its listener's socket.
   mutating func reply(_ bytes: [UInt8], to target: SocketAddress, from local: SocketAddress) {
     guard
-      let listener = ListenerPlan.index(of: local, in: plan.listeners), bytes.count <= PacketBuffers.capacity
+      let listener = ListenerPlan.index(of: local, in: plan.listeners), bytes.count <= PacketBuffers.capacity,
+      let socket = datagramListeners.socket(of: listener)
     else { return }
     plane.sends.trafficClass = 0
     let slot = plane.replySlot()
     plane.buffers.copy(bytes.span.rawBytes, into: slot, at: 0)
     plane.sendToClient(
-      listener: socketOfListener[listener], target,
+      over: socket, target,
       from: plan.listeners[listener].address.address.isUnspecified ? local.address : nil, slot: slot,
       range: 0..<bytes.count)
   }
 }
 
 extension ListenerPlan {
-  /// The datagram listener that a transport address of ours belongs to: one on exactly that, else one on every address.
-  static func index(of address: SocketAddress, in listeners: [ListenerPlan]) -> Int? {
+  /// The datagram listener of our transport address: one on exactly this address, else one on every address.
+  static func index(of address: SocketAddress, in listeners: [ListenerPlan]) -> ListenerNumber? {
     func isDatagram(_ listener: ListenerPlan) -> Bool { !listener.transport.isStream }
-    return listeners.firstIndex { isDatagram($0) && $0.address == address }
+    let index =
+      listeners.firstIndex { isDatagram($0) && $0.address == address }
       ?? listeners.firstIndex {
         isDatagram($0) && $0.address.address.isUnspecified && $0.address.family == address.family
           && $0.address.port == address.port
       }
+    return index.map(ListenerNumber.init)
   }
 
-  /// Those sockets of NAT discovery that no listener has yet.
-  static func missing(for discovery: NATDiscovery?, in listeners: [ListenerPlan]) -> [ListenerPlan] {
+  /// The sockets of NAT discovery that no listener has.
+  static func missing(for discovery: DiscoveryAddresses?, in listeners: [ListenerPlan]) -> [ListenerPlan] {
     (discovery?.all ?? []).filter { index(of: $0, in: listeners) == nil }.map {
       ListenerPlan(transport: .udp, address: $0, auto: true)
     }
   }
 }
 
-extension NATDiscovery {
+extension DiscoveryAddresses {
   /// Nil unless both addresses are configured.
   init?(primary: SocketAddress?, alternate: SocketAddress?) {
     guard let primary, let alternate else { return nil }

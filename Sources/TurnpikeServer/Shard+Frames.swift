@@ -2,17 +2,17 @@ internal import NetIO
 internal import NetworkTypes
 internal import STUN
 internal import TURN
+internal import Tables
 
-/// The frames of streams: whole ones are for the relay, the beginning of one is kept until the rest comes.
+/// Frames of streams: whole frames go to the relay, the beginning of an incomplete one is kept.
 extension Shard {
-  /// The longest message that is waited for before there is an allocation: a request with the longest USERNAME, REALM
-  /// and NONCE is well below.
+  /// Limit of a message without an allocation; a request with the longest USERNAME, REALM and NONCE is much shorter.
   static let longestStrangerMessage = 4096
 
-  mutating func restorePartialFrame(_ index: Int, slot: Int) -> Int {
-    let count = connections[index].partialFrame.count
+  mutating func restorePartialFrame(_ connection: Slot<Connection>, slot: Int) -> Int {
+    let count = streams[connection].partialFrame.count
     guard count > 0 else { return 0 }
-    Self.restore(&connections[index], into: &plane.buffers, slot: slot, &blocks)
+    Self.restore(&streams[connection], into: &plane.buffers, slot: slot, &blocks)
     return count
   }
 
@@ -23,63 +23,82 @@ extension Shard {
     connection.partialFrame.removeAll(&blocks)
   }
 
-  mutating func keepPartialFrame(_ index: Int, slot: Int, _ range: Range<Int>, from offset: Int) {
+  mutating func keepPartialFrame(_ connection: Slot<Connection>, slot: Int, _ range: Range<Int>, from offset: Int) {
     let rest = offset..<range.upperBound
     guard !rest.isEmpty else { return }
-    Self.keep(&connections[index], plane.buffers, slot: slot, rest, &blocks)
+    Self.keep(&streams[connection], plane.buffers, slot: slot, rest, &blocks)
   }
 
   private static func keep(
     _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, _ rest: Range<Int>,
     _ blocks: inout BlockPool
   ) {
-    // Never refused: a slot holds less than the largest block.
+    // This cannot fail: a slot holds less than the largest block.
     _ = connection.partialFrame.append(buffers.bytes(slot, rest), &blocks)
   }
 
-  /// Cuts a slot into frames and lets the relay decide about each. False where the stream makes no sense.
-  mutating func processFrames(_ index: Int, _ generation: UInt32, slot: Int, count: Int) -> Bool {
+  /// Splits a slot into frames and passes each to the relay. False if the stream is not STUN.
+  mutating func processFrames(_ connection: Slot<Connection>, _ handle: Handle<Connection>, slot: Int, count: Int)
+    -> Bool
+  {
     var offset = 0
     while offset < count {
       let frame = StreamFrame(
-        plane.buffers.bytes(slot, offset..<count), allowsChannelData: connections[index].hasSpoken)
+        plane.buffers.bytes(slot, offset..<count), allowsChannelData: streams[connection].hasSpoken)
       let length: Int
       let padded: Int
       switch frame {
       case .invalid:
         return false
       case .incomplete(let missing):
-        // Nobody who has no allocation yet has anything long to say.
-        guard count - offset + missing <= Self.longestStrangerMessage || relay.hasAllocation(connections[index].path)
-        else { return false }
-        keepPartialFrame(index, slot: slot, 0..<count, from: offset)
+        guard mayWait(connection, forFrameOf: count - offset + missing) else { return false }
+        keepPartialFrame(connection, slot: slot, 0..<count, from: offset)
         return true
       case .message(let count):
-        connections[index].hasSpoken = true
+        streams[connection].hasSpoken = true
         (length, padded) = (count, count)
       case .channelData(let count, let withPadding):
         (length, padded) = (count, withPadding)
       }
-      connections[index].lastHeard = now.instant
-      let path = connections[index].path
+      let path = streams[connection].path
       let disposition = relay.receive(
         slot: slot, offset..<(offset + length), in: plane.buffers, from: path, now: now)
+      if pauses(connection, after: disposition, slot: slot, offset..<count) {
+        if relay.hasCommands { runCommands() }
+        return true
+      }
+      streams[connection].lastHeard = now.instant
       act(disposition, on: slot, base: offset, isPart: true, from: path)
       if relay.hasCommands { runCommands() }
-      // The answer may have found the connection gone.
-      guard connections.isTaken(index, generation: generation) else { return true }
+      // The answer may have closed the connection.
+      guard streams.slot(of: handle) != nil else { return true }
       offset += padded
-      if let end = connections[index].pipe {
-        // What a client sends behind its ConnectionBind is the peer's.
-        sendToPeer(end.place, slot: slot, offset..<count)
-        if connections.isTaken(index, generation: generation) { updatePipe(end.place) }
-        return true
-      }
-      if connections[index].move != nil {
-        keepPartialFrame(index, slot: slot, 0..<count, from: offset)
-        return true
-      }
+      if takesRest(connection, handle, slot: slot, offset..<count) { return true }
     }
+    return true
+  }
+
+  /// Whether to wait for the rest of a frame. Without an allocation only requests are valid, and they fit the limit.
+  private mutating func mayWait(_ connection: Slot<Connection>, forFrameOf byteCount: Int) -> Bool {
+    let path = streams[connection].path
+    if byteCount <= Self.longestStrangerMessage || relay.hasAllocation(path) { return true }
+    countLimit(.strangerMessage, path.address.address)
+    return false
+  }
+
+  /// Whether the last frame has changed the connection's state, so that the rest of the slot is not split into frames:
+  /// after a ConnectionBind the rest is data for the peer, and before a move to another shard it must wait.
+  @inline(__always)
+  private mutating func takesRest(
+    _ connection: Slot<Connection>, _ handle: Handle<Connection>, slot: Int, _ rest: Range<Int>
+  ) -> Bool {
+    if let end = streams[connection].pipe {
+      if let pipe = tcp.slot(of: end.pipe) { sendToPeer(pipe, slot: slot, rest) }
+      if streams.slot(of: handle) != nil, let pipe = tcp.slot(of: end.pipe) { updatePipe(pipe) }
+      return true
+    }
+    guard streams[connection].move != nil else { return false }
+    keepPartialFrame(connection, slot: slot, 0..<rest.upperBound, from: rest.lowerBound)
     return true
   }
 }

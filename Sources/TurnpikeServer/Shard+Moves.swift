@@ -1,17 +1,19 @@
 internal import NetIO
 internal import NetworkTypes
 internal import Synchronization
+internal import System
 internal import TLS
 internal import TURN
+internal import Tables
 
-/// A client's connection on its way to another shard, with everything that belongs to it: descriptor, TLS engine, bytes
-/// that nobody has read. Whoever takes it has it; where nobody does it closes.
+/// A client's connection on its way to another shard, with its descriptor, TLS engine and unprocessed bytes. `take()`
+/// transfers ownership; otherwise deinit closes the connection.
 final class MovingConnection: Sendable {
   private let connection: Mutex<Connection?>
-  /// The listener that it came in by: every shard has the same.
-  let listener: Int
+  /// The listener that accepted it; every shard has the same listeners.
+  let listener: ListenerNumber
 
-  init(_ connection: consuming Connection, listener: Int) {
+  init(_ connection: consuming Connection, listener: ListenerNumber) {
     self.connection = Mutex(consume connection)
     self.listener = listener
   }
@@ -19,111 +21,116 @@ final class MovingConnection: Sendable {
   func take() -> Connection? { connection.withLock { $0.take() } }
 }
 
-/// Connections that belong to an allocation of another shard: ConnectionBind (RFC 6062) and mobility (RFC 8016) tell
-/// only after the connection has been accepted here.
+/// Connections that belong to an allocation of another shard, which only a ConnectionBind (RFC 6062) or Refresh (RFC
+/// 8016) shows, after the connection has been accepted here.
 extension Shard {
-  /// Notes where a connection has to go, with the message that has told. It leaves at the end of the turn: bytes of it
-  /// may be at hand still.
+  /// Records the move of a connection to another shard, and the message that caused it. The move happens at the end of
+  /// the turn, because its bytes may still be in use.
   mutating func moveConnection(_ path: ClientPath, to shard: Int, message: [UInt8]) {
-    let index = Int(path.connection.index)
-    guard plan.siblings.indices.contains(shard), connections.isTaken(index, generation: path.connection.generation),
-      connections[index].pipe == nil, connections[index].move == nil
+    guard plan.siblings.indices.contains(shard),
+      let connection = path.connection.flatMap({ streams.slot(of: Handle<Connection>(sameAs: $0)) }),
+      streams[connection].pipe == nil, streams[connection].move == nil
     else { return }
-    connections[index].move = Connection.Move(shard: shard, message: message)
-    movingConnections.append(path.connection)
+    streams.move(connection, Connection.Move(shard: shard, message: message))
   }
 
   mutating func sendMovingConnections() {
-    guard !movingConnections.isEmpty else { return }
-    let leaving = movingConnections
-    movingConnections = []
-    for name in leaving {
-      let index = Int(name.index)
-      guard connections.isTaken(index, generation: name.generation), let move = connections[index].move else { continue }
-      plane.loop.remove(connections[index].socket.rawValue)
-      let path = connections[index].path
-      forget(path.address.address)
-      var connection = connections.remove(index)
+    for handle in streams.takeLeaving() {
+      guard let slot = streams.slot(of: handle), let move = streams[slot].move else { continue }
+      plane.loop.remove(streams[slot].socket.rawValue)
+      let path = streams[slot].path
+      // Each shard counts its own unauthenticated connections; the new shard counts it again.
+      forgetStranger(slot)
+      var connection = streams.remove(slot)
       connection.takeUp(move.message, &blocks)
-      // It had no allocation here; what may wait for an answer has nobody to answer to.
+      // It had no allocation here; its waiting requests are dropped.
       relay.connectionClosed(path, now: now)
       runCommands()
       let box = MovingConnection(connection, listener: endpoints.endpoint(path.endpoint).listener)
-      // A mailbox that must keep room for control letters closes it: the client connects anew.
-      plan.siblings[move.shard].post(.moved(box), unlessMoreThan: 4096)
+      // If the mailbox is this full, the connection is closed, to keep room for control messages; the client will
+      // connect again.
+      if !plan.siblings[move.shard].post(.moved(box), unlessMoreThan: 4096) {
+        countLimit(.movedConnections, path.address.address)
+      }
     }
   }
 
-  /// A connection comes from another shard; its bytes are read from where that stopped.
+  /// Takes a connection over from another shard, and continues to read its bytes.
   mutating func adopt(_ box: MovingConnection) {
-    guard var connection = box.take(), connections.count < Self.connectionLimit,
-      connectionsOfAddress[connection.path.address.address.accountable, default: 0] < Self.connectionsPerAddress,
-      let endpoint = endpoints.id(listener: box.listener, source: connection.socket.local.address)
-    else { return }
-    let descriptor = connection.socket.rawValue
+    guard var connection = box.take() else { return }
     let old = connection.path
+    let client = old.address.address
+    guard !streams.isFull else { return countLimit(.connections, client) }
+    guard let endpoint = endpoints.id(listener: box.listener, source: connection.localAddress) else {
+      return countLimit(.endpoints, client)
+    }
+    guard admitConnection(client) else { return }
+    let descriptor = connection.socket.rawValue
     let waits = connection.waitingByteCount > 0
+    // Its message must authenticate here again.
+    connection.isProven = false
     connection.waitsForRoom = waits
     connection.isDirty = false
     connection.lastHeard = now.instant
-    connectionsOfAddress[old.address.address.accountable, default: 0] += 1
-    let place = connections.insert(connection)
-    let token = EventToken(kind: EventKind.connection, index: UInt32(place.index), generation: place.generation)
-    connections[place.index].path = ClientPath(
-      address: old.address, endpoint: endpoint, transport: old.transport,
-      connection: RecordID(index: UInt32(place.index), generation: place.generation), realm: old.realm)
+    let slot = streams.insert(connection)
+    let handle = streams.handle(of: slot)
+    streams.strangers.append(handle, from: client)
+    streams[slot].path = ClientPath(
+      address: old.address, endpoint: endpoint, transport: old.transport, connection: Handle(sameAs: handle),
+      realm: old.realm)
     do throws(Errno) {
-      try plane.loop.add(descriptor, token, writes: waits)
+      try plane.loop.add(descriptor, EventToken(kind: EventKind.connection, handle), writes: waits)
     } catch {
-      close(place.index)
+      close(slot)
       return
     }
-    readAdopted(place.index, place.generation)
+    readAdopted(slot, handle)
+    if streams.slot(of: handle) != nil { settleStranger(slot) }
   }
 
-  /// What came along: frames cut already, and for TLS what the engine holds.
-  private mutating func readAdopted(_ index: Int, _ generation: UInt32) {
+  /// Processes the bytes of a moved connection: frames, and for TLS the engine's bytes.
+  mutating func readAdopted(_ connection: Slot<Connection>, _ handle: Handle<Connection>) {
     let slot = plane.streamSlot()
-    guard connections[index].partialFrame.count <= PacketBuffers.capacity else {
-      close(index)
+    guard streams[connection].partialFrame.count <= PacketBuffers.capacity else {
+      close(connection)
       return
     }
-    let count = restorePartialFrame(index, slot: slot)
-    let makesSense = processFrames(index, generation, slot: slot, count: count)
-    guard makesSense else {
-      close(index)
+    let count = restorePartialFrame(connection, slot: slot)
+    guard processFrames(connection, handle, slot: slot, count: count) else {
+      close(connection)
       return
     }
     plane.flush()
-    guard connections.isTaken(index, generation: generation), connections[index].layer == .tls else { return }
-    if let end = connections[index].pipe {
-      readPipedPlaintext(index, end.place)
-    } else if connections[index].move == nil {
-      readPlaintext(index, generation, slot: slot)
+    guard streams.slot(of: handle) != nil, streams[connection].layer == .tls, !streams[connection].isPaused else {
+      return
+    }
+    if let end = streams[connection].pipe {
+      if let pipe = tcp.slot(of: end.pipe) { readPipedPlaintext(connection, pipe) }
+    } else if streams[connection].move == nil {
+      readPlaintext(connection, handle, slot: slot)
     }
   }
 }
 
 extension Connection {
-  /// That a connection leaves for another shard.
+  /// The target shard of a moving connection.
   struct Move {
     var shard: Int
-    /// What the other shard has to read first.
+    /// The message that the other shard processes first.
     var message: [UInt8]
   }
 
-  /// Puts the message that tells where the connection belongs before what has not been read yet.
+  /// Puts the message that caused the move before the unprocessed bytes.
   mutating func takeUp(_ message: [UInt8], _ pool: inout BlockPool) {
     var bytes = PooledBytes()
-    // Never refused: both come out of one slot, or are a message and the beginning of another.
+    // This cannot fail: both come from one slot, or are a message and the beginning of another.
     _ = bytes.append(message.span.rawBytes, &pool) && bytes.append(partialFrame.bytes, &pool)
     partialFrame.removeAll(&pool)
     partialFrame = bytes
     move = nil
   }
 
-  /// Writes bytes of a pipe at once, as far as the kernel takes them; the rest waits. False where the connection is
-  /// gone.
+  /// Writes bytes of a pipe at once; bytes that the kernel does not accept wait. False if the connection is closed.
   mutating func writeThrough(_ bytes: RawSpan, _ pool: inout BlockPool) -> Bool {
     if layer == .tls, outgoing.isEmpty {
       guard tls?.write(bytes) == .written else { return false }
@@ -137,12 +144,12 @@ extension Connection {
     return outgoing.append(prefix: bytes.extracting(sent..<bytes.byteCount), RawSpan(), &pool) && flush(&pool)
   }
 
-  /// Says that nothing more will be sent; false where the connection is gone.
+  /// Ends our direction; false if the connection is closed.
   mutating func endWriting(_ pool: inout BlockPool) -> Bool {
     if layer == .tls {
       tls?.endWriting()
       guard flush(&pool) else { return false }
-      // The rest of a close_notify that does not fit follows when there is room; the socket stays open for it.
+      // The rest of a close_notify is written when the socket is writable, so the socket stays open for it.
       if waitingByteCount == 0 { socket.endWriting() }
     } else {
       socket.endWriting()

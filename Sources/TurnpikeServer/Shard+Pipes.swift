@@ -1,62 +1,71 @@
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TLS
 internal import TURN
+internal import Tables
 
 /// The bytes of bound pipes (RFC 6062 section 4.5), in both directions.
 extension Shard {
-  /// Something has happened at the peer's socket.
-  mutating func carry(_ place: Int, _ generation: UInt32, peerIsReady event: DataPlane.Event) {
-    if event.isWritable, !flushToPeer(place) {
-      endPipe(place)
+  /// Handles an event of the peer's socket.
+  mutating func peerOfPipeReady(_ pipe: Slot<Pipe>, _ event: DataPlane.Event) {
+    let handle = tcp.handle(of: pipe)
+    if event.isWritable, !flushToPeer(pipe) {
+      endPipe(pipe)
       runCommands()
       return
     }
-    if (event.isReadable || event.isFailed) && tcp.pipes[place].interest.reads { readPeer(place) }
-    if tcp.pipes.isTaken(place, generation: generation) { settlePipe(place) }
+    if (event.isReadable || event.isFailed) && tcp[pipe].interest.reads { readPeer(pipe) }
+    if tcp.slot(of: handle) != nil { settlePipe(pipe) }
     runCommands()
   }
 
-  /// Something has happened at the client's connection.
-  mutating func dataConnectionReady(_ index: Int, _ end: Connection.PipeEnd, _ event: DataPlane.Event) {
-    let place = end.place
-    let generation = tcp.pipes.generation(place)
-    if event.isWritable, !connections[index].flush(&blocks) {
-      endPipe(place)
+  /// Handles an event of the client's connection.
+  mutating func dataConnectionReady(_ connection: Slot<Connection>, _ end: Connection.PipeEnd, _ event: DataPlane.Event)
+  {
+    let handle = end.pipe
+    guard let pipe = tcp.slot(of: handle) else { return }
+    if event.isWritable, !streams[connection].flush(&blocks) {
+      endPipe(pipe)
       runCommands()
       return
     }
-    if (event.isReadable || event.isFailed) && end.interest.reads { readClient(index, place) }
-    if tcp.pipes.isTaken(place, generation: generation) { settlePipe(place) }
+    if (event.isReadable || event.isFailed) && end.interest.reads { readClient(connection, pipe) }
+    if tcp.slot(of: handle) != nil { settlePipe(pipe) }
     runCommands()
+  }
+
+  /// The client's connection of a pipe; nil if it is closed.
+  private func dataConnection(of pipe: Slot<Pipe>) -> Slot<Connection>? {
+    tcp[pipe].client.flatMap { streams.slot(of: $0) }
   }
 
   // MARK: - Peer to client
 
-  private mutating func readPeer(_ place: Int) {
-    // Written on before anything else can use the slot.
+  private mutating func readPeer(_ pipe: Slot<Pipe>) {
+    // Read bytes are passed on before the slot is reused.
     let slot = DataPlane.scratchSlot
-    let client = tcp.pipes[place].client
-    let index = client.index
-    guard connections.isTaken(index, generation: client.generation) else { return endPipe(place) }
-    switch Self.read(tcp.pipes[place], into: &plane.buffers, slot: slot, limit: Pipe.readingByteCount(among: tcp.pipes.count)) {
+    guard let connection = dataConnection(of: pipe) else { return endPipe(pipe) }
+    switch Self.read(
+      tcp[pipe], into: &plane.buffers, slot: slot, limit: Pipe.readingByteCount(among: tcp.pipeCount))
+    {
     case .wouldBlock: return
-    case .failed: endPipe(place)
-    case .ended: tcp.pipes[place].peerHasEnded = true
+    case .failed: endPipe(pipe)
+    case .closed: tcp[pipe].peerHasEnded = true
     case .bytes(let count):
-      tcp.pipes[place].lastMoved = now.instant
-      connections[index].lastHeard = now.instant
-      let pause = relay.pipeCarried(count, tcp.pipes[place].id, toPeer: false, now: now)
-      tcp.pipes[place].readsPeerFrom = throttle(place, pause)
-      let isTaken = Self.forward(&connections[index], plane.buffers, slot: slot, count: count, &blocks)
-      if !isTaken { endPipe(place) }
+      tcp[pipe].lastMoved = now.instant
+      streams[connection].lastHeard = now.instant
+      let pause = relay.pipeCarried(count, tcp[pipe].id, toPeer: false, now: now)
+      tcp.throttle(pipe, .peer, nanoseconds: pause, now: now.instant)
+      let isTaken = Self.forward(&streams[connection], plane.buffers, slot: slot, count: count, &blocks)
+      if !isTaken { endPipe(pipe) }
     }
   }
 
   private static func read(
     _ pipe: borrowing Pipe, into buffers: inout PacketBuffers, slot: Int, limit: Int
-  ) -> StreamSocket.PipeReadResult {
-    pipe.socket.readPipe(into: &buffers, slot: slot, limit: limit)
+  ) -> ReadResult<Errno> {
+    pipe.socket.read(into: &buffers, slot: slot, limit: limit)
   }
 
   private static func forward(
@@ -67,61 +76,63 @@ extension Shard {
 
   // MARK: - Client to peer
 
-  private mutating func readClient(_ index: Int, _ place: Int) {
+  private mutating func readClient(_ connection: Slot<Connection>, _ pipe: Slot<Pipe>) {
     let scratch = DataPlane.scratchSlot
     switch Self.read(
-      connections[index], into: &plane.buffers, slot: scratch, limit: Pipe.readingByteCount(among: tcp.pipes.count)) {
+      streams[connection], into: &plane.buffers, slot: scratch, limit: Pipe.readingByteCount(among: tcp.pipeCount))
+    {
     case .wouldBlock: return
-    case .failed: endPipe(place)
-    case .ended: tcp.pipes[place].clientHasEnded = true
+    case .failed: endPipe(pipe)
+    case .closed: tcp[pipe].clientHasEnded = true
     case .bytes(let count):
-      connections[index].lastHeard = now.instant
-      if connections[index].layer == .tls {
-        guard Self.feed(&connections[index], plane.buffers, slot: scratch, 0..<count) else {
-          endPipe(place)
+      streams[connection].lastHeard = now.instant
+      if streams[connection].layer == .tls {
+        guard Self.feed(&streams[connection], plane.buffers, slot: scratch, 0..<count) else {
+          endPipe(pipe)
           return
         }
-        readPipedPlaintext(index, place)
+        readPipedPlaintext(connection, pipe)
       } else {
-        sendToPeer(place, slot: scratch, 0..<count)
+        sendToPeer(pipe, slot: scratch, 0..<count)
       }
     }
   }
 
   private static func read(
     _ connection: borrowing Connection, into buffers: inout PacketBuffers, slot: Int, limit: Int
-  ) -> StreamSocket.PipeReadResult {
-    connection.socket.readPipe(into: &buffers, slot: slot, limit: limit)
+  ) -> ReadResult<Errno> {
+    connection.socket.read(into: &buffers, slot: slot, limit: limit)
   }
 
-  /// Takes everything that the engine has decrypted; it holds no more than one reading.
-  mutating func readPipedPlaintext(_ index: Int, _ place: Int) {
+  /// Passes on everything that the engine has decrypted, at most the bytes of one read.
+  mutating func readPipedPlaintext(_ connection: Slot<Connection>, _ pipe: Slot<Pipe>) {
     let slot = DataPlane.scratchSlot
-    let generation = tcp.pipes.generation(place)
-    while tcp.pipes.isTaken(place, generation: generation) {
-      switch Self.decrypt(&connections[index], into: &plane.buffers, slot: slot, from: 0) {
+    let handle = tcp.handle(of: pipe)
+    while tcp.slot(of: handle) != nil {
+      switch Self.decrypt(&streams[connection], into: &plane.buffers, slot: slot, from: 0) {
       case .bytes(let count):
-        sendToPeer(place, slot: slot, 0..<count)
+        sendToPeer(pipe, slot: slot, 0..<count)
       case .wouldBlock:
-        // Handshake messages that come along are answered.
-        if !connections[index].flush(&blocks) { endPipe(place) }
+        // Sends answers to handshake messages among the records.
+        if !streams[connection].flush(&blocks) { endPipe(pipe) }
         return
       case .closed:
-        tcp.pipes[place].clientHasEnded = true
+        tcp[pipe].clientHasEnded = true
         return
       case .failed:
-        endPipe(place)
+        endPipe(pipe)
       }
     }
   }
 
-  /// What has come from the client, to the peer: what its socket does not take waits, and the client's is not read.
-  mutating func sendToPeer(_ place: Int, slot: Int, _ range: Range<Int>) {
+  /// Sends a client's bytes to the peer. Bytes that the peer's socket does not accept wait, and the client is not read
+  /// meanwhile.
+  mutating func sendToPeer(_ pipe: Slot<Pipe>, slot: Int, _ range: Range<Int>) {
     guard !range.isEmpty else { return }
-    tcp.pipes[place].lastMoved = now.instant
-    let pause = relay.pipeCarried(range.count, tcp.pipes[place].id, toPeer: true, now: now)
-    tcp.pipes[place].readsClientFrom = throttle(place, pause)
-    if !Self.write(&tcp.pipes[place], plane.buffers, slot: slot, range, &blocks) { endPipe(place) }
+    tcp[pipe].lastMoved = now.instant
+    let pause = relay.pipeCarried(range.count, tcp[pipe].id, toPeer: true, now: now)
+    tcp.throttle(pipe, .client, nanoseconds: pause, now: now.instant)
+    if !Self.write(&tcp[pipe], plane.buffers, slot: slot, range, &blocks) { endPipe(pipe) }
   }
 
   private static func write(
@@ -133,12 +144,13 @@ extension Shard {
       sent = count
     }
     guard sent < range.count else { return true }
-    // Never refused: nothing more is read before this has left, and one reading is far below what fits.
+    // This cannot fail: nothing more is read before these bytes are written, and one read is much smaller than the
+    // largest block.
     return pipe.toPeer.append(buffers.bytes(slot, (range.lowerBound + sent)..<range.upperBound), &blocks)
   }
 
-  private mutating func flushToPeer(_ place: Int) -> Bool {
-    Self.flush(&tcp.pipes[place], &blocks)
+  private mutating func flushToPeer(_ pipe: Slot<Pipe>) -> Bool {
+    Self.flush(&tcp[pipe], &blocks)
   }
 
   private static func flush(_ pipe: inout Pipe, _ blocks: inout BlockPool) -> Bool {
@@ -152,81 +164,51 @@ extension Shard {
 
   // MARK: - Ends and interest
 
-  /// Passes ends on once everything before them is through, and waits for what can go on.
-  mutating func settlePipe(_ place: Int) {
-    let index = tcp.pipes[place].client.index
-    guard connections.isTaken(index, generation: tcp.pipes[place].client.generation) else {
-      endPipe(place)
-      return
+  /// Passes the end of a side on after all earlier bytes are written, and ends the pipe after both ends.
+  mutating func settlePipe(_ pipe: Slot<Pipe>) {
+    guard let connection = dataConnection(of: pipe) else { return endPipe(pipe) }
+    if tcp[pipe].clientHasEnded, !tcp[pipe].peerIsTold, tcp[pipe].toPeer.isEmpty {
+      tcp[pipe].peerIsTold = true
+      tcp[pipe].socket.endWriting()
     }
-    if tcp.pipes[place].clientHasEnded, !tcp.pipes[place].peerIsTold, tcp.pipes[place].toPeer.isEmpty {
-      tcp.pipes[place].peerIsTold = true
-      tcp.pipes[place].socket.endWriting()
-    }
-    if tcp.pipes[place].peerHasEnded, !tcp.pipes[place].clientIsTold, connections[index].waitingByteCount == 0 {
-      tcp.pipes[place].clientIsTold = true
-      if !connections[index].endWriting(&blocks) {
-        endPipe(place)
+    if tcp[pipe].peerHasEnded, !tcp[pipe].clientIsTold, streams[connection].waitingByteCount == 0 {
+      tcp[pipe].clientIsTold = true
+      if !streams[connection].endWriting(&blocks) {
+        endPipe(pipe)
         return
       }
     }
-    if tcp.pipes[place].peerIsTold, tcp.pipes[place].clientIsTold, connections[index].waitingByteCount == 0 {
-      endPipe(place)
+    if tcp[pipe].peerIsTold, tcp[pipe].clientIsTold, streams[connection].waitingByteCount == 0 {
+      endPipe(pipe)
       return
     }
-    updatePipe(place)
+    updatePipe(pipe)
   }
 
-  /// Reads from a side only while the other takes everything.
-  mutating func updatePipe(_ place: Int) {
-    let index = tcp.pipes[place].client.index
-    guard connections.isTaken(index, generation: tcp.pipes[place].client.generation) else { return endPipe(place) }
-    let clientWaits = connections[index].waitingByteCount > 0
-    let peerWaits = !tcp.pipes[place].toPeer.isEmpty
+  /// Updates the loop's interest: a side is read only while the other accepts everything.
+  mutating func updatePipe(_ pipe: Slot<Pipe>) {
+    guard let connection = dataConnection(of: pipe) else { return endPipe(pipe) }
+    let clientWaits = streams[connection].waitingByteCount > 0
+    let peerWaits = !tcp[pipe].toPeer.isEmpty
     var peer = Interest()
-    peer.reads = !tcp.pipes[place].peerHasEnded && !clientWaits && tcp.pipes[place].readsPeerFrom <= now.instant
+    peer.reads = !tcp[pipe].peerHasEnded && !clientWaits && tcp[pipe].readsPeerFrom <= now.instant
     peer.writes = peerWaits
     peer.isRegistered = peer.reads || peer.writes
-    setPeerInterest(place, peer)
+    setPeerInterest(pipe, peer)
     var client = Interest()
-    client.reads = !tcp.pipes[place].clientHasEnded && !peerWaits && tcp.pipes[place].readsClientFrom <= now.instant
+    client.reads = !tcp[pipe].clientHasEnded && !peerWaits && tcp[pipe].readsClientFrom <= now.instant
     client.writes = clientWaits
     client.isRegistered = client.reads || client.writes
-    setClientInterest(index, client)
+    setClientInterest(connection, client)
   }
 
   // MARK: - Bandwidth
 
-  /// Notes that a pipe rests, and until when.
-  private mutating func throttle(_ place: Int, _ nanoseconds: UInt64) -> Instant {
-    guard nanoseconds > 0 else { return Instant(nanoseconds: 0) }
-    let until = Instant(nanoseconds: now.instant.nanoseconds &+ nanoseconds)
-    // Once, however many records of one reading go over the limit.
-    if !tcp.pipes[place].isThrottled {
-      tcp.pipes[place].isThrottled = true
-      tcp.throttled.append(tcp.pipes[place].id)
-    }
-    tcp.nextResume = min(tcp.nextResume ?? until, until)
-    return until
-  }
-
-  /// Goes on with the pipes whose bandwidth is there again.
+  /// Resumes the pipes whose allocations have bandwidth again.
   mutating func resumePipes() {
     guard let due = tcp.nextResume, due <= now.instant else { return }
-    let waiting = tcp.throttled
-    tcp.throttled = []
-    tcp.nextResume = nil
-    for id in waiting {
-      guard let place = tcp.placeOfPipe[id] else { continue }
-      tcp.pipes[place].isThrottled = false
-      let until = max(tcp.pipes[place].readsPeerFrom, tcp.pipes[place].readsClientFrom)
-      let next = [tcp.pipes[place].readsPeerFrom, tcp.pipes[place].readsClientFrom].filter { $0 > now.instant }.min()
-      if let next {
-        tcp.pipes[place].isThrottled = true
-        tcp.throttled.append(id)
-        tcp.nextResume = min(tcp.nextResume ?? next, next)
-      }
-      if until > Instant(nanoseconds: 0) { updatePipe(place) }
+    for handle in tcp.takeResumable(now: now.instant) {
+      if let pipe = tcp.slot(of: handle) { updatePipe(pipe) }
     }
     runCommands()
   }

@@ -1,40 +1,51 @@
+internal import System
 internal import NetIO
 internal import NetworkTypes
 internal import TURN
+internal import Tables
 
-/// Relay to relay between two shards: what would leave by a socket of the one and come in by a socket of the other goes
-/// through their exchange, past the kernel. Media only: where the reader is behind, it is dropped and counted; control
-/// messages have a mailbox of their own.
+/// The shards to wake at the end of the turn, and the one that is read first.
+struct SiblingBells {
+  /// Shards that got media in this turn.
+  fileprivate var toWake: [Int] = []
+  fileprivate var first = 0
+}
+
+/// Relay to relay between two shards: a datagram from a relay port of one shard to a relay port of the other passes
+/// through their exchange without the kernel. Media only: if the ring is full, it is dropped and counted; control
+/// messages use the mailbox.
 extension Shard {
-  /// How many datagrams of the others are taken in one turn; the rest comes in the next.
+  /// Limit of datagrams from other shards in one turn; the rest follows in the next.
   private static let siblingBudget = 256
 
   @inline(__always)
-  mutating func pass(to shard: Int, from port: RecordID, _ address: SocketAddress, slot: Int, _ range: Range<Int>) {
+  mutating func pass(
+    to shard: Int, from port: Handle<RelayPort>, _ address: SocketAddress, slot: Int, _ range: Range<Int>
+  ) {
     guard let source = relay.localAddress(ofPort: port) else { return }
     let header = PacketExchange.Header(source: source, destination: address, trafficClass: plane.sends.trafficClass)
     if plan.exchange.post(plane.buffers.bytes(slot, range), header, from: plan.index, to: shard) {
-      if !siblingsToWake.contains(shard) { siblingsToWake.append(shard) }
+      if !siblings.toWake.contains(shard) { siblings.toWake.append(shard) }
     } else {
-      relay.countDrop(.shardBusy)
+      relay.countDrop(.shardBusy, on: port, now: now)
     }
   }
 
-  /// Wakes those that this turn had something for.
+  /// Wakes the shards that got media in this turn.
   @inline(__always)
   mutating func wakeSiblings() {
-    guard !siblingsToWake.isEmpty else { return }
-    for shard in siblingsToWake where plan.exchange.needsBell(shard) { plan.siblings[shard].ring() }
-    siblingsToWake.removeAll(keepingCapacity: true)
+    guard !siblings.toWake.isEmpty else { return }
+    for shard in siblings.toWake where plan.exchange.needsBell(shard) { plan.siblings[shard].ring() }
+    siblings.toWake.removeAll(keepingCapacity: true)
   }
 
   mutating func receiveFromSiblings() {
     plan.exchange.beginLooking(plan.index)
     var budget = Self.siblingBudget
-    // Who comes first changes, so that one busy sibling does not keep the others waiting.
-    firstSibling += 1
+    // Starts with another shard each time, so that a busy shard does not block the others.
+    siblings.first += 1
     for step in 0..<plan.exchange.count {
-      let shard = (firstSibling + step) % plan.exchange.count
+      let shard = (siblings.first + step) % plan.exchange.count
       if shard == plan.index { continue }
       while budget > 0 {
         let slot = plane.streamSlot()

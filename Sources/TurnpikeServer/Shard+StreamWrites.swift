@@ -1,19 +1,20 @@
-internal import Metrics
+internal import Log
 internal import NetIO
 internal import NetworkTypes
 internal import TURN
+internal import Tables
 
-/// Writing to TCP and TLS clients: what a turn has for a connection is gathered and written at its end, in one call.
+/// Writing to TCP and TLS clients: a turn's output for a connection is collected, and written at the end of the turn in
+/// one call.
 extension Shard {
-  /// A peer's data for a client: the relay's header, a part of a slot, and padding.
+  /// Queues a peer's data for a client: the relay's header, a part of a slot, and padding.
   @inline(__always)
-  mutating func queueMedia(_ id: RecordID, slot: Int, _ range: Range<Int>, padding: Int) {
-    let index = Int(id.index)
-    guard connections.isTaken(index, generation: id.generation) else { return }
-    settle(index, Self.queue(&connections[index], relay, plane.buffers, slot: slot, range, padding: padding, &blocks))
+  mutating func queueMedia(_ handle: Handle<Connection>, slot: Int, _ range: Range<Int>, padding: Int) {
+    guard let connection = streams.slot(of: handle) else { return }
+    finishQueuing(
+      connection,
+      Self.queue(&streams[connection], relay, plane.buffers, slot: slot, range, padding: padding, &blocks))
   }
-
-  // The parts of the shard, taken apart so that one can be read while the other is changed.
 
   @inline(__always)
   private static func queue(
@@ -23,66 +24,50 @@ extension Shard {
     connection.queue(prefix: relay.reply, buffers.bytes(slot, range), padding: padding, isMedia: true, &blocks)
   }
 
-  /// A control message for a client.
-  mutating func queueControl(_ id: RecordID, _ bytes: [UInt8]) {
-    let index = Int(id.index)
-    guard connections.isTaken(index, generation: id.generation) else { return }
-    if let end = connections[index].pipe {
-      // Amid a peer's bytes there is no place for messages.
+  /// Queues a control message for a client.
+  mutating func queueControl(_ handle: Handle<Connection>, _ bytes: [UInt8]) {
+    guard let connection = streams.slot(of: handle) else { return }
+    if let end = streams[connection].pipe {
+      // A data connection carries the peer's bytes only.
       guard end.awaitsAnswer else { return }
-      connections[index].pipe?.awaitsAnswer = false
+      streams[connection].pipe?.awaitsAnswer = false
     }
-    settle(
-      index, connections[index].queue(prefix: bytes.span.rawBytes, RawSpan(), padding: 0, isMedia: false, &blocks))
+    finishQueuing(
+      connection, streams[connection].queue(prefix: bytes.span.rawBytes, RawSpan(), padding: 0, isMedia: false, &blocks)
+    )
   }
 
   @inline(__always)
-  private mutating func settle(_ index: Int, _ result: Connection.QueueResult) {
+  private mutating func finishQueuing(_ connection: Slot<Connection>, _ result: Connection.QueueResult) {
     switch result {
-    case .queued: noteDirty(index)
+    case .queued: streams.markDirty(connection)
     case .dropped(let count):
-      droppedForSlowStreams &+= UInt64(count)
-      noteDirty(index)
-    case .failed: close(index)
+      countLimit(.streamMedia, streams[connection].path.address.address, times: count)
+      streams.markDirty(connection)
+    case .full:
+      countLimit(.streamMessages, streams[connection].path.address.address)
+      close(connection)
+    case .failed: close(connection)
     }
   }
 
-  /// Has a connection flushed at the end of the turn.
-  @inline(__always)
-  mutating func noteDirty(_ index: Int) {
-    guard !connections[index].isDirty else { return }
-    connections[index].isDirty = true
-    dirtyConnections.append(UInt32(truncatingIfNeeded: index))
-  }
-
-  /// Writes everything that the turn has gathered.
+  /// Writes everything that the turn has collected.
   @inline(__always)
   mutating func flushConnections() {
-    guard !dirtyConnections.isEmpty else { return }
-    var next = 0
-    // Closing one may make another dirty.
-    while next < dirtyConnections.count {
-      let index = Int(dirtyConnections[next])
-      next += 1
-      // Its place may have another tenant by now, who has an entry of his own if he needs one.
-      guard connections.isTaken(index), connections[index].isDirty else { continue }
-      connections[index].isDirty = false
-      if connections[index].flush(&blocks) { updateInterest(index) } else { close(index) }
+    while let connection = streams.takeDirty() {
+      if streams[connection].flush(&blocks) { updateInterest(connection) } else { close(connection) }
     }
-    dirtyConnections.removeAll(keepingCapacity: true)
   }
 
-  /// Waits for room to write exactly while something waits to be written.
-  private mutating func updateInterest(_ index: Int) {
-    if let end = connections[index].pipe {
-      settlePipe(end.place)
+  /// Waits for writability exactly while output waits.
+  private mutating func updateInterest(_ connection: Slot<Connection>) {
+    if let end = streams[connection].pipe {
+      if let pipe = tcp.slot(of: end.pipe) { settlePipe(pipe) }
       return
     }
-    let wants = connections[index].waitingByteCount > 0
-    guard wants != connections[index].waitsForRoom else { return }
-    connections[index].waitsForRoom = wants
-    let token = EventToken(
-      kind: EventKind.connection, index: UInt32(index), generation: connections.generation(index))
-    try? plane.loop.modify(connections[index].socket.rawValue, token, reads: true, writes: wants)
+    let wants = streams[connection].waitingByteCount > 0
+    guard wants != streams[connection].waitsForRoom else { return }
+    streams[connection].waitsForRoom = wants
+    updateWatch(connection)
   }
 }

@@ -1,158 +1,164 @@
-internal import Metrics
+internal import Log
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TLS
 internal import TURN
+internal import Tables
 
-/// TCP and TLS: connections, what is read from them, and what is due when one is silent or gone.
+/// TCP and TLS clients: accepting, reading and closing connections.
 extension Shard {
-  /// Connections of one shard; the next is closed at once.
-  static let connectionLimit = 32_768
-  /// Connections from one address (IPv6: its /64); the next is closed at once.
-  static let connectionsPerAddress = 1024
-  /// How long a connection may be without a whole message that has no allocation.
-  static let strangerPatience: UInt64 = 60 * 1_000_000_000
-  /// How long a handshake may take.
-  static let handshakePatience: UInt64 = 10 * 1_000_000_000
-
-  mutating func acceptConnections(_ place: Int) {
-    guard streamListeners.isTaken(place) else { return }
-    // A bounded number a turn: media comes first.
+  mutating func acceptConnections(_ handle: Handle<ClientListener>) {
+    guard let listener = streams.slot(of: handle) else { return }
+    // A limited number in each turn, because media has priority.
     for _ in 0..<32 {
       let socket: StreamSocket?
-      do throws(Errno) { socket = try streamListeners[place].accept() } catch {
-        // Without descriptors the listener would stay readable for ever: it rests for a second.
+      do throws(Errno) { socket = try streams[listener].socket.accept() } catch {
+        // Without free descriptors the listener would stay readable, so it pauses for a second.
         plan.log.limited(.error, "accept-failed", ("error", "\(error)"), ("remedy", "raise the open files limit"))
-        pause(place)
+        try? plane.loop.modify(
+          streams[listener].socket.rawValue, EventToken(kind: EventKind.streamListener, handle), reads: false,
+          writes: false)
+        streams.pause(listener)
         return
       }
       guard let socket else { return }
-      guard connections.count < Self.connectionLimit else {
-        plan.log.limited(.warning, "connections-exhausted", ("limit", "\(Self.connectionLimit)"))
+      let number = streams[listener].number
+      guard !plan.listeners[number].isProxied || trusts(socket.remote.address) else {
+        recordProxyRefusal(socket.remote.address, "not in proxy-protocol.trusted")
         continue
       }
-      add(socket, listener: listenerOfStreamSocket[place])
+      guard !streams.isFull else {
+        countLimit(.connections, socket.remote.address)
+        continue
+      }
+      guard socket.rawValue < plan.connections.descriptorLimit else {
+        countLimit(.descriptors, socket.remote.address)
+        continue
+      }
+      add(socket, listener: number)
     }
   }
 
-  private mutating func pause(_ place: Int) {
-    try? plane.loop.modify(
-      streamListeners[place].rawValue, EventToken(kind: EventKind.streamListener, index: UInt32(place)), reads: false,
-      writes: false)
-    pausedListeners.append(place)
-  }
-
-  private mutating func add(_ socket: consuming StreamSocket, listener: Int) {
-    guard let endpoint = endpoints.id(listener: listener, source: socket.local.address) else { return }
+  private mutating func add(_ socket: consuming StreamSocket, listener: ListenerNumber) {
+    guard let endpoint = endpoints.id(listener: listener, source: socket.local.address) else {
+      return countLimit(.endpoints, socket.remote.address)
+    }
     let descriptor = socket.rawValue
     let remote = socket.remote
     let path = ClientPath(
       address: remote, endpoint: endpoint, transport: .tcp, realm: plan.listeners[listener].realm)
-    guard connectionsOfAddress[remote.address.accountable, default: 0] < Self.connectionsPerAddress else {
-      plan.log.limited(.warning, "connections-per-address", ("limit", "\(Self.connectionsPerAddress)"))
+    guard admitConnection(remote.address) else { return }
+    let isProxied = plan.listeners[listener].isProxied
+    let connection = streams.insert(Connection(socket: socket, path: path, isProxied: isProxied, now: now.instant))
+    let handle = streams.handle(of: connection)
+    streams.strangers.append(handle, from: remote.address)
+    do throws(Errno) { try plane.loop.add(descriptor, EventToken(kind: EventKind.connection, handle)) } catch {
+      close(connection)
       return
     }
-    connectionsOfAddress[remote.address.accountable, default: 0] += 1
-    let place = connections.insert(Connection(socket: socket, path: path, now: now.instant))
-    let token = EventToken(kind: EventKind.connection, index: UInt32(place.index), generation: place.generation)
-    if (try? plane.loop.add(descriptor, token)) == nil {
-      forget(remote.address)
-      _ = connections.remove(place.index)
-    }
+    settleStranger(connection)
   }
 
-  mutating func connectionReady(_ event: DataPlane.Event) {
-    let index = Int(event.token.index)
-    guard connections.isTaken(index, generation: event.token.generation), connections[index].move == nil else { return }
-    if let end = connections[index].pipe {
-      dataConnectionReady(index, end, event)
+  mutating func connectionReady(_ handle: Handle<Connection>, _ event: DataPlane.Event) {
+    guard let connection = streams.slot(of: handle), streams[connection].move == nil, streams[connection].job == nil
+    else { return }
+    if let end = streams[connection].pipe {
+      dataConnectionReady(connection, end, event)
       return
     }
-    if event.isWritable { noteDirty(index) }
-    if event.isReadable || event.isFailed { readConnection(index) }
+    if event.isWritable { streams.markDirty(connection) }
+    if streams[connection].isPaused {
+      if event.isFailed { close(connection) }
+      return
+    }
+    if event.isReadable || event.isFailed {
+      readConnection(connection, handle)
+      if streams.slot(of: handle) != nil { settleStranger(connection) }
+    }
   }
 
   // MARK: - Reading
 
-  private mutating func readConnection(_ index: Int) {
-    let generation = connections.generation(index)
-    // What may cost a signature is bounded a turn; the event comes again next turn.
-    if connections[index].layer != .plain, !connections[index].hasSpoken,
-      handshakesThisTurn >= Self.handshakesPerTurn
-    {
-      return
-    }
+  private mutating func readConnection(_ connection: Slot<Connection>, _ handle: Handle<Connection>) {
     let slot = plane.streamSlot()
-    if connections[index].layer == .tls {
-      readSecure(index, generation, slot: slot)
+    if streams[connection].layer == .tls {
+      readSecure(connection, handle, slot: slot)
       return
     }
-    let offset = restorePartialFrame(index, slot: slot)
-    switch Self.read(connections[index], into: &plane.buffers, slot: slot, offset: offset) {
+    let offset = restorePartialFrame(connection, slot: slot)
+    switch Self.read(streams[connection], into: &plane.buffers, slot: slot, offset: offset) {
     case .wouldBlock:
-      keepPartialFrame(index, slot: slot, offset..<offset, from: 0)
-    case .closed:
-      close(index)
-    case .bytes(let count):
-      if connections[index].layer == .undecided {
-        guard decideLayer(index, firstByte: plane.buffers.bytes(slot, 0..<count).byte(at: 0)) else {
-          close(index)
-          return
-        }
-        if connections[index].layer == .tls {
-          handshakesThisTurn += 1
-          let isTaken = Self.feed(&connections[index], plane.buffers, slot: slot, 0..<count)
-          if isTaken { readPlaintext(index, generation, slot: slot) } else { close(index) }
-          return
-        }
-      }
-      if !processFrames(index, generation, slot: slot, count: offset + count) { close(index) }
+      keepPartialFrame(connection, slot: slot, offset..<offset, from: 0)
+    case .closed, .failed:
+      close(connection)
+    case .bytes(let count): process(connection, handle, slot: slot, count: offset + count)
     }
+  }
+
+  /// Processes the bytes of a connection that is not TLS, or not yet.
+  private mutating func process(_ connection: Slot<Connection>, _ handle: Handle<Connection>, slot: Int, count: Int) {
+    var count = count
+    if streams[connection].layer == .proxyHeader {
+      guard let rest = readProxyHeader(connection, slot: slot, count: count), rest > 0 else { return }
+      count = rest
+    }
+    if streams[connection].layer == .undecided {
+      guard decideLayer(connection, firstByte: plane.buffers.bytes(slot, 0..<count).byte(at: 0)) else {
+        close(connection)
+        return
+      }
+    }
+    if streams[connection].layer == .hello { return readHello(connection, slot: slot, count: count) }
+    if !processFrames(connection, handle, slot: slot, count: count) { close(connection) }
   }
 
   private static func read(
     _ connection: borrowing Connection, into buffers: inout PacketBuffers, slot: Int, offset: Int
-  ) -> StreamSocket.ReadResult {
-    connection.socket.read(into: &buffers, slot: slot, offset: offset)
+  ) -> ReadResult<Errno> {
+    connection.socket.read(
+      into: &buffers, slot: slot, offset: offset, limit: connection.isProven ? .max : StreamClients.strangerReading)
   }
 
-  /// Plain or TLS, by the first byte (RFC 7983: STUN begins with 0 to 3, a TLS handshake with 22).
-  private mutating func decideLayer(_ index: Int, firstByte: UInt8) -> Bool {
-    let path = connections[index].path
+  /// Decides between plain and TLS by the first byte (RFC 7983: STUN begins with 0 to 3, a TLS handshake with 22).
+  private mutating func decideLayer(_ connection: Slot<Connection>, firstByte: UInt8) -> Bool {
+    let path = streams[connection].path
     let listener = plan.listeners[endpoints.endpoint(path.endpoint).listener]
+    let id = Handle<EngineConnection>(sameAs: streams.handle(of: connection))
     func decided(_ transport: TransportProtocol) -> ClientPath {
-      let place = RecordID(index: UInt32(index), generation: connections.generation(index))
-      return ClientPath(
-        address: path.address, endpoint: path.endpoint, transport: transport, connection: place, realm: path.realm)
+      ClientPath(
+        address: path.address, endpoint: path.endpoint, transport: transport, connection: id, realm: path.realm)
     }
     switch firstByte {
     case 0x16:
-      guard listener.auto || listener.transport == .tls, let tls else { return false }
-      guard let engine = try? TLSEngine(server: tls) else { return false }
-      connections[index].decide(tls: engine, path: decided(.tls))
+      guard listener.auto || listener.transport == .tls, streams.context != nil else { return false }
+      streams[connection].decide(hello: decided(.tls))
+      countUnfinished(connection)
       return true
     case 0x00...0x03:
-      guard listener.auto || listener.transport == .tcp else { return false }
-      connections[index].decide(plain: decided(.tcp))
+      // A client must not avoid the certificate that the listener's TLS requires.
+      let isOpen = listener.auto && streams.context?.requiresClientCertificate != true
+      guard isOpen || listener.transport == .tcp else { return false }
+      streams[connection].decide(plain: decided(.tcp))
       return true
     default:
       return false
     }
   }
 
-  private mutating func readSecure(_ index: Int, _ generation: UInt32, slot: Int) {
-    if !connections[index].hasSpoken { handshakesThisTurn += 1 }
-    // Ciphertext goes through the last slot, and plaintext into this one.
+  private mutating func readSecure(_ connection: Slot<Connection>, _ handle: Handle<Connection>, slot: Int) {
+    // Ciphertext is read into the scratch slot, plaintext into this one.
     let scratch = DataPlane.scratchSlot
-    switch Self.read(connections[index], into: &plane.buffers, slot: scratch, offset: 0) {
+    switch Self.read(streams[connection], into: &plane.buffers, slot: scratch, offset: 0) {
     case .wouldBlock: return
-    case .closed: close(index)
+    case .closed, .failed: close(connection)
     case .bytes(let count):
-      guard Self.feed(&connections[index], plane.buffers, slot: scratch, 0..<count) else {
-        close(index)
+      guard Self.feed(&streams[connection], plane.buffers, slot: scratch, 0..<count) else {
+        closeOverflown(connection)
         return
       }
-      readPlaintext(index, generation, slot: slot)
+      if streams[connection].isShakingHands { return sendAway(connection) }
+      readPlaintext(connection, handle, slot: slot)
     }
   }
 
@@ -162,106 +168,116 @@ extension Shard {
     connection.tls?.receive(buffers.bytes(slot, range)) ?? false
   }
 
-  /// Many records for one read: plaintext is gathered until the engine has no more, then cut into frames.
-  mutating func readPlaintext(_ index: Int, _ generation: UInt32, slot: Int) {
-    while connections.isTaken(index, generation: generation) {
-      var end = restorePartialFrame(index, slot: slot)
-      let start = end
-      var isOver = false
-      var hasMore = false
-      gathering: while end < PacketBuffers.capacity {
-        switch Self.decrypt(&connections[index], into: &plane.buffers, slot: slot, from: end) {
-        case .bytes(let count): end += count
-        case .wouldBlock: break gathering
-        case .closed, .failed:
-          isOver = true
-          break gathering
-        }
-        hasMore = end >= PacketBuffers.capacity
-      }
-      // Handshake messages, alerts and tickets.
-      if connections[index].waitingByteCount > 0 { noteDirty(index) }
+  /// One read may hold many records: plaintext is collected until the engine has no more, then split into frames.
+  mutating func readPlaintext(_ connection: Slot<Connection>, _ handle: Handle<Connection>, slot: Int) {
+    while streams.slot(of: handle) != nil {
+      let start = restorePartialFrame(connection, slot: slot)
+      let (end, isOver) = gatherPlaintext(connection, slot: slot, from: start)
+      // Output of TLS itself: handshake messages, alerts and tickets.
+      if streams[connection].waitingByteCount > 0 { streams.markDirty(connection) }
       if end > start {
-        if !connections[index].hasSpoken, let realm = connections[index].realm(by: serverNames) {
-          connections[index].path.realm = realm
+        if !streams[connection].hasSpoken, let realm = streams[connection].realm(by: serverNames) {
+          streams[connection].path.realm = realm
         }
-        guard processFrames(index, generation, slot: slot, count: end) else {
-          close(index)
+        guard processFrames(connection, handle, slot: slot, count: end) else {
+          close(connection)
           return
         }
       } else {
-        keepPartialFrame(index, slot: slot, 0..<start, from: 0)
+        keepPartialFrame(connection, slot: slot, 0..<start, from: 0)
       }
-      guard connections.isTaken(index, generation: generation) else { return }
-      if connections[index].move != nil { return }
-      if let end = connections[index].pipe {
-        readPipedPlaintext(index, end.place)
+      guard streams.slot(of: handle) != nil else { return }
+      if streams[connection].move != nil { return }
+      if let end = streams[connection].pipe {
+        if let pipe = tcp.slot(of: end.pipe) { readPipedPlaintext(connection, pipe) }
         return
       }
       if isOver {
-        close(index)
+        close(connection)
         return
       }
-      guard hasMore else { return }
-      // The slot is used again: what lies in it must have left.
+      if streams[connection].isPaused { return }
+      guard end > start, end >= PacketBuffers.capacity else { return }
+      // The slot is reused, so its content must be sent first.
       plane.flush()
     }
   }
 
+  /// Decrypts into a slot until it is full or the engine has no more. Returns the end of the plaintext, and whether the
+  /// connection has ended.
+  @inline(__always)
+  private mutating func gatherPlaintext(
+    _ connection: Slot<Connection>, slot: Int, from start: Int
+  ) -> (end: Int, isOver: Bool) {
+    var end = start
+    while end < PacketBuffers.capacity {
+      switch Self.decrypt(&streams[connection], into: &plane.buffers, slot: slot, from: end) {
+      case .bytes(let count): end += count
+      case .wouldBlock: return (end, false)
+      case .closed: return (end, true)
+      case .failed(let error):
+        if error.cause == .limit { countLimit(.handshakeMessages, streams[connection].path.address.address) }
+        recordRefusal(error, by: streams[connection].path)
+        return (end, true)
+      }
+    }
+    return (end, false)
+  }
+
   static func decrypt(
     _ connection: inout Connection, into buffers: inout PacketBuffers, slot: Int, from offset: Int
-  ) -> TLSEngine.ReadResult {
+  ) -> ReadResult<TLSError> {
     var room = buffers.mutableBytes(slot, offset..<PacketBuffers.capacity)
     return connection.tls?.read(into: &room) ?? .closed
   }
 
   // MARK: - Ends
 
+  /// Closes a connection whose engine accepts no more bytes: more arrived than could be decrypted, or it had ended
+  /// already.
+  private mutating func closeOverflown(_ connection: Slot<Connection>) {
+    if streams[connection].hasOverflown { countLimit(.encryptedBytes, streams[connection].path.address.address) }
+    close(connection)
+  }
+
   /// Ends a connection and the allocation that was made over it.
-  mutating func close(_ index: Int) {
-    guard connections.isTaken(index) else { return }
-    let path = connections[index].path
-    if let end = connections[index].pipe {
-      connections[index].pipe = nil
-      let id = tcp.pipes[end.place].id
-      tcp.pipes[end.place].client = (-1, 0)
-      closePipe(id)
-      relay.pipeEnded(id)
+  mutating func close(_ connection: Slot<Connection>) {
+    guard streams.isTaken(connection) else { return }
+    let path = streams[connection].path
+    if let end = streams[connection].pipe {
+      streams[connection].pipe = nil
+      if let pipe = tcp.slot(of: end.pipe) {
+        tcp[pipe].client = nil
+        endPipe(pipe)
+      }
     }
-    connections[index].sayGoodbye(&blocks)
-    forget(path.address.address)
-    // Removed first: ending the allocation must find nobody to write to.
-    _ = connections.remove(index)
-    if path.connection != .none {
+    streams[connection].sayGoodbye(&blocks)
+    forgetStranger(connection)
+    discardEngine(of: connection)
+    // Removed first: the end of the allocation must not write to it.
+    _ = streams.remove(connection)
+    if path.connection != nil {
       relay.connectionClosed(path, now: now)
       runCommands()
     }
   }
 
-  mutating func forget(_ address: IPAddress) {
-    let address = address.accountable
-    if let count = connectionsOfAddress[address], count > 1 {
-      connectionsOfAddress[address] = count - 1
-    } else {
-      connectionsOfAddress[address] = nil
+  mutating func closeAllConnections() {
+    var walk = SlotWalk<Connection>()
+    while let connection = streams.next(&walk) {
+      close(connection)
     }
   }
 
-  mutating func closeAllConnections() {
-    for index in 0..<connections.upperBound where connections.isTaken(index) { close(index) }
-  }
-
-  /// Closes connections that have been silent too long without having an allocation.
+  /// Closes connections without an allocation after too long silence.
   mutating func sweepConnections() {
-    guard connections.count > 0 else { return }
-    for index in 0..<connections.upperBound where connections.isTaken(index) {
-      let silence = now.instant.nanoseconds(since: connections[index].lastHeard)
-      let isStranger = connections[index].pipe == nil && !relay.hasAllocation(connections[index].path)
-      if isStranger, silence > (connections[index].isShakingHands ? Self.handshakePatience : Self.strangerPatience) {
-        close(index)
-      } else {
-        connections[index].rest()
-      }
+    var walk = SlotWalk<Connection>()
+    while let connection = streams.next(&walk) {
+      let silence = now.instant.duration(since: streams[connection].lastHeard)
+      let isStranger = streams[connection].pipe == nil && !relay.hasAllocation(streams[connection].path)
+      let timeout =
+        streams[connection].hasSpoken ? StreamClients.strangerTimeout : StreamClients.handshakeTimeout
+      if isStranger, silence > timeout { close(connection) } else { streams[connection].rest() }
     }
   }
 }

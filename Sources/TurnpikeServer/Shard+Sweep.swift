@@ -1,59 +1,73 @@
-internal import Metrics
+internal import Log
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TURN
+internal import Tables
 
-/// What is done once a second.
+/// The counts of the engine that have been logged.
+struct EngineReports {
+  /// Datagrams dropped at a full send buffer.
+  var overflows: UInt64 = 0
+  /// Clients' datagrams that the kernel dropped, for each listener's socket.
+  var drops: [UInt32] = []
+  /// Whether the refusal of UDP_SEGMENT has been logged.
+  var hasReportedRefusedRuns = false
+}
+
+/// Tasks of each second.
 extension Shard {
-  /// What memory is held for.
-  var tenantCount: Int { relay.allocationCount + connections.count + associations.count }
-  static let memorySlack = 256
+  /// The number of allocations, connections and associations, which use memory.
+  private var memberCount: Int { relay.allocationCount + streams.count + secureDatagrams.count }
+  private static let memorySlack = 256
 
-  /// After a crowd has left, what it had used goes back to the kernel: the heap keeps freed memory otherwise.
-  private mutating func giveMemoryBack() {
-    let count = tenantCount
-    if memoryPeak > 2 * count + Self.memorySlack {
-      memoryPeak = count
+  /// Whether most users of the memory have left.
+  var holdsMuchMemory: Bool { memoryPeak > 2 * memberCount + Self.memorySlack }
+
+  /// Returns memory to the kernel after most clients have left; the heap would keep it.
+  private mutating func releaseMemory() {
+    if holdsMuchMemory {
+      memoryPeak = memberCount
       blocks.release()
       plan.reports.post(.memoryFreed(shard: plan.index))
     } else {
-      memoryPeak = max(memoryPeak, count)
+      memoryPeak = max(memoryPeak, memberCount)
     }
   }
 
   mutating func sweep() {
     nextSweep = now.instant.advanced(bySeconds: 1)
-    giveMemoryBack()
+    releaseMemory()
     sweepConnections()
     sweepAssociations()
     sweepPipes()
+    retryLookUps()
+    reportOverflows()
+    reportDrops()
     if endpoints.isNearlyFull { reclaimEndpoints() }
-    if droppedForSlowStreams > 0 {
-      plan.log.limited(.info, "stream-clients-slow", ("media-dropped", "\(droppedForSlowStreams)"))
-      droppedForSlowStreams = 0
-    }
-    if plane.sends.refusedRuns > 0, !hasToldOfRefusedRuns {
-      hasToldOfRefusedRuns = true
+    if plane.sends.refusedRuns > 0, !engineReports.hasReportedRefusedRuns {
+      engineReports.hasReportedRefusedRuns = true
       plan.log.info(
         "segmentation-refused", ("reason", "the kernel does not cut runs on some route"),
         ("effect", "there each datagram is sent by itself"))
     }
-    for place in pausedListeners where streamListeners.isTaken(place) {
+    for listener in streams.takePausedListeners() {
       try? plane.loop.modify(
-        streamListeners[place].rawValue, EventToken(kind: EventKind.streamListener, index: UInt32(place)),
-        reads: true, writes: false)
+        streams[listener].socket.rawValue,
+        EventToken(kind: EventKind.streamListener, streams.handle(of: listener)), reads: true, writes: false)
     }
-    pausedListeners = []
   }
 
-  /// Numbers of endpoints that no client is known by any more.
+  /// Frees the numbers of endpoints without clients.
   private mutating func reclaimEndpoints() {
     var used = relay.endpointsInUse()
-    for index in 0..<connections.upperBound where connections.isTaken(index) {
-      used.insert(connections[index].path.endpoint)
+    var connections = SlotWalk<Connection>()
+    while let connection = streams.next(&connections) {
+      used.insert(streams[connection].path.endpoint)
     }
-    for index in 0..<associations.places.upperBound where associations.places.isTaken(index) {
-      used.insert(associations.places[index].path.endpoint)
+    var associations = SlotWalk<Association>()
+    while let association = secureDatagrams.next(&associations) {
+      used.insert(secureDatagrams[association].path.endpoint)
     }
     endpoints.reclaim(keeping: used)
   }

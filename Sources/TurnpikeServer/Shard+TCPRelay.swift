@@ -1,69 +1,67 @@
-internal import Metrics
+internal import Log
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TURN
+internal import Tables
 
 /// TCP relaying (RFC 6062): the relay's commands about listeners and peer connections, and the loop's events.
 extension Shard {
   // MARK: - Listeners
 
-  mutating func openRelayListener(_ id: RecordID, _ address: SocketAddress) {
+  mutating func openRelayListener(_ id: Handle<RelayPort>, _ address: SocketAddress) {
     do throws(Errno) {
-      let listener = try StreamListener(relayingOn: address)
-      let descriptor = listener.rawValue
-      let place = tcp.listeners.insert(listener)
-      do throws(Errno) {
-        try plane.loop.add(
-          descriptor,
-          EventToken(kind: EventKind.relayListener, index: UInt32(place.index), generation: place.generation))
-      } catch {
-        _ = tcp.listeners.remove(place.index)
+      let socket = try StreamListener(relayingOn: address)
+      let descriptor = socket.rawValue
+      let handle = tcp.insert(RelayListener(id: id, socket: socket))
+      do throws(Errno) { try plane.loop.add(descriptor, EventToken(kind: EventKind.relayListener, handle)) } catch {
+        tcp.removeListener(id)
         throw error
       }
-      while tcp.listenerIDs.count <= place.index { tcp.listenerIDs.append(.none) }
-      tcp.listenerIDs[place.index] = id
-      tcp.placeOfListener[id] = place.index
       relay.relayPortOpened(id, now: now)
     } catch {
-      if error != .addressInUse {
-        plan.log.limited(.warning, "relay-port-failed", ("address", "\(address.address)"), ("error", "\(error)"))
-      }
-      relay.relayPortFailed(id, now: now)
+      relayPortFailed(id, address, error)
     }
   }
 
-  mutating func closeRelayListener(_ id: RecordID) {
-    guard let place = tcp.placeOfListener.removeValue(forKey: id) else { return }
-    _ = tcp.listeners.remove(place)
-  }
-
-  mutating func acceptPeers(_ token: EventToken) {
-    let place = Int(token.index)
-    guard tcp.listeners.isTaken(place, generation: token.generation) else { return }
-    let id = tcp.listenerIDs[place]
-    // A bounded number a turn, and the listener may go with a command.
+  mutating func acceptPeers(_ handle: Handle<RelayListener>) {
+    // A limited number in each turn. A command may close the listener.
     for _ in 0..<16 {
-      guard tcp.listeners.isTaken(place, generation: token.generation) else { return }
+      guard let listener = tcp.slot(of: handle) else { return }
+      let id = tcp[listener].id
       let socket: StreamSocket?
-      do throws(Errno) { socket = try tcp.listeners[place].accept() } catch {
+      do throws(Errno) { socket = try tcp[listener].socket.accept() } catch {
         plan.log.limited(.error, "accept-failed", ("error", "\(error)"), ("remedy", "raise the open files limit"))
-        try? plane.loop.modify(tcp.listeners[place].rawValue, token, reads: false, writes: false)
-        tcp.resting.append(id)
+        waitForPeers(handle, false)
+        tcp.pause(handle)
         return
       }
       guard let socket else { return }
-      // What is not wanted is closed at once, as section 5.3 has it.
-      guard tcp.pipes.count < Pipe.limit, let name = relay.peerAccepted(socket.remote, on: id, now: now) else { continue }
+      // A connection that is not accepted is closed at once (section 5.3).
+      guard !tcp.isFull else {
+        countLimit(.peerConnections, socket.remote.address)
+        continue
+      }
+      guard let name = relay.peerAccepted(socket.remote, on: id, now: now) else {
+        runCommands()
+        continue
+      }
       if !addPipe(Pipe(id: name, socket: socket, state: .unbound, now: now.instant)) { relay.pipeEnded(name) }
       runCommands()
     }
   }
 
+  private func waitForPeers(_ handle: Handle<RelayListener>, _ waits: Bool) {
+    guard let listener = tcp.slot(of: handle) else { return }
+    try? plane.loop.modify(
+      tcp[listener].socket.rawValue, EventToken(kind: EventKind.relayListener, handle), reads: waits, writes: false)
+  }
+
   // MARK: - Peer connections
 
-  mutating func connectPeer(_ id: RecordID, from local: SocketAddress, to remote: SocketAddress) {
-    guard tcp.pipes.count < Pipe.limit else {
-      plan.log.limited(.warning, "peer-connections-exhausted", ("limit", "\(Pipe.limit)"))
+  mutating func connectPeer(_ id: Handle<PeerConnection>, from local: SocketAddress, to remote: SocketAddress) {
+    guard !tcp.isFull else {
+      countLimit(.peerConnections, remote.address)
       relay.peerConnectionFailed(id, .noCapacity, now: now)
       return
     }
@@ -77,137 +75,120 @@ extension Shard {
     }
   }
 
-  /// Registered without waiting to read: the peer's bytes stay in the kernel, and only a broken connection is told.
+  /// Registers without read interest: the peer's bytes stay in the kernel, and only a broken connection makes an event.
   private mutating func addPipe(_ pipe: consuming Pipe) -> Bool {
     let descriptor = pipe.socket.rawValue
-    let id = pipe.id
     let isConnecting = pipe.state == .connecting
     pipe.interest = Interest(isRegistered: true, reads: false, writes: isConnecting)
-    let place = tcp.pipes.insert(pipe)
-    tcp.placeOfPipe[id] = place.index
-    let token = EventToken(
-      kind: EventKind.peerConnection, index: UInt32(place.index), generation: place.generation)
+    let slot = tcp.insert(pipe)
+    let token = EventToken(kind: EventKind.peerConnection, tcp.handle(of: slot))
     do throws(Errno) {
       try plane.loop.add(descriptor, token)
       try plane.loop.modify(descriptor, token, reads: false, writes: isConnecting)
       return true
     } catch {
-      tcp.placeOfPipe[id] = nil
-      _ = tcp.pipes.remove(place.index)
+      tcp.remove(slot)
       return false
     }
   }
 
-  mutating func peerReady(_ event: DataPlane.Event) {
-    let place = Int(event.token.index)
-    guard tcp.pipes.isTaken(place, generation: event.token.generation) else { return }
-    let id = tcp.pipes[place].id
-    switch tcp.pipes[place].state {
+  mutating func peerReady(_ handle: Handle<Pipe>, _ event: DataPlane.Event) {
+    guard let pipe = tcp.slot(of: handle) else { return }
+    let id = tcp[pipe].id
+    switch tcp[pipe].state {
     case .connecting:
       guard event.isWritable || event.isFailed else { return }
-      if tcp.pipes[place].socket.connectError == nil, !event.isFailed {
-        tcp.pipes[place].state = .unbound
-        setPeerInterest(place, Interest(isRegistered: true))
+      if tcp[pipe].socket.connectError == nil, !event.isFailed {
+        tcp[pipe].state = .unbound
+        setPeerInterest(pipe, Interest(isRegistered: true))
         relay.peerConnected(id, now: now)
       } else {
-        removePipe(place)
+        tcp.remove(pipe)
         relay.peerConnectionFailed(id, .refused, now: now)
       }
       runCommands()
     case .unbound:
-      // Nothing is waited for, so this can only be its end.
+      // The pipe has no read or write interest, so this event is a broken connection.
       guard event.isFailed else { return }
-      removePipe(place)
+      tcp.remove(pipe)
       relay.pipeEnded(id)
       runCommands()
     case .bound:
-      carry(place, event.token.generation, peerIsReady: event)
+      peerOfPipeReady(pipe, event)
     }
   }
 
-  /// The client has bound the connection: from the answer on it carries bytes.
-  mutating func bindPipe(_ id: RecordID, _ path: ClientPath) {
-    let index = Int(path.connection.index)
-    guard let place = tcp.placeOfPipe[id], connections.isTaken(index, generation: path.connection.generation) else {
+  /// Binds a client's connection to the peer's: after the answer it carries the peer's bytes.
+  mutating func bindPipe(_ id: Handle<PeerConnection>, _ path: ClientPath) {
+    guard let pipe = tcp.pipe(ofPeerConnection: id),
+      let connection = path.connection.flatMap({ streams.slot(of: Handle<Connection>(sameAs: $0)) })
+    else {
       closePipe(id)
       relay.pipeEnded(id)
       return
     }
-    // Two ConnectionBinds that both waited for a look-up: a connection carries one pipe, or leaves for another shard.
-    guard connections[index].pipe == nil, connections[index].move == nil else {
+    // Two ConnectionBinds may both have waited for a look-up: a connection has one pipe, or moves to another shard.
+    guard streams[connection].pipe == nil, streams[connection].move == nil else {
       closePipe(id)
       relay.pipeEnded(id)
-      close(index)
+      close(connection)
       return
     }
-    tcp.pipes[place].state = .bound
-    tcp.pipes[place].client = (index, path.connection.generation)
-    let waits = connections[index].waitsForRoom
-    connections[index].pipe = Connection.PipeEnd(
-      place: place, interest: Interest(isRegistered: true, reads: true, writes: waits))
-    updatePipe(place)
+    tcp[pipe].state = .bound
+    tcp[pipe].client = streams.handle(of: connection)
+    let waits = streams[connection].waitsForRoom
+    streams[connection].pipe = Connection.PipeEnd(
+      pipe: tcp.handle(of: pipe), interest: Interest(isRegistered: true, reads: true, writes: waits))
+    updatePipe(pipe)
   }
 
-  /// Ends a peer's connection, and the client's with it. The relay knows already.
-  mutating func closePipe(_ id: RecordID) {
-    guard let place = tcp.placeOfPipe[id] else { return }
-    let client = tcp.pipes[place].client
-    removePipe(place)
-    guard connections.isTaken(client.index, generation: client.generation) else { return }
-    connections[client.index].pipe = nil
-    close(client.index)
+  /// Closes a peer's connection, and the client's with it. The relay has already removed it.
+  mutating func closePipe(_ id: Handle<PeerConnection>) {
+    guard let pipe = tcp.pipe(ofPeerConnection: id) else { return }
+    let client = tcp[pipe].client
+    tcp.remove(pipe)
+    guard let client, let connection = streams.slot(of: client) else { return }
+    streams[connection].pipe = nil
+    close(connection)
   }
 
-  /// Ends a pipe of whose end the relay is to be told.
-  mutating func endPipe(_ place: Int) {
-    let id = tcp.pipes[place].id
+  /// Ends a pipe, and informs the relay.
+  mutating func endPipe(_ pipe: Slot<Pipe>) {
+    let id = tcp[pipe].id
     closePipe(id)
     relay.pipeEnded(id)
-  }
-
-  private mutating func removePipe(_ place: Int) {
-    tcp.placeOfPipe[tcp.pipes[place].id] = nil
-    _ = tcp.pipes.remove(place)
   }
 
   // MARK: - Once a second
 
   mutating func sweepPipes() {
-    for id in tcp.resting {
-      guard let place = tcp.placeOfListener[id] else { continue }
-      let token = EventToken(
-        kind: EventKind.relayListener, index: UInt32(place), generation: tcp.listeners.generation(place))
-      try? plane.loop.modify(tcp.listeners[place].rawValue, token, reads: true, writes: false)
-    }
-    tcp.resting = []
-    guard tcp.pipes.count > 0 else { return }
-    for place in 0..<tcp.pipes.upperBound where tcp.pipes.isTaken(place) {
-      guard tcp.pipes[place].state == .bound, tcp.pipes[place].peerHasEnded || tcp.pipes[place].clientHasEnded,
-        now.instant.nanoseconds(since: tcp.pipes[place].lastMoved) > Pipe.halfOpenPatience
+    for listener in tcp.takePausedListeners() { waitForPeers(listener, true) }
+    var walk = SlotWalk<Pipe>()
+    while let pipe = tcp.next(&walk) {
+      guard tcp[pipe].state == .bound, tcp[pipe].peerHasEnded || tcp[pipe].clientHasEnded,
+        now.instant.duration(since: tcp[pipe].lastMoved) > Pipe.halfOpenTimeout
       else { continue }
-      endPipe(place)
+      endPipe(pipe)
     }
     runCommands()
   }
 
-  mutating func setPeerInterest(_ place: Int, _ wanted: Interest) {
-    let token = EventToken(
-      kind: EventKind.peerConnection, index: UInt32(place), generation: tcp.pipes.generation(place))
-    plane.loop.change(tcp.pipes[place].socket.rawValue, token, from: tcp.pipes[place].interest, to: wanted)
-    tcp.pipes[place].interest = wanted
+  mutating func setPeerInterest(_ pipe: Slot<Pipe>, _ wanted: Interest) {
+    let token = EventToken(kind: EventKind.peerConnection, tcp.handle(of: pipe))
+    plane.loop.change(tcp[pipe].socket.rawValue, token, from: tcp[pipe].interest, to: wanted)
+    tcp[pipe].interest = wanted
   }
 
-  mutating func setClientInterest(_ index: Int, _ wanted: Interest) {
-    guard let before = connections[index].pipe?.interest else { return }
-    let token = EventToken(
-      kind: EventKind.connection, index: UInt32(index), generation: connections.generation(index))
-    plane.loop.change(connections[index].socket.rawValue, token, from: before, to: wanted)
-    connections[index].pipe?.interest = wanted
+  mutating func setClientInterest(_ connection: Slot<Connection>, _ wanted: Interest) {
+    guard let before = streams[connection].pipe?.interest else { return }
+    let token = EventToken(kind: EventKind.connection, streams.handle(of: connection))
+    plane.loop.change(streams[connection].socket.rawValue, token, from: before, to: wanted)
+    streams[connection].pipe?.interest = wanted
   }
 }
 
 extension EventLoop {
-  /// Brings a registration from one interest to another with the call that it takes, if any.
+  /// Changes a registration from one interest to another, with the needed system call if any.
   func change(_ descriptor: Int32, _ token: EventToken, from before: Interest, to wanted: Interest) {
     guard before != wanted else { return }
     if !wanted.isRegistered {

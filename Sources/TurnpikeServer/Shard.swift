@@ -1,64 +1,49 @@
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TLS
 internal import TURN
+internal import Tables
 
-/// One thread's share of the server: its own sockets, its own allocations, its own `Relay`. Nothing that a packet
-/// touches is shared with another shard.
+/// One thread's part of the server, with its own sockets, allocations and `Relay`. The path of a packet shares nothing
+/// with other shards.
 ///
-/// A turn: wait, receive, decide, send, empty the commands, expire what is due.
+/// A turn: wait, receive, decide, send, run commands, expire.
+///
+/// Many private static functions in the extensions take parts of the shard as parameters: one `inout`, another
+/// `borrowing`. A span borrows the part that it points into, and a method on `self` would borrow the whole shard with
+/// it; two stored properties that are passed as two arguments do not overlap, so one can be read while the other is
+/// changed. These functions copy nothing.
 struct Shard: ~Copyable {
   let plan: ShardPlan
   var relay: Relay
   var plane: DataPlane
-  var streamListeners = Places<StreamListener>()
-  /// For each listener of the plan its place among the sockets of its kind.
-  var socketOfListener: [Int] = []
-  var listenerOfDatagramSocket: [Int] = []
-  /// For each listening socket how many runs its clients have sent, up to where merging is switched on.
-  var runsOfDatagramSocket: [Int] = []
-  /// For each listening socket whether its clients set DSCP or ECN.
-  var watchOfDatagramSocket: [TrafficClassWatch] = []
-  /// For each datagram listening socket whether it takes messages that are not encrypted.
-  var acceptsPlain: [Bool] = []
-  /// Who sent the last datagram to a listening socket, and of what size.
-  var lastArrival: (source: SocketAddress, byteCount: Int) = (.none, 0)
-  var listenerOfStreamSocket: [Int] = []
-  var connections = Places<Connection>()
-  /// Those that have something to write at the end of the turn.
-  var dirtyConnections: [UInt32] = []
-  /// Shards that this turn has passed something to.
-  var siblingsToWake: [Int] = []
-  /// Which shard is looked at first for what it has passed here.
-  var firstSibling = 0
-  /// Where what streams wait with lies.
-  var blocks = BlockPool()
-  var connectionsOfAddress: [IPAddress: Int] = [:]
-  var associations: Associations
-  var endpoints = EndpointTable()
-  var tls: TLSContext?
-  var serverNames: ServerNames
+  var datagramListeners: DatagramListeners
+  var streams: StreamClients
+  var secureDatagrams: SecureDatagramClients
   var tcp = TCPRelays()
-  /// Connections that leave for other shards at the end of this turn.
-  var movingConnections: [RecordID] = []
-  /// Keys that the store gave lately, so that a busy user costs one look-up.
+  /// Memory for the waiting output of streams and pipes.
+  var blocks = BlockPool()
+  var endpoints = EndpointTable()
+  var serverNames: ServerNames
+  var trustedProxies: [CIDRBlock]
+  /// A cache of the store's answers, so that a busy user costs one look-up.
   var knownKeys = KnownKeys()
+  var lookUpRate = LookUpRate()
+  var laterLookUps = LaterLookUps()
+  var siblings = SiblingBells()
   var now: Now
   var nextSweep: Instant
-  var pausedListeners: [Int] = []
   var isStopping = false
-  /// Readings of connections that are still shaking hands; the rest waits for the next turn, media comes first.
-  var handshakesThisTurn = 0
-  /// The same for DTLS: neither keeps the other out.
-  var datagramHandshakesThisTurn = 0
-  static let handshakesPerTurn = 8
-  /// Media that slow stream clients did not take since the last sweep.
-  var droppedForSlowStreams: UInt64 = 0
-  /// That runs are not cut by the kernel everywhere is worth one line.
-  var hasToldOfRefusedRuns = false
-  /// The most allocations and connections at one time since memory was given back.
-  var memoryPeak = 0
+  /// Whether `runCommands` is running.
+  var isRunningCommands = false
   var reportsWhenIdle = false
+  var limitNotices = LimitNotices<ShardLimit>()
+  /// The counts of the engine that have been logged.
+  var engineReports = EngineReports()
+  /// The highest number of allocations and connections since memory was released.
+  var memoryPeak = 0
+  var metrics = ShardMetrics()
 
   private init(_ plan: ShardPlan) throws(Errno) {
     let plane = try DataPlane(plan.engine)
@@ -67,36 +52,37 @@ struct Shard: ~Copyable {
     self.plan = plan
     now = Now.read()
     nextSweep = now.instant.advanced(bySeconds: 1)
-    tls = plan.contexts?.stream
     serverNames = plan.serverNames
-    associations = Associations(context: plan.contexts?.datagram, cookieKey: plan.cookieKey)
+    trustedProxies = plan.trustedProxies
+    datagramListeners = DatagramListeners(count: plan.listeners.count)
+    streams = StreamClients(context: plan.contexts?.stream)
+    secureDatagrams = SecureDatagramClients(context: plan.contexts?.datagram, cookieKey: plan.cookieKey)
     relay = Relay(
-      settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, identity: plan.identity,
-      now: now)
+      settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, users: plan.users,
+      bandwidth: plan.bandwidth,
+      identity: plan.identity, now: now)
   }
 
   /// Opens every socket of the plan, in its order.
   private mutating func openListeners() throws(ListenFailure) {
-    for (number, listener) in plan.listeners.enumerated() {
+    for (index, listener) in plan.listeners.enumerated() {
+      let number = ListenerNumber(rawValue: index)
       do throws(Errno) {
         if listener.transport.isStream {
           let socket = try StreamListener(listeningOn: listener.address)
           let descriptor = socket.rawValue
-          let place = streamListeners.insert(socket).index
-          try plane.loop.add(descriptor, EventToken(kind: EventKind.streamListener, index: UInt32(place)))
-          socketOfListener.append(place)
-          listenerOfStreamSocket.append(number)
+          try plane.loop.add(
+            descriptor, EventToken(kind: EventKind.streamListener, streams.add(socket, number: number)))
         } else {
-          socketOfListener.append(try plane.add(UDPSocket(listeningOn: listener.address)))
-          listenerOfDatagramSocket.append(number)
-          runsOfDatagramSocket.append(0)
-          watchOfDatagramSocket.append(TrafficClassWatch())
-          acceptsPlain.append(listener.transport == .udp || listener.auto)
+          let socket = try UDPSocket(listeningOn: listener.address)
+          let record = DatagramListener(listener, number: number, isWildcard: socket.isWildcard)
+          datagramListeners.append(record, socket: try plane.add(socket))
         }
       } catch {
         throw ListenFailure(listener: listener, error: error)
       }
     }
+    datagramListeners.require(clientCertificate: plan.contexts?.stream.requiresClientCertificate ?? false)
   }
 
   struct ListenFailure: Error {
@@ -116,6 +102,7 @@ struct Shard: ~Copyable {
   static func run(_ plan: ShardPlan) {
     do throws(ListenFailure) {
       var shard = try open(plan)
+      plan.confinement?.confineThread()
       plan.reports.post(.bound(shard: plan.index))
       while !shard.isStopping { shard.turn() }
       shard.plane.shutDown()
@@ -125,64 +112,68 @@ struct Shard: ~Copyable {
     }
   }
 
-  /// Waits, and does what is to be done.
+  /// Waits for events and handles them.
   mutating func turn() {
     let count = plane.wait(until: nextDeadline())
     now = Now.read()
-    // First, so that what this turn sets is set from now on and not from when a timer fired last.
+    // First, so that timers of this turn count from now and not from the last expiry.
     relay.advance(to: now)
     runCommands()
-    handshakesThisTurn = 0
-    datagramHandshakesThisTurn = 0
-    lastArrival = (.none, 0)
+    datagramListeners.beginTurn()
     for index in 0..<count {
-      // With io_uring each event brings a datagram that lies there already.
-      if relay.needsForesight, plane.usesRing, index + Self.foresight < count {
-        let coming = plane.event(index + Self.foresight)
+      // With io_uring each event's datagram is already in its slot.
+      if relay.shouldPrefetch, plane.usesRing, index + Self.prefetchDistance < count {
+        let coming = plane.event(index + Self.prefetchDistance)
         if coming.token.kind == EventKind.datagramListener, coming.slot >= 0 {
-          foresee(Int(coming.slot), at: Int(coming.token.index))
+          prefetch(Int(coming.slot), of: Slot(index: coming.token.index))
         }
       }
       handle(plane.event(index))
     }
     sendMovingConnections()
-    if associations.nextTick <= now.instant { tickAssociations() }
+    if secureDatagrams.nextTick <= now.instant { retransmitHandshakes() }
     resumePipes()
+    resumeConnections()
     if nextSweep <= now.instant { sweep() }
-    // Last, so that nothing that the turn had to say waits for the next one.
+    // Last, so that all output of the turn is written in it.
     flushConnections()
     wakeSiblings()
     plane.endTurn()
+    endTurnMetrics(events: count)
     if reportsWhenIdle, relay.allocationCount == 0 {
       reportsWhenIdle = false
       plan.reports.post(.idle(shard: plan.index))
     }
   }
 
-  /// When something is due; nil while nothing is.
+  /// The time of the next timer; nil if none is set.
   private func nextDeadline() -> Instant? {
     var deadline = relay.nextDeadline
-    if connections.count > 0 || associations.count > 0 || !pausedListeners.isEmpty {
+    let hasPausedListeners = streams.hasPausedListeners || tcp.hasPausedListeners
+    if streams.count > 0 || secureDatagrams.count > 0 || hasPausedListeners || holdsMuchMemory {
       deadline = min(deadline ?? nextSweep, nextSweep)
     }
-    if memoryPeak > 2 * tenantCount + Self.memorySlack { deadline = min(deadline ?? nextSweep, nextSweep) }
-    if associations.nextTick < .distantFuture { deadline = min(deadline ?? associations.nextTick, associations.nextTick) }
+    if secureDatagrams.nextTick < .distantFuture {
+      deadline = min(deadline ?? secureDatagrams.nextTick, secureDatagrams.nextTick)
+    }
     if let resume = tcp.nextResume { deadline = min(deadline ?? resume, resume) }
+    if let resume = streams.nextResume { deadline = min(deadline ?? resume, resume) }
+    if let publication = nextPublication { deadline = min(deadline ?? publication, publication) }
     return deadline
   }
 
   private mutating func handle(_ event: DataPlane.Event) {
     let token = event.token
     switch token.kind {
-    case EventKind.datagramListener: receiveFromClients(Int(token.index), event)
+    case EventKind.datagramListener: receiveFromClients(Slot(index: token.index), event)
     case EventKind.relayPort:
-      let id = RecordID(index: token.index, generation: token.generation)
+      let id = token.handle(of: RelayPort.self)
       if event.isFailed { receiveErrors(id) }
       receiveFromPeers(id, event)
-    case EventKind.streamListener: acceptConnections(Int(token.index))
-    case EventKind.connection: connectionReady(event)
-    case EventKind.relayListener: acceptPeers(token)
-    case EventKind.peerConnection: peerReady(event)
+    case EventKind.streamListener: acceptConnections(token.handle(of: ClientListener.self))
+    case EventKind.connection: connectionReady(token.handle(of: Connection.self), event)
+    case EventKind.relayListener: acceptPeers(token.handle(of: RelayListener.self))
+    case EventKind.peerConnection: peerReady(token.handle(of: Pipe.self), event)
     case EventKind.mailbox: readMail()
     case EventKind.alarm: plane.acknowledgeAlarm()
     default: break

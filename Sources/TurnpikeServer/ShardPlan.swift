@@ -1,27 +1,31 @@
-internal import Metrics
+internal import Log
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TLS
 internal import TURN
+internal import Tables
 
-/// A listener as every shard opens it.
+/// A listener that every shard opens.
 struct ListenerPlan: Sendable, Equatable {
   var transport: TransportProtocol
   var address: SocketAddress
-  /// Whether plain and TLS are told apart by the first byte; otherwise the scheme is insisted on.
+  /// Whether the first byte distinguishes plain and TLS; otherwise only the listener's scheme is accepted.
   var auto: Bool
-  /// The number of the realm that its clients belong to.
-  var realm: UInt8 = 0
+  /// The realm of its clients.
+  var realm = RealmID.default
+  /// Whether each connection begins with a header of the PROXY protocol.
+  var isProxied = false
 }
 
-/// What connections are encrypted with.
+/// The TLS and DTLS contexts of a shard.
 struct SecureContexts: Sendable {
   var stream: TLSContext
-  /// Nil where the versions that are allowed leave nothing for DTLS.
+  /// Nil if the allowed versions exclude DTLS.
   var datagram: TLSContext?
 }
 
-/// What a shard is made from. Shared parts are safe to share; everything else is a copy of its own.
+/// The inputs of a shard. Shared parts are safe to share; everything else is a copy.
 struct ShardPlan: Sendable {
   var index: Int
   var engine: DataPlane.Engine
@@ -31,60 +35,85 @@ struct ShardPlan: Sendable {
   var gate: PeerGate
   var relayed: RelayedAddresses
   var limiter: StrangerRateLimiter
+  var users: UserRateLimiter
+  var bandwidth: BandwidthPools
   var ledger: QuotaLedger
+  var connections: ConnectionLedger
+  var strangersMemory: StrangersMemory
+  /// The handshake thread of this shard.
+  var handshakes: HandshakeService
   /// The credential stores, by the realms' numbers.
-  var credentials: [UInt8: CredentialService]
+  var credentials: [RealmID: CredentialService]
+  /// Nil without `auth.hook`.
+  var hook: HookService?
+  /// Nil without `events.webhook`.
+  var events: EventSender?
   var serverNames: ServerNames
-  /// Nil where nothing is to be encrypted.
+  /// The addresses from which a header of the PROXY protocol is accepted.
+  var trustedProxies: [CIDRBlock]
+  /// Nil without TLS and DTLS.
   var contexts: SecureContexts?
-  /// What the cookies of DTLS are made with, the same on all shards.
-  var cookieKey: [UInt8]
+  /// The key of DTLS cookies, the same on all shards.
+  var cookieKey: HelloCookieKey
   var mailbox: Mailbox<ShardMessage>
   /// The mailboxes of all shards, by number.
   var siblings: [Mailbox<ShardMessage>]
-  /// Media between the shards.
+  /// The exchange of media between the shards.
   var exchange: PacketExchange
   var reports: Mailbox<ShardReport>
+  /// Where the shard publishes its counts.
+  var board: ShardBoard
   var log: Log
+  var confinement: Confinement?
 }
 
-/// What a shard is told.
+/// A message to a shard.
 enum ShardMessage: Sendable {
-  /// The store's answer to a look-up; no keys where it knows no such user.
-  case keys(ticket: RecordID, realm: UInt8, user: UserReference, TURN.CredentialKeys?)
-  case keysUnavailable(ticket: RecordID)
-  /// New settings; what was remembered of the store is forgotten with them.
-  case configure(RelaySettings, PeerGate, ServerNames)
+  /// The store's answer to a look-up; nil keys for an unknown user.
+  ///
+  /// - Parameter lifetime: how many seconds the answer may be kept; nil: as long as those of stores.
+  case keys(
+    ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference, TURN.CredentialKeys?, lifetime: UInt32? = nil)
+  case keysUnavailable(ticket: Handle<PendingRequest>)
+  /// New settings; the cache of the store's answers is emptied.
+  case configure(RelaySettings, PeerGate, ServerNames, trustedProxies: [CIDRBlock])
   case certificates(SecureContexts)
-  /// A datagram of a client that moved (RFC 8016): it came to another shard than the one that has its allocation.
-  case handedOver(HandedOverDatagram)
-  /// A connection whose allocation this shard has.
+  /// A datagram of a moved client (RFC 8016) that arrived at a shard without its allocation.
+  case forwarded(ForwardedDatagram)
+  /// A connection whose allocation is on this shard.
   case moved(MovingConnection)
-  /// Tell when no allocation is left.
+  /// An engine that returns from the handshake thread.
+  case handshake(HandshakeJob)
+  /// A question about allocations, from the thread of the admin endpoint.
+  case sessions(SessionQuestion)
+  /// Nothing: whether it is taken shows whether the shard works.
+  case ping
+  /// Report when no allocation is left.
   case reportWhenIdle
   /// End every allocation and the thread.
   case stop
 }
 
-/// A datagram as one shard passes it on to another: every shard has the same listeners, and endpoints of its own.
-struct HandedOverDatagram: Sendable {
+/// A datagram that one shard forwards to another. All shards have the same listeners, but each has its own endpoint
+/// numbers.
+struct ForwardedDatagram: Sendable {
   var bytes: [UInt8]
   var client: SocketAddress
-  var listener: Int
-  /// The address of ours that it came to, on a wildcard listener.
+  var listener: ListenerNumber
+  /// The address of ours that received it, on a wildcard listener.
   var local: IPAddress?
 }
 
-/// What a shard tells.
+/// A message from a shard or another thread to the main thread.
 enum ShardReport: Sendable {
-  /// All its sockets are bound.
+  /// All sockets of the shard are bound.
   case bound(shard: Int)
   /// A socket could not be bound; the thread has ended.
   case failed(shard: Int, ListenerPlan?, Errno)
   case idle(shard: Int)
-  /// A crowd has left: the heap has much to give back.
+  /// Most clients have left: the heap can return memory.
   case memoryFreed(shard: Int)
   case stopped(shard: Int)
-  /// From the thread of a credential store: it has been changed, and these are its realms' shared secrets now.
-  case storeChanged(secrets: [UInt8: [[UInt8]]])
+  /// From the thread of a credential store: the store has changed; with its realms' present content.
+  case storeChanged([RealmID: StoreContent])
 }

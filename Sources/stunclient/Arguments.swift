@@ -1,97 +1,39 @@
-internal import ClientPrograms
+internal import CommandLine
 internal import NetworkTypes
+internal import Probe
 internal import TURNClient
 
-/// The command line, understood.
-struct Arguments: Sendable {
-  enum Command: String, CaseIterable, Sendable {
-    case binding, relay, nat, ping, security, decode, credentials, help, version
-  }
+typealias Arguments = ProbeRequest
 
-  enum Format {
-    case text, json, ndjson, check
-  }
-
-  /// stuntman's `--mode`.
-  enum Mode: String {
-    case basic, behavior, filtering, full
-  }
-
-  var command = Command.help
-  /// Whose help is asked for; nil: the overview.
-  var topic: Command?
-  var uri = ServerURI(scheme: .stun, host: .name("localhost"))
-  /// `decode`'s and `credentials`' operands.
-  var operands: [String] = []
-  /// A file with an RTCConfiguration in place of a target.
-  var iceServers: String?
-  /// Whether the command was named, rather than guessed from the scheme.
-  var isCommandNamed = false
-  /// Whether the port stands in an operand of its own, as stuntman's client has it.
-  var hasPortOperand = false
-  /// Nil: what the URI says.
-  var transport: TransportProtocol?
-  var family: IPAddress.Family?
-  var localAddress: String?
-  var localPort: UInt16 = 0
-  var relayFamily: IPAddress.Family?
-  /// Nil: once, or without end for `ping`.
-  var count: Int?
-  /// Milliseconds; nil: the command's own.
-  var interval: UInt32?
-  var timeout: UInt32 = 10_000
-  var credentials = CredentialSource(prefix: "STUNCLIENT", lifetime: 600)
-  /// `security`: another user of the server.
-  var second = SecondUserSource()
-  var trust = TrustSource()
-  var format = Format.text
-  var prometheus: String?
-  var thresholds = Thresholds()
-  var mode: Mode?
-  /// Seconds up to which the lifetime of a NAT's bindings is looked for; nil: not at all.
-  var lifetime: UInt32?
-  var timeToLive: UInt64 = 86_400
-  var isOwner = false
-  var nameServer: SocketAddress?
-  var isTraced = false
-  /// The options that were given, to be held against the command.
-  var given: [String] = []
-
-  /// What is good and what is a warning; nil: no such threshold.
-  struct Thresholds: Sendable {
-    /// Nanoseconds.
-    var roundTrip: UInt64?
-    /// Tenths of a percent.
-    var loss: UInt64?
-    var days: Int64?
-  }
-
+/// Reading the command line.
+extension ProbeRequest {
   init(_ words: some Sequence<String>) throws(UsageError) {
-    var reader = WordReader(words)
+    self.init()
+    var reader = OptionReader(words, Self.table)
     var positional: [String] = []
     var named: Command?
     var wantsHelp = false
-    while let word = reader.next() {
-      if reader.isOption(word) {
-        if word == "--help" || word == "-h" {
-          wantsHelp = true
-        } else if word == "--version" {
-          command = .version
-          return
+    while let item = try reader.next() {
+      switch item {
+      case .option(let option) where option.name == "--help": wantsHelp = true
+      case .option(let option) where option.name == "--version":
+        command = .version
+        return
+      case .option(let option):
+        given.append(option.name)
+        try take(option)
+      case .word(let word):
+        if positional.isEmpty, named == nil, let command = Command(rawValue: word), command != .version {
+          named = command
         } else {
-          given.append(word)
-          try read(word, from: &reader)
+          positional.append(word)
         }
-      } else if positional.isEmpty, named == nil, let command = Command(rawValue: word), command != .version {
-        named = command
-      } else {
-        positional.append(word)
       }
     }
     if named == .help, let word = positional.first, Command(rawValue: word) == nil {
       throw UsageError("help \(word): there is no such command\(Self.guess(word))")
     }
-    if wantsHelp, named == nil, let word = positional.first, NearestName.looksLikeCommand(word) {
+    if wantsHelp, named == nil, let word = positional.first, Guess.looksLikeCommand(word) {
       throw UsageError("there is no command \"\(word)\"\(Self.guess(word))")
     }
     if wantsHelp || named == .help {
@@ -119,21 +61,21 @@ struct Arguments: Sendable {
     }
   }
 
-  /// A relay is checked as one unless stuntman's options ask for what stuntman does.
+  /// `relay` for turn: and turns:; stuntman's options choose stuntman's command instead.
   private var defaultCommand: Command {
     if let mode { return mode == .basic ? .binding : .nat }
     return uri.scheme.isTURN ? .relay : .binding
   }
 
-  /// The command that was probably meant, as a question.
+  /// The hint "did you mean …?" for a mistyped command.
   private static func guess(_ word: String) -> String {
-    NearestName.question(word, among: Command.allCases.filter { $0 != .version }.map(\.rawValue))
+    Guess.question(word, among: Command.allCases.filter { $0 != .version }.map(\.rawValue))
   }
 
   private mutating func takeTarget(_ words: [String]) throws(UsageError) {
     guard let first = words.first else { throw UsageError("there is no TARGET") }
-    // A mistyped command is a host like any other; but where it has a target behind it, it was meant for one.
-    let guess = NearestName.looksLikeCommand(first) ? Self.guess(first) : ""
+    // A mistyped command looks like a host name. If a target follows it, it was meant as a command.
+    let guess = Guess.looksLikeCommand(first) ? Self.guess(first) : ""
     if words.count >= 2, !guess.isEmpty, UInt16(decimalDigits: words[1]) == nil {
       throw UsageError("there is no command \"\(first)\"\(guess)")
     }
@@ -149,19 +91,13 @@ struct Arguments: Sendable {
     hasPortOperand = true
   }
 
-  /// Whether the command line may be a script's for stuntman's client, which talks to one address, of IPv4 unless it is
-  /// told otherwise, and prints its lines once.
-  var isStuntmans: Bool {
-    mode != nil || (hasPortOperand && !isCommandNamed && command == .binding && format == .text)
-  }
-
-  /// Binding requests whose answers are kept.
+  /// Upper limit of `--count` for binding, which keeps every answer in memory.
   private static let bindingLimit = 1_000_000
 
-  /// What fits together and what does not.
+  /// Refuses options that contradict each other or do not belong to the command.
   private func check() throws(UsageError) {
     for option in given {
-      guard let known = OptionTable.options[option], !known.contains(command) else { continue }
+      guard let known = Self.table[option]?.commands, !known.contains(command) else { continue }
       let places = Command.allCases.filter { known.contains($0) }.map(\.rawValue).joined(separator: ", ")
       throw UsageError("\(option) is for \(places)")
     }
@@ -192,6 +128,7 @@ struct Arguments: Sendable {
       }
     }
   }
+
   /// Over TCP a NAT's mapping can be tested, and nothing else (RFC 5780 sections 4.3 to 4.6).
   private func checkNAT() throws(UsageError) {
     switch transport ?? uri.transport {
@@ -199,7 +136,7 @@ struct Arguments: Sendable {
     case .tcp:
       if mode == .filtering { throw UsageError("--mode filtering is for UDP: over TCP filtering can't be tested") }
       if lifetime != nil { throw UsageError("--lifetime is for UDP") }
-    case .tls, .dtls: throw UsageError("NAT behaviour is asked for over UDP or TCP")
+    case .tls, .dtls: throw UsageError("NAT behaviour can be tested over UDP or TCP only")
     }
   }
 }

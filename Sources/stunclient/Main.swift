@@ -1,11 +1,13 @@
-internal import ClientPrograms
-internal import NetIO
+internal import CommandLine
+internal import Probe
+internal import StringPreparation
+internal import System
 
-/// The probe's entry: read the command line, run the check it asks for, write the result, say how it went.
+/// Reads the command line, runs what it asks for, and sets the exit status.
 @main
 enum Main {
   static func main() {
-    do {
+    do throws(UsageError) {
       let arguments = try Arguments(CommandLine.arguments.dropFirst())
       let status = try run(arguments)
       if let error = Output.failure {
@@ -15,9 +17,9 @@ enum Main {
       Environment.exit(status.rawValue)
     } catch {
       let isCheck = CommandLine.arguments.contains("--check")
-      // Messages quote files.
-      let message = error.message.split(separator: "\n").map { Style.plain(String($0)) }.joined(separator: "\n")
-      if isCheck { Output.write("UNKNOWN: \(Style.plain(error.message))\n") }
+      // Messages can quote a file's text, so control characters are removed.
+      let message = error.message.split(separator: "\n").map { String($0).withoutControls }.joined(separator: "\n")
+      if isCheck { Output.write("UNKNOWN: \(error.message.withoutControls)\n") }
       StandardStreams.writeError("stunclient: \(message)\nstunclient: see stunclient --help\n")
       Environment.exit(ExitStatus.usage.rawValue)
     }
@@ -26,26 +28,9 @@ enum Main {
   private static func run(_ arguments: Arguments) throws(UsageError) -> ExitStatus {
     switch arguments.command {
     case .help: Output.write(Usage.text(arguments.topic))
-    case .version: Output.write("stunclient \(Usage.version)\n")
-    case .credentials: Output.write(try CredentialsCommand.run(arguments))
-    case .decode: return try DecodeCommand.run(arguments).write(arguments)
-    case .binding, .relay, .nat, .ping, .security:
-      if let path = arguments.iceServers { return try DeploymentCommand.run(arguments, path) }
-      return try Job(arguments).run().write(arguments)
+    case .version: Output.write("stunclient \(version)\n")
+    default: return try arguments.run()
     }
     return .good
-  }
-}
-
-extension Job {
-  /// Runs the check.
-  func run() throws(UsageError) -> Outcome {
-    switch arguments.command {
-    case .relay: return try RelayCommand.run(self)
-    case .ping: return try PingCommand.run(self)
-    case .nat: return try NATCommand.run(self)
-    case .security: return try SecurityCommand.run(self)
-    default: return try BindingCommand.run(self)
-    }
   }
 }

@@ -1,9 +1,10 @@
-internal import ClientPrograms
+internal import Probe
+internal import CommandLine
 internal import LoadGeneration
 internal import NetworkTypes
 internal import TURNClient
 
-/// The command line, understood.
+/// The parsed command line.
 struct Arguments {
   enum Command: Equatable {
     case help, version
@@ -12,7 +13,7 @@ struct Arguments {
 
   var command = Command.load(.relay)
   var uri = ServerURI(scheme: .turn, host: .name("localhost"))
-  /// Nil: what the URI says.
+  /// Nil: the URI chooses.
   var transport: TransportProtocol?
   var direction: LoadSettings.Direction?
   var pace: LoadSettings.Pace?
@@ -20,12 +21,12 @@ struct Arguments {
   var size: Int?
   var allocations: Int?
   var burst = 1
-  /// Milliseconds.
-  var duration: UInt32 = 5_000
-  var warmUp: UInt32 = 300
+  /// The length of the measurement, and of the warm-up before it, which is not measured.
+  var duration = Duration.seconds(5)
+  var warmUp = Duration.milliseconds(300)
   var segments = false
   var coalesces = false
-  /// Hundredths of a percent.
+  /// `--max-loss`, in hundredths of a percent.
   var maximumLoss: UInt64?
   var serverProcess: Int?
   var serverHelpers: [Int] = []
@@ -36,41 +37,29 @@ struct Arguments {
   var isJSON = false
 
   init(_ words: some Sequence<String>) throws(UsageError) {
-    var words = Array(words)[...]
+    var reader = OptionReader(words, Self.table)
     var positional: [String] = []
     var hasCommand = false
     var wantsHelp = false
-    while let word = words.popFirst() {
-      // A host of that name is written stun:help.
-      if word == "--help" || word == "-h" || (word == "help" && positional.isEmpty && !hasCommand) {
-        wantsHelp = true
-        continue
-      }
-      if word == "--version" {
+    while let item = try reader.next() {
+      switch item {
+      case .option(let option) where option.name == "--help": wantsHelp = true
+      case .option(let option) where option.name == "--version":
         command = .version
         return
-      }
-      if word.hasPrefix("--") {
-        try read(word, from: &words)
-      } else if word.hasPrefix("-"), word != "-" {
-        throw UsageError(Self.unknown(word))
-      } else if positional.isEmpty, !hasCommand, let work = LoadSettings.Work(rawValue: word) {
-        command = .load(work)
-        hasCommand = true
-      } else {
-        positional.append(word)
+      case .option(let option): try take(option)
+      // A host named "help" is written stun:help.
+      case .word("help") where positional.isEmpty && !hasCommand: wantsHelp = true
+      case .word(let word):
+        if positional.isEmpty, !hasCommand, let work = LoadSettings.Work(rawValue: word) {
+          command = .load(work)
+          hasCommand = true
+        } else {
+          positional.append(word)
+        }
       }
     }
-    let guess =
-      positional.first.map {
-        NearestName.looksLikeCommand($0) && !hasCommand
-          ? NearestName.question($0, among: LoadSettings.Work.allCases.map(\.rawValue)) : ""
-      } ?? ""
-    if let first = positional.first, !hasCommand,
-      wantsHelp ? NearestName.looksLikeCommand(first) : positional.count > 1 && !guess.isEmpty
-    {
-      throw UsageError("there is no command \"\(first)\"\(guess)")
-    }
+    if wantsHelp || !positional.isEmpty { try checkCommand(positional, hasCommand, wantsHelp) }
     if wantsHelp {
       command = .help
       return
@@ -82,96 +71,65 @@ struct Arguments {
     try check()
   }
 
-  private mutating func read(_ word: String, from words: inout ArraySlice<String>) throws(UsageError) {
-    let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    let option = parts[0]
-    if readFlag(option) {
-      if parts.count == 2 { throw UsageError("\(option) takes no value") }
-      return
-    }
-    guard Self.valued.contains(option) else { throw UsageError(Self.unknown(option)) }
-    guard let value = parts.count == 2 ? parts[1] : words.popFirst() else {
-      throw UsageError("\(option) needs a value")
-    }
-    try take(option, value)
+  /// Refuses a first word that is probably a mistyped command.
+  private func checkCommand(_ words: [String], _ hasCommand: Bool, _ wantsHelp: Bool) throws(UsageError) {
+    guard let first = words.first, !hasCommand, Guess.looksLikeCommand(first) else { return }
+    let guess = Guess.question(first, among: LoadSettings.Work.allCases.map(\.rawValue))
+    guard wantsHelp || (words.count > 1 && !guess.isEmpty) else { return }
+    throw UsageError("there is no command \"\(first)\"\(guess)")
   }
 
-  private mutating func readFlag(_ option: String) -> Bool {
-    switch option {
+  private mutating func take(_ given: GivenOption<LoadSettings.Work>) throws(UsageError) {
+    switch given.name {
     case "--indications": usesIndications = true
     case "--gso": segments = true
     case "--gro": coalesces = true
-    case "--insecure": trust.isInsecure = true
-    case "--i-own-this-server": isOwner = true
     case "--json": isJSON = true
     case "--search": pace = .search
-    default: return false
-    }
-    return true
-  }
-
-  private static func unknown(_ option: String) -> String {
-    "unknown option \(option)\(NearestName.question(option, among: options.union(["--help", "--version"])))"
-  }
-
-  static var options: Set<String> { valued.union(flags) }
-
-  private static let flags: Set = [
-    "--indications", "--gso", "--gro", "--insecure", "--i-own-this-server", "--json", "--search",
-  ]
-
-  private static let valued: Set = [
-    "--transport", "--direction", "--size", "--allocations", "--burst", "--window", "--rate", "--duration", "--warm-up",
-    "--max-loss", "--server-pid", "--server-core", "--username", "--password-file", "--secret-file",
-    "--oauth-token-file", "--ca",
-  ]
-
-  private mutating func take(_ option: String, _ value: String) throws(UsageError) {
-    switch option {
     case "--transport":
-      switch value {
+      switch try given.choice() {
       case "udp": transport = .udp
       case "tcp": transport = .tcp
       case "tls": transport = .tls
-      case "dtls": transport = .dtls
-      default: throw UsageError("--transport \(value): udp, tcp, tls or dtls")
+      default: transport = .dtls
       }
-    case "--direction":
-      guard let known = LoadSettings.Direction(rawValue: value) else {
-        throw UsageError("--direction \(value): to-peer, to-client or echo")
-      }
-      direction = known
-    case "--size": size = Int(try number(option, value, in: 16...1400))
-    case "--allocations": allocations = Int(try number(option, value, in: 1...65_536))
-    case "--burst": burst = Int(try number(option, value, in: 1...64))
-    case "--window": pace = .window(Int(try number(option, value, in: 1...1_000_000)))
-    case "--rate": pace = .rate(try number(option, value, in: 1...100_000_000))
-    case "--duration": duration = UInt32(try number(option, value, decimals: 3, in: 100...86_400_000))
-    case "--warm-up": warmUp = UInt32(try number(option, value, decimals: 3, in: 0...3_600_000))
-    case "--max-loss": maximumLoss = try number(option, value, decimals: 2, in: 0...10_000)
+    case "--direction": direction = LoadSettings.Direction(rawValue: try given.choice())
+    case "--size": size = Int(try given.number())
+    case "--allocations": allocations = Int(try given.number())
+    case "--burst": burst = Int(try given.number())
+    case "--window": pace = .window(Int(try given.number()))
+    case "--rate": pace = .rate(try given.number())
+    case "--duration": duration = .milliseconds(try given.number())
+    case "--warm-up": warmUp = .milliseconds(try given.number())
+    case "--max-loss": maximumLoss = try given.number()
     case "--server-pid":
       var processes: [Int] = []
-      for word in value.split(separator: ",", omittingEmptySubsequences: false) {
-        processes.append(Int(try number(option, String(word), in: 1...4_194_304)))
+      for word in given.text.split(separator: ",", omittingEmptySubsequences: false) {
+        processes.append(Int(try given.number(of: String(word))))
       }
       serverProcess = processes.first
       serverHelpers = Array(processes.dropFirst())
-    case "--server-core": serverCore = Int(try number(option, value, in: 0...8191))
-    case "--username": credentials.username = value
-    case "--password-file": credentials.passwordFile = value
-    case "--secret-file": credentials.secretFile = value
-    case "--oauth-token-file": credentials.tokenFile = value
-    default: trust.authorities = value
+    case "--server-core": serverCore = Int(try given.number())
+    default: takeCredentials(given)
     }
   }
 
-  private func number(
-    _ option: String, _ text: String, decimals: Int = 0, in range: ClosedRange<UInt64>
-  ) throws(UsageError) -> UInt64 {
-    try WordReader.number(option, text, decimals: decimals, in: range)
+  private mutating func takeCredentials(_ given: GivenOption<LoadSettings.Work>) {
+    switch given.name {
+    case "--username": credentials.username = given.text
+    case "--password-file": credentials.passwordFile = given.text
+    case "--secret-file": credentials.secretFile = given.text
+    case "--oauth-token-file": credentials.tokenFile = given.text
+    case "--ca": trust.authorities = given.text
+    case "--insecure": trust.isInsecure = true
+    case "--certificate": trust.certificate = given.text
+    case "--private-key": trust.privateKey = given.text
+    case "--i-own-this-server": isOwner = true
+    default: assertionFailure("an option of the table that has no place here: \(given.name)")
+    }
   }
 
-  /// What fits together and what does not.
+  /// Refuses options that contradict each other or do not belong to the command.
   private func check() throws(UsageError) {
     guard case .load(let work) = command else { return }
     let transport = transport ?? uri.transport

@@ -1,10 +1,10 @@
-internal import ClientPrograms
+internal import CommandLine
 internal import JSON
 internal import LoadGeneration
-internal import NetIO
 internal import NetworkTypes
+internal import System
 
-/// The generator's entry: read the command line, run the load, write the result, say how it went.
+/// Reads the command line, runs the load, writes the result and sets the exit status.
 @main
 enum Main {
   static func main() {
@@ -12,7 +12,7 @@ enum Main {
       let arguments = try Arguments(CommandLine.arguments.dropFirst())
       switch arguments.command {
       case .help: exit(writing: Usage.text, .good)
-      case .version: exit(writing: "turnload \(Usage.version)\n", .good)
+      case .version: exit(writing: "turnload \(version)\n", .good)
       case .load(let work): run(try Preparation.plan(arguments, work), arguments)
       }
     } catch {
@@ -29,7 +29,7 @@ enum Main {
       do throws(LoadError) {
         result = try LoadGenerator.run(plan.settings) { watcher.show($0) }
       } catch {
-        failure = Failure(error)
+        failure = Failure(error, plan.settings)
       }
     }
     watcher.clear()
@@ -43,7 +43,7 @@ enum Main {
     Environment.exit(report.status.rawValue)
   }
 
-  /// What could not be written was not done; a reader that went away is no error, for there is nobody left to tell.
+  /// Writes and exits. A failed write is a failure, except for a closed pipe.
   private static func exit(writing text: String, _ status: ExitStatus) -> Never {
     Output.write(text)
     if let error = Output.failure {
@@ -54,7 +54,7 @@ enum Main {
   }
 }
 
-/// One line on a terminal that tells how far it has come.
+/// Shows the progress on one line of a terminal.
 struct Watcher {
   private let isWatched = StandardStreams.isErrorTerminal
   private var last: LoadProgress?

@@ -1,15 +1,17 @@
 internal import ClientIO
-internal import ClientPrograms
+internal import Probe
+internal import CommandLine
 internal import Crypto
 internal import LoadGeneration
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TLS
 internal import TURNClient
 
-/// From the command line to what the generator needs.
+/// Makes the generator's settings from the command line.
 enum Preparation {
-  /// The load, and why there is nothing to put it on.
+  /// The load, or the reason why it cannot run.
   struct Plan {
     var settings: LoadSettings
     var failure: Failure?
@@ -23,7 +25,7 @@ enum Preparation {
     }
   }
 
-  /// `target`: nil where there is none.
+  /// `target`: nil if the name did not resolve.
   private static func settings(
     _ arguments: Arguments, _ work: LoadSettings.Work, _ target: ServerTarget?
   ) throws(UsageError) -> LoadSettings {
@@ -46,7 +48,7 @@ enum Preparation {
     settings.serverCore = arguments.serverCore
     for process in [arguments.serverProcess].compactMap(\.self) + arguments.serverHelpers
     where ProcessorTime.ofProcess(process) == nil {
-      throw UsageError("there is no process \(process), or it can't be looked at")
+      throw UsageError("there is no process \(process), or it cannot be read")
     }
     if let core = arguments.serverCore, ProcessorTime.idle(ofCore: core) == nil {
       throw UsageError("--server-core \(core): this machine has no such core")
@@ -58,22 +60,25 @@ enum Preparation {
     return settings
   }
 
-  /// Why nothing listens at a UDP address; nil: something may. The sockets of a load hear of no refusal, and would wait
-  /// for ten seconds.
+  /// Tries one ordinary connection before the load; nil if it succeeds. The kernel does not report a refused port to
+  /// the sockets of a UDP load, which would wait for ten seconds, and the load's TLS connections describe an untrusted
+  /// certificate in less detail.
   static func refusal(_ arguments: Arguments, _ settings: LoadSettings) -> CheckFailure? {
-    guard settings.transport == .udp, settings.work != .floor else { return nil }
+    guard settings.work != .floor else { return nil }
     var options = CheckOptions()
-    options.timeout = 250
-    let target = ServerTarget(uri: arguments.uri, transport: .udp, address: settings.server)
+    options.timeout = .milliseconds(settings.transport == .udp ? 250 : 1500)
+    options.tls = settings.transport == .tls ? settings.tls : nil
+    options.dtls = settings.transport == .dtls ? settings.tls : nil
+    let target = ServerTarget(uri: arguments.uri, transport: settings.transport, address: settings.server)
     var generator = SeededGenerator(seed: SecureRandom.bytes(32))
     guard let failure = BindingCheck.run(target, options, generator: &generator).verdict,
-      [.refused, .unreachable].contains(failure.reason)
+      [.refused, .unreachable, .otherSource].contains(failure.reason) || failure.reason.rawValue.hasPrefix("tls")
     else { return nil }
     return failure
   }
 
-  /// The first address of the target. Loading somebody else's server is an attack: other addresses than loopback and
-  /// private ones need the user's word.
+  /// The first address of the target. Load on other people's servers is an attack: addresses other than loopback and
+  /// private ones need `--i-own-this-server`.
   private static func target(_ arguments: Arguments) throws(UsageError) -> Result<ServerTarget, ConnectionFailure> {
     let found: [ServerTarget]
     do { found = try ServerTarget.resolve(arguments.uri, transport: arguments.transport) } catch {

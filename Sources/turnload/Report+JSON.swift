@@ -1,49 +1,50 @@
-internal import ClientPrograms
+internal import CommandLine
 internal import JSON
 internal import LoadGeneration
 internal import NetworkTypes
+internal import Probe
 
-/// The JSON document; docs/turnload.md says what each member is.
+/// The JSON document; docs/turnload.md describes its members.
 extension Report {
   var json: JSONValue {
     var members: [(String, JSONValue)] = [
       ("command", .string(settings.work.rawValue)), ("target", .string(target)),
       ("address", hasAddress ? .string("\(settings.server)") : .null), ("status", .string(status.key)),
-      ("exit_status", .integer(Int64(status.rawValue))), ("failure", failure.map { .string($0.message) } ?? .null),
-      ("warnings", .array(warnings.map(JSONValue.string))),
-      ("likely_cause", likelyCause.map(JSONValue.string) ?? .null), ("settings", Self.object(given)),
+      ("exit_status", .integer(Int64(status.rawValue))), ("failure", .optional(failure?.message)),
+      ("warnings", .strings(warnings)),
+      ("likely_cause", .optional(likelyCause)), ("settings", .record(given)),
     ]
-    guard let result else { return Self.object(members) }
+    guard let result else { return .record(members) }
     members += [
       ("unit", .string(result.unit.rawValue)), ("seconds", .double(Double(result.elapsed) / 1e9)),
-      ("completed", Self.whole(result.completed)),
-      // Allocations that are held are a number, not a rate.
+      ("completed", .whole(result.completed)),
+      // `hold` counts allocations: it has no rate.
       ("per_second", settings.work == .hold ? .null : Self.rounded(result.perSecond)),
-      ("sent", Self.whole(result.sent)), ("lost", Self.whole(result.lost)),
-      ("loss_percent", Self.rounded(result.lossShare * 100, 10_000)), ("failures", Self.whole(result.failures)),
-      ("first_failure", result.firstFailure.map(JSONValue.string) ?? .null),
+      ("sent", .whole(result.sent)), ("lost", .whole(result.lost)),
+      ("loss_percent", Self.rounded(result.lossShare * 100, 10_000)), ("failures", .whole(result.failures)),
+      ("first_failure", .optional(result.firstFailure)),
       ("setup_seconds", .double(Double(result.setUp) / 1e9)),
-      ("found_rate", result.foundRate.map(Self.whole) ?? .null),
+      ("found_rate", result.foundRate.map { .whole($0) } ?? .null),
       ("confirmed", result.foundRate == nil ? .null : .bool(result.isConfirmed)),
       ("latency_us", latency(result.latency)), ("server", server(result)),
-      ("generator", Self.object([("cpu_ns_each", Self.optional(result.each(result.ownTime)))])),
+      ("generator", .record([("cpu_ns_each", Self.optional(result.each(result.ownTime)))])),
     ]
-    return Self.object(members)
+    return .record(members)
   }
 
-  /// Whether there is a server, and its name was resolved.
+  /// Whether the load has a server with a resolved address.
   private var hasAddress: Bool { settings.work != .floor && settings.server != .none }
 
-  /// What the load was; null where the command has no such thing.
+  /// The settings of the load; null for those that the command does not have.
   private var given: [(String, JSONValue)] {
     let isRelaying = settings.work == .relay || settings.work == .relayToRelay
     let hasPackets = isRelaying || settings.work == .binding
-    func whole(_ value: Int, if isGiven: Bool) -> JSONValue { isGiven ? Self.whole(UInt64(value)) : .null }
+    func whole(_ value: Int, if isGiven: Bool) -> JSONValue { isGiven ? .whole(UInt64(value)) : .null }
     func flag(_ value: Bool, if isGiven: Bool) -> JSONValue { isGiven ? .bool(value) : .null }
     var window = JSONValue.null
     var rate = JSONValue.null
-    if hasPackets, case .window(let size) = settings.pace { window = Self.whole(UInt64(size)) }
-    if case .rate(let packets) = settings.pace { rate = Self.whole(packets) }
+    if hasPackets, case .window(let size) = settings.pace { window = .whole(UInt64(size)) }
+    if case .rate(let packets) = settings.pace { rate = .whole(packets) }
     return [
       ("transport", settings.work == .floor ? .null : .string("\(settings.transport)")),
       ("direction", settings.work == .relay ? .string(settings.direction.rawValue) : .null),
@@ -59,7 +60,7 @@ extension Report {
   private func latency(_ histogram: LatencyHistogram) -> JSONValue {
     guard histogram.count > 0 else { return .null }
     func microseconds(_ nanoseconds: UInt64) -> JSONValue { .double(Double(nanoseconds / 100) / 10) }
-    return Self.object([
+    return .record([
       ("min", microseconds(histogram.minimum)), ("mean", microseconds(histogram.mean)),
       ("p50", microseconds(histogram.quantile(thousandths: 500))),
       ("p90", microseconds(histogram.quantile(thousandths: 900))),
@@ -68,8 +69,8 @@ extension Report {
   }
 
   private func server(_ result: LoadResult) -> JSONValue {
-    func bytes(_ count: UInt64?) -> JSONValue { count.map(Self.whole) ?? .null }
-    return Self.object([
+    func bytes(_ count: UInt64?) -> JSONValue { count.map { .whole($0) } ?? .null }
+    return .record([
       ("cpu_ns_each", Self.optional(result.each(result.serverTime))),
       ("core_busy_ns_each", Self.optional(result.each(result.coreTime))),
       (
@@ -84,11 +85,6 @@ extension Report {
     ])
   }
 
-  private static func object(_ members: [(String, JSONValue)]) -> JSONValue {
-    .object(members.map { JSONValue.Member($0.0, $0.1) })
-  }
-
-  private static func whole(_ value: UInt64) -> JSONValue { .integer(Int64(clamping: value)) }
   private static func rounded(_ value: Double, _ steps: Double = 10) -> JSONValue {
     .double((value * steps).rounded() / steps)
   }

@@ -1,11 +1,11 @@
-internal import ClientPrograms
+internal import CommandLine
 internal import LoadGeneration
 
-/// A result in each form that it can be written in.
+/// A result in each form of output.
 struct Report {
   let settings: LoadSettings
   let target: String
-  /// Hundredths of a percent beyond which loss is worth a warning; nil: never.
+  /// Loss above this is a warning, in hundredths of a percent; nil: only loss above one half.
   let maximumLoss: UInt64?
   let result: LoadResult?
   /// Why there is no result.
@@ -16,7 +16,7 @@ struct Report {
     return warnings.isEmpty ? .good : .warning
   }
 
-  /// What was asked for and did not come true, though there is a result.
+  /// Warnings about a result.
   var warnings: [String] {
     guard let result else { return [] }
     var warnings: [String] = []
@@ -28,16 +28,26 @@ struct Report {
     }
     if let maximumLoss, result.lossShare * 10_000 > Double(maximumLoss) {
       warnings.append("more loss than --max-loss")
+    } else if maximumLoss == nil, isMostlyLost {
+      warnings.append("more than half was lost: the figures are not those of a server that keeps up")
     }
     return warnings
   }
 
-  /// What may be behind the failure, or behind loss that no network has.
+  /// The likely cause of the failure, or of a loss above one half.
   var likelyCause: String? {
     if let failure { return failure.likelyCause }
-    guard let result, settings.work == .binding, result.lossShare > 0.5 else { return nil }
-    return "a limit of the server on unauthenticated requests (turnpike: limits.unauthenticated-per-address)"
+    guard isMostlyLost else { return nil }
+    if settings.work == .binding {
+      return "the server limits requests without credentials: for a test start it with "
+        + "--set limits.unauthenticated-per-address=0 --set limits.unauthenticated=0 (turnpike)"
+    }
+    if case .rate = settings.pace { return "the server, or this machine, is too slow for this --rate" }
+    return nil
   }
+
+  /// More than one half is lost: no real network loses so much, so the server or the settings are at fault.
+  private var isMostlyLost: Bool { (result?.lossShare ?? 0) > 0.5 }
 
   // MARK: - Text
 
@@ -59,21 +69,19 @@ struct Report {
       lines.append("loss         \(result.lost) of \(result.sent) (\(Self.thousandths(result.lossShare * 100)) %)")
     }
     if result.latency.count > 0 { lines.append("latency      \(Self.text(result.latency))") }
-    if settings.work == .floor, let each = result.each(result.ownTime) {
-      lines.append("own CPU      \(Int64(each)) ns for each \(result.unit.rawValue)")
-    }
-    if let each = result.each(result.serverTime) {
-      lines.append("server CPU   \(Int64(each)) ns for each \(result.unit.rawValue)")
-    }
-    if let each = result.each(result.coreTime) {
-      lines.append("its core     \(Int64(each)) ns for each \(result.unit.rawValue)")
+    let times = [
+      ("own CPU      ", settings.work == .floor ? result.ownTime : nil), ("server CPU   ", result.serverTime),
+      ("its core     ", result.coreTime),
+    ]
+    for (name, time) in times {
+      if let each = result.each(time) { lines.append("\(name)\(Int64(each)) ns for each \(result.unit.rawValue)") }
     }
     if let before = result.residentBefore, let after = result.residentAfter {
       lines.append("memory       \(before >> 10) KiB before, \(after >> 10) KiB after")
     }
     if result.failures > 0 { lines.append("failures     \(result.failures), first: \(result.firstFailure ?? "")") }
     lines += warnings.map { "warning      \($0)" }
-    if let likelyCause { lines.append("likely cause \(likelyCause)") }
+    if let likelyCause { lines.append("likely cause: \(likelyCause)") }
     return lines.map { $0 + "\n" }.joined()
   }
 

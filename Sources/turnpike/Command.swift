@@ -1,41 +1,36 @@
+internal import CommandLine
 internal import Configuration
+internal import TurnpikeServer
 
-/// What `turnpike` can be told to do.
+/// The commands of `turnpike`.
 enum Command: String, CaseIterable {
-  case serve, check, user, secret, credentials, version, help
+  case serve, check, doctor, user, secret, credentials, `import`, version, help
   case oauthToken = "oauth-token"
-  /// Words that are kept for features which this version does not have.
-  case `import`, status, sessions, drain, kick
+  case status, sessions, kick, drain, reload
+  /// Commands of features that this version does not have.
+  case upgrade, capture, demo
 
-  var options: Set<Option> {
-    switch self {
-    case .user: [.config, .set, .help, .realm, .passwordFromInput]
-    case .secret: [.config, .set, .help, .realm, .secretFromInput]
-    case .credentials: [.config, .set, .help, .realm, .user, .timeToLive]
-    case .oauthToken: [.config, .set, .help, .realm, .keyID, .timeToLive]
-    case .serve, .check, .version, .help, .import, .status, .sessions, .drain, .kick:
-      [.config, .set, .help]
-    }
-  }
-
-  var isMissing: Bool {
-    switch self {
-    case .import, .status, .sessions, .drain, .kick: true
-    case .serve, .check, .user, .secret, .credentials, .oauthToken, .version, .help: false
-    }
-  }
+  /// The commands that this version does not have.
+  static let missing: [Command] = [.upgrade, .capture, .demo]
 
   func run(_ invocation: Invocation) throws(Failure) -> Int32 {
     switch self {
     case .serve: try runServer(invocation)
     case .check: try checkConfiguration(invocation)
+    case .doctor: try examineHost(invocation)
     case .user: try manageUsers(invocation)
     case .secret: try manageSecrets(invocation)
     case .credentials: try printCredentials(invocation)
+    case .import: try importConfiguration(invocation)
     case .oauthToken: try printAccessToken(invocation)
     case .version: try printVersion(invocation)
     case .help: try printHelp(invocation)
-    case .import, .status, .sessions, .drain, .kick:
+    case .status: try showStatus(invocation)
+    case .sessions: try listSessions(invocation)
+    case .kick: try endSession(invocation)
+    case .drain: try drainServer(invocation)
+    case .reload: try reloadServer(invocation)
+    case .upgrade, .capture, .demo:
       throw .failed("this version of turnpike does not have the command \(rawValue)")
     }
   }
@@ -48,7 +43,7 @@ struct Invocation {
   /// The words after the command.
   var operands: [String]
 
-  /// The words after the command, of which there must be as many as it has `names`.
+  /// The words after the command: exactly one for each of `names`.
   func operands(_ names: String...) throws(Failure) -> [String] {
     try operands(after: 0, names)
   }
@@ -62,18 +57,25 @@ struct Invocation {
     }
     if given.count > names.count {
       let extra = given[given.startIndex + names.count]
+      let takesFile = self.command == .serve
       throw .usage(
-        "\(command) does not take \(extra.debugDescription)", hint: "try: turnpike help \(self.command.rawValue)")
+        "\(command) does not take \(extra.debugDescription)",
+        hint: takesFile
+          ? "name the configuration file with --config" : "try: turnpike help \(self.command.rawValue)")
     }
     return Array(given)
   }
 }
 
 private func checkConfiguration(_ invocation: Invocation) throws(Failure) -> Int32 {
-  _ = try invocation.operands()
-  let configuration = try invocation.configuration()
+  let namesFile =
+    !invocation.arguments.has("--config") && !invocation.arguments.has("--coturn") && !invocation.operands.isEmpty
+  _ = namesFile ? try invocation.operands("FILE") : try invocation.operands()
+  let configuration = try invocation.configurationOfThisHost()
   for warning in configuration.warnings { writeProblem(warning) }
-  try print(configuration.settings.effectiveYAML)
+  try print(
+    configuration.effectiveYAML(
+      hasIPv6: ConfigurationRules.hasIPv6, showsSecrets: invocation.arguments.has("--show-secrets")))
   return 0
 }
 
@@ -90,11 +92,15 @@ private func printHelp(_ invocation: Invocation) throws(Failure) -> Int32 {
   }
   _ = try invocation.operands("COMMAND")
   if topic == "configuration" {
-    try print(Command.reference)
+    try print(ConfigurationReference.text)
+    return 0
+  }
+  if topic == "turnpike.yml" {
+    try print(ConfigurationReference.manual)
     return 0
   }
   guard let command = Command(rawValue: topic) else {
-    let topics = Command.allCases.map(\.rawValue) + ["configuration"]
+    let topics = Command.allCases.map(\.rawValue) + ["configuration", "turnpike.yml"]
     throw .usage(
       "there is no command \(topic.debugDescription)", hint: nearest(topic, among: topics) ?? "try: turnpike help")
   }

@@ -1,3 +1,4 @@
+internal import System
 internal import Configuration
 internal import Credentials
 internal import Crypto
@@ -8,12 +9,14 @@ internal import TurnpikeServer
 /// `turnpike credentials`: iceServers JSON with a time-limited credential.
 func printCredentials(_ invocation: Invocation) throws(Failure) -> Int32 {
   _ = try invocation.operands()
-  let user = invocation.arguments[.user]
-  if let user, user.utf8.count > 400 || user.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+  let user = invocation.arguments["--user"]
+  if let user,
+    user.utf8.count > 400 || user.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+  {
     throw .usage("--user is longer than 400 bytes or has control characters", hint: "write a short id")
   }
   let year: UInt64 = 366 * 86400
-  guard let ttl = UInt64(decimalDigits: invocation.arguments[.timeToLive] ?? "86400"), (1...year).contains(ttl) else {
+  guard let ttl = UInt64(decimalDigits: invocation.arguments["--ttl"] ?? "86400"), (1...year).contains(ttl) else {
     throw .usage("--ttl takes a whole number of seconds from 1 to \(year)", hint: "write, for example, --ttl 3600")
   }
   let settings = try invocation.configuration().settings
@@ -23,8 +26,8 @@ func printCredentials(_ invocation: Invocation) throws(Failure) -> Int32 {
   let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: secret)
   let urls = IceServers.urls(
     listeners: settings.listeners ?? Settings.availableDefaultListeners,
-    reachableAddresses: settings.reachableAddresses)
-  try print(IceServers.json(urls: urls, username: username, credential: String(decoding: password, as: UTF8.self)))
+    reachableAddresses: settings.reachableAddresses, names: HostNames(settings))
+  try print(IceServers(urls: urls, username: username, credential: String(decoding: password, as: UTF8.self)).json)
   return 0
 }
 
@@ -40,7 +43,7 @@ private func firstSecret(_ settings: Settings, _ invocation: Invocation) throws(
 }
 
 extension Settings {
-  /// The addresses that clients are told for relays, and by which they reach listeners on every address.
+  /// The advertised relay addresses, by which clients also reach listeners on wildcard addresses.
   fileprivate var reachableAddresses: [IPAddress] {
     if !relay.addresses.isEmpty { return relay.addresses.map { relay.advertise[$0] ?? $0 } }
     let families: [IPAddress.Family] = [.ipv4, .ipv6]

@@ -1,10 +1,11 @@
 internal import Configuration
+internal import StringPreparation
 
-/// Why a command did not do what it was asked for, and the exit status that says so.
+/// The reason why a command failed, which decides the exit status.
 enum Failure: Error {
   /// Wrong usage: 64.
   case wrongUsage(String)
-  /// A wrong configuration: 78. Every problem, warnings among them.
+  /// A wrong configuration: 78. Holds every problem, warnings too.
   case wrongConfiguration([ConfigurationProblem])
   /// Anything else: 1.
   case failed(String)
@@ -16,6 +17,14 @@ enum Failure: Error {
     case .wrongUsage: 64
     case .wrongConfiguration: 78
     case .failed: 1
+    }
+  }
+
+  /// One text for each problem.
+  var problems: [String] {
+    switch self {
+    case .wrongUsage(let message), .failed(let message): [message]
+    case .wrongConfiguration(let problems): problems.filter { $0.severity == .error }.map(\.description)
     }
   }
 
@@ -33,6 +42,7 @@ func line(_ problem: ConfigurationProblem) -> String {
   "turnpike: \(problem.severity == .error ? "error" : "warning"): \(problem)\n"
 }
 
+/// The hint for a mistyped word; nil if no candidate is near enough.
 func nearest(_ word: String, among candidates: [String]) -> String? {
   NearestWord.find(word, among: candidates).map { "did you mean \($0)?" }
 }

@@ -1,63 +1,125 @@
-internal import Configuration
+internal import CommandLine
 
 extension Command {
-  /// What `turnpike help` prints; each text fits a screen of 24 lines and 80 columns.
-  static let overview = """
+  /// The output of `turnpike help COMMAND`; each text fits a screen of 24 lines and 80 columns.
+  var help: String {
+    var text = HelpPage(Self.table, [.text(about)] + rows).text
+    text.removeLast()
+    return text
+  }
+
+  /// The output of `turnpike help`.
+  static var overview: String { Command.help.help }
+
+  /// The command's own options, from the table.
+  private var rows: [HelpPage<Command>.Part] {
+    switch self {
+    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .drain, .reload:
+      [.text("")]
+        + Self.table.sections[1].options.filter { $0.commands.contains(self) }.map { .row([$0.name], helpText($0)) }
+        + [.text(note)]
+    case .help:
+      [.row(["--config"], nil), .row(["--set"], nil)]
+        + [
+          .text(
+            """
+            A key can also be an environment variable: TURNPIKE_LOG_LEVEL=debug.
+            Exit status: 0 good, 64 wrong usage, 78 wrong configuration, 1 anything else.
+            """)
+        ]
+    default: []
+    }
+  }
+
+  /// The help of an option whose meaning for this command differs from the table.
+  private func helpText(_ option: Option<Command>) -> String? {
+    switch (self, option.name) {
+    case (.credentials, "--ttl"): "how long an allocation can be made with it (default 86400)"
+    case (.oauthToken, "--ttl"): "how long the token is valid (default 3600)"
+    case (.sessions, "--user"): "only sessions of this user"
+    case (.oauthToken, "--realm"): "the server name that it is for (default: the realm)"
+    default: nil
+    }
+  }
+
+  /// The text below the options.
+  private var note: String {
+    switch self {
+    case .user:
+      """
+
+      The store keeps keys, not passwords: a lost password can only be replaced with
+      passwd. `user list` prints name, realm and creation time, separated by tabs.
+      Write -- before a NAME that begins with a dash.
+      """
+    case .secret:
+      """
+
+      `secret list` prints id, realm and creation time, separated by tabs, and not
+      the secrets.
+      """
+    default: ""
+    }
+  }
+
+  private static let overviewText = """
     turnpike - a STUN and TURN server
 
     turnpike [serve]                 run the server (the default command)
     turnpike check                   validate and print the effective configuration
+    turnpike doctor                  examine this host: limits, clock, ports, kernel
     turnpike user add NAME           manage users in the credential store
     turnpike user list | remove NAME | passwd NAME
     turnpike secret add | list | remove ID
                                      manage secrets of time-limited credentials
     turnpike credentials             print iceServers JSON, time-limited
+    turnpike import coturn FILE      translate a turnserver.conf
     turnpike oauth-token             print an access token, for tests
-    turnpike version
+    turnpike status | sessions | kick ID | drain | reload  ask the running server
+    turnpike version                 also --version
     turnpike help [COMMAND]          or: turnpike help configuration (every key)
+    Not in this version: upgrade, capture, demo.
 
     Every command takes
-      --config FILE       the configuration; without it /etc/turnpike/turnpike.yml
-                          is read if there is one
-      --set KEY=VALUE     overrides a key, as often as you like: log.level=debug
-      -h, --help
-
-    Every key can also stand in the environment: TURNPIKE_LOG_LEVEL=debug.
-    Exit status: 0 good, 64 wrong usage, 78 wrong configuration, 1 anything else.
     """
 
-  /// Every key of the configuration.
-  static var reference: String {
-    var lines = ["Every key of the configuration file, its default, and what it takes.", ""]
-    for key in ConfigurationKey.all {
-      let value = key.defaultValue.utf8.count > 60 ? "(several)" : key.defaultValue
-      lines.append("\(key.path): \(value)")
-      lines.append("    \(key.summary)")
-      lines.append("    takes \(key.expectation)")
-      lines.append("    or \(key.environmentName)")
-    }
-    return lines.joined(separator: "\n")
-  }
-
-  var help: String {
+  // Longer than 40 lines: a table with one text for each command.
+  private var about: String {
     switch self {
-    case .help: Self.overview
+    case .help: Self.overviewText
     case .serve:
       """
-      turnpike [serve] [--config FILE] [--set KEY=VALUE]...
+      turnpike [serve] [--config FILE | --coturn FILE] [--set KEY=VALUE]...
 
-      Runs the server until SIGTERM or SIGINT. It logs to standard error; "ready" is
-      logged once every listener is bound. SIGHUP reads the configuration again.
-      Without any configuration a user is made, and ready-to-paste iceServers JSON
-      is printed on standard output.
+      Runs the server until SIGTERM or SIGINT (Ctrl-C): it then refuses new
+      allocations and waits for the live ones; a second signal stops it at once.
+      SIGHUP reads the configuration again. The server logs to standard error, and
+      logs "ready" when every listener is bound. Without any configuration it makes
+      a user and prints iceServers JSON to paste into a page on standard output.
+      --coturn takes coturn's turnserver.conf instead, see: turnpike help import
       """
     case .check:
       """
-      turnpike check [--config FILE] [--set KEY=VALUE]...
+      turnpike check [--config FILE | --coturn FILE] [--set KEY=VALUE]...
+                     [--show-secrets]
 
       Validates the configuration and prints the effective one: defaults, file,
-      environment and --set together, with secrets as <redacted>. Exit status 78 if
-      it is wrong; every error names file, line and key.
+      environment and --set together. Exit status 78 if it is wrong; every error
+      names file, line and key. "check FILE" is the same as "check --config FILE";
+      the file - is standard input.
+
+      The output is a configuration with the same effect. A secret that stands in a
+      file:PATH or env:NAME is printed so; any other is <redacted>, and a
+      configuration with that is refused: --show-secrets prints the secret.
+      """
+    case .doctor:
+      """
+      turnpike doctor [--config FILE] [--set KEY=VALUE]... [--json]
+
+      Examines this host for the server: limits, clock, addresses, certificates,
+      ports, kernel and store. Each finding that is not good has a remedy. It changes
+      nothing, and may run beside the server. Exit status: 0 good, 1 a warning,
+      2 something failed.
       """
     case .user:
       """
@@ -68,14 +130,6 @@ extension Command {
 
       Manages long-term credentials in the configured store, also while the server
       runs: it sees a change within a second.
-
-        --realm REALM      instead of the configured realm
-        --password-stdin   read the password from standard input; without it one is
-                           made and printed once, alone, on standard output
-
-      The store keeps keys, not passwords: what was lost can only be replaced with
-      passwd. The list has a line each: name, realm and when it was made, parted by
-      tabs. A NAME that begins with a dash stands after --.
       """
     case .secret:
       """
@@ -84,15 +138,8 @@ extension Command {
       turnpike secret remove ID [--realm REALM]
 
       Manages the shared secrets of time-limited credentials in the configured
-      store. With several, each is good: add the new one, switch its users over,
+      store. With several, each is valid: add the new one, switch the users over,
       remove the old one.
-
-        --realm REALM      instead of the configured realm
-        --secret-stdin     read the secret from standard input; without it one is
-                           made and printed once, alone, on standard output
-
-      The list has a line each: id, realm and when it was added, parted by tabs;
-      secrets themselves are not shown.
       """
     case .credentials:
       """
@@ -101,10 +148,6 @@ extension Command {
       Prints iceServers JSON for new RTCPeerConnection(...) with a time-limited
       credential, made from the first of auth.secrets, else from the first secret
       of the store.
-
-        --user ID       whom the credential is for; quotas count by it
-        --ttl SECONDS   how long an allocation can be made with it (default 86400)
-        --realm REALM   instead of the configured realm
       """
     case .oauthToken:
       """
@@ -113,13 +156,64 @@ extension Command {
       Prints an access token (RFC 7635) as an authorization server would hand it
       out, sealed with a key of auth.oauth-keys: JSON with kid, access_token,
       mac_key (both Base64), lifetime and server_name. For tests.
+      """
+    case .import:
+      """
+      turnpike import coturn FILE [--userdb FILE]
 
-        --kid ID        the key; without it the first one
-        --ttl SECONDS   how long the token is good for (default 3600)
-        --realm REALM   the server name that it is for (default: the realm)
+      Translates coturn's turnserver.conf: prints the configuration in our YAML, with
+      its secrets, on standard output, and on standard error a warning for each
+      option that has no equivalent and a note for each that is not needed.
+
+      --userdb names coturn's SQLite database (/var/lib/turn/turndb). Its users and
+      secrets go to the store of --config; its peers and keys of access tokens go to
+      the printed configuration.
+
+        turnpike import coturn /etc/turnserver.conf > /etc/turnpike/turnpike.yml
+
+      "turnpike serve --coturn FILE" runs the server straight from such a file.
       """
     case .version: "turnpike version\n\nPrints the version."
-    case .import, .status, .sessions, .drain, .kick:
+    case .status:
+      """
+      turnpike status [--json] [--admin URL]
+
+      Shows the state of the running server: version, allocations, traffic,
+      listeners, certificate, stores. It asks the admin endpoint (admin.listen,
+      admin.token), as sessions, kick, drain and reload do. Exit status 1 if no
+      server answers.
+      """
+    case .sessions:
+      """
+      turnpike sessions [--user ID] [--client ADDRESS] [--transport NAME] [--json]
+
+      Lists the live allocations of the running server: aligned on a terminal,
+      separated by tabs elsewhere. For a time-limited name the part after the colon
+      is enough for --user.
+      """
+    case .kick:
+      """
+      turnpike kick ID [--admin URL]
+
+      Ends one live allocation of the running server; the ID is the first column of
+      turnpike sessions. The client may allocate again: take its credentials too.
+      """
+    case .drain:
+      """
+      turnpike drain [--admin URL]
+
+      Lets the running server refuse new allocations. It ends with the last one, or
+      after drain-timeout; SIGTERM does the same.
+      """
+    case .reload:
+      """
+      turnpike reload [--admin URL]
+
+      Lets the running server read its configuration, certificates and secrets again
+      and waits for the outcome: exit status 1 if the configuration is wrong. SIGHUP
+      does the same without waiting.
+      """
+    case .upgrade, .capture, .demo:
       "turnpike \(rawValue)\n\nThis version of turnpike does not have this command yet."
     }
   }

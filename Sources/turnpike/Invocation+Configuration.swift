@@ -1,76 +1,74 @@
 internal import Configuration
-internal import Credentials
-internal import NetIO
-internal import Text
+internal import System
+internal import TurnpikeServer
 
 extension Invocation {
-  /// Where the configuration is looked for when no `--config` says otherwise.
+  /// The configuration's path without `--config`.
   static let standardPath = "/etc/turnpike/turnpike.yml"
 
-  /// The configuration that this command line, the file and the environment make together.
-  func configuration() throws(Failure) -> Configuration {
-    let path = arguments[.config] ?? (Files.exists(Self.standardPath) ? Self.standardPath : nil)
-    let reader = ConfigurationReader(environment: Environment.variables()) { path in try Files.read(path) }
-    let configuration: Configuration
-    do throws(ConfigurationError) {
-      configuration = try reader.read(file: path, overrides: arguments.all(.set))
-    } catch {
-      throw .wrongConfiguration(error.problems)
+  private var configurationPath: String? {
+    arguments["--config"] ?? arguments["--coturn"] ?? (command == .check ? operands.first : nil)
+      ?? (Files.exists(Self.standardPath) ? Self.standardPath : nil)
+  }
+
+  /// Reads the configuration from this command line, the file and the environment, and checks every rule that does not
+  /// depend on the host.
+  ///
+  /// - Parameters:
+  ///   - read: reads the file, and values that are `file:PATH`. By default a file may be a pipe (`<(…)` of a shell).
+  ///   - rules: more checks; they return the problems that they find.
+  func configuration(
+    read: FileContent = { path throws(FileError) in try Files.read(path) },
+    rules: (Settings) -> [ConfigurationProblem] = { _ in [] }
+  ) throws(Failure) -> Configuration {
+    if arguments.has("--config"), arguments.has("--coturn") {
+      throw .usage("--config and --coturn each name the configuration", hint: "give one of them")
     }
-    let problems = configuration.settings.credentialProblems + configuration.settings.fileProblems
-    guard problems.isEmpty else {
-      throw .wrongConfiguration(configuration.warnings + problems.map { configuration.locating($0) })
+    if configurationPath == "-", command == .serve {
+      throw .usage(
+        "serve reads its configuration again after SIGHUP, and standard input only once", hint: "name a file")
     }
+    var configuration = try withoutActuallyEscaping(read) { read throws(Failure) in
+      let reader = ConfigurationReader(environment: Environment.variables()) { path in
+        do throws(FileError) { return try read(path == "-" ? "/dev/stdin" : path) } catch {
+          throw UnreadableFile(reason: Files.reason(error, of: path))
+        }
+      }
+      do throws(ConfigurationError) {
+        let overrides = arguments.all("--set")
+        if let path = arguments["--coturn"] {
+          return try reader.read(coturn: path, hostAddress: ConfigurationRules.sourceAddress, overrides: overrides)
+        }
+        return try reader.read(file: configurationPath, overrides: overrides)
+      } catch {
+        throw .wrongConfiguration(error.problems)
+      }
+    }
+    var problems = ConfigurationRules.nameProblems(configuration.settings) + rules(configuration.settings)
+    if let path = configurationPath,
+      let problem = ConfigurationRules.modeProblem(ofConfiguration: path, configuration.settings, read: read)
+    {
+      problems.append(problem)
+    }
+    configuration.warnings += problems.map { configuration.locating($0) }
+    guard problems.allSatisfy({ $0.severity == .warning }) else { throw .wrongConfiguration(configuration.warnings) }
     return configuration
   }
+
+  /// The same, and checks the rules that depend on this host too.
+  func configurationOfThisHost(
+    read: FileContent = { path throws(FileError) in try Files.read(path) }
+  ) throws(Failure) -> Configuration {
+    try configuration(
+      read: read, rules: { ConfigurationRules.hostProblems($0, environment: Environment.variables()) })
+  }
 }
 
-/// Writes a problem as a line of standard error.
+/// The reason why a file could not be read, for the message about the configuration.
+private struct UnreadableFile: Error, CustomStringConvertible {
+  var reason: String
+  var description: String { reason }
+}
+
+/// Writes a problem to standard error, as one line.
 func writeProblem(_ problem: ConfigurationProblem) { StandardStreams.writeError(line(problem)) }
-
-extension Settings {
-  /// Static users whose name or password no client could use, and a realm that none could.
-  fileprivate var credentialProblems: [ConfigurationProblem] {
-    do throws(PreparationError) {
-      _ = try PreparedText(Array(realm.utf8))
-    } catch {
-      return [ConfigurationProblem(key: "realm", "can't be used: \(error)", suggestion: "write, for example, example.org")]
-    }
-    var problems: [ConfigurationProblem] = []
-    var known = StaticCredentials()
-    for (name, password) in auth.users.sorted(by: { $0.key < $1.key }) {
-      do throws(LongTermCredential.Invalid) {
-        let user = try LongTermCredential(name: name, realm: realm, password: Array(password.utf8))
-        if !known.add(user) {
-          problems.append(
-            ConfigurationProblem(
-              key: "auth.users.\(name)", "could be taken for another user of this list", suggestion: "change the name"))
-        }
-      } catch {
-        problems.append(
-          ConfigurationProblem(
-            key: "auth.users.\(name)", "\(error)", suggestion: "use letters, digits, symbols and spaces"))
-      }
-    }
-    return problems
-  }
-
-  /// Files that are named and can't be read.
-  fileprivate var fileProblems: [ConfigurationProblem] {
-    let named = [
-      ("tls.certificate", tls.certificate), ("tls.private-key", tls.privateKey), ("tls.client-ca", tls.clientCA),
-    ]
-    var problems: [ConfigurationProblem] = []
-    for (key, path) in named where !path.isEmpty {
-      do throws(FileError) {
-        _ = try Files.read(path)
-      } catch {
-        problems.append(
-          ConfigurationProblem(
-            key: key, "cannot read \(path.debugDescription): \(error)",
-            suggestion: "name a PEM file that this user may read"))
-      }
-    }
-    return problems
-  }
-}

@@ -1,4 +1,5 @@
-internal import NetIO
+internal import CommandLine
+internal import System
 
 @main
 struct Turnpike {
@@ -12,9 +13,13 @@ struct Turnpike {
     }
   }
 
-  /// Carries out a command line and returns the exit status.
+  /// Runs a command line and returns the exit status.
   private static func run(_ arguments: [String]) throws(Failure) -> Int32 {
     let parsed = try Arguments(arguments)
+    if parsed.has("--version"), !parsed.has("--help") {
+      try print("turnpike \(version)")
+      return 0
+    }
     guard let name = parsed.words.first else { return try run(.serve, parsed, operands: []) }
     guard let command = Command(rawValue: name) else {
       throw .usage(
@@ -25,12 +30,13 @@ struct Turnpike {
   }
 
   private static func run(_ command: Command, _ parsed: Arguments, operands: [String]) throws(Failure) -> Int32 {
-    if parsed.has(.help) {
+    if parsed.has("--help") {
       try print(command.help)
       return 0
     }
-    if let option = parsed.options.first(where: { !command.options.contains($0) }) {
-      throw .usage("\(command.rawValue) has no option \(option.rawValue)", hint: "try: turnpike help \(command.rawValue)")
+    if let option = parsed.options.first(where: { !$0.commands.contains(command) }) {
+      throw .usage(
+        "\(command.rawValue) has no option \(option.name)", hint: "try: turnpike help \(command.rawValue)")
     }
     return try command.run(Invocation(command: command, arguments: parsed, operands: operands))
   }
@@ -45,5 +51,5 @@ func print(_ text: String) throws(Failure) {
   }
 }
 
-/// Tells people something on standard error.
+/// Writes a message to standard error.
 func tell(_ text: String) { StandardStreams.writeError("turnpike: \(text)\n") }

@@ -3,17 +3,18 @@ internal import Crypto
 internal import JSON
 internal import NetIO
 internal import NetworkTypes
+internal import System
 internal import TURN
 
-/// `turnpike oauth-token`: an access token (RFC 7635) such as an authorization server would hand out, for tests.
+/// `turnpike oauth-token`: an access token (RFC 7635) as an authorization server makes it, for tests.
 func printAccessToken(_ invocation: Invocation) throws(Failure) -> Int32 {
   _ = try invocation.operands()
   let year: UInt32 = 366 * 86400
-  guard let ttl = UInt32(decimalDigits: invocation.arguments[.timeToLive] ?? "3600"), (1...year).contains(ttl) else {
+  guard let ttl = UInt32(decimalDigits: invocation.arguments["--ttl"] ?? "3600"), (1...year).contains(ttl) else {
     throw .usage("--ttl takes a whole number of seconds from 1 to \(year)", hint: "write, for example, --ttl 3600")
   }
   let settings = try invocation.configuration().settings
-  let key = try chooseKey(settings, named: invocation.arguments[.keyID])
+  let key = try chooseKey(settings, named: invocation.arguments["--kid"])
   let realm = invocation.realm(settings)
   let now = Now.read().wallSeconds
   if let end = key.notAfter, end <= now { throw .failed("the key \(key.id.debugDescription) has ended (not-after)") }

@@ -1,57 +1,124 @@
+internal import CommandLine
 internal import Configuration
-internal import Metrics
-internal import NetIO
+internal import Log
 internal import NetworkTypes
+internal import System
 internal import TurnpikeServer
 
 /// `turnpike [serve]`.
 func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   _ = try invocation.operands()
-  let configuration = try invocation.configuration()
-  let log = makeLog(configuration.settings)
-  for warning in configuration.warnings { log.warning("configuration", ("problem", "\(warning)")) }
-  return runServer(settings: configuration.settings, log: log) {
-    do throws(Failure) {
-      let configuration = try invocation.configuration()
-      for warning in configuration.warnings { log.warning("configuration", ("problem", "\(warning)")) }
-      return configuration.settings
-    } catch {
-      log.error("configuration-refused", ("problem", error.text))
-      return nil
-    }
+  var files: [String] = []
+  let configuration = try invocation.configurationOfThisHost { path throws(FileError) in
+    files.append(path)
+    return try Files.read(path)
   }
-}
-
-private func runServer(settings: Settings, log: Log, reload: @escaping () -> Settings?) -> Int32 {
+  let confinement = Confinement(configuration.settings.hardening, configurationFiles: files)
+  let (log, lines) = try startLog(configuration.settings, confinement)
+  defer { lines.finish() }
+  for warning in configuration.warnings { log.warning("configuration", ("problem", "\(warning)")) }
+  let output = try startOutput(log, confinement)
+  defer { output.finish() }
   let host = ServerHost(
-    printLine: { line in
-      do throws(Failure) {
-        try print(line)
-      } catch {
-        log.error("standard-output", ("problem", error.text))
-      }
-    }, reload: reload)
-  switch Server.run(settings, host: host, log: log) {
+    isWatched: StandardStreams.isErrorTerminal, version: version, confinement: confinement,
+    show: { made in
+      let lines = StandardStreams.isOutputTerminal ? explained(made) : made.json
+      _ = output.write(lines + "\n")
+    },
+    reload: { running, read in reloadConfiguration(invocation, running, read, log) })
+  switch Server.run(configuration, host: host, log: log) {
   case .stopped:
     return 0
   case .failed(let problem):
-    log.error("failed", ("problem", problem))
+    log.error("failed", ("problem", .text(problem)))
     return 1
   case .misconfigured(let problem):
-    log.error("misconfigured", ("problem", problem))
+    log.error("misconfigured", ("problem", .text(problem)))
     return 78
   }
 }
 
-private func makeLog(_ settings: Settings) -> Log {
-  let level: Log.Level =
-    switch settings.log.level {
-    case .debug: .debug
-    case .info: .info
-    case .warning: .warning
-    case .error: .error
+/// On a terminal, the line with an explanation for people; in a pipe, the line alone for programs.
+private func explained(_ made: IceServers) -> String {
+  let url = made.urls.first { $0.hasPrefix("turn:") } ?? "turn:localhost"
+  return """
+
+    Paste this into your page, as the argument of new RTCPeerConnection(...):
+
+    \(made.json)
+
+    Try it: STUNCLIENT_USERNAME=\(made.username) STUNCLIENT_PASSWORD=\(made.credential) \(besideThisProgram("stunclient")) '\(url)'
+
+    """
+}
+
+/// The word that starts another program of the same folder: a path if this program was started by a path, else the
+/// name.
+private func besideThisProgram(_ name: String) -> String {
+  guard let own = CommandLine.arguments.first, let slash = own.lastIndex(of: "/") else { return name }
+  return own[...slash] + name
+}
+
+/// Reads the configuration again for a reload, with the rules of a running server; nil if it is wrong.
+private func reloadConfiguration(
+  _ invocation: Invocation, _ running: Settings, _ read: FileContent, _ log: Log
+) -> Configuration? {
+  var isRefused = false
+  do throws(Failure) {
+    let configuration = try invocation.configuration(
+      read: { path throws(FileError) in
+        do throws(FileError) { return try read(path) } catch {
+          isRefused = isRefused || error == .system(.permissionDenied)
+          throw error
+        }
+      },
+      rules: { fresh in
+        ConfigurationRules.reloadProblems(
+          fresh, running: running, environment: Environment.variables(), read: read)
+      })
+    for warning in configuration.warnings { log.warning("configuration", ("problem", "\(warning)")) }
+    return configuration
+  } catch {
+    for problem in error.problems { log.error("configuration-refused", ("problem", .text(problem))) }
+    if isRefused, running.hardening.landlock {
+      log.info(
+        "files-fenced",
+        (
+          "effect",
+          "Landlock may be the reason: it allows only folders that had files of the configuration at the start"
+        ),
+        ("remedy", "check the file's owner and mode, then restart the server, or set hardening.landlock: false"))
     }
-  return Log(
-    level: level, format: settings.log.format == .json ? .json : .text, clock: { Now.read().wallSeconds },
-    sink: { StandardStreams.writeError($0) })
+    return nil
+  }
+}
+
+/// Starts the log and the writer of its lines; the caller finishes the writer at the end.
+private func startLog(_ settings: Settings, _ confinement: Confinement) throws(Failure) -> (Log, LineWriter) {
+  do throws(Errno) {
+    let lines = try LineWriter(descriptor: 2)
+    let log = Log(
+      level: settings.log.level, format: settings.log.format, privacy: settings.log.privacy,
+      clock: { Now.read().wallSeconds },
+      sink: { lines.write($0) })
+    // The log reports a failed write after a later write succeeds.
+    try lines.start(
+      atStart: confinement.confineWriter, caughtUp: { log.logDroppedLines() }, failed: { log.countDroppedLines($1) })
+    return (log, lines)
+  } catch {
+    throw .failed("cannot start the thread that writes the log: \(error)")
+  }
+}
+
+/// Starts standard output on its own thread: the main thread reads signals, and a stopped reader of the output must not
+/// block it.
+private func startOutput(_ log: Log, _ confinement: Confinement) throws(Failure) -> LineWriter {
+  do throws(Errno) {
+    let lines = try LineWriter(descriptor: 1)
+    try lines.start(
+      atStart: confinement.confineWriter, failed: { error, _ in log.error("standard-output", ("error", "\(error)")) })
+    return lines
+  } catch {
+    throw .failed("cannot start the thread that writes standard output: \(error)")
+  }
 }

@@ -1,7 +1,7 @@
 internal import Configuration
 internal import Credentials
 internal import Crypto
-internal import NetIO
+internal import System
 
 /// `turnpike user add|list|remove|passwd`.
 func manageUsers(_ invocation: Invocation) throws(Failure) -> Int32 {
@@ -15,21 +15,22 @@ func manageUsers(_ invocation: Invocation) throws(Failure) -> Int32 {
     try store(name, isNew: verb == "add", invocation)
   case "remove":
     let name = try invocation.operands(after: 1, ["NAME"])[0]
-    try refuse(.passwordFromInput, in: "user remove", invocation)
+    try refuse("--password-stdin", in: "user remove", invocation)
     let settings = try invocation.configuration().settings
     let realm = invocation.realm(settings)
-    try invocation.withStore(settings) { store throws(StoreError) in
+    try invocation.withStore(settings, explained: { explain($0, user: name, realm: realm) }) {
+      store throws(StoreError) in
       try store.removeUser(realm: realm, username: Array(name.utf8))
     }
     tell("removed the user \(name.debugDescription) from the realm \(realm.debugDescription)")
   case "list":
     _ = try invocation.operands(after: 1, [])
-    try refuse(.passwordFromInput, in: "user list", invocation)
+    try refuse("--password-stdin", in: "user list", invocation)
     let settings = try invocation.configuration().settings
-    let realm = invocation.arguments[.realm]
+    let realm = invocation.arguments["--realm"]
     let users = try invocation.withStore(settings) { store throws(StoreError) in try store.users(realm: realm) }
-    let lines = users.map { "\($0.name)\t\($0.realm)\t\(timestamp($0.created))\n" }
-    if !lines.isEmpty { try print(lines.joined()) }
+    try printTable(
+      ["NAME", "REALM", "ADDED"], users.map { [$0.name, $0.realm, CivilTime.text(unixSeconds: $0.created)] })
   default:
     throw .usage(
       "user has no command \(verb.debugDescription)",
@@ -38,23 +39,23 @@ func manageUsers(_ invocation: Invocation) throws(Failure) -> Int32 {
   return 0
 }
 
-/// Stores a new user, or a known one's new keys.
+/// Stores a new user, or new keys of an existing one.
 private func store(_ name: String, isNew: Bool, _ invocation: Invocation) throws(Failure) {
   let settings = try invocation.configuration().settings
   let realm = invocation.realm(settings)
-  let isGiven = invocation.arguments.has(.passwordFromInput)
-  // 132 bits, in letters and digits that can be typed and pasted anywhere.
+  let isGiven = invocation.arguments.has("--password-stdin")
+  // 131 bits, in letters and digits that can be typed and pasted anywhere.
   let password = isGiven ? try lineOfInput("password") : Array(randomWord(22).utf8)
-  let user: LongTermCredential
-  do throws(LongTermCredential.Invalid) {
-    user = try LongTermCredential(name: name, realm: realm, password: password)
+  let user: UserRecord
+  do throws(UserRecord.Invalid) {
+    user = try UserRecord(name: name, realm: realm, password: password)
   } catch {
     throw .failed("\(error)")
   }
-  try invocation.withStore(settings) { store throws(StoreError) in
+  try invocation.withStore(settings, explained: { explain($0, user: name, realm: realm) }) { store throws(StoreError) in
     if isNew { try store.addUser(user) } else { try store.setPassword(of: user) }
   }
-  // Only now: a password that was printed is one that counts.
+  // Printed only after it is stored: a printed password is always valid.
   if !isGiven { try print(String(decoding: password, as: UTF8.self)) }
   tell(
     isNew
@@ -62,14 +63,26 @@ private func store(_ name: String, isNew: Bool, _ invocation: Invocation) throws
       : "changed the password of \(name.debugDescription) in the realm \(realm.debugDescription)")
 }
 
-/// An option that belongs to another command of the same word.
-func refuse(_ option: Option, in command: String, _ invocation: Invocation) throws(Failure) {
-  guard invocation.arguments.has(option) else { return }
-  throw .usage(
-    "\(command) has no option \(option.rawValue)", hint: "try: turnpike help \(invocation.command.rawValue)")
+/// The message for a store's refusal of a user, with a remedy.
+private func explain(_ error: StoreError, user name: String, realm: String) -> String? {
+  switch error {
+  case .userExists:
+    "the realm \(realm.debugDescription) has a user \(name.debugDescription) already (or one that clients cannot tell from it); "
+      + "to change the password: turnpike user passwd \(name)"
+  case .noSuchUser:
+    "the realm \(realm.debugDescription) has no user \(name.debugDescription); see: turnpike user list"
+  case .unavailable, .newerFormat, .foreign, .secretExists, .noSuchSecret: nil
+  }
 }
 
-/// Random letters and digits, six bits each less the two that are punctuation in Base64.
+/// Refuses an option that belongs to another subcommand, such as `list`.
+func refuse(_ option: String, in command: String, _ invocation: Invocation) throws(Failure) {
+  guard invocation.arguments.has(option) else { return }
+  throw .usage(
+    "\(command) has no option \(option)", hint: "try: turnpike help \(invocation.command.rawValue)")
+}
+
+/// Random letters and digits: Base64 without its two punctuation characters, almost six bits each.
 func randomWord(_ length: Int) -> String {
   var word = ""
   while word.utf8.count < length {

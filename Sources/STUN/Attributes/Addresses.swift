@@ -10,7 +10,7 @@ public import NetworkTypes
 //  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 // ```
 
-/// What an XOR address of IPv6 is mixed with: the magic cookie and the transaction (RFC 8489 section 14.2).
+/// The mask of an IPv6 XOR address: the magic cookie and the transaction ID (RFC 8489 section 14.2).
 @inlinable
 func mask(_ transactionID: TransactionID) -> (high: UInt64, low: UInt64) {
   (UInt64(0x2112_A442) << 32 | UInt64(transactionID.high), transactionID.low)
@@ -45,13 +45,13 @@ public func plainAddress(_ value: RawSpan) throws(DecodingError) -> SocketAddres
 }
 
 extension MessageView {
-  /// The address in the first such XOR attribute; nil where there is none.
+  /// The address in the first such XOR attribute; nil if there is none.
   public func xorAddress(_ attribute: AttributeType) throws(DecodingError) -> SocketAddress? {
     guard let value = value(of: attribute) else { return nil }
     return try STUN.xorAddress(value, transactionID: transactionID)
   }
 
-  /// The address in the first such plain attribute; nil where there is none.
+  /// The address in the first such plain attribute; nil if there is none.
   public func plainAddress(_ attribute: AttributeType) throws(DecodingError) -> SocketAddress? {
     guard let value = value(of: attribute) else { return nil }
     return try STUN.plainAddress(value)
@@ -76,7 +76,7 @@ extension MessageWriter {
     }
   }
 
-  /// Appends an address attribute that is not mixed.
+  /// Appends an address attribute without XOR.
   public mutating func append(_ attribute: AttributeType, plain address: SocketAddress) {
     switch address.family {
     case .ipv4:

@@ -27,7 +27,7 @@ public struct ErrorCode: RawRepresentable, Hashable, Sendable {
   public static let serverError = ErrorCode(rawValue: 500)
   public static let insufficientCapacity = ErrorCode(rawValue: 508)
 
-  /// The phrase for people; browsers show it. RFC 5389 calls 401 "Unauthorized", and so do the clients of today.
+  /// The reason phrase, which browsers show. RFC 5389 calls 401 "Unauthorized", and so do today's clients.
   public var reason: String {
     switch rawValue {
     case 300: "Try Alternate"
@@ -53,9 +53,11 @@ public struct ErrorCode: RawRepresentable, Hashable, Sendable {
 }
 
 extension MessageWriter {
-  /// Appends ERROR-CODE with the recommended phrase.
-  public mutating func append(_ error: ErrorCode) {
-    let reason = error.reason
+  /// Appends ERROR-CODE.
+  ///
+  /// - Parameter reason: the reason phrase, fewer than 128 characters; nil: the recommended one.
+  public mutating func append(_ error: ErrorCode, reason: String? = nil) {
+    let reason = reason ?? error.reason
     beginAttribute(.errorCode, byteCount: 4 + reason.utf8.count)
     append(raw16: 0)
     append(raw8: UInt8(truncatingIfNeeded: error.rawValue / 100))
@@ -64,7 +66,7 @@ extension MessageWriter {
     endAttribute(byteCount: 4 + reason.utf8.count)
   }
 
-  /// Appends ADDRESS-ERROR-CODE: why there is no relayed address of this family, 1 or 2 (RFC 8656 section 18.12).
+  /// Appends ADDRESS-ERROR-CODE: the reason why this family, 1 or 2, has no relayed address (RFC 8656 section 18.12).
   public mutating func append(addressErrorOf family: UInt8, _ error: ErrorCode) {
     let reason = error.reason
     beginAttribute(.addressErrorCode, byteCount: 4 + reason.utf8.count)
@@ -76,7 +78,7 @@ extension MessageWriter {
     endAttribute(byteCount: 4 + reason.utf8.count)
   }
 
-  /// Appends UNKNOWN-ATTRIBUTES with the types given (RFC 8489 section 14.13).
+  /// Appends UNKNOWN-ATTRIBUTES with the given types (RFC 8489 section 14.13).
   public mutating func append(unknownAttributes types: [AttributeType]) {
     beginAttribute(.unknownAttributes, byteCount: 2 * types.count)
     for type in types { append(raw16: type.rawValue) }
@@ -85,7 +87,7 @@ extension MessageWriter {
 }
 
 extension MessageView {
-  /// ADDRESS-ERROR-CODE's family and error code; nil where there is none (RFC 8656 section 18.12).
+  /// ADDRESS-ERROR-CODE's family and error code; nil if there is none (RFC 8656 section 18.12).
   public func addressErrorCode() throws(DecodingError) -> (family: UInt8, code: ErrorCode)? {
     guard let value = value(of: .addressErrorCode) else { return nil }
     guard value.byteCount >= 4 else { throw .malformedAttribute }
@@ -95,7 +97,7 @@ extension MessageView {
     return (value.byte(at: 0), ErrorCode(rawValue: hundreds * 100 + number))
   }
 
-  /// The error code and its phrase; nil where there is no ERROR-CODE.
+  /// The error code and its phrase; nil if there is no ERROR-CODE.
   public func errorCode() throws(DecodingError) -> (code: ErrorCode, reason: String)? {
     guard let value = value(of: .errorCode) else { return nil }
     guard value.byteCount >= 4 else { throw .malformedAttribute }

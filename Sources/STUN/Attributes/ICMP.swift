@@ -17,7 +17,7 @@ extension MessageWriter {
 }
 
 extension MessageView {
-  /// ICMP's type, code and error data; nil where there is none.
+  /// ICMP's type, code and error data; nil if there is none.
   public func icmp() throws(DecodingError) -> (type: UInt8, code: UInt8, errorData: UInt32)? {
     guard let value = value(of: .icmp) else { return nil }
     guard value.byteCount == 8 else { throw .malformedAttribute }

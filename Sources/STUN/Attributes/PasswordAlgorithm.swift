@@ -1,14 +1,13 @@
 internal import NetworkTypes
 
-/// How the key of a long-term credential is derived from its password (RFC 8489 section 18.5). Neither way has
-/// parameters.
+/// The algorithm that derives a long-term key from a password (RFC 8489 section 18.5). Neither has parameters.
 public enum PasswordAlgorithm: UInt16, Hashable, Sendable, CaseIterable {
   case md5 = 0x0001
   case sha256 = 0x0002
 }
 
 extension PasswordAlgorithm {
-  /// The value of PASSWORD-ALGORITHMS for a list, most preferred first: for each its number and the length of its
+  /// The value of PASSWORD-ALGORITHMS for a list, most preferred first: each algorithm's number and the length of its
   /// parameters, which is 0 (RFC 8489 section 14.11).
   public static func list(_ algorithms: [PasswordAlgorithm]) -> [UInt8] {
     algorithms.flatMap { [UInt8(truncatingIfNeeded: $0.rawValue >> 8), UInt8(truncatingIfNeeded: $0.rawValue), 0, 0] }
@@ -16,7 +15,7 @@ extension PasswordAlgorithm {
 }
 
 extension MessageView {
-  /// PASSWORD-ALGORITHM's number; nil where there is none. Known algorithms have no parameters, and one with some is
+  /// PASSWORD-ALGORITHM's number; nil if there is none. Known algorithms have no parameters, and one with some is
   /// malformed (RFC 8489 section 14.12).
   public func passwordAlgorithm() throws(DecodingError) -> UInt16? {
     guard let value = value(of: .passwordAlgorithm) else { return nil }
@@ -28,8 +27,8 @@ extension MessageView {
   }
 }
 
-/// The STUN security features that a server announces within its nonces, protected against being taken out on the
-/// way (RFC 8489 sections 9.2.1 and 18.1).
+/// The STUN security features that a server announces in its nonces, where an attacker cannot remove them (RFC 8489
+/// sections 9.2.1 and 18.1).
 public struct SecurityFeatures: OptionSet, Sendable {
   /// 24 bits; bit 0 of the RFC is the most significant of them.
   public let rawValue: UInt32

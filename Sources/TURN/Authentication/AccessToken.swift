@@ -3,11 +3,11 @@ internal import NetworkTypes
 
 /// A key that an authorization server shares with this one (RFC 7635 section 4.1.2).
 public struct AccessTokenKey: Sendable {
-  /// The name by which requests choose it, in USERNAME (`kid`).
+  /// The name in USERNAME by which requests choose the key (`kid`).
   public var id: [UInt8]
   /// 32 bytes (A256GCM) or 16 (A128GCM).
   public var key: [UInt8]
-  /// Seconds since 1970 from which on it is not taken any more; nil: for ever.
+  /// Seconds since 1970 at which the key expires; nil: never.
   public var notAfter: UInt64?
 
   public init(id: [UInt8], key: [UInt8], notAfter: UInt64? = nil) {
@@ -17,17 +17,18 @@ public struct AccessTokenKey: Sendable {
   }
 }
 
-/// What an authorization server tells this one through a client that cannot read it (RFC 7635 section 6.2).
+/// A token from an authorization server to this server; the client passes it on and cannot read it (RFC 7635 section
+/// 6.2).
 ///
 /// ```
 ///  nonce length (2) | nonce | AEAD( key length (2) | mac_key | timestamp (8) | lifetime (4) )
 /// ```
 public struct AccessToken: Sendable, Equatable {
-  /// What the client's messages are signed with: 16 to 32 bytes; 20 are usual.
+  /// The key of the client's MESSAGE-INTEGRITY: 16 to 32 bytes; 20 are usual.
   public var macKey: Digest
-  /// When it was made: seconds since 1970, 48 bits, and 1/64,000 of a second, 16 bits.
+  /// The creation time: seconds since 1970 in 48 bits, and 1/64,000 of a second in 16 bits.
   public var timestamp: UInt64
-  /// Seconds that it is good for from then on.
+  /// The lifetime in seconds from `timestamp` on.
   public var lifetime: UInt32
 
   /// Seconds by which the clocks of both servers may differ (RFC 7635 section 7).
@@ -39,8 +40,8 @@ public struct AccessToken: Sendable, Equatable {
     self.lifetime = lifetime
   }
 
-  /// Opens a token; nil where it was not sealed with this key for this server, or is not of this form: every length
-  /// in it must be exactly what is left.
+  /// Opens a token. Nil if it was not sealed with this key for this server, or has another form: every length in it
+  /// must match exactly.
   public init?(_ sealed: RawSpan, key: AccessTokenKey, serverName: [UInt8]) {
     let header = 2 + AEAD.nonceByteCount
     guard sealed.byteCount > header + AEAD.tagByteCount, sealed.byteCount <= 1024,
@@ -59,10 +60,10 @@ public struct AccessToken: Sendable, Equatable {
     lifetime = block[(10 + keyByteCount)...].reduce(0) { $0 << 8 | UInt32($1) }
   }
 
-  /// Seals the token for the server of this name.
+  /// Seals the token for a server name.
   ///
   /// - Parameter nonce: 12 bytes that are never used twice with the key.
-  /// - Returns: nil where key or nonce have the wrong length.
+  /// - Returns: nil if key or nonce have the wrong length.
   public func sealed(key: AccessTokenKey, serverName: [UInt8], nonce: [UInt8]) -> [UInt8]? {
     var block = [0, UInt8(macKey.count)] + macKey.array
     block += (0..<8).map { UInt8(truncatingIfNeeded: timestamp >> (56 - 8 * $0)) }
@@ -71,12 +72,12 @@ public struct AccessToken: Sendable, Equatable {
     return [0, UInt8(nonce.count)] + nonce + box
   }
 
-  /// Seconds that the token is good for still; nil where it is not, or not yet: `lifetime + 5 > |now - timestamp|`
+  /// The time until the token expires; nil if it has expired or is not valid yet: `lifetime + 5 > |now - timestamp|`
   /// (RFC 7635 sections 7 and 9).
-  public func remaining(now: UInt64) -> UInt32? {
+  public func timeLeft(now: UInt64) -> Duration? {
     let made = timestamp >> 16
     let distance = now > made ? now - made : made - now
     let limit = UInt64(lifetime) + Self.clockDifference
-    return limit > distance ? UInt32(clamping: limit - distance) : nil
+    return limit > distance ? .seconds(Int64(clamping: limit - distance)) : nil
   }
 }

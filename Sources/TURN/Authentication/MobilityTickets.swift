@@ -1,14 +1,15 @@
 internal import Crypto
 internal import NetworkTypes
+internal import Tables
 
-/// What a mobility ticket names (RFC 8016 section 3.1.2).
+/// The content of a mobility ticket (RFC 8016 section 3.1.2).
 struct MobilityTicket: Equatable {
   /// The shard that has the allocation.
   var shard: UInt8
-  var allocation: RecordID
-  /// Which of the allocation's tickets: each move makes the next one.
+  var allocation: Handle<Allocation>
+  /// The number of the ticket: each move makes the next one.
   var epoch: UInt16
-  /// Whose it is, in 16 bits: the allocation itself knows the whole name.
+  /// A 16-bit hash of the owner's name; the allocation has the whole name.
   var user: UInt16
 
   static func tag(ofUser username: [UInt8]) -> UInt16 {
@@ -17,8 +18,8 @@ struct MobilityTicket: Equatable {
   }
 }
 
-/// Seals and opens mobility tickets; keeps none. The key is derived from what all shards share, so that any of them
-/// can tell whose a ticket is.
+/// Seals and opens mobility tickets, without storing them. The key is derived from the shared key, so that any shard
+/// can open a ticket.
 ///
 /// ```
 ///  +-----------------+--------------------------------------------------------------------+----------------+
@@ -26,7 +27,7 @@ struct MobilityTicket: Equatable {
 ///  +-----------------+------------------------- AES-256-GCM ------------------------------+----------------+
 /// ```
 ///
-/// 32 bytes, none of them zero: coturn's clients keep a ticket as a C string of at most that length.
+/// 32 bytes without a zero byte, because coturn's clients keep a ticket as a C string of at most this length.
 struct MobilityTickets: Sendable {
   private let key: [UInt8]
   private let shard: Int
@@ -36,11 +37,11 @@ struct MobilityTickets: Sendable {
   private static let nonceByteCount = 8
   private static let tagByteCount = 12
   static let byteCount = nonceByteCount + 12 + tagByteCount
-  /// 255 to the power of six: what six bytes that are not zero can count up to.
+  /// 255 to the power of six: the number of values of six bytes without zeros.
   static let counterBound: UInt64 = 274_941_996_890_625
 
-  /// - Parameter start: where the nonces of this shard begin, at random: another server that has the same key must
-  ///   not use the same ones.
+  /// - Parameter start: the random start of this shard's nonces: another server with the same key must not use the same
+  ///   nonces.
   init(key: [UInt8], shard: Int, start: UInt64) {
     var context = HMACContext(.sha256)
     self.key = context.authenticate(Self.purpose.span.rawBytes, key: key.span.rawBytes).array
@@ -54,7 +55,7 @@ struct MobilityTickets: Sendable {
     append(ticket.allocation.generation, count: 4, to: &text)
     append(UInt32(ticket.epoch), count: 2, to: &text)
     append(UInt32(ticket.user), count: 2, to: &text)
-    // One in ten has a zero in it; then the next nonce is tried. A hundred times in a row do not happen.
+    // One ticket in ten has a zero byte; then the next nonce is tried. A hundred failures in a row do not happen.
     for _ in 0..<100 {
       let nonce = nextNonce()
       guard
@@ -66,7 +67,7 @@ struct MobilityTickets: Sendable {
     return []
   }
 
-  /// The shard and a number that it never uses again, in digits from 1 to 255.
+  /// The shard and a number that it never reuses, in digits from 1 to 255.
   private mutating func nextNonce() -> [UInt8] {
     counter = (counter + 1) % Self.counterBound
     var nonce = [UInt8(shard % 255 + 1), UInt8(shard / 255 % 255 + 1)]
@@ -78,7 +79,7 @@ struct MobilityTickets: Sendable {
     return nonce
   }
 
-  /// What a ticket of ours names; nil for anything else.
+  /// The content of a ticket; nil for other bytes.
   func open(_ bytes: RawSpan) -> MobilityTicket? {
     guard bytes.byteCount == Self.byteCount else { return nil }
     let sealed = bytes.copied()
@@ -91,7 +92,7 @@ struct MobilityTickets: Sendable {
     let span = text.span.rawBytes
     return MobilityTicket(
       shard: span.byte(at: 0),
-      allocation: RecordID(index: span.bigEndian32(at: 0) & 0xFF_FFFF, generation: span.bigEndian32(at: 4)),
+      allocation: Handle<Allocation>(index: span.bigEndian32(at: 0) & 0xFF_FFFF, generation: span.bigEndian32(at: 4)),
       epoch: span.bigEndian16(at: 8), user: span.bigEndian16(at: 10))
   }
 

@@ -1,9 +1,9 @@
 internal import Crypto
 internal import NetworkTypes
 
-/// Makes and checks nonces without keeping any: a nonce is the cookie of RFC 8489 section 9.2, its own birth time,
-/// and a MAC over both, the client's transport address, the realm and the password algorithms that were offered with
-/// it (section 9.2.4 forbids one nonce for two source addresses; section 9.2.1 wants the offer protected).
+/// Makes and checks nonces without storing them. A nonce is the cookie of RFC 8489 section 9.2, its creation time, and
+/// a MAC over both, the client's transport address, the realm and the offered password algorithms (section 9.2.4
+/// forbids one nonce for two source addresses; section 9.2.1 requires that the offer is protected).
 ///
 /// ```
 ///  +-----------------------+-------------------------+---------------------------------+
@@ -11,9 +11,8 @@ internal import NetworkTypes
 ///  +-----------------------+-------------------------+---------------------------------+   latter two in Base64
 /// ```
 ///
-/// Eight bytes, so that what strangers are answered stays small: each guess costs an answer, and all that a lucky
-/// one brings is a nonce. The key is the server's, or the fleet's: every shard, and every node that shares it,
-/// accepts what another made.
+/// The MAC is truncated to 8 bytes to keep unauthenticated answers small; a forged MAC gains only a valid nonce. All
+/// shards, and all servers with the same key, accept each other's nonces.
 struct NonceAuthority: ~Copyable {
   private let key: [UInt8]
   private var context = HMACContext(.sha256)
@@ -21,28 +20,31 @@ struct NonceAuthority: ~Copyable {
   static let macByteCount = 8
   static let byteCount = PasswordOffer.cookieByteCount + (4 + macByteCount) / 3 * 4
 
-  /// What a nonce is to us.
+  /// The state of a nonce.
   enum State {
-    /// Made for this client, realm and offer, and young enough.
+    /// Made for this client, realm and offer, and not expired.
     case fresh
-    /// Made for them, and too old.
+    /// Made for them, and expired.
     case stale
-    /// Made for somebody else, with another offer, by another server, or made up.
+    /// Made for another client, with another offer, by another server, or forged.
     case foreign
   }
 
   init(key: [UInt8]) { self.key = key }
 
+  /// Makes a nonce for this client.
+  ///
+  /// - Parameter born: the beginning of its lifetime, in seconds since 1970.
   mutating func makeNonce(
-    for client: SocketAddress, realm: [UInt8], offer: borrowing PasswordOffer, now: Now
+    for client: SocketAddress, realm: [UInt8], offer: borrowing PasswordOffer, born: UInt64
   ) -> [UInt8] {
-    let birth = UInt32(truncatingIfNeeded: now.wallSeconds)
+    let birth = UInt32(truncatingIfNeeded: born)
     return offer.cookie + Array(Base64.encode(bytes(birth, client: client, realm: realm, offer: offer)).utf8)
   }
 
-  /// What `nonce` is for this client, where nonces are good for `lifetime` seconds.
+  /// The state of `nonce` for this client; nonces expire after `lifetime`.
   mutating func state(
-    of nonce: RawSpan, for client: SocketAddress, realm: [UInt8], offer: borrowing PasswordOffer, lifetime: UInt32,
+    of nonce: RawSpan, for client: SocketAddress, realm: [UInt8], offer: borrowing PasswordOffer, lifetime: Duration,
     now: Now
   ) -> State {
     let cookieEnd = PasswordOffer.cookieByteCount
@@ -54,9 +56,9 @@ struct NonceAuthority: ~Copyable {
     let birth = decoded.prefix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
     let expected = bytes(birth, client: client, realm: realm, offer: offer)
     guard constantTimeEqual(expected.span.rawBytes, decoded.span.rawBytes) else { return .foreign }
-    // Modular, so that neither 2106 nor a clock set back a little makes every nonce stale.
+    // Modular arithmetic: neither the overflow in 2106 nor a clock set back by five seconds makes every nonce stale.
     let age = UInt32(truncatingIfNeeded: now.wallSeconds) &- birth
-    return age <= lifetime || age > UInt32.max - 5 ? .fresh : .stale
+    return age <= lifetime.wholeSeconds || age > UInt32.max - 5 ? .fresh : .stale
   }
 
   private mutating func bytes(
@@ -72,7 +74,7 @@ struct NonceAuthority: ~Copyable {
     append(UInt16(truncatingIfNeeded: offer.list.count), to: &input)
     input += offer.list
     input += realm
-    // A copy of the reference: the key and the context are parts of one value, and the context changes.
+    // Copies the reference, because the key and the context are parts of one value, and the context is changed.
     let key = key
     let mac = context.authenticate(input.span.rawBytes, key: key.span.rawBytes)
     return Array(input.prefix(4)) + mac.array.prefix(Self.macByteCount)

@@ -2,8 +2,7 @@ internal import Crypto
 internal import NetworkTypes
 internal import STUN
 
-/// What the server offers to whom it challenges: the password algorithms, and the nonce cookie that protects the
-/// offer (RFC 8489 section 9.2).
+/// The offer in a challenge: the password algorithms, and the nonce cookie that protects them (RFC 8489 section 9.2).
 struct PasswordOffer {
   let algorithms: [PasswordAlgorithm]
   /// The value of PASSWORD-ALGORITHMS.
@@ -15,15 +14,16 @@ struct PasswordOffer {
   static let cookieByteCount = 13
 
   init(_ settings: RelaySettings, _ realm: RealmSettings) {
-    let chosen = settings.passwordAlgorithms.isEmpty ? [.md5] : settings.passwordAlgorithms
-    // Clients take the first that they know (RFC 8489 section 9.2.5), and MD5 is for those who know nothing else
-    // (section 18.5.1.1).
+    var chosen = settings.passwordAlgorithms.isEmpty ? [.md5] : settings.passwordAlgorithms
+    if realm.hasUsersWithoutSHA256, chosen.contains(.md5) { chosen = [.md5] }
+    // Clients use the first algorithm that they support (RFC 8489 section 9.2.5), and MD5 is for clients without any
+    // other (section 18.5.1.1).
     algorithms = chosen.filter { $0 != .md5 } + chosen.filter { $0 == .md5 }
     list = PasswordAlgorithm.list(algorithms)
     var features: SecurityFeatures = [.passwordAlgorithms]
-    // A client that sees this bit must send USERHASH, and a time-limited name cannot be found by its hash,
-    // nor a key of an authorization server.
-    if realm.secrets.isEmpty, settings.accessTokenKeys.isEmpty { features.insert(.usernameAnonymity) }
+    // A client that sees this bit must send USERHASH, and neither a time-limited name nor a key of an authorization
+    // server can be found by its hash. A hook, too, is asked for names.
+    if realm.secrets.isEmpty, settings.accessTokenKeys.isEmpty, !realm.hasHook { features.insert(.usernameAnonymity) }
     cookie = Self.cookiePrefix + Array(Base64.encode(features.bytes).utf8)
   }
 
@@ -37,11 +37,11 @@ struct PasswordOffer {
   }
 }
 
-/// Which of a credential's keys a request says that it is signed with.
+/// The key that a request claims to be signed with.
 enum KeyChoice {
-  /// The client said nothing, as RFC 5389 has it: MD5, and the answer carries MESSAGE-INTEGRITY.
+  /// No PASSWORD-ALGORITHM, as in RFC 5389: MD5, and the answer has MESSAGE-INTEGRITY.
   case implicitMD5
-  /// Chosen with PASSWORD-ALGORITHM: the answer carries MESSAGE-INTEGRITY-SHA256.
+  /// Chosen with PASSWORD-ALGORITHM: the answer has MESSAGE-INTEGRITY-SHA256.
   case chosen(PasswordAlgorithm)
 
   var algorithm: PasswordAlgorithm {

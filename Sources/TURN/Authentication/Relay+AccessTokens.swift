@@ -1,69 +1,73 @@
 internal import Crypto
 internal import NetworkTypes
 internal import STUN
+internal import Tables
 
-/// Third-party authorization (RFC 7635): an authorization server says who may, in a token that only this server opens.
+/// Third-party authorization (RFC 7635): an authorization server admits users with a token that only this server can
+/// open.
 extension Relay {
-  /// Who signed a request with ACCESS-TOKEN (section 7); nil where the token, its key, its time or the signature is
-  /// not good.
+  /// The reason why a token is refused.
+  struct TokenRefusal: Error {
+    var reason: AuthenticationFailure.Reason
+  }
+
+  /// Identifies the sender of a request with ACCESS-TOKEN (section 7). Throws if the token, its key, its time or the
+  /// integrity is invalid.
   mutating func principal(
-    ofTokenIn message: borrowing MessageView, _ user: UserReference, from client: ClientPath, now: Now
-  ) -> Principal? {
-    let realm = settings.realm(of: client)
-    guard case .name(let id) = user, let value = message.value(of: .accessToken),
-      let key = settings.accessTokenKeys.first(where: { $0.id == id }), key.notAfter.map({ $0 > now.wallSeconds }) ?? true,
-      let token = AccessToken(value, key: key, serverName: realm.name), let remaining = token.remaining(now: now.wallSeconds)
-    else { return nil }
-    // The key is used as it is, whatever password algorithm was chosen (section 5). Clients written for coturn take
-    // its first 16 bytes for all of it.
-    guard
-      let macKey = [token.macKey, token.macKey.truncated(to: 16)].first(where: { isSigned(message, with: $0) })
-    else { return nil }
-    let keys = CredentialKeys(md5: [macKey], sha256: macKey)
+    ofTokenIn received: borrowing ReceivedMessage, _ user: UserReference
+  ) throws(TokenRefusal) -> Principal {
+    let now = received.now.wallSeconds
+    let realm = received.client.realm
+    guard case .name(let id) = user, let value = received.message.value(of: .accessToken),
+      let key = settings.accessTokenKeys.first(where: { $0.id == id })
+    else { throw TokenRefusal(reason: .unknownUser) }
+    guard key.notAfter.map({ $0 > now }) ?? true else { throw TokenRefusal(reason: .expired) }
+    guard let token = AccessToken(value, key: key, serverName: realms[realm].settings.name) else {
+      throw TokenRefusal(reason: .wrongPassword)
+    }
+    guard let timeLeft = token.timeLeft(now: now) else { throw TokenRefusal(reason: .expired) }
+    // The key is used directly, with every password algorithm (section 5). Clients written for coturn use only its
+    // first 16 bytes.
+    var macKey = token.macKey
+    if !isSigned(received.message, with: macKey) {
+      macKey = token.macKey.truncated(to: 16)
+      guard isSigned(received.message, with: macKey) else { throw TokenRefusal(reason: .wrongPassword) }
+    }
     // Quotas count by token: all clients of an authorization server share the key's name.
     let holder = id + [0] + token.macKey.digestForQuotas
     return Principal(
-      realm: client.realm, username: id, quotaName: holder, keys: keys, key: macKey,
-      usesSHA256: message.has(.messageIntegritySHA256), remaining: remaining)
+      realm: realm, username: id, quotaName: holder, keys: CredentialKeys(md5: [macKey], sha256: macKey), key: macKey,
+      usesSHA256: received.message.has(.messageIntegritySHA256), credentialTimeLeft: timeLeft)
   }
 
-  /// Who signed a request without ACCESS-TOKEN on an allocation that was made with one (section 9); nil where the
-  /// signature is not of its key, or the token has ended.
+  /// Identifies the sender of a request without ACCESS-TOKEN on an allocation that was made with one (section 9). Nil
+  /// if its key does not verify the integrity, or if the token has expired.
   mutating func holder(
-    ofTokenBehind owner: AllocationDetails, _ message: borrowing MessageView, from client: ClientPath, now: Now
+    ofTokenBehind owner: AllocationDetails, _ received: borrowing ReceivedMessage
   ) -> Principal? {
-    guard let end = owner.credentialEnd, end > now.wallSeconds, let key = owner.keys?.md5.first,
-      isSigned(message, with: key)
+    let now = received.now.wallSeconds
+    guard let end = owner.credentialEnd, end > now, let key = owner.keys?.md5.first,
+      isSigned(received.message, with: key)
     else { return nil }
     return Principal(
-      realm: client.realm, username: owner.username, quotaName: owner.quotaName, keys: owner.keys, key: key,
-      usesSHA256: message.has(.messageIntegritySHA256), remaining: UInt32(clamping: end - now.wallSeconds))
+      realm: received.client.realm, username: owner.username, quotaName: owner.quotaName, keys: owner.keys, key: key,
+      usesSHA256: received.message.has(.messageIntegritySHA256),
+      credentialTimeLeft: .seconds(Int64(clamping: end - now)))
   }
 
-  /// After a Refresh with another token: its name and key are what the allocation goes on with (section 9).
-  mutating func renewCredential(of index: Int, _ principal: Principal, now: Now) {
-    guard let remaining = principal.remaining, let keys = principal.keys else { return }
-    details[index]?.username = principal.username
-    details[index]?.keys = keys
-    details[index]?.credentialEnd = now.wallSeconds + UInt64(remaining)
+  /// After a Refresh with another token, the allocation continues with its name and key (section 9).
+  mutating func renewCredential(of slot: Slot<Allocation>, _ principal: Principal, now: Now) {
+    guard let left = principal.credentialTimeLeft, let keys = principal.keys else { return }
+    allocations[slot].details.username = principal.username
+    allocations[slot].details.keys = keys
+    allocations[slot].details.credentialEnd = now.wallSeconds + UInt64(left.wholeSeconds)
   }
 }
 
 extension Digest {
-  /// Eight bytes that stand for a key where it must not be seen.
+  /// Eight bytes of a hash, which identify a key without revealing it.
   fileprivate var digestForQuotas: [UInt8] {
     var context = HashContext(.sha256)
     return context.hash(bytes).truncated(to: 8).array
-  }
-}
-
-extension Principal {
-  /// Who may use what an EVEN-PORT has reserved: the user, whatever the time in the name; everybody with a token,
-  /// since no two tokens say that they are of one client.
-  var reservationHolder: [UInt8] { remaining == nil ? quotaName : [] }
-
-  /// Whom an allocation counts for.
-  func holder(at client: ClientPath) -> QuotaHolder {
-    QuotaHolder(realm: realm, user: quotaName, address: client.address.address)
   }
 }

@@ -1,6 +1,8 @@
 internal import CIntrinsics
+internal import Crypto
+internal import Tables
 
-/// What a `FlatTable` is asked for: three words, whose meaning belongs to whoever made the key.
+/// The key of a `FlatTable`: three words, whose meaning the table's owner defines.
 struct FlatKey: Equatable, BitwiseCopyable, Sendable {
   var a: UInt64
   var b: UInt64
@@ -14,39 +16,42 @@ struct FlatKey: Equatable, BitwiseCopyable, Sendable {
   }
 }
 
-/// Finds a record's index by its key in a few nanoseconds: open addressing in one flat piece of memory, linear
-/// probing, never more than half full, deletion without tombstones.
+/// Finds a record's slot by its key in a few nanoseconds: open addressing in one block of memory, linear probing, at
+/// most half full, deletion without tombstones.
 ///
-/// Clients choose what they are hashed by (their ports), so the hash is keyed with a seed that nobody outside knows.
+/// Clients choose parts of the keys (their ports), so the hash is keyed with a seed that no client knows.
 @safe
-struct FlatTable: ~Copyable, Sendable {
-  private struct Slot: BitwiseCopyable {
+struct FlatTable<Record: ~Copyable>: ~Copyable, Sendable {
+  private struct Entry: BitwiseCopyable {
     var key: FlatKey
-    /// The record's index plus one; 0 where the slot is empty.
+    /// The index of the record's slot plus one; 0 if the entry is empty.
     var value: UInt32
-    /// The hash's low half: where the entry wants to be, kept for deletion and growth.
+    /// The low half of the hash, which gives the entry's home position, for deletion and growth.
     var hash: UInt32
   }
 
-  // Owned alone and freed in deinit; indices into it are always masked, so they cannot leave it.
-  nonisolated(unsafe) private var slots: UnsafeMutablePointer<Slot>
+  // Owned by this value alone and freed in deinit; indices are always masked, so they stay within it.
+  nonisolated(unsafe) private var entries: UnsafeMutablePointer<Entry>
   private var mask: Int
   private(set) var count = 0
   private let seed: (UInt64, UInt64, UInt64)
 
-  static let minimumCapacity = 64
+  static var minimumCapacity: Int { 64 }
 
   init(seed: (UInt64, UInt64, UInt64)) {
     self.seed = seed
     mask = Self.minimumCapacity - 1
-    unsafe slots = Self.allocate(Self.minimumCapacity)
+    unsafe entries = Self.allocate(Self.minimumCapacity)
   }
 
-  deinit { unsafe slots.deallocate() }
+  /// - Parameter seeds: generates the table's seed.
+  init(seeds: inout SeededGenerator) { self.init(seed: (seeds.next(), seeds.next(), seeds.next())) }
 
-  private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Slot> {
-    let memory = UnsafeMutablePointer<Slot>.allocate(capacity: capacity)
-    unsafe memory.initialize(repeating: Slot(key: FlatKey(0), value: 0, hash: 0), count: capacity)
+  deinit { unsafe entries.deallocate() }
+
+  private static func allocate(_ capacity: Int) -> UnsafeMutablePointer<Entry> {
+    let memory = UnsafeMutablePointer<Entry>.allocate(capacity: capacity)
+    unsafe memory.initialize(repeating: Entry(key: FlatKey(0), value: 0, hash: 0), count: capacity)
     return unsafe memory
   }
 
@@ -57,79 +62,79 @@ struct FlatTable: ~Copyable, Sendable {
     return UInt32(truncatingIfNeeded: second.high ^ second.low)
   }
 
-  /// Has the processor fetch where `key` would be, for a `find` that comes soon.
+  /// Prefetches the home position of `key`, for a `find` soon after.
   @inline(__always)
   func prefetch(_ key: FlatKey) {
-    unsafe cintrinsics_prefetch(slots + (Int(hash(key)) & mask))
+    unsafe cintrinsics_prefetch(entries + (Int(hash(key)) & mask))
   }
 
-  /// The index stored under `key`.
+  /// The slot stored under `key`.
   @inline(__always)
-  func find(_ key: FlatKey) -> Int? {
+  func find(_ key: FlatKey) -> Slot<Record>? {
     var position = Int(hash(key)) & mask
     while true {
-      let slot = unsafe slots[position]
-      if slot.value == 0 { return nil }
-      if slot.key == key { return Int(slot.value &- 1) }
+      let entry = unsafe entries[position]
+      if entry.value == 0 { return nil }
+      if entry.key == key { return Slot(index: entry.value &- 1) }
       position = (position &+ 1) & mask
     }
   }
 
-  /// Stores `index` under `key`, in place of what was there.
-  mutating func insert(_ key: FlatKey, _ index: Int) {
+  /// Stores `slot` under `key`; replaces an earlier slot.
+  mutating func insert(_ key: FlatKey, _ slot: Slot<Record>) {
     if (count + 1) * 2 > mask + 1 { resize(to: (mask + 1) * 2) }
     let hash = hash(key)
     var position = Int(hash) & mask
     while true {
-      let slot = unsafe slots[position]
-      if slot.value == 0 {
+      let entry = unsafe entries[position]
+      if entry.value == 0 {
         count += 1
         break
       }
-      if slot.key == key { break }
+      if entry.key == key { break }
       position = (position &+ 1) & mask
     }
-    unsafe slots[position] = Slot(key: key, value: UInt32(truncatingIfNeeded: index) &+ 1, hash: hash)
+    unsafe entries[position] = Entry(key: key, value: slot.index &+ 1, hash: hash)
   }
 
   mutating func remove(_ key: FlatKey) {
     var position = Int(hash(key)) & mask
     while true {
-      let slot = unsafe slots[position]
-      if slot.value == 0 { return }
-      if slot.key == key { break }
+      let entry = unsafe entries[position]
+      if entry.value == 0 { return }
+      if entry.key == key { break }
       position = (position &+ 1) & mask
     }
     // Moves later entries of the run into the gap, so that no probe ends too early.
     var gap = position
     var next = (gap &+ 1) & mask
     while true {
-      let slot = unsafe slots[next]
-      if slot.value == 0 { break }
-      let home = Int(slot.hash) & mask
-      // The entry may move if its home is not between the gap (exclusive) and where it is.
+      let entry = unsafe entries[next]
+      if entry.value == 0 { break }
+      let home = Int(entry.hash) & mask
+      // The entry may move if its home is not between the gap (exclusive) and its position.
       if (next &- home) & mask >= (next &- gap) & mask {
-        unsafe slots[gap] = slot
+        unsafe entries[gap] = entry
         gap = next
       }
       next = (next &+ 1) & mask
     }
-    unsafe slots[gap].value = 0
+    unsafe entries[gap].value = 0
     count -= 1
     if mask + 1 > Self.minimumCapacity, count * 8 < mask + 1 { resize(to: (mask + 1) / 2) }
   }
 
   private mutating func resize(to capacity: Int) {
-    let old = unsafe slots
+    let old = unsafe entries
     let oldCapacity = mask + 1
-    unsafe slots = Self.allocate(capacity)
+    unsafe entries = Self.allocate(capacity)
     mask = capacity - 1
     for index in 0..<oldCapacity {
-      let slot = unsafe old[index]
-      guard slot.value != 0 else { continue }
-      var position = Int(slot.hash) & mask
-      while unsafe slots[position].value != 0 { position = (position &+ 1) & mask }
-      unsafe slots[position] = slot
+      let entry = unsafe old[index]
+      guard entry.value != 0 else { continue }
+      var position = Int(entry.hash) & mask
+      while unsafe entries[position].value != 0 { position = (position &+ 1) & mask }
+      unsafe entries[position] = entry
     }
     unsafe old.deallocate()
   }

@@ -1,104 +1,105 @@
 internal import NetworkTypes
+internal import Tables
 
-/// What a timer stands for.
-enum TimerKind: UInt8 {
-  case allocation
-  case permission
-  case channel
-  case reservation
-  case pendingRequest
-  case handOver
-  case peerConnection
+/// The record that ends or is given up when a timer fires.
+enum TimerSubject: BitwiseCopyable {
+  case allocation(Handle<Allocation>)
+  case permission(Handle<Permission>)
+  case channel(Handle<Channel>)
+  case reservation(Handle<Reservation>)
+  case pendingRequest(Handle<PendingRequest>)
+  case movedClient(Handle<MovedClient>)
+  case peerConnection(Handle<PeerConnection>)
 }
 
-/// Deadlines of many records in one ring of buckets, a quarter of a second each: setting, clearing and expiring one
-/// costs the same however many there are.
+/// Deadlines of many records in one ring of buckets, a quarter of a second each: setting, cancelling and expiring a
+/// timer takes constant time.
 ///
-/// The wheel is only about freeing memory in time. Whether a permission counts is decided by its own deadline when
-/// a packet asks, exactly; so a timer may fire up to a quarter of a second late, and one whose deadline has moved
-/// on since is simply set again when it fires.
+/// The wheel only frees memory: a packet checks the exact deadline of a permission itself. So a timer may fire up to a
+/// quarter of a second late; and if the deadline has moved since, the owner sets the timer again when it fires.
 struct TimerWheel: ~Copyable {
-  struct Entry: BitwiseCopyable {
-    var kind: TimerKind
-    var subject: RecordID
+  struct Entry: BitwiseCopyable, ListElement {
+    var links = ListLinks<Entry>()
+    var subject: TimerSubject
     var tick: UInt64
-    var previous: UInt32
-    var next: UInt32
   }
+
+  /// A handle to a timer, kept in the record that the timer is for. The handle of a fired timer finds nothing, so
+  /// cancelling it does not cancel another timer in the same slot.
+  typealias TimerHandle = OptionalHandle<Entry>
 
   static let bucketCount = 4096
   static let tickNanoseconds: UInt64 = 250_000_000
 
-  private var entries = Slab<Entry>()
-  private var heads: [UInt32]
-  /// One bit for each bucket that holds anything, so that the next deadline is found without walking buckets.
+  private var entries = SlotMap<Entry>()
+  private var buckets: [OwnedList<Entry>]
+  /// One bit for each bucket with timers, so that the next deadline is found without a scan of the buckets.
   private var occupied: [UInt64]
   private var currentTick: UInt64
+  /// The tick of the first timer; `.max` without timers. Every packet asks for it, so it is not searched then.
+  private var firstTick = UInt64.max
 
   init(now: Instant) {
-    heads = Array(repeating: .max, count: Self.bucketCount)
+    buckets = Array(repeating: OwnedList(), count: Self.bucketCount)
     occupied = Array(repeating: 0, count: Self.bucketCount / 64)
     currentTick = now.nanoseconds / Self.tickNanoseconds
   }
 
   var count: Int { entries.count }
 
-  /// Sets a timer and names it. A deadline beyond the ring's 17 minutes fires early and is set again by its owner.
-  mutating func schedule(_ kind: TimerKind, _ subject: RecordID, at deadline: Instant) -> UInt32 {
+  /// Sets a timer and returns its handle. A deadline beyond the ring's 17 minutes fires early, and the owner sets it
+  /// again.
+  mutating func schedule(_ subject: TimerSubject, at deadline: Instant) -> TimerHandle {
     // Rounded up: a timer fires when its deadline has passed, never before.
     let wanted = deadline.nanoseconds / Self.tickNanoseconds + 1
     let tick = min(max(wanted, currentTick + 1), currentTick + UInt64(Self.bucketCount) - 1)
     let bucket = Int(tick % UInt64(Self.bucketCount))
-    let next = heads[bucket]
-    let index = entries.insert(Entry(kind: kind, subject: subject, tick: tick, previous: .max, next: next))
-    let name = UInt32(truncatingIfNeeded: index)
-    if next != .max { entries[Int(next)].previous = name }
-    heads[bucket] = name
+    let slot = entries.insert(Entry(subject: subject, tick: tick))
+    buckets[bucket].insert(slot, in: &entries)
     occupied[bucket / 64] |= 1 << UInt64(bucket % 64)
-    return name
+    firstTick = min(firstTick, tick)
+    return TimerHandle(entries.handle(of: slot))
   }
 
-  mutating func cancel(_ name: UInt32) {
-    let index = Int(name)
-    guard name != .max, entries.isOccupied(index) else { return }
-    let entry = entries[index]
-    let bucket = Int(entry.tick % UInt64(Self.bucketCount))
-    if entry.previous != .max {
-      entries[Int(entry.previous)].next = entry.next
-    } else {
-      heads[bucket] = entry.next
-      if entry.next == .max { occupied[bucket / 64] &= ~(1 << UInt64(bucket % 64)) }
-    }
-    if entry.next != .max { entries[Int(entry.next)].previous = entry.previous }
-    entries.remove(index)
+  /// Cancels a timer if it still exists.
+  mutating func cancel(_ timer: TimerHandle) {
+    if let handle = timer.handle, let slot = entries.slot(of: handle) { remove(slot) }
   }
 
-  /// Takes one timer that is due; nil once none is.
-  mutating func popDue(now: Instant) -> (kind: TimerKind, subject: RecordID)? {
+  private mutating func remove(_ slot: Slot<Entry>) {
+    let tick = entries[slot].tick
+    let bucket = Int(tick % UInt64(Self.bucketCount))
+    buckets[bucket].remove(slot, in: &entries)
+    entries.remove(slot)
+    guard buckets[bucket].first == nil else { return }
+    occupied[bucket / 64] &= ~(1 << UInt64(bucket % 64))
+    if tick == firstTick { firstTick = nextOccupiedTick() }
+  }
+
+  /// Takes one expired timer; nil if there is none.
+  mutating func popDue(now: Instant) -> TimerSubject? {
     let nowTick = now.nanoseconds / Self.tickNanoseconds
     guard nowTick >= currentTick else { return nil }
     while true {
-      let head = heads[Int(currentTick % UInt64(Self.bucketCount))]
-      if head != .max {
-        let entry = entries[Int(head)]
-        cancel(head)
-        return (entry.kind, entry.subject)
+      if let slot = buckets[Int(currentTick % UInt64(Self.bucketCount))].first {
+        let subject = entries[slot].subject
+        remove(slot)
+        return subject
       }
       guard currentTick < nowTick else { return nil }
-      // Jumps over empty buckets, so that a long sleep costs no walk.
-      let next = nextOccupiedTick() ?? nowTick
-      currentTick = min(max(next, currentTick + 1), nowTick)
+      // Skips empty buckets, so that a long sleep costs no scan.
+      currentTick = min(max(firstTick, currentTick + 1), nowTick)
     }
   }
 
-  /// When the next timer is due; nil without timers.
+  /// The time of the next timer; nil without timers.
+  @inline(__always)
   func nextDeadline() -> Instant? {
-    guard let tick = nextOccupiedTick() else { return nil }
-    return Instant(nanoseconds: tick * Self.tickNanoseconds)
+    firstTick == .max ? nil : Instant(nanoseconds: firstTick * Self.tickNanoseconds)
   }
 
-  private func nextOccupiedTick() -> UInt64? {
-    guard entries.count > 0 else { return nil }
+  private func nextOccupiedTick() -> UInt64 {
+    guard entries.count > 0 else { return .max }
     let start = Int(currentTick % UInt64(Self.bucketCount))
     let words = occupied.count
     for step in 0...words {
@@ -111,6 +112,6 @@ struct TimerWheel: ~Copyable {
       let distance = (bucket - start + Self.bucketCount) % Self.bucketCount
       return currentTick + UInt64(distance)
     }
-    return nil
+    return .max
   }
 }

@@ -1,0 +1,80 @@
+internal import NetworkTypes
+internal import Synchronization
+public import System
+public import WebServer
+
+/// The admin endpoint: health, metrics, the API and the dashboard over HTTP.
+///
+/// The server's own thread answers what needs no waiting; one worker does the rest, in order. No shard waits for either.
+public final class AdminService: Sendable {
+  private let http: HTTPServer
+  private let router: Router
+  private let work: Mailbox<Work>
+  private let server: any ServerView
+
+  /// Limit of requests that wait for the worker; further ones get 503.
+  private static let waitingLimit = 32
+
+  private enum Work: Sendable {
+    case run(HTTPServer.ExchangeID, Router.Job)
+    case stop
+  }
+
+  /// Where the endpoint listens.
+  public enum Failure: Error, Sendable {
+    case cannotListen
+    case system(Errno)
+  }
+
+  /// Opens the listener; `run` and `work` serve.
+  public init(_ options: HTTPServer.Options, token: String, server: any ServerView) throws(Failure) {
+    let work: Mailbox<Work>
+    do throws(Errno) { work = try Mailbox(capacity: Self.waitingLimit + 1) } catch { throw .system(error) }
+    let router = Router(token: token, server: server)
+    do throws(HTTPServer.Failure) {
+      http = try HTTPServer(options) { request, exchange in
+        switch router.route(request, now: .read()) {
+        case .response(let response): return response
+        case .job(let job):
+          if work.post(.run(exchange, job), unlessMoreThan: Self.waitingLimit) { return nil }
+          return HTTPResponse(.unavailable("too many requests wait")).hardened
+        }
+      }
+    } catch {
+      throw .cannotListen
+    }
+    self.work = work
+    self.router = router
+    self.server = server
+  }
+
+  /// Replaces the token, after a reload.
+  public func setToken(_ token: String) { router.setToken(token) }
+
+  /// The body of the thread that speaks HTTP.
+  public func serve() { http.run() }
+
+  /// The body of the thread that carries out requests that may wait.
+  public func carryOut() {
+    let interval = Duration.seconds(History.interval)
+    var nextSample = Instant.read().advanced(by: interval)
+    while true {
+      work.wait(for: nextSample.duration(since: .read()))
+      if Instant.read() >= nextSample {
+        server.takeSample()
+        nextSample = nextSample.advanced(by: interval)
+      }
+      for item in work.takeAll() {
+        switch item {
+        case .run(let exchange, let job): http.answer(exchange, router.carryOut(job))
+        case .stop: return
+        }
+      }
+    }
+  }
+
+  public func stop() {
+    http.stop()
+    work.post(.stop)
+  }
+}

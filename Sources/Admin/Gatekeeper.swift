@@ -1,0 +1,88 @@
+internal import Crypto
+internal import JSON
+internal import NetworkTypes
+internal import WebServer
+
+/// Decides whether a request is an operator's.
+struct Gatekeeper: Sendable {
+  /// The bearer token; empty: every client that reaches the endpoint is an operator.
+  var token: [UInt8]
+  /// Failed tokens of each client.
+  private var failures: [String: Int] = [:]
+  private var windowEnd = Instant(nanoseconds: 0)
+
+  /// Limit of failed tokens of one client in ten seconds, and of clients that are counted one by one.
+  private static let failuresPerClient = 10
+  private static let clientLimit = 1024
+
+  init(token: String) { self.token = Array(token.utf8) }
+
+  /// The refusal of a request; nil if it may pass.
+  mutating func refusal(of request: HTTPRequest, now: Instant) -> HTTPResponse? {
+    if let refusal = Self.refusalOfBrowser(request, hasToken: !token.isEmpty) { return refusal }
+    guard !token.isEmpty else { return nil }
+    if now >= windowEnd {
+      failures = [:]
+      windowEnd = now.advanced(bySeconds: 10)
+    }
+    // Clients beyond the limit share one count.
+    let client = failures[request.peer] != nil || failures.count < Self.clientLimit ? request.peer : ""
+    guard failures[client, default: 0] < Self.failuresPerClient else {
+      return HTTPResponse(.tooMany, "too many wrong tokens: wait ten seconds")
+    }
+    if let given = Self.bearer(request.authorization), isEqual(given) { return nil }
+    failures[client, default: 0] += 1
+    var response = HTTPResponse(.unauthorized, "this needs Authorization: Bearer TOKEN, with the value of admin.token")
+    response.headers.append(.init("WWW-Authenticate", "Bearer"))
+    return response
+  }
+
+  /// Compares digests, so that neither the time nor the length tells anything of the token.
+  private func isEqual(_ given: [UInt8]) -> Bool {
+    var context = HashContext(.sha256)
+    return context.hash(given.span.rawBytes) == context.hash(token.span.rawBytes)
+  }
+
+  /// Refuses requests that another web page makes through the operator's browser.
+  ///
+  /// A page of another origin sends its Origin, and cannot send a JSON type without asking first, which is never
+  /// allowed. A page whose name was changed to our address (DNS rebinding) sends its own name as Host; without a token
+  /// only addresses and `localhost` are taken.
+  private static func refusalOfBrowser(_ request: HTTPRequest, hasToken: Bool) -> HTTPResponse? {
+    let host = request.host ?? ""
+    if let origin = request.origin, origin != "http://" + host, origin != "https://" + host {
+      return HTTPResponse(.forbidden, "requests of other web pages are refused")
+    }
+    if !hasToken, !host.isEmpty, !isLocal(host) {
+      return HTTPResponse(.forbidden, "without admin.token the Host must be an IP address or localhost")
+    }
+    let changes = request.method == .post || request.method == .put || request.method == .patch
+    if changes, request.contentType?.hasPrefix("application/json") != true {
+      return HTTPResponse(.unsupportedType, "Content-Type: application/json is needed")
+    }
+    return nil
+  }
+
+  private static func isLocal(_ host: String) -> Bool {
+    if SocketAddress(host) != nil || IPAddress(host) != nil { return true }
+    if host.hasPrefix("["), host.hasSuffix("]"), IPAddress(String(host.dropFirst().dropLast())) != nil { return true }
+    let name = host.prefix { $0 != ":" }
+    return name == "localhost"
+  }
+
+  private static func bearer(_ authorization: String?) -> [UInt8]? {
+    guard let authorization, authorization.lowercased().hasPrefix("bearer ") else { return nil }
+    return Array(authorization.dropFirst(7).utf8)
+  }
+}
+
+extension HTTPResponse {
+  enum Refusal: UInt32 {
+    case unauthorized = 401
+    case forbidden = 403
+    case unsupportedType = 415
+    case tooMany = 429
+  }
+
+  init(_ refusal: Refusal, _ reason: String) { self.init(refusal.rawValue, json: ["error": .string(reason)]) }
+}

@@ -1,0 +1,38 @@
+internal import JSON
+internal import WebServer
+
+/// A file of the dashboard, part of the program.
+struct Page: Sendable {
+  var path: String
+  var contentType: String
+  var body: [UInt8]
+
+  /// The dashboard's files. They have no data of the server, so they need no token.
+  static let all = [
+    Page(path: "/", contentType: "text/html; charset=utf-8", body: PackageResources.index_html),
+    Page(path: "/dashboard.css", contentType: "text/css; charset=utf-8", body: PackageResources.dashboard_css),
+    Page(path: "/dashboard.js", contentType: "text/javascript; charset=utf-8", body: PackageResources.dashboard_js),
+    Page(path: "/chart.js", contentType: "text/javascript; charset=utf-8", body: PackageResources.chart_js),
+    Page(path: "/words.js", contentType: "text/javascript; charset=utf-8", body: PackageResources.words_js),
+    Page(path: "/favicon.svg", contentType: "image/svg+xml", body: PackageResources.favicon_svg),
+  ]
+
+  static func find(_ path: String) -> Page? { all.first { $0.path == path } }
+
+  /// Nothing comes from another server, and no script stands in the page (CSP level 3).
+  static let policy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+  func answer(_ request: HTTPRequest) -> HTTPResponse {
+    guard request.method == .get || request.method == .head else {
+      return HTTPResponse(405, json: ["error": "this path has no such method"]).hardened
+    }
+    var response = HTTPResponse(200, contentType, body)
+    response.headers = [
+      .init("Content-Security-Policy", Self.policy), .init("Referrer-Policy", "no-referrer"),
+      .init("X-Frame-Options", "DENY"),
+    ]
+    return response.hardened
+  }
+}

@@ -1,0 +1,92 @@
+public import JSON
+public import Metrics
+
+/// What the admin endpoint sees of the server and asks of it. `TurnpikeServer` implements it.
+///
+/// All functions may be called from any thread. Those that throw may wait for shards or stores, for at most some seconds.
+public protocol ServerView: Sendable {
+  /// Whether the server serves: quick, and without waiting.
+  var health: Health { get }
+  /// All metrics in a format: quick, and without waiting.
+  func metrics(_ format: MetricsText.Format) -> [UInt8]
+  /// Counts the present state for `history`, once in each interval: quick, and without waiting.
+  func takeSample()
+  /// The last hour: quick, and without waiting.
+  func history() -> JSONValue
+  /// Tests the relay path with an allocation of the server's own.
+  func probe() throws(AdminFailure)
+  func status() throws(AdminFailure) -> JSONValue
+  func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue
+  func session(_ id: String) throws(AdminFailure) -> JSONValue
+  func endSession(_ id: String) throws(AdminFailure)
+  /// Refuses new allocations; the server ends with the last one.
+  func drain() throws(AdminFailure)
+  /// Reads the configuration again; throws with its problems if it is wrong.
+  func reload() throws(AdminFailure)
+  /// The effective configuration as YAML, secrets redacted: what `turnpike check` prints.
+  func configuration() throws(AdminFailure) -> String
+  /// An iceServers document with a time-limited credential.
+  func credentials(_ query: CredentialsQuery) throws(AdminFailure) -> JSONValue
+}
+
+/// The state that load balancers ask for.
+public struct Health: Sendable, Equatable {
+  /// Nil while every part of the server works; else the reason in words.
+  public var problem: String?
+  public var isDraining: Bool
+
+  public init(problem: String?, isDraining: Bool) {
+    self.problem = problem
+    self.isDraining = isDraining
+  }
+}
+
+/// A part of the list of live sessions.
+public struct SessionQuery: Sendable, Equatable {
+  public static let longestPage = 500
+  public var user: String?
+  public var client: String?
+  public var transport: String?
+  /// The `next` of the page before.
+  public var after: String?
+  public var limit = 100
+
+  public init() {}
+}
+
+/// A request for a time-limited credential.
+public struct CredentialsQuery: Sendable, Equatable {
+  public static let longestTime: UInt64 = 366 * 86_400
+  public var user: String?
+  public var seconds: UInt64 = 86_400
+  public var realm: String?
+
+  public init() {}
+}
+
+/// Why a request of an operator was not carried out.
+public enum AdminFailure: Error, Equatable, Sendable {
+  /// 400: the request is wrong.
+  case invalid(String)
+  /// 404.
+  case notFound(String)
+  /// 409: the present state does not allow it.
+  case conflict(String)
+  /// 503: a part of the server does not answer, or does not work.
+  case unavailable(String)
+
+  public var reason: String {
+    switch self {
+    case .invalid(let reason), .notFound(let reason), .conflict(let reason), .unavailable(let reason): reason
+    }
+  }
+
+  var status: UInt32 {
+    switch self {
+    case .invalid: 400
+    case .notFound: 404
+    case .conflict: 409
+    case .unavailable: 503
+    }
+  }
+}

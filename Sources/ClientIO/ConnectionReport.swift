@@ -1,0 +1,20 @@
+internal import NetworkTypes
+internal import TLS
+
+/// The connection's part of reports on Binding requests.
+protocol ConnectionReport {
+  var localAddress: SocketAddress? { get set }
+  /// Nanoseconds; 0 over UDP, and without TLS.
+  var connectDuration: UInt64 { get set }
+  var handshakeDuration: UInt64 { get set }
+  var tls: TLSConnectionSummary? { get set }
+}
+
+extension ConnectionReport {
+  mutating func describe(_ connection: borrowing ClientConnection) {
+    localAddress = connection.localAddress
+    connectDuration = connection.connectDuration
+    handshakeDuration = connection.handshakeDuration
+    tls = connection.tlsSummary
+  }
+}

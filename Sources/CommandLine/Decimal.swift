@@ -1,0 +1,32 @@
+/// Numbers as text, for people and for JSON.
+public enum Decimal {
+  /// `value` in units of 10^-decimals, without trailing zeros: `text(1250, 3)` is `1.25`.
+  public static func text(_ value: UInt64, _ decimals: Int) -> String {
+    var digits = String(value)
+    guard decimals > 0 else { return digits }
+    if digits.utf8.count <= decimals {
+      digits = String(repeating: "0", count: decimals + 1 - digits.utf8.count) + digits
+    }
+    var fraction = digits.suffix(decimals)
+    while fraction.hasSuffix("0") { fraction = fraction.dropLast() }
+    let whole = digits.dropLast(decimals)
+    return fraction.isEmpty ? String(whole) : "\(whole).\(fraction)"
+  }
+
+  /// The same with its trailing zeros: `fixed(1250, 3)` is `1.250`.
+  public static func fixed(_ value: UInt64, _ decimals: Int) -> String {
+    var digits = String(value)
+    guard decimals > 0 else { return digits }
+    digits = String(repeating: "0", count: max(decimals + 1 - digits.utf8.count, 0)) + digits
+    return "\(digits.dropLast(decimals)).\(digits.suffix(decimals))"
+  }
+
+  /// Nanoseconds as milliseconds with three decimals: `0.312`.
+  public static func milliseconds(_ nanoseconds: UInt64) -> String {
+    text(nanoseconds / 1000 + (nanoseconds % 1000 >= 500 ? 1 : 0), 3)
+  }
+
+  public static func padded(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(width - text.utf8.count, 0))
+  }
+}

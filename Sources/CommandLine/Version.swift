@@ -1,0 +1,2 @@
+/// The version of the three programs, as `--version` prints it.
+public let version = "0.1.0"

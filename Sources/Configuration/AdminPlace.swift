@@ -1,0 +1,45 @@
+public import NetworkTypes
+
+/// Where the admin endpoint listens.
+public enum AdminPlace: Hashable, Sendable, CustomStringConvertible {
+  case none
+  case address(SocketAddress)
+  /// An absolute path.
+  case unixSocket(String)
+
+  /// `IP:PORT`, `[IPv6]:PORT` or `unix:/PATH`; empty: none. Nil if the text is no place.
+  public init?(_ text: String) {
+    if text.isEmpty {
+      self = .none
+    } else if text.hasPrefix("unix:") {
+      let path = String(text.dropFirst(5))
+      // A socket's name has room for 107 bytes.
+      guard path.hasPrefix("/"), path.utf8.count <= 107, !path.hasControls else { return nil }
+      self = .unixSocket(path)
+    } else {
+      guard let address = SocketAddress(text), address.port != 0 else { return nil }
+      self = .address(address)
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .none: ""
+    case .address(let address): "\(address)"
+    case .unixSocket(let path): "unix:\(path)"
+    }
+  }
+
+  public var address: SocketAddress? {
+    guard case .address(let address) = self else { return nil }
+    return address
+  }
+
+  public var unixSocket: String? {
+    guard case .unixSocket(let path) = self else { return nil }
+    return path
+  }
+
+  /// Whether other hosts can reach it: then it has TLS and needs a token.
+  public var isRemote: Bool { address.map { !$0.address.isLoopback } ?? false }
+}

@@ -1,0 +1,19 @@
+public import CommandLine
+public import NetworkTypes
+
+/// Loopback and private addresses: load and attacks on servers there need no `--i-own-this-server`.
+public enum OwnNetworks {
+  private static let blocks = [
+    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7",
+    "fe80::/10",
+  ].compactMap { CIDRBlock($0) }
+
+  public static func contain(_ address: IPAddress) -> Bool { blocks.contains { $0.contains(address) } }
+
+  /// Refuses any other address unless the user says that the server is their own.
+  public static func demand(_ address: IPAddress, isOwner: Bool) throws(UsageError) {
+    guard isOwner || contain(address) else {
+      throw UsageError("\(address) is neither a loopback nor a private address: say --i-own-this-server if you do")
+    }
+  }
+}

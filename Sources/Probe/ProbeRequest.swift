@@ -1,0 +1,75 @@
+package import NetworkTypes
+package import TURNClient
+
+/// The parsed command line of stunclient.
+package struct ProbeRequest: Sendable {
+  package enum Command: String, CaseIterable, Sendable {
+    case binding, relay, nat, ping, security, decode, credentials, help, version
+  }
+
+  package enum Format: Sendable {
+    case text, json, ndjson, check
+  }
+
+  /// stuntman's `--mode`.
+  package enum Mode: String, Sendable {
+    case basic, behavior, filtering, full
+  }
+
+  package var command = Command.help
+  /// The command of the requested help page; nil: the overview.
+  package var topic: Command?
+  package var uri = ServerURI(scheme: .stun, host: .name("localhost"))
+  /// The operands of `decode` and `credentials`.
+  package var operands: [String] = []
+  /// A file with an RTCConfiguration in place of a target.
+  package var iceServers: String?
+  /// Whether the command line names the command; else the scheme chose it.
+  package var isCommandNamed = false
+  /// Whether the port is a separate operand, as for stuntman's client.
+  package var hasPortOperand = false
+  /// Nil: the URI chooses.
+  package var transport: TransportProtocol?
+  package var family: IPAddress.Family?
+  package var localAddress: String?
+  package var localPort: UInt16 = 0
+  package var relayFamily: IPAddress.Family?
+  /// Nil: once, or endlessly for `ping`.
+  package var count: Int?
+  /// Nil: the command's default.
+  package var interval: Duration?
+  package var timeout = Duration.seconds(10)
+  package var credentials = CredentialSource(prefix: "STUNCLIENT", lifetime: 600)
+  /// `security`: another user of the server.
+  package var second = SecondUserSource()
+  package var trust = TrustSource()
+  package var format = Format.text
+  package var prometheus: String?
+  package var thresholds = Thresholds()
+  package var mode: Mode?
+  /// The longest binding lifetime of a NAT that is tested, in seconds; nil: no test.
+  package var lifetime: UInt32?
+  package var timeToLive: UInt64 = 86_400
+  package var isOwner = false
+  package var nameServer: SocketAddress?
+  package var isTraced = false
+  /// The names of the given options, to refuse those that do not belong to the command.
+  package var given: [String] = []
+
+  /// Limits beyond which the result is a warning; nil: no such limit.
+  package struct Thresholds: Sendable {
+    /// Nanoseconds.
+    package var roundTrip: UInt64?
+    /// Tenths of a percent.
+    package var loss: UInt64?
+    package var days: Int64?
+  }
+
+  package init() {}
+
+  /// Whether a script may have written this command line for stuntman's client, which talks to one address (of IPv4 by
+  /// default) and prints its lines once.
+  package var isStuntmanCompatible: Bool {
+    mode != nil || (hasPortOperand && !isCommandNamed && command == .binding && format == .text)
+  }
+}

@@ -1,0 +1,82 @@
+internal import CLinux
+internal import NetworkTypes
+internal import Synchronization
+
+/// Messages to a thread that waits in an `EventLoop`: a bounded queue and a descriptor that becomes readable.
+///
+/// For control messages (settings, answers of stores), not for media. A full mailbox refuses messages.
+public final class Mailbox<Message: Sendable>: Sendable {
+  private struct Queue {
+    var messages: [Message] = []
+    /// When the oldest message was posted.
+    var since = Instant(nanoseconds: 0)
+  }
+
+  private let queue = Mutex(Queue())
+  private let bell: FileDescriptor
+  private let capacity: Int
+
+  public init(capacity: Int) throws(Errno) {
+    self.capacity = capacity
+    bell = FileDescriptor(
+      owning: try retrying { eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK)) })
+  }
+
+  /// The descriptor that an event loop watches.
+  public var rawValue: Int32 { bell.rawValue }
+
+  /// Posts a message; false if the mailbox is full.
+  ///
+  /// - Parameter limit: the number of waiting messages from which this message is refused, so that room is left for
+  ///   more important ones.
+  @discardableResult
+  public func post(_ message: sending Message, unlessMoreThan limit: Int = .max) -> Bool {
+    let isPosted = queue.withLock { queue in
+      guard queue.messages.count < capacity, queue.messages.count <= limit else { return false }
+      if queue.messages.isEmpty { queue.since = .read() }
+      queue.messages.append(message)
+      return true
+    }
+    if isPosted { ring() }
+    return isPosted
+  }
+
+  /// Wakes the reader without a message.
+  public func ring() {
+    var one: UInt64 = 1
+    _ = unsafe write(bell.rawValue, &one, 8)
+  }
+
+  /// Whether the oldest message has waited for so long: its reader is busy or blocked.
+  public func hasWaited(for duration: Duration) -> Bool {
+    queue.withLock { !$0.messages.isEmpty && Instant.read() >= $0.since.advanced(by: duration) }
+  }
+
+  /// Waits for a message, for readers without an event loop. Returns early when a signal is handled.
+  ///
+  /// - Parameter duration: the longest wait; nil for no limit.
+  public func wait(for duration: Duration? = nil) {
+    var interest = pollfd(fd: bell.rawValue, events: Int16(POLLIN), revents: 0)
+    _ = unsafe poll(&interest, 1, duration?.milliseconds ?? -1)
+  }
+
+  public var isEmpty: Bool { queue.withLock { $0.messages.isEmpty } }
+
+  /// Removes the messages that match; the others stay, without waking the reader again.
+  public func removeAll(where matches: (Message) -> Bool) {
+    var count: UInt64 = 0
+    _ = unsafe read(bell.rawValue, &count, 8)
+    queue.withLock { $0.messages.removeAll(where: matches) }
+  }
+
+  /// Takes all messages, oldest first.
+  public func takeAll() -> [Message] {
+    var count: UInt64 = 0
+    _ = unsafe read(bell.rawValue, &count, 8)
+    return queue.withLock { queue in
+      let messages = queue.messages
+      queue.messages = []
+      return messages
+    }
+  }
+}

@@ -1,0 +1,34 @@
+internal import CLinux
+
+/// Notifies systemd, if it started this process (sd_notify(3)): one datagram to the socket that it names.
+public enum ServiceManager {
+  /// Sends a state to the service manager; does nothing without one.
+  public static func notify(_ state: String) {
+    guard let path = unsafe getenv("NOTIFY_SOCKET") else { return }
+    var name = unsafe Array(String(cString: path).utf8)
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    // A leading @ means the NUL of an abstract socket name.
+    if name.first == UInt8(ascii: "@") { name[0] = 0 }
+    let size = unsafe withUnsafeMutableBytes(of: &address.sun_path) { field in
+      guard name.count < field.count else { return 0 }
+      unsafe field.copyBytes(from: name)
+      return name.count
+    }
+    guard size > 0 else { return }
+    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else { return }
+    let owned = FileDescriptor(owning: descriptor)
+    let length = socklen_t(MemoryLayout<sa_family_t>.size + size)
+    unsafe withUnsafePointer(to: &address) { pointer in
+      unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { name in
+        guard unsafe clinux_connect(owned.rawValue, name, length) == 0 else { return }
+        let bytes = Array(state.utf8)
+        // The manager's queue may be full, and the caller must also read signals, so this does not wait for long.
+        var interest = pollfd(fd: owned.rawValue, events: Int16(POLLOUT), revents: 0)
+        _ = unsafe poll(&interest, 1, 1000)
+        _ = unsafe send(owned.rawValue, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+      }
+    }
+  }
+}

@@ -1,0 +1,34 @@
+internal import COpenSSL
+internal import Synchronization
+
+/// Gives the connections of another library that uses OpenSSL the server's present certificate.
+///
+/// Must live as long as the library's context.
+@safe
+public final class CertificateChoice: Sendable {
+  private let current: Mutex<TLSContext>
+
+  public init(_ context: TLSContext) { current = Mutex(context) }
+
+  /// Replaces the certificate of later connections.
+  public func use(_ context: TLSContext) { current.withLock { $0 = context } }
+
+  /// Makes the connections of a library's `SSL_CTX` present the current certificate, with TLS 1.2 or newer.
+  @unsafe
+  public func install(on library: UnsafeMutableRawPointer) {
+    let handle = OpaquePointer(library)
+    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_MIN_PROTO_VERSION, Int(TLS1_2_VERSION), nil)
+    _ = unsafe SSL_CTX_set_options(handle, copenssl_options())
+    // Sound: the caller keeps this object until its context has ended.
+    unsafe SSL_CTX_set_cert_cb(handle, Self.choose, Unmanaged.passUnretained(self).toOpaque())
+  }
+
+  private static let choose: @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?) -> CInt = { connection, user in
+    guard let user = unsafe user else { return 0 }
+    let choice = unsafe Unmanaged<CertificateChoice>.fromOpaque(user).takeUnretainedValue()
+    return choice.current.withLock { context in
+      // Copies certificate and key, and counts a reference.
+      unsafe SSL_set_SSL_CTX(connection, context.handle) == nil ? 0 : 1
+    }
+  }
+}

@@ -1,0 +1,146 @@
+internal import NetworkTypes
+
+/// One allocation's part of shared bandwidth limits.
+struct AllocationBandwidth: BitwiseCopyable {
+  fileprivate var share = ByDirection(RateBucket())
+  fileprivate var userLease = ByDirection(BandwidthLease())
+}
+
+/// Limits on the bandwidth of a realm's allocations.
+struct BandwidthLimits {
+  /// Bytes a second of one user, and of the realm; for the default realm, of the server.
+  let user: SharedRate
+  let total: SharedRate
+
+  init(_ realm: RealmSettings) {
+    user = SharedRate(bytesPerSecond: realm.bandwidthPerUser)
+    total = SharedRate(bytesPerSecond: realm.bandwidth)
+  }
+}
+
+/// Shared bandwidth limits of users, realms and the server: one shard's part, and the pools of all shards.
+struct SharedBandwidth {
+  /// The state of one realm's limit, or of the server's.
+  private struct Total: BitwiseCopyable {
+    var lease = BandwidthLease()
+    var share: FairShare
+  }
+
+  /// One realm, or the server as the default realm.
+  private struct RealmBandwidth {
+    let limits: BandwidthLimits
+    var totals: ByDirection<Total>
+  }
+
+  private let pools: BandwidthPools
+  private var realms: [RealmBandwidth]
+
+  /// Whether any shared limit is configured.
+  private(set) var isLimited: Bool
+
+  init(_ settings: RelaySettings, _ pools: BandwidthPools) {
+    self.pools = pools
+    realms = settings.allRealms.map { realm in
+      RealmBandwidth(
+        limits: BandwidthLimits(realm), totals: ByDirection(Total(share: FairShare(of: realm.bandwidth))))
+    }
+    isLimited = realms.contains { !$0.limits.user.isUnlimited || !$0.limits.total.isUnlimited }
+  }
+
+  /// Applies new settings.
+  mutating func update(_ settings: RelaySettings) { self = SharedBandwidth(settings, pools) }
+
+  /// Returns the limit that stops a datagram; nil if it may pass, and then it has been paid for.
+  ///
+  /// At a limit, datagrams larger than audio are dropped first, and among these the datagrams of allocations above
+  /// their fair share.
+  @inline(never)
+  mutating func stops(
+    _ count: Int, of allocation: inout AllocationBandwidth, _ user: RateTable.Subject, _ realm: RealmID,
+    _ direction: MediaDirection, now: Instant
+  ) -> DropCause? {
+    let index = self.index(of: realm)
+    if let cause = exceedsShare(count, of: &allocation, index, direction, now: now) { return cause }
+    if index != 0, !take(count, index, direction, now: now) { return .overRealmBandwidth }
+    guard take(count, 0, direction, now: now) else { return .overServerBandwidth }
+    let limit = realms[index].limits.user
+    let isWithin =
+      limit.isUnlimited
+      || allocation.userLease[direction].take(count, limit, from: pools[direction].users, of: user, now: now)
+    return isWithin ? nil : .overUserBandwidth
+  }
+
+  /// Pays for bytes of a stream, which cannot be dropped.
+  ///
+  /// - Returns: the nanoseconds for which reading in this direction must pause; 0: no pause.
+  mutating func charge(
+    _ count: Int, of allocation: inout AllocationBandwidth, _ user: RateTable.Subject, _ realm: RealmID,
+    _ direction: MediaDirection, now: Instant
+  ) -> UInt64 {
+    let index = self.index(of: realm)
+    let share = fairShare(index, direction, now: now)
+    var wait = share.isUnlimited ? 0 : allocation.share[direction].charge(count, share, now: now)
+    wait = max(wait, charge(count, 0, direction, now: now))
+    if index != 0 { wait = max(wait, charge(count, index, direction, now: now)) }
+    let limit = realms[index].limits.user
+    if !limit.isUnlimited {
+      let owed = allocation.userLease[direction].charge(
+        count, limit, from: pools[direction].users, of: user, now: now)
+      wait = max(wait, owed)
+    }
+    return wait
+  }
+
+  private func index(of realm: RealmID) -> Int {
+    let index = Int(realm.rawValue)
+    return index < realms.count ? index : 0
+  }
+
+  private static func subject(_ index: Int) -> RateTable.Subject { RateTable.Subject(UInt64(index), 0) }
+
+  /// The rate of an allocation: the smaller of its fair shares of the server's limit and of the realm's.
+  private mutating func fairShare(_ index: Int, _ direction: MediaDirection, now: Instant) -> RateLimit {
+    realms[0].totals[direction].share.advance(to: now, pools[direction].refusals[0])
+    let server = realms[0].totals[direction].share.limit
+    guard index != 0 else { return server }
+    realms[index].totals[direction].share.advance(to: now, pools[direction].refusals[index])
+    let realm = realms[index].totals[direction].share.limit
+    return realm.isStricter(than: server) ? realm : server
+  }
+
+  /// Whether a large datagram's allocation sends more than its fair share.
+  private mutating func exceedsShare(
+    _ count: Int, of allocation: inout AllocationBandwidth, _ index: Int, _ direction: MediaDirection, now: Instant
+  ) -> DropCause? {
+    let share = fairShare(index, direction, now: now)
+    if share.isUnlimited { return nil }
+    if count <= BandwidthLease.audioSize {
+      _ = allocation.share[direction].charge(count, share, now: now)
+      return nil
+    }
+    if allocation.share[direction].take(count, share, now: now) { return nil }
+    return share.isStricter(than: realms[0].totals[direction].share.limit) ? .overRealmBandwidth : .overServerBandwidth
+  }
+
+  private mutating func take(_ count: Int, _ index: Int, _ direction: MediaDirection, now: Instant) -> Bool {
+    let limit = realms[index].limits.total
+    if limit.isUnlimited
+      || realms[index].totals[direction].lease.take(
+        count, limit, from: pools[direction].realms, of: Self.subject(index), now: now)
+    {
+      return true
+    }
+    realms[index].totals[direction].share.refuse(pools[direction].refusals[index])
+    return false
+  }
+
+  /// - Returns: the nanoseconds by which the limit has been exceeded.
+  private mutating func charge(_ count: Int, _ index: Int, _ direction: MediaDirection, now: Instant) -> UInt64 {
+    let limit = realms[index].limits.total
+    guard !limit.isUnlimited else { return 0 }
+    let wait = realms[index].totals[direction].lease.charge(
+      count, limit, from: pools[direction].realms, of: Self.subject(index), now: now)
+    if wait > 0 { realms[index].totals[direction].share.refuse(pools[direction].refusals[index]) }
+    return wait
+  }
+}

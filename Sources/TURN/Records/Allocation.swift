@@ -1,0 +1,151 @@
+internal import Crypto
+internal import NetworkTypes
+internal import STUN
+internal import Tables
+
+/// An allocation (RFC 8656 section 3).
+///
+/// With thousands of allocations the cost of a packet is cache misses. The fields for a packet to a peer come first and
+/// fit one line of 64 bytes; the further fields for a packet to the client fit the next. `details` comes last, because
+/// only requests use it.
+public struct Allocation: ~Copyable {
+  /// The expiry of its last relayed address.
+  var expiresAt: Instant
+  /// The relay port of each family.
+  private var ipv4Port = OptionalHandle<RelayPort>()
+  private var ipv6Port = OptionalHandle<RelayPort>()
+  /// The last used channel: most clients have one busy channel.
+  var recentChannel = OptionalSlot<Channel>()
+  /// The transport of its relayed addresses: UDP, or TCP (RFC 6062).
+  var transport = RelayTransport.udp
+  /// Whether the client has announced another five-tuple (RFC 8016); a packet's path checks only this flag.
+  var hasPendingMove = false
+  var toPeers = TrafficCount()
+  var toClient = TrafficCount()
+  var client: ClientPath
+  /// The state of the allocation's own bandwidth limit.
+  var buckets = ByDirection(RateBucket())
+  var permissions = OwnedList<Permission>()
+  var channels = OwnedList<Channel>()
+  var peerConnections = OwnedList<PeerConnection>()
+  var icmpBucket = RateBucket()
+  var unfragmentedBucket = RateBucket()
+  var bandwidth = AllocationBandwidth()
+  var timer = TimerWheel.TimerHandle()
+  var details: AllocationDetails
+
+  init(client: ClientPath, transport: RelayTransport, expiresAt: Instant, details: AllocationDetails) {
+    self.client = client
+    self.transport = transport
+    self.expiresAt = expiresAt
+    self.details = details
+  }
+
+  /// The relay port of a family; nil if the allocation has no relayed address of it.
+  @inline(__always)
+  func port(for family: IPAddress.Family) -> Handle<RelayPort>? {
+    family == .ipv4 ? ipv4Port.handle : ipv6Port.handle
+  }
+
+  /// Sets or removes the allocation's relay port of a family.
+  mutating func setPort(_ port: Handle<RelayPort>?, for family: IPAddress.Family) {
+    switch family {
+    case .ipv4: ipv4Port = OptionalHandle(port)
+    case .ipv6: ipv6Port = OptionalHandle(port)
+    }
+  }
+
+  /// Its relay ports, IPv4 first.
+  var ports: [Handle<RelayPort>] { [ipv4Port.handle, ipv6Port.handle].compactMap { $0 } }
+}
+
+/// The part of an allocation that only requests touch.
+struct AllocationDetails {
+  var realm: RealmID
+  /// The whole name of the owner (441).
+  var username: [UInt8]
+  /// The name that quotas count.
+  var quotaName: [UInt8]
+  /// The keys that verify the owner's messages and sign the answers; nil for anonymous access.
+  var keys: CredentialKeys?
+  /// The expiry of the access token, in seconds since 1970; nil for other credentials.
+  var credentialEnd: UInt64?
+  /// The expiry of the owner's time-limited name, in seconds since 1970; nil for other credentials.
+  var nameExpiry: UInt64?
+  var kind: AllocationKind
+  var drops = AllocationDrops()
+  /// The transaction ID of its Allocate, whose retransmissions get the same answer (RFC 8656 section 7.2).
+  var transactionID: TransactionID
+  /// The lifetime in the answer to Allocate.
+  var grantedLifetime: Duration
+  var reservationToken: UInt64?
+  /// ADDRESS-ERROR-CODE to repeat when Allocate is retransmitted (RFC 8656 section 7.2, step 9).
+  var addressError: (family: IPAddress.Family, code: ErrorCode)?
+  var createdAt: Instant
+  /// The address that the quota counts; it stays the same when the client moves.
+  var admittedAddress: IPAddress
+  /// The user in the shared bandwidth limits.
+  var bandwidthSubject: RateTable.Subject
+  /// Nil if the client has requested no ticket.
+  var mobility: Mobility?
+  /// The creation time of the nonce in the last 438, in seconds since 1970.
+  var nonceBirth: UInt64 = 0
+
+  /// The user and address in the quota.
+  var quotaHolder: QuotaHolder { QuotaHolder(realm: realm, user: quotaName, address: admittedAddress) }
+}
+
+/// The allocations of a shard, by handle and by five-tuple.
+struct AllocationTable: ~Copyable {
+  private var records = SlotMap<Allocation>()
+  private var fiveTuples: FlatTable<Allocation>
+
+  init(seeds: inout SeededGenerator) { fiveTuples = FlatTable(seeds: &seeds) }
+
+  var count: Int { records.count }
+  /// The number of five-tuples: a moving client has two for a while.
+  @inline(__always) var fiveTupleCount: Int { fiveTuples.count }
+
+  @inline(__always)
+  subscript(slot: Slot<Allocation>) -> Allocation {
+    unsafeAddress { unsafe UnsafePointer(records.address(of: slot)) }
+    unsafeMutableAddress { unsafe records.address(of: slot) }
+  }
+
+  /// The allocation on a five-tuple, which may have expired.
+  @inline(__always)
+  func find(_ client: ClientPath) -> Slot<Allocation>? { fiveTuples.find(client.key) }
+
+  @inline(__always)
+  func slot(of handle: Handle<Allocation>) -> Slot<Allocation>? { records.slot(of: handle) }
+
+  func handle(of slot: Slot<Allocation>) -> Handle<Allocation> { records.handle(of: slot) }
+
+  /// Prefetches the entry that `find` will read.
+  @inline(__always)
+  func prefetch(_ client: ClientPath) { fiveTuples.prefetch(client.key) }
+
+  /// The next allocation of a walk over all of them.
+  func next(_ walk: inout SlotWalk<Allocation>) -> Slot<Allocation>? { records.next(&walk) }
+
+  mutating func insert(_ allocation: consuming Allocation) -> Slot<Allocation> {
+    let key = allocation.client.key
+    let slot = records.insert(allocation)
+    fiveTuples.insert(key, slot)
+    return slot
+  }
+
+  /// Removes an allocation and its five-tuples.
+  mutating func remove(_ slot: Slot<Allocation>) {
+    if records[slot].details.mobility?.isDetached != true { fiveTuples.remove(records[slot].client.key) }
+    if let pending = records[slot].details.mobility?.pending { fiveTuples.remove(pending.key) }
+    records[slot].details.keys?.wipe()
+    records.remove(slot)
+  }
+
+  /// Adds another five-tuple of an allocation (RFC 8016).
+  mutating func add(_ client: ClientPath, to slot: Slot<Allocation>) { fiveTuples.insert(client.key, slot) }
+
+  /// Removes a five-tuple.
+  mutating func forget(_ client: ClientPath) { fiveTuples.remove(client.key) }
+}

@@ -1,0 +1,47 @@
+/// The datagrams of one allocation that were dropped, by kind of cause. Saturating.
+public struct AllocationDrops: Sendable, Equatable {
+  public enum Kind: UInt8, Sendable, CaseIterable {
+    /// The peer has no permission.
+    case noPermission
+    /// The channel is not bound.
+    case noChannel
+    /// The peer rules forbid the peer.
+    case forbiddenPeer
+    /// A limit on bandwidth.
+    case bandwidth
+    /// Too large for the client, of another family, or to port 0.
+    case unsendable
+    /// The queue of another shard was full.
+    case busy
+  }
+
+  private var counts = InlineArray<6, UInt32>(repeating: 0)
+
+  public init() {}
+
+  public subscript(kind: Kind) -> UInt32 { counts[Int(kind.rawValue)] }
+
+  mutating func count(_ kind: Kind) {
+    let index = Int(kind.rawValue)
+    if counts[index] < .max { counts[index] += 1 }
+  }
+
+  public static func == (a: AllocationDrops, b: AllocationDrops) -> Bool {
+    Kind.allCases.allSatisfy { a[$0] == b[$0] }
+  }
+}
+
+extension DropCause {
+  /// The kind for the allocation's own counts; nil for causes without an allocation.
+  var kindForAllocation: AllocationDrops.Kind? {
+    switch self {
+    case .noPermission: .noPermission
+    case .noChannel: .noChannel
+    case .forbiddenPeer: .forbiddenPeer
+    case .overBandwidth, .overUserBandwidth, .overRealmBandwidth, .overServerBandwidth, .overUnfragmented: .bandwidth
+    case .tooLarge, .familyMismatch, .invalidPeer: .unsendable
+    case .shardBusy: .busy
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,103 @@
+public import STUN
+
+/// Counters for metrics.
+public struct RelayCounters: Sendable {
+  public var drops = InlineArray<32, UInt64>(repeating: 0)
+  public var bindings: UInt64 = 0
+  public var requests: UInt64 = 0
+  public var errors: UInt64 = 0
+  public var challenges: UInt64 = 0
+  public var allocationsMade: UInt64 = 0
+  public var toPeers = TrafficCount()
+  public var toClients = TrafficCount()
+  public var answers = AnswerCounts()
+  public var failedLogins = InlineArray<3, UInt64>(repeating: 0)
+
+  public init() {}
+
+  mutating func count(_ cause: DropCause) { drops[Int(cause.rawValue)] &+= 1 }
+
+  public func drops(_ cause: DropCause) -> UInt64 { drops[Int(cause.rawValue)] }
+
+  public func failedLogins(_ reason: AuthenticationFailure.Reason) -> UInt64 { failedLogins[reason.index] }
+}
+
+/// The number of responses by method and error code.
+public struct AnswerCounts: Sendable {
+  /// The methods that have responses.
+  public static let methods: [Method] = [
+    .binding, .allocate, .refresh, .createPermission, .channelBind, .connect, .connectionBind,
+  ]
+  /// Success, then the error codes that this server sends, in ascending order.
+  public static let codes: [ErrorCode?] = [
+    nil, .tryAlternate, .badRequest, .unauthenticated, .forbidden, .mobilityForbidden, .unknownAttribute,
+    .allocationMismatch, .staleNonce, .addressFamilyNotSupported, .wrongCredentials, .unsupportedTransportProtocol,
+    .peerAddressFamilyMismatch, .connectionAlreadyExists, .connectionTimeoutOrFailure, .allocationQuotaReached,
+    .serverError, .insufficientCapacity,
+  ]
+
+  /// Seven methods of eighteen codes each.
+  private var counts = InlineArray<126, UInt64>(repeating: 0)
+
+  public init() {}
+
+  /// - Parameter code: nil for a success response.
+  public subscript(method: Method, code: ErrorCode?) -> UInt64 {
+    Self.index(method, code).map { counts[$0] } ?? 0
+  }
+
+  mutating func count(_ method: Method, _ code: ErrorCode?) {
+    if let index = Self.index(method, code) { counts[index] &+= 1 }
+  }
+
+  private static func index(_ method: Method, _ code: ErrorCode?) -> Int? {
+    guard let row = methodIndex(method), let column = codeIndex(code) else { return nil }
+    return row * 18 + column
+  }
+
+  // Switches, because a search in an array would take longer than the rest of an answer to Binding.
+  private static func methodIndex(_ method: Method) -> Int? {
+    switch method {
+    case .binding: 0
+    case .allocate: 1
+    case .refresh: 2
+    case .createPermission: 3
+    case .channelBind: 4
+    case .connect: 5
+    case .connectionBind: 6
+    default: nil
+    }
+  }
+
+  private static func codeIndex(_ code: ErrorCode?) -> Int? {
+    switch code?.rawValue {
+    case nil: 0
+    case 300: 1
+    case 400: 2
+    case 401: 3
+    case 403: 4
+    case 405: 5
+    case 420: 6
+    case 437: 7
+    case 438: 8
+    case 440: 9
+    case 441: 10
+    case 442: 11
+    case 443: 12
+    case 446: 13
+    case 447: 14
+    case 486: 15
+    case 500: 16
+    case 508: 17
+    default: nil
+    }
+  }
+}
+
+extension Relay {
+  /// Begins a success response, and counts it.
+  mutating func beginSuccess(_ method: Method, _ transactionID: TransactionID) {
+    counters.answers.count(method, nil)
+    writer.begin(MessageType(method, .success), transactionID: transactionID)
+  }
+}

@@ -1,0 +1,278 @@
+public import NetworkTypes
+public import STUN
+internal import Synchronization
+
+/// The state of every relayed transport address of the server: one word for each port of each relay address. All shards
+/// share it without a lock.
+///
+/// A port is claimed by compare-and-swap before its socket is opened, live while an allocation has it, or reserved for
+/// the user with its token (RFC 8656 section 7.2, EVEN-PORT). For a minute after it was live only its last user gets it
+/// again, so that late packets of that user's peers reach no other client. If no other port is free, any user gets it.
+///
+/// ```
+///  +---------------------------+---------------------+---------------+
+///  | left, in seconds (29 bit) | last owner (32 bit) | state (3 bit) |
+///  +---------------------------+---------------------+---------------+
+///    while live: the shard
+/// ```
+///
+/// A port number is used for UDP or for TCP, never for both at once.
+@safe
+public final class RelayedAddresses: Sendable {
+  /// A local address on which relays listen, and its advertised address (the same without a 1:1 NAT).
+  public struct Entry: Equatable, Sendable {
+    public let local: IPAddress
+    public let advertised: IPAddress
+
+    public init(local: IPAddress, advertised: IPAddress) {
+      self.local = local
+      self.advertised = advertised
+    }
+  }
+
+  enum State: UInt64 {
+    case free = 0
+    case claimed = 1
+    case live = 2
+    case reserved = 3
+    /// Live for TCP.
+    case liveTCP = 4
+
+    static func live(_ transport: RelayTransport) -> State { transport == .tcp ? .liveTCP : .live }
+
+    static let mask: UInt64 = 7
+  }
+
+  public let entries: [Entry]
+  public let ports: ClosedRange<UInt16>
+  /// Whether any advertised address differs from its local one.
+  public let hasTranslations: Bool
+
+  // Initialised in init, freed in deinit, never replaced; the words are accessed by atomic operations only.
+  nonisolated(unsafe) private let words: UnsafeMutablePointer<Atomic<UInt64>>
+  private let wordCount: Int
+
+  public init(entries: [Entry], ports: ClosedRange<UInt16>) {
+    self.entries = entries
+    self.ports = ports
+    hasTranslations = entries.contains { $0.local != $0.advertised }
+    wordCount = max(entries.count * ports.count, 1)
+    unsafe words = .allocate(capacity: wordCount)
+    for index in 0..<wordCount { unsafe (words + index).initialize(to: Atomic(0)) }
+  }
+
+  deinit {
+    unsafe words.deinitialize(count: wordCount)
+    unsafe words.deallocate()
+  }
+
+  /// A relayed transport address in its local form, as a key.
+  @inline(__always)
+  func key(of address: SocketAddress) -> FlatKey {
+    FlatKey(UInt64(address.port) | UInt64(address.family.rawValue) << 16, address.address.high, address.address.low)
+  }
+
+  func key(_ address: RelayedAddress) -> FlatKey { key(of: local(address)) }
+
+  /// The local form of a relayed transport address, for the kernel.
+  @inline(__always)
+  func local(_ address: RelayedAddress) -> SocketAddress {
+    SocketAddress(entries[Int(address.ordinal)].local, port: address.port)
+  }
+
+  /// The advertised form of a relayed transport address, for clients.
+  func advertised(_ address: RelayedAddress) -> SocketAddress {
+    SocketAddress(entries[Int(address.ordinal)].advertised, port: address.port)
+  }
+
+  /// Whether a relay address has this local IP address.
+  @inline(__always)
+  func mayBeLocal(_ address: IPAddress) -> Bool {
+    for index in entries.indices where entries[index].local == address { return true }
+    return false
+  }
+
+  /// Whether there is a relay address of the family.
+  public func supports(_ family: IPAddress.Family) -> Bool { entries.contains { $0.local.family == family } }
+
+  private func wordIndex(_ address: RelayedAddress) -> Int? {
+    let ordinal = Int(address.ordinal)
+    guard entries.indices.contains(ordinal), ports.contains(address.port) else { return nil }
+    return ordinal * ports.count + Int(address.port - ports.lowerBound)
+  }
+
+  private func state(_ index: Int) -> State {
+    State(rawValue: unsafe words[index].load(ordering: .relaxed) & State.mask) ?? .free
+  }
+
+  /// Changes the state of a port; every change except `quarantine` keeps its last owner.
+  @discardableResult
+  private func change(_ address: RelayedAddress, from old: State, to new: State) -> Bool {
+    guard let index = wordIndex(address) else { return false }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == old.rawValue else { return false }
+    return replace(index, word, by: word & ~State.mask | new.rawValue)
+  }
+
+  private func replace(_ index: Int, _ word: UInt64, by new: UInt64) -> Bool {
+    unsafe words[index].compareExchange(expected: word, desired: new, ordering: .acquiringAndReleasing).exchanged
+  }
+
+  /// The quarantine of a closed port from other users, in seconds.
+  static let quarantineSeconds: UInt64 = 60
+  private static let timeMask: UInt64 = 1 << 29 - 1
+
+  /// Seconds of the monotonic clock, never 0: 0 means a port that was never live.
+  private static func seconds(_ now: Instant) -> UInt64 { (now.nanoseconds / 1_000_000_000 + 1) & timeMask }
+
+  /// Claims a free port, unless it is in quarantine for this owner and `ignoresQuarantine` is false.
+  func claim(_ address: RelayedAddress, for owner: PortOwner, now: Instant, ignoresQuarantine: Bool) -> Bool {
+    guard let index = wordIndex(address) else { return false }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == State.free.rawValue else { return false }
+    let left = word >> 35
+    if left != 0, !ignoresQuarantine, word >> 3 & 0xFFFF_FFFF != UInt64(owner.tag),
+      (Self.seconds(now) &- left) & Self.timeMask < Self.quarantineSeconds
+    {
+      return false
+    }
+    return replace(index, word, by: word & ~State.mask | State.claimed.rawValue)
+  }
+
+  /// Claims a reserved port for the user with its token.
+  func claimReserved(_ address: RelayedAddress) -> Bool {
+    guard let index = wordIndex(address) else { return false }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == State.reserved.rawValue else { return false }
+    return replace(index, word, by: State.claimed.rawValue)
+  }
+
+  /// Reserves a claimed port for the user with its token. Returns the stamp for `releaseReservation`, a time in
+  /// seconds, so that the end of one reservation does not end a later one of the same port.
+  func reserve(_ address: RelayedAddress, now: Instant) -> UInt32 {
+    let stamp = Self.seconds(now)
+    if let index = wordIndex(address) {
+      let word = unsafe words[index].load(ordering: .relaxed)
+      if word & State.mask == State.claimed.rawValue {
+        _ = replace(index, word, by: stamp << 35 | word & (0xFFFF_FFFF << 3) | State.reserved.rawValue)
+      }
+    }
+    return UInt32(truncatingIfNeeded: stamp)
+  }
+
+  /// Whether the reservation with this stamp still waits for its token.
+  func isReserved(_ address: RelayedAddress, stamp: UInt32) -> Bool {
+    guard let index = wordIndex(address) else { return false }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    return word & State.mask == State.reserved.rawValue && word >> 35 == UInt64(stamp)
+  }
+
+  /// Frees a reserved port whose token was not used.
+  func releaseReservation(_ address: RelayedAddress, stamp: UInt32) {
+    guard let index = wordIndex(address) else { return }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == State.reserved.rawValue, word >> 35 == UInt64(stamp) else { return }
+    // The port was never live, so it needs no quarantine.
+    _ = replace(index, word, by: State.free.rawValue)
+  }
+
+  /// Makes a claimed port live, for an allocation of this shard.
+  func publish(_ address: RelayedAddress, _ transport: RelayTransport = .udp, shard: Int) {
+    guard let index = wordIndex(address) else { return }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    guard word & State.mask == State.claimed.rawValue else { return }
+    let owner = word & ~(Self.timeMask << 35) & ~State.mask
+    _ = replace(index, word, by: UInt64(truncatingIfNeeded: shard) << 35 | owner | State.live(transport).rawValue)
+  }
+
+  /// The shard with the live UDP relayed transport address of this local form; nil if there is none.
+  @inline(__always)
+  func shard(of address: SocketAddress) -> Int? {
+    for ordinal in entries.indices where entries[ordinal].local == address.address {
+      guard let index = wordIndex(RelayedAddress(ordinal, address.port)) else { continue }
+      let word = unsafe words[index].load(ordering: .acquiring)
+      if word & State.mask == State.live.rawValue { return Int(word >> 35) }
+    }
+    return nil
+  }
+
+  /// Frees a claimed port that was never live.
+  func release(_ address: RelayedAddress) { change(address, from: .claimed, to: .free) }
+
+  /// Frees a live port. Other users can get it after the quarantine.
+  func quarantine(_ address: RelayedAddress, from owner: PortOwner, now: Instant) {
+    guard let index = wordIndex(address) else { return }
+    let word = unsafe words[index].load(ordering: .relaxed)
+    let state = State(rawValue: word & State.mask)
+    guard state == .live || state == .liveTCP else { return }
+    _ = replace(index, word, by: Self.seconds(now) << 35 | UInt64(owner.tag) << 3 | State.free.rawValue)
+  }
+
+  /// Whether `address` is a relay address of ours, in its local or its advertised form.
+  public func contains(_ address: IPAddress) -> Bool {
+    entries.contains { $0.local == address || $0.advertised == address }
+  }
+
+  /// Whether an allocation of any shard has this relayed transport address, in its local or its advertised form.
+  public func isLive(_ address: IPAddress, port: UInt16, _ transport: RelayTransport = .udp) -> Bool {
+    for ordinal in entries.indices where entries[ordinal].local == address || entries[ordinal].advertised == address {
+      if let index = wordIndex(RelayedAddress(ordinal, port)), state(index) == .live(transport) { return true }
+    }
+    return false
+  }
+
+  /// The address to send to for a client's peer address: the local form of our advertised address, else the same.
+  public func translated(_ address: IPAddress) -> IPAddress {
+    for entry in entries where entry.advertised == address { return entry.local }
+    return address
+  }
+
+  /// The destination of packets to a peer: the local form if the peer is our own advertised relay address.
+  @inline(__always)
+  func destination(of peer: PeerAddress) -> SocketAddress {
+    var destination = peer.transportAddress
+    destination.address = translated(peer.address)
+    return destination
+  }
+
+  /// The advertised form of a local relay address; nil if it is the same.
+  func advertised(for local: IPAddress) -> IPAddress? {
+    for entry in entries where entry.local == local && entry.advertised != local { return entry.advertised }
+    return nil
+  }
+}
+
+/// A relayed transport address: the index of a relay address in `RelayedAddresses.entries`, and a port.
+struct RelayedAddress: Hashable, BitwiseCopyable {
+  var ordinal: UInt8
+  var port: UInt16
+
+  init(_ ordinal: Int, _ port: UInt16) {
+    self.ordinal = UInt8(truncatingIfNeeded: ordinal)
+    self.port = port
+  }
+
+  /// The next higher port, for the pairs of EVEN-PORT.
+  var next: RelayedAddress { RelayedAddress(Int(ordinal), port &+ 1) }
+}
+
+/// The owner of a relay port as a 32-bit hash: the user, or without credentials the client's address. If two users have
+/// the same tag, one may only get the other's port a minute early.
+struct PortOwner {
+  let tag: UInt32
+
+  init(username: [UInt8], client: ClientPath) {
+    // FNV-1a.
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    func mix(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+    for byte in username { mix(byte) }
+    if username.isEmpty {
+      let address = client.address.address
+      for shift in stride(from: UInt64(0), to: 64, by: 8) {
+        mix(UInt8(truncatingIfNeeded: address.high >> shift))
+        mix(UInt8(truncatingIfNeeded: address.low >> shift))
+      }
+    }
+    tag = UInt32(truncatingIfNeeded: hash >> 32 ^ hash)
+  }
+}

@@ -1,0 +1,49 @@
+/// A slot of a `SlotMap` names its present element. Use it within one turn, and for links between records if the end of
+/// one removes the link in the other (a channel and its allocation, a record and its timer). Everything else (a socket,
+/// a waiting request, another thread) keeps a `Handle`.
+@frozen
+public struct Slot<Element: ~Copyable>: Sendable, BitwiseCopyable {
+  public let index: UInt32
+
+  @inlinable
+  public init(index: UInt32) { self.index = index }
+}
+
+/// A slot and its generation: names one element for ever. After the element's removal the handle finds nothing, even if
+/// the slot has been reused.
+///
+/// The type parameter prevents the use of one kind's handle on another kind of record.
+@frozen
+public struct Handle<Element: ~Copyable>: Sendable, BitwiseCopyable {
+  public let index: UInt32
+  /// Odd: the generations of free slots are even.
+  public let generation: UInt32
+
+  @inlinable
+  public init(index: UInt32, generation: UInt32) {
+    self.index = index
+    self.generation = generation
+  }
+}
+
+// Written out, because the synthesized `Hashable` is not inlined into other modules.
+extension Slot: Hashable where Element: ~Copyable {
+  @inlinable
+  public static func == (first: Self, second: Self) -> Bool { first.index == second.index }
+
+  @inlinable
+  public func hash(into hasher: inout Hasher) { hasher.combine(index) }
+}
+
+extension Handle: Hashable where Element: ~Copyable {
+  @inlinable
+  public static func == (first: Self, second: Self) -> Bool {
+    first.index == second.index && first.generation == second.generation
+  }
+
+  @inlinable
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(index)
+    hasher.combine(generation)
+  }
+}

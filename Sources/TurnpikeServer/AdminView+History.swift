@@ -1,0 +1,44 @@
+internal import Admin
+internal import JSON
+internal import NetworkTypes
+internal import Synchronization
+internal import System
+internal import TURN
+
+/// The last hour, for the dashboard.
+extension AdminView {
+  /// The history, with the times of its last sample.
+  struct Past: Sendable {
+    var history: History
+    var last: Now
+  }
+
+  func takeSample() {
+    let counts = Self.counts(boards)
+    let now = Now.read()
+    past.withLock { past in
+      let seconds = Double(now.instant.nanoseconds(since: past.last.instant)) / 1e9
+      past.history.record(counts, after: seconds)
+      past.last = now
+    }
+  }
+
+  func history() -> JSONValue {
+    past.withLock { $0.history.document(end: CivilTime.text(unixSeconds: $0.last.wallSeconds)) }
+  }
+
+  static func counts(_ boards: [ShardBoard]) -> History.Counts {
+    var counts = History.Counts()
+    for snapshot in boards.map({ $0.read() }) {
+      counts.allocations += snapshot.sessions.liveCount
+      counts.bytesToPeers &+= snapshot.relay.toPeers.bytes
+      counts.bytesToClients &+= snapshot.relay.toClients.bytes
+      counts.drops &+= snapshot.sendDrops &+ snapshot.receiveDrops
+      for cause in DropCause.allCases { counts.drops &+= snapshot.relay.drops(cause) }
+      for reason in AuthenticationFailure.Reason.allCases {
+        counts.failedLogins &+= snapshot.relay.failedLogins(reason)
+      }
+    }
+    return counts
+  }
+}

@@ -1,0 +1,178 @@
+internal import Admin
+internal import Metrics
+internal import NetworkTypes
+internal import STUN
+internal import Synchronization
+internal import System
+internal import TURN
+
+/// The metrics of the server as OpenMetrics. Labels are words of this program, never of clients.
+extension AdminView {
+  func metrics(_ format: MetricsText.Format) -> [UInt8] {
+    var text = MetricsText(format)
+    let snapshots = boards.map { $0.read() }
+    writeServer(&text)
+    Self.writeAllocations(snapshots, &text)
+    Self.writeTraffic(snapshots, &text)
+    Self.writeRequests(snapshots, &text)
+    Self.writeLimits(snapshots, &text)
+    Self.writeShards(snapshots, &text)
+    return text.finish()
+  }
+
+  private func writeServer(_ text: inout MetricsText) {
+    let facts = facts.withLock { $0 }
+    text.family("turnpike_build", .info, "the running program")
+    text.sample(1, ("version", version), ("engine", engine == .epoll ? "epoll" : "io_uring"))
+    text.family("turnpike_start_time_seconds", .gauge, unit: "seconds", "when the server started, since 1970")
+    text.sample(started.wallSeconds)
+    text.family("turnpike_draining", .gauge, "1 while the server refuses new allocations")
+    text.sample(facts.isDraining ? 1 : 0)
+    text.family(
+      "turnpike_strangers_memory_bytes", .gauge, unit: "bytes", "memory that is held for unauthenticated clients")
+    text.sample(strangersMemory.byteCount)
+    text.family("turnpike_store_open", .gauge, "1 while a credential store can be read")
+    for (index, store) in stores.enumerated() { text.sample(store.isOpen ? 1 : 0, ("store", "\(index)")) }
+    if let counts = events?.counts {
+      text.family("turnpike_events", .counter, "events for the webhook")
+      text.sample(counts.sent, ("outcome", "sent"))
+      text.sample(counts.dropped, ("outcome", "dropped"))
+      text.family("turnpike_webhook_failures", .counter, "failed requests to the webhook")
+      text.sample(counts.failures)
+    }
+    if let hook {
+      let counts = hook.counts
+      text.family("turnpike_hook_answers", .counter, "questions to auth.hook")
+      text.sample(counts.found, ("outcome", "found"))
+      text.sample(counts.unknown, ("outcome", "unknown"))
+      text.sample(counts.failures, ("outcome", "failed"))
+      text.sample(counts.refused, ("outcome", "not_asked"))
+      text.family("turnpike_hook_resting", .gauge, "1 while auth.hook is not asked because it has failed")
+      text.sample(hook.isResting ? 1 : 0)
+    }
+    if let certificate = facts.certificate {
+      text.family(
+        "turnpike_certificate_expiry_seconds", .gauge, unit: "seconds", "when the certificate expires, since 1970")
+      text.sample(certificate.notAfter)
+    }
+  }
+
+  private static func writeAllocations(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    text.family("turnpike_allocations", .gauge, "live allocations")
+    for kind in SessionCounts.kinds {
+      text.sample(
+        snapshots.reduce(0) { $0 + ($1.sessions.live[kind] ?? 0) }, ("transport", "\(kind.transport)"),
+        ("family", kind.families.rawValue), ("relay_transport", "\(kind.relayTransport)"))
+    }
+    text.family("turnpike_allocations_opened", .counter, "allocations since the start")
+    for kind in SessionCounts.kinds {
+      text.sample(
+        snapshots.reduce(0) { $0 &+ ($1.sessions.opened[kind] ?? 0) }, ("transport", "\(kind.transport)"),
+        ("family", kind.families.rawValue), ("relay_transport", "\(kind.relayTransport)"))
+    }
+    text.family("turnpike_allocations_ended", .counter, "ended allocations by reason")
+    for reason in EndReason.allCases {
+      text.sample(snapshots.reduce(0) { $0 &+ ($1.sessions.ended[reason] ?? 0) }, ("reason", reason.rawValue))
+    }
+    text.family("turnpike_allocation_lifetime_seconds", .histogram, unit: "seconds", "lifetimes of ended allocations")
+    text.histogram(sum(snapshots, \.sessions.lifetimes))
+    text.family(
+      "turnpike_allocation_traffic_bytes", .histogram, unit: "bytes",
+      "payload of ended allocations, both directions together")
+    text.histogram(sum(snapshots, \.sessions.bytes))
+  }
+
+  private static func writeTraffic(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    let toPeers = snapshots.map(\.relay.toPeers)
+    let toClients = snapshots.map(\.relay.toClients)
+    text.family("turnpike_relayed_packets", .counter, "relayed payloads")
+    text.sample(toPeers.reduce(0) { $0 &+ $1.packets }, ("direction", "to_peers"))
+    text.sample(toClients.reduce(0) { $0 &+ $1.packets }, ("direction", "to_clients"))
+    text.family("turnpike_relayed_bytes", .counter, unit: "bytes", "bytes of relayed payloads, without headers")
+    text.sample(toPeers.reduce(0) { $0 &+ $1.bytes }, ("direction", "to_peers"))
+    text.sample(toClients.reduce(0) { $0 &+ $1.bytes }, ("direction", "to_clients"))
+    text.family("turnpike_drops", .counter, "datagrams and frames that were dropped, by cause")
+    for cause in DropCause.allCases {
+      text.sample(snapshots.reduce(0) { $0 &+ $1.relay.drops(cause) }, ("cause", cause.word))
+    }
+    text.sample(snapshots.reduce(0) { $0 &+ $1.sendDrops }, ("cause", "send_buffer"))
+    text.sample(snapshots.reduce(0) { $0 &+ $1.receiveDrops }, ("cause", "receive_buffer"))
+  }
+
+  private static func writeRequests(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    text.family("turnpike_responses", .counter, "responses by method and error code; code 0 is success")
+    for method in AnswerCounts.methods {
+      for code in AnswerCounts.codes {
+        let count = snapshots.reduce(0) { $0 &+ $1.relay.answers[method, code] }
+        // The codes that a method never has would be most of the series. Those of Allocate are always there: alerts
+        // compare them with their value before, and a new series has none.
+        if count == 0, code != nil, method != .allocate { continue }
+        text.sample(count, ("method", method.word), ("code", code.map { "\($0.rawValue)" } ?? "0"))
+      }
+    }
+    text.family("turnpike_failed_logins", .counter, "requests with wrong credentials")
+    for reason in AuthenticationFailure.Reason.allCases {
+      text.sample(snapshots.reduce(0) { $0 &+ $1.relay.failedLogins(reason) }, ("reason", reason.rawValue))
+    }
+  }
+
+  private static func writeLimits(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    text.family("turnpike_limit_reached", .counter, "how often each limit was reached")
+    for limit in ShardLimit.allCases {
+      let index = Int(limit.rawValue)
+      text.sample(snapshots.reduce(0) { $0 &+ $1.shardLimits[index] }, ("limit", limit.text.name))
+    }
+    for limit in RelayLimit.allCases {
+      let index = Int(limit.rawValue)
+      text.sample(snapshots.reduce(0) { $0 &+ $1.relayLimits[index] }, ("limit", limit.text(realm: nil).name))
+    }
+  }
+
+  private static func writeShards(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    text.family("turnpike_connections", .gauge, "open connections and associations")
+    text.sample(snapshots.reduce(0) { $0 + $1.connections }, ("kind", "stream"))
+    text.sample(snapshots.reduce(0) { $0 + $1.associations }, ("kind", "dtls"))
+    text.sample(snapshots.reduce(0) { $0 + $1.pipes }, ("kind", "peer"))
+    text.family("turnpike_shard_processor_seconds", .counter, unit: "seconds", "CPU time of each shard's thread")
+    for (index, snapshot) in snapshots.enumerated() { text.sample(snapshot.processorTime, ("shard", "\(index)")) }
+    text.family(
+      "turnpike_turn_seconds", .histogram, unit: "seconds",
+      "sampled time from the arrival of packets at a shard to the end of their sending")
+    text.histogram(sum(snapshots, \.turnTime))
+  }
+
+  private static func sum(_ snapshots: [ShardSnapshot], _ part: KeyPath<ShardSnapshot, Histogram>) -> Histogram {
+    guard var total = snapshots.first?[keyPath: part] else { return Histogram(bounds: []) }
+    for snapshot in snapshots.dropFirst() { total.add(snapshot[keyPath: part]) }
+    return total
+  }
+}
+
+extension DropCause {
+  /// The cause as a label: `noPermission` is `no_permission`.
+  var word: String {
+    var word = ""
+    var wasUpper = true
+    for character in "\(self)" {
+      if character.isUppercase, !wasUpper { word += "_" }
+      wasUpper = character.isUppercase
+      word += character.lowercased()
+    }
+    return word
+  }
+}
+
+extension Method {
+  fileprivate var word: String {
+    switch self {
+    case .binding: "binding"
+    case .allocate: "allocate"
+    case .refresh: "refresh"
+    case .createPermission: "create_permission"
+    case .channelBind: "channel_bind"
+    case .connect: "connect"
+    case .connectionBind: "connection_bind"
+    default: "other"
+    }
+  }
+}

@@ -1,0 +1,259 @@
+internal import Admin
+internal import Configuration
+internal import Credentials
+internal import JSON
+internal import NetworkTypes
+internal import Synchronization
+internal import System
+internal import TLS
+internal import TURN
+internal import Tables
+
+/// What operators see of the server, from the threads of the admin endpoint.
+final class AdminView: ServerView {
+  /// The parts that change, copied by the main thread.
+  struct Facts: Sendable {
+    var settings: Settings
+    var isDraining = false
+    var certificate: CertificateFacts?
+    /// The last reported secrets of the stores, by realm.
+    var storeSecrets: [RealmID: [[UInt8]]] = [:]
+  }
+
+  /// The certificate in use.
+  struct CertificateFacts: Sendable {
+    var subject: String
+    var names: [String]
+    /// Seconds since 1970.
+    var notAfter: UInt64
+
+    init(_ summary: CertificateSummary) {
+      subject = summary.subject
+      names = summary.dnsNames + summary.addresses.map { "\($0)" }
+      notAfter = UInt64(clamping: summary.notAfter)
+    }
+  }
+
+  /// What an operator asks of the main thread.
+  enum Order: Sendable {
+    case drain
+    /// The answer is nil for success, else the problem.
+    case reload(number: UInt64, Mailbox<ReloadAnswer>)
+  }
+
+  /// An outcome, with the number of its order.
+  struct ReloadAnswer: Sendable {
+    var number: UInt64
+    var problem: String?
+  }
+
+  let facts: Mutex<Facts>
+  let past: Mutex<Past>
+  let orders: Mailbox<Order>
+  let shards: [Mailbox<ShardMessage>]
+  let boards: [ShardBoard]
+  let realmNames: [String]
+  let engine: DataPlane.Engine
+  let listeners: [ListenerPlan]
+  let relayed: [RelayedAddresses.Entry]
+  let strangersMemory: StrangersMemory
+  let stores: [CredentialService]
+  let events: EventSender?
+  let hook: HookService?
+  let version: String
+  let started: Now
+  // Made at the start, because the system call filter then refuses new ones. An answer that comes too late has another
+  // number than the present question.
+  private let pages: SessionPages
+  private let reloads: Mailbox<ReloadAnswer>
+  private let lastNumber = Atomic<UInt64>(0)
+
+  init(_ server: Server, engine: DataPlane.Engine, orders: Mailbox<Order>) throws(Errno) {
+    pages = try SessionPages(realmNames: server.realmNames)
+    pages.use(server.shards)
+    reloads = try Mailbox(capacity: 16)
+    facts = Mutex(Facts(settings: server.settings))
+    past = Mutex(Past(history: History(Self.counts(server.boards)), last: .read()))
+    self.orders = orders
+    shards = server.shards
+    boards = server.boards
+    realmNames = server.realmNames
+    self.engine = engine
+    listeners = server.state.listeners
+    relayed = server.state.relayed.entries
+    strangersMemory = server.state.strangersMemory
+    stores = server.credentialServices
+    events = server.events
+    hook = server.hook
+    version = server.host.version
+    started = .read()
+  }
+
+  /// A shard whose mailbox has not been read for so long does not work.
+  private static let longestTurn = Duration.seconds(5)
+
+  var health: Health {
+    let isDraining = facts.withLock { $0.isDraining }
+    // A shard that works empties its mailbox in each turn. The ping gives an idle one something to take.
+    let stuck = shards.firstIndex { $0.hasWaited(for: Self.longestTurn) }
+    for shard in shards { shard.post(.ping, unlessMoreThan: 0) }
+    return Health(problem: stuck.map { "shard \($0) does not answer" }, isDraining: isDraining)
+  }
+
+  func probe() throws(AdminFailure) {
+    for index in shards.indices { _ = try ask(index, .show(Handle(index: .max, generation: 1))) }
+  }
+
+  private func nextNumber() -> UInt64 { lastNumber.wrappingAdd(1, ordering: .relaxed).newValue }
+
+  // MARK: - Sessions
+
+  func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue {
+    let filter = try SessionFilter(query)
+    var place = try SessionPlace(query.after, shards: shards.count)
+    var rows: [JSONValue] = []
+    var steps = 0
+    while place.shard < shards.count, rows.count < query.limit, steps < Self.stepLimit {
+      steps += 1
+      let answer = try ask(place.shard, .list(from: place.slot, filter, limit: query.limit - rows.count))
+      guard case .rows(let found, let next) = answer else { break }
+      rows += found.map { describe($0, shard: place.shard) }
+      if let next { place.slot = next } else { place = SessionPlace(shard: place.shard + 1, slot: 0) }
+    }
+    var members: [JSONValue.Member] = [.init("sessions", .array(rows))]
+    if place.shard < shards.count { members.append(.init("next", .string(place.text))) }
+    return .object(members)
+  }
+
+  /// Limit of questions to shards for one page.
+  private static let stepLimit = 256
+
+  func session(_ id: String) throws(AdminFailure) -> JSONValue {
+    let (shard, handle) = try parse(id)
+    guard case .rows(let rows, _) = try ask(shard, .show(handle)), let row = rows.first else {
+      throw .notFound("there is no session \(id)")
+    }
+    return describe(row, shard: shard)
+  }
+
+  func endSession(_ id: String) throws(AdminFailure) {
+    let (shard, handle) = try parse(id)
+    guard case .ended(true) = try ask(shard, .end(handle)) else { throw .notFound("there is no session \(id)") }
+  }
+
+  private func parse(_ id: String) throws(AdminFailure) -> (Int, Handle<Allocation>) {
+    guard let session = SessionID(id), session.shard < shards.count else {
+      throw .notFound("there is no session \(id.debugDescription)")
+    }
+    return (session.shard, session.handle)
+  }
+
+  /// Asks a shard; only on the worker's thread.
+  private func ask(
+    _ shard: Int, _ request: SessionQuestion.Request
+  ) throws(AdminFailure) -> SessionQuestion.Answer.Kind {
+    do throws(SessionPages.Failure) { return try pages.ask(shard, request) } catch {
+      switch error {
+      case .busy(let shard): throw .unavailable("shard \(shard) is too busy")
+      case .silent(let shard): throw .unavailable("shard \(shard) does not answer")
+      }
+    }
+  }
+
+  private func describe(_ row: SessionSummary, shard: Int) -> JSONValue {
+    .object(
+      pages.record(row, shard: shard).members + [
+        .init("expires-in", Self.number(row.expiresIn)),
+        .init("permissions", Self.number(UInt64(row.permissions))),
+        .init("channels", Self.number(UInt64(row.channels))),
+        .init("peer-connections", Self.number(UInt64(row.peerConnections))),
+      ])
+  }
+
+  static func traffic(_ count: TrafficCount) -> JSONValue {
+    ["packets": number(count.packets), "bytes": number(count.bytes)]
+  }
+
+  static func number(_ value: UInt64) -> JSONValue { .integer(Int64(clamping: value)) }
+
+  // MARK: - Orders
+
+  func drain() throws(AdminFailure) {
+    guard orders.post(.drain) else { throw .unavailable("the main thread is too busy") }
+  }
+
+  func reload() throws(AdminFailure) {
+    let number = nextNumber()
+    guard orders.post(.reload(number: number, reloads)) else { throw .unavailable("the main thread is too busy") }
+    let deadline = Instant.read().advanced(bySeconds: 10)
+    while Instant.read() < deadline {
+      reloads.wait(for: deadline.duration(since: .read()))
+      guard let answer = reloads.takeAll().first(where: { $0.number == number }) else { continue }
+      if let problem = answer.problem { throw .conflict(problem) }
+      return
+    }
+    throw .unavailable("the configuration is still being read; the log has the outcome")
+  }
+}
+
+/// The name of a session: its shard, slot and generation.
+struct SessionID {
+  var shard: Int
+  var handle: Handle<Allocation>
+
+  init(shard: Int, handle: Handle<Allocation>) {
+    self.shard = shard
+    self.handle = handle
+  }
+
+  init?(_ text: String) {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 3, let shard = UInt16(parts[0]), let index = UInt32(parts[1]),
+      let generation = UInt32(parts[2])
+    else { return nil }
+    self.init(shard: Int(shard), handle: Handle(index: index, generation: generation))
+  }
+
+  var text: String { "\(shard)-\(handle.index)-\(handle.generation)" }
+}
+
+/// Where a list continues.
+struct SessionPlace {
+  var shard: Int
+  var slot: UInt32
+
+  init(shard: Int, slot: UInt32) {
+    self.shard = shard
+    self.slot = slot
+  }
+
+  /// Nil: the beginning.
+  init(_ text: String?, shards: Int) throws(AdminFailure) {
+    self.init(shard: 0, slot: 0)
+    guard let text else { return }
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, let shard = Int(parts[0]), (0..<shards).contains(shard), let slot = UInt32(parts[1]) else {
+      throw .invalid("after must be the next of another page")
+    }
+    self.init(shard: shard, slot: slot)
+  }
+
+  var text: String { "\(shard)-\(slot)" }
+}
+
+extension SessionFilter {
+  init(_ query: SessionQuery) throws(AdminFailure) {
+    self.init()
+    user = query.user.map { Array($0.utf8) }
+    if let text = query.client {
+      guard let address = IPAddress(text) else { throw .invalid("client must be an IP address") }
+      client = address
+    }
+    if let text = query.transport {
+      guard let value = TransportProtocol.allCases.first(where: { "\($0)" == text.lowercased() }) else {
+        throw .invalid("transport must be udp, tcp, tls or dtls")
+      }
+      transport = value
+    }
+  }
+}

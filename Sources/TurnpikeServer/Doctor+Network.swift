@@ -1,0 +1,124 @@
+internal import Configuration
+internal import NetIO
+internal import NetworkTypes
+internal import STUN
+internal import System
+internal import TURN
+
+/// Addresses, ports and the firewall.
+extension Doctor {
+  static func relays(of settings: Settings) -> [(local: IPAddress, advertised: IPAddress)] {
+    RelayAddresses.detect(
+      configured: settings.relay.addresses, hostAddresses: Interfaces.addresses(), hasIPv6: Interfaces.hasIPv6
+    ).map { ($0, settings.relay.advertise[$0] ?? $0) }
+  }
+
+  var addresses: [Finding] { relays.map(Self.finding) }
+
+  static func finding(_ relay: (local: IPAddress, advertised: IPAddress)) -> Finding {
+    let rules = PeerRules()
+    let text =
+      relay.local == relay.advertised ? "\(relay.local)" : "\(relay.local), told to clients as \(relay.advertised)"
+    if rules.permits(relay.advertised) { return Finding("relay-address", .good, text) }
+    if relay.advertised.isLoopback {
+      return Finding(
+        "relay-address", .warning, text + ": only this host can use the relay",
+        remedy: "set relay.addresses to an address of an interface")
+    }
+    return Finding(
+      "relay-address", .warning, text + ": private, so only clients in this network can use the relay",
+      remedy: "for the Internet set relay.advertise: { \(relay.local): YOUR-PUBLIC-IP }")
+  }
+
+  // MARK: - Ports
+
+  private var listeners: [Settings.Listener] {
+    let hasIPv6 = Interfaces.hasIPv6
+    return settings.listeners ?? settings.effectiveListeners.filter { hasIPv6 || $0.address.family == .ipv4 }
+  }
+
+  var ports: [Finding] {
+    var used: [Settings.Listener] = []
+    var findings: [Finding] = []
+    var free = 0
+    for listener in listeners {
+      do throws(Errno) {
+        try PortProbe.check(listener.address, isStream: listener.transport.isStream)
+        free += 1
+      } catch {
+        if error == .addressInUse {
+          used.append(listener)
+        } else {
+          findings.append(
+            Finding(
+              "port", .failed, Server.text(of: listener) + ": \(error)", remedy: Server.remedy(forListening: error)))
+        }
+      }
+    }
+    if !used.isEmpty {
+      let names = used.map(Server.text(of:)).joined(separator: ", ")
+      // A server that answers STUN there is this one, or one that has to be stopped anyway.
+      let answers = used.contains { $0.transport == .udp && Self.answersBinding($0.address) }
+      findings.append(
+        answers
+          ? Finding("port", .good, "\(names): a STUN server listens there; a second one cannot start")
+          : Finding(
+            "port", .failed, "\(names): another process has it",
+            remedy: "find it with ss -lntup and stop it, or choose other ports in listeners"))
+    }
+    if free > 0 { findings.append(Finding("port", .good, "\(free) of \(listeners.count) listeners can be opened")) }
+    return findings
+  }
+
+  /// Whether a Binding request to this address is answered within half a second.
+  private static func answersBinding(_ address: SocketAddress) -> Bool {
+    var target = address
+    if target.address == .ipv4Any { target.address = .ipv4Loopback }
+    if target.address == .ipv6Any { target.address = .ipv6Loopback }
+    guard let socket = try? ClientSocket.udp(to: target) else { return false }
+    var writer = MessageWriter()
+    writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 0x7475726E, low: 0x70696B65))
+    let request = writer.bytes.copied()
+    guard (try? socket.send(request.span.rawBytes)) != nil else { return false }
+    return Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(byMilliseconds: 500))
+  }
+
+  private static let sampleCount = 32
+
+  /// A sample of the relay ports: other programs may have some, and the server skips them.
+  var relayPorts: [Finding] {
+    let range = settings.relay.ports
+    let step = max(range.count / Self.sampleCount, 1)
+    let sample = stride(from: Int(range.lowerBound), through: Int(range.upperBound), by: step).map { UInt16($0) }
+    return relays.map { relay in
+      let used = sample.count { port in
+        do throws(Errno) {
+          try PortProbe.checkOnce(SocketAddress(relay.local, port: port), isStream: false)
+          return false
+        } catch {
+          return true
+        }
+      }
+      let text = "\(used) of a sample of \(sample.count) UDP ports of \(relay.local) are in use"
+      if used * 4 <= sample.count { return Finding("relay-ports", .good, text) }
+      return Finding(
+        "relay-ports", used == sample.count ? .failed : .warning, text,
+        remedy: "stop what uses them (ss -lnup), or choose other relay.ports")
+    }
+  }
+
+  // MARK: - The firewall
+
+  /// What the firewall has to let in: it cannot be asked.
+  var firewall: [Finding] {
+    var ports: [String] = []
+    for listener in listeners where !listener.address.address.isLoopback {
+      let port = "\(listener.address.port)/\(listener.transport.isStream ? "tcp" : "udp")"
+      if !ports.contains(port) { ports.append(port) }
+    }
+    let range = settings.relay.ports
+    ports.append("\(range.lowerBound)-\(range.upperBound)/udp")
+    if settings.relay.tcp { ports.append("\(range.lowerBound)-\(range.upperBound)/tcp") }
+    return [Finding("firewall", .good, "it must let in " + ports.joined(separator: ", "))]
+  }
+}

@@ -1,0 +1,122 @@
+internal import NetworkTypes
+
+/// Elements of unauthenticated clients, oldest first for each address. At a limit the oldest element of the heaviest
+/// address (IPv6: /56) in the heaviest network (IPv4: /24, IPv6: /48) is removed.
+struct FairQueue<Element: Equatable> {
+  private var sources: [IPAddress: [Element]] = [:]
+  private var networks: [IPAddress: Network] = [:]
+  /// The networks, by their number of elements.
+  private var levels: [Set<IPAddress>] = [[]]
+  private(set) var count = 0
+
+  private struct Network {
+    var count = 0
+    var sources: Set<IPAddress> = []
+  }
+
+  var isEmpty: Bool { count == 0 }
+
+  /// The number of elements of the heaviest network.
+  var heaviestCount: Int { levels.count - 1 }
+
+  /// The number of elements of an address.
+  func count(of address: IPAddress) -> Int { sources[address.source]?.count ?? 0 }
+
+  mutating func append(_ element: Element, from address: IPAddress) {
+    let source = address.source
+    sources[source, default: []].append(element)
+    count += 1
+    change(source, by: 1)
+  }
+
+  /// Removes an element; false if it does not exist.
+  @discardableResult
+  mutating func remove(_ element: Element, from address: IPAddress) -> Bool {
+    let source = address.source
+    guard let index = sources[source]?.firstIndex(of: element) else { return false }
+    remove(at: index, from: source)
+    return true
+  }
+
+  /// The oldest element of an address.
+  func oldest(of address: IPAddress) -> Element? { sources[address.source]?.first }
+
+  /// The heaviest address in the heaviest network.
+  private var heaviestSource: IPAddress? {
+    guard let network = levels.last?.first.flatMap({ networks[$0] }) else { return nil }
+    return network.sources.max { sources[$0]?.count ?? 0 < sources[$1]?.count ?? 0 }
+  }
+
+  /// The oldest element of the heaviest address.
+  var heaviest: Element? { heaviestSource.flatMap { sources[$0]?.first } }
+
+  mutating func removeHeaviest() -> Element? { heaviestSource.flatMap { removeOldest(of: $0) } }
+
+  mutating func removeOldest(of address: IPAddress) -> Element? {
+    guard let oldest = oldest(of: address) else { return nil }
+    remove(at: 0, from: address.source)
+    return oldest
+  }
+
+  private mutating func remove(at index: Int, from source: IPAddress) {
+    sources[source]?.remove(at: index)
+    if sources[source]?.isEmpty == true { sources[source] = nil }
+    count -= 1
+    change(source, by: -1)
+  }
+
+  private mutating func change(_ source: IPAddress, by step: Int) {
+    let name = source.network
+    var network = networks[name] ?? Network()
+    if network.count > 0 { levels[network.count].remove(name) }
+    network.count += step
+    if sources[source] == nil { network.sources.remove(source) } else { network.sources.insert(source) }
+    if network.count > 0 {
+      networks[name] = network
+      if levels.count <= network.count { levels.append([]) }
+      levels[network.count].insert(name)
+    } else {
+      networks[name] = nil
+    }
+    while levels.count > 1, levels.last?.isEmpty == true { levels.removeLast() }
+  }
+}
+
+extension IPAddress {
+  /// The usual address block of one customer of an access network: an IPv4 address, or an IPv6 /56.
+  var source: IPAddress { family == .ipv6 ? masked(to: 56) : self }
+
+  /// The address block that one customer of a hosting network may have.
+  var network: IPAddress { masked(to: family == .ipv6 ? 48 : 24) }
+}
+
+/// A bounded queue of jobs in which addresses take turns.
+struct TurnQueue<Element: Equatable> {
+  private var jobs = FairQueue<Element>()
+  /// Addresses with jobs, the next one first; may include addresses without jobs.
+  private var turns: [IPAddress] = []
+  let limit: Int
+
+  init(limit: Int) { self.limit = limit }
+
+  var count: Int { jobs.count }
+
+  /// Adds a job. If the queue is full, removes and returns the job that must give way.
+  mutating func append(_ job: Element, from address: IPAddress) -> Element? {
+    let source = address.source
+    jobs.append(job, from: source)
+    if !turns.contains(source) { turns.append(source) }
+    return jobs.count > limit ? jobs.removeHeaviest() : nil
+  }
+
+  /// The oldest job of the address whose turn it is.
+  mutating func next() -> Element? {
+    while !turns.isEmpty {
+      let source = turns.removeFirst()
+      guard let job = jobs.removeOldest(of: source) else { continue }
+      if jobs.count(of: source) > 0 { turns.append(source) }
+      return job
+    }
+    return nil
+  }
+}

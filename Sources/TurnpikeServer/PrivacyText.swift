@@ -1,0 +1,48 @@
+internal import Log
+internal import NetworkTypes
+internal import TURN
+
+/// Users and addresses in lines at `info`, as `log.privacy` wants them.
+struct PrivacyText {
+  var privacy: LogPrivacy
+
+  /// Truncated: the first two characters. A time-limited name is an expiry and a name, of which the expiry stays.
+  func user(_ name: [UInt8]) -> LogValue {
+    let text = String(decoding: name, as: UTF8.self)
+    switch privacy {
+    case .full: return .text(text)
+    case .none: return .text("")
+    case .truncated:
+      let expiry = text.prefix { $0.isASCII && $0.isNumber }
+      let rest = text.dropFirst(expiry.count)
+      if !expiry.isEmpty, rest.first == ":" { return .text(expiry + ":" + Self.beginning(rest.dropFirst())) }
+      return .text(!expiry.isEmpty && rest.isEmpty ? text : Self.beginning(text[...]))
+    }
+  }
+
+  private static func beginning(_ name: Substring) -> String { name.count > 2 ? name.prefix(2) + "…" : String(name) }
+
+  func user(_ user: UserReference) -> LogValue { self.user(Array(Self.text(user).utf8)) }
+
+  /// For an unknown USERHASH only the hash is known.
+  static func text(_ user: UserReference) -> String {
+    switch user {
+    case .name(let name): String(decoding: name, as: UTF8.self)
+    case .hash(let hash):
+      "userhash:" + hash.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
+    }
+  }
+
+  /// A client's address with its port; truncated: its /24 or /48 network.
+  func client(_ address: SocketAddress) -> LogValue {
+    switch privacy {
+    case .full: "\(address)"
+    case .none: ""
+    case .truncated:
+      "\(CIDRBlock(address.address, prefixLength: address.family == .ipv4 ? 24 : 48))"
+    }
+  }
+
+  /// An address that an operator needs in order to ban a client or to see what a rule refused.
+  func needed(_ address: String) -> LogValue { privacy == .none ? "" : .text(address) }
+}

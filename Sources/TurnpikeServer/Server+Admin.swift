@@ -1,0 +1,149 @@
+internal import Admin
+internal import Configuration
+internal import Log
+internal import NetIO
+internal import NetworkTypes
+internal import Synchronization
+internal import System
+internal import TLS
+internal import WebServer
+
+/// The running admin endpoint.
+struct AdminEndpoint {
+  var service: AdminService
+  var view: AdminView
+  /// The certificate of HTTPS; nil for HTTP.
+  var certificate: CertificateChoice?
+  var threads: [Thread]
+}
+
+/// The admin endpoint, and what its operators ask of the main thread.
+extension Server {
+  /// Starts the endpoint. Another program on the default address is no reason not to start; on a configured one it is.
+  func startAdmin(_ engine: DataPlane.Engine) throws(StartFailure) {
+    let place = settings.admin.listen
+    guard place != .none else { return }
+    let isDefault = settings.admin.listen == Settings.AdminSection().listen
+    do throws(AdminUnavailable) {
+      let view: AdminView
+      do throws(Errno) { view = try AdminView(self, engine: engine, orders: orders) } catch {
+        throw AdminUnavailable(reason: "\(error)")
+      }
+      let certificate = place.isRemote ? certificate.map { CertificateChoice($0.context) } : nil
+      let service = try makeAdmin(place, certificate, view)
+      let confinement = host.confinement
+      var threads: [Thread] = []
+      do throws(Errno) {
+        threads.append(
+          try Thread(name: "admin") {
+            confinement?.confineThread()
+            service.serve()
+          })
+        threads.append(
+          try Thread(name: "admin-work") {
+            confinement?.confineThread()
+            service.carryOut()
+          })
+      } catch {
+        throw AdminUnavailable(reason: "cannot start a thread: \(error)")
+      }
+      admin = AdminEndpoint(service: service, view: view, certificate: certificate, threads: threads)
+      updateAdmin()
+      log.info("admin", ("address", .text("\(place)")), ("tls", place.isRemote ? "on" : "off"))
+    } catch {
+      let problem = "cannot serve the admin endpoint on \(place): \(error.reason)"
+      guard isDefault else { throw .failed("\(problem) (`admin.listen`)") }
+      log.warning(
+        "admin-unavailable", ("problem", .text(problem)), ("effect", "there are no metrics and no health checks"),
+        ("remedy", "set admin.listen to a free address, or to \"\" for none"))
+    }
+  }
+
+  private struct AdminUnavailable: Error { var reason: String }
+
+  private func makeAdmin(
+    _ place: AdminPlace, _ certificate: CertificateChoice?, _ view: AdminView
+  ) throws(AdminUnavailable) -> AdminService {
+    var options: HTTPServer.Options
+    do throws(Errno) {
+      switch place {
+      case .address(let address):
+        try PortProbe.check(address, isStream: true)
+        options = HTTPServer.Options(.address("\(address.address)", port: address.port))
+      case .unixSocket(let path):
+        try UnixListenerPath.prepare(path)
+        options = HTTPServer.Options(.unixSocket(path))
+      case .none: throw .noSuchFile
+      }
+    } catch {
+      throw AdminUnavailable(reason: "\(error)")
+    }
+    options.certificate = certificate
+    if place.isRemote, certificate == nil { throw AdminUnavailable(reason: "there is no certificate") }
+    do throws(AdminService.Failure) {
+      let service = try AdminService(options, token: settings.admin.token, server: view)
+      if let path = place.unixSocket { try restrict(path) }
+      return service
+    } catch {
+      switch error {
+      case .cannotListen: throw AdminUnavailable(reason: "the address cannot be bound")
+      case .system(let error): throw AdminUnavailable(reason: "\(error)")
+      }
+    }
+  }
+
+  /// Starts the thread that sends events; returns its access to the shards, which start later.
+  func startEvents() throws(StartFailure) -> SessionPages? {
+    guard !settings.events.webhook.isEmpty else { return nil }
+    do throws(Errno) {
+      let pages = try SessionPages(realmNames: realmNames)
+      let sender = try EventSender(pages, log: log)
+      let confinement = host.confinement
+      let first = EventSender.Settings(settings.events)
+      eventThread = try Thread(name: "events") {
+        confinement?.confineThread()
+        sender.run(first)
+      }
+      events = sender
+      return pages
+    } catch {
+      throw .failed("cannot start a thread: \(error)")
+    }
+  }
+
+  private func restrict(_ path: String) throws(AdminService.Failure) {
+    do throws(Errno) { try UnixListenerPath.restrict(path) } catch { throw .system(error) }
+  }
+
+  /// Gives the endpoint the facts that have changed.
+  func updateAdmin() {
+    events?.use(EventSender.Settings(settings.events))
+    guard let admin else { return }
+    admin.view.facts.withLock { facts in
+      facts.settings = settings
+      facts.isDraining = state.isDraining
+      facts.storeSecrets = state.storeContents.mapValues(\.secrets)
+      facts.certificate = certificate.map { AdminView.CertificateFacts($0.summary) }
+    }
+    admin.service.setToken(settings.admin.token)
+    if let certificate { admin.certificate?.use(certificate.context) }
+  }
+
+  func takeOrders() {
+    for order in orders.takeAll() {
+      switch order {
+      case .drain where chores.stopsAt == nil: drain(after: .terminate)
+      case .drain: break
+      case .reload(let number, let answers):
+        chores.waiting.append { answers.post(AdminView.ReloadAnswer(number: number, problem: $0)) }
+        reload()
+      }
+    }
+  }
+}
+
+extension EventSender.Settings {
+  init(_ section: Settings.EventsSection) {
+    self.init(url: section.webhook, secret: section.secret, usageInterval: section.usageInterval)
+  }
+}

@@ -1,0 +1,206 @@
+internal import Configuration
+internal import Crypto
+internal import Log
+internal import NetIO
+internal import NetworkTypes
+internal import System
+internal import TLS
+internal import TURN
+
+/// The start, in order: shared state, the files and limits of this host, then one shard after another.
+extension Server {
+  /// A limit of open files that is enough for every relay port and as many connections; and the limit below which the
+  /// start warns.
+  private static let plentyOfFiles = 65_536
+  private static let fewFiles = 8192
+
+  static func resolveStateDirectory(_ settings: Settings, _ log: Log) throws(StartFailure) -> StateDirectory {
+    let directory = StateDirectory.resolve(
+      configured: settings.stateDirectory, environment: Environment.variables())
+    if directory.path == nil {
+      guard settings.stateDirectory.isEmpty else {
+        throw .misconfigured("\(ConfigurationProblem.stateDirectory(directory))")
+      }
+      log.warning(
+        "state-in-memory", ("reason", .text(directory.refusals.joined(separator: "; "))),
+        ("effect", "users, secrets and the certificate are lost at the end"),
+        ("remedy", "set state-directory, or let the server write to \(StateDirectory.standard)"))
+    } else if directory.isNew {
+      log.info("state-directory-made", ("path", .text(directory.path ?? "")))
+    }
+    return directory
+  }
+
+  func run() throws(StartFailure) -> Outcome {
+    try checkListeners()
+    let files = FileLimit.raise()
+    state.connections = ConnectionLedger(files: files)
+    logHostLimits(files: files)
+    try prepareCredentials()
+    RelayAddresses.warnIfPrivate(state.relayed.entries, listeners: state.listeners, isTrial: firstUser != nil, log: log)
+    let contexts = try makeFirstContexts(shardCount)
+    let engine = try chooseEngine()
+    confineFiles()
+    try startHook()
+    try startCredentialServices()
+    let pages = try startEvents()
+    try startHandshakes()
+    try startShards(contexts, engine)
+    // The store may have reported changes while the shards were started.
+    configureShards()
+    pages?.use(shards)
+    try startAdmin(engine)
+    host.confinement?.confineThread()
+    try startReader()
+    host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
+    host.confinement?.report(to: log)
+    if let made = firstIceServers() { host.show(made) }
+    logAllocationLimits()
+    log.info(
+      "ready", ("listeners", .number(state.listeners.count)), ("shards", .number(shards.count)),
+      ("engine", engine == .epoll ? "epoll" : "io_uring"),
+      ("relay-addresses", .text(state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ","))),
+      ("relay-ports", "\(settings.relay.ports.lowerBound)-\(settings.relay.ports.upperBound)"))
+    ServiceManager.notify("READY=1")
+    return serve()
+  }
+
+  /// Reports a listener's address that is in use, before anything else is opened.
+  private func checkListeners() throws(StartFailure) {
+    for listener in state.listeners {
+      do throws(Errno) {
+        try PortProbe.check(listener.address, isStream: listener.transport.isStream)
+      } catch {
+        throw .failed(Self.listenFailure(listener, error))
+      }
+    }
+  }
+
+  /// Logs the limits of this host that are below what a busy relay needs.
+  private func logHostLimits(files: UInt64) {
+    if files < Self.plentyOfFiles {
+      log.write(
+        files < Self.fewFiles ? .warning : .info, "file-limit-low", ("files", .number(files)),
+        ("needed", .number(Self.plentyOfFiles)),
+        ("effect", "each relay and each connection needs one"),
+        ("remedy", "raise the hard limit: ulimit -Hn, LimitNOFILE=, ulimits: nofile"))
+    }
+    let buffers = SocketBuffers.obtainable()
+    if buffers < SocketBuffers.wanted {
+      log.warning(
+        "socket-buffers-small", ("bytes", .number(buffers)), ("needed", .number(SocketBuffers.wanted)),
+        ("effect", "bursts of datagrams are dropped before they are read"),
+        ("remedy", "sysctl -w net.core.rmem_max=\(SocketBuffers.wanted) net.core.wmem_max=\(SocketBuffers.wanted)"))
+    }
+  }
+
+  var shardCount: Int { settings.workers == 0 ? Thread.usableCoreCount : settings.workers }
+
+  /// Starts one shard after another: the kernel's choice among sockets of one port depends on their order, and every
+  /// socket must be open before the first client comes.
+  private func startShards(_ contexts: [SecureContexts], _ engine: DataPlane.Engine) throws(StartFailure) {
+    let count = shardCount
+    let gate = makeGate()
+    let relaySettings = makeRelaySettings()
+    let cookieKey = HelloCookieKey(SecureRandom.bytes(32))
+    let exchange = PacketExchange(count: count)
+    var mailboxes: [Mailbox<ShardMessage>] = []
+    for index in 0..<count {
+      do throws(Errno) {
+        mailboxes.append(try Mailbox(capacity: 65_536))
+      } catch {
+        throw .failed("cannot start shard \(index): \(error)")
+      }
+    }
+    for (index, mailbox) in mailboxes.enumerated() {
+      do throws(Errno) {
+        let plan = ShardPlan(
+          index: index, engine: engine,
+          identity: Relay.Identity(
+            shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
+          listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
+          limiter: state.limiter, users: state.users, bandwidth: state.bandwidth, ledger: state.ledger,
+          connections: state.connections, strangersMemory: state.strangersMemory,
+          handshakes: handshakes[index % handshakes.count],
+          credentials: credentials, hook: hook, events: events,
+          serverNames: ServerNames(settings, realms: realmNames), trustedProxies: settings.proxyProtocol.trusted,
+          contexts: contexts.isEmpty ? nil : contexts[index],
+          cookieKey: cookieKey,
+          mailbox: mailbox, siblings: mailboxes, exchange: exchange, reports: reports, board: ShardBoard(), log: log,
+          confinement: host.confinement)
+        shardThreads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
+        shards.append(mailbox)
+        boards.append(plan.board)
+      } catch {
+        throw .failed("cannot start shard \(index): \(error)")
+      }
+      try waitUntilBound(index)
+    }
+    for listener in state.listeners {
+      log.info("listening", ("transport", "\(listener.transport)"), ("address", "\(listener.address)"))
+    }
+  }
+
+  private func waitUntilBound(_ index: Int) throws(StartFailure) {
+    while true {
+      _ = loop.wait()
+      for report in reports.takeAll() {
+        switch report {
+        case .bound(let shard) where shard == index: return
+        case .failed(_, let listener, let error):
+          throw .failed(listener.map { Self.listenFailure($0, error) } ?? "a shard could not start: \(error)")
+        case .storeChanged(let contents): state.storeContents.merge(contents) { $1 }
+        case .bound, .idle, .memoryFreed, .stopped: break
+        }
+      }
+    }
+  }
+}
+
+extension Server.ServerState {
+  /// Creates the shared state before the first shard starts. The ledger has no limits yet.
+  init(_ settings: Settings, realms: [String], log: Log) {
+    let hasIPv6 = Interfaces.hasIPv6
+    var listeners = Self.listeners(settings, realms: realms, hasIPv6: hasIPv6, log: log)
+    let discovery = DiscoveryAddresses(
+      primary: settings.natDiscovery.primary, alternate: settings.natDiscovery.alternate)
+    listeners += ListenerPlan.missing(for: discovery, in: listeners)
+    let addresses = RelayAddresses.detect(
+      configured: settings.relay.addresses, hostAddresses: Interfaces.addresses(), hasIPv6: hasIPv6)
+    let entries = addresses.map {
+      RelayedAddresses.Entry(local: $0, advertised: settings.relay.advertise[$0] ?? $0)
+    }
+    let limits = settings.limits
+    self.init(
+      listeners: listeners,
+      relayed: RelayedAddresses(entries: entries, ports: settings.relay.ports),
+      limiter: StrangerRateLimiter(
+        limit: limits.unauthenticatedPerAddress,
+        total: settings.strangerAnswers(
+          shards: settings.workers == 0 ? Thread.usableCoreCount : settings.workers),
+        seed: (SecureRandom.word(), SecureRandom.word())),
+      ledger: QuotaLedger(limits: []),
+      strangersMemory: StrangersMemory(limit: Int(clamping: limits.strangersMemory.rawValue)),
+      automatic: AllocationLimits(
+        ports: settings.relay.ports.count, addresses: entries.count, descriptors: FileLimit.raise()),
+      sharedKey: SecureRandom.bytes(32))
+  }
+
+  /// The configured listeners, or the default ones that this host and this version support.
+  private static func listeners(
+    _ settings: Settings, realms: [String], hasIPv6: Bool, log: Log
+  ) -> [ListenerPlan] {
+    if let configured = settings.listeners {
+      return configured.map { listener in
+        let realm = realms.firstIndex(of: listener.realm ?? settings.realm) ?? 0
+        return ListenerPlan(
+          transport: listener.transport, address: listener.address, auto: listener.auto,
+          realm: RealmID(rawValue: UInt8(truncatingIfNeeded: realm)), isProxied: listener.proxyProtocol)
+      }
+    }
+    if !hasIPv6 { log.info("ipv6-absent", ("effect", "no listeners on [::]")) }
+    return settings.effectiveListeners.filter { hasIPv6 || $0.address.family == .ipv4 }.map {
+      ListenerPlan(transport: $0.transport, address: $0.address, auto: $0.auto)
+    }
+  }
+}

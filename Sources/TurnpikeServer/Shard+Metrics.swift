@@ -1,0 +1,88 @@
+internal import Metrics
+internal import NetIO
+internal import NetworkTypes
+internal import System
+internal import TURN
+internal import Tables
+
+/// The counts of a shard that are not the relay's, and when it publishes them.
+struct ShardMetrics: ~Copyable {
+  /// At most so often a shard publishes, and so often it measures a turn.
+  static let interval = Duration.milliseconds(100)
+  static let sampleInterval = Duration.milliseconds(10)
+
+  var sessions = SessionCounts()
+  var turnTime = ShardSnapshot().turnTime
+  /// Clients' datagrams that the kernel dropped.
+  var receiveDrops: UInt64 = 0
+  var nextPublication = Instant(nanoseconds: 0)
+  var nextSample = Instant(nanoseconds: 0)
+  /// Whether something has happened since the last publication.
+  var isStale = true
+}
+
+/// Publishes the shard's counts, and answers questions about its allocations.
+extension Shard {
+  /// Measures a turn, and publishes, both only now and then.
+  ///
+  /// The alarm alone is no work: it rings for the publication itself, and an idle shard would publish for ever.
+  @inline(__always)
+  mutating func endTurnMetrics(events: Int) {
+    if events > 1 || (events == 1 && plane.event(0).token.kind != EventKind.alarm) { metrics.isStale = true }
+    guard now.instant >= metrics.nextSample else { return }
+    sample(events: events)
+  }
+
+  private mutating func sample(events: Int) {
+    metrics.nextSample = now.instant.advanced(by: ShardMetrics.sampleInterval)
+    if events > 0 {
+      metrics.turnTime.record(Double(Instant.read().nanoseconds(since: now.instant)) / 1e9)
+    }
+    if metrics.isStale, now.instant >= metrics.nextPublication { publish() }
+  }
+
+  private mutating func publish() {
+    metrics.nextPublication = now.instant.advanced(by: ShardMetrics.interval)
+    let isPublished = plan.board.publish { fill(&$0) }
+    // While another thread reads, a later turn publishes.
+    metrics.isStale = !isPublished
+  }
+
+  private borrowing func fill(_ snapshot: inout ShardSnapshot) {
+    snapshot.relay = relay.counters
+    snapshot.sessions = metrics.sessions
+    snapshot.connections = streams.count
+    snapshot.associations = secureDatagrams.count
+    snapshot.pipes = tcp.count
+    snapshot.sendDrops = plane.sends.overflows
+    snapshot.receiveDrops = metrics.receiveDrops
+    snapshot.turnTime = metrics.turnTime
+    snapshot.processorTime = Thread.processorTime / .seconds(1)
+    snapshot.shardLimits = limitNotices.totals
+    snapshot.relayLimits = relay.limitTotals
+  }
+
+  /// The time of the next publication; nil if nothing has changed.
+  var nextPublication: Instant? { metrics.isStale ? metrics.nextPublication : nil }
+
+  // MARK: - Sessions
+
+  /// Limit of slots that one question looks at, so that it takes the shard less than a millisecond.
+  private static let slotsForQuestion: UInt32 = 4096
+
+  mutating func answer(_ question: SessionQuestion) {
+    switch question.request {
+    case .list(let position, let filter, let limit):
+      var rows: [SessionSummary] = []
+      let next = relay.visitSessions(from: position, slots: Self.slotsForQuestion, now: now) { row in
+        if filter.matches(row.allocation) { rows.append(row) }
+        return rows.count < limit
+      }
+      question.answer(.rows(rows, next: next))
+    case .show(let handle):
+      question.answer(.rows(relay.session(handle, now: now).map { [$0] } ?? [], next: nil))
+    case .end(let handle):
+      question.answer(.ended(relay.endAllocation(handle, now: now)))
+    }
+  }
+}

@@ -1,0 +1,70 @@
+internal import Log
+internal import NetIO
+internal import NetworkTypes
+internal import TURN
+internal import Tables
+
+/// Connections from proxies: a header of the PROXY protocol names the client, whose address then has every role that
+/// the connection's own address has elsewhere.
+extension Shard {
+  func trusts(_ proxy: IPAddress) -> Bool { trustedProxies.contains { $0.contains(proxy) } }
+
+  /// Reads the header at the beginning of a slot, and moves the bytes after it to the slot's beginning. Returns their
+  /// number; nil if the header is not whole yet, or is refused and the connection closed.
+  mutating func readProxyHeader(_ connection: Slot<Connection>, slot: Int, count: Int) -> Int? {
+    let header = ProxyHeader(plane.buffers.bytes(slot, 0..<count))
+    switch header {
+    case .incomplete:
+      keepPartialFrame(connection, slot: slot, 0..<count, from: 0)
+      return nil
+    case .invalid(let reason):
+      recordProxyRefusal(streams[connection].path.address.address, reason.rawValue)
+      close(connection)
+      return nil
+    case .local(let byteCount):
+      streams[connection].endProxyHeader(
+        streams[connection].path, localAddress: streams[connection].localAddress)
+      return moveRest(connection, slot: slot, byteCount..<count)
+    case .proxied(let source, let destination, let byteCount):
+      guard name(connection, source, connectedTo: destination.address) else {
+        close(connection)
+        return nil
+      }
+      return moveRest(connection, slot: slot, byteCount..<count)
+    }
+  }
+
+  /// Gives a connection the client's address, and counts it for the client from now on.
+  private mutating func name(
+    _ connection: Slot<Connection>, _ client: SocketAddress, connectedTo local: IPAddress
+  ) -> Bool {
+    let old = streams[connection].path
+    let listener = endpoints.endpoint(old.endpoint).listener
+    guard let endpoint = endpoints.id(listener: listener, source: local) else {
+      countLimit(.endpoints, client.address)
+      return false
+    }
+    guard plan.connections.rename(old.address.address, to: client.address) else {
+      countLimit(.connectionsPerAddress, client.address)
+      return false
+    }
+    let handle = streams.handle(of: connection)
+    streams.strangers.remove(handle, from: old.address.address)
+    streams.strangers.append(handle, from: client.address)
+    let path = ClientPath(address: client, endpoint: endpoint, transport: .tcp, realm: old.realm)
+    streams[connection].endProxyHeader(path, localAddress: local)
+    return true
+  }
+
+  private mutating func moveRest(_ connection: Slot<Connection>, slot: Int, _ range: Range<Int>) -> Int {
+    keepPartialFrame(connection, slot: slot, 0..<range.upperBound, from: range.lowerBound)
+    return restorePartialFrame(connection, slot: slot)
+  }
+
+  /// Logs a refused connection, one line in ten seconds for each address.
+  func recordProxyRefusal(_ address: IPAddress, _ reason: String) {
+    plan.log.limited(
+      .warning, "proxy-refused", source: Self.source(SocketAddress(address, port: 0)), ("address", "\(address)"),
+      ("reason", .text(reason)), ("effect", "the connection has been closed"))
+  }
+}

@@ -1,0 +1,74 @@
+internal import Metrics
+internal import NetworkTypes
+internal import STUN
+internal import Synchronization
+internal import TURN
+
+/// The counts of a shard for metrics, as they were at most a tenth of a second ago.
+struct ShardSnapshot: Sendable {
+  var relay = RelayCounters()
+  var sessions = SessionCounts()
+  /// TCP and TLS connections, DTLS associations and connections to peers that are open.
+  var connections = 0
+  var associations = 0
+  var pipes = 0
+  /// Datagrams dropped at a full send buffer, and clients' datagrams that the kernel dropped at a full receive buffer.
+  var sendDrops: UInt64 = 0
+  var receiveDrops: UInt64 = 0
+  /// How often each limit was reached, by its number. No dictionary: a shard fills this while it relays packets.
+  var shardLimits = InlineArray<32, UInt64>(repeating: 0)
+  var relayLimits = InlineArray<32, UInt64>(repeating: 0)
+  /// Seconds from the wake-up of a turn to its last send, sampled.
+  var turnTime = Histogram(from: 0.000_005, factor: 2, buckets: 16)
+  /// The CPU time of the thread in seconds.
+  var processorTime = 0.0
+}
+
+/// Allocations by kind.
+struct SessionCounts: Sendable {
+  private(set) var live: [AllocationKind: Int] = [:]
+  private(set) var opened: [AllocationKind: UInt64] = [:]
+  private(set) var ended: [EndReason: UInt64] = [:]
+  /// Of ended allocations: seconds, and bytes of both directions.
+  private(set) var lifetimes = Histogram(bounds: [1, 10, 60, 300, 900, 3600, 14_400, 86_400])
+  private(set) var bytes = Histogram(from: 1000, factor: 10, buckets: 8)
+
+  var liveCount: Int { live.values.reduce(0, +) }
+
+  /// Every kind, in a stable order.
+  static let kinds: [AllocationKind] = TransportProtocol.allCases.flatMap { transport in
+    AllocationKind.Families.allCases.flatMap { families in
+      [RelayTransport.udp, .tcp].map {
+        AllocationKind(transport: transport, families: families, relayTransport: $0)
+      }
+    }
+  }
+
+  mutating func open(_ summary: AllocationSummary) {
+    live[summary.kind, default: 0] += 1
+    opened[summary.kind, default: 0] += 1
+  }
+
+  mutating func close(_ summary: AllocationSummary, _ reason: EndReason) {
+    live[summary.kind, default: 0] -= 1
+    ended[reason, default: 0] += 1
+    lifetimes.record(Double(summary.age))
+    bytes.record(Double(summary.toPeers.bytes &+ summary.toClient.bytes))
+  }
+}
+
+/// Where a shard publishes its counts for other threads.
+///
+/// A shard skips the publication while a reader copies the counts, so it never waits.
+final class ShardBoard: Sendable {
+  private let snapshot = Mutex(ShardSnapshot())
+
+  init() {}
+
+  func read() -> ShardSnapshot { snapshot.withLock { $0 } }
+
+  /// False while another thread reads.
+  func publish(_ update: (inout ShardSnapshot) -> Void) -> Bool {
+    snapshot.withLockIfAvailable { update(&$0) } != nil
+  }
+}

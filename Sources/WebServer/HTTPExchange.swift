@@ -1,0 +1,18 @@
+/// One request and its response.
+struct HTTPExchange {
+  var id: HTTPServer.ExchangeID
+  var request: HTTPRequest
+  /// The time at which the whole body must be there, in microseconds of libwebsockets' clock.
+  var bodyEnd: Int64 = .max
+  /// Whether the handler has the request, or an error has been given without it.
+  var isDispatched = false
+  var response: HTTPResponse?
+  var hasHeaders = false
+  /// The number of bytes of the body that are written.
+  var offset = 0
+
+  init(id: HTTPServer.ExchangeID, request: HTTPRequest) {
+    self.id = id
+    self.request = request
+  }
+}

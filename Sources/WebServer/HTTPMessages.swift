@@ -1,0 +1,74 @@
+/// A request, as the server gives it to its handler. Names follow RFC 9110.
+public struct HTTPRequest: Sendable, Equatable {
+  public enum Method: String, Sendable, CaseIterable {
+    case get = "GET"
+    case head = "HEAD"
+    case post = "POST"
+    case put = "PUT"
+    case patch = "PATCH"
+    case delete = "DELETE"
+    case options = "OPTIONS"
+  }
+
+  /// One parameter of the query, decoded.
+  public struct Parameter: Sendable, Equatable {
+    public var name: String
+    public var value: String
+
+    public init(_ name: String, _ value: String) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  public var method: Method
+  /// The path, decoded, without the query.
+  public var path: String
+  public var query: [Parameter] = []
+  public var authorization: String?
+  public var host: String?
+  public var origin: String?
+  public var contentType: String?
+  public var accept: String?
+  public var body: [UInt8] = []
+  /// The client's IP address; empty on a Unix socket.
+  public var peer = ""
+
+  public init(_ method: Method, _ path: String) {
+    self.method = method
+    self.path = path
+  }
+
+  /// The value of a parameter's first occurrence.
+  public subscript(parameter name: String) -> String? { query.first { $0.name == name }?.value }
+}
+
+/// The answer to a request.
+public struct HTTPResponse: Sendable, Equatable {
+  /// A header besides Content-Type and Content-Length.
+  public struct Header: Sendable, Equatable {
+    public var name: String
+    public var value: String
+
+    public init(_ name: String, _ value: String) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  public var status: UInt32
+  public var contentType: String
+  public var headers: [Header] = []
+  public var body: [UInt8]
+
+  public init(_ status: UInt32, _ contentType: String = "text/plain; charset=utf-8", _ body: [UInt8]) {
+    self.status = status
+    self.contentType = contentType
+    self.body = body
+  }
+
+  /// Plain text, with a newline at its end.
+  public init(_ status: UInt32, text: String) {
+    self.init(status, "text/plain; charset=utf-8", Array((text + "\n").utf8))
+  }
+}
