@@ -1,11 +1,11 @@
 import Foundation
 import NetworkTypes
 import STUN
-import TestSupport
 import Testing
+import TestSupport
 
-/// What counts as an answer to a ping, and how it is written down.
-@Suite("Answers and their lines", .serialized)
+/// Tests which messages count as answers to a ping, and their lines.
+@Suite("Lines for single answers", .serialized)
 struct AnswerTests {
   private func ping(_ options: [String], _ handler: @escaping FakeServer.Handler) throws -> Run {
     let server = try FakeServer(.udp(handler))
@@ -19,7 +19,8 @@ struct AnswerTests {
     }
   }
 
-  @Test func `Error responses of a ping are counted apart, and are a warning, or a failure where there is nothing else`()
+  @Test("Ping counts error responses apart: a warning, or a failure if there is no other answer")
+  func errorResponses()
     throws
   {
     let counter = Counter()
@@ -34,13 +35,17 @@ struct AnswerTests {
     #expect(series["received"] as? Int == 1 && series["refused"] as? Int == 3 && series["lost"] as? Int == 0)
 
     let refused = try ping(["--check"]) { respond(to: $0, error: .serverError) }
-    #expect(refused.status == 2 && refused.output.contains(": 500 Server Error [server-error]"), "\(refused)")
+    #expect(
+      refused.status == 2
+        && refused.output.contains(": the server has an internal error (500 Server Error) [server-error]"), "\(refused)"
+    )
     let bare = try ping(["--check"]) { respond(to: $0) }
     #expect(bare.status == 2 && bare.output.contains("no XOR-MAPPED-ADDRESS [malformed]"), "\(bare)")
   }
 
-  @Test func `Lines of checks that run side by side are whole, though a pipe takes them in pieces`() throws {
-    // A document of more than a pipe takes at once: each address of the name is tried, and told of.
+  @Test("Lines of parallel checks stay whole when a pipe accepts only parts of them")
+  func wholeLines() throws {
+    // The document is larger than a pipe's buffer, because it lists each address of the name.
     var zone = NameServiceTests.Zone()
     for last in 1...29 { zone.address("many.test", [127, 0, 77, UInt8(last)]) }
     zone.address("many.test", [UInt8](repeating: 0, count: 15) + [1])
@@ -48,7 +53,7 @@ struct AnswerTests {
     defer { dns.stop() }
     let urls = [String](repeating: "\"stun:many.test:9\"", count: 48).joined(separator: ",")
     let (input, output) = (Pipe(), Pipe())
-    // Nobody reads until there is no room: then all that run side by side wait.
+    // The pipe is full before the test reads, so that all parallel checks block.
     try output.fileHandleForWriting.write(contentsOf: Data(repeating: UInt8(ascii: "\n"), count: 65_536))
     let child = try Child(
       Run.program.path, ["--ice-servers", "-", "--ndjson", "--dns-server", "\(dns.address)"],

@@ -1,5 +1,6 @@
-import Foundation
 import NetIO
+import Foundation
+import System
 import NetworkTypes
 import STUN
 import TLS
@@ -8,7 +9,7 @@ import Testing
 
 @testable import ClientIO
 
-/// Whatever a check can fail with: it has a likely cause in words.
+/// Every failure of a check must have a likely cause in words.
 @Suite("Likely causes")
 struct CauseTests {
   static let errors: [Errno] = [
@@ -34,7 +35,8 @@ struct CauseTests {
   static let requests: [RequestFailure] =
     [
       .wrongCredentials(isNonceSame: true), .wrongCredentials(isNonceSame: false), .credentialsNeeded(realm: ""),
-      .nonceNeverFresh, .authenticationUnsupported("x"), .integrityViolated, .malformed("x"),
+      .nonceNeverFresh, .answeredFrom(mapped), .answeredFrom(SocketAddress(.ipv4Loopback, port: 10)),
+      .authenticationUnsupported("x"), .integrityViolated, .malformed("x"),
     ]
     + [nil, .notSTUN, .wrongFingerprint, .unknownTransaction, .wrongIntegrity, .unexpected, .malformed].map {
       .timeout(transmissions: 1, discarded: $0)
@@ -43,14 +45,16 @@ struct CauseTests {
       [true, false].map { .refused(code, phrase: "x", alternateServer: nil, isAuthenticated: $0) }
     }
 
-  @Test func `Every reason has a usual cause`() {
+  @Test("Every failure reason has a usual cause")
+  func usualCauses() {
     for reason in CheckFailure.Reason.allCases {
       #expect(reason.usualCause.contains(" "), "\(reason)")
       #expect(CheckFailure(reason, "x").advice == reason.usualCause)
     }
   }
 
-  @Test func `Every failure of a connection or request has a cause of its own or its reason's`() throws {
+  @Test("Every connection failure and request failure has a likely cause that adds to its message")
+  func causesOfFailures() throws {
     var found: [CheckFailure] = Self.connections.map { CheckFailure($0) }
     for transport in TransportProtocol.allCases {
       let uri = try ServerURI(parsing: "turn:127.0.0.1")
@@ -65,15 +69,16 @@ struct CauseTests {
     for failure in found {
       #expect(failure.advice.contains(" ") && failure.advice != failure.message, "\(failure)")
     }
-    // TLS and what only the checks themselves can see are in ReasonTests.
+    // ReasonTests tests the reasons for TLS and those that only a check can find.
     let elsewhere: Set<CheckFailure.Reason> = [
       .tls, .tlsName, .tlsExpired, .tlsNotYetValid, .tlsUntrusted, .tlsNotSpoken, .credentialExpired, .echoLost,
-      .letThrough,
+      .letThrough, .relayedAddress, .mappedAddress,
     ]
     #expect(Set(found.map(\.reason)).union(elsewhere) == Set(CheckFailure.Reason.allCases))
   }
 
-  @Test func `A cause fits what happened`() throws {
+  @Test("The likely cause fits the failure's details")
+  func fittingCauses() throws {
     func cause(_ failure: ConnectionFailure) -> String { CheckFailure(failure).advice }
     #expect(cause(ConnectionFailure(.addressInUse)).hasPrefix("another program has this local port"))
     #expect(cause(ConnectionFailure(.notPermitted)).hasPrefix("this machine's own firewall"))

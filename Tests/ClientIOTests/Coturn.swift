@@ -2,11 +2,11 @@ import ClientIO
 import Crypto
 import Foundation
 import NetworkTypes
+import TestSupport
 import TLS
 import TURNClient
-import TestSupport
 
-/// Debian's coturn on loopback, for as long as this value lives.
+/// Debian's coturn on loopback. It is killed when this value is released.
 final class Coturn {
   static let path = "/usr/bin/turnserver"
   static let isInstalled = FileManager.default.isExecutableFile(atPath: path)
@@ -16,8 +16,8 @@ final class Coturn {
   let folder: TemporaryDirectory
   private let process: Child
 
-  /// Starts it and waits until it answers. Users: alice with password secret in realm example.org, unless `options`
-  /// bring their own mechanism.
+  /// Starts coturn and waits until it answers. It has the user alice with password secret in realm example.org, unless
+  /// `users` is false.
   init(port: UInt16, users: Bool = true, _ options: [String] = []) throws {
     self.port = port
     folder = try TemporaryDirectory()
@@ -36,14 +36,14 @@ final class Coturn {
     try waitUntilItAnswers()
   }
 
-  /// Ends it at once; nobody listens at its ports any more.
+  /// Kills the server; its ports have no listener after this.
   func stop() { process.kill() }
 
   func file(_ name: String) -> String { folder.path(name) }
 
   var address: SocketAddress { SocketAddress(.ipv4Loopback, port: port) }
 
-  /// A target on it.
+  /// A target on this server.
   func target(_ transport: TransportProtocol = .udp) -> ServerTarget {
     let port = transport.isSecure ? tlsPort : port
     let uri = ServerURI(scheme: .turn, host: .address(.ipv4Loopback), port: port)
@@ -55,10 +55,10 @@ final class Coturn {
   private func waitUntilItAnswers() throws {
     var generator = SeededGenerator(seed: [7])
     var options = CheckOptions()
-    options.timeout = 200
+    options.timeout = .milliseconds(200)
     options.tls = try TLSContext(client: .none)
     options.dtls = try TLSContext(client: .none, isDatagram: true)
-    // Refused at once while it starts, so the rounds are short; TLS comes up last.
+    // A starting server refuses connections at once, so the rounds are short. Its TLS port opens last.
     for _ in 0..<200 {
       guard process.isRunning else { break }
       let reports = [TransportProtocol.udp, .tcp, .tls, .dtls].map {

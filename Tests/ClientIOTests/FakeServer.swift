@@ -4,18 +4,19 @@ import NetIO
 import NetworkTypes
 import STUN
 import Synchronization
+import System
 import TLS
 
-/// A server on a loopback port that misbehaves as a test wants it to, on a thread of its own until it is stopped.
+/// A server on a loopback port whose answers the test chooses. It runs on its own thread until it is stopped.
 final class FakeServer: Sendable {
-  /// What a datagram, or a message of a stream, is answered with.
+  /// Returns the answers to a datagram or to a message of a stream.
   typealias Handler = @Sendable (_ request: [UInt8]) -> [[UInt8]]
 
   enum Kind: Sendable {
     case udp(Handler)
-    /// Accepts connections, reads and answers as UDP would.
+    /// Accepts connections and answers each message.
     case tcp(Handler)
-    /// Accepts and closes at once.
+    /// Accepts connections and closes them at once.
     case closing
     case tls(TLSContext, Handler)
   }
@@ -31,7 +32,7 @@ final class FakeServer: Sendable {
       let socket = try ClientSocket.udp(boundTo: loopback)
       address = socket.localAddress ?? loopback
       let owned = Owned(socket)
-      _ = try NetIO.Thread(name: "fake-udp") {
+      _ = try System.Thread(name: "fake-udp") {
         while !flag.isSet { Self.answer(owned.socket, handler) }
       }
     case .tcp(let handler): address = try Self.listen(loopback, flag) { Self.serve($0, nil, handler, flag) }
@@ -44,7 +45,7 @@ final class FakeServer: Sendable {
   func stop() { flag.set() }
 }
 
-/// Tells a thread that it is no longer wanted.
+/// Asks a thread to stop.
 private final class StopFlag: Sendable {
   private let value = Atomic(false)
   var isSet: Bool { value.load(ordering: .relaxed) }
@@ -81,7 +82,7 @@ extension FakeServer {
     let listener = try StreamListener(listeningOn: loopback)
     let address = listener.localAddress ?? .none
     let owned = OwnedListener(listener)
-    _ = try NetIO.Thread(name: "fake-tcp") {
+    _ = try System.Thread(name: "fake-tcp") {
       while !flag.isSet {
         guard Readiness.wait(for: owned.listener.rawValue, until: soon()) else { continue }
         if let connection = try? owned.listener.accept() { serve(connection) }
@@ -117,14 +118,14 @@ extension FakeServer {
     }
   }
 
-  /// The next bytes; nil at the end of the connection, or of the test.
+  /// The next bytes; nil at the end of the connection or of the test.
   private static func read(
     _ connection: borrowing StreamSocket, _ buffers: inout PacketBuffers, _ flag: StopFlag
   ) -> [UInt8]? {
     while !flag.isSet {
       switch connection.read(into: &buffers, slot: 0, offset: 0) {
       case .bytes(let count): return buffers.bytes(0, 0..<count).copied()
-      case .closed: return nil
+      case .closed, .failed: return nil
       case .wouldBlock: _ = Readiness.wait(for: connection.rawValue, until: soon())
       }
     }
@@ -134,7 +135,7 @@ extension FakeServer {
 
 // MARK: - Answers
 
-/// Writes the response to a request; nothing where the bytes are none.
+/// Makes the response to a request; empty if the bytes are no request.
 func respond(
   to request: [UInt8], error: ErrorCode? = nil, key: Digest? = nil, _ body: (inout MessageWriter) -> Void = { _ in }
 ) -> [[UInt8]] {
@@ -164,7 +165,7 @@ func challenge(_ request: [UInt8], _ code: ErrorCode = .unauthenticated, nonce: 
 
 let mapped = SocketAddress(IPAddress(198, 51, 100, 1), port: 4000)
 
-/// A TURN server that grants everything, relays nothing and asks for no credentials.
+/// Answers like a TURN server that grants every request without credentials and relays nothing.
 func generous(_ request: [UInt8]) -> [[UInt8]] {
   respond(to: request) {
     if method(of: request) == .allocate {
@@ -176,7 +177,7 @@ func generous(_ request: [UInt8]) -> [[UInt8]] {
   }
 }
 
-/// A server that takes time-limited credentials made from a secret, with a clock that is so many seconds ahead.
+/// A server that accepts time-limited credentials made with a secret, and whose clock is `ahead` seconds ahead.
 func restServer(ahead: UInt64, _ secret: [UInt8]) throws -> FakeServer {
   try FakeServer(
     .udp { request in

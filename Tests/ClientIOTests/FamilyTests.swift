@@ -1,11 +1,12 @@
 import Foundation
 import NetworkTypes
+import TestSupport
 import Testing
 
-/// Names with addresses of both families: each family is checked, and each has a verdict.
+/// For a name with addresses of both families, each family is checked and has a verdict.
 @Suite("stunclient over IPv4 and IPv6", .serialized)
 struct FamilyTests {
-  /// A zone in which `both.test` is 127.0.0.1 and ::1.
+  /// A DNS server for which `both.test` has 127.0.0.1 and ::1.
   private func bothZone() throws -> FakeServer {
     var zone = NameServiceTests.Zone()
     zone.address("both.test", [127, 0, 0, 1])
@@ -30,7 +31,8 @@ struct FamilyTests {
     try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.output)")
   }
 
-  @Test func `A NAT is looked at in both families`() throws {
+  @Test("NAT discovery covers both families")
+  func nat() throws {
     let (servers, dns) = (try bothServers(generous), try bothZone())
     defer { for server in servers + [dns] { server.stop() } }
     let name = ["--dns-server", "\(dns.address)", "stun:both.test:\(servers[0].address.port)"]
@@ -46,7 +48,8 @@ struct FamilyTests {
     #expect(mode.output.components(separatedBy: "Binding test: success").count == 2, "\(mode.output)")
   }
 
-  @Test func `Where both families work, both are reported`() throws {
+  @Test("Both families are reported if both work")
+  func bothFamilies() throws {
     let (servers, dns) = (try bothServers(generous), try bothZone())
     defer { for server in servers + [dns] { server.stop() } }
     let port = servers[0].address.port
@@ -72,7 +75,8 @@ struct FamilyTests {
     for label in ["IPv6 1: ", "IPv6 2: ", "IPv4 1: ", "IPv4 2: "] { #expect(series.output.contains("\(label)198.51")) }
   }
 
-  @Test func `A family that is limited to is the only one`() throws {
+  @Test("-4, -6 and a local address limit the check to one family")
+  func oneFamily() throws {
     let (servers, dns) = (try bothServers(generous), try bothZone())
     defer { for server in servers + [dns] { server.stop() } }
     let name = ["--dns-server", "\(dns.address)", "stun:both.test:\(servers[0].address.port)"]
@@ -81,20 +85,21 @@ struct FamilyTests {
       #expect(found["status"] as? String == "ok" && found["family"] as? String == key)
       #expect((found["families"] as? [Any])?.isEmpty == true)
     }
-    // A local address limits as well.
+    // A local address restricts the families too.
     let bound = try document(try Run(["--json", "--localaddr", "127.0.0.1"] + name))
     #expect(bound["family"] as? String == "ipv4" && (bound["families"] as? [Any])?.isEmpty == true)
-    // stuntman's client has one address, of IPv4; its lines come once.
+    // stuntman's client uses one IPv4 address, so its lines appear once.
     let mode = try Run(["--mode", "basic"] + name).output.split(separator: "\n")
     #expect(mode.count == 3 && mode[1].hasPrefix("Local address: 127.0.0.1:"))
     let operands = try Run(["--dns-server", "\(dns.address)", "both.test", "\(servers[0].address.port)"])
     #expect(operands.output.split(separator: "\n").count { $0.hasPrefix("Mapped address: ") } == 1)
     #expect(operands.output.contains("Local address: 127.0.0.1:"))
-    #expect(operands.output.contains("note: over IPv4 only; with -6 it is IPv6 that is looked at"))
+    #expect(operands.output.contains("note: over IPv4 only; -6 checks IPv6"))
   }
 
-  @Test(arguments: [IPAddress.Family.ipv4, .ipv6])
-  func `A family that does not answer is a failure that names it`(working: IPAddress.Family) throws {
+  @Test(
+    "A family without an answer is a failure that names it", .tags(.slow), arguments: [IPAddress.Family.ipv4, .ipv6])
+  func silentFamily(working: IPAddress.Family) throws {
     let address = SocketAddress(working == .ipv4 ? .ipv4Loopback : .ipv6Loopback, port: 0)
     let (server, dns) = (try FakeServer(.udp(generous), at: address), try bothZone())
     defer {
@@ -112,7 +117,7 @@ struct FamilyTests {
       "the name has an \(record) record, but the server does not listen on \(dead): "
       + "listen there, or take the record out"
     #expect(text.output.contains("  likely cause: \(cause)\n"))
-    #expect(text.output.contains("Mapped address: 198.51.100.1:4000\n"))
+    #expect(text.output.contains("  mapped address   198.51.100.1:4000\n"))
 
     let found = try document(try Run(["--json"] + options + ["stun:both.test:\(port)"]))
     let failure = found["failure"] as? [String: Any]
@@ -126,7 +131,7 @@ struct FamilyTests {
     #expect(check.output.hasPrefix("CRITICAL: binding \(dead): \(deadPlace) over UDP: connection refused [refused]; "))
     #expect(check.output.split(separator: "\n").count == 1)
 
-    // The server of this test relays nothing, which is another trouble than not to listen.
+    // The server of this test relays nothing, which is another failure than a missing listener.
     let relay = try document(
       try Run(["--json", "--timeout", "0.2"] + options + ["turn:both.test:\(port)?transport=udp"]))
     let reasons = (relay["families"] as? [[String: Any]])?.map {
@@ -142,8 +147,9 @@ struct FamilyTests {
     )
   }
 
-  @Test func `A family that this machine has no route for is left out with a note`() throws {
-    // A network with nothing but loopback, and a hosts file of its own.
+  @Test("A family without a route on this machine is left out with a note")
+  func missingRoute() throws {
+    // A network namespace with only loopback, and another hosts file.
     let hosts = FileManager.default.temporaryDirectory.appending(path: "hosts-\(UInt64.random(in: 0 ... .max))")
     try Data("127.0.0.1 both.test\n2001:db8::1 both.test\n".utf8).write(to: hosts)
     defer { try? FileManager.default.removeItem(at: hosts) }
@@ -164,7 +170,7 @@ struct FamilyTests {
         "note: IPv6 was not checked: this machine has no route to 2001:db8::1 (Network is unreachable)"))
     let families = try #require(try document(try run("--json stun:both.test:9"))["families"] as? [[String: Any]])
     #expect(Set(families.compactMap { $0["status"] as? String }) == ["failed", "skipped"])
-    // A default route, but no address beside the link-local one.
+    // A default route, but only a link-local address.
     let way =
       "ip link add v0 type veth peer name v1 && echo 0 > /proc/sys/net/ipv6/conf/v0/accept_dad && "
       + "ip link set v0 up && ip link set v1 up && ip -6 route add default dev v0 && "

@@ -1,25 +1,27 @@
 import Crypto
 import NetIO
+import System
 import NetworkTypes
 import STUN
 import Synchronization
 import TLS
 import TURNClient
+import TestSupport
 import Testing
 
 @testable import ClientIO
 
-/// A server's address that sends without end what is no message.
-@Suite("A flood of garbage", .serialized)
+/// A server that sends invalid datagrams without end.
+@Suite("A flood of invalid datagrams", .serialized)
 struct FloodTests {
-  static func options(_ timeout: UInt32) throws -> CheckOptions {
+  static func options(_ timeout: Duration) throws -> CheckOptions {
     var options = CheckOptions()
     options.timeout = timeout
     options.dtls = try TLSContext(client: .none, isDatagram: true)
     return options
   }
 
-  static func bind(_ flooder: Flooder, _ timeout: UInt32) throws -> (failure: CheckFailure?, milliseconds: UInt64) {
+  static func bind(_ flooder: Flooder, _ timeout: Duration) throws -> (failure: CheckFailure?, milliseconds: UInt64) {
     let target = ServerTarget(uri: try ServerURI(parsing: "127.0.0.1"), transport: .dtls, address: flooder.address)
     var generator = SeededGenerator(seed: [5])
     let begin = Instant.read()
@@ -27,11 +29,12 @@ struct FloodTests {
     return (failure, Instant.read().nanoseconds(since: begin) / 1_000_000)
   }
 
-  @Test func `So many datagrams without a message are taken, and then it is the clock's turn`() throws {
+  @Test("One call reads a bounded number of datagrams without a message, then returns to the timer")
+  func boundedReading() throws {
     let server = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
     let socket = try ClientSocket.udp(to: server.localAddress ?? .none)
     let layer = try DatagramLayer(try TLSContext(client: .none, isDatagram: true), "127.0.0.1")
-    layer.engine.handshake()
+    layer.secure.engine.handshake()
     try layer.flush(over: socket)
     let noise = [UInt8](repeating: 0xEE, count: 40)
     for _ in 0..<100 { _ = try server.send(noise.span.rawBytes, to: socket.localAddress ?? .none) }
@@ -42,31 +45,33 @@ struct FloodTests {
     #expect(!Readiness.wait(for: socket.rawValue, until: .read()))
   }
 
-  @Test func `It does not keep a DTLS handshake from being repeated, and from ending`() throws {
+  @Test("A DTLS handshake under a flood is retransmitted and ends at its deadline", .tags(.slow))
+  func handshake() throws {
     let flooder = try Flooder(nil)
     defer { flooder.stop() }
-    let (failure, milliseconds) = try Self.bind(flooder, 1400)
+    let (failure, milliseconds) = try Self.bind(flooder, .milliseconds(1400))
     #expect(failure?.reason == .timeout)
     #expect((1400...4000).contains(milliseconds), "\(milliseconds) ms")
-    // The first flight, and again after a second.
+    // The first flight and its retransmission after a second.
     #expect(flooder.received >= 2)
   }
 
-  @Test func `It does not keep a request over DTLS from being repeated, and from ending`() throws {
+  @Test("A request over DTLS under a flood is retransmitted and ends at its deadline", .tags(.slow))
+  func request() throws {
     let identity = try SelfSignedCertificate(
       commonName: "x", hostNames: [], addresses: [.ipv4Loopback], now: Int64(clamping: Now.read().wallSeconds))
     let files = try CertificateFiles(
       chain: .bytes(identity.certificate, name: "c"), key: .bytes(identity.key, name: "k"))
     let flooder = try Flooder(TLSContext(server: files, isDatagram: true))
     defer { flooder.stop() }
-    let (failure, milliseconds) = try Self.bind(flooder, 1200)
+    let (failure, milliseconds) = try Self.bind(flooder, .milliseconds(1200))
     #expect(flooder.isEstablished)
     #expect(failure?.reason == .timeout && failure?.message.contains("no answer to 1 request, sent 2 times") == true)
     #expect((1200...5000).contains(milliseconds), "\(milliseconds) ms")
   }
 }
 
-/// Answers the handshake if it is to, and from then on sends garbage from several threads, as fast as it can.
+/// Answers the handshake if requested, and then sends garbage from several threads as fast as possible.
 final class Flooder: Sendable {
   private final class Owned: Sendable {
     let socket: ClientSocket
@@ -80,7 +85,7 @@ final class Flooder: Sendable {
   private let established = Atomic(false)
   private let stopped = Atomic(false)
 
-  /// Datagrams of the client.
+  /// The number of datagrams from the client.
   var received: Int { count.load(ordering: .relaxed) }
   var isEstablished: Bool { established.load(ordering: .relaxed) }
   func stop() { stopped.store(true, ordering: .relaxed) }
@@ -90,11 +95,11 @@ final class Flooder: Sendable {
     self.owned = owned
     address = owned.socket.localAddress ?? .none
     if context == nil { established.store(true, ordering: .relaxed) }
-    _ = try NetIO.Thread(name: "flood-listen") { self.listen(context) }
-    for index in 0..<3 { _ = try NetIO.Thread(name: "flood-\(index)") { self.flood() } }
+    _ = try System.Thread(name: "flood-listen") { self.listen(context) }
+    for index in 0..<3 { _ = try System.Thread(name: "flood-\(index)") { self.flood() } }
   }
 
-  /// Records of DTLS 1.2 that no key opens, and bytes that are no record.
+  /// Sends DTLS 1.2 records that no key decrypts, and bytes that are no record.
   private func flood() {
     let record: [UInt8] = [23, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, 9, 0, 20] + [UInt8](repeating: 0x5A, count: 20)
     let noise = [UInt8](repeating: 0xEE, count: 40)
@@ -111,7 +116,8 @@ final class Flooder: Sendable {
   }
 
   private func listen(_ context: TLSContext?) {
-    guard let context, var engine = try? DTLSEngine(server: context, cookieKey: [UInt8](repeating: 7, count: 32)) else {
+    let key = HelloCookieKey([UInt8](repeating: 7, count: 32))
+    guard let context, var engine = try? DTLSEngine(server: context, cookieKey: key) else {
       while receive() != nil {}
       return
     }

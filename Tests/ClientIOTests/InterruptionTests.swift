@@ -2,13 +2,13 @@ import Dispatch
 import Foundation
 import NetworkTypes
 import STUN
-import TestSupport
 import Testing
+import TestSupport
 
-/// What becomes of a series whose user wants no more.
+/// Tests series that the user interrupts.
 @Suite("Interrupted series", .serialized)
 struct InterruptionTests {
-  /// A server that answers nothing, and tells when it is first asked.
+  /// A server that never answers, and signals its first request.
   private struct Silent {
     let server: FakeServer
     let asked = DispatchSemaphore(value: 0)
@@ -24,7 +24,7 @@ struct InterruptionTests {
     }
   }
 
-  /// Runs the program, ends it with SIGTERM as soon as `server` was asked, and returns its status and what it wrote.
+  /// Runs the program and sends SIGTERM when `server` has got a request. Returns the status and output.
   private func interrupt(
     _ arguments: [String], asOf server: Silent
   ) throws -> (status: Int32, output: String) {
@@ -40,14 +40,15 @@ struct InterruptionTests {
     try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any], "\(text)")
   }
 
-  @Test func `Where nothing was answered it is a timeout, in each form of output`() throws {
+  @Test("An interrupted series without an answer is a timeout in each output format")
+  func noAnswer() throws {
     let check = try Silent()
     let json = try Silent()
     let ping = try Silent()
     defer { for silent in [check, json, ping] { silent.server.stop() } }
     let line = try interrupt(["--count", "5", "--check", "\(check.server.address)"], asOf: check)
     let words = "Binding at \(check.server.address) over UDP: interrupted before anything was answered [timeout]"
-    #expect(line.status == 2 && line.output == "CRITICAL: binding \(words)\n", "\(line)")
+    #expect(line.status == 2 && line.output == "CRITICAL: \(words)\n", "\(line)")
 
     let metrics = FileManager.default.temporaryDirectory.appending(path: "interrupted-\(UInt64.random(in: 0 ... .max))")
     defer { try? FileManager.default.removeItem(at: metrics) }
@@ -63,7 +64,8 @@ struct InterruptionTests {
     #expect(series.status == 2 && series.output.contains("no answer to 1 requests [timeout]"), "\(series)")
   }
 
-  @Test func `A request under way is sent and not lost`() throws {
+  @Test("A pending request of an interrupted series counts as sent and not as lost")
+  func pendingRequest() throws {
     let second = DispatchSemaphore(value: 0)
     let counter = Counter()
     let server = try FakeServer(
@@ -84,7 +86,8 @@ struct InterruptionTests {
     #expect(found["loss_percent"] as? Double == 0)
   }
 
-  @Test func `No other address is begun with, and a family without an answer works not`() throws {
+  @Test("After an interrupt no further address is tried, and a family without an answer has failed")
+  func noNextAddress() throws {
     let first = try Silent()
     let port = first.server.address.port
     let second = try Silent(at: SocketAddress(IPAddress(127, 0, 0, 2), port: port))
@@ -113,17 +116,20 @@ struct InterruptionTests {
     let names = try NameServiceTests().start(mixed)
     defer { names.stop() }
     let both = try interrupt(
-      ["--dns-server", "\(names.address)", "--count", "3", "--interval", "0.01", "--json",
-        "both.test:\(third.server.address.port)"], asOf: third)
+      [
+        "--dns-server", "\(names.address)", "--count", "3", "--interval", "0.01", "--json",
+        "both.test:\(third.server.address.port)",
+      ], asOf: third)
     let found = try document(both.output)
     let families = try #require(found["families"] as? [[String: Any]])
     #expect(both.status == 2 && families.map { $0["status"] as? String } == ["ok", "failed"], "\(both.output)")
-    // The figures are those of the family that works; and nobody is told to take a record out.
+    // The figures are those of the family that works, and no hint says to remove a DNS record.
     #expect(found["family"] as? String == "ipv6" && found["received"] as? Int == 3)
     #expect(((found["failure"] as? [String: Any])?["likely_cause"] as? String)?.hasPrefix("it was too soon") == true)
   }
 
-  @Test func `The second signal ends the program at once`() throws {
+  @Test("The second signal ends the program at once")
+  func secondSignal() throws {
     let asked = DispatchSemaphore(value: 0)
     let server = try FakeServer(
       .udp { request in
@@ -131,7 +137,7 @@ struct InterruptionTests {
         return generous(request)
       })
     defer { server.stop() }
-    // Nobody reads, and there is no room: the program hangs in its first line of output.
+    // The pipe is full and the test does not read, so the program blocks at its first line of output.
     let pipe = Pipe()
     try pipe.fileHandleForWriting.write(contentsOf: Data(count: 65_536))
     let child = try Child(

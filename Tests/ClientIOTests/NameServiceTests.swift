@@ -2,10 +2,10 @@ import Foundation
 import NetworkTypes
 import Testing
 
-/// The program with a name server of the test's own.
-@Suite("stunclient and the name service", .serialized)
+/// Tests the program with a DNS server of the test.
+@Suite("stunclient and the domain name system", .serialized)
 struct NameServiceTests {
-  /// A zone on loopback: what is asked for and the data of its records.
+  /// The records of a DNS server on loopback, by name and type.
   struct Zone: Sendable {
     var records: [String: [[UInt8]]] = [:]
 
@@ -64,7 +64,8 @@ struct NameServiceTests {
     try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.output)")
   }
 
-  @Test func `SRV records lead to the server, with a trace`() throws {
+  @Test("SRV records lead to the server, and --trace shows each step")
+  func srv() throws {
     let stun = try FakeServer(.udp(generous))
     var zone = Zone()
     zone.service("_stun._udp.example.test", 20, 9, "dead.example.test")
@@ -88,7 +89,8 @@ struct NameServiceTests {
     #expect(resolution.map { $0["query"] as? String } == ["SRV", "A/AAAA", "A/AAAA"])
   }
 
-  @Test func `NAPTR records choose the transport, and a dead server gives way to the next`() throws {
+  @Test("NAPTR records choose the transport, and the next server is tried after a dead one")
+  func naptr() throws {
     let turn = try FakeServer(.tcp(generous))
     var zone = Zone()
     zone.naming("example.test", 10, "s", "RELAY:turn.udp", "_turn._udp.example.test")
@@ -109,7 +111,8 @@ struct NameServiceTests {
     #expect(run.output.contains("note: first tried: 127.0.0.1:9 over UDP: connection refused"))
   }
 
-  @Test func `A name that is not there, a silent server, and one that is named wrongly`() throws {
+  @Test("An unknown name, a silent name server and an unknown zone are failures with their reasons")
+  func failures() throws {
     let dns = try start(Zone())
     let silent = try FakeServer(.udp { _ in [] })
     defer {
@@ -119,14 +122,15 @@ struct NameServiceTests {
     let missing = try Run(["--dns-server", "\(dns.address)", "stun:nowhere.test"])
     #expect(missing.status == 2 && missing.output.contains("[unresolved]"), "\(missing.output)")
     let begin = Date()
-    let nobody = try Run(["--dns-server", "\(silent.address)", "--timeout", "0.2", "--trace", "turn:nowhere.test"])
-    #expect(nobody.status == 2 && nobody.output.contains("[unresolved]"))
-    #expect(nobody.output.contains("resolve NAPTR nowhere.test: no answer from the name servers\n"))
-    #expect(!nobody.output.contains("SRV"))
+    let unanswered = try Run(["--dns-server", "\(silent.address)", "--timeout", "0.2", "--trace", "turn:nowhere.test"])
+    #expect(unanswered.status == 2 && unanswered.output.contains("[unresolved]"))
+    #expect(unanswered.output.contains("resolve NAPTR nowhere.test: no answer from the name servers\n"))
+    #expect(!unanswered.output.contains("SRV"))
     #expect(Date().timeIntervalSince(begin) < 10)
     let scoped = try Run(["stun:[fe80::1%no-such-if]"])
     #expect(scoped.output.contains("there is no interface no-such-if [unresolved]"))
-    // Nothing leaves loopback, and no such address is there; but the zone has become the interface's number.
+    // The address does not exist on loopback, so the check fails; but the output has the zone as the interface's
+    // number.
     let loopback = try Run(["--timeout", "0.2", "stun:[fe80::1%lo]"])
     #expect(loopback.status == 2 && loopback.output.contains("([fe80::1%1]:3478 over UDP)"), "\(loopback.output)")
   }

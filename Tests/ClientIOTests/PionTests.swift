@@ -2,21 +2,23 @@ import ClientIO
 import Crypto
 import NetworkTypes
 import STUN
-import TURNClient
 import Testing
+import TURNClient
 
-/// What servers of pion's library answer (2.1, as it was seen), against the RFC's text.
-@Suite("Servers of pion's library")
+/// Tests answers that servers built with pion's library (2.1) send against the RFC's text.
+@Suite("Servers built with pion's library")
 struct PionTests {
-  @Test func `Wrong credentials are a 400 without a phrase`() throws {
+  @Test("A 400 without a phrase suggests wrong credentials, because pion sends it for them")
+  func wrongCredentials() throws {
     let report = try ReasonTests.relay(
       { $0.credential = LongTermCredential(username: "alice", password: "wrong") }, Self.answers)
     #expect(report.verdict?.reason == .badRequest)
-    #expect(report.verdict?.message.hasSuffix(" (unsigned): 400") == true)
+    #expect(report.verdict?.message.hasSuffix(" (unsigned): the server does not understand the request (400)") == true)
     #expect(report.verdict?.advice.contains("wrong username or password") == true)
   }
 
-  @Test func `Security is told to its end`() throws {
+  @Test("The security check completes although pion omits ERROR-CODE and ignores the family")
+  func security() throws {
     let server = try FakeServer(.udp(Self.answers))
     defer { server.stop() }
     let target = ServerTarget(
@@ -27,9 +29,9 @@ struct PionTests {
     #expect(report.failure == nil)
     func findings(_ check: String) -> [SecurityReport.Finding] { report.findings.filter { $0.check == check } }
     #expect(findings("wrong-password").map(\.verdict) == [.refused])
-    // An error without a code is not our 500.
+    // An error without a code is not reported as 500.
     #expect(findings("peer").first?.detail == "CreatePermission: an error response without ERROR-CODE")
-    // IPv4 in place of an IPv6 relay is not the end.
+    // An IPv4 relayed address in place of an IPv6 one does not end the check.
     #expect(findings("peer").last?.subject == "IPv6 peers")
     #expect(findings("peer").allSatisfy { $0.verdict == .unknown })
     #expect(findings("amplification").count == 2)
@@ -42,7 +44,9 @@ struct PionTests {
     let key = LongTermKey.md5(
       username: username, realm: Array("example.org".utf8), password: ReasonTests.credential.password)
     var authenticator = MessageAuthenticator()
-    guard authenticator.verify(message, key: key) else { return error(to: message) { $0.append(.errorCode, UInt32(0x400)) } }
+    guard authenticator.verify(message, key: key) else {
+      return error(to: message) { $0.append(.errorCode, UInt32(0x400)) }
+    }
     switch message.type.method {
     case .createPermission: return error(to: message) { authenticator.sign(&$0, key: key) }
     case .channelBind: return respond(to: request, error: .unauthenticated)
@@ -57,7 +61,7 @@ struct PionTests {
     }
   }
 
-  /// An error response that has what `body` appends, and no more.
+  /// An error response with only the attributes that `body` appends.
   private static func error(
     to message: borrowing MessageView, _ body: (inout MessageWriter) -> Void
   ) -> [[UInt8]] {

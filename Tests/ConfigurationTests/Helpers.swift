@@ -16,7 +16,7 @@ func reader(
   }
 }
 
-/// The settings of `yaml`, features that are not there yet included.
+/// The settings of `yaml`, including features that this version does not have.
 func parse(
   _ yaml: String? = nil, environment: [String: String] = [:], set overrides: [String] = [],
   files: [String: String] = [:]

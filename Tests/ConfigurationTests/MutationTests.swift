@@ -1,10 +1,11 @@
 @testable internal import Configuration
 internal import Crypto
+internal import TestSupport
 internal import Testing
 
 @Suite("Mutated configurations")
 struct MutationTests {
-  @Test("100,000 mutated documents are read or refused, and never trap", arguments: [UInt8](0..<4))
+  @Test("100,000 mutated documents are read or refused, and never trap", .tags(.slow), arguments: [UInt8](0..<4))
   func mutatedDocuments(seed: UInt8) {
     var random = SeededGenerator(seed: [seed, 0x59, 0x41, 0x4D, 0x4C])
     let corpus = documents.map { Array($0.utf8) }
@@ -28,14 +29,14 @@ struct MutationTests {
           environment: ["TURNPIKE_REALMS": text, "TURNPIKE_LISTENERS": text], set: [text, "auth.oauth-keys=\(text)"])
       }
       for problem in parsed.problems where problem.severity == .error {
-        // Every error says where it stands, and none breaks its line.
+        // Every error has a position, and its text is one line.
         if problem.origin == nil || problem.description.contains("\n") {
           Issue.record("seed \(seed), round \(round): \(problem)")
         }
       }
       if parsed.problems.contains(where: { $0.severity == .error }) { refused += 1 }
     }
-    // The mutations must reach both sides.
+    // Some mutations must be refused and some accepted.
     #expect((2_500..<25_000).contains(refused))
   }
 
@@ -61,12 +62,12 @@ struct MutationTests {
   }
 }
 
-/// The document of this round.
+/// Holds the document of this round.
 private final class Current {
   var bytes: [UInt8] = []
 }
 
-/// Small documents that together have every kind of value: small ones keep 100,000 rounds short.
+/// Documents that together have every kind of value. They are small, so that 100,000 rounds are fast.
 private let documents = [
   "realm: example.org\nworkers: 3\nengine: epoll\n",
   "listeners:\n  - udp://127.0.0.1:3478?realm=x\n  - \"tls://[::1]:443?proxy-protocol=v2&auto=false\"\n",

@@ -1,24 +1,29 @@
 @testable internal import Configuration
+internal import Log
 internal import NetworkTypes
+internal import STUN
+internal import TLS
 internal import Testing
 
 @Suite("Reading a configuration")
 struct ReadingTests {
-  @Test("no source at all gives the built-in defaults")
+  @Test("Without any source the built-in defaults apply")
   func defaults() throws {
     let configuration = try reader().read(file: nil)
     #expect(configuration.settings == Settings())
     #expect(configuration.warnings.isEmpty)
   }
 
-  @Test("an empty file, one with comments only and one with empty sections give the defaults", arguments: [
-    "", "# nothing\n", "---\n", "auth:\nlimits:\n", "{}",
-  ])
+  @Test(
+    "An empty file, comments alone and empty sections give the defaults",
+    arguments: [
+      "", "# nothing\n", "---\n", "auth:\nlimits:\n", "{}",
+    ])
   func emptyFiles(yaml: String) throws {
     #expect(try reader(yaml).read(file: "t.yml").settings == Settings())
   }
 
-  @Test("every key of the documentation is read into its place")
+  @Test("Every documented key sets its field")
   func everyKey() {
     let parsed = parse(fullDocument)
     #expect(errors(parsed) == [])
@@ -26,9 +31,11 @@ struct ReadingTests {
     expected.realm = "example.org"
     expected.software = "Turnpike test"
     expected.rfc3489 = true
+    expected.rfc5766Channels = false
+    expected.publicName = "turn.example.org"
     expected.workers = 3
     expected.engine = .ioUring
-    expected.drainTimeout = 0
+    expected.drainTimeout = .seconds(0)
     expected.stateDirectory = "/tmp/turnpike"
     var udp = Settings.Listener(transport: .udp, address: SocketAddress(IPAddress(127, 0, 0, 1), port: 3478))
     udp.realm = "other.example"
@@ -36,10 +43,12 @@ struct ReadingTests {
     tls.proxyProtocol = true
     tls.auto = false
     expected.listeners = [udp, tls]
+    expected.proxyProtocol.trusted = [CIDRBlock(IPAddress(10, 0, 0, 5), prefixLength: 32)]
     expected.tls.certificate = "/c.pem"
     expected.tls.privateKey = "/k.pem"
     expected.tls.minimumVersion = .tls13
     expected.tls.clientCA = "/ca.pem"
+    expected.tls.certificates = [Settings.CertificatePair(certificate: "/o.pem", privateKey: "/o.key")]
     expected.relay.addresses = [IPAddress(192, 0, 2, 10), IPAddress(ipv6High: 0x2001_0DB8_0000_0000, low: 0x10)]
     expected.relay.advertise = [IPAddress(192, 0, 2, 10): IPAddress(203, 0, 113, 5)]
     expected.relay.ports = 20000...20999
@@ -49,13 +58,13 @@ struct ReadingTests {
     expected.auth.users = ["alice": "secret", "bob": "x:y=z"]
     expected.auth.secrets = ["one", "two"]
     expected.auth.store = "redis://store.example"
-    expected.auth.nonceLifetime = 90
+    expected.auth.nonceLifetime = .seconds(90)
     expected.auth.passwordAlgorithms = [.sha256]
     expected.auth.oauthKeys = [
       .init(id: "k1", key: Array(repeating: 0, count: 32), algorithm: .a256gcm, notAfter: 1_893_456_000),
       .init(id: "k2", key: Array(repeating: 0, count: 16), algorithm: .a128gcm, notAfter: nil),
     ]
-    var realm = Settings.Realm()
+    var realm = Settings.RealmSection()
     realm.users = ["carol": "pw"]
     realm.secrets = ["three"]
     realm.store = "sqlite:other.db"
@@ -66,33 +75,49 @@ struct ReadingTests {
     expected.redirect.domain = "turn.example.org"
     expected.peers.allow = [CIDRBlock(IPAddress(10, 0, 0, 0), prefixLength: 8)]
     expected.peers.deny = [CIDRBlock(IPAddress(192, 0, 2, 1), prefixLength: 32)]
-    expected.lifetime.default = 120
-    expected.lifetime.maximum = 7200
-    expected.lifetime.permission = 60
-    expected.lifetime.channel = 61
+    expected.lifetime.default = .seconds(120)
+    expected.lifetime.maximum = .seconds(7200)
+    expected.lifetime.permission = .seconds(60)
+    expected.lifetime.channel = .seconds(61)
     expected.limits.allocations = 1
     expected.limits.allocationsPerUser = 2
     expected.limits.allocationsPerAddress = 3
     expected.limits.permissionsPerAllocation = 4
     expected.limits.channelsPerAllocation = 5
-    expected.limits.bandwidthPerAllocation = 64_000
-    expected.limits.bandwidthPerUser = 2_000_000
-    expected.limits.bandwidth = 1_000_000_000
+    expected.limits.bandwidthPerAllocation = .bytes(64_000)
+    expected.limits.bandwidthPerUser = .bytes(2_000_000)
+    expected.limits.bandwidth = .bytes(1_000_000_000)
+    expected.limits.newPeersPerUser = 8
+    expected.limits.connectsPerUser = 9
     expected.limits.unauthenticatedPerAddress = 6
+    expected.limits.unauthenticated = 10
+    expected.limits.strangersMemory = .bytes(64_000_000)
+    expected.hardening.capabilities = false
+    expected.hardening.noNewPrivileges = false
+    expected.hardening.seccomp = false
+    expected.hardening.landlock = false
+    expected.hardening.coreDumps = true
     expected.natDiscovery.primary = SocketAddress(IPAddress(192, 0, 2, 1), port: 3478)
     expected.natDiscovery.alternate = SocketAddress(IPAddress(192, 0, 2, 2), port: 3479)
-    expected.admin.listen = SocketAddress(.ipv4Any, port: 8080)
+    expected.admin.listen = .address(SocketAddress(.ipv4Any, port: 8080))
     expected.admin.token = "t0ken"
     expected.admin.demo = true
     expected.log.level = .debug
     expected.log.format = .json
+    expected.log.privacy = .full
+    expected.auth.onCredentialExpiry = .noRefresh
+    expected.auth.hook = "https://app.example.org/user"
+    expected.auth.hookSecret = "t0ken-of-hook"
+    expected.events.webhook = "https://app.example.org/events"
+    expected.events.secret = "t0ken-of-events"
+    expected.events.usageInterval = .seconds(5)
     #expect(parsed.settings == expected)
-    // A key that is added to the table must be added to this document too.
+    // A new key of the table must be added to this document too.
     let differing = ConfigurationKey.all.map(\.path).filter { parsed.origins[$0] == nil }
     #expect(differing.isEmpty)
   }
 
-  @Test("default < file < environment < --set")
+  @Test("--set wins over the environment, the environment over the file, the file over the default")
   func precedence() throws {
     let yaml = "realm: file\nworkers: 1\nsoftware: file\n"
     let environment = ["TURNPIKE_REALM": "environment", "TURNPIKE_WORKERS": "2"]
@@ -103,7 +128,7 @@ struct ReadingTests {
     #expect(settings.software == "file")
   }
 
-  @Test("lists and maps in the environment and in --set are parted by commas")
+  @Test("Commas separate lists and maps in the environment and in --set")
   func inlineCollections() {
     let parsed = parse(
       environment: [
@@ -119,7 +144,7 @@ struct ReadingTests {
     #expect(parsed.settings.relay.advertise == [IPAddress(192, 0, 2, 1): IPAddress(203, 0, 113, 1)])
   }
 
-  @Test("records in --set are written as YAML")
+  @Test("--set takes records as YAML")
   func inlineRecords() {
     let key = String(repeating: "A", count: 22) + "=="
     let parsed = parse(set: [
@@ -130,7 +155,7 @@ struct ReadingTests {
     #expect(parsed.settings.realms["other"]?.secrets == ["s"])
   }
 
-  @Test("file: and env: stand for content, without one final newline")
+  @Test("file: and env: insert the content, without one final newline")
   func references() throws {
     let yaml = """
       realm: env:THE_REALM
@@ -149,28 +174,34 @@ struct ReadingTests {
     #expect(settings.auth.secrets == ["a\n", "file:not-again"])
   }
 
-  @Test("durations and rates", arguments: [
-    ("90", 90), ("90s", 90), ("10m", 600), ("1h", 3600), ("24h", 86400),
-  ])
+  @Test(
+    "Durations and rates are read with their units",
+    arguments: [
+      ("90", 90), ("90s", 90), ("10m", 600), ("1h", 3600), ("24h", 86400),
+    ])
   func durations(text: String, seconds: UInt32) {
-    #expect(parse("auth: { nonce-lifetime: \(text) }").settings.auth.nonceLifetime == seconds)
+    #expect(parse("auth: { nonce-lifetime: \(text) }").settings.auth.nonceLifetime == .seconds(seconds))
   }
 
-  @Test("the effective configuration is itself a configuration, with secrets redacted")
+  @Test("The effective configuration is a valid configuration without secrets")
   func effective() throws {
     let parsed = parse(fullDocument)
-    let yaml = parsed.settings.effectiveYAML
+    let yaml = parsed.settings.effectiveYAML()
     for secret in ["secret\n", "x:y", "\"one\"", "two", "t0ken", "AAAA", "three"] { #expect(!yaml.contains(secret)) }
     #expect(yaml.contains("alice: \"<redacted>\""))
-    var again = parse(yaml.replacing("key: \"<redacted>\"", with: "key: \(String(repeating: "A", count: 43))="))
-    // One of the two keys is of 16 bytes: only that one is refused, because its key is hidden.
-    #expect(errors(again).allSatisfy { $0.key?.hasPrefix("auth.oauth-keys") == true })
-    again.settings.auth = parsed.settings.auth
-    again.settings.admin.token = parsed.settings.admin.token
-    again.settings.realms = parsed.settings.realms
+    #expect(errors(parse(yaml)).count > 5)
+    // Without the refused values a listener has no realm, and the admin endpoint no token: errors too.
+    let others = errors(parse(yaml)).filter {
+      !$0.message.contains("in place of a secret") && $0.key != "listeners" && $0.key != "admin.listen"
+    }
+    #expect(others == [])
+    var again = parse(parsed.settings.effectiveYAML(showsSecrets: true))
+    #expect(errors(again) == [])
+    // Settings without effect in this version are not printed.
+    again.settings.admin.demo = parsed.settings.admin.demo
     #expect(again.settings == parsed.settings)
-    // The defaults need no redaction: they come back whole, listeners as this version opens them.
-    let defaults = try reader(Settings().effectiveYAML).read(file: "t.yml").settings
+    // The defaults need no redaction, so they are read back completely, with the listeners that this version opens.
+    let defaults = try reader(Settings().effectiveYAML()).read(file: "t.yml").settings
     #expect(defaults.listeners == Settings.availableDefaultListeners)
     #expect(defaults.listeners?.isEmpty == false)
     var plain = defaults
@@ -178,14 +209,14 @@ struct ReadingTests {
     #expect(plain == Settings())
   }
 
-  @Test("a store's password is not printed")
+  @Test("A store's password is not printed")
   func storeURL() {
-    let yaml = parse("auth: { store: \"redis://me:pass@w0rd@host:6379/0\" }").settings.effectiveYAML
+    let yaml = parse("auth: { store: \"redis://me:pass@w0rd@host:6379/0\" }").settings.effectiveYAML()
     #expect(yaml.contains("redis://<redacted>@host:6379/0"))
     #expect(!yaml.contains("w0rd"))
   }
 
-  @Test("each key has a variable of its own")
+  @Test("Each key has its own environment variable")
   func environmentNames() {
     let keys = ConfigurationKey.all
     #expect(Set(keys.map(\.environmentName)).count == keys.count)
@@ -199,6 +230,8 @@ let fullDocument = """
   realm: example.org
   software: "Turnpike test"
   rfc3489: true
+  rfc5766-channels: false
+  public-name: turn.example.org
   workers: 3
   engine: io-uring
   drain-timeout: 0s
@@ -206,7 +239,9 @@ let fullDocument = """
   listeners:
     - udp://127.0.0.1:3478?realm=other.example
     - "tls://[::1]:443?proxy-protocol=v2&auto=false"
-  tls: { certificate: /c.pem, private-key: /k.pem, minimum-version: "1.3", client-ca: /ca.pem }
+  proxy-protocol: { trusted: [ 10.0.0.5 ] }
+  tls: { certificate: /c.pem, private-key: /k.pem, minimum-version: "1.3", client-ca: /ca.pem,
+         certificates: [ { certificate: /o.pem, private-key: /o.key } ] }
   relay:
     addresses: [192.0.2.10, "2001:db8::10"]
     advertise: { 192.0.2.10: 203.0.113.5 }
@@ -219,6 +254,9 @@ let fullDocument = """
     secrets: [one, two]
     store: redis://store.example
     nonce-lifetime: 90s
+    on-credential-expiry: no-refresh
+    hook: "https://app.example.org/user"
+    hook-secret: t0ken-of-hook
     password-algorithms: [sha256]
     oauth-keys:
       - { id: k1, key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, algorithm: A256GCM, not-after: "2030-01-01T00:00:00Z" }
@@ -244,8 +282,14 @@ let fullDocument = """
     bandwidth-per-allocation: 64k
     bandwidth-per-user: 2M
     bandwidth: 1G
+    new-peers-per-user: 8
+    connects-per-user: 9
     unauthenticated-per-address: 6
+    unauthenticated: 10
+    strangers-memory: 64M
+  hardening: { capabilities: false, no-new-privileges: false, seccomp: false, landlock: false, core-dumps: true }
   nat-discovery: { primary: "192.0.2.1:3478", alternate: "192.0.2.2:3479" }
   admin: { listen: "0.0.0.0:8080", token: t0ken, demo: true }
-  log: { level: debug, format: json }
+  log: { level: debug, format: json, privacy: full }
+  events: { webhook: "https://app.example.org/events", secret: t0ken-of-events, usage-interval: 5s }
   """

@@ -1,7 +1,7 @@
 @testable internal import Configuration
 internal import Testing
 
-@Suite("A wrong configuration")
+@Suite("Wrong configurations")
 struct WrongConfigurationTests {
   struct Slip: CustomTestStringConvertible, Sendable {
     var key: String
@@ -20,10 +20,13 @@ struct WrongConfigurationTests {
     Slip("realm", "\"a:b\"", "example.org"),
     Slip("software", "[a]", "Turnpike"),
     Slip("rfc3489", "yes", "did you mean true?"),
+    Slip("rfc5766-channels", "ye", "true"),
+    Slip("public-name", "192.0.2.1", "turn.example.org"),
+    Slip("public-name", "turn_1.example", "turn.example.org"),
     Slip("workers", "-1", "2"),
     Slip("workers", "many", "2"),
     Slip("engine", "epol", "did you mean epoll?"),
-    Slip("drain-timeout", "1d", "10m"),
+    Slip("drain-timeout", "2d", "10m"),
     Slip("state-directory", "{ a: b }", "/var/lib/turnpike"),
     Slip("listeners", "udp://0.0.0.0:3478", "[udp://0.0.0.0:3478]"),
     Slip("listeners", "[]", "[udp://0.0.0.0:3478]"),
@@ -40,11 +43,17 @@ struct WrongConfigurationTests {
     Slip("listeners", "[udp://0.0.0.0:3478?auto=no]", "?auto=false"),
     Slip("listeners", "[udp://0.0.0.0:3478?proxy-protocol=v2]", "remove"),
     Slip("listeners", "[tcp://0.0.0.0:3478?proxy-protocol=v1]", "?proxy-protocol=v2"),
+    Slip("listeners", "[tcp://0.0.0.0:3478?proxy-protocol=v2]", "the addresses of your proxies"),
+    Slip("proxy-protocol.trusted", "[proxy.example.org]", "10.0.0.0/8"),
     Slip("tls.certificate", "file:/etc/cert.pem", "without file:"),
     Slip("tls.certificate", "/only/the/certificate.pem", "give both"),
     Slip("tls.private-key", "[a]", "/etc/turnpike/privkey.pem"),
     Slip("tls.minimum-version", "1.1", "1.2"),
     Slip("tls.client-ca", "[a]", "/etc/turnpike/clients.pem"),
+    Slip("tls.certificates", "[{ certificate: /a.pem }]", "write private-key: PATH"),
+    Slip("tls.certificates", "[{ private-key: /a.pem }]", "write certificate: PATH"),
+    Slip("tls.certificates", "[/a.pem]", "{ certificate: /a.pem, private-key: /a.key }"),
+    Slip("tls.certificates", "[{ certificate: /a.pem, private-key: /a.key }]", "move the first one to tls.certificate"),
     Slip("relay.addresses", "[0.0.0.0]", "192.0.2.10"),
     Slip("relay.addresses", "[192.0.2.1, 192.0.2.1]", "keep one"),
     Slip("relay.advertise", "{ 192.0.2.1: \"2001:db8::1\" }", "IPv4"),
@@ -72,6 +81,7 @@ struct WrongConfigurationTests {
     Slip("peers.allow", "[10.0.0.1/8]", "did you mean 10.0.0.0/8 or 10.0.0.1?"),
     Slip("peers.deny", "[example.org]", "10.0.0.0/8"),
     Slip("lifetime.default", "soon", "10m"),
+    Slip("lifetime.default", "600000", "did you mean 600s"),
     Slip("lifetime.maximum", "1.5h", "10m"),
     Slip("lifetime.permission", "~", "leave the key out"),
     Slip("lifetime.channel", "99999999999999999999s", "10m"),
@@ -84,18 +94,38 @@ struct WrongConfigurationTests {
     Slip("limits.bandwidth-per-user", "64K", "64k"),
     Slip("limits.bandwidth", "99999999999999999999G", "64k"),
     Slip("limits.unauthenticated-per-address", "none", "100"),
+    Slip("limits.unauthenticated", "automatic", "20000"),
+    Slip("limits.strangers-memory", "32MB", "32M"),
+    Slip("limits.strangers-memory", "1000", "32M"),
+    Slip("limits.new-peers-per-user", "-1", "6000"),
+    Slip("limits.connects-per-user", "1.5", "50"),
+    Slip("hardening.capabilities", "drop", "true"),
+    Slip("hardening.no-new-privileges", "1", "true"),
+    Slip("hardening.seccomp", "off", "false"),
+    Slip("hardening.landlock", "ture", "true"),
+    Slip("hardening.core-dumps", "0", "false"),
     Slip("nat-discovery.primary", "192.0.2.1", "192.0.2.10:3478"),
     Slip("nat-discovery.primary", "192.0.2.1:3478", "give both"),
     Slip("nat-discovery.alternate", "\"2001:db8::1:3478\"", "did you mean \"[2001:db8::1]:3478\"?"),
-    Slip("admin.listen", "8080", "192.0.2.10:3478"),
+    Slip("admin.listen", "8080", "127.0.0.1:8478"),
+    Slip("admin.listen", "unix:admin.sock", "127.0.0.1:8478"),
+    Slip("admin.listen", "/run/turnpike/admin.sock", "did you mean unix:/run/turnpike/admin.sock?"),
     Slip("admin.listen", "0.0.0.0:8080", "admin.token"),
     Slip("admin.token", "[a]", "file:"),
     Slip("admin.demo", "flase", "did you mean false?"),
     Slip("log.level", "warn", "did you mean warning?"),
     Slip("log.format", "jsn", "did you mean json?"),
+    Slip("log.privacy", "truncate", "did you mean truncated?"),
+    Slip("auth.on-credential-expiry", "no_refresh", "did you mean no-refresh?"),
+    Slip("auth.hook", "app.example.org", "https://app.example.org/turn"),
+    Slip("auth.hook", "ftp://app.example.org", "https://app.example.org/turn"),
+    Slip("auth.hook-secret", "[a]", "file:"),
+    Slip("events.webhook", "https://user:pass@app.example.org/", "https://app.example.org/turn"),
+    Slip("events.secret", "[a]", "file:"),
+    Slip("events.usage-interval", "1 minute", "write, for example"),
   ]
 
-  @Test("names file, line, key and a suggestion for a wrong value of every key", arguments: slips)
+  @Test("A wrong value of each key gives file, line, key and a suggestion", arguments: slips)
   func wrongValue(slip: Slip) throws {
     let parts = slip.key.split(separator: ".")
     let yaml =
@@ -110,30 +140,70 @@ struct WrongConfigurationTests {
     #expect(problem.key?.hasPrefix(slip.key) == true)
     #expect(problem.suggestion?.contains(slip.suggestion) == true, "\(problem)")
     #expect(!problem.description.contains("s3cr3t"))
-    // The same value in the environment and in an override is told alike.
-    if !"[{~\"".contains(slip.value.first ?? " ") , !["listeners", "auth.secrets"].contains(slip.key) {
+    // The same value in the environment and in an override gives the same error.
+    if !"[{~\"".contains(slip.value.first ?? " "), !["listeners", "auth.secrets"].contains(slip.key) {
       let override = errors(parse(set: ["\(slip.key)=\(slip.value)"], files: files))
       #expect(override.first?.origin == .override(slip.key))
     }
   }
 
-  @Test("the table above has every key")
+  @Test("The table of wrong values has every key")
   func tableIsComplete() {
     let tested = Set(Self.slips.map(\.key))
     #expect(ConfigurationKey.all.map(\.path).filter { !tested.contains($0) } == [])
   }
 
-  @Test("an unknown key is refused with the nearest one", arguments: [
-    ("reaml: a", 1, "reaml", "did you mean realm?"),
-    ("auth:\n  secret: [a]", 2, "auth.secret", "did you mean auth.secrets?"),
-    ("nonce-lifetime: 10m", 1, "nonce-lifetime", "did you mean auth.nonce-lifetime?"),
-    ("auth.secrets: [a]", 1, "auth.secrets", "write secrets below auth"),
-    ("Limits:\n  allocations: 1", 1, "Limits", "did you mean limits?"),
-    ("limits:\n  xyzzy-plugh: 1", 2, "limits.xyzzy-plugh", "the keys here are allocations, "),
-    ("realms:\n  other:\n    user: { a: b }", 3, "realms.other.user", "did you mean users?"),
-    ("auth: { oauth-keys: [{ kid: a }] }", 1, "auth.oauth-keys.kid", "did you mean id?"),
-    ("auth: [a]", 1, "auth", "the keys below it are anonymous, users"),
-  ])
+  @Test(
+    "An address that no client can use is refused with its kind",
+    arguments: [
+      ("relay: { addresses: [224.0.0.1] }", "224.0.0.1 is a multicast address"),
+      ("relay: { addresses: [\"ff02::1\"] }", "ff02::1 is a multicast address"),
+      ("relay: { addresses: [255.255.255.255] }", "255.255.255.255 is the broadcast address"),
+      ("relay: { addresses: [\"fe80::7\"] }", "fe80::7 is a link-local address, which means nothing without a zone"),
+      ("relay: { advertise: { 192.0.2.1: 239.1.1.1 } }", "239.1.1.1 is a multicast address"),
+      ("relay: { advertise: { \"fe80::7\": \"2001:db8::1\" } }", "fe80::7 is a link-local address"),
+      ("listeners: [\"udp://[fe80::7]:3478\"]", "fe80::7 is a link-local address"),
+      ("listeners: [udp://224.0.0.1:3478]", "224.0.0.1 is a multicast address"),
+      ("nat-discovery: { primary: \"224.0.0.1:3478\" }", "224.0.0.1 is a multicast address"),
+      ("redirect: { server: \"[ff02::1]:3478\" }", "ff02::1 is a multicast address"),
+      ("redirect: { server: 0.0.0.0 }", "\"0.0.0.0\" is not"),
+    ])
+  func unusableAddress(yaml: String, message: String) throws {
+    let problem = try #require(errors(parse(yaml)).first)
+    #expect(problem.message.hasPrefix(message), "\(problem)")
+    #expect(problem.suggestion != nil)
+  }
+
+  @Test(
+    "An IPv6 zone is refused by name in every address",
+    arguments: [
+      "relay: { addresses: [\"fe80::1%eth0\"] }", "relay: { addresses: [\"[fe80::1%eth0]\"] }",
+      "relay: { advertise: { \"fe80::1%eth0\": \"2001:db8::1\" } }",
+      "relay: { advertise: { \"2001:db8::1\": \"fe80::1%eth0\" } }",
+      "listeners: [\"udp://[fe80::1%eth0]:3478\"]", "nat-discovery: { primary: \"[fe80::1%eth0]:3478\" }",
+      "admin: { listen: \"[fe80::1%eth0]:8478\" }", "redirect: { server: \"fe80::1%eth0\" }",
+      "peers: { allow: [\"fe80::1%eth0\"] }",
+      "peers: { deny: [\"fe80::%eth0/10\"] }",
+    ])
+  func zones(yaml: String) throws {
+    let problem = try #require(errors(parse(yaml)).first)
+    #expect(problem.message == "zones (\"%eth0\") are not taken here", "\(problem)")
+    #expect(errors(parse("auth: { users: { \"fe80::1%eth0\": \"fe80::1%eth0\" } }")).isEmpty)
+  }
+
+  @Test(
+    "An unknown key is refused with the nearest known key",
+    arguments: [
+      ("reaml: a", 1, "reaml", "did you mean realm?"),
+      ("auth:\n  secret: [a]", 2, "auth.secret", "did you mean auth.secrets?"),
+      ("nonce-lifetime: 10m", 1, "nonce-lifetime", "did you mean auth.nonce-lifetime?"),
+      ("auth.secrets: [a]", 1, "auth.secrets", "write secrets below auth"),
+      ("Limits:\n  allocations: 1", 1, "Limits", "did you mean limits?"),
+      ("limits:\n  xyzzy-plugh: 1", 2, "limits.xyzzy-plugh", "the keys here are allocations, "),
+      ("realms:\n  other:\n    user: { a: b }", 3, "realms.other.user", "did you mean users?"),
+      ("auth: { oauth-keys: [{ kid: a }] }", 1, "auth.oauth-keys.kid", "did you mean id?"),
+      ("auth: [a]", 1, "auth", "the keys below it are anonymous, users"),
+    ])
   func unknownKey(yaml: String, line: Int, key: String, suggestion: String) throws {
     let problem = try #require(errors(parse(yaml)).first)
     #expect(problem.origin == .file(path: "t.yml", line: line))
@@ -141,7 +211,7 @@ struct WrongConfigurationTests {
     #expect(problem.suggestion?.hasPrefix(suggestion) == true, "\(problem)")
   }
 
-  @Test("an unknown key in --set is an error, in the environment one warning")
+  @Test("An unknown key is an error in --set and one warning in the environment")
   func unknownElsewhere() {
     #expect(errors(parse(set: ["auth.secret=a"])).first?.suggestion == "did you mean auth.secrets?")
     #expect(errors(parse(set: ["auth=a"])).first?.suggestion?.hasPrefix("write one of auth.anonymous") == true)
@@ -152,31 +222,34 @@ struct WrongConfigurationTests {
     #expect(parsed.problems.last?.suggestion == "did you mean TURNPIKE_REALM?")
   }
 
-  @Test("every mistake is told, not only the first")
+  @Test("Every mistake is reported, not only the first")
   func allOfThem() {
     let yaml = "relam: a\nworkers: x\nlisteners: [udp://a, tcp://b]\nlimits: { allocations: -1, nonsense: 2 }\n"
     let problems = errors(parse(yaml, environment: ["TURNPIKE_ENGINE": "kqueue"], set: ["log.level=loud"]))
-    #expect(problems.map(\.key) == [
-      "relam", "workers", "listeners", "listeners", "limits.allocations", "limits.nonsense", "engine", "log.level",
-    ])
+    #expect(
+      problems.map(\.key) == [
+        "relam", "workers", "listeners", "listeners", "limits.allocations", "limits.nonsense", "engine", "log.level",
+      ])
   }
 
-  @Test("what YAML allows and a configuration does not need is refused by name", arguments: [
-    ("a: &x [1]\nb: *x", "aliases", 2),
-    ("realm: !!str a", "tags", 1),
-    ("realm: a\n---\nrealm: b", "second document", 2),
-    ("realm: a\nworkers: 1\nrealm: b", "given twice", 3),
-    ("auth: { users: { a: b, a: c } }", "given twice", 1),
-    ("? [a]\n: b", "plain text", 1),
-    ("realm: [", "not YAML", 2),
-    ("realm:\n\t- a", "not YAML", 2),
-    ("just text", "no map", 1),
-    ("- a\n- b", "no map", 1),
-    ("realm: \"\\", "not YAML", 1),
-    (String(repeating: "[", count: 100_000), "levels", 1),
-    ("a: [" + String(repeating: "1,", count: 60_000) + "1]", "values", 1),
-    (String(repeating: "#", count: (1 << 20) + 1), "more than 1 MiB", 1),
-  ])
+  @Test(
+    "YAML features that a configuration does not need are refused by name",
+    arguments: [
+      ("a: &x [1]\nb: *x", "aliases", 2),
+      ("realm: !!str a", "tags", 1),
+      ("realm: a\n---\nrealm: b", "second document", 2),
+      ("realm: a\nworkers: 1\nrealm: b", "given twice", 3),
+      ("auth: { users: { a: b, a: c } }", "given twice", 1),
+      ("? [a]\n: b", "plain text", 1),
+      ("realm: [", "not YAML", 2),
+      ("realm:\n\t- a", "not YAML", 2),
+      ("just text", "no map", 1),
+      ("- a\n- b", "no map", 1),
+      ("realm: \"\\", "not YAML", 1),
+      (String(repeating: "[", count: 100_000), "levels", 1),
+      ("a: [" + String(repeating: "1,", count: 60_000) + "1]", "values", 1),
+      (String(repeating: "#", count: (1 << 20) + 1), "more than 1 MiB", 1),
+    ])
   func hostileYAML(yaml: String, message: String, line: Int) throws {
     let problem = try #require(errors(parse(yaml)).first)
     #expect(problem.message.contains(message), "\(problem)")
@@ -188,7 +261,7 @@ struct WrongConfigurationTests {
     }
   }
 
-  @Test("a file that can't be read, or a reference to nothing, is an error that names it")
+  @Test("An unreadable file or a dangling reference is an error that names it")
   func unreadable() {
     #expect(throws: ConfigurationError.self) { try reader().read(file: "absent.yml") }
     let problems = errors(parse("realm: file:/absent\nsoftware: env:ABSENT"))
@@ -198,7 +271,7 @@ struct WrongConfigurationTests {
     #expect(errors(parse("realm: file:/big", files: big)).first?.message.contains("64 KiB") == true)
   }
 
-  @Test("what comes from a file can't forge a line of the log")
+  @Test("Text from a file cannot forge a log line")
   func controlCharacters() throws {
     let problem = try #require(errors(parse("realm: \"a\\nERROR forged\\e[31m\"")).first)
     #expect(!problem.description.unicodeScalars.contains { $0.value < 0x20 })
@@ -206,8 +279,8 @@ struct WrongConfigurationTests {
     #expect(!unknown.description.contains("\n"))
   }
 
-  @Test("nobody could log in: refused")
-  func nobody() {
+  @Test("A configuration without users is refused")
+  func noUsers() {
     #expect(errors(parse("auth: { store: \"\" }")).map(\.key) == ["auth.store"])
     #expect(errors(parse("auth: { store: \"\", anonymous: true }")) == [])
     #expect(errors(parse("auth: { store: \"\", secrets: [a] }")) == [])

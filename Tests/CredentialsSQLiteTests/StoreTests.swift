@@ -2,12 +2,12 @@ internal import Credentials
 internal import CredentialsSQLite
 internal import Crypto
 internal import Foundation
-internal import TestSupport
 internal import Testing
+internal import TestSupport
 
 @Suite("The SQLite credential store")
 struct StoreTests {
-  @Test("a user is found by name, by the other form of the name and by USERHASH, in its realm only")
+  @Test("A user is found by both forms of the name and by USERHASH, in its realm only")
   func lookUp() throws {
     let directory = try TemporaryDirectory()
     let store = try SQLiteCredentialStore(path: directory.path("a.db"))
@@ -25,7 +25,7 @@ struct StoreTests {
     #expect(abs(Double(created) - Date().timeIntervalSince1970) < 60)
   }
 
-  @Test("two names that could be taken for each other are refused, in both orders")
+  @Test("Two confusable names are refused, in both orders")
   func confusableNames() throws {
     for pair in [("ª", "a"), ("a", "ª"), ("a", "a")] {
       let store = try SQLiteCredentialStore.inMemory()
@@ -36,7 +36,7 @@ struct StoreTests {
     }
   }
 
-  @Test("a password is changed and a user removed; unknown ones are told")
+  @Test("A password is changed and a user removed; an unknown user is an error")
   func management() throws {
     let store = try SQLiteCredentialStore.inMemory()
     let first = try credential("alice", password: "one")
@@ -51,7 +51,7 @@ struct StoreTests {
     #expect(throws: StoreError.noSuchUser) { try store.removeUser(realm: "r", username: Array("alice".utf8)) }
   }
 
-  @Test("secrets keep their bytes and order, and are named by number")
+  @Test("Secrets keep their bytes and their order, and are numbered")
   func secrets() throws {
     let store = try SQLiteCredentialStore.inMemory()
     let bytes: [[UInt8]] = [[0], [1, 0, 255], Array("'; DROP TABLE secrets; --".utf8)]
@@ -63,14 +63,16 @@ struct StoreTests {
     try store.removeSecret(realm: "r", id: stored[0].id)
     #expect(throws: StoreError.noSuchSecret) { try store.removeSecret(realm: "r", id: stored[0].id) }
     #expect(try store.listSecrets(realm: nil).map(\.id) == [stored[1].id, stored[2].id])
-    // A number is never given twice.
+    // A number is never used again.
     let again = try store.addSecret([7], realm: "r")
     #expect(!stored.map(\.id).contains(again.id))
   }
 
-  @Test("hostile names are only names", arguments: [
-    "'; DROP TABLE users; --", "alice' OR '1'='1", "%", "_", "*", "\"", "\\", "%s%n%x", "alice\u{301}", "؟",
-  ])
+  @Test(
+    "Hostile names are stored as plain data",
+    arguments: [
+      "'; DROP TABLE users; --", "alice' OR '1'='1", "%", "_", "*", "\"", "\\", "%s%n%x", "alice\u{301}", "؟",
+    ])
   func hostileNames(name: String) throws {
     let store = try SQLiteCredentialStore.inMemory()
     let bystander = try credential("alice")
@@ -84,9 +86,11 @@ struct StoreTests {
     #expect(try store.users(realm: nil).map(\.name) == ["alice"])
   }
 
-  @Test("look-ups with any bytes find nobody and break nothing", arguments: [
-    [], [0], Array("alice\0".utf8), [0xFF, 0xFE], Array("alice\0' OR 1".utf8), Array(repeating: 0x41, count: 100_000),
-  ] as [[UInt8]])
+  @Test(
+    "A look-up with arbitrary bytes finds no user and changes nothing",
+    arguments: [
+      [], [0], Array("alice\0".utf8), [0xFF, 0xFE], Array("alice\0' OR 1".utf8), Array(repeating: 0x41, count: 100_000),
+    ] as [[UInt8]])
   func hostileLookUps(name: [UInt8]) throws {
     let store = try SQLiteCredentialStore.inMemory()
     try store.addUser(try credential("alice"))
@@ -95,7 +99,7 @@ struct StoreTests {
     #expect(throws: StoreError.noSuchUser) { try store.removeUser(realm: "r", username: name) }
   }
 
-  @Test("the change token changes with every commit, own or another's, and only then")
+  @Test("The change token changes with each commit of any process, and with nothing else")
   func changeToken() throws {
     let directory = try TemporaryDirectory()
     let one = try SQLiteCredentialStore(path: directory.path("a.db"))
@@ -118,14 +122,14 @@ struct StoreTests {
     try expectChange()
     try two.removeUser(realm: "r", username: Array("bob".utf8))
     try expectChange()
-    // Reading is no change.
+    // Reading does not change the token.
     _ = try two.users(realm: nil)
     #expect(try one.changeToken() == token)
-    // What another committed is seen at once.
+    // Commits of another process are visible at once.
     #expect(try one.keys(realm: "r", username: Array("bob".utf8)) == nil)
   }
 
-  @Test("the file and its log are for their owner only, and hold no password")
+  @Test("The file and its log are readable by their owner only, and hold no password")
   func fileMode() throws {
     let directory = try TemporaryDirectory()
     let store = try SQLiteCredentialStore(path: directory.path("a.db"))
@@ -138,7 +142,7 @@ struct StoreTests {
     }
   }
 
-  @Test("what was stored is there after the store is opened again")
+  @Test("Users and secrets are still there after the store is opened again")
   func reopening() throws {
     let directory = try TemporaryDirectory()
     let user = try credential("alice")
@@ -150,7 +154,7 @@ struct StoreTests {
     #expect(try store.keys(realm: "r", username: Array("alice".utf8)) == user.keys)
   }
 
-  @Test("several threads that open and write one new file at once all succeed")
+  @Test("Several threads can open and write one new file at once")
   func concurrentWriters() async throws {
     let directory = try TemporaryDirectory()
     let path = directory.path("a.db")
@@ -166,7 +170,7 @@ struct StoreTests {
     #expect(try SQLiteCredentialStore(path: path).users(realm: "r").count == 30)
   }
 
-  @Test("a file that is no store, of a later format or unreachable is told, and not touched")
+  @Test("A file that is no store, of a later format or unreachable is an error and stays unchanged")
   func wrongFiles() throws {
     let directory = try TemporaryDirectory()
     let text = directory.path("text.db")
@@ -180,11 +184,95 @@ struct StoreTests {
     var content = try Data(contentsOf: URL(fileURLWithPath: later))
     content.replaceSubrange(60..<64, with: [0, 0, 0, 99])
     try content.write(to: URL(fileURLWithPath: later))
-    #expect(throws: StoreError.newerFormat(found: 99, known: 1)) { try SQLiteCredentialStore(path: later) }
+    #expect(throws: StoreError.newerFormat(found: 99, known: 2)) { try SQLiteCredentialStore(path: later) }
+  }
+}
+
+@Suite("Files of other programs and other users")
+struct ForeignFileTests {
+  /// Statements that create databases of other programs.
+  static let databases = [
+    "CREATE TABLE bookmarks (url TEXT)",
+    "CREATE TABLE users (id INTEGER, name TEXT); CREATE TABLE secrets (id INTEGER)",
+    "CREATE TABLE t (a); PRAGMA user_version = 1", "PRAGMA application_id = 252006", "CREATE VIEW v AS SELECT 1",
+    "CREATE TABLE users (id INTEGER, name TEXT); CREATE TABLE secrets (id INTEGER); PRAGMA user_version = 1",
+  ]
+
+  @Test("Another program's database is refused by name and stays unchanged", arguments: databases)
+  func foreign(statements: String) throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("other.db")
+    try RawDatabase.execute(statements, path: path)
+    let before = try Data(contentsOf: URL(filePath: path))
+    #expect(throws: StoreError.foreign(path: path)) { try SQLiteCredentialStore(path: path) }
+    #expect(throws: StoreError.foreign(path: path)) { try SQLiteCredentialStore.examine(path: path) }
+    #expect(try Data(contentsOf: URL(filePath: path)) == before)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["other.db"])
+  }
+
+  @Test("A store of the versions without an application_id is opened")
+  func unmarked() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("a.db")
+    _ = try SQLiteCredentialStore(path: path)
+    try RawDatabase.execute("PRAGMA application_id = 0", path: path)
+    try SQLiteCredentialStore.examine(path: path)
+    try SQLiteCredentialStore(path: path).addUser(try credential("alice"))
+  }
+
+  @Test("Examining finds the errors of opening and creates no file")
+  func examining() throws {
+    let directory = try TemporaryDirectory()
+    try SQLiteCredentialStore.examine(path: directory.path("new.db"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
+    // It creates no write-ahead log next to a store that no process has open.
+    for name in ["a.db", "ä ?mode=memory#%41.db"] {
+      try SQLiteCredentialStore(path: directory.path(name)).addUser(try credential("alice"))
+      try SQLiteCredentialStore.examine(path: directory.path(name))
+    }
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted() == ["a.db", "ä ?mode=memory#%41.db"])
+    for name in ["a.db", "ä ?mode=memory#%41.db"] { try FileManager.default.removeItem(atPath: directory.path(name)) }
+    let missing = directory.path("no/new.db")
+    #expect(
+      throws: StoreError.unavailable(
+        "\(missing): No such file or directory (there is no folder \(directory.path("no")))")
+    ) {
+      try SQLiteCredentialStore.examine(path: missing)
+    }
+    #expect(throws: StoreError.self) { try SQLiteCredentialStore(path: directory.path("new.db"), creates: false) }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
+  }
+
+  @Test("A pipe in place of a store is refused at once")
+  func pipe() throws {
+    let directory = try TemporaryDirectory()
+    #expect(unsafe mkfifo(directory.path("pipe"), 0o600) == 0)
+    for creates in [false, true] {
+      #expect {
+        _ = try SQLiteCredentialStore(path: directory.path("pipe"), creates: creates)
+      } throws: { "\($0)".contains("not a regular file") }
+    }
+  }
+
+  @Test(
+    "Files that root creates in a user's folder belong to that user, the write-ahead log too",
+    .enabled(if: geteuid() == 0))
+  func owner() throws {
+    let directory = try TemporaryDirectory()
+    #expect(unsafe chown(directory.path, 3478, 3479) == 0)
+    let store = try SQLiteCredentialStore(path: directory.path("a.db"))
+    try store.addUser(try credential("alice"))
+    for name in ["a.db", "a.db-wal", "a.db-shm"] {
+      let attributes = try FileManager.default.attributesOfItem(atPath: directory.path(name))
+      #expect(
+        attributes[.ownerAccountID] as? Int == 3478 && attributes[.groupOwnerAccountID] as? Int == 3479, "\(name)")
+      #expect(attributes[.posixPermissions] as? Int == 0o600, "\(name)")
+    }
   }
 }
 
 /// A user of realm `r`.
-func credential(_ name: String, realm: String = "r", password: String = "secret") throws -> LongTermCredential {
-  try LongTermCredential(name: name, realm: realm, password: Array(password.utf8))
+func credential(_ name: String, realm: String = "r", password: String = "secret") throws -> UserRecord {
+  try UserRecord(name: name, realm: realm, password: Array(password.utf8))
 }

@@ -7,7 +7,7 @@ struct AEADTests {
 
   /// McGrew and Viega, "The Galois/Counter Mode of Operation", test cases 1, 2, 13 and 14: key, text and nonce all zero.
   @Test(
-    "the published vectors",
+    "Sealing and opening match the published vectors",
     arguments: [
       (16, 0, "58e2fccefa7e3061367f1d57a4e7455a"),
       (16, 16, "0388dace60b6a392f328c2b971b2fe78ab6e47d42cec13bdf53a67b21257bddf"),
@@ -22,7 +22,7 @@ struct AEADTests {
     #expect(AEAD.open(result, key: key, nonce: Self.zeroNonce) == text)
   }
 
-  @Test("one changed bit anywhere, in text, tag, nonce, key or associated data, and nothing is read")
+  @Test("Opening fails after one changed bit in text, tag, nonce, key or associated data")
   func tampering() throws {
     let key = [UInt8](1...32)
     let nonce = [UInt8](1...12)
@@ -38,7 +38,7 @@ struct AEADTests {
     #expect(AEAD.open(sealed, key: key.reversed(), nonce: nonce, associatedData: [9, 9]) == nil)
   }
 
-  @Test("a shorter tag is the beginning of the long one, and less than 12 bytes are refused")
+  @Test("A shorter tag is the beginning of the full one, and one below 12 bytes is refused")
   func shortTag() throws {
     let key = [UInt8](1...32)
     let nonce = [UInt8](1...12)
@@ -51,7 +51,7 @@ struct AEADTests {
     #expect(AEAD.open(short, key: key, nonce: nonce, tagByteCount: 8) == nil)
   }
 
-  @Test("wrong lengths are refused", arguments: [0, 15, 17, 24, 31, 33])
+  @Test("Keys of a wrong length are refused", arguments: [0, 15, 17, 24, 31, 33])
   func lengths(count: Int) {
     let key = [UInt8](repeating: 1, count: count)
     #expect(AEAD.seal([1], key: key, nonce: Self.zeroNonce) == nil)

@@ -14,7 +14,7 @@ struct CryptoTests {
     return result
   }
 
-  @Test("HMAC-SHA1 of RFC 2202 and HMAC-SHA-256 of RFC 4231, one context for both cases")
+  @Test("HMAC-SHA1 matches RFC 2202 and HMAC-SHA-256 RFC 4231, with one reused context")
   func hmac() {
     var sha1 = HMACContext(.sha1)
     var sha256 = HMACContext(.sha256)
@@ -22,8 +22,12 @@ struct CryptoTests {
     let text = Array("Hi There".utf8)
     let jefe = Array("Jefe".utf8)
     let what = Array("what do ya want for nothing?".utf8)
-    #expect(sha1.authenticate(text.span.rawBytes, key: key.span.rawBytes).array == bytes("b617318655057264e28bc0b6fb378c8ef146be00"))
-    #expect(sha1.authenticate(what.span.rawBytes, key: jefe.span.rawBytes).array == bytes("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"))
+    #expect(
+      sha1.authenticate(text.span.rawBytes, key: key.span.rawBytes).array
+        == bytes("b617318655057264e28bc0b6fb378c8ef146be00"))
+    #expect(
+      sha1.authenticate(what.span.rawBytes, key: jefe.span.rawBytes).array
+        == bytes("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"))
     #expect(
       sha256.authenticate(text.span.rawBytes, key: key.span.rawBytes).array
         == bytes("b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"))
@@ -32,14 +36,14 @@ struct CryptoTests {
         == bytes("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"))
   }
 
-  @Test("the long-term key of RFC 8489 section 9.2.2: MD5(user:realm:pass)")
+  @Test("The long-term key matches the example of RFC 8489, 9.2.2")
   func longTermKey() {
     let key = LongTermKey.md5(
       username: Array("user".utf8), realm: Array("realm".utf8), password: Array("pass".utf8))
     #expect(key.array == bytes("8493fbc53ba582fb4c044c456bdc40eb"))
   }
 
-  @Test("CRC-32 of the check string, at every length and alignment as bit by bit")
+  @Test("CRC-32 matches the check value, and a bitwise computation at every length and alignment")
   func crc() {
     #expect(CRC32.checksum(Array("123456789".utf8).span.rawBytes) == 0xCBF4_3926)
     let data = (0..<67).map { UInt8($0 * 7 & 0xFF) }
@@ -54,7 +58,7 @@ struct CryptoTests {
     }
   }
 
-  @Test("Base64 both ways, and what is none")
+  @Test("Base64 encodes and decodes, and invalid text is refused")
   func base64() {
     for length in 0..<20 {
       let data = (0..<length).map { UInt8($0 &* 37 & 0xFF) }
@@ -65,7 +69,7 @@ struct CryptoTests {
     #expect(Base64.decode("Zm8!") == nil)
   }
 
-  @Test("the time-limited password is the one that coturn's documentation and browsers' back ends compute")
+  @Test("The time-limited password is the one that coturn's documentation computes")
   func timeLimited() {
     // printf 1800000000:alice | openssl dgst -sha1 -hmac north -binary | base64
     let password = TimeLimitedCredential.password(username: Array("1800000000:alice".utf8), secret: Array("north".utf8))
@@ -76,7 +80,7 @@ struct CryptoTests {
     }
   }
 
-  @Test("one seed gives one sequence, another seed another, and draws stay below their bound")
+  @Test("Equal seeds give equal sequences, other seeds other ones, and draws stay below their bound")
   func generator() {
     var a = SeededGenerator(seed: [1])
     var b = SeededGenerator(seed: [1])
@@ -95,7 +99,7 @@ struct CryptoTests {
     #expect(Set(SecureRandom.bytes(64)).count > 20)
   }
 
-  @Test("digests compare by content and are wiped")
+  @Test("Digests compare by content and are wiped")
   func digests() throws {
     var one = try #require(Digest([1, 2, 3]))
     let two = try #require(Digest([1, 2, 3]))

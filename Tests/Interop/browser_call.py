@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Real browsers call each other through the server: relay only, over UDP, TCP and TLS.
+"""Calls between real browsers through the server: relay only, over UDP, TCP and TLS.
 
-Two RTCPeerConnections with the iceServers that the server printed; sound and pictures of fake devices and 1 MiB of
+Two RTCPeerConnections with the iceServers that the server printed; audio and video of fake devices and 1 MiB of
 data must arrive. See README.md in this folder. Exit status: the number of failed cases.
 """
 
@@ -19,7 +19,7 @@ from certificates import Authority
 from report import Failure, Report
 
 CALL_SECONDS = 60
-# Name, URL scheme and transport of the iceServers entry, and what getStats calls it.
+# Name, URL scheme and transport of the iceServers entry, and its name in getStats.
 TRANSPORTS = (("udp", "turn", "udp", "udp"), ("tcp", "turn", "tcp", "tcp"), ("tls", "turns", "tcp", "tls"))
 
 
@@ -36,18 +36,18 @@ def main():
 
 
 class Suite:
-    """The cases, and the browsers that they share."""
+    """The cases, and their shared browsers."""
 
     def __init__(self, arguments, alone):
         self.arguments = arguments
         self.report = Report("browser_call")
-        # Without a network of our own the standard ports may be taken, or be somebody else's server.
+        # Without a private network namespace the standard ports may be in use by another server.
         self.ports = {} if alone else {"port": 23478, "tls_port": 23479}
         self.alone = alone
         self.stack = contextlib.ExitStack()
 
     def run(self):
-        """Runs every case; answers the exit status."""
+        """Runs every case and returns the exit status."""
         with self.stack, tempfile.TemporaryDirectory(prefix="turnpike-interop-ca-") as directory:
             if not chromium.installed():
                 self.report.skip("chromium", "Chromium is not installed; NO CALL OF CHROMIUM WAS TESTED")
@@ -59,31 +59,31 @@ class Suite:
         return self.report.finish()
 
     def first_start(self, with_chromium, with_firefox):
-        """A server that was given no configuration at all, and browsers that get what it printed."""
+        """Starts a server without any configuration; the browsers get the line that it printed."""
         options = server.Options(first_start=self.alone, users={} if self.alone else {"alice": "secret"}, **self.ports)
         with self.server(options) as running:
             if running and with_chromium:
                 with self.browser(chromium.Chromium, any_certificate=True) as browser:
                     self.first_start_chromium(running, browser)
-            if running and with_firefox:  # Firefox takes no certificate that it can't verify: no TLS here
+            if running and with_firefox:  # Firefox accepts no certificate that it cannot verify: no TLS here
                 with self.browser(firefox.Firefox) as browser:
                     for name, scheme, transport, protocol in TRANSPORTS[:2]:
                         self.call_case(f"first start: firefox-firefox over {name}", running, (browser, browser),
                                        lambda s=scheme, t=transport: running.urls(s, t), protocol)
 
     def first_start_chromium(self, running, browser):
-        """Each of the printed URLs alone, then the whole line as it is."""
-        for name, scheme, transport, protocol in TRANSPORTS:
+        """Tests each printed URL alone, then the whole line. It has no turns URL: the certificate is self-signed."""
+        for name, scheme, transport, protocol in TRANSPORTS[:2]:
             self.call_case(f"first start: chromium-chromium over {name}", running, (browser, browser),
                            lambda s=scheme, t=transport: running.urls(s, t), protocol)
         self.call_case("first start: chromium-chromium, all that was printed", running, (browser, browser),
                        lambda: running.ice_servers, None)
-        for name, scheme, transport, _ in TRANSPORTS:
+        for name, scheme, transport, _ in TRANSPORTS[:2]:
             self.refusal_case(f"wrong password: chromium over {name}", browser,
                               lambda s=scheme, t=transport: running.urls(s, t))
 
     def own_certificate(self, authority, with_chromium, with_firefox):
-        """Both browsers against a server with a certificate that they verify, under the name localhost."""
+        """Tests both browsers with a certificate that they verify, for the name localhost."""
         options = server.Options(users={"alice": "secret"}, certificate=authority, **self.ports)
         makers = [(chromium.Chromium, with_chromium), (firefox.Firefox, with_firefox)]
         with contextlib.ExitStack() as stack:
@@ -106,13 +106,14 @@ class Suite:
                 chrome = browsers["chromium"]
                 self.call_case("verified certificate: chromium-chromium over tls", running, (chrome, chrome),
                                lambda: running.urls("turns", "tcp"), "tls")
+                self.refusal_case("wrong password: chromium over tls", chrome, lambda: running.urls("turns", "tcp"))
             if "firefox" in browsers:
                 for name, scheme, transport, _ in TRANSPORTS:
                     self.refusal_case(f"wrong password: firefox over {name}", browsers["firefox"],
                                       lambda s=scheme, t=transport: running.urls(s, t, _name(s)))
 
     def call_case(self, name, running, browsers, servers, protocol):
-        """One call; everything must arrive, and only through relays."""
+        """Makes one call; everything must arrive, and through relays only."""
         if self.arguments.only not in name or None in browsers:
             return
 
@@ -135,7 +136,7 @@ class Suite:
             print(running.explain(), flush=True)
 
     def refusal_case(self, name, browser, servers):
-        """A wrong password: no relay candidate, and (from browsers that have it) an error event that says 401."""
+        """Tests a wrong password: no relay candidate, and (in browsers that have it) an error event with 401."""
         if self.arguments.only not in name or browser is None:
             return
 
@@ -159,7 +160,7 @@ class Suite:
 
     @contextlib.contextmanager
     def server(self, options):
-        """The running server, or None after the failure was reported."""
+        """Returns the running server, or None after the failure was reported."""
         try:
             running = server.Server(self.arguments, options)
         except Failure as failure:
@@ -171,7 +172,7 @@ class Suite:
 
     @contextlib.contextmanager
     def browser(self, maker, **options):
-        """The running browser, or None after the failure was reported."""
+        """Returns the running browser, or None after the failure was reported."""
         try:
             running = maker(**options)
         except (RuntimeError, TimeoutError, OSError) as problem:
@@ -183,7 +184,7 @@ class Suite:
 
 
 def _name(scheme):
-    """Firefox insists on a host name for TLS."""
+    """Firefox requires a host name for TLS."""
     return "localhost" if scheme == "turns" else None
 
 

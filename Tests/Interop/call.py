@@ -1,4 +1,4 @@
-"""A call between two pages: carries the signalling, waits until everything arrived, and judges it."""
+"""A call between two pages: passes the signalling, waits until everything has arrived, and checks the result."""
 
 import time
 
@@ -10,7 +10,7 @@ BULK_BYTES = 1 << 20
 
 
 def gather(page, servers, policy="relay", seconds=20):
-    """Lets one page gather its candidates; answers the page's progress (`gathered`, `errors`)."""
+    """Makes one page gather its candidates; returns the page's progress (`gathered`, `errors`)."""
     page.call("start", {"iceServers": servers, "policy": policy, "media": False})
     try:
         page.call("offer")
@@ -25,7 +25,7 @@ def gather(page, servers, policy="relay", seconds=20):
 
 
 def establish(caller, callee, servers, policy, seconds, enough):
-    """Makes a call and waits until `enough(progress, progress)` or for `seconds`; answers both ends' last progress.
+    """Makes a call and waits for `enough(progress, progress)` or `seconds`; returns both ends' last progress.
 
     `servers` is a list of iceServers for each end.
     """
@@ -50,18 +50,18 @@ def establish(caller, callee, servers, policy, seconds, enough):
 
 
 def stop(*pages):
-    """Hangs up."""
+    """Ends the call."""
     for page in pages:
         page.call("stop")
 
 
 def everything_arrived(*progress):
-    """Whether both ends decoded sound and pictures and got the other's 1 MiB unchanged."""
+    """Whether both ends decoded audio and video and got the other's 1 MiB unchanged."""
     return not any(missing(end) for end in progress)
 
 
 def missing(end):
-    """What this end still lacks, in words."""
+    """Describes what this end has not received."""
     lacks = []
     if end["state"] != "connected":
         lacks.append(f"state is {end['state']}")
@@ -77,7 +77,7 @@ def missing(end):
 
 
 def figures(*progress):
-    """The numbers worth printing: of both ends, caller first."""
+    """Returns the numbers to print: of both ends, caller first."""
     return {
         "connected_ms": [end["connectedAfter"] for end in progress],
         "audio_bytes": [end["audio"]["bytes"] for end in progress],
@@ -91,7 +91,7 @@ def figures(*progress):
 
 
 def describe(pair):
-    """A candidate pair in a few characters, such as relay(udp)>relay."""
+    """Returns a short form of a candidate pair, such as relay(udp)>relay."""
     if not pair or not pair["local"] or not pair["remote"]:
         return "none"
     protocol = pair["local"]["relayProtocol"]
@@ -99,7 +99,7 @@ def describe(pair):
 
 
 def fail(text, *progress):
-    """Raises a failure that carries the figures and what both ends say of errors."""
+    """Raises a failure with the numbers and both ends' errors."""
     failure = Failure(text)
     failure.figures = figures(*progress)
     failure.figures["errors"] = [end["errors"] for end in progress]
@@ -123,7 +123,7 @@ def demand_relays(transport, *progress):
         protocol = pair["local"]["relayProtocol"]
         if pair["local"]["type"] != "relay" or (transport and protocol and protocol != transport):
             fail(f"the local candidate is {describe(pair)}, not a relay over {transport}", *progress)
-        # A check may overtake the signalling; the browser then calls the other end's relay peer-reflexive.
+        # A connectivity check may arrive before the signalling; then the other end's relay is peer-reflexive.
         if pair["remote"]["type"] == "prflx":
             if other and pair["remote"]["port"] == other["local"]["port"]:
                 continue

@@ -1,4 +1,4 @@
-"""A certificate authority of an hour's life, and a server certificate from it, by the openssl command."""
+"""A certificate authority valid for an hour, and a server certificate from it, made by the openssl command."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ class Authority:
 
 
 def trust_in_nss(directory, root):
-    """Makes an NSS database that trusts the CA `root`: a browser's verifier reads it."""
+    """Makes an NSS database that trusts the CA `root`, for a browser's verifier."""
     os.makedirs(directory, exist_ok=True)
     database = f"sql:{directory}"
     _run("certutil", "-N", "-d", database, "--empty-password")

@@ -1,4 +1,4 @@
-"""Drives Chromium over its DevTools pipe: no port, no driver program, and it works across network namespaces."""
+"""Controls Chromium over its DevTools pipe: without a port or driver program, and across network namespaces."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
 
 
 def installed():
-    """The path of Chromium, or None."""
+    """Returns the path of Chromium, or None."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         path = shutil.which(name)
         if path:
@@ -25,10 +25,10 @@ def installed():
 
 
 class Chromium(processes.Owned):
-    """A running headless Chromium with a profile of its own; a context manager.
+    """A running headless Chromium with its own profile; a context manager.
 
-    `root` is a certificate authority that it shall trust; with `any_certificate` it takes every certificate.
-    `prefix` is a command to run it under, such as `ip netns exec NAME`.
+    `root` is a certificate authority that it trusts; with `any_certificate` it accepts every certificate.
+    `prefix` is a command that runs it, such as `ip netns exec NAME`.
     """
 
     name = "chromium"
@@ -100,7 +100,7 @@ class Chromium(processes.Owned):
         ]
         if any_certificate:
             flags.append("--ignore-certificate-errors")
-        # Chromium wants the pipe on descriptors 3 and 4; high numbers first, so that neither lands on the other.
+        # Chromium needs the pipe on descriptors 3 and 4; high numbers first, so that neither overwrites the other.
         high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100) for descriptor in (commands, answers)]
         code = "import os, sys; os.dup2({}, 3); os.dup2({}, 4); os.execvp(sys.argv[1], sys.argv[1:])".format(*high)
         trampoline = [sys.executable, "-c", code]
@@ -114,7 +114,7 @@ class Chromium(processes.Owned):
 
 
 class Page:
-    """A tab with the call page. `call` runs one of its functions and gives what it answers."""
+    """A tab with the call page. `call` runs one of its functions and returns the result."""
 
     def __init__(self, browser, session, target):
         self.browser = browser

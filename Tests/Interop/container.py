@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Builds the image of deploy/Dockerfile with podman and runs it the hard way.
+"""Builds the image of deploy/Dockerfile with podman and runs it with all restrictions.
 
 Read-only root, no capability, no new privileges, an ordinary user; secrets from a file and from the environment; the
 health check; the state volume over restarts; a clean stop. As root on Debian, with debootstrap and podman. Exit
@@ -61,7 +61,7 @@ class Suite:
         self.printed = ""
 
     def run(self):
-        """Builds, then runs in a network namespace with the looks of a host on a private network."""
+        """Builds, then runs in a network namespace that looks like a host on a private network."""
         self.checkers()
         if not self.report.run("base images from Debian's packages", lambda: self.podman.make_bases(self.toolchain)):
             return
@@ -93,7 +93,7 @@ class Suite:
             subprocess.run(["ip", "netns", "del", NAMESPACE], check=False)
 
     def checkers(self):
-        """The files themselves."""
+        """Checks the files with their linters."""
         hadolint = shutil.which("hadolint")
         if hadolint:
             self.report.run("hadolint", lambda: _check([hadolint, "deploy/Dockerfile"]))
@@ -106,14 +106,14 @@ class Suite:
             self.report.skip("docker-compose.yml", "neither docker-compose nor podman-compose is installed")
 
     def build(self):
-        """From deploy/Dockerfile, with this machine's toolchain in the build stage."""
+        """Builds deploy/Dockerfile, with this machine's toolchain in the build stage."""
         start = time.monotonic()
         self.podman.build(os.path.join(REPOSITORY, "deploy/Dockerfile"), IMAGE, REPOSITORY,
                           ["-v", f"{self.toolchain}:/opt/swift:ro"])
         return {"build_seconds": round(time.monotonic() - start)}
 
     def image(self):
-        """Small, without root, with a health check, and its volume belongs to its user."""
+        """Checks that the image is small, runs without root, has a health check, and that its user owns the volume."""
         image = self.podman.inspect("image", IMAGE)
         if image["Config"]["User"].split(":")[0] != str(USER):
             raise Failure(f"its user is {image['Config']['User']!r}")
@@ -137,7 +137,7 @@ class Suite:
         return {"image_megabytes": round(image["Size"] / 1e6), "program_megabytes": sizes}
 
     def first_start(self):
-        """No configuration: it prints its line, and the process has no privilege at all."""
+        """Starts without a configuration: the container prints its line, and the process has no privileges."""
         start = time.monotonic()
         self.start()
         self.printed = self.wait_for_line()
@@ -153,24 +153,29 @@ class Suite:
                 "resident_kilobytes": int(status["VmRSS"].split()[0])}
 
     def healthy(self):
-        """As the engine asks: no timer here, so by hand."""
+        """Runs the health check by hand, because podman has no timer here."""
         result = self.podman.run("healthcheck", "run", "turnpike", check=False)
         if result.returncode != 0:
             raise Failure(f"status {result.returncode}: {(result.stdout + result.stderr).strip()}")
 
+    @staticmethod
+    def turn_url(entry):
+        """Returns the printed turn URL for UDP, which follows the stun URLs."""
+        return next(url for url in entry["urls"] if url.startswith("turn:"))
+
     def relays(self):
-        """coturn's client, from client to client, with the credentials of the printed line."""
+        """Runs coturn's client, from client to client, with the printed credentials."""
         entry = json.loads(self.printed)["iceServers"][0]
-        host, port = re.match(r"turn:(.*):(\d+)\?transport=udp$", entry["urls"][0]).groups()
+        host, port = re.match(r"turn:(.*):(\d+)\?transport=udp$", self.turn_url(entry)).groups()
         return self.uclient(host, port, ["-u", entry["username"], "-w", entry["credential"]])
 
     def tools(self):
-        """stunclient and turnload inside of the container, with the printed user; a relay to a relay is always allowed."""
+        """Runs stunclient and turnload in the container with the printed user; relay to relay is always allowed."""
         entry = json.loads(self.printed)["iceServers"][0]
         settings = []
         for program in ("STUNCLIENT", "TURNLOAD"):
             settings += ["-e", f"{program}_USERNAME={entry['username']}", "-e", f"{program}_PASSWORD={entry['credential']}"]
-        url = entry["urls"][0]
+        url = self.turn_url(entry)
         found = {}
         for name, command in (("stunclient", ["stunclient", "relay", "--json", url]),
                               ("turnload", ["turnload", "relay-to-relay", "--json", "--rate", "500", "--duration", "1", url])):
@@ -184,7 +189,7 @@ class Suite:
                 "relayed": found["turnload"]["completed"]}
 
     def drains(self):
-        """coturn's tool has left an allocation behind: SIGTERM waits for it, a second one does not."""
+        """SIGTERM waits for the allocation that coturn's tool has left, a second SIGTERM does not."""
         self.podman.run("kill", "-s", "TERM", "turnpike")
         drained = self.wait_for_log(r"draining allocations=(\d+)")
         time.sleep(1)
@@ -200,7 +205,7 @@ class Suite:
         return {"allocations": int(drained.group(1)), "stop_seconds": round(time.monotonic() - start, 2)}
 
     def second_start(self):
-        """A new container on the same volume knows the user of the first, and one without calls stops at once."""
+        """A new container on the same volume has the first one's user, and stops at once without allocations."""
         self.start()
         line = self.wait_for_line()
         if line != self.printed:
@@ -213,14 +218,14 @@ class Suite:
         return {"stop_seconds": round(time.monotonic() - start, 2)}
 
     def unhealthy(self):
-        """With a target where nobody listens; else the check would prove nothing."""
+        """The health check must fail for a port without a listener; otherwise it proves nothing."""
         self.start("-e", "HEALTHCHECK_TARGET=stun:127.0.0.1:9")
         self.wait_for_line()
         if self.podman.run("healthcheck", "run", "turnpike", check=False).returncode == 0:
             raise Failure("a health check without a server behind it succeeds")
 
     def secrets(self):
-        """A REST secret as a mounted file, a user in the environment."""
+        """Passes a REST secret as a mounted file and a user in the environment."""
         secret = os.path.join(self.directory, "turn_secret")
         with open(secret, "w", encoding="ascii") as file:
             file.write("north-wind\n")
@@ -234,19 +239,19 @@ class Suite:
         return {"secret": with_secret, "user": with_user}
 
     def wrong_configuration(self):
-        """Exit status 78 and a message that names the key."""
+        """A wrong configuration exits with 78 and a message that names the key."""
         result = self.podman.run("run", "--rm", *HARDENED, IMAGE, "--set", "relay.prots=1-2", check=False)
         if result.returncode != 78 or "relay.prots" not in result.stderr:
             raise Failure(f"status {result.returncode}: {result.stderr.strip()[-300:]}")
         return {"said": result.stderr.strip().splitlines()[-1]}
 
     def start(self, *options):
-        """Starts the container, hardened, on the state volume; one that is there goes."""
+        """Starts the container, hardened, on the state volume; removes an earlier one."""
         self.podman.run("rm", "-f", "-t", "1", "turnpike", check=False)
         self.podman.run("run", "-d", "--name", "turnpike", "-v", "state:/var/lib/turnpike", *HARDENED, *options, IMAGE)
 
     def wait_for_line(self):
-        """The iceServers line, from the container's output."""
+        """Waits for the iceServers line in the container's output, and returns it."""
         return self.wait_for_log(r'^\{"iceServers":.*\}$').group(0)
 
     def wait_for_log(self, pattern):
@@ -261,12 +266,12 @@ class Suite:
             time.sleep(0.1)
 
     def log(self):
-        """Both outputs of the container."""
+        """Returns both outputs of the container."""
         result = self.podman.run("logs", "turnpike", check=False)
         return result.stdout + result.stderr
 
     def uclient(self, host, port, credentials):
-        """50 messages each way from client to client; every one must arrive."""
+        """Sends 50 messages each way from client to client; every one must arrive."""
         command = self.podman.prefix + ["turnutils_uclient", "-s", "-y", "-c", "-p", port, "-n", "50", "-m", "2",
                                         "-z", "5", *credentials, host]
         result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
@@ -277,13 +282,13 @@ class Suite:
 
 
 def _toolchain():
-    """The folder above the usr/bin of the swift on the PATH."""
+    """Returns the folder above the usr/bin of the swift on the PATH."""
     program = shutil.which("swift")
     return os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(program)))) if program else "/opt/swift"
 
 
 def _laptop():
-    """ip commands: an interface with a private address and a default route that leads nowhere."""
+    """Returns ip commands for an interface with a private address and a default route without a destination."""
     inside = ["-n", NAMESPACE]
     return [inside + command.split() for command in (
         "link set lo up", "link add net0 type veth peer name net1", "link set net1 up", "link set net0 up",

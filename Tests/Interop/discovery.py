@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""NAT behaviour discovery by other people's clients: coturn's turnutils_natdiscovery (RFC 5780) and Vovida's `stun`
+"""NAT behaviour discovery by clients of other projects: coturn's turnutils_natdiscovery (RFC 5780) and Vovida's `stun`
 (RFC 3489, Debian's stun-client), against a server with two loopback addresses and two ports.
 
 Exit status: the number of failed cases.
@@ -55,7 +55,7 @@ def main():
 
 
 ORIGIN = "Response origin: : {}:{}"
-# Name, options, what the output must have.
+# Name, options, expected output.
 NATDISCOVERY = [
     ("mapping", ["-m"], ["No NAT! (Endpoint Independent Mapping)", f"Other addr: : {ALTERNATE}:{OTHER_PORT}",
                          "No ALG: Mapped == XOR-Mapped", ORIGIN.format(ALTERNATE, PORT)]),
@@ -71,7 +71,7 @@ STUN = [(1, f"{PRIMARY}:{PORT}"), (2, f"{ALTERNATE}:{PORT}"), (3, f"{PRIMARY}:{O
 
 
 def natdiscovery(options, expected):
-    """Runs coturn's tool and looks for what it must have found."""
+    """Runs coturn's tool and checks its result."""
     output = run(["turnutils_natdiscovery", *options, "-p", str(PORT), "-L", "127.0.0.1", PRIMARY])
     for text in expected:
         if text not in output:
@@ -80,7 +80,7 @@ def natdiscovery(options, expected):
 
 
 def classic(arguments, expected):
-    """Runs Vovida's client. (Its exit status is the kind of NAT.)"""
+    """Runs Vovida's client and checks its result. (Its exit status is the kind of NAT.)"""
     output = run(["stun", f"{PRIMARY}:{PORT}", *arguments, "-v"])
     match = re.search(expected, output)
     if not match:
@@ -89,7 +89,7 @@ def classic(arguments, expected):
 
 
 def run(command):
-    """A tool's output, all of it."""
+    """Runs a tool and returns its whole output."""
     try:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                                 timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)

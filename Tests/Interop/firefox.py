@@ -1,4 +1,4 @@
-"""Drives Firefox over WebDriver BiDi, which it speaks itself: no geckodriver."""
+"""Controls Firefox over WebDriver BiDi, which it supports directly, without geckodriver."""
 
 import json
 import os
@@ -33,12 +33,12 @@ PREFERENCES = {
     "remote.active-protocols": 1,
 }
 
-# Firefox ESR 140 has onicecandidateerror but never fires it; 153 is the first one that was seen to.
+# Firefox ESR 140 has onicecandidateerror but never fires it; 153 is the first version that was seen to fire it.
 ERROR_EVENTS_SINCE = 153
 
 
 def installed():
-    """The path of Firefox, or None. (A snap can't be driven from a temporary profile.)"""
+    """Returns the path of Firefox, or None. (A snap cannot use a temporary profile.)"""
     for name in ("firefox-esr", "firefox"):
         path = shutil.which(name)
         if path and "snap" not in os.path.realpath(path):
@@ -47,7 +47,7 @@ def installed():
 
 
 def drivable():
-    """Why Firefox can't be driven here, or None if it can."""
+    """Returns the reason why Firefox cannot be controlled here, or None if it can."""
     if not installed():
         return "Firefox is not installed"
     try:
@@ -58,7 +58,7 @@ def drivable():
 
 
 class Firefox(processes.Owned):
-    """A running headless Firefox with a profile of its own that trusts the CA `root`; a context manager."""
+    """A running headless Firefox with its own profile that trusts the CA `root`; a context manager."""
 
     name = "firefox"
 
@@ -124,7 +124,7 @@ class Firefox(processes.Owned):
 
 
 class Page:
-    """A window with the call page. `call` runs one of its functions and gives what it answers."""
+    """A window with the call page. `call` runs one of its functions and returns the result."""
 
     def __init__(self, browser, context):
         self.browser = browser

@@ -1,5 +1,5 @@
-// Preloaded into the server: counts what each thread asks of the heap, in a file that the test reads. What OpenSSL asks
-// for itself is counted apart.
+// Preloaded into the server: counts each thread's heap allocations in a file that the test reads. OpenSSL's own
+// allocations are counted separately.
 //
 //   file:  64 x { name (16 bytes), blocks for ourselves (8 bytes), blocks for OpenSSL (8 bytes) }
 #define _GNU_SOURCE 1
@@ -50,7 +50,7 @@ static void note(const void *caller) {
       (strstr(info.dli_fname, "libcrypto") != NULL || strstr(info.dli_fname, "libssl") != NULL)) {
     mine->openssl += 1;
   } else {
-    // The thread is named after its first blocks.
+    // The thread sets its name after its first allocations.
     prctl(PR_GET_NAME, mine->name);
     mine->own += 1;
     if (getenv("HEAP_COUNTER_TRACE")) {

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""ICE agents of other people against the server, by relayed candidates alone: aioice and aiortc (PyPI), and libnice.
+"""ICE agents of other projects with relayed candidates only: aioice and aiortc (PyPI), and libnice.
 
-Each pair of agents connects over UDP, TCP and TLS, and what goes through is compared byte for byte. aioice's and
-aiortc's packages are fetched once, pinned (requirements.txt), into a folder under .build; where PyPI cannot be reached
-and they are not there, their cases are skipped. Exit status: the number of failed cases.
+Each pair of agents connects over UDP, TCP and TLS, and the received data is compared byte for byte. aioice's and
+aiortc's packages are fetched once, pinned (requirements.txt), into a folder under .build; if PyPI cannot be reached
+and the packages are missing, their cases are skipped. Exit status: the number of failed cases.
 """
 
 import argparse
@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).parent
 PACKAGES = pathlib.Path(server.REPOSITORY) / ".build" / "interop-python"
 USER, PASSWORD = "alice", "correct horse"
 HOST = "127.0.0.1"
-INTERFACE = "10.77.0.2"  # libnice gathers nothing towards loopback
+INTERFACE = "10.77.0.2"  # libnice gathers no candidates for loopback
 SECONDS = 30
 TRANSPORTS = ("udp", "tcp", "tls")
 
@@ -38,7 +38,7 @@ def main():
     arguments = parser.parse_args()
     report = Report("ice_clients")
     if not isolation.isolated():
-        fetch()  # before there is no network any more
+        fetch()  # before the network is gone
     isolation.enter(required=False)
     isolation.look_like_a_laptop()
     with tempfile.TemporaryDirectory(prefix="turnpike-interop-ice-") as directory:
@@ -56,7 +56,7 @@ def main():
 
 
 def fetch():
-    """Gets the pinned packages, unless they are there."""
+    """Fetches the pinned packages, unless they are installed."""
     wanted = (HERE / "requirements.txt").read_text(encoding="utf-8")
     mark = PACKAGES / hashlib.sha256((wanted + sys.version).encode()).hexdigest()[:16]
     if mark.exists():
@@ -74,14 +74,14 @@ def fetch():
 
 
 def port(options, transport):
-    """Where the server listens for a transport."""
+    """Returns the server's port for a transport."""
     return options.tls_port if transport == "tls" else options.port
 
 
 # aioice and aiortc
 
 def python_agents(report, options):
-    """Cases of the packages from PyPI."""
+    """Runs the cases of the packages from PyPI."""
     sys.path.insert(0, str(PACKAGES))
     try:
         import aioice  # pylint: disable=import-outside-toplevel,unused-import
@@ -111,7 +111,7 @@ def run(case):
 
 
 async def aioice_echo(options, transport):
-    """aioice's TURN client by itself: it binds a channel to a peer that sends everything back."""
+    """Tests aioice's TURN client alone: it binds a channel to a peer that sends everything back."""
     from aioice import turn  # pylint: disable=import-outside-toplevel
     loop = asyncio.get_running_loop()
     peer, _ = await loop.create_datagram_endpoint(_Echo, local_addr=(HOST, 0))
@@ -150,7 +150,7 @@ class _Heard(asyncio.DatagramProtocol):
 
 
 async def aioice_call(options, first, second):
-    """Two agents, relay only."""
+    """Connects two agents, relay only."""
     import aioice  # pylint: disable=import-outside-toplevel
     from aioice.ice import TransportPolicy  # pylint: disable=import-outside-toplevel
 
@@ -186,7 +186,7 @@ async def aioice_call(options, first, second):
 
 
 async def aiortc_call(options, transport):
-    """Two peer connections, relay only: a data channel carries a megabyte each way."""
+    """Connects two peer connections, relay only: a data channel carries a megabyte each way."""
     import aiortc  # pylint: disable=import-outside-toplevel
     from aiortc.rtcconfiguration import RTCIceTransportPolicy  # pylint: disable=import-outside-toplevel
     scheme = "turns" if transport == "tls" else "turn"
@@ -239,7 +239,7 @@ async def aiortc_call(options, transport):
 # libnice
 
 def nice_agents(report, options):
-    """Cases of libnice, each in a process of its own: a loop of GLib's is not one of asyncio's."""
+    """Runs the cases of libnice, each in its own process, because GLib's loop and asyncio's cannot be combined."""
     check = subprocess.run([sys.executable, str(HERE / "nice_call.py"), "--check"], capture_output=True, text=True,
                            check=False)
     if check.returncode != 0:
@@ -250,7 +250,7 @@ def nice_agents(report, options):
 
 
 def nice(options, transport):
-    """Two agents of libnice in one process."""
+    """Connects two agents of libnice in one process."""
     command = [sys.executable, str(HERE / "nice_call.py"), transport, INTERFACE, str(port(options, transport)), USER, PASSWORD]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""deploy/install.sh into a staging folder: what comes where, and whether programs, manuals and completions work there.
+"""Runs deploy/install.sh into a staging folder: checks the files, and that programs, manuals and completions work.
 
-The shells are asked themselves, those that are installed. Exit status: the number of failed cases.
+Completions are tested in each installed shell. Exit status: the number of failed cases.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SCRIPT = os.path.join(server.REPOSITORY, "deploy", "install.sh")
 # Part: for a program, the path below PREFIX and the mode.
 PARTS = {
     "programs": [("bin/{}", 0o755)],
-    "manuals": [("share/man/man1/{}.1.gz", 0o644)],
+    "manuals": [("share/man/man1/{}.1.gz", 0o644), ("share/man/man5/turnpike.yml.5.gz", 0o644)],
     "completions": [("share/bash-completion/completions/{}", 0o644), ("share/zsh/site-functions/_{}", 0o644),
                     ("share/fish/vendor_completions.d/{}.fish", 0o644)],
 }
@@ -55,7 +55,7 @@ def main():
 
 
 class Suite:
-    """The cases; the first one installs what the others look at."""
+    """The cases; the first one installs the files for the others."""
 
     def __init__(self, directory, built):
         self.directory = directory
@@ -64,10 +64,10 @@ class Suite:
         self.root = self.stage + "/usr"
 
     def install(self, *words, stage=None, expected=0, **settings):
-        """Runs the script; answers what it printed."""
+        """Runs the script and returns its output."""
         environment = {"PATH": os.environ["PATH"], "DESTDIR": stage or self.stage, "PREFIX": "/usr", "BUILD": self.built,
                        **settings}
-        # Packages are built with whatever umask.
+        # Packages may be built with any umask.
         result = subprocess.run([SCRIPT, *words], env=environment, capture_output=True, text=True, check=False,
                                 cwd="/", umask=0o027)
         if result.returncode != expected:
@@ -75,7 +75,7 @@ class Suite:
         return result.stdout if expected == 0 else result.stderr
 
     def everything(self):
-        """Programs, manuals, completions; nothing else, and each as it is in the sources."""
+        """Installs programs, manuals and completions, nothing else, and each unchanged."""
         listed = self.install().splitlines()
         if sorted(listed) != sorted(_files(self.stage)):
             raise Failure(f"it lists {listed}")
@@ -86,21 +86,21 @@ class Suite:
         return {"files": len(listed)}
 
     def again(self):
-        """Byte for byte, the compressed manuals too."""
+        """A second installation is equal byte for byte, the compressed manuals too."""
         before = {path: _read(path) for path in _files(self.stage)}
         self.install()
         if {path: _read(path) for path in _files(self.stage)} != before:
             raise Failure("the second installation is another one")
 
     def parts(self):
-        """One part alone goes where it is told to."""
+        """A single part is installed into its folder."""
         for part in PARTS:
             stage = os.path.join(self.directory, part)
             self.install(part, stage=stage, PREFIX="/opt/turn")
             self.compare(stage, "/opt/turn", {part: PARTS[part]})
 
     def compare(self, stage, prefix, parts):
-        """Exactly the files of these parts, with their modes."""
+        """Checks that the folder has exactly the files of these parts, with their modes."""
         expected = {f"{stage}{prefix}/{path.format(name)}": mode for places in parts.values() for path, mode in places
                     for name in NAMES}
         found = {path: stat.S_IMODE(os.stat(path).st_mode) for path in _files(stage)}
@@ -111,7 +111,7 @@ class Suite:
             raise Failure(f"folders that not everybody may enter: {closed}")
 
     def programs(self):
-        """From there, with an empty environment."""
+        """Runs the installed programs with an empty environment."""
         said = []
         for name, word in zip(NAMES, ("version", "--version", "--version")):
             result = subprocess.run([f"{self.root}/bin/{name}", word], env={}, capture_output=True, text=True,
@@ -122,14 +122,17 @@ class Suite:
         return {"said": said}
 
     def manuals(self):
-        """By man itself, which looks in that folder."""
+        """Shows each manual with man from this folder."""
         for name in NAMES:
             text = _ask(["man", "-M", f"{self.root}/share/man", "-P", "cat", "1", name])
             if f"{name} " not in text or "SYNOPSIS" not in text:
                 raise Failure(text[:400])
+        text = _ask(["man", "-M", f"{self.root}/share/man", "-P", "cat", "5", "turnpike.yml"])
+        if "auth.nonce-lifetime" not in text or "Default: 10m" not in text:
+            raise Failure(text[:400])
 
     def bash(self):
-        """Loaded as bash-completion does."""
+        """Loads each completion as bash-completion does."""
         for name, word, expected in (("turnpike", "ch", "check"), ("stunclient", "bi", "binding"),
                                      ("turnload", "al", "allocate")):
             script = (f'source "$1/share/bash-completion/completions/{name}"; COMP_WORDS=({name} {word}); COMP_CWORD=1; '
@@ -138,9 +141,14 @@ class Suite:
             found = _ask(["bash", "--norc", "-c", script, "bash", self.root]).split()
             if expected not in found:
                 raise Failure(f"{name} {word}: {found}")
+        script = ('PATH="$1/bin:$PATH"; source "$1/share/bash-completion/completions/turnpike"; compopt() { :; }; '
+                  'COMP_WORDS=(turnpike --set log.l); COMP_CWORD=2; _turnpike; printf "%s\n" "${COMPREPLY[@]}"')
+        found = _ask(["bash", "--norc", "-c", script, "bash", self.root]).split()
+        if found != ["log.level="]:
+            raise Failure(f"turnpike --set log.l: {found}")
 
     def zsh(self):
-        """compinit takes each file of the folder for its program."""
+        """compinit assigns each file of the folder to its program."""
         script = ('fpath+=("$1/share/zsh/site-functions"); autoload -Uz compinit; compinit -D -u 2>/dev/null; '
                   'for name in turnpike stunclient turnload; do print -- "$_comps[$name]"; autoload -Uz +X "_$name" || exit 1; '
                   'done')
@@ -149,7 +157,7 @@ class Suite:
             raise Failure(str(found))
 
     def fish(self):
-        """As fish finds them by XDG_DATA_DIRS, for programs that it finds."""
+        """fish finds the completions by XDG_DATA_DIRS, for programs on its path."""
         environment = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "HOME": self.directory,
                        "XDG_DATA_DIRS": f"{self.root}/share"}
         for name, word, expected in (("turnpike", "ch", "check"), ("stunclient", "bi", "binding"),
@@ -159,7 +167,7 @@ class Suite:
                 raise Failure(f"{name} {word}: {found}")
 
     def refusals(self):
-        """Each with a sentence, and nothing is installed."""
+        """Each refusal prints a sentence, and no file is installed."""
         stage = os.path.join(self.directory, "nothing")
         partial = os.path.join(self.directory, "partial")
         os.makedirs(partial)
@@ -167,7 +175,7 @@ class Suite:
             shutil.copy(os.path.join(self.built, name), partial)
         cases = (((), {"BUILD": "/nonexistent"}, 1, "There is no /nonexistent/turnpike"),
                  ((), {"BUILD": partial}, 1, f"There is no {partial}/{NAMES[-1]}"),
-                 (("everything",), {}, 64, "usage: "), ((), {"PREFIX": "usr"}, 64, "no absolute path"))
+                 (("everything",), {}, 64, "usage: "), ((), {"PREFIX": "usr"}, 64, "not an absolute path"))
         for words, settings, expected, text in cases:
             said = self.install(*words, stage=stage, expected=expected, **settings)
             if text not in said:

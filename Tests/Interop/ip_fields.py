@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""What the server does with the fields of IP headers (RFC 8656 sections 13 to 16): DSCP and ECN go through in both
-directions and between families, TTL and hop limit are never taken over, answers have nothing of the request's.
+"""The fields of IP headers (RFC 8656 sections 13 to 16): DSCP and ECN are relayed in both directions and between
+families, TTL and hop limit are not, and answers copy no field of the request.
 
-A client of TURN that is small enough to set and see these fields itself. Exit status: the number of failed cases.
+The suite has a small TURN client of its own that sets and reads these fields. Exit status: the number of failed cases.
 """
 
 import argparse
@@ -23,7 +23,7 @@ MARKS = {"EF": 0xB8, "EF and ECT(0)": 0xBA, "ECT(1)": 0x01, "CE": 0x03, "AF41": 
 
 
 def main():
-    """Runs the suite, with each engine that the server has here."""
+    """Runs the suite with each engine that the server has here."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     server.add_arguments(parser)
     arguments = parser.parse_args()
@@ -52,7 +52,7 @@ def main():
 
 
 class Socket:
-    """A UDP socket that sets and sees TTL and traffic class."""
+    """A UDP socket that sets and reads TTL and traffic class."""
 
     def __init__(self, family):
         self.family = family
@@ -67,7 +67,7 @@ class Socket:
             self.socket.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVTCLASS, 1)
 
     def mark(self, traffic_class, ttl):
-        """What the next datagrams leave with."""
+        """Sets the fields of the next datagrams."""
         if self.family == 4:
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, traffic_class)
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
@@ -79,7 +79,7 @@ class Socket:
         self.socket.sendto(data, address)
 
     def receive(self):
-        """Data, traffic class, TTL, sender."""
+        """Returns data, traffic class, TTL and sender of the next datagram."""
         data, ancillary, _, sender = self.socket.recvmsg(2048, 256)
         traffic_class = ttl = None
         for level, kind, value in ancillary:
@@ -117,7 +117,7 @@ class Client(Socket):
 
 
 def binding(port):
-    """An answer has the server's own fields, whatever the request had."""
+    """An answer has the server's own fields, independent of the request's."""
     for family in (4, 6):
         client = Socket(family)
         client.mark(0xB8, 5)
@@ -129,7 +129,7 @@ def binding(port):
 
 
 def relay(port, client_family, peer_family):
-    """Marked data goes both ways; TTLs do not."""
+    """Marks are relayed both ways; TTLs are not."""
     peer = Socket(peer_family)
     client = Client(port, client_family, peer_family, peer.address())
     for name, mark in [("nothing", 0), *MARKS.items(), ("nothing", 0)]:
@@ -145,7 +145,7 @@ def relay(port, client_family, peer_family):
 
 
 def late(port):
-    """Sockets that saw no mark for long are asked again: a call that marks from its middle on is noticed."""
+    """Marks that begin in the middle of a call are relayed: sockets without marks are checked again."""
     peer = Socket(4)
     client = Client(port, 4, 4, peer.address())
     seen = None
@@ -165,7 +165,7 @@ def late(port):
 
 
 def expect(received, payload, mark, name):
-    """Payload, mark, and the system's own TTL."""
+    """Checks payload, mark, and the system's own TTL."""
     data, traffic_class, ttl, _ = received
     if data != payload:
         raise Failure(f"{name}: other bytes: {data.hex()}")

@@ -1,7 +1,7 @@
-"""Runs a test script inside namespaces of its own.
+"""Runs a test script in its own namespaces.
 
-In a private network namespace the ports are free, nothing leaves the machine and no other server answers by mistake;
-in a private PID namespace nothing outlives the script, whatever the browsers have started.
+In a private network namespace the ports are free, no packet leaves the machine and no other server can answer;
+in a private PID namespace no process outlives the script, not even those of browsers.
 """
 
 import os
@@ -11,11 +11,11 @@ import subprocess
 import sys
 
 _MARK = "TURNPIKE_INTEROP_ISOLATED"
-_PROBE = ["ip", "link", "set", "lo", "up"]  # where namespaces are given without any right in them, this fails
+_PROBE = ["ip", "link", "set", "lo", "up"]  # fails if namespaces can be created but not used
 
 
 def _commands():
-    """The ways to get namespaces, the best first. An ordinary user gets them through a user namespace."""
+    """Returns the ways to get namespaces, the best first. An ordinary user needs a user namespace."""
     base = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=TERM"]
     if os.geteuid() != 0:
         base.append("--map-root-user")
@@ -23,14 +23,14 @@ def _commands():
 
 
 def isolated():
-    """Whether this process already runs in namespaces of its own."""
+    """Whether this process already runs in its own namespaces."""
     return os.environ.get(_MARK) == "1"
 
 
 def enter(required):
-    """Starts the running script again inside namespaces, once; returns only there or where there are none.
+    """Starts the running script again in namespaces, once; returns only there, or if namespaces are impossible.
 
-    Answers whether the script is isolated. With `required` the caller can't do without and should skip if not.
+    Returns whether the script is isolated. With `required` the caller must skip its cases if not.
     """
     if isolated():
         _prepare()
@@ -48,17 +48,17 @@ def enter(required):
 
 
 def _prepare():
-    """Loopback up, and a private place for the names of further network namespaces."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # PID 1 has no default action; and clean up on the way
+    """Brings loopback up, and makes a private folder for the names of further network namespaces."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # PID 1 has no default action; cleans up too
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.makedirs("/run/netns", exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=False, capture_output=True)
 
 
 def look_like_a_laptop():
-    """An interface with private addresses and default routes that lead nowhere.
+    """Makes an interface with private addresses and default routes without a destination.
 
-    Firefox gathers nothing without a default route, and the server's detection of relay addresses begins there.
+    Firefox gathers no candidates without a default route, and the server detects relay addresses by it.
     """
     for command in ("link add net0 type veth peer name net1", "link set net1 up", "link set net0 up",
                     "address add 10.77.0.2/24 dev net0", "address add fd77::2/64 dev net0 nodad",

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Two Chromiums behind symmetric NATs call each other: only the relay can carry it.
+"""A call between two Chromiums behind symmetric NATs: only the relay can carry it.
 
 The server has no route to the clients' own addresses and gets ICMP errors from the NAT routers; the call must not
 suffer from either. Exit status: the number of failed cases.
@@ -18,12 +18,12 @@ from network import SERVER, Network, Watch
 from report import Failure, Report
 
 CALL_SECONDS = 60
-NORMAL_TTL = 32  # or more, as it leaves the server; Linux starts at 64, and a relay may take one off the client's
+NORMAL_TTL = 32  # at least, when it leaves the server; Linux starts at 64, and a relay may decrement the client's
 LASTING_SECONDS = 6
 NO_PATH_SECONDS = 12
 
-# What the clients call themselves at home. The server knows no route to either: to the private ones it may say 403
-# when asked for a permission, to the others it has to send, and gets "network is unreachable".
+# The clients' LAN addresses. The server has no route to them: for the private ones CreatePermission gives 403;
+# to the others it must send, and gets "network is unreachable".
 PRIVATE = ("10.1.0", "10.2.0")
 UNROUTABLE = ("25.1.0", "25.2.0")
 
@@ -71,7 +71,7 @@ class Scene:
                          for name in ("client-a", "client-b")]
 
     def relayed(self, transport, unroutable):
-        """A call with every kind of candidate; only the relayed ones can work."""
+        """Makes a call with every kind of candidate; only the relayed ones can work."""
         servers = self.server.urls("turn", transport) + [{"urls": [f"stun:{SERVER}:3478"]}]
         before = self.network.counter("server", "Ip", "OutNoRoutes")
         failure, figures = None, {}
@@ -96,7 +96,7 @@ class Scene:
         return figures
 
     def after_a_while(self, pages, before):
-        """Media must go on while more candidates turn up that only give errors."""
+        """Media must continue while further candidates cause errors only."""
         end_of_call = time.monotonic() + LASTING_SECONDS
         number = 0
         while time.monotonic() < end_of_call:
@@ -112,7 +112,7 @@ class Scene:
         return later
 
     def surroundings(self, seen, unroutable):
-        """What is wrong with the TTL of the replies, or with the errors that this test is about; None if nothing."""
+        """Returns the fault of the replies' TTL or of the expected ICMP errors; None if there is none."""
         if not self.server.alive():
             return "the server ended during the call"
         if not seen["ttl"] or min(map(int, seen["ttl"])) < NORMAL_TTL:
@@ -124,7 +124,7 @@ class Scene:
         return None
 
     def no_way(self):
-        """With STUN only the call must fail; else these NATs are not symmetric and the others prove nothing."""
+        """With STUN only the call must fail; else these NATs are not symmetric and the other cases prove nothing."""
         servers = [{"urls": [f"stun:{SERVER}:3478"]}]
         with self.pages() as pages:
             progress = call.establish(*pages, (servers, servers), "all", NO_PATH_SECONDS,
@@ -139,7 +139,7 @@ class Scene:
 
     @contextlib.contextmanager
     def pages(self):
-        """A page in each browser."""
+        """Opens a page in each browser."""
         pages = [browser.page() for browser in self.browsers]
         try:
             yield pages
@@ -149,7 +149,7 @@ class Scene:
 
 
 def _decoy(host, number):
-    """A candidate at a NAT that has forgotten it, or in a network without a route: only errors come from it."""
+    """Returns a candidate at a NAT without a binding, or in a network without a route: it causes errors only."""
     text = f"candidate:9{number} 1 udp {2113937151 - number} {host} {40000 + number} typ host"
     return {"candidate": text, "sdpMid": "0", "sdpMLineIndex": 0}
 

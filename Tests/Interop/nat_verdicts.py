@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""stunclient says how a NAT behaves, and finds relays that work one way only: against coturn, through NATs and
-firewalls that nftables makes, in network namespaces.
+"""stunclient's NAT behaviour and relay checks against coturn, through NATs and firewalls made with nftables in
+network namespaces; also relays that work in one direction only.
 
              client 10.1.0.2 -- 10.1.0.1 nat 11.1.0.2 (and .3) -- 11.1.0.1 server 9.9.9.9 and 9.9.9.10
 
@@ -26,10 +26,10 @@ SERVER, OTHER = "9.9.9.9", "9.9.9.10"
 PORT, OTHER_PORT = 3478, 3479
 CLIENT, WAN, SECOND_WAN = "10.1.0.2", "11.1.0.2", "11.1.0.3"
 
-# Linux keeps the port where it can, so that every mapping of a socket is the same one (endpoint-independent), or draws
-# a new one for each destination (address-and-port-dependent); one outside address for each destination is what makes a
-# mapping depend on the address alone. What comes in is let through to mappings that the destination knows
-# (address-and-port-dependent filtering) unless a rule sends more to the client.
+# Linux keeps the port if it can, so that every mapping of a socket is the same (endpoint-independent), or chooses a new
+# port for each destination (address-and-port-dependent). A different outside address for each destination makes the
+# mapping address-dependent. Incoming packets pass only from a mapping's destination (address-and-port-dependent
+# filtering), unless a rule forwards more to the client.
 KEEP = f'oifname "wan" snat to {WAN}'
 RANDOM = f'oifname "wan" snat to {WAN} fully-random'
 BY_ADDRESS = f"""oifname "wan" ip daddr {SERVER} snat to {WAN}
@@ -54,8 +54,8 @@ MAPPINGS = {"endpoint-independent": "Endpoint Independent Mapping", "address-dep
             "address-and-port-dependent": "Address and Port Dependent Mapping"}
 FILTERINGS = {key: text.replace("Mapping", "Filtering") for key, text in MAPPINGS.items()}
 
-# coturn's answer has XOR-MAPPED-ADDRESS and then MAPPED-ADDRESS; this gateway changes the address of the second one, as
-# those did that made STUN hide addresses at all.
+# coturn's answer has XOR-MAPPED-ADDRESS and then MAPPED-ADDRESS; this gateway changes the address in the second one,
+# like the gateways because of which XOR-MAPPED-ADDRESS exists.
 GATEWAY = f"""table ip gateway {{
   chain in {{
     type filter hook prerouting priority raw;
@@ -95,6 +95,8 @@ def main():
         report.run("a relay that works one way only", scene.one_way)
         report.run("a relay whose data is swallowed", scene.swallowed)
         report.run("a server behind a dropping firewall", scene.dropped)
+        report.run("a server that answers from its other address", scene.other_source)
+        report.run("a relay that gives its inside address", scene.inside_relay)
     return report.finish()
 
 
@@ -143,8 +145,8 @@ class Scene:
         _run(["ip", "-n", "server", "route", "add", "10.1.0.0/24", "via", WAN])
         _inside("nat", ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
 
-    def _serve(self, addresses):
-        """coturn on these addresses; the one before is stopped."""
+    def _serve(self, addresses, relay=None):
+        """Starts coturn on these addresses, with relays on them or on another one; stops the previous coturn."""
         processes.stop(self.process, 0)
         log = os.path.join(self.directory, "turn.log")
         with contextlib.suppress(FileNotFoundError):
@@ -154,7 +156,7 @@ class Scene:
                    "--pidfile", os.path.join(self.directory, "pid"), "-b", os.path.join(self.directory, "db"),
                    "--listening-port", str(PORT), "--alt-listening-port", str(OTHER_PORT)]
         for address in addresses:
-            command += ["-L", address, "-E", address]
+            command += ["-L", address, "-E", relay or address]
         self.process = processes.start(command, os.path.join(self.directory, "errors.txt"),
                                        stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
@@ -167,7 +169,7 @@ class Scene:
         raise Failure(f"coturn did not get ready: {processes.tail(log)}")
 
     def rules(self, outgoing, incoming, more=""):
-        """Makes the NAT: nftables rules of the postrouting and prerouting hooks. What it knew is forgotten."""
+        """Sets the NAT's nftables rules of the postrouting and prerouting hooks, and clears its bindings."""
         text = f"""flush ruleset
 table ip nat {{
   set known {{ type ipv4_addr . inet_service; flags dynamic; size 1024; }}
@@ -188,14 +190,14 @@ table ip nat {{
         _inside("nat", ["nft", "-f", "-"], text)
 
     def ask(self, arguments, within="client", environment=None):
-        """Runs stunclient; its exit status and what it printed."""
+        """Runs stunclient; returns its exit status and its output."""
         result = subprocess.run(
             ["ip", "netns", "exec", within, self.program] + arguments, capture_output=True, text=True, check=False,
             timeout=90, env={**os.environ, **(environment or {})})
         return result.returncode, result.stdout + result.stderr
 
     def report(self, *arguments):
-        """The JSON document of `stunclient nat`."""
+        """Returns the JSON document of `stunclient nat`."""
         status, output = self.ask(["nat", "--json", *arguments, f"{SERVER}:{PORT}"])
         if status != 0:
             raise Failure(f"exit status {status}: {output}")
@@ -204,7 +206,7 @@ table ip nat {{
     # The cases.
 
     def verdict(self, outgoing, incoming, mapping, filtering, hairpinning):
-        """The three verdicts on a NAT."""
+        """Checks the three verdicts on a NAT."""
         self.rules("\n    ".join(outgoing), "\n    ".join(incoming))
         found = self.report()
         seen = {key: found[key] for key in ("mapping", "filtering", "hairpinning", "nat", "mapped", "address_pooling")}
@@ -212,7 +214,7 @@ table ip nat {{
         return seen
 
     def firewall(self):
-        """Without a NAT: mapping is direct, what a stateful firewall filters is seen."""
+        """Without a NAT the mapping is direct, and the filtering of a stateful firewall is found."""
         self.rules("", "", """table ip firewall {
   chain forward {
     type filter hook forward priority filter;
@@ -227,7 +229,7 @@ table ip nat {{
         return {"unknown": found["unknown"]}
 
     def gateway(self):
-        """Something changes MAPPED-ADDRESS."""
+        """Finds a gateway that changes MAPPED-ADDRESS."""
         self.rules(KEEP, "", GATEWAY)
         found = self.report()
         _expect(found, {"alg": True, "mapping": "endpoint-independent"})
@@ -236,7 +238,7 @@ table ip nat {{
         return {}
 
     def one_address(self):
-        """The honest answer where the server has one address only."""
+        """With a server that has only one address, behaviours are unknown."""
         self._serve([SERVER])
         try:
             self.rules(KEEP, "")
@@ -253,7 +255,7 @@ table ip nat {{
             self._serve([SERVER, OTHER])
 
     def silent_alternate(self):
-        """The other address is announced and does not answer: mapping can't be told, filtering neither."""
+        """If the other address is announced and does not answer, mapping and filtering are unknown."""
         self.rules(KEEP, "", f"""table ip firewall {{
   chain forward {{
     type filter hook forward priority filter;
@@ -266,20 +268,20 @@ table ip nat {{
         return found["unknown"]
 
     def lifetime(self):
-        """How long the NAT remembers."""
+        """Measures the lifetime of the NAT's bindings."""
         self.rules(KEEP, "")
         for name in ("udp_timeout", "udp_timeout_stream"):
             _inside("nat", ["sh", "-c", f"echo 4 > /proc/sys/net/netfilter/nf_conntrack_{name}"])
         found = self.report("--lifetime", "9")["binding_lifetime_s"]
         for name, seconds in (("udp_timeout", 30), ("udp_timeout_stream", 120)):
             _inside("nat", ["sh", "-c", f"echo {seconds} > /proc/sys/net/netfilter/nf_conntrack_{name}"])
-        # Conntrack looks for what has ended now and then only, so that the end may come later.
+        # Conntrack removes ended entries periodically, so the end may come later.
         if not (found and 2 <= found["at_least"] <= 6 and found["less_than"] and found["less_than"] <= 9):
             raise Failure(f"binding lifetime {found}")
         return found
 
     def mapping_over_tcp(self):
-        """One connection after another from one local port; filtering can't be told there."""
+        """Tests the mapping over TCP, with one local port; filtering is unknown there."""
         verdicts = {}
         for rule, expected in ((KEEP, "endpoint-independent"), (BY_ADDRESS, "address-dependent"),
                                (RANDOM, "address-and-port-dependent")):
@@ -290,7 +292,7 @@ table ip nat {{
         return verdicts
 
     def stuntman(self):
-        """What scripts look for, in each mode."""
+        """Checks stuntman's lines in each mode."""
         self.rules(KEEP, "")
         head = ["Binding test: success", "Local address: ", "Mapped address: "]
         behavior = ["Behavior test: success", "Nat behavior: " + MAPPINGS["endpoint-independent"]]
@@ -309,7 +311,7 @@ table ip nat {{
     CREDENTIALS = {"STUNCLIENT_USERNAME": "alice", "STUNCLIENT_PASSWORD": "secret"}
 
     def relay(self, expected, *arguments):
-        """A relay check that must fail for this reason; its document."""
+        """Runs a relay check that must fail for this reason; returns its document."""
         status, output = self.ask(["--json", "--timeout", "2", *arguments, f"turn:{SERVER}:{PORT}"],
                                   environment=self.CREDENTIALS)
         found = json.loads(output)
@@ -319,7 +321,7 @@ table ip nat {{
         return found
 
     def one_way(self):
-        """Nothing comes in to the relay ports from outside, and relays do not reach each other."""
+        """No packet reaches the relay ports from outside, and relays do not reach each other."""
         self.rules("", "")
         self.relay(None)
         with self.filter("udp dport 49152-65535 drop"):
@@ -329,7 +331,7 @@ table ip nat {{
         return {"message": found["failure"]["message"], "notes": found["notes"]}
 
     def swallowed(self):
-        """Nothing leaves the relay ports."""
+        """No packet leaves the relay ports."""
         with self.filter("udp sport 49152-65535 drop", "output"):
             found = self.relay("echo-lost")
         if "no data reached the peer" not in found["failure"]["message"]:
@@ -337,7 +339,7 @@ table ip nat {{
         return {"message": found["failure"]["message"]}
 
     def dropped(self):
-        """The server's port is behind a firewall that says nothing."""
+        """A firewall drops packets to the server's port silently."""
         with self.filter(f"udp dport {PORT} drop"):
             self.relay("timeout")
             status, output = self.ask(["--check", "--timeout", "1", "--tcp", f"{SERVER}:{PORT}"])
@@ -345,9 +347,50 @@ table ip nat {{
                 raise Failure(output)
         return {}
 
+    def other_source(self):
+        """Answers leave from the server's other address. A NAT without filtering lets them in for the client."""
+        self.rules(KEEP, OPEN)
+        with self.filter(f"udp sport {PORT} ip saddr set {OTHER}", "output"):
+            found = self.relay("other-source")
+            if f"an answer came from {OTHER}:{PORT}" not in found["failure"]["message"]:
+                raise Failure(found["failure"]["message"])
+            for command in ("binding", "nat", "ping"):
+                more = ["--count", "2", "--interval", "0.1"] if command == "ping" else []
+                status, output = self.ask([command, "--json", "--timeout", "1", *more, f"{SERVER}:{PORT}"])
+                reason = (json.loads(output)["failure"] or {}).get("reason")
+                if status != 2 or reason != "other-source":
+                    raise Failure(f"{command}: exit status {status}, {reason}")
+        # Behind a filtering NAT the answers do not arrive, and the result is a timeout.
+        self.rules(KEEP, "")
+        with self.filter(f"udp sport {PORT} ip saddr set {OTHER}", "output"):
+            self.relay("timeout")
+        return {"message": found["failure"]["message"]}
+
+    def inside_relay(self):
+        """A server at a global address relays from a private one, as behind an unconfigured 1:1 NAT: although its
+        relays reach each other, this is a warning."""
+        inside = "10.9.9.9"
+        _run(["ip", "-n", "server", "address", "add", f"{inside}/32", "dev", "lo"])
+        try:
+            self._serve([SERVER], inside)
+            self.rules(KEEP, "")
+            status, output = self.ask(["--json", "--timeout", "2", f"turn:{SERVER}:{PORT}"],
+                                      environment=self.CREDENTIALS)
+            found = json.loads(output)
+            if status != 1 or found["warning_reasons"] != ["relayed-address"]:
+                raise Failure(f"exit status {status}, {found['failure']}, {found['warnings']}")
+            status, line = self.ask(["--check", "--timeout", "2", f"turn:{SERVER}:{PORT}"],
+                                    environment=self.CREDENTIALS)
+            if status != 1 or not line.startswith("WARNING: relay ") or "[relayed-address]" not in line:
+                raise Failure(line)
+            return {"warnings": found["warnings"]}
+        finally:
+            _run(["ip", "-n", "server", "address", "del", f"{inside}/32", "dev", "lo"])
+            self._serve([SERVER, OTHER])
+
     @contextlib.contextmanager
     def filter(self, rule, hook="input"):
-        """A rule of the server's firewall."""
+        """Adds a rule to the server's firewall."""
         _inside("server", ["nft", "-f", "-"], f"""table ip firewall {{
   chain only {{
     type filter hook {hook} priority filter;

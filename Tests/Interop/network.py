@@ -1,4 +1,4 @@
-"""Two clients behind symmetric NATs and a server, each in a network namespace of its own.
+"""Two clients behind symmetric NATs and a server, each in its own network namespace.
 
                           internet (forwards; no route to any LAN)
                9.9.9.1  /      | 11.1.0.1      \\ 12.1.0.1
@@ -7,8 +7,8 @@
        (no default route)      | LAN .1          | LAN .1
                            client-a LAN .2    client-b LAN .2
 
-The addresses look global, since a relay refuses private peers; none of them leaves the namespaces. The NAT routers
-answer with ICMP port unreachable what they have no mapping for, and the server has no route to the clients' LANs.
+The addresses look global, because a relay refuses private peers; none of them leaves the namespaces. The NAT routers
+answer packets without a mapping with ICMP port unreachable, and the server has no route to the clients' LANs.
 """
 
 import json
@@ -45,8 +45,8 @@ table ip silence {
 class Network:
     """The namespaces; a context manager. `lans` are the first three numbers of each client's LAN.
 
-    Without `icmp` nobody answers with an error, and without `no_route` the server has a default route: easier
-    worlds, for comparison.
+    Without `icmp` no host sends ICMP errors, and without `no_route` the server has a default route: simpler
+    networks, for comparison.
     """
 
     def __init__(self, lans, icmp=True, no_route=True):
@@ -71,11 +71,11 @@ class Network:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
     def inside(self, name):
-        """The command prefix that runs something in a namespace."""
+        """Returns the command prefix that runs a command in a namespace."""
         return ["ip", "netns", "exec", name]
 
     def counter(self, name, protocol, key):
-        """A counter of a namespace's /proc/net/snmp, such as ("server", "Ip", "OutNoRoutes")."""
+        """Returns a counter of a namespace's /proc/net/snmp, such as ("server", "Ip", "OutNoRoutes")."""
         text = _run(self.inside(name) + ["cat", "/proc/net/snmp"])
         keys, values = (line.split()[1:] for line in text.splitlines() if line.startswith(protocol + ":"))
         return int(dict(zip(keys, values))[key])
@@ -104,13 +104,13 @@ class Network:
 
 
 class Watch:
-    """Counts what passes between the internet and the server while the context is open."""
+    """Counts packets between the internet and the server while the context is open."""
 
     def __init__(self, network):
         command = network.inside("internet") + [sys.executable, os.path.join(os.path.dirname(
             os.path.abspath(__file__)), "packet_watch.py"), "server", SERVER]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._process.stdout.readline()  # it watches now
+        self._process.stdout.readline()  # watching has begun
 
     def __enter__(self):
         return self
@@ -121,7 +121,7 @@ class Watch:
             self._process.wait()
 
     def finish(self):
-        """Ends the watch; answers {"ttl": {TTL: packets sent by the server}, "unreachable": {ICMP code: packets}}."""
+        """Ends the watch; returns {"ttl": {TTL: packets sent by the server}, "unreachable": {ICMP code: packets}}."""
         output, _ = self._process.communicate("", timeout=10)
         return json.loads(output)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Two agents of libnice connect by relayed candidates alone and exchange messages: a child of ice_clients.py.
+"""Connects two agents of libnice by relayed candidates only and exchanges messages; started by ice_clients.py.
 
     nice_call.py udp|tcp|tls HOST PORT USER PASSWORD
 
-libnice's own "TLS" relays are an old dialect of Google's; `turns:` of GStreamer means TCP to the TLS port, and so does
-"tls" here: the server must tell plain TURN from TLS there.
+libnice's "TLS" relays use an old dialect of Google's. GStreamer's `turns:` means TCP to the TLS port, and so does "tls"
+here: the server must distinguish plain TURN from TLS there.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ class End:
         self.agent.set_relay_info(self.stream, 1, host, port, user, password, kind)
         self.heard = []
         self.ready = False
-        # The bindings leave the callback out.
+        # The bindings omit the callback.
         self.callback = RECEIVE(self._receive)
         library.nice_agent_attach_recv.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p,
                                                    RECEIVE, ctypes.c_void_p]
@@ -46,7 +46,7 @@ class End:
 
 
 def main():
-    """Runs the call; exit status 0 where every message arrived."""
+    """Runs the call; exit status 0 if every message arrived."""
     if sys.argv[1:] == ["--check"]:
         return 0
     transport, host, port, user, password = sys.argv[1:]
@@ -87,7 +87,7 @@ def main():
             state["began"] = True
             for message in sent:
                 for end in ends:
-                    # The typelib calls the buffer a string: bytes go by the library itself.
+                    # The typelib declares the buffer as a string, so bytes are passed to the library directly.
                     library.nice_agent_send.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint,
                                                         ctypes.c_char_p]
                     library.nice_agent_send(hash(end.agent), end.stream, 1, len(message), message)

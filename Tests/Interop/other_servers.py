@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""stunclient against servers that others wrote, beside coturn and pion's: p1_stun (Erlang, ejabberd's) and Vovida's stund
+"""stunclient against further servers besides coturn and pion's: p1_stun (Erlang, ejabberd's) and Vovida's stund
 (RFC 3489).
 
 Exit status: the number of failed cases.
@@ -55,7 +55,7 @@ def main():
 # The servers.
 
 def p1_stun(report, program, directory):
-    """ejabberd's library: relays, has room for ten permissions an allocation."""
+    """Tests ejabberd's library: a relay with ten permissions for each allocation."""
     if not shutil.which("erl") or subprocess.run(
             ["erl", "-noshell", "-eval", "halt(case code:which(stun) of non_existing -> 1; _ -> 0 end)."],
             check=False).returncode != 0:
@@ -66,7 +66,7 @@ def p1_stun(report, program, directory):
 
 
 def stund(report, program, directory):
-    """Vovida's: MAPPED-ADDRESS and CHANGE-REQUEST as RFC 3489 has them."""
+    """Tests Vovida's server: MAPPED-ADDRESS and CHANGE-REQUEST as in RFC 3489."""
     if not shutil.which("stund"):
         report.skip("stund", "stun-server is not installed")
         return
@@ -80,7 +80,7 @@ def stund(report, program, directory):
 
 
 def turn_server(report, program, name, wrong):
-    """What every TURN server is asked. `wrong`: the reason when the password is."""
+    """Runs the checks of every TURN server. `wrong`: the expected reason for a wrong password."""
     for transport in ("udp", "tcp"):
         report.run(f"{name}, Binding over {transport}", lambda t=transport: _expect(
             ask(program, f"--{t}", f"{ADDRESS}:{PORT}"), status="ok", transport=t))
@@ -94,7 +94,7 @@ def turn_server(report, program, name, wrong):
 # The cases.
 
 def relay(program, transport):
-    """All steps, and packets of media's size."""
+    """Runs all relay steps, and packets of media's size."""
     found = ask(program, "--count", "50", "--interval", "0.002", f"turn:{ADDRESS}:{PORT}?transport={transport}")
     steps = [step["name"] for step in found["steps"] if step["ok"]]
     expected = (["connect"] if transport == "tcp" else []) + STEPS
@@ -104,7 +104,7 @@ def relay(program, transport):
 
 
 def refusal(program, transport, reason):
-    """The reason, and the password as the likely cause, whatever the server calls it."""
+    """Checks the reason, and the password as the likely cause, for any error code of the server."""
     found = ask(program, f"turn:{ADDRESS}:{PORT}?transport={transport}", environment={"STUNCLIENT_PASSWORD": "guess"})
     failure = found["failure"] or {}
     if failure.get("reason") != reason or not failure.get("likely_cause", "").startswith("wrong username or password"):
@@ -113,7 +113,7 @@ def refusal(program, transport, reason):
 
 
 def security(program):
-    """It does not refuse private peers by itself; every check has a verdict."""
+    """The server allows private peers by default; every check has a verdict."""
     found = ask(program, "security", f"turn:{ADDRESS}:{PORT}")
     verdicts = {finding["subject"]: finding["verdict"] for finding in found["findings"]}
     figures = {key: found[key] for key in ("refused", "let_through", "unknown", "not_applicable")}
@@ -128,7 +128,7 @@ def security(program):
 # Helpers.
 
 def ask(program, *arguments, environment=None):
-    """The JSON document of a check."""
+    """Runs a check and returns its JSON document."""
     result = subprocess.run([program, *arguments, "--json"], capture_output=True, text=True, check=False, timeout=60,
                             env={**os.environ, **ALICE, **(environment or {})})
     try:
@@ -146,9 +146,9 @@ def _expect(found, **expected):
 
 @contextlib.contextmanager
 def _server(command, directory, ready="ready"):
-    """A server for as long as the block lasts, once it has said that it is ready."""
+    """Runs a server during the block, after it has reported that it is ready."""
     output = os.path.join(directory, os.path.basename(command[0]) + ".txt")
-    # Some of them write to a file what they would show at once on a terminal only when there is much of it.
+    # Some servers buffer their output when it goes to a file.
     command = ["stdbuf", "-oL", *command]
     with open(output, "wb") as file:
         process = processes.start(command, output, stdout=file, stdin=subprocess.DEVNULL, cwd=directory)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Watches an interface: the TTL of every IPv4 packet from an address, and the ICMP errors sent to it.
 
-Usage: packet_watch.py INTERFACE ADDRESS. Prints one line when it watches; on the end of its input one line of JSON.
+Usage: packet_watch.py INTERFACE ADDRESS. Prints a line when watching begins, and a line of JSON at the end of its input.
 """
 
 import collections

@@ -1,7 +1,7 @@
 "use strict";
 
-// One end of a call. The test drives it from outside: every function of `call` takes and gives plain JSON values,
-// and the driver carries the signalling between two pages, whichever browsers they are in.
+// One end of a call, controlled by the test: every function of `call` takes and returns JSON values, and the test's
+// driver carries the signalling between two pages in any browsers.
 
 const BULK_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 16 * 1024;
@@ -42,7 +42,7 @@ const call = {
       connection.ontrack = (event) => this.play(event.track);
     }
     this.players = [];
-    // Both ends make the same channel: no waiting for the other side's announcement.
+    // Both ends create the same channel, so neither waits for the other's announcement.
     this.channel = connection.createDataChannel("bulk", { negotiated: true, id: 1 });
     this.channel.binaryType = "arraybuffer";
     this.receiveBulk(this.channel);

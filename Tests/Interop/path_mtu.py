@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Path MTU discovery through a relay (RFC 8656 sections 11.5 and 14): DONT-FRAGMENT, and what routers say about it.
+"""Path MTU discovery through a relay (RFC 8656 sections 11.5 and 14): DONT-FRAGMENT and the routers' ICMP errors.
 
         server 9.9.9.9 --(MTU 1500)-- 9.9.9.1 router 8.8.8.1 --(MTU 1280)-- 8.8.8.8 peer      (and the same in IPv6)
 
@@ -33,7 +33,7 @@ while True:
     data, source = peer.recvfrom(65536)
     peer.sendto(len(data).to_bytes(2, "big"), source)
 """
-# Family: the server's address, the peer's, DONT-FRAGMENT's news: type and code.
+# Family: the server's address, the peer's, type and code of the ICMP error.
 FAMILIES = {"IPv4": ("9.9.9.9", "8.8.8.8", (3, 4)), "IPv6": ("2a09::9", "2a08::8", (2, 0))}
 
 
@@ -66,10 +66,10 @@ def main():
 
 
 def cases(host, peer, news):
-    """Names and bodies for one family; each runs in a process of its own, in the server's namespace.
+    """Returns names and bodies for one family; each runs in its own process, in the server's namespace.
 
-    Over UDP DONT-FRAGMENT counts from IPv4 to IPv4 alone; IPv6 never fragments on the way, so there the first datagram
-    that is too large is lost, and told, without any wish."""
+    Over UDP DONT-FRAGMENT applies from IPv4 to IPv4 only. IPv6 routers never fragment, so there the first datagram that
+    is too large is lost and reported even without DONT-FRAGMENT."""
     fits = ("what fits comes back", lambda: Client(host).expect_echo(peer, 1000, fragment=False))
     if ":" in host:
         return [fits, ("the router's answer reaches the client, and the next is cut",
@@ -82,7 +82,7 @@ def cases(host, peer, news):
 
 
 class Client:
-    """A TURN client over UDP, as small as can be: it counts on a loopback that loses nothing."""
+    """A minimal TURN client over UDP, which relies on a loopback without loss."""
 
     def __init__(self, host):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -100,7 +100,7 @@ class Client:
             raise Failure(f"no allocation: {answer}")
 
     def expect_echo(self, peer, size, fragment):
-        """The peer says how much it got."""
+        """The peer answers with the length that it received."""
         self.permit(peer)
         self.send(peer, size, dont_fragment=not fragment)
         data = self.data_indication().get(0x0013)
@@ -108,7 +108,7 @@ class Client:
             raise Failure(f"the peer's answer is {data!r}")
 
     def expect_news(self, peer, size, news, mtu):
-        """A Data indication with ICMP says what has become of it."""
+        """Expects a Data indication with ICMP for a datagram that was too large."""
         self.permit(peer)
         self.send(peer, size, dont_fragment=True)
         received = self.data_indication().get(0x8004)
@@ -121,32 +121,32 @@ class Client:
         return {"mtu": data}
 
     def expect_news_then_echo(self, peer, size, news, mtu):
-        """The path is learnt from the first."""
+        """Expects the error for the first datagram, and the echo of the next: the kernel then knows the path MTU."""
         self.expect_news(peer, size, news, mtu)
         self.expect_echo(peer, size, fragment=True)
 
     def permit(self, peer):
-        """CreatePermission, channel-free."""
+        """Sends CreatePermission."""
         transaction = os.urandom(12)
         if 0x0009 in self.ask(0x0008, peer_address(peer, transaction), transaction, signed=True):
             raise Failure("no permission")
 
     def send(self, peer, size, dont_fragment):
-        """A Send indication."""
+        """Sends a Send indication."""
         transaction = os.urandom(12)
         body = peer_address(peer, transaction) + (attribute(0x001A, b"") if dont_fragment else b"")
         body += attribute(0x0013, bytes(size))
         self.socket.send(header(0x0016, len(body), transaction) + body)
 
     def data_indication(self):
-        """The attributes of the next one."""
+        """Returns the attributes of the next Data indication."""
         while True:
             message = self.socket.recv(65536)
             if message[:2] == b"\x00\x17":
                 return attributes(message)
 
     def ask(self, method, body, transaction=None, signed=False):
-        """A request and the attributes of its answer."""
+        """Sends a request and returns the attributes of its answer."""
         transaction = transaction or os.urandom(12)
         if signed:
             body += attribute(0x0006, b"alice") + attribute(0x0014, REALM.encode()) + attribute(0x0015, self.nonce)
@@ -160,7 +160,7 @@ class Client:
 
 
 def peer_address(peer, transaction):
-    """XOR-PEER-ADDRESS."""
+    """Returns XOR-PEER-ADDRESS."""
     family = socket.AF_INET6 if ":" in peer else socket.AF_INET
     mask = struct.pack(">I", COOKIE) + transaction
     address = bytes(a ^ b for a, b in zip(socket.inet_pton(family, peer), mask))
@@ -168,17 +168,17 @@ def peer_address(peer, transaction):
 
 
 def header(kind, length, transaction):
-    """20 bytes."""
+    """Returns a message header of 20 bytes."""
     return struct.pack(">HHI", kind, length, COOKIE) + transaction
 
 
 def attribute(kind, value):
-    """Type, length, value, padding."""
+    """Returns type, length, value and padding of an attribute."""
     return struct.pack(">HH", kind, len(value)) + value + bytes(-len(value) % 4)
 
 
 def attributes(message):
-    """The first of each type."""
+    """Returns the first attribute of each type."""
     found, offset = {}, 20
     while offset + 4 <= len(message):
         kind, length = struct.unpack_from(">HH", message, offset)
@@ -188,7 +188,7 @@ def attributes(message):
 
 
 def in_namespace(name, function):
-    """Runs a body in another network namespace, in a process of its own, and hands back what it answers or raises."""
+    """Runs a body in another network namespace, in its own process; returns its result or raises its error."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -207,11 +207,11 @@ def in_namespace(name, function):
         text = pipe.read()
     os.waitpid(child, 0)
     if text.startswith("!") or not text:
-        raise Failure(text[1:] or "the client ended without a word")
+        raise Failure(text[1:] or "the client ended without any output")
 
 
 def build():
-    """The namespaces and their links."""
+    """Builds the namespaces and their links."""
     def run(*command):
         subprocess.run(command, check=True, capture_output=True)
 

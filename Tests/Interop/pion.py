@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""pion's TURN library for Go, of which other servers and clients are made: `stunclient` against a server by it, and a
-client by it against the server under test.
+"""pion's TURN library for Go, on which other servers and clients are built: `stunclient` against a server with it, and
+a client with it against the server under test.
 
-Over UDP, TCP, TLS and DTLS. Where pion departs from the RFC the case says how, and what must be made of it. The two
+Over UDP, TCP, TLS and DTLS. If pion departs from the RFC, the case describes it and the expected result. The two
 programs (pion_server, pion_client) are built with Debian's Go, offline. Exit status: the number of failed cases.
 """
 
@@ -23,12 +23,12 @@ from report import Failure, Report
 
 HERE = pathlib.Path(__file__).parent
 CACHE = pathlib.Path(server.REPOSITORY) / ".build" / "interop-go"
-LIBRARIES = pathlib.Path("/usr/share/gocode")  # where Debian's packages put the sources
+LIBRARIES = pathlib.Path("/usr/share/gocode")  # the sources of Debian's packages
 HOST = "127.0.0.1"
 PORT, TLS_PORT = 23478, 23479  # pion's server
 OWN_PORT, OWN_TLS_PORT = 24478, 24479  # ours
 USER, PASSWORD = "alice", "correct horse"
-DENIED = "127.0.0.5"  # a client that pion's server permits no peer
+DENIED = "127.0.0.5"  # a client for which pion's server permits no peer
 SECONDS = 60
 TRANSPORTS = ("udp", "tcp", "tls", "dtls")
 MESSAGES = 50
@@ -60,7 +60,7 @@ def main():
 
 
 def build(directory):
-    """Compiles both programs with what Debian has; nothing is fetched."""
+    """Compiles both programs with Debian's packages, without downloads."""
     environment = {**os.environ, "GO111MODULE": "off", "GOPATH": str(LIBRARIES), "GOFLAGS": "", "CGO_ENABLED": "0",
                    "GOCACHE": str(CACHE), "GOTOOLCHAIN": "local"}
     for name in ("pion_server", "pion_client"):
@@ -74,7 +74,7 @@ def build(directory):
 
 
 def ask_pion(report, probe, authority, directory):
-    """Starts pion's server and asks it everything."""
+    """Starts pion's server and runs every check against it."""
     output = f"{directory}/server-output.txt"
     log = f"{directory}/server-log.txt"
     with open(output, "wb") as file:
@@ -103,14 +103,14 @@ def ask_pion(report, probe, authority, directory):
 
 
 class Probe:
-    """Runs stunclient, and looks at its JSON and its exit status."""
+    """Runs stunclient, and checks its JSON and its exit status."""
 
     def __init__(self, program, authority):
         self.program = program
         self.authority = authority
 
     def ask(self, arguments, expected, user=USER, password=PASSWORD):
-        """What it prints."""
+        """Runs stunclient and returns its output."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("STUNCLIENT_")}
         if user:
             environment |= {"STUNCLIENT_USERNAME": user, "STUNCLIENT_PASSWORD": password}
@@ -121,13 +121,13 @@ class Probe:
         return result.stdout
 
     def document(self, arguments, expected=0, **credentials):
-        """Its JSON document, which must tell the exit status too."""
+        """Returns its JSON document, which must have the exit status too."""
         document = json.loads(self.ask(["--json", *arguments], expected, **credentials))
         _expect(document, {"exit_status": expected})
         return document
 
     def at(self, transport):
-        """The options that lead to the server over a transport."""
+        """Returns the options for the server over a transport."""
         port = TLS_PORT if transport in ("tls", "dtls") else PORT
         return [f"--{transport}", "--ca", self.authority.root, f"{HOST}:{port}"]
 
@@ -138,7 +138,7 @@ class Probe:
         return {"rtt_ms": found["rtt_ms"]["p50"]}
 
     def relay(self, transport):
-        """Every step, with credentials."""
+        """Every relay step succeeds with credentials."""
         found = self.document(["relay", *self.at(transport)])
         _expect(found, {"transport": transport, "status": "ok", "realm": "pion.example", "lifetime": 600,
                         "mapped": found["local"]})
@@ -151,13 +151,13 @@ class Probe:
         return {"total_ms": found["total_ms"], "tls": found["tls"] and found["tls"]["version"]}
 
     def ping(self):
-        """Nothing is lost on loopback."""
+        """ping loses no packet on loopback."""
         series = self.document(["ping", "--count", "20", "--interval", "0.02", *self.at("udp")])["series"]
         _expect(series, {"sent": 20, "received": 20, "lost": 0, "duplicates": 0, "reordered": 0})
         return {"rtt_ms": series["rtt_ms"]["p50"]}
 
     def deployment(self):
-        """Each URL of an iceServers document."""
+        """Checks each URL of an iceServers document."""
         urls = [f"stun:{HOST}:{PORT}", f"turn:{HOST}:{PORT}?transport=udp", f"turn:{HOST}:{PORT}?transport=tcp",
                 f"turns:{HOST}:{TLS_PORT}?transport=tcp"]
         path = os.path.join(os.path.dirname(self.authority.root), "ice.json")
@@ -168,22 +168,22 @@ class Probe:
         return {"commands": [entry["command"] for entry in found["servers"]]}
 
     def monitoring(self):
-        """One line with performance data."""
+        """--check prints one line with performance data."""
         line = self.ask(["relay", "--check", *self.at("tcp")], 0)
         if not line.startswith("OK: relay TCP ") or "| echo=" not in line or line.count("\n") != 1:
             raise Failure(line)
         return {"line": line.strip()}
 
     def no_credentials(self):
-        """pion challenges as it should."""
+        """pion sends a correct challenge."""
         return self.fails(["relay", *self.at("udp")], "credentials-needed", "pion.example", user=None)
 
     def wrong_password(self):
-        """RFC 8489 section 9.2.4 has 401 for it; pion says 400, and so does the reason."""
+        """RFC 8489 section 9.2.4 requires 401; pion sends 400, and the reason reports it."""
         return self.fails(["relay", *self.at("udp")], "bad-request", "wrong username or password", password="wrong")
 
     def another_user(self):
-        """The same."""
+        """The same for an unknown user."""
         return self.fails(["relay", *self.at("tcp")], "bad-request", "wrong username or password", user="bob")
 
     def denied_peer(self):
@@ -191,22 +191,22 @@ class Probe:
         return self.fails(["relay", "--localaddr", DENIED, *self.at("udp")], "malformed", "without ERROR-CODE")
 
     def other_family(self):
-        """pion takes no notice of REQUESTED-ADDRESS-FAMILY, which RFC 8489 section 6.3.1 wants answered by 420."""
+        """pion ignores REQUESTED-ADDRESS-FAMILY, for which RFC 8489 section 6.3.1 requires 420."""
         return self.fails(["relay", "--relay-family", "6", *self.at("udp")], "malformed", "not asked for")
 
     def untrusted(self):
-        """Without the authority."""
+        """Without its authority the certificate is refused."""
         return self.fails(["relay", "--tls", f"{HOST}:{TLS_PORT}"], "tls-untrusted", "")
 
     def nat(self):
-        """No NAT; the rest can't be told, for pion has no second address."""
+        """There is no NAT; the rest is unknown, because pion has no second address."""
         found = self.document(["nat", *self.at("udp")])
         _expect(found, {"nat": False, "mapping": "direct", "filtering": None})
         return {"unknown": found["unknown"]}
 
     def security(self):
-        """pion leaves to its user which peers may be reached, so a bare server of it lets all through. Everything is
-        told all the same, also what follows the IPv6 relay that it does not have."""
+        """pion leaves peer rules to its user, so a plain server with it allows all peers. The check reports everything,
+        also the cases after the missing IPv6 relay."""
         found = self.document(["security", *self.at("udp")], 2)
         if found["failure"]["reason"] != "let-through" or found["let_through"] < 15:
             raise Failure(json.dumps({key: found[key] for key in ("failure", "let_through", "refused", "unknown")}))
@@ -219,7 +219,7 @@ class Probe:
         return {key: found[key] for key in ("refused", "let_through", "unknown", "not_applicable")}
 
     def fails(self, arguments, reason, words, **credentials):
-        """Exit status 2, the reason, and words that must stand in the message or in the likely cause."""
+        """Expects exit status 2, the reason, and words in the message or in the likely cause."""
         failure = self.document(arguments, 2, **credentials)["failure"]
         if failure["reason"] != reason or words not in failure["message"] + failure["likely_cause"]:
             raise Failure(json.dumps(failure))
@@ -230,7 +230,7 @@ class Probe:
 
 
 def asked_by_pion(report, arguments, authority, directory):
-    """An allocation, a permission and echoes, over each transport."""
+    """Tests an allocation, a permission and echoes over each transport."""
     options = server.Options(hosts=[HOST], port=OWN_PORT, tls_port=OWN_TLS_PORT, users={USER: PASSWORD},
                              certificate=authority, allow_peers=["127.0.0.0/8"])
     with server.Server(arguments, options) as running:
@@ -245,7 +245,7 @@ def asked_by_pion(report, arguments, authority, directory):
 
 
 def call(directory, authority, transport, password, expected):
-    """What pion's client prints."""
+    """Runs pion's client and returns its output."""
     port = OWN_TLS_PORT if transport in ("tls", "dtls") else OWN_PORT
     result = subprocess.run(
         [f"{directory}/pion_client", "-transport", transport, "-server", f"{HOST}:{port}", "-ca", authority.root,
@@ -257,7 +257,7 @@ def call(directory, authority, transport, password, expected):
 
 
 def echoes(output):
-    """Every message came back, through a relay of ours."""
+    """Every message returns through our relay."""
     found = json.loads(output)
     _expect(found, {"echoed": MESSAGES})
     for key in ("mapped", "relayed"):
@@ -267,7 +267,7 @@ def echoes(output):
 
 
 def refused(output, words):
-    """What it says of the refusal."""
+    """pion's client reports the refusal."""
     if words not in output:
         raise Failure(output)
     return {"said": output.strip()}

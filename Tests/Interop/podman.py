@@ -1,6 +1,6 @@
-"""Podman with its storage in a folder of its own, and base images made from Debian's packages.
+"""Podman with its storage in a separate folder, and base images made from Debian's packages.
 
-No registry is asked: `debian:bookworm-slim` is what debootstrap makes, and `swift:6.3-bookworm` is that with the
+No registry is used: `debian:bookworm-slim` is made by debootstrap, and `swift:6.3-bookworm` is the same with the
 packages of the official image and the toolchain of this machine, which is mounted while the image is built.
 """
 
@@ -13,7 +13,7 @@ import sys
 
 from report import Failure
 
-# Hosts where a limit can't be raised refuse podman's defaults.
+# Hosts whose limits cannot be raised refuse podman's defaults.
 LIMITS = ["--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"]
 
 RUNTIME_BASE = "docker.io/library/debian:bookworm-slim"
@@ -27,7 +27,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends binutils git gn
 ENV PATH=/opt/swift/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 """
 
-# What the official image has in docker-clean: apt keeps no copies.
+# The official image's docker-clean: apt keeps no copies.
 CLEAN = """
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };
 Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
@@ -37,7 +37,7 @@ _MARK = "TURNPIKE_INTEROP_MOUNTS"
 
 
 def enter_mount_namespace():
-    """Starts the script again with mounts of its own, once: podman can't cope with hybrid control groups."""
+    """Starts the script again with its own mounts, once, because podman does not support hybrid control groups."""
     if os.environ.get(_MARK) != "1":
         environment = dict(os.environ, **{_MARK: "1"})
         sys.stdout.flush()
@@ -48,7 +48,7 @@ def enter_mount_namespace():
 
 
 class Podman:
-    """Runs podman; `directory` holds all that it stores, `prefix` says where it runs (see `nsenter`)."""
+    """Runs podman; `directory` holds its storage, `prefix` is the command that runs it (see `nsenter`)."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -57,7 +57,7 @@ class Podman:
                          "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
 
     def run(self, *arguments, seconds=60, check=True, text=None):
-        """Runs one podman command; answers the completed process."""
+        """Runs one podman command; returns the completed process."""
         command = self.prefix + ["podman"] + self._options + list(arguments)
         try:
             result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds,
@@ -69,15 +69,15 @@ class Podman:
         return result
 
     def has(self, image):
-        """Whether the image is there."""
+        """Whether the image exists."""
         return self.run("image", "exists", image, check=False).returncode == 0
 
     def inspect(self, kind, name):
-        """What podman knows of an image or a container."""
+        """Returns podman's description of an image or a container."""
         return json.loads(self.run("inspect", "--type", kind, name).stdout)[0]
 
     def make_bases(self, toolchain):
-        """Makes the base images that are not there; the build's one needs a Swift toolchain of this machine."""
+        """Makes the missing base images; the build image needs this machine's Swift toolchain."""
         if not self.has(RUNTIME_BASE):
             root = os.path.join(self.directory, "debian")
             _command(["debootstrap", "--variant=minbase", "bookworm", root, "http://deb.debian.org/debian"], 900)
@@ -99,7 +99,7 @@ class Podman:
             raise Failure(f"no Swift toolchain in {toolchain}")
 
     def build(self, file, tag, context, options):
-        """Builds an image without asking a registry."""
+        """Builds an image without a registry."""
         self.run("build", "--pull=never", "--network", "host", "--format", "docker", *LIMITS, *options,
                  "-f", file, "-t", tag, context, seconds=1500)
 

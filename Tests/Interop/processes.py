@@ -1,4 +1,4 @@
-"""Child processes that end with the script, and waiting for what they print."""
+"""Child processes that end with the script, and waiting for their output."""
 
 import os
 import re
@@ -10,13 +10,13 @@ import time
 
 
 def start(command, log, **options):
-    """Starts `command` in a session of its own with its errors in the file `log`."""
+    """Starts `command` in its own session with its errors in the file `log`."""
     with open(log, "ab") as errors:
         return subprocess.Popen(command, stderr=errors, start_new_session=True, **options)
 
 
 def stop(process, seconds=5):
-    """Asks the whole process group to end, then insists. Answers the exit status."""
+    """Ends the whole process group with SIGTERM, then with SIGKILL. Returns the exit status."""
     if process is None:
         return None
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5)):
@@ -37,7 +37,7 @@ def stop(process, seconds=5):
 
 
 class Owned:
-    """A process with a folder of its own; a context manager that ends the one and removes the other."""
+    """A process with its own folder; a context manager that ends the process and removes the folder."""
 
     def __init__(self, name, log):
         self.directory = tempfile.mkdtemp(prefix=f"turnpike-interop-{name}-")
@@ -51,7 +51,7 @@ class Owned:
         self.close()
 
     def begin(self, start):
-        """Calls `start`, which starts the process; nothing is left behind where that fails."""
+        """Calls `start`, which starts the process; removes everything if that fails."""
         try:
             start()
         except BaseException:
@@ -65,7 +65,7 @@ class Owned:
 
 
 def wait_for_line(path, pattern, process, seconds):
-    """Waits until a line of the file `path` matches; answers the match, or None if the time or the process ended."""
+    """Waits until a line of the file `path` matches; returns the match, or None after timeout or process end."""
     expression = re.compile(pattern, re.MULTILINE)
     deadline = time.monotonic() + seconds
     while True:
@@ -77,7 +77,7 @@ def wait_for_line(path, pattern, process, seconds):
 
 
 def text(path):
-    """The content of a log file, empty if there is none yet."""
+    """Returns the content of a log file, empty if there is none yet."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -86,5 +86,5 @@ def text(path):
 
 
 def tail(path, lines=15):
-    """The last lines of a log file, for a failure's message."""
+    """Returns the last lines of a log file, for a failure's message."""
     return "\n".join(text(path).splitlines()[-lines:])

@@ -1,15 +1,15 @@
-"""Prints what a test measured, for machines and for people, and counts the failures."""
+"""Prints the results of tests, as JSON and as text, and counts the failures."""
 
 import json
 import time
 
 
 class Failure(Exception):
-    """Something that the server (or the test's surroundings) got wrong; the text says what."""
+    """A fault of the server (or of the test's environment), described by the text."""
 
 
 class Report:
-    """Collects verdicts. Each case gives one JSON line with its figures, then one line for people."""
+    """Collects verdicts. Each case prints one JSON line with its numbers, then one line of text."""
 
     def __init__(self, suite):
         self.suite = suite
@@ -18,7 +18,7 @@ class Report:
         self.skipped = 0
 
     def run(self, name, function):
-        """Runs one case: `function` returns its figures or raises `Failure`. Answers whether it passed."""
+        """Runs one case: `function` returns its numbers or raises `Failure`. Returns whether it passed."""
         start = time.monotonic()
         try:
             figures, error = function() or {}, None
@@ -28,7 +28,7 @@ class Report:
             figures, error = {}, f"{type(failure).__name__}: {failure}"
         seconds = round(time.monotonic() - start, 2)
         line = {"suite": self.suite, "case": name, "ok": error is None, "seconds": seconds, **figures}
-        seconds = line["seconds"]  # a case that ran in the background gives its own
+        seconds = line["seconds"]  # a case that ran in the background measures its own
         if error is not None:
             line["error"] = error
         print(json.dumps(line), flush=True)
@@ -41,12 +41,12 @@ class Report:
         return error is None
 
     def skip(self, name, reason):
-        """Says loudly that something was not tested."""
+        """Reports that something was not tested."""
         self.skipped += 1
         print(json.dumps({"suite": self.suite, "case": name, "skipped": reason}), flush=True)
         print(f"SKIP  ********** {name}: {reason} **********", flush=True)
 
     def finish(self):
-        """Prints the totals and gives the exit status: the number of failures."""
+        """Prints the totals and returns the exit status: the number of failures."""
         print(f"{self.suite}: {self.passed} passed, {self.failed} failed, {self.skipped} skipped", flush=True)
         return min(self.failed, 100)

@@ -1,4 +1,4 @@
-"""Starts the server under test: Turnpike, or coturn to check the tests themselves against another server."""
+"""Starts the server under test: Turnpike, or coturn to check the tests themselves."""
 
 import json
 import os
@@ -15,9 +15,9 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 
 @dataclass
 class Options:
-    """What a test wants of its server; everything else is the server's default."""
+    """The settings that a test changes; all others keep the server's defaults."""
 
-    first_start: bool = False  # no configuration at all: default ports, generated user, own certificate
+    first_start: bool = False  # no configuration: default ports, generated user, self-signed certificate
     hosts: list = field(default_factory=lambda: ["127.0.0.1"])  # listening and relay addresses
     port: int = 3478  # UDP and TCP
     tls_port: int = 5349
@@ -31,20 +31,20 @@ class Options:
 
 
 def add_arguments(parser):
-    """The options that choose the server, the same for every script."""
+    """Adds the options that choose the server, the same for every script."""
     parser.add_argument("--server", choices=["turnpike", "coturn"], default="turnpike", help="who is tested")
     parser.add_argument("--turnpike", default=os.environ.get("TURNPIKE_PROGRAM", ""), help="path of the program")
 
 
 def program(arguments):
-    """The path of the server that the command line asks for, or None if it isn't there."""
+    """Returns the path of the chosen server, or None if it does not exist."""
     if arguments.server == "coturn":
         return shutil.which("turnserver")
     return built("turnpike", arguments.turnpike)
 
 
 def built(name, chosen=""):
-    """The path of a program of ours, `chosen` if one is, or None if it isn't built."""
+    """Returns the path of our program, `chosen` if given, or None if it is not built."""
     folders = [os.path.join(REPOSITORY, ".build", configuration) for configuration in ("release", "debug")]
     for path in [chosen] if chosen else [os.path.join(folder, name) for folder in folders]:
         if os.access(path, os.X_OK):
@@ -53,7 +53,7 @@ def built(name, chosen=""):
 
 
 class Server(processes.Owned):
-    """A running server; a context manager. `ice_servers` is what it printed, as Python values."""
+    """A running server; a context manager. `ice_servers` is its printed line, as Python values."""
 
     def __init__(self, arguments, options):
         self.options = options
@@ -63,7 +63,7 @@ class Server(processes.Owned):
         self.begin(lambda: self._find_and_start(arguments))
 
     def close(self):
-        """Stops the server at once (the second signal ends a drain) and removes what it wrote."""
+        """Stops the server at once (the second signal ends a drain) and removes its files."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -73,15 +73,15 @@ class Server(processes.Owned):
         super().close()
 
     def alive(self):
-        """Whether the server still runs."""
+        """Whether the server is still running."""
         return self.process.poll() is None
 
     def explain(self):
-        """The end of the server's log."""
+        """Returns the end of the server's log."""
         return f"{self.kind} log:\n{processes.tail(self.log)}"
 
     def urls(self, scheme, transport, host=None):
-        """The iceServers entry for one scheme and transport, its host exchanged for `host` if given."""
+        """Returns the iceServers entry for one scheme and transport, with its host replaced by `host` if given."""
         chosen = []
         for entry in self.ice_servers:
             urls = entry["urls"] if isinstance(entry["urls"], list) else [entry["urls"]]
@@ -125,7 +125,8 @@ class Server(processes.Owned):
             hosts = [f"[{host}]" if ":" in host else host for host in options.hosts]
             ports = (("udp", options.port), ("tcp", options.port), ("tls", options.tls_port),
                      ("dtls", options.tls_port))
-            settings["listeners"] = ",".join(f"{kind}://{host}:{port}" for host in hosts for kind, port in ports)
+            settings.setdefault("listeners",
+                                ",".join(f"{kind}://{host}:{port}" for host in hosts for kind, port in ports))
             settings["relay.addresses"] = ",".join(options.hosts)
             settings.setdefault("admin.listen", "")
         if options.users:
@@ -146,7 +147,7 @@ class Server(processes.Owned):
 
     def _coturn(self, path):
         options = self.options
-        if options.first_start:  # coturn has no such thing: give it what Turnpike would make up
+        if options.first_start:  # coturn generates no user: it gets one like Turnpike's
             options.users = {"turnpike": "generated"}
             from certificates import Authority
             options.certificate = Authority(self.directory)

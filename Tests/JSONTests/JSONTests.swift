@@ -1,5 +1,6 @@
 internal import Crypto
 internal import JSON
+internal import TestSupport
 internal import Testing
 
 @Suite("JSON")
@@ -12,7 +13,7 @@ struct JSONTests {
     "text": "é\u{1F600}\n\u{0}\u{7F}",
   ]
 
-  @Test("members keep their order, and a document comes back as it was")
+  @Test("Members keep their order, and decoding an encoded document gives the same document")
   func roundTrip() throws {
     for pretty in [false, true] {
       let text = Self.document.encode(pretty: pretty)
@@ -21,29 +22,34 @@ struct JSONTests {
     }
   }
 
-  @Test("the iceServers line is what a browser takes")
+  @Test("The iceServers line has the form that a browser reads")
   func compact() {
     let value: JSONValue = ["iceServers": [["urls": ["turn:a"], "username": "u", "credential": "c"]]]
     #expect(value.encode() == #"{"iceServers":[{"urls":["turn:a"],"username":"u","credential":"c"}]}"#)
   }
 
-  @Test("single values", arguments: [
-    ("1", JSONValue.integer(1)), ("-9223372036854775808", .integer(.min)), ("1.5", .double(1.5)), ("\"a\"", "a"),
-    ("null", .null), ("true", true), ("[]", .array([])), ("{}", .object([])), (" [1, 2]\n", .array([1, 2])), ("\"\\u00e9\"", "é"),
-  ] as [(String, JSONValue)])
+  @Test(
+    "A single value is a document",
+    arguments: [
+      ("1", JSONValue.integer(1)), ("-9223372036854775808", .integer(.min)), ("1.5", .double(1.5)), ("\"a\"", "a"),
+      ("null", .null), ("true", true), ("[]", .array([])), ("{}", .object([])), (" [1, 2]\n", .array([1, 2])),
+      ("\"\\u00e9\"", "é"),
+    ] as [(String, JSONValue)])
   func values(text: String, value: JSONValue) throws {
     #expect(try JSONValue.decode(text) == value)
   }
 
-  @Test("what has no form in JSON becomes null")
+  @Test("A number without a JSON form becomes null")
   func numbers() {
     #expect(JSONValue.array([.double(.nan), .double(.infinity), 0.1]).encode() == "[null,null,0.1]")
   }
 
-  @Test("what is no JSON is refused with its line", arguments: [
-    ("", 1), ("{", 1), ("[1,\n2,\n]", 3), ("{\"a\":1,\n\"a\":2}", 2), ("[1] 2", 1), ("nul", 1), ("\"\u{1}\"", 1),
-    ("99999999999999999999", 1), ("\"\\ud800\"", 1), ("'a'", 1), ("{\"\\u0000\": 1}", 1), ("1e999", 1),
-  ])
+  @Test(
+    "Invalid JSON is refused with its line",
+    arguments: [
+      ("", 1), ("{", 1), ("[1,\n2,\n]", 3), ("{\"a\":1,\n\"a\":2}", 2), ("[1] 2", 1), ("nul", 1), ("\"\u{1}\"", 1),
+      ("99999999999999999999", 1), ("\"\\ud800\"", 1), ("'a'", 1), ("{\"\\u0000\": 1}", 1), ("1e999", 1),
+    ])
   func malformed(text: String, line: Int) {
     let error = #expect(throws: JSONError.self) { try JSONValue.decode(text) }
     if case .malformed(let reason, let found) = error {
@@ -55,26 +61,28 @@ struct JSONTests {
     #expect(throws: JSONError.self) { try JSONValue.decode([0x22, 0xFF, 0x22]) }
   }
 
-  @Test("a complaint does not quote the document, which may hold secrets", arguments: [
-    "[{\"credential\" \"s3cret\"}]", "{\"s3cret\":1,\"s3cret\":2}", "[s3cret]", "\"s3cret",
-  ])
+  @Test(
+    "The error does not quote the document, which may hold secrets",
+    arguments: [
+      "[{\"credential\" \"s3cret\"}]", "{\"s3cret\":1,\"s3cret\":2}", "[s3cret]", "\"s3cret",
+    ])
   func quotation(text: String) {
     let error = #expect(throws: JSONError.self) { try JSONValue.decode(text) }
     #expect(error?.description.isEmpty == false && error?.description.contains("s3cret") == false)
   }
 
-  @Test("size and depth are bounded")
+  @Test("Size and depth are bounded")
   func bounds() throws {
     #expect(throws: JSONError.tooLarge) { try JSONValue.decode("[1,2]", sizeLimit: 4) }
     let deep = String(repeating: "[", count: 65) + String(repeating: "]", count: 65)
     #expect(throws: JSONError.tooDeep) { try JSONValue.decode(deep) }
     #expect(throws: Never.self) { try JSONValue.decode(String(deep.dropFirst().dropLast())) }
     #expect(throws: JSONError.tooDeep) { try JSONValue.decode(String(repeating: "{\"a\":", count: 100_000)) }
-    // Brackets in strings are no levels.
+    // Brackets in strings do not count as depth.
     #expect(try JSONValue.decode("\"\\\"[[[[\"", depthLimit: 0) == "\"[[[[")
   }
 
-  @Test("100,000 mutated documents are read or refused, and never trap", arguments: [UInt8](0..<2))
+  @Test("100,000 mutated documents are read or refused, and never trap", .tags(.slow), arguments: [UInt8](0..<2))
   func mutations(seed: UInt8) throws {
     var random = SeededGenerator(seed: [seed, 0x4A])
     let original = Array(Self.document.encode().utf8)

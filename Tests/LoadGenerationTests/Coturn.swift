@@ -1,10 +1,12 @@
 import Foundation
 import NetIO
 import NetworkTypes
-import TLS
+import Synchronization
+import System
 import TestSupport
+import TLS
 
-/// Debian's coturn on the loopback address, ended with the value.
+/// Debian's coturn on loopback. It is killed when this value is released.
 final class Coturn {
   static let path = "/usr/bin/turnserver"
   static var isInstalled: Bool { FileManager.default.isExecutableFile(atPath: path) }
@@ -17,47 +19,59 @@ final class Coturn {
 
   var processIdentifier: Int { Int(process.identifier) }
 
-  init() throws {
-    // A port that nobody has: coturn shares a taken one (SO_REUSEPORT), and another run's server would answer too.
-    port = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0)).localAddress?.port ?? 0
+  var tlsPort: UInt16 { port }
+
+  /// Ports below the kernel's ephemeral range, each used once. A port in that range could be given to another test's
+  /// socket before coturn binds it.
+  private static let nextPort = Atomic<UInt16>(31_000)
+
+  struct NotStarted: Error {
+    var port: UInt16
+    var isRunning: Bool
+  }
+
+  /// `allowsLoopback`: whether it relays to loopback addresses, which the peers have.
+  init(allowsLoopback: Bool = true) throws {
+    port = Self.nextPort.wrappingAdd(1, ordering: .relaxed).oldValue
     folder = try TemporaryDirectory()
     let pair = try SelfSignedCertificate(
       commonName: "coturn", hostNames: [], addresses: [.ipv4Loopback], now: Int64(Date().timeIntervalSince1970))
-    // TLS is told apart on the one port.
+    // coturn recognises TLS on its plain port.
     process = try Child(
       Self.path,
       [
         "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", "\(port)", "-m", "1", "--lt-cred-mech", "-u", "load:test",
-        "-r", "test", "--allow-loopback-peers", "--no-cli", "--tls-listening-port", "\(port)", "--cert",
+        "-r", "test", "--no-cli", "--tls-listening-port", "\(port)", "--cert",
         try folder.write(pair.certificate, to: "cert.pem"), "--pkey", try folder.write(pair.key, to: "key.pem"),
         "--no-rfc5780", "--no-stdout-log", "--log-file", "/dev/null", "--simple-log", "--pidfile", "/dev/null",
         "--userdb", folder.path("db"),
-      ])
-    // It listens once a TCP connection is taken.
-    let deadline = Instant.read().advanced(bySeconds: 20)
-    while Instant.read() < deadline {
+      ] + (allowsLoopback ? ["--allow-loopback-peers"] : []))
+    // coturn is ready when it accepts a TCP connection. This can take long on a busy machine.
+    let deadline = Instant.read().advanced(bySeconds: 60)
+    while Instant.read() < deadline, process.isRunning {
       let socket = try ClientSocket.tcp(to: SocketAddress(.ipv4Loopback, port: port))
-      if Readiness.wait(for: socket.rawValue, writing: true, until: deadline), socket.takePendingError() == nil {
-        try waitForDatagrams(until: deadline)
+      if Readiness.wait(for: socket.rawValue, writing: true, until: deadline), socket.takePendingError() == nil,
+        waitForDatagrams(until: deadline)
+      {
         return
       }
       Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
     }
-    throw CocoaError(.featureUnsupported)
+    throw NotStarted(port: port, isRunning: process.isRunning)
   }
 
-  /// It takes datagrams a moment later than connections: a first request that is lost would be sent again only when a
-  /// short run is over.
-  private func waitForDatagrams(until deadline: Instant) throws {
+  /// coturn accepts datagrams a moment later than connections. A lost first request would be retransmitted only after
+  /// the end of a short run.
+  private func waitForDatagrams(until deadline: Instant) -> Bool {
     let binding: [UInt8] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42] + [UInt8](repeating: 7, count: 12)
-    let socket = try ClientSocket.udp(to: SocketAddress(.ipv4Loopback, port: port))
-    while Instant.read() < deadline {
-      // An ICMP error of the last try may be reported in place of sending.
+    guard let socket = try? ClientSocket.udp(to: SocketAddress(.ipv4Loopback, port: port)) else { return false }
+    while Instant.read() < deadline, process.isRunning {
+      // The send may report an ICMP error of the previous attempt instead.
       _ = try? socket.send(binding.span.rawBytes)
-      let patience = Instant.read().advanced(byMilliseconds: 50)
-      guard Readiness.wait(for: socket.rawValue, writing: false, until: patience) else { continue }
-      if socket.takePendingError() == nil { return }
+      let timeout = Instant.read().advanced(byMilliseconds: 50)
+      guard Readiness.wait(for: socket.rawValue, writing: false, until: timeout) else { continue }
+      if socket.takePendingError() == nil { return true }
     }
-    throw CocoaError(.featureUnsupported)
+    return false
   }
 }

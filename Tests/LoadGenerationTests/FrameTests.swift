@@ -4,9 +4,12 @@ import Testing
 
 @testable import LoadGeneration
 
-@Suite struct FrameTests {
-  @Test(arguments: [(172, false, 0), (173, false, 0), (172, true, 0), (173, true, 3), (174, true, 2)])
-  func channelDataIsPaddedOverStreamsOnly(count: Int, isStream: Bool, padding: Int) throws {
+@Suite("Frames of the load generator")
+struct FrameTests {
+  @Test(
+    "ChannelData is padded over streams only",
+    arguments: [(172, false, 0), (173, false, 0), (172, true, 0), (173, true, 3), (174, true, 2)])
+  func padding(count: Int, isStream: Bool, padding: Int) throws {
     let template = Frame.channelData(count, isStream: isStream)
     #expect(template.padding == padding)
     let frame = template.prefix + [UInt8](repeating: 7, count: count + padding)
@@ -15,8 +18,8 @@ import Testing
     #expect(try ChannelData(frame.span.rawBytes).channel == 0x4000)
   }
 
-  @Test(arguments: [16, 172, 173, 1200])
-  func aSendIndicationIsWholeWithItsData(count: Int) throws {
+  @Test("A Send indication with its data is a valid message", arguments: [16, 172, 173, 1200])
+  func sendIndication(count: Int) throws {
     let peer = SocketAddress(IPAddress(127, 128, 0, 9), port: 4711)
     let template = Frame.indication(count, to: peer)
     let bytes = template.prefix + [UInt8](repeating: 7, count: count) + [UInt8](repeating: 0, count: template.padding)
@@ -27,7 +30,8 @@ import Testing
     #expect(message.range(of: .data)?.count == count)
   }
 
-  @Test func theDataOfADataIndicationIsFoundBehindOtherAttributes() {
+  @Test("The data of a Data indication is found after other attributes")
+  func dataIndication() {
     var writer = MessageWriter()
     writer.begin(MessageType(.data, .indication), transactionID: TransactionID(high: 1, low: 2))
     writer.append(.xorPeerAddress, xor: SocketAddress(.ipv4Loopback, port: 1))
@@ -37,15 +41,18 @@ import Testing
     #expect(Frame.data(in: writer.bytes) == begin..<(begin + 5))
   }
 
-  @Test(arguments: [
-    [], [0x40], [0x40, 0, 0, 9, 1], [0, 0x17, 0, 4], [0x01, 0x01, 0, 0],
-    [0, 0x17, 0, 4] + [UInt8](repeating: 0, count: 16) + [0, 0x13, 0, 200],
-  ] as [[UInt8]])
-  func whatCarriesNoDataHasNone(bytes: [UInt8]) {
+  @Test(
+    "A message without DATA gives no data",
+    arguments: [
+      [], [0x40], [0x40, 0, 0, 9, 1], [0, 0x17, 0, 4], [0x01, 0x01, 0, 0],
+      [0, 0x17, 0, 4] + [UInt8](repeating: 0, count: 16) + [0, 0x13, 0, 200],
+    ] as [[UInt8]])
+  func noData(bytes: [UInt8]) {
     #expect(Frame.data(in: bytes.span.rawBytes) == nil)
   }
 
-  @Test func aStampTellsWhenAndForeignDataDoesNot() {
+  @Test("A timestamp is read back, and foreign data has none")
+  func timestamp() {
     var buffer = ByteBuffer(capacity: 64)
     Stamp.append(to: &buffer, flow: 3, now: Instant(nanoseconds: 42))
     #expect(buffer.count == Stamp.byteCount)

@@ -1,3 +1,4 @@
+import System
 import NetIO
 import NetworkTypes
 import Testing
@@ -6,18 +7,18 @@ import Testing
 struct AlarmTests {
   private static let token = EventToken(kind: 1)
 
-  /// Waits for an event. A wait may end without one: by a signal, or because the kernel has work for this thread (an
-  /// io_uring of another test that it tears down).
+  /// Waits for an event. A single wait may end without one: after a signal, or after kernel work on this thread, such
+  /// as the teardown of another test's io_uring.
   private static func wait(_ loop: borrowing EventLoop) -> Int {
     let end = Instant.read().advanced(bySeconds: 5)
     while Instant.read() < end {
-      let count = loop.wait(milliseconds: 5000)
+      let count = loop.wait(for: .seconds(5))
       if count > 0 { return count }
     }
     return 0
   }
 
-  @Test("it rings when it is due, and is quiet once that is acknowledged")
+  @Test("An alarm is readable from its deadline until the acknowledgement")
   func rings() throws {
     let loop = try EventLoop()
     var alarm = try Alarm()
@@ -27,10 +28,10 @@ struct AlarmTests {
     #expect(Self.wait(loop) == 1)
     #expect(Instant.read() >= due)
     alarm.acknowledge()
-    #expect(loop.wait(milliseconds: 0) == 0)
+    #expect(loop.wait(for: .zero) == 0)
   }
 
-  @Test("what has passed already rings at once")
+  @Test("A deadline in the past makes the alarm readable at once")
   func past() throws {
     let loop = try EventLoop()
     var alarm = try Alarm()
@@ -39,7 +40,7 @@ struct AlarmTests {
     #expect(Self.wait(loop) == 1)
   }
 
-  @Test("an earlier deadline takes the later one's place, and a later one changes nothing")
+  @Test("An earlier deadline replaces the later one, and a later one changes nothing")
   func earlier() throws {
     let loop = try EventLoop()
     var alarm = try Alarm()
@@ -50,7 +51,7 @@ struct AlarmTests {
     alarm.ring(by: begin.advanced(bySeconds: 600))
     #expect(Self.wait(loop) == 1)
     alarm.acknowledge()
-    // It is free for the next.
+    // The alarm can be used again.
     alarm.ring(by: Instant.read().advanced(byMilliseconds: 10))
     #expect(Self.wait(loop) == 1)
   }

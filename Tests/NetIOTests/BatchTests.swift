@@ -4,13 +4,13 @@ import Testing
 
 @Suite("Batches of datagrams", .serialized)
 struct BatchTests {
-  /// A socket on loopback with a port of the kernel's choice.
+  /// A socket on loopback with a port that the kernel chooses.
   func socket() throws -> UDPSocket { try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0)) }
 
-  /// A datagram of `length` bytes that tells its number.
+  /// A datagram of `length` bytes, derived from its number.
   func datagram(_ number: Int, length: Int) -> [UInt8] { (0..<length).map { UInt8((number &* 31 + $0) & 0xFF) } }
 
-  /// Everything that waits at a socket, in order; merged runs cut.
+  /// All datagrams that wait at a socket, in order; merged runs are split.
   func receiveAll(_ descriptor: Int32, _ batch: inout ReceiveBatch, _ buffers: borrowing PacketBuffers) throws -> (
     datagrams: [[UInt8]], merged: Int
   ) {
@@ -33,7 +33,7 @@ struct BatchTests {
     }
   }
 
-  @Test("runs, single datagrams and empty ones to several peers arrive whole and in order", arguments: [false, true])
+  @Test("Equal, single and empty datagrams to several peers arrive whole and in order", arguments: [false, true])
   func runs(merges: Bool) throws {
     let sender = try socket()
     let first = try socket()
@@ -48,7 +48,7 @@ struct BatchTests {
     var batch = ReceiveBatch(for: buffers)
     var sends = SendBatch(capacity: 256)
     let prefix: [UInt8] = [0x40, 0, 1, 2]
-    // Lengths with runs, a shorter end, a longer one after it, an empty one; interleaved over both peers.
+    // Lengths with runs, a shorter last datagram, a longer one after it and an empty one; interleaved over both peers.
     let lengths = [100, 100, 100, 60, 100, 101, 101, 0, 200, 200, 200, 200, 1]
     var expected: [[[UInt8]]] = [[], []]
     for (number, length) in lengths.enumerated() {
@@ -74,11 +74,11 @@ struct BatchTests {
     let two = try receiveAll(second.rawValue, &batch, buffers)
     #expect(one.datagrams == expected[0])
     #expect(two.datagrams == expected[1])
-    // Loopback hands a run over as it was sent: with merging on, fewer pieces than datagrams came.
+    // Loopback delivers a run as it was sent, so with merging there are fewer pieces than datagrams.
     #expect((one.merged > 0) == merges)
   }
 
-  @Test("64 datagrams of one size leave as one run and arrive as 64")
+  @Test("64 datagrams of one size leave as one segmented send and arrive as 64")
   func longRun() throws {
     let sender = try socket()
     let receiver = try socket()
@@ -101,7 +101,7 @@ struct BatchTests {
     #expect(received.merged >= 1)
   }
 
-  @Test("a datagram that cannot be sent is counted and the next one leaves")
+  @Test("A datagram that cannot be sent is counted, and the next one leaves")
   func failures() throws {
     let sender = try socket()
     let receiver = try socket()
@@ -111,7 +111,7 @@ struct BatchTests {
     var batch = ReceiveBatch(for: buffers)
     var sends = SendBatch(capacity: 16)
     buffers.copy([1, 2, 3].span.rawBytes, into: 0, at: 0)
-    // A broadcast that the socket may not send: refused at once.
+    // The socket may not send broadcasts, so the kernel refuses it at once.
     let forbidden = SocketAddress(IPAddress(255, 255, 255, 255), port: 9)
     for target in [peer, forbidden, peer, forbidden, forbidden, peer] {
       sends.append(sender.rawValue, buffers, slot: 0, range: 0..<3, to: target, from: nil)

@@ -4,10 +4,10 @@ import Testing
 
 @Suite("io_uring", .enabled(if: (try? IORing()) != nil, "this kernel, or its rules, have no io_uring for us"))
 struct IORingTests {
-  /// A thread has sixteen numbers for its rings: one that a ring keeps beyond its end would be missing here, and would
-  /// keep the ring itself alive.
-  @Test("a ring gives its number back when it ends")
-  func entrance() throws {
+  /// A thread has 16 registered indices. If a ring kept its index after its end, the indices would run out here, and
+  /// the kernel would keep the ring alive.
+  @Test("A ring releases its registered index when it ends")
+  func registeredIndex() throws {
     for _ in 0..<40 {
       let ring = try IORing()
       let isRegistered = ring.isRegistered

@@ -1,9 +1,11 @@
 import NetIO
 import NetworkTypes
 import Synchronization
+import System
+import TestSupport
 import Testing
 
-@Suite("The exchange between threads")
+@Suite("Packet exchange between threads")
 struct PacketExchangeTests {
   func header(_ number: Int) -> PacketExchange.Header {
     PacketExchange.Header(
@@ -15,7 +17,7 @@ struct PacketExchangeTests {
     [UInt8](repeating: UInt8(number & 0xFF), count: number &* 7919 % 1500)
   }
 
-  @Test("what one thread posts another takes, whole, in order and once, whatever the sizes")
+  @Test("Posted packets of any size arrive at the other thread whole, in order and once", .tags(.slow))
   func threads() throws {
     let exchange = PacketExchange(count: 2)
     let total = 50_000
@@ -42,7 +44,7 @@ struct PacketExchangeTests {
     #expect(rest == nil)
   }
 
-  @Test("a reader that does not read fills its own ring and no other, and nothing of it is lost")
+  @Test("A stopped reader fills only its own ring, and loses no packet that was accepted")
   func full() {
     let exchange = PacketExchange(count: 3)
     let bytes = [UInt8](repeating: 1, count: 1000)
@@ -60,7 +62,7 @@ struct PacketExchangeTests {
     }
   }
 
-  @Test("the bell is rung once until the reader looks")
+  @Test("The bell is rung once until the reader has looked")
   func bell() {
     let exchange = PacketExchange(count: 2)
     #expect(exchange.needsBell(1))

@@ -5,30 +5,32 @@ import Testing
 
 @Suite("DSCP and ECN")
 struct TrafficClassTests {
-  @Test("a socket that hears no marks rests, is asked again after a while, and goes on while there are any")
+  @Test("A socket without marks is no longer asked for them, is asked again later, and stays asked while marks arrive")
   func watch() throws {
     let socket = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0))
     var watch = TrafficClassWatch()
     func feed(_ count: Int, _ trafficClass: UInt8) -> Int? {
-      for number in 1...count where watch.note(trafficClass) {
+      for number in 1...count where watch.count(trafficClass) {
         watch.switchOver(socket.rawValue, .ipv4)
         return number
       }
       return nil
     }
     #expect(feed(1000, 0xB8) == nil)
-    #expect(feed(1000, 0) == Int(TrafficClassWatch.patience))
-    #expect(feed(10_000, 0) == Int(TrafficClassWatch.rest))
+    #expect(feed(1000, 0) == Int(TrafficClassWatch.unmarkedLimit))
+    #expect(feed(10_000, 0) == Int(TrafficClassWatch.pause))
     #expect(feed(31, 0) == nil)
     #expect(feed(1, 1) == nil)
-    #expect(feed(1000, 0) == Int(TrafficClassWatch.patience))
+    #expect(feed(1000, 0) == Int(TrafficClassWatch.unmarkedLimit))
   }
 
-  @Test("what differs in its mark does not leave as one run, keeps its order, and arrives with its mark", arguments: [IPAddress.Family.ipv4, .ipv6])
+  @Test(
+    "Datagrams with different marks leave in separate sends, in order and with their marks",
+    arguments: [IPAddress.Family.ipv4, .ipv6])
   func batch(family: IPAddress.Family) throws {
     let loopback = SocketAddress(family == .ipv4 ? .ipv4Loopback : .ipv6Loopback, port: 0)
     let receiver = try UDPSocket(relayingOn: loopback)
-    receiver.tellTrafficClass(family)
+    receiver.reportTrafficClass(family)
     let local = receiver.localAddress
     let target = try #require(local)
     let sender = try UDPSocket(relayingOn: loopback)
@@ -40,7 +42,8 @@ struct TrafficClassTests {
       let bytes = [UInt8](repeating: UInt8(number), count: 100)
       buffers.copy(bytes.span.rawBytes, into: 15, at: number * 100)
       sends.trafficClass = mark
-      sends.append(sender.rawValue, buffers, slot: 15, range: (number * 100)..<(number * 100 + 100), to: target, from: nil)
+      sends.append(
+        sender.rawValue, buffers, slot: 15, range: (number * 100)..<(number * 100 + 100), to: target, from: nil)
     }
     sends.flush()
     let count = try batch.receive(from: receiver.rawValue, firstSlot: 0, limit: 10)

@@ -1,11 +1,11 @@
 import NetworkTypes
-import TestSupport
 import Testing
+import TestSupport
 
 @Suite("Addresses as text and as values")
 struct AddressTests {
   @Test(
-    "text that is an address, and how it is printed (RFC 5952)",
+    "An address is read from text and printed as in RFC 5952",
     arguments: [
       ("0.0.0.0", "0.0.0.0"), ("192.0.2.1", "192.0.2.1"), ("255.255.255.255", "255.255.255.255"), ("::", "::"),
       ("::1", "::1"), ("2001:db8::1", "2001:db8::1"), ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
@@ -19,16 +19,17 @@ struct AddressTests {
   }
 
   @Test(
-    "text that is none",
+    "Invalid text is no address",
     arguments: [
       "", ".", "1.2.3", "1.2.3.4.5", "256.0.0.1", "01.2.3.4", "1.2.3.4 ", "+1.2.3.4", ":", ":::", "1:2:3:4:5:6:7",
-      "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", "g::", "::1.2.3", "1.2.3.4::", "1:2:3:4:5:6:7:1.2.3.4", "::1%eth0", "[::1]",
+      "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", "g::", "::1.2.3", "1.2.3.4::", "1:2:3:4:5:6:7:1.2.3.4", "::1%eth0",
+      "[::1]",
       "1:2:3:4:5:6:7:", "::-1",
     ])
   func noText(given: String) { #expect(IPAddress(given) == nil) }
 
   @Test(
-    "transport addresses",
+    "Transport addresses are read and printed",
     arguments: [
       ("192.0.2.1:3478", true), ("[::1]:65535", true), ("[::1]:65536", false), ("::1:3478", false), ("1.2.3.4", false),
       ("[1.2.3.4]:5", false), ("1.2.3.4:", false), ("1.2.3.4:+5", false), ("1.2.3.4:99999999999999999999", false),
@@ -39,7 +40,7 @@ struct AddressTests {
   }
 
   @Test(
-    "what an IPv6 address carries inside it",
+    "The IPv4 address inside an IPv6 address is found",
     arguments: [
       ("::ffff:10.0.0.1", "10.0.0.1"), ("::10.0.0.1", "10.0.0.1"), ("::ffff:0:10.0.0.1", "10.0.0.1"),
       ("64:ff9b::10.0.0.1", "10.0.0.1"), ("::", nil), ("::1", nil), ("::2", "0.0.0.2"), ("2001:db8::10.0.0.1", nil),
@@ -50,18 +51,21 @@ struct AddressTests {
     #expect(address.embeddedIPv4.map { "\($0)" } == inner)
   }
 
-  @Test("membership in a block is membership in a range of 128-bit numbers, for seeded blocks and addresses")
+  @Test("Membership in a block equals membership in a range of 128-bit numbers, for seeded input")
   func membership() {
     var generator = SplitMix(state: 0x1234_5678)
     for _ in 0..<20_000 {
       let length = Int(generator.next() % 129)
       let base = IPAddress(ipv6High: generator.next(), low: generator.next())
       let block = CIDRBlock(base, prefixLength: length)
-      // Half of the addresses differ from the base in one bit only, so that borders are met.
+      // Half of the addresses differ from the base in one bit only, so that boundaries are tested.
       var probe = IPAddress(ipv6High: generator.next(), low: generator.next())
       if generator.next() & 1 == 0 {
         let bit = generator.next() % 128
-        probe = bit < 64 ? IPAddress(ipv6High: base.high, low: base.low ^ 1 << bit) : IPAddress(ipv6High: base.high ^ 1 << (bit - 64), low: base.low)
+        probe =
+          bit < 64
+          ? IPAddress(ipv6High: base.high, low: base.low ^ 1 << bit)
+          : IPAddress(ipv6High: base.high ^ 1 << (bit - 64), low: base.low)
       }
       let mask: UInt128 = length == 0 ? 0 : ~0 << UInt128(128 - length)
       let inside = (number(probe) & mask) == (number(base) & mask)
@@ -69,7 +73,7 @@ struct AddressTests {
     }
   }
 
-  @Test("blocks with stray bits, too long prefixes or another family are refused or empty")
+  @Test("Blocks with host bits, too long prefixes or another family are refused or empty")
   func blocks() {
     #expect(CIDRBlock("10.0.0.1/8") == nil)
     #expect(CIDRBlock("10.0.0.0/33") == nil)
@@ -84,7 +88,7 @@ struct AddressTests {
 
 @Suite("Byte buffers")
 struct ByteBufferTests {
-  @Test("what is written is read back in network order; what does not fit is left out and remembered")
+  @Test("Written values are read back in network order; a value that does not fit is omitted and remembered")
   func writing() {
     var buffer = ByteBuffer(capacity: 8)
     buffer.append(UInt8(1))

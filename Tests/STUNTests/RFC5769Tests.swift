@@ -8,7 +8,7 @@ struct RFC5769Tests {
   let key = Digest(Array(RFC5769.password.utf8))
 
   @Test(
-    "short-term samples verify their integrity and fingerprint",
+    "The short-term samples verify integrity and fingerprint",
     arguments: [RFC5769.request, RFC5769.ipv4Response, RFC5769.ipv6Response])
   func shortTerm(bytes: [UInt8]) throws {
     let message = try MessageView(bytes.span.rawBytes)
@@ -20,7 +20,7 @@ struct RFC5769Tests {
     #expect(fingerprint == true)
   }
 
-  @Test("one flipped bit anywhere breaks the integrity or the fingerprint")
+  @Test("One flipped bit anywhere breaks the integrity or the fingerprint")
   func flippedBit() throws {
     let key = try #require(key)
     var authenticator = MessageAuthenticator()
@@ -35,7 +35,7 @@ struct RFC5769Tests {
     }
   }
 
-  @Test("the IPv4 response maps to 192.0.2.1:32853")
+  @Test("The IPv4 response maps to 192.0.2.1:32853")
   func ipv4() throws {
     let sample = RFC5769.ipv4Response
     let message = try MessageView(sample.span.rawBytes)
@@ -45,7 +45,7 @@ struct RFC5769Tests {
     #expect(type == MessageType(.binding, .success))
   }
 
-  @Test("the IPv6 response maps to [2001:db8:1234:5678:11:2233:4455:6677]:32853")
+  @Test("The IPv6 response maps to [2001:db8:1234:5678:11:2233:4455:6677]:32853")
   func ipv6() throws {
     let sample = RFC5769.ipv6Response
     let message = try MessageView(sample.span.rawBytes)
@@ -53,7 +53,7 @@ struct RFC5769Tests {
     #expect(address == SocketAddress("[2001:db8:1234:5678:11:2233:4455:6677]:32853"))
   }
 
-  @Test("the long-term sample verifies with the MD5 key of its prepared password")
+  @Test("The long-term sample verifies with the MD5 key of its prepared password")
   func longTerm() throws {
     let sample = RFC5769.longTermRequest
     let message = try MessageView(sample.span.rawBytes)

@@ -1,11 +1,12 @@
 import Foundation
-import TestSupport
 import Testing
+import TestSupport
 
-/// `stunclient` with what `turnpike oauth-token` prints.
-@Suite("The probe and access tokens", .serialized)
+/// Tests `stunclient` with tokens from `turnpike oauth-token`.
+@Suite("stunclient with access tokens", .serialized)
 struct AccessTokenProbeTests {
-  @Test func `A token opens a relay; one that is over, damaged or of another key does not`() throws {
+  @Test("An access token opens a relay; an expired or damaged one, or one of another key, does not")
+  func probe() throws {
     let key = "{id: north, key: \"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\", algorithm: A256GCM}"
     let folder = try TemporaryDirectory()
     let configuration = try folder.write("auth: { oauth-keys: [ \(key) ] }\n", to: "turnpike.yml")

@@ -1,18 +1,20 @@
+import System
 import ClientIO
 import Crypto
 import NetIO
 import NetworkTypes
 import STUN
+import Testing
 import TLS
 import TURNClient
-import Testing
+import TestSupport
 
 extension ServerTests {
-  /// A client's socket and the engine over it, for what `ClientConnection` does not let out of its hands.
+  /// A client's socket and its engine, for access to single datagrams, which `ClientConnection` does not give.
   private final class DatagramClient {
     let socket: ClientSocket
     var engine: DTLSEngine
-    /// One for all: reading the system's authorities takes a while.
+    /// Shared, because reading the system's certificate authorities takes time.
     private static let context = Result { try TLSContext(client: .none, isDatagram: true) }
 
     init(to server: SocketAddress, from local: SocketAddress? = nil) throws {
@@ -25,7 +27,7 @@ extension ServerTests {
 
     func takeDatagram() -> [UInt8]? { engine.takeDatagram() }
 
-    /// The first flight.
+    /// Sends the first flight.
     func hello() -> [UInt8]? {
       engine.handshake()
       return takeDatagram()
@@ -37,7 +39,7 @@ extension ServerTests {
       while let datagram = engine.takeDatagram() { _ = try socket.send(datagram.span.rawBytes) }
     }
 
-    /// The next datagram, as it came.
+    /// The next datagram, undecrypted.
     func receive(seconds: UInt32 = 2) -> [UInt8]? {
       guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: seconds)) else { return nil }
       var buffer = ReceiveBuffer()
@@ -56,7 +58,7 @@ extension ServerTests {
       return false
     }
 
-    /// Sends a Binding request and tells whether an answer came back through the association.
+    /// Sends a Binding request; true if an answer arrives through the association.
     func bind() throws -> Bool {
       var writer = MessageWriter()
       writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: SecureRandom.word()))
@@ -70,7 +72,7 @@ extension ServerTests {
     }
   }
 
-  @Test("DTLS: on its own port and on the plain one, beside plain UDP on both")
+  @Test("DTLS works on its own port and on the plain one, beside plain UDP on both")
   func datagramAutodetection() throws {
     let server = try RunningServer(port: Self.port(20), ["peers.allow=127.0.0.0/8"])
     for port in [server.port, server.tlsPort] {
@@ -82,7 +84,7 @@ extension ServerTests {
     }
   }
 
-  /// Whether data goes from one client to the other by channel and comes back by the other's indication.
+  /// Whether data from one client arrives at the other over a channel, and data back in an indication.
   private func relays(_ one: inout AllocationSession, to other: inout AllocationSession) throws -> Bool {
     let relayed = try #require(one.client.grant?.relayedAddresses.first)
     let far = try #require(other.client.grant?.relayedAddresses.first)
@@ -98,7 +100,7 @@ extension ServerTests {
     return true
   }
 
-  @Test("DTLS: auto=false insists on the scheme")
+  @Test("auto=false on a datagram listener accepts the named scheme only")
   func datagramInsisting() throws {
     let port = Self.port(21)
     let server = try RunningServer(
@@ -115,7 +117,7 @@ extension ServerTests {
     #expect(try secure.bind())
   }
 
-  @Test("DTLS: the first answer is a cookie, smaller than its question, and nothing is kept of who does not show it")
+  @Test("The first DTLS answer is a cookie, smaller than the ClientHello, and the server keeps no state")
   func datagramCookie() throws {
     let server = try RunningServer(port: Self.port(22), ["limits.unauthenticated-per-address=0"])
     for _ in 0..<200 {
@@ -128,7 +130,7 @@ extension ServerTests {
     }
   }
 
-  @Test("DTLS: hellos count against a stranger's budget")
+  @Test("ClientHellos over DTLS count against the stranger's budget")
   func datagramFlood() throws {
     let server = try RunningServer(port: Self.port(23), ["limits.unauthenticated-per-address=5"])
     let client = try DatagramClient(to: loopback(1, server.tlsPort))
@@ -139,7 +141,7 @@ extension ServerTests {
     #expect((5...15).contains(answers))
   }
 
-  @Test("DTLS: a client that starts anew from the same port gets a new association, and the old allocation ends")
+  @Test("A DTLS client that restarts from the same port gets a new association, and its allocation ends")
   func datagramRestart() throws {
     let server = try RunningServer(port: Self.port(24))
     let local = loopback(1, Self.port(24) + 5)
@@ -153,7 +155,26 @@ extension ServerTests {
     #expect(try second.bind())
   }
 
-  @Test("DTLS: 5,000 mutated records leave the server standing and the association alive")
+  @Test("1,088 unfinished DTLS handshakes from 34 addresses block no other client", .tags(.slow))
+  func datagramsUnfinished() throws {
+    let server = try RunningServer(port: Self.port(76), ["workers=1", "limits.unauthenticated-per-address=0"])
+    for host in 1...34 {
+      for _ in 0..<32 {
+        let local = SocketAddress(IPAddress(127, 0, 1, UInt8(host)), port: 0)
+        let client = try DatagramClient(to: loopback(1, server.tlsPort), from: local)
+        try client.send(try #require(client.hello()))
+        let answer = try #require(client.receive())
+        client.engine.receive(answer.span.rawBytes)
+        client.engine.handshake()
+        try client.flush()
+      }
+    }
+    let client = try DatagramClient(to: loopback(1, server.tlsPort))
+    #expect(try client.handshake())
+    #expect(try client.bind())
+  }
+
+  @Test("5,000 mutated DTLS records end neither the server nor the association")
   func hostileRecords() throws {
     let server = try RunningServer(port: Self.port(26), ["limits.unauthenticated-per-address=0"])
     let client = try DatagramClient(to: loopback(1, server.tlsPort))
@@ -171,7 +192,7 @@ extension ServerTests {
       try client.send(part)
     }
     #expect(server.isRunning)
-    // What came back for the few that were still good, or hellos.
+    // Discards the answers to datagrams that stayed valid or became hellos.
     while client.receive(seconds: 1) != nil {}
     #expect(try bind(loopback(1, server.port)))
     #expect(try client.bind())

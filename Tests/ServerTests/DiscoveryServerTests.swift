@@ -1,14 +1,15 @@
+import System
+import Crypto
 import NetIO
 import NetworkTypes
 import STUN
-import Crypto
 import Testing
 
-@Suite("The running server tells NATs' behaviour (RFC 5780)", .serialized)
+@Suite("RFC 5780: the running server", .serialized)
 struct DiscoveryServerTests {
   static func port(_ number: UInt16) -> UInt16 { 26_600 + number * 10 }
 
-  /// A Binding request from a socket that anybody may answer: who did, and what OTHER-ADDRESS said.
+  /// Sends a Binding request from an unconnected socket. Returns the answer's source and its attributes.
   func ask(_ socket: borrowing ClientSocket, _ server: SocketAddress, flags: UInt32?) throws -> (
     source: SocketAddress, other: SocketAddress?, origin: SocketAddress?, code: UInt16?
   )? {
@@ -31,17 +32,22 @@ struct DiscoveryServerTests {
     )
   }
 
-  @Test("answers come from the socket that was asked for, by every shard, whoever else listens there", arguments: [0, 1])
+  @Test(
+    "Answers come from the requested socket, from every shard, beside other listeners",
+    arguments: [0, 1])
   func fourSockets(way: UInt16) throws {
     let port = Self.port(way)
-    // Once with a listener of its own on one of the four, once with one on every address.
+    // Tests a separate listener on one of the four sockets, then a wildcard listener.
     let server = try RunningServer(
       port: port,
-      ["nat-discovery.primary=127.0.0.1:\(port)", "nat-discovery.alternate=127.0.0.2:\(port + 1)", "workers=3", "limits.unauthenticated-per-address=0"],
+      [
+        "nat-discovery.primary=127.0.0.1:\(port)", "nat-discovery.alternate=127.0.0.2:\(port + 1)", "workers=3",
+        "limits.unauthenticated-per-address=0",
+      ],
       listeners: way == 0 ? "udp://127.0.0.1:\(port)" : "udp://0.0.0.0:\(port),tcp://0.0.0.0:\(port)")
     let a1 = IPAddress(127, 0, 0, 1), a2 = IPAddress(127, 0, 0, 2)
     for _ in 0..<6 {
-      // Each socket may be another shard's.
+      // The kernel may choose another shard for each socket.
       let socket = try ClientSocket.udp(boundTo: SocketAddress(a1, port: 0))
       for (address, other) in [(a1, a2), (a2, a1)] {
         for (own, changed) in [(port, port + 1), (port + 1, port)] {

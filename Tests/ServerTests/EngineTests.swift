@@ -4,10 +4,12 @@ import Foundation
 import NetIO
 import NetworkTypes
 import STUN
-import TURNClient
+import System
+import TestSupport
 import Testing
+import TURNClient
 
-/// The engines that this host lets us have.
+/// The engines that work on this host.
 enum Engines {
   static let available: [String] = hasRing ? ["epoll", "io-uring"] : ["epoll"]
 
@@ -23,7 +25,7 @@ enum Engines {
   }()
 }
 
-/// What clients and peers see is the same whichever engine moves the packets.
+/// Clients and peers must see the same behaviour with each engine.
 @Suite("Both engines", .serialized)
 struct EngineTests {
   static func port(_ number: UInt16) -> UInt16 { 20_000 + number * 10 }
@@ -37,7 +39,7 @@ struct EngineTests {
   }
 
   @Test(
-    "a relayed conversation over indications and a channel, both ways",
+    "A conversation is relayed over indications and a channel, both ways", .tags(.slow),
     arguments: Engines.available, [TransportProtocol.udp, .tcp, .tls, .dtls])
   func conversation(engine: String, transport: TransportProtocol) throws {
     let server = try start(engine, Self.port(0))
@@ -50,7 +52,7 @@ struct EngineTests {
     var echo = Echo(peer)
     for round in 0..<60 {
       if round == 30 { try session.bindChannel(to: address) }
-      // Every length modulo four, an empty one, and one that is fragmented.
+      // Lengths with every remainder modulo four, an empty datagram, and a fragmented one.
       let data = [UInt8](repeating: UInt8(round), count: round == 7 ? 0 : round == 50 ? 8000 : round * 13)
       try session.send(data, to: address, until: soon)
       try #require(echo.once(peer, until: soon) == data)
@@ -61,7 +63,7 @@ struct EngineTests {
     try session.delete()
   }
 
-  @Test("what piled up while the server stood still arrives whole and in order", arguments: Engines.available)
+  @Test("Packets that queue while the server is stopped arrive whole and in order", arguments: Engines.available)
   func pile(engine: String) throws {
     let server = try start(engine, Self.port(3), ["workers=1"])
     let peer = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0), bufferByteCount: 4 << 20)
@@ -71,10 +73,12 @@ struct EngineTests {
     try session.allocate()
     try session.bindChannel(to: address)
     server.send(SIGSTOP)
-    // More than there are slots for, of one client.
+    // More datagrams of one client than there are slots.
     let count = 1500
     for number in 0..<count {
-      try session.send([UInt8(number >> 8), UInt8(number & 0xFF)] + [UInt8](repeating: 7, count: number % 50), to: address, until: soon)
+      try session.send(
+        [UInt8(number >> 8), UInt8(number & 0xFF)] + [UInt8](repeating: 7, count: number % 50), to: address, until: soon
+      )
     }
     server.send(SIGCONT)
     let buffers = PacketBuffers(slotCount: 16)
@@ -90,7 +94,7 @@ struct EngineTests {
     #expect(numbers == Array(0..<count))
   }
 
-  @Test("a relay port is free again once its allocation is gone", arguments: Engines.available)
+  @Test("A relay port is free again after its allocation ends", arguments: Engines.available)
   func portReuse(engine: String) throws {
     let server = try start(engine, Self.port(4), ["workers=1", "relay.ports=21990-21990"])
     for _ in 0..<20 {
@@ -101,7 +105,7 @@ struct EngineTests {
     }
   }
 
-  @Test("a peer that is not there ends nothing: ICMP errors leave the port working", arguments: Engines.available)
+  @Test("ICMP errors of a closed peer port leave the relay port working", arguments: Engines.available)
   func deadPeer(engine: String) throws {
     let server = try start(engine, Self.port(5))
     let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
@@ -115,7 +119,7 @@ struct EngineTests {
     for round in 0..<50 {
       let data = [UInt8(round)]
       try session.send(data, to: dead, until: soon)
-      // More than one in a turn: the second send meets what the first has brought.
+      // Several datagrams in one turn: a later send reports the ICMP error of an earlier one.
       for _ in 0..<(round % 3) { try session.send(data, to: dead, until: soon) }
       try session.send(data, to: address, until: soon)
       #expect(echo.once(peer, until: soon) == data)
@@ -124,7 +128,10 @@ struct EngineTests {
     }
   }
 
-  @Test("a server that ended, or was killed, leaves its ports to the next one", arguments: Engines.available, [SIGTERM, SIGKILL])
+  @Test(
+    "A server that ended or was killed leaves its ports free for the next one", .tags(.slow),
+    arguments: Engines.available,
+    [SIGTERM, SIGKILL])
   func restart(engine: String, signal: Int32) throws {
     for _ in 0..<5 {
       let server = try start(engine, Self.port(9))
@@ -135,13 +142,15 @@ struct EngineTests {
     }
   }
 
-  @Test("two allocations on different shards reach each other, however many packets at once", arguments: Engines.available)
+  @Test(
+    "Two allocations on different shards reach each other, however many packets come at once",
+    arguments: Engines.available)
   func siblings(engine: String) throws {
     let server = try start(engine, Self.port(8), ["workers=2"])
     var alice = try server.session()
     try alice.allocate()
     let aliceRelay = try #require(alice.client.grant?.relayedAddresses.first)
-    // A shard prefers ports of its own number: another five-tuple lands on the other shard soon.
+    // A shard prefers its own ports, so another five-tuple soon gets to the other shard.
     for _ in 0..<64 {
       var bob = try server.session("bob", "hunter2")
       try bob.allocate()
@@ -166,7 +175,7 @@ struct EngineTests {
     Issue.record("64 clients on one shard")
   }
 
-  // MARK: - Refused
+  // MARK: - io_uring refused by the kernel
 
   /// Runs a program under a seccomp filter that answers io_uring_setup with EPERM, as containers' default profiles do.
   static let refusing = [
@@ -188,7 +197,7 @@ struct EngineTests {
   static let python = "/usr/bin/python3"
   static let hasPython = FileManager.default.isExecutableFile(atPath: python)
 
-  @Test("where seccomp refuses io_uring, auto takes epoll and says so once", .enabled(if: hasPython))
+  @Test("If seccomp refuses io_uring, auto uses epoll and logs it once", .enabled(if: hasPython))
   func fallback() throws {
     let server = try RunningServer(
       port: Self.port(6), ["engine=auto"], wrapper: [Self.python] + Self.refusing)
@@ -198,7 +207,7 @@ struct EngineTests {
     try session.allocate()
   }
 
-  @Test("where seccomp refuses io_uring, asking for it by name ends the start with a reason", .enabled(if: hasPython))
+  @Test("If seccomp refuses io_uring, engine: io-uring ends the start with the reason", .enabled(if: hasPython))
   func refused() throws {
     #expect {
       _ = try RunningServer(port: Self.port(7), ["engine=io-uring"], wrapper: [Self.python] + Self.refusing)
@@ -208,17 +217,17 @@ struct EngineTests {
   }
 }
 
-/// A peer's end: sends back what it hears.
+/// A peer that returns each datagram.
 private struct Echo {
   private var bytes = [UInt8](repeating: 0, count: 66_000)
 
   init(_ socket: borrowing ClientSocket) {}
 
-  /// What the next datagram held; nil where none came in time.
+  /// Returns one datagram and gives its content; nil if none arrives in time.
   mutating func once(_ socket: borrowing ClientSocket, until deadline: Instant) -> [UInt8]? {
     guard Readiness.wait(for: socket.rawValue, until: deadline) else { return nil }
     var sender = SocketAddress.none
-    let result: ClientSocket.ReceiveResult
+    let result: ReadResult<Errno>
     do {
       var elements = bytes.mutableSpan
       var span = unsafe elements.mutableBytes

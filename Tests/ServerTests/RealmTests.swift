@@ -1,12 +1,13 @@
 import ClientIO
 import Foundation
 import NetworkTypes
-import TURNClient
-import TestSupport
 import Testing
+import TestSupport
+import TURNClient
 
 extension ServerTests {
-  /// Three realms: the default one, one of a listener, one of a server name, with a store of its own.
+  /// Starts a server with three realms: the default one, one for a listener, and one for a server name with its own
+  /// store.
   private func withRealms(_ number: UInt16, _ body: (RunningServer, String) throws -> Void) throws {
     let port = Self.port(number)
     let folder = try TemporaryDirectory()
@@ -26,7 +27,7 @@ extension ServerTests {
         users: false, configuration: file, waitsForLine: false), file)
   }
 
-  /// The realm in which this password makes an allocation.
+  /// The realm in which an allocation with this password succeeds.
   private func realm(
     _ server: RunningServer, _ password: String, _ transport: TransportProtocol, _ offset: UInt16,
     serverName: String = "localhost", user: String = "alice"
@@ -38,20 +39,21 @@ extension ServerTests {
     return session.client.realm
   }
 
-  @Test("a realm is chosen by the listener, and over TLS and DTLS by the server name")
+  @Test("The listener chooses the realm, and over TLS and DTLS the server name does")
   func realms() throws {
-    let cases: [(password: String, transport: TransportProtocol, offset: UInt16, serverName: String, realm: String?)] = [
-      ("first", .udp, 0, "localhost", "one"), ("first", .tls, 1, "localhost", "one"),
-      ("first", .dtls, 1, "localhost", "one"), ("second", .udp, 0, "localhost", nil),
-      ("second", .tls, 1, "localhost", nil), ("second", .dtls, 1, "localhost", nil),
-      ("second", .udp, 2, "localhost", "two"), ("second", .tls, 3, "localhost", "two"),
-      ("first", .udp, 2, "localhost", nil),
-      ("third", .tls, 1, "turn.three.test", "three"), ("third", .dtls, 1, "turn.three.test", "three"),
-      ("third", .tls, 1, "TURN.Three.test", "three"), ("third", .dtls, 1, "a.also.test", "three"),
-      ("third", .tls, 1, "turn.four.test", nil), ("third", .dtls, 1, "turn.four.test", nil),
-      // The name wins over the listener.
-      ("third", .tls, 3, "turn.three.test", "three"),
-    ]
+    let cases: [(password: String, transport: TransportProtocol, offset: UInt16, serverName: String, realm: String?)] =
+      [
+        ("first", .udp, 0, "localhost", "one"), ("first", .tls, 1, "localhost", "one"),
+        ("first", .dtls, 1, "localhost", "one"), ("second", .udp, 0, "localhost", nil),
+        ("second", .tls, 1, "localhost", nil), ("second", .dtls, 1, "localhost", nil),
+        ("second", .udp, 2, "localhost", "two"), ("second", .tls, 3, "localhost", "two"),
+        ("first", .udp, 2, "localhost", nil),
+        ("third", .tls, 1, "turn.three.test", "three"), ("third", .dtls, 1, "turn.three.test", "three"),
+        ("third", .tls, 1, "TURN.Three.test", "three"), ("third", .dtls, 1, "a.also.test", "three"),
+        ("third", .tls, 1, "turn.four.test", nil), ("third", .dtls, 1, "turn.four.test", nil),
+        // The server name has priority over the listener.
+        ("third", .tls, 3, "turn.three.test", "three"),
+      ]
     try withRealms(30) { (server: RunningServer, _: String) throws in
       for entry in cases {
         let found = try realm(server, entry.password, entry.transport, entry.offset, serverName: entry.serverName)
@@ -60,7 +62,7 @@ extension ServerTests {
     }
   }
 
-  @Test("a realm has a store and limits of its own")
+  @Test("A realm has its own store and limits")
   func realmsOfTheirOwn() throws {
     try withRealms(31) { (server: RunningServer, file: String) throws in
       var one = try server.session("alice", "second", port: server.port + 2)

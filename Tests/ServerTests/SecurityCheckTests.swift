@@ -1,21 +1,22 @@
 import ClientIO
 import Crypto
 import NetworkTypes
-import TURNClient
+import TestSupport
 import Testing
+import TURNClient
 
-/// Our own server before our own prober: nothing may be let through.
-@Suite("What the server lets through", .serialized)
+/// Runs our prober against our server, which must refuse every forbidden request.
+@Suite("stunclient security against turnpike", .serialized)
 struct SecurityCheckTests {
-  @Test(arguments: [TransportProtocol.udp, .tcp])
-  func `Nothing that a relay must refuse`(transport: TransportProtocol) throws {
+  @Test("The server relays to no forbidden peer", .tags(.slow), arguments: [TransportProtocol.udp, .tcp])
+  func security(transport: TransportProtocol) throws {
     let server = try RunningServer(port: transport == .udp ? 25_400 : 25_410, ["relay.addresses=127.0.0.1,::1"])
     let address = SocketAddress(.ipv4Loopback, port: server.port)
     let target = ServerTarget(
       uri: ServerURI(scheme: .turn, host: .address(.ipv4Loopback), port: server.port), transport: transport,
       address: address)
     var options = CheckOptions()
-    options.timeout = 3000
+    options.timeout = .milliseconds(3000)
     options.credential = LongTermCredential(username: "alice", password: "secret")
     options.otherCredential = LongTermCredential(username: "bob", password: "hunter2")
     let report = SecurityCheck.run(target, options, generator: SeededGenerator(seed: [4]))

@@ -1,18 +1,20 @@
 import ClientIO
 import Foundation
 import STUN
-import TURNClient
-import TestSupport
 import Testing
+import TestSupport
+import TURNClient
 
 extension ServerTests {
   // MARK: - Signals
 
-  @Test("SIGHUP takes new users and keeps allocations; a wrong configuration changes nothing")
+  @Test("SIGHUP accepts new users and keeps allocations; a wrong configuration changes nothing")
   func reload() throws {
     let port = Self.port(15)
     let folder = try TemporaryDirectory()
-    func write(_ users: String) throws -> String { try folder.write("auth: { users: { \(users) } }\n", to: "turnpike.yml") }
+    func write(_ users: String) throws -> String {
+      try folder.write("auth: { users: { \(users) } }\n", to: "turnpike.yml")
+    }
     let file = try write("alice: secret")
     let server = try RunningServer(port: port, environment: [:], users: false, configuration: file)
     var alice = try server.session()
@@ -32,26 +34,27 @@ extension ServerTests {
     #expect(code { () throws(AllocationSession.Failure) in try erin.refresh() } == nil)
   }
 
-  @Test("SIGTERM drains: live allocations run out, new ones are refused, the last one's end ends the server with 0")
+  @Test("SIGTERM refuses new allocations, keeps live ones, and exits with 0 after the last one")
   func drain() throws {
     let server = try RunningServer(port: Self.port(16), ["drain-timeout=60s"])
     var alice = try server.session()
     try alice.allocate()
     server.send(SIGTERM)
     #expect(server.logs("draining"))
-    #expect(try within(seconds: 2) {
-      var late = try server.session("bob", "hunter2")
-      let code = code { () throws(AllocationSession.Failure) in try late.allocate() }
-      // Granted by a shard that had not heard of the drain yet.
-      if code == nil { try late.delete() }
-      return code == 508
-    })
+    #expect(
+      try within(seconds: 2) {
+        var late = try server.session("bob", "hunter2")
+        let code = code { () throws(AllocationSession.Failure) in try late.allocate() }
+        // A shard that did not know of the drain yet granted it.
+        if code == nil { try late.delete() }
+        return code == 508
+      })
     #expect(code { () throws(AllocationSession.Failure) in try alice.refresh() } == nil)
     #expect(code { () throws(AllocationSession.Failure) in try alice.delete() } == nil)
     #expect(server.waitForEnd() == 0)
   }
 
-  @Test("a second signal stops at once, with 0")
+  @Test("A second signal stops the server at once, with 0")
   func secondSignal() throws {
     let server = try RunningServer(port: Self.port(17), ["drain-timeout=60s"])
     var alice = try server.session()
@@ -62,7 +65,50 @@ extension ServerTests {
     #expect(server.waitForEnd() == 0)
   }
 
-  @Test("kill -9 while users are being added loses none that was reported as added")
+  /// A wrapper that runs a server on a pseudo-terminal and writes its process number into a file. The terminal's output
+  /// goes to standard error.
+  private func terminal(_ file: String) -> [String] {
+    let script = #"exec script -qefc 'echo $$ > "$NUMBER"; exec "$PROGRAM" $ARGUMENTS' /dev/null 1>&2"#
+    return ["/bin/sh", "-c", "export NUMBER=\(file) PROGRAM=\"$1\"; shift; export ARGUMENTS=\"$*\"; \(script)", "sh"]
+  }
+
+  @Test(
+    "Ctrl-C on a terminal drains for ten seconds unless drain-timeout is set, and says what a second one does",
+    arguments: [(nil, "timeout=10 "), ("1m", "timeout=60 ")] as [(String?, String)])
+  func terminal(timeout: String?, line: String) throws {
+    guard FileManager.default.fileExists(atPath: "/usr/bin/script") else {
+      print("NOTE: no script(1) here: Ctrl-C on a terminal was not tested")
+      return
+    }
+    let folder = try TemporaryDirectory()
+    let server = try RunningServer(
+      port: Self.port(36), environment: ["PATH": "/usr/bin:/bin"], drainTimeout: timeout,
+      wrapper: terminal(folder.path("number")))
+    let text = try String(contentsOfFile: folder.path("number"), encoding: .utf8)
+    let number = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+    var alice = try server.session()
+    try alice.allocate()
+    #expect(kill(number, SIGINT) == 0)
+    #expect(server.logs("draining allocations=1 \(line)"))
+    #expect(server.logs("remedy=\"press Ctrl-C again, or send SIGTERM again, to stop at once\""))
+    #expect(kill(number, SIGINT) == 0)
+    #expect(server.logs(" stopped"))
+    #expect(server.waitForEnd() == 0)
+  }
+
+  @Test("Without a terminal each signal drains for an hour", arguments: [SIGTERM, SIGINT])
+  func longDrain(signal: Int32) throws {
+    let server = try RunningServer(port: Self.port(37), drainTimeout: nil)
+    var alice = try server.session()
+    try alice.allocate()
+    server.send(signal)
+    #expect(server.logs("draining allocations=1 timeout=3600 "))
+    #expect(server.logs("to stop at once"))
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+  }
+
+  @Test("kill -9 while users are added loses none that was reported as added")
   func killed() throws {
     let server = try RunningServer(port: Self.port(18), users: false)
     var added: [String] = []
@@ -73,5 +119,37 @@ extension ServerTests {
     }
     let list = try server.command(["user", "list"]).output
     for name in added { #expect(list.contains(name)) }
+  }
+
+  @Test(
+    "Unused signals do not end the server",
+    arguments: [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXFSZ, SIGPIPE, SIGIO, SIGPWR, 34, 64])
+  func unusedSignals(signal: Int32) throws {
+    let server = try RunningServer(port: Self.port(28))
+    server.send(signal)
+    // The next signal is handled, so the process lives and reads its signals.
+    server.send(SIGHUP)
+    #expect(server.logs("reloaded"))
+    #expect(server.isRunning)
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+  }
+
+  @Test("An unread log blocks no client, no reload and no end", .tags(.slow), arguments: ["epoll", "auto"])
+  func unreadLog(engine: String) throws {
+    let server = try RunningServer(port: Self.port(29), ["engine=\(engine)"])
+    server.stopReadingLog()
+    // Each session writes two lines or more: together several times the 64 KiB of a pipe.
+    for _ in 0..<300 {
+      var alice = try server.session()
+      try alice.allocate()
+      try alice.delete()
+    }
+    server.send(SIGHUP)
+    server.readLogAgain()
+    #expect(server.logs(" reloaded"))
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+    #expect(server.logs(" stopped"))
   }
 }

@@ -1,21 +1,22 @@
+import System
 import ClientIO
 import Crypto
 import Foundation
 import NetIO
 import NetworkTypes
 import STUN
+import Testing
 import TLS
 import TURNClient
-import Testing
 
-/// The server as a black box: the real program, real sockets, loopback only.
+/// Tests the real program with real sockets, on loopback only.
 @Suite("The running server", .serialized)
 struct ServerTests {
   static func port(_ number: UInt16) -> UInt16 { 26_000 + number * 10 }
 
   var soon: Instant { Instant.read().advanced(bySeconds: 2) }
 
-  /// A Binding request, and whether an answer came from exactly the address that was asked.
+  /// Sends a Binding request; true if an answer arrives from exactly the address that was asked.
   func bind(_ remote: SocketAddress, milliseconds: UInt32 = 1000) throws -> Bool {
     let socket = try ClientSocket.udp(to: remote)
     var writer = MessageWriter()
@@ -26,9 +27,11 @@ struct ServerTests {
       for: socket.rawValue, until: Instant.read().advanced(byMilliseconds: milliseconds))
   }
 
-  func loopback(_ last: UInt8, _ port: UInt16) -> SocketAddress { SocketAddress(IPAddress(127, 0, 0, last), port: port) }
+  func loopback(_ last: UInt8, _ port: UInt16) -> SocketAddress {
+    SocketAddress(IPAddress(127, 0, 0, last), port: port)
+  }
 
-  /// The error code that a command ends with; nil where it succeeds.
+  /// The error code of a request; nil if it succeeds.
   func code(_ body: () throws(AllocationSession.Failure) -> Void) -> UInt16? {
     do throws(AllocationSession.Failure) {
       try body()
@@ -45,13 +48,13 @@ struct ServerTests {
 
   // MARK: - Listeners
 
-  @Test("on a wildcard listener an answer leaves from the address that was asked")
+  @Test("On a wildcard listener an answer leaves from the address that was asked")
   func multihomed() throws {
     let server = try RunningServer(port: Self.port(0))
     for last in [UInt8(1), 2, 77] { #expect(try bind(loopback(last, server.port))) }
   }
 
-  @Test("a second server on the same port fails and says so")
+  @Test("A second server on the same port fails and says so")
   func addressInUse() throws {
     let server = try RunningServer(port: Self.port(1))
     #expect {
@@ -62,7 +65,7 @@ struct ServerTests {
     #expect(try bind(loopback(1, server.port)))
   }
 
-  @Test("TLS on the plain port and plain TCP on the TLS port are told apart by their first byte")
+  @Test("The first byte distinguishes TLS on the plain port and plain TCP on the TLS port")
   func autodetection() throws {
     let server = try RunningServer(port: Self.port(2))
     for transport in [TransportProtocol.tcp, .tls] {
@@ -74,7 +77,7 @@ struct ServerTests {
     }
   }
 
-  @Test("auto=false insists on the scheme")
+  @Test("auto=false accepts the named scheme only")
   func insisting() throws {
     let port = Self.port(3)
     let server = try RunningServer(
@@ -86,8 +89,10 @@ struct ServerTests {
     #expect(code { () throws(AllocationSession.Failure) in try good.allocate() } == nil)
   }
 
-  @Test("an HTTP request is answered by the end of the connection", arguments: ["GET / HTTP/1.1\r\n\r\n", "\u{5}\u{1}\0"])
-  func strangers(text: String) throws {
+  @Test(
+    "An HTTP request ends the connection",
+    arguments: ["GET / HTTP/1.1\r\n\r\n", "\u{5}\u{1}\0"])
+  func httpRequest(text: String) throws {
     let server = try RunningServer(port: Self.port(4))
     let socket = try ClientSocket.tcp(to: loopback(1, server.port))
     #expect(Readiness.wait(for: socket.rawValue, writing: true, until: Instant.read().advanced(bySeconds: 2)))
@@ -99,7 +104,7 @@ struct ServerTests {
     if case .bytes = result { Issue.record("\(result)") }
   }
 
-  @Test("10,000 mutated datagrams and streams leave the server standing")
+  @Test("10,000 mutated datagrams and streams do not stop the server")
   func hostileBytes() throws {
     let server = try RunningServer(port: Self.port(5), ["limits.unauthenticated-per-address=0"])
     var generator = SeededGenerator(seed: Array("black box".utf8))
@@ -140,9 +145,11 @@ struct ServerTests {
   }
 
   @Test(
-    "two allocations are granted and the third is refused, on whichever shard it lands",
+    "Two allocations are granted and the third is refused, on any shard",
     arguments: [
-      Limit(setting: "limits.allocations=2", code: 508, user: "bob", password: "hunter2", local: IPAddress(127, 0, 0, 9), port: port(6)),
+      Limit(
+        setting: "limits.allocations=2", code: 508, user: "bob", password: "hunter2", local: IPAddress(127, 0, 0, 9),
+        port: port(6)),
       Limit(setting: "limits.allocations-per-user=2", code: 486, local: IPAddress(127, 0, 0, 9), port: port(7)),
       Limit(
         setting: "limits.allocations-per-address=2", code: 486, user: "bob", password: "hunter2", local: .ipv4Loopback,
@@ -154,7 +161,7 @@ struct ServerTests {
     var second = try server.session(from: .ipv4Loopback)
     #expect(code { () throws(AllocationSession.Failure) in try first.allocate() } == nil)
     #expect(code { () throws(AllocationSession.Failure) in try second.allocate() } == nil)
-    // Several five-tuples, so that both shards are asked.
+    // Several five-tuples, so that both shards get a request.
     for _ in 0..<6 {
       var third = try server.session(limit.user, limit.password, from: limit.local)
       #expect(code { () throws(AllocationSession.Failure) in try third.allocate() } == limit.code)
@@ -164,14 +171,15 @@ struct ServerTests {
     #expect(code { () throws(AllocationSession.Failure) in try again.allocate() } == nil)
   }
 
-  @Test("strangers get so many answers a second from all shards together, another address its own")
+  @Test("All shards together keep the budget of unauthenticated answers for each address")
   func strangersBudget() throws {
     let server = try RunningServer(port: Self.port(9), ["limits.unauthenticated-per-address=5"])
     var answers = 0
     for _ in 0..<30 where try bind(loopback(1, server.port), milliseconds: 20) { answers += 1 }
-    // 30 requests take well under a second and a half: a burst of five, and what a second refills.
+    // 30 requests take less than 1.5 seconds: a burst of five, plus the refill of that time.
     #expect((5...12).contains(answers))
-    let other = try ClientSocket.udp(to: loopback(1, server.port), from: SocketAddress(IPAddress(127, 0, 0, 3), port: 0))
+    let other = try ClientSocket.udp(
+      to: loopback(1, server.port), from: SocketAddress(IPAddress(127, 0, 0, 3), port: 0))
     var writer = MessageWriter()
     writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 1))
     let request = writer.bytes.copied()
@@ -181,7 +189,7 @@ struct ServerTests {
 
   // MARK: - Peers
 
-  @Test("a peer that is not there ends nothing: the next datagram to another passes, both ways")
+  @Test("After an ICMP error of one peer, the next datagram to another peer passes, both ways")
   func peerErrors() throws {
     let server = try RunningServer(port: Self.port(10), ["peers.allow=127.0.0.0/8"])
     let peer = try ClientSocket.udp(boundTo: loopback(1, 0))
@@ -205,7 +213,7 @@ struct ServerTests {
     }
   }
 
-  @Test("a DONT-FRAGMENT indication amid a batch does not let a later batch write over what still waits to be sent")
+  @Test("A Send indication with DONT-FRAGMENT amid a batch does not overwrite packets that wait to be sent")
   func slotsOfAHalfDecidedBatch() throws {
     let port = Self.port(19)
     let server = try RunningServer(
@@ -232,7 +240,7 @@ struct ServerTests {
     try ask(first, .createPermission) { $0.append(.xorPeerAddress, xor: peerAddress) }
     try ask(second, .createPermission) { $0.append(.xorPeerAddress, xor: peerAddress) }
 
-    // While the server stands still, both listeners fill: one turn then finds a batch in each.
+    // While the server is stopped, both listeners fill, so that one turn finds a batch in each.
     server.send(SIGSTOP)
     var expected: Set<[UInt8]> = []
     for number in UInt8(0)..<30 {
@@ -258,17 +266,20 @@ struct ServerTests {
     #expect(heard == expected)
   }
 
-  @Test("the server's own listener is no peer, even where its address is allowed")
+  @Test("The server's own listener is refused as a peer, even if its address is allowed")
   func ownListener() throws {
     let server = try RunningServer(port: Self.port(11), ["peers.allow=127.0.0.0/8"])
     var session = try server.session()
     try session.allocate()
-    #expect(code { () throws(AllocationSession.Failure) in try session.createPermission([loopback(1, server.port)]) } == nil)
-    #expect(code { () throws(AllocationSession.Failure) in try session.bindChannel(to: loopback(1, server.port)) } == 403)
-    #expect(code { () throws(AllocationSession.Failure) in try session.bindChannel(to: loopback(5, server.tlsPort)) } == 403)
+    #expect(
+      code { () throws(AllocationSession.Failure) in try session.createPermission([loopback(1, server.port)]) } == nil)
+    #expect(
+      code { () throws(AllocationSession.Failure) in try session.bindChannel(to: loopback(1, server.port)) } == 403)
+    #expect(
+      code { () throws(AllocationSession.Failure) in try session.bindChannel(to: loopback(5, server.tlsPort)) } == 403)
   }
 
-  @Test("without any rule two allocations of the server reach each other, and nothing else on its host")
+  @Test("Without rules two allocations of the server reach each other, and nothing else on its host")
   func relayToRelay() throws {
     let server = try RunningServer(port: Self.port(12))
     var alice = try server.session()

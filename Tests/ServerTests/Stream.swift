@@ -1,28 +1,29 @@
+import System
 import Crypto
 import NetIO
 import NetworkTypes
 import STUN
 import TLS
 
-/// One end of a byte stream for tests: TCP, or TLS over it, that blocks with a deadline and can close one direction.
+/// One end of a byte stream for tests, TCP or TLS. Its calls block up to a deadline, and it can close one direction.
 final class Stream: @unchecked Sendable {
-  // @unchecked: tests send on one thread and receive on another, without TLS.
+  // @unchecked: tests may send on one thread and receive on another, but only without TLS.
   private var socket: Owner?
   private let descriptor: Int32
   let localAddress: SocketAddress
   private var tls: Secure?
   private var input: [UInt8] = []
   private(set) var hasEnded = false
-  /// How many bytes each TLS record brought.
+  /// The number of bytes in each TLS record received.
   private(set) var recordByteCounts: [Int] = []
 
-  /// So that it can be let go.
+  /// Holds the noncopyable socket, so that it can be closed early.
   private final class Owner {
     let value: ClientSocket
 
     init(_ value: consuming ClientSocket) { self.value = value }
 
-    func receive(into buffer: inout [UInt8]) -> ClientSocket.ReceiveResult {
+    func receive(into buffer: inout [UInt8]) -> ReadResult<Errno> {
       var elements = buffer.mutableSpan
       var room = unsafe elements.mutableBytes
       return value.receive(into: &room, isStream: true)
@@ -41,6 +42,7 @@ final class Stream: @unchecked Sendable {
     func write(_ bytes: [UInt8]) -> Bool { engine.write(bytes.span.rawBytes) == .written }
     func receive(_ bytes: [UInt8]) { _ = engine.receive(bytes.span.rawBytes) }
     func endWriting() { engine.endWriting() }
+    func requestKeyUpdate() { engine.requestKeyUpdate() }
 
     func takeOutput() -> [UInt8] {
       let bytes = engine.output.copied()
@@ -48,9 +50,9 @@ final class Stream: @unchecked Sendable {
       return bytes
     }
 
-    func read(into buffer: inout [UInt8]) -> TLSEngine.ReadResult { Self.read(&engine, &buffer) }
+    func read(into buffer: inout [UInt8]) -> ReadResult<TLSError> { Self.read(&engine, &buffer) }
 
-    private static func read(_ engine: inout TLSEngine, _ buffer: inout [UInt8]) -> TLSEngine.ReadResult {
+    private static func read(_ engine: inout TLSEngine, _ buffer: inout [UInt8]) -> ReadResult<TLSError> {
       var elements = buffer.mutableSpan
       var room = unsafe elements.mutableBytes
       return engine.read(into: &room)
@@ -61,12 +63,15 @@ final class Stream: @unchecked Sendable {
     var what: String
   }
 
-  /// Connects to a server.
-  convenience init(to remote: SocketAddress, from local: SocketAddress? = nil, tls context: TLSContext? = nil) throws {
+  /// Connects to a server. `preface` is sent before everything else, also before TLS.
+  convenience init(
+    to remote: SocketAddress, from local: SocketAddress? = nil, preface: [UInt8] = [], tls context: TLSContext? = nil
+  ) throws {
     let socket = try ClientSocket.tcp(to: remote, from: local)
     guard Readiness.wait(for: socket.rawValue, writing: true, until: Self.deadline), socket.takePendingError() == nil
     else { throw Failure(what: "no connection to \(remote)") }
     self.init(socket)
+    if !preface.isEmpty { try write(preface) }
     guard let context else { return }
     tls = try Secure(context)
     try flush()
@@ -94,7 +99,7 @@ final class Stream: @unchecked Sendable {
     }
   }
 
-  /// Writes as much as fits while nobody reads, and says how much that was.
+  /// Writes until the buffers are full, while the peer does not read. Returns the number of bytes.
   func sendUntilFull(limit: Int) -> Int {
     let chunk = [UInt8](repeating: 0x55, count: 65_536)
     var sent = 0
@@ -110,7 +115,9 @@ final class Stream: @unchecked Sendable {
   private func write(_ bytes: [UInt8]) throws {
     var offset = 0
     while offset < bytes.count {
-      guard Readiness.wait(for: descriptor, writing: true, until: Self.deadline) else { throw Failure(what: "no room to write") }
+      guard Readiness.wait(for: descriptor, writing: true, until: Self.deadline) else {
+        throw Failure(what: "no room to write")
+      }
       offset += try socket?.value.send(bytes.span.rawBytes.extracting(offset..<bytes.count)) ?? 0
     }
   }
@@ -120,14 +127,20 @@ final class Stream: @unchecked Sendable {
     try write(waiting)
   }
 
-  /// Sends nothing more.
+  /// Ends this direction.
   func endWriting() throws {
     tls?.endWriting()
     try flush()
     socket?.value.endWriting()
   }
 
-  /// Ends it as a process that dies does.
+  /// Sends a KeyUpdate that asks for one (TLS 1.3).
+  func requestKeyUpdate() throws {
+    tls?.requestKeyUpdate()
+    try flush()
+  }
+
+  /// Resets the connection, as when a process dies.
   func reset() {
     socket?.value.resetWhenClosed()
     socket = nil
@@ -173,126 +186,35 @@ final class Stream: @unchecked Sendable {
     return Array(input[..<count])
   }
 
-  /// Reads to the end; how many bytes came.
+  /// Reads to the end and returns the bytes.
   func receiveToEnd() throws -> [UInt8] {
     while !hasEnded { try receiveSome() }
     defer { input = [] }
     return input
   }
 
-  /// One STUN message.
+  /// Whether the server ends the connection during or after `writing`. If it closes the connection with unread input,
+  /// the kernel resets it, and then writing fails.
+  func ends(_ writing: () throws -> Void) -> Bool {
+    do {
+      try writing()
+      _ = try receiveToEnd()
+      return true
+    } catch let error as Errno {
+      return error == .connectionReset || error == .brokenPipe
+    } catch {
+      return false
+    }
+  }
+
+  /// Receives one STUN message.
   func receiveMessage() throws -> [UInt8] {
     let header = try receive(20)
     return header + (try receive(Int(header[2]) << 8 | Int(header[3])))
   }
 
-  /// Whether something comes in so many milliseconds.
+  /// Whether bytes arrive within this time.
   func hears(within milliseconds: UInt32) -> Bool {
     !input.isEmpty || Readiness.wait(for: descriptor, until: Instant.read().advanced(byMilliseconds: milliseconds))
-  }
-}
-
-/// A user's requests over a stream, signed once a nonce is known.
-final class StreamClient {
-  let stream: Stream
-  private var nonce: [UInt8] = []
-  private let username: String
-  private let key: Digest
-
-  init(_ stream: Stream, username: String = "alice", password: String = "secret", realm: String = "turnpike") {
-    self.stream = stream
-    self.username = username
-    key = LongTermKey.md5(
-      username: Array(username.utf8), realm: Array(realm.utf8), password: Array(password.utf8))
-  }
-
-  struct Answer {
-    var bytes: [UInt8]
-    var code: UInt16?
-    var connectionID: UInt32?
-    var relayed: SocketAddress?
-    var ticket: [UInt8]?
-    var peer: SocketAddress?
-    var type: MessageType?
-
-    init(_ bytes: [UInt8]) throws {
-      let message = try MessageView(bytes.span.rawBytes)
-      self.bytes = bytes
-      type = message.type
-      code = (try? message.errorCode())?.code.rawValue
-      connectionID = try? message.word(.connectionID)
-      relayed = try? message.xorAddress(.xorRelayedAddress)
-      peer = try? message.xorAddress(.xorPeerAddress)
-      ticket = message.value(of: .mobilityTicket)?.copied()
-    }
-  }
-
-  func request(
-    _ method: Method, byHash: Bool = false, _ body: (inout MessageWriter) -> Void = { _ in }
-  ) -> [UInt8] {
-    var writer = MessageWriter()
-    writer.begin(MessageType(method, .request), transactionID: TransactionID(high: 9, low: SecureRandom.word()))
-    body(&writer)
-    if !nonce.isEmpty {
-      if byHash {
-        let hash = LongTermKey.userHash(username: Array(username.utf8), realm: Array("turnpike".utf8))
-        writer.append(.userHash, hash.array)
-      } else {
-        writer.append(.username, text: username)
-      }
-      writer.append(.realm, text: "turnpike")
-      writer.append(.nonce, nonce)
-      var authenticator = MessageAuthenticator()
-      authenticator.sign(&writer, key: key)
-    }
-    return writer.bytes.copied()
-  }
-
-  /// Learns a nonce.
-  func challenge(_ method: Method = .allocate) throws {
-    try stream.send(request(method))
-    let bytes = try stream.receiveMessage()
-    let message = try MessageView(bytes.span.rawBytes)
-    nonce = message.value(of: .nonce)?.copied() ?? []
-  }
-
-  func ask(_ method: Method, _ body: (inout MessageWriter) -> Void = { _ in }) throws -> Answer {
-    if nonce.isEmpty { try challenge(method) }
-    try stream.send(request(method, body))
-    return try Answer(try stream.receiveMessage())
-  }
-
-  func allocateTCP() throws -> SocketAddress {
-    let answer = try ask(.allocate) { $0.append(.requestedTransport, UInt32(6) << 24) }
-    guard let relayed = answer.relayed else { throw Stream.Failure(what: "Allocate: \(answer.code ?? 0)") }
-    return relayed
-  }
-
-  func connect(_ peer: SocketAddress) throws -> Answer { try ask(.connect) { $0.append(.xorPeerAddress, xor: peer) } }
-
-  func permit(_ peer: SocketAddress) throws -> Answer {
-    try ask(.createPermission) { $0.append(.xorPeerAddress, xor: peer) }
-  }
-
-  func bindConnection(_ identifier: UInt32) throws -> Answer {
-    try ask(.connectionBind) { $0.append(.connectionID, identifier) }
-  }
-}
-
-/// A peer that accepts TCP connections on loopback.
-final class StreamPeer {
-  private let listener: StreamListener
-  let address: SocketAddress
-
-  init() throws {
-    let listener = try StreamListener(listeningOn: SocketAddress(.ipv4Loopback, port: 0))
-    address = listener.localAddress ?? .none
-    self.listener = consume listener
-  }
-
-  func accept() throws -> Stream {
-    guard Readiness.wait(for: listener.rawValue, until: Stream.deadline), let socket = try ClientSocket.accepted(by: listener)
-    else { throw Stream.Failure(what: "nobody connects") }
-    return Stream(socket)
   }
 }

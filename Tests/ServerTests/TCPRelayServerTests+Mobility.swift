@@ -3,7 +3,9 @@ import STUN
 import Testing
 
 extension TCPRelayServerTests {
-  @Test("a mobile client that comes back over another connection goes on, whichever shard it meets", arguments: [false, true])
+  @Test(
+    "A mobile client continues over another connection, on any shard",
+    arguments: [false, true])
   func mobility(secure: Bool) throws {
     let server = try server(secure ? 12 : 11, ["relay.mobility=true"])
     for _ in 0..<6 {

@@ -2,10 +2,12 @@ import Foundation
 import NetIO
 import NetworkTypes
 import STUN
-import TLS
+import System
+import TestSupport
 import Testing
+import TLS
 
-@Suite("The running server relays TCP (RFC 6062)", .serialized)
+@Suite("RFC 6062: the running server", .serialized)
 struct TCPRelayServerTests {
   static func port(_ number: UInt16) -> UInt16 { 26_400 + number * 10 }
 
@@ -14,7 +16,8 @@ struct TCPRelayServerTests {
   }
 
   /// A new connection to the server: plain or TLS.
-  func open(_ server: RunningServer, secure: Bool = false, username: String = "alice", password: String = "secret") throws
+  func open(_ server: RunningServer, secure: Bool = false, username: String = "alice", password: String = "secret")
+    throws
     -> StreamClient
   {
     let port = secure ? server.tlsPort : server.port
@@ -23,8 +26,9 @@ struct TCPRelayServerTests {
     return StreamClient(stream, username: username, password: password)
   }
 
-  /// Control connection, peer's end, client's end of a bound pipe.
-  func pipe(_ server: RunningServer, secure: Bool = false) throws -> (control: StreamClient, peer: Stream, data: Stream) {
+  /// A bound pipe: control connection, peer's end and client's end.
+  func pipe(_ server: RunningServer, secure: Bool = false) throws -> (control: StreamClient, peer: Stream, data: Stream)
+  {
     let control = try open(server, secure: secure)
     _ = try control.allocateTCP()
     let peer = try StreamPeer()
@@ -40,10 +44,12 @@ struct TCPRelayServerTests {
     (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) ^ seed }
   }
 
-  @Test("bytes go both ways unchanged, and an end passes through while the other direction goes on", arguments: [false, true])
+  @Test(
+    "Bytes pass both ways unchanged, and the end of one direction leaves the other open",
+    arguments: [false, true])
   func bothWays(secure: Bool) throws {
     let server = try server(secure ? 1 : 0)
-    // Several data connections: the kernel spreads them over both shards, and the allocation has one.
+    // Several data connections: the kernel distributes them over both shards, and the allocation is on one of them.
     for round in UInt8(0)..<6 {
       let (control, peer, data) = try pipe(server, secure: secure)
       let up = pattern(300_000, round)
@@ -71,7 +77,7 @@ struct TCPRelayServerTests {
     }
   }
 
-  @Test("what a peer says before the bind is kept, and what a client sends with its ConnectionBind is passed on")
+  @Test("Data of the peer before ConnectionBind is kept, and data after ConnectionBind is passed on")
   func early() throws {
     let server = try server(2)
     let control = try open(server)
@@ -83,7 +89,8 @@ struct TCPRelayServerTests {
       try accepted.send(pattern(100_000, round))
       let data = try open(server)
       try data.challenge(.connectionBind)
-      try data.stream.send(data.request(.connectionBind) { $0.append(.connectionID, identifier) } + pattern(1000, round))
+      try data.stream.send(
+        data.request(.connectionBind) { $0.append(.connectionID, identifier) } + pattern(1000, round))
       let answer = try StreamClient.Answer(try data.stream.receiveMessage())
       #expect(answer.type == MessageType(.connectionBind, .success))
       #expect(try accepted.receive(1000) == pattern(1000, round))
@@ -95,10 +102,10 @@ struct TCPRelayServerTests {
     }
   }
 
-  @Test("two ConnectionBinds on one connection, both waiting for the store, leave one pipe at the most")
+  @Test("Two ConnectionBinds on one connection that wait for the store make one pipe at most", .tags(.slow))
   func bindTwice() throws {
     let server = try server(20)
-    // A shard remembers whom it has asked for, so each round has a user of its own; the kernel chooses the shard.
+    // A shard caches the keys that it has looked up, so each round has another user; the kernel chooses the shard.
     for round in 0..<8 {
       let name = "carol\(round)"
       let added = try server.command(["user", "add", name, "--password-stdin"], input: "sing\n")
@@ -118,11 +125,11 @@ struct TCPRelayServerTests {
         data.request(.connectionBind, byHash: true) { $0.append(.connectionID, identifier) }
       }
       try data.stream.send(requests)
-      // An answer, or the end.
+      // Waits for an answer or for the end.
       _ = try? data.stream.receiveMessage()
       data.stream.reset()
       for peer in accepted { try? peer.send([1, 2, 3]) }
-      // Whoever comes next may get the place that was left: nothing that a peer said is for him.
+      // The next client may get the free slot: it must receive no data of the old peer.
       let next = try open(server)
       _ = try next.allocateTCP()
       #expect(!next.stream.hears(within: 200), "round \(round)")
@@ -130,17 +137,17 @@ struct TCPRelayServerTests {
     }
   }
 
-  @Test("whoever does not read holds the other up: nothing piles up in between", arguments: [false, true])
+  @Test("A side that does not read stops the other side: the server buffers nothing more", arguments: [false, true])
   func backPressure(secure: Bool) throws {
     let server = try server(secure ? 4 : 3)
     let (control, peer, data) = try pipe(server, secure: secure)
     let before = try #require(residentKiB(server))
     let sent = peer.sendUntilFull(limit: 64 << 20)
-    // Kernel buffers of three sockets, and what the server keeps: far from all of it.
+    // Only the kernel buffers of three sockets and the server's buffer fill: far less than the limit.
     #expect(sent < 40 << 20)
     let after = try #require(residentKiB(server))
     #expect(after - before < 4096)
-    // Once the client reads, everything that was sent comes.
+    // When the client reads, it gets everything that was sent.
     #expect(try data.receive(sent).allSatisfy { $0 == 0x55 })
     if !secure {
       let up = data.sendUntilFull(limit: 64 << 20)
@@ -151,12 +158,15 @@ struct TCPRelayServerTests {
   }
 
   private func residentKiB(_ server: RunningServer) -> Int? {
-    guard let text = try? String(contentsOfFile: "/proc/\(server.processIdentifier)/status", encoding: .utf8) else { return nil }
+    guard let text = try? String(contentsOfFile: "/proc/\(server.processIdentifier)/status", encoding: .utf8) else {
+      return nil
+    }
     let line = text.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-    return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? line.flatMap { Int($0.filter(\.isNumber)) }
+    return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }
+      ?? line.flatMap { Int($0.filter(\.isNumber)) }
   }
 
-  @Test("a peer that connects is announced if there is a permission, and closed at once if there is none")
+  @Test("A connecting peer is announced with a permission, and closed at once without one")
   func incoming() throws {
     let server = try server(5)
     let control = try open(server)
@@ -175,12 +185,13 @@ struct TCPRelayServerTests {
     #expect(try data.stream.receive(3) == [9, 9, 9])
     try data.stream.send([7])
     #expect(try peer.receive(1) == [7])
-    // The client's end goes: so does the peer's.
+    // When the client's end closes, the peer's end closes too.
     data.stream.reset()
     #expect((try? peer.receiveToEnd()) == [])
   }
 
-  @Test("446 for a second connection to one peer, 447 where nobody listens, 403 where it is forbidden, our own ports included")
+  @Test(
+    "Connect gives 446 for a second connection, 447 for a closed port, 403 for a forbidden peer and own ports")
   func refusals() throws {
     let server = try server(6)
     let control = try open(server)
@@ -200,7 +211,7 @@ struct TCPRelayServerTests {
     #expect(try thief.bindConnection(identifier &+ 2).code == 400)
   }
 
-  @Test("the end of the allocation closes its listener and both ends of its pipes", arguments: [0, 1])
+  @Test("The end of the allocation closes its listener and both ends of its pipes", arguments: [0, 1])
   func ends(way: Int) throws {
     let server = try server(7 + UInt16(way))
     let (control, peer, data) = try pipe(server)
@@ -213,13 +224,17 @@ struct TCPRelayServerTests {
     #expect((try? data.receiveToEnd()) == [])
   }
 
-  @Test("after 200 pipes that ended in every way no descriptor is left")
+  @Test("After 200 pipes that ended in every way no socket is left")
   func churn() throws {
-    let server = try server(14, ["limits.unauthenticated-per-address=0", "auth.store="])
-    func descriptors() -> Int {
-      (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(server.processIdentifier)/fd").count) ?? -1
+    let server = try server(14, ["limits.unauthenticated-per-address=0", "limits.connects-per-user=0", "auth.store="])
+    // The open sockets. Files are not counted: other threads open and close some at any time.
+    func sockets() throws -> Set<String> {
+      let folder = "/proc/\(server.processIdentifier)/fd"
+      let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+      let targets = names.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)") }
+      return Set(targets.filter { $0.hasPrefix("socket:") })
     }
-    let before = descriptors()
+    let before = try sockets()
     var streams: [Stream] = []
     for round in 0..<200 {
       let (control, peer, data) = try pipe(server, secure: round % 8 == 0)
@@ -231,28 +246,39 @@ struct TCPRelayServerTests {
         try data.endWriting()
         try peer.endWriting()
       case 3: control.stream.reset()
-      // Nobody says anything any more: the whole of it goes with this test.
+      // Neither side sends any more; the connections end with this test.
       default: streams += [control.stream, peer, data]
       }
-      // The allocation of the others goes with its control connection.
+      // The other allocations end with their control connection.
       _ = control
     }
     for stream in streams { stream.reset() }
-    let deadline = Instant.read().advanced(bySeconds: 5)
-    while descriptors() > before, Instant.read() < deadline {
+    // An unbound connection stays for its 30 s, and longer on a busy machine.
+    let deadline = Instant.read().advanced(bySeconds: 120)
+    var left = try sockets().subtracting(before)
+    while !left.isEmpty, Instant.read() < deadline {
       Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      left = try sockets().subtracting(before)
     }
-    #expect(descriptors() == before)
+    // What the kernel says about them: protocol, addresses, state.
+    let tables = ["tcp", "tcp6", "udp", "udp6", "unix", "netlink"].compactMap { name in
+      try? String(contentsOfFile: "/proc/\(server.processIdentifier)/net/\(name)", encoding: .utf8)
+    }
+    let numbers = left.map { " \($0.dropFirst("socket:[".count).dropLast()) " }
+    let lines = tables.flatMap { $0.split(separator: "\n") }.filter { line in
+      numbers.contains { (line + " ").contains($0) }
+    }
+    #expect(left.isEmpty, "left: \(left) \(lines)")
   }
 
-  @Test("relay.tcp: false says 442")
+  @Test("relay.tcp: false gives 442")
   func off() throws {
     let server = try server(9, ["relay.tcp=false"])
     let control = try open(server)
     #expect(try control.ask(.allocate) { $0.append(.requestedTransport, UInt32(6) << 24) }.code == 442)
   }
 
-  @Test("bandwidth-per-allocation holds a pipe to its rate")
+  @Test("bandwidth-per-allocation limits a pipe's rate")
   func bandwidth() throws {
     let server = try server(10, ["limits.bandwidth-per-allocation=400k"])
     let (control, peer, data) = try pipe(server)
@@ -260,34 +286,8 @@ struct TCPRelayServerTests {
     Thread { try? peer.send([UInt8](repeating: 1, count: 1_000_000)) }.start()
     _ = try data.receive(1_000_000)
     let seconds = Double(Instant.read().nanoseconds(since: start)) / 1e9
-    // A second's worth at once, then 600,000 bytes at 400,000 a second; the last reading goes ahead of its time.
+    // The bytes of one second pass at once, then 600,000 bytes at 400,000 per second. The last read is not delayed.
     #expect((1.2...2.5).contains(seconds))
     _ = control
-  }
-
-  @Test("over TLS each message has a record of its own, however many a turn brings")
-  func records() throws {
-    let server = try server(13)
-    let client = try open(server, secure: true)
-    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
-    let local = peer.localAddress
-    let peerAddress = try #require(local)
-    let relayed = try #require(try client.ask(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }.relayed)
-    #expect(
-      try client.ask(.channelBind) {
-        $0.append(.channelNumber, UInt32(0x4000) << 16)
-        $0.append(.xorPeerAddress, xor: peerAddress)
-      }.code == nil)
-    let before = client.stream.recordByteCounts.count
-    server.send(SIGSTOP)
-    for number in UInt8(0)..<20 {
-      let data = [UInt8](repeating: number, count: 100)
-      _ = try peer.send(data.span.rawBytes, to: relayed)
-    }
-    server.send(SIGCONT)
-    for number in UInt8(0)..<20 {
-      #expect(try client.stream.receive(104) == [0x40, 0, 0, 100] + [UInt8](repeating: number, count: 100))
-    }
-    #expect(client.stream.recordByteCounts.dropFirst(before) == ArraySlice([Int](repeating: 104, count: 20)))
   }
 }

@@ -1,14 +1,15 @@
 import NetworkTypes
-import TLS
-import TestSupport
 import Testing
+import TestSupport
+import System
+import TLS
 
 /// Both ends of DTLS, without sockets.
 struct DatagramEnds: ~Copyable {
   var client: DTLSEngine
   var server: DTLSEngine
 
-  static let cookieKey = [UInt8](repeating: 7, count: 32)
+  static let cookieKey = HelloCookieKey([UInt8](repeating: 7, count: 32))
 
   init(_ identity: Identity, serverName: String = "127.0.0.1", labels: [String] = []) throws {
     let server = try DTLSEngine(
@@ -24,7 +25,7 @@ struct DatagramEnds: ~Copyable {
   mutating func fromClient() -> [[UInt8]] { takeDatagrams(&client) }
   mutating func fromServer() -> [[UInt8]] { takeDatagrams(&server) }
 
-  /// Hello, cookie, hello with the cookie: what the server made of the second one.
+  /// Exchanges hello, cookie, and hello with cookie. Returns the server's result for the second hello.
   mutating func greet(from peer: [UInt8] = [1], then later: [UInt8]? = nil, at: UInt64 = 0, later seconds: UInt64 = 0)
     throws -> DTLSEngine.ListenResult
   {
@@ -38,7 +39,7 @@ struct DatagramEnds: ~Copyable {
     return server.listen(second.span.rawBytes, from: later ?? peer, at: seconds)
   }
 
-  /// Moves datagrams until both are silent; what each end read is returned, a message an element.
+  /// Exchanges datagrams until both ends are silent. Returns the messages that each end read.
   @discardableResult
   mutating func exchange(losing isLost: (Int) -> Bool = { _ in false }) -> (client: [[UInt8]], server: [[UInt8]]) {
     var toClient: [[UInt8]] = []
@@ -89,8 +90,10 @@ func readDatagrams(_ engine: inout DTLSEngine) -> [[UInt8]] {
 
 @Suite("DTLS between two engines")
 struct DatagramTests {
-  @Test(arguments: ["127.0.0.1", "turn.example.org"])
-  func `After the cookie the handshake goes through, and messages keep their bounds`(name: String) throws {
+  @Test(
+    "After the cookie the handshake completes, and messages keep their boundaries",
+    arguments: ["127.0.0.1", "turn.example.org"])
+  func handshake(name: String) throws {
     var ends = try DatagramEnds(Identity(), serverName: name, labels: ["stun.turn"])
     #expect(try ends.greet() == .verified)
     ends.exchange()
@@ -115,7 +118,8 @@ struct DatagramTests {
     #expect(refused == .failed(TLSError(.limit, "one message too large")))
   }
 
-  @Test func `A cookie is good from its own address only, and for a minute or two`() throws {
+  @Test("A cookie is valid for its own address only, and for one to two minutes")
+  func cookie() throws {
     let identity = try Identity()
     for (other, seconds, expected): ([UInt8], UInt64, DTLSEngine.ListenResult) in [
       ([1], 59, .verified), ([1], 119, .verified), ([1], 120, .cookieAsked), ([2], 0, .cookieAsked),
@@ -126,7 +130,8 @@ struct DatagramTests {
     }
   }
 
-  @Test func `One engine listens to any number of strangers and remembers none`() throws {
+  @Test("One engine answers any number of clients and keeps no state of them")
+  func stateless() throws {
     let identity = try Identity()
     var server = try DTLSEngine(
       server: TLSContext(server: identity.files, isDatagram: true), cookieKey: DatagramEnds.cookieKey)
@@ -142,8 +147,8 @@ struct DatagramTests {
     }
   }
 
-  @Test(arguments: 1...12)
-  func `A lost datagram of the handshake is sent again`(lost: Int) throws {
+  @Test("A lost datagram of the handshake is retransmitted", arguments: 1...12)
+  func lostDatagram(lost: Int) throws {
     var ends = try DatagramEnds(Identity())
     #expect(try ends.greet() == .verified)
     ends.client.makeImpatient()
@@ -152,8 +157,8 @@ struct DatagramTests {
     var rounds = 0
     while !(ends.client.isEstablished && ends.server.isEstablished), rounds < 20 {
       rounds += 1
-      // OpenSSL's own clock says when, and nothing else tells.
-      while (ends.client.timeout ?? ends.server.timeout ?? 0) > 0 {}
+      // OpenSSL's timeout runs by its own clock, so the test waits for it.
+      while (ends.client.timeout ?? ends.server.timeout ?? .zero) > .zero {}
       let isAlive = ends.client.handleTimeout()
       let isServerAlive = ends.server.handleTimeout()
       #expect(isAlive && isServerAlive)
@@ -163,7 +168,8 @@ struct DatagramTests {
     #expect(isEstablished == (true, true))
   }
 
-  @Test func `Bytes of strangers never trap and are never an association`() throws {
+  @Test("Random bytes never trap and never make an association")
+  func hostileBytes() throws {
     let seed = UInt64.random(in: 0 ... .max)
     print("DTLS mutation seed \(seed)")
     var random = SplitMix(state: seed)
@@ -187,7 +193,24 @@ struct DatagramTests {
     #expect(server.listen(hello.span.rawBytes, from: [1], at: 0) == .cookieAsked)
   }
 
-  @Test func `Mutated records of a live association are ignored`() throws {
+  @Test("A record too short to be authentic does not end the association")
+  func shortRecord() throws {
+    for length in 0..<UInt8(40) {
+      var ends = try DatagramEnds(Identity())
+      #expect(try ends.greet() == .verified)
+      ends.exchange()
+      _ = ends.client.write([1].span.rawBytes)
+      var stub = try #require(ends.fromClient().first)
+      // The low byte of the record's length.
+      stub[12] = length
+      _ = hand(stub, to: &ends.server)
+      _ = ends.client.write([2].span.rawBytes)
+      #expect(hand(try #require(ends.fromClient().first), to: &ends.server) == [[2]], "\(length) bytes")
+    }
+  }
+
+  @Test("Mutated records of a live association are ignored")
+  func mutated() throws {
     let seed = UInt64.random(in: 0 ... .max)
     print("DTLS record mutation seed \(seed)")
     var random = SplitMix(state: seed)
@@ -202,7 +225,7 @@ struct DatagramTests {
       let place = Int.random(in: 0..<datagram.count, using: &random)
       datagram[place] ^= .random(in: 1...255, using: &random)
       let seen = hand(datagram, to: &ends.server)
-      // The record's number is part of what is authenticated, its length not: nothing altered is ever read.
+      // The record's number is authenticated, its length is not. No altered data may be read.
       #expect(seen.isEmpty, "byte \(place)")
       #expect(hand(good, to: &ends.server) == [message])
     }

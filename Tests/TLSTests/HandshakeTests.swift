@@ -1,14 +1,17 @@
 import NetworkTypes
-import TLS
-import TestSupport
 import Testing
+import TestSupport
+import System
+import TLS
 
 @Suite("TLS handshakes between two engines")
 struct HandshakeTests {
-  @Test(arguments: [
-    ("turn.example.org", TLSVersion.tls12), ("127.0.0.1", .tls13), ("::1", .tls13), ("a.example.net", .tls12),
-  ])
-  func `A client that trusts the certificate connects by every name in it`(name: String, version: TLSVersion) throws {
+  @Test(
+    "A client that trusts the certificate connects by every name in it",
+    arguments: [
+      ("turn.example.org", TLSVersion.tls12), ("127.0.0.1", .tls13), ("::1", .tls13), ("a.example.net", .tls12),
+    ])
+  func names(name: String, version: TLSVersion) throws {
     let identity = try Identity()
     var server = try TLSEngine(server: TLSContext(server: identity.files, minimumVersion: version))
     var client = try TLSEngine(client: TLSContext(client: identity.authorities), serverName: name)
@@ -26,7 +29,8 @@ struct HandshakeTests {
     #expect(server.requestedServerName == (IPAddress(name) == nil ? name : nil))
   }
 
-  @Test func `Data goes through in both directions and close_notify ends it`() throws {
+  @Test("Data passes in both directions, and close_notify ends it")
+  func data() throws {
     let identity = try Identity()
     var server = try TLSEngine(server: TLSContext(server: identity.files))
     var client = try TLSEngine(client: TLSContext(client: identity.authorities), serverName: "127.0.0.1")
@@ -43,7 +47,8 @@ struct HandshakeTests {
     #expect(write(&client, [1]) == .failed(TLSError(.record, "written after the end")))
   }
 
-  @Test func `A large transfer arrives unchanged, however the transport cuts it`() throws {
+  @Test("A large transfer arrives unchanged, however the transport splits it")
+  func largeTransfer() throws {
     let identity = try Identity()
     var random = SplitMix(state: 7)
     var server = try TLSEngine(server: TLSContext(server: identity.files))
@@ -55,7 +60,7 @@ struct HandshakeTests {
     while offset < sent.count {
       let size = min(Int.random(in: 1...3000, using: &random), sent.count - offset)
       if write(&client, Array(sent[offset..<(offset + size)])) == .written { offset += size }
-      // The transport takes some of it only.
+      // The transport accepts only a part.
       let part = client.output.extracting(first: Int.random(in: 0...4000, using: &random)).copied()
       client.consumeOutput(part.count)
       server.receive(part.span.rawBytes)
@@ -65,7 +70,8 @@ struct HandshakeTests {
     #expect(received == sent)
   }
 
-  @Test func `Writing stops at the output limit and goes on when the output was sent`() throws {
+  @Test("Writing stops at the output limit and continues when the output has been sent")
+  func outputLimit() throws {
     let identity = try Identity()
     var server = try TLSEngine(server: TLSContext(server: identity.files))
     var client = try TLSEngine(client: TLSContext(client: identity.authorities), serverName: "127.0.0.1")
@@ -83,7 +89,8 @@ struct HandshakeTests {
         == .failed(TLSError(.limit, "one write too large")))
   }
 
-  @Test func `More input than is read is refused`() throws {
+  @Test("Input beyond the limit is refused")
+  func inputLimit() throws {
     let identity = try Identity()
     var server = try TLSEngine(server: TLSContext(server: identity.files))
     let chunk = [UInt8](repeating: 22, count: 100_000)
@@ -94,11 +101,12 @@ struct HandshakeTests {
   }
 
   @Test(
+    "ALPN selects our protocols and never fails",
     arguments: [
       (["stun.turn"], "stun.turn"), (["h2", "webrtc", "stun.nat-discovery"], "stun.nat-discovery"),
       (["stun.nat-discovery", "stun.turn"], "stun.turn"), (["h2"], nil), (["webrtc", "c-webrtc"], nil), ([], nil),
     ] as [([String], String?)])
-  func `ALPN picks our labels and never fails`(offered: [String], chosen: String?) throws {
+  func alpn(offered: [String], chosen: String?) throws {
     let identity = try Identity()
     var server = try TLSEngine(server: TLSContext(server: identity.files))
     var client = try TLSEngine(
@@ -109,7 +117,8 @@ struct HandshakeTests {
     #expect(server.applicationProtocol == chosen)
   }
 
-  @Test func `A server that insists on TLS 1_3 refuses a client that has only 1_2`() throws {
+  @Test("A server with TLS 1.3 alone refuses a client that has only 1.2")
+  func minimumVersion() throws {
     let identity = try Identity()
     var server = try TLSEngine(server: TLSContext(server: identity.files, minimumVersion: .tls13))
     // A ClientHello of TLS 1.2 without supported_versions, as OpenSSL 1.0 sends it.
@@ -125,7 +134,8 @@ struct HandshakeTests {
     #expect(server.outputByteCount > 0, "an alert tells the client")
   }
 
-  @Test func `Plain STUN and HTTP on a TLS connection fail with a reason`() throws {
+  @Test("Plain STUN and HTTP on a TLS connection fail with a reason")
+  func otherProtocols() throws {
     let identity = try Identity()
     let context = try TLSContext(server: identity.files)
     let cases: [([UInt8], String)] = [
@@ -139,7 +149,8 @@ struct HandshakeTests {
     }
   }
 
-  @Test func `A session of one context is resumed by another that shares its ticket keys`() throws {
+  @Test("A session of one context is resumed by another that shares its ticket keys")
+  func resumption() throws {
     let identity = try Identity()
     let keys = TLSContext.TicketKeys()
     let first = try TLSContext(server: identity.files, ticketKeys: keys)
@@ -159,7 +170,8 @@ struct HandshakeTests {
     }
   }
 
-  @Test func `A server with client authorities refuses a client without certificate`() throws {
+  @Test("A server with client authorities refuses a client without a certificate")
+  func clientCertificate() throws {
     let identity = try Identity()
     let context = try TLSContext(
       server: identity.files, clientAuthorities: pem(identity.selfSigned.certificate, "client-ca"))

@@ -1,11 +1,13 @@
 import NetworkTypes
-import TLS
-import TestSupport
 import Testing
+import TestSupport
+import System
+import TLS
 
 @Suite("Mutated TLS")
 struct MutationTests {
-  @Test func `A mutated ClientHello never does more than fail`() throws {
+  @Test("A mutated ClientHello fails at worst", .tags(.slow))
+  func clientHello() throws {
     let seed: UInt64 = 0x7E15_0001
     var random = SplitMix(state: seed)
     let identity = try Identity()
@@ -31,7 +33,8 @@ struct MutationTests {
     #expect(answered > 1000)
   }
 
-  @Test func `A mutated flight or record, to either side, never does more than fail`() throws {
+  @Test("A mutated flight or record fails at worst, on either side", .tags(.slow))
+  func flights() throws {
     let seed: UInt64 = 0x7E15_0002
     var random = SplitMix(state: seed)
     let identity = try Identity()
@@ -59,7 +62,7 @@ struct MutationTests {
           received += readAll(&client).bytes
         }
       }
-      // Integrity: whatever happened, nothing but the payload ever comes out.
+      // Integrity: only bytes of the payload may be read.
       #expect(received.allSatisfy { $0 == 0x5A }, "seed \(seed)")
       if server.failure == nil, client.failure == nil { intact += 1 } else { broken += 1 }
     }
@@ -67,7 +70,8 @@ struct MutationTests {
     #expect(broken > 1000)
   }
 
-  @Test func `Mutated PEM never does more than fail`() throws {
+  @Test("Mutated PEM fails at worst", .tags(.slow))
+  func mutatedPEM() throws {
     let seed: UInt64 = 0x7E15_0003
     var random = SplitMix(state: seed)
     let identity = try Identity().selfSigned

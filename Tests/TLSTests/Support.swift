@@ -1,7 +1,8 @@
 import NetworkTypes
+import System
 import TLS
 
-/// PEM in memory, with the name that errors give it.
+/// PEM in memory, with its name for errors.
 func pem(_ bytes: [UInt8], _ name: String) -> PEMSource { .bytes(bytes, name: name) }
 
 /// A certificate with its contexts for both ends.
@@ -22,7 +23,7 @@ struct Identity {
   var authorities: TLSContext.Verification { .authorities(pem(selfSigned.certificate, "ca")) }
 }
 
-/// Moves bytes between two engines until both are silent; what each end read is returned.
+/// Exchanges bytes between two engines until both are silent. Returns the bytes that each end read.
 @discardableResult
 func exchange(_ client: inout TLSEngine, _ server: inout TLSEngine) -> (client: [UInt8], server: [UInt8]) {
   var toClient: [UInt8] = []
@@ -44,8 +45,8 @@ func drain(_ engine: inout TLSEngine, upTo limit: Int = .max) -> [UInt8] {
   return bytes
 }
 
-/// Everything that can be read now, and what reading ended with.
-func readAll(_ engine: inout TLSEngine) -> (bytes: [UInt8], end: TLSEngine.ReadResult) {
+/// Reads everything available. Returns the bytes and the last result.
+func readAll(_ engine: inout TLSEngine) -> (bytes: [UInt8], end: ReadResult<TLSError>) {
   var result: [UInt8] = []
   var buffer = [UInt8](repeating: 0, count: 2048)
   while true {
@@ -55,7 +56,7 @@ func readAll(_ engine: inout TLSEngine) -> (bytes: [UInt8], end: TLSEngine.ReadR
   }
 }
 
-func read(_ engine: inout TLSEngine, into buffer: inout [UInt8]) -> TLSEngine.ReadResult {
+func read(_ engine: inout TLSEngine, into buffer: inout [UInt8]) -> ReadResult<TLSError> {
   var span = buffer.mutableSpan
   var bytes = unsafe span.mutableBytes
   return engine.read(into: &bytes)

@@ -1,8 +1,8 @@
 import NetworkTypes
-import TLS
 import Testing
+import TLS
 
-@Suite("What a TLS client refuses")
+@Suite("Certificate verification by the client")
 struct VerificationTests {
   struct Refusal: Sendable, CustomTestStringConvertible {
     let testDescription: String
@@ -20,11 +20,11 @@ struct VerificationTests {
       testDescription: "expired", name: "127.0.0.1", age: 11 * 365 * 86_400, reason: "certificate has expired"),
     Refusal(
       testDescription: "not yet valid", name: "127.0.0.1", age: -3 * 86_400, reason: "certificate is not yet valid"),
-    Refusal(testDescription: "nobody vouches", name: "127.0.0.1", isTrusted: false, reason: "self-signed certificate"),
+    Refusal(testDescription: "self-signed", name: "127.0.0.1", isTrusted: false, reason: "self-signed certificate"),
   ]
 
-  @Test(arguments: refusals)
-  func `A wrong certificate is refused with its reason and still described`(refusal: Refusal) throws {
+  @Test("A wrong certificate is refused with its reason and still described", arguments: refusals)
+  func refused(refusal: Refusal) throws {
     let identity = try Identity(now: realNow() - refusal.age)
     let other = try Identity()
     let trusted = refusal.isTrusted ? identity : other
@@ -33,12 +33,12 @@ struct VerificationTests {
     exchange(&client, &server)
     #expect(client.failure == TLSError(.certificate, refusal.reason))
     #expect(client.summary.certificate?.subject == "CN=turnpike")
-    // The server learns of it from the alert.
+    // The server gets the cause from the alert.
     #expect(server.failure?.cause == .certificate)
   }
 
-  @Test(arguments: refusals)
-  func `Without verification the connection stands and the verdict can be read`(refusal: Refusal) throws {
+  @Test("Without verification the connection works, and the verdict can be read", arguments: refusals)
+  func unverified(refusal: Refusal) throws {
     let identity = try Identity(now: realNow() - refusal.age)
     var server = try TLSEngine(server: TLSContext(server: identity.files))
     var client = try TLSEngine(client: TLSContext(client: .none), serverName: refusal.name)

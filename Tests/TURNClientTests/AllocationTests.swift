@@ -1,14 +1,15 @@
 import Crypto
 import NetworkTypes
 import STUN
-import TURNClient
 import Testing
+import TURNClient
 
-@Suite("A TURN client's allocation")
+@Suite("Allocate by the client")
 struct AllocationTests {
   let server = ScriptedServer()
 
-  @Test func `The first request is bare, the second signed with what the 401 said`() throws {
+  @Test("The first request has no credentials, the second is signed with the 401's realm and nonce")
+  func challenge() throws {
     var client = makeClient()
     #expect(client.deadline == nil)
     client.allocate(now: at(0))
@@ -32,7 +33,7 @@ struct AllocationTests {
     #expect(client.state == .allocated)
     #expect(client.grant?.relayedAddresses == [address("192.0.2.1:50000")])
     #expect(client.grant?.mappedAddress == address("198.51.100.7:1234"))
-    #expect(client.grant?.lifetime == 600)
+    #expect(client.grant?.lifetime == .seconds(600))
     #expect(client.grant?.software == "scripted")
     #expect(
       events(&client) == [
@@ -43,18 +44,20 @@ struct AllocationTests {
     #expect(client.deadline == at(45).advanced(bySeconds: 540))
   }
 
-  @Test func `A server without credentials is believed without a signature`() throws {
+  @Test("An unsigned success is accepted from a server that asks for no credentials")
+  func anonymous() throws {
     var client = makeClient { $0.credential = nil }
     client.allocate(now: at(0))
     feed(&client, try server.grant(outputs(&client)[0], signed: false), at(5))
     #expect(client.state == .allocated)
   }
 
-  @Test func `Families and EVEN-PORT are asked for and checked`() throws {
+  @Test("Families and EVEN-PORT are requested and checked")
+  func options() throws {
     var six = makeClient {
       $0.addressFamily = .ipv6
       $0.evenPort = true
-      $0.lifetime = 900
+      $0.lifetime = .seconds(900)
     }
     six.allocate(now: at(0))
     let request = outputs(&six)[0]
@@ -65,7 +68,7 @@ struct AllocationTests {
     #expect(
       events(&six).first?.failure
         == .malformed("the relayed address is of a family that was not asked for: [192.0.2.1:50000]"))
-    // The server has made it: it is given back, once.
+    // The server has made the allocation, so the client deletes it, once.
     let back = outputs(&six)
     #expect(try back.map { try Request($0).method } == [.refresh] && back.map { try Request($0).lifetime } == [0])
     #expect(six.state == .ended && six.deadline == nil)
@@ -78,7 +81,8 @@ struct AllocationTests {
     #expect(both.grant?.relayedAddresses == [address("192.0.2.1:50000"), address("[2001:db8::1]:50001")])
   }
 
-  @Test func `Wrong credentials are told from a changed nonce`() throws {
+  @Test("A second 401 says whether the nonce changed, and one without credentials that they are needed")
+  func wrongCredentials() throws {
     for (nonce, isSame) in [("first-nonce", true), ("second-nonce", false)] {
       var client = makeClient()
       client.allocate(now: at(0))
@@ -90,13 +94,14 @@ struct AllocationTests {
       #expect(client.state == .ended)
       #expect(outputs(&client) == [])
     }
-    var nobody = makeClient { $0.credential = nil }
-    nobody.allocate(now: at(0))
-    feed(&nobody, try server.challenge(outputs(&nobody)[0]), at(1))
-    #expect(events(&nobody).map(\.failure) == [.credentialsNeeded(realm: "example.org")])
+    var anonymous = makeClient { $0.credential = nil }
+    anonymous.allocate(now: at(0))
+    feed(&anonymous, try server.challenge(outputs(&anonymous)[0]), at(1))
+    #expect(events(&anonymous).map(\.failure) == [.credentialsNeeded(realm: "example.org")])
   }
 
-  @Test func `A stale nonce is replaced, but not for ever`() throws {
+  @Test("A stale nonce is replaced a limited number of times")
+  func staleNonce() throws {
     var client = makeClient()
     client.allocate(now: at(0))
     feed(&client, try server.challenge(outputs(&client)[0]), at(1))
@@ -115,7 +120,8 @@ struct AllocationTests {
     #expect(other == nil)
   }
 
-  @Test func `SHA-256 and USERHASH are used where the nonce cookie and the list offer them`() throws {
+  @Test("SHA-256 and USERHASH are used if the nonce cookie and the list offer them")
+  func sha256() throws {
     var server = ScriptedServer()
     // Both feature bits: 0xC00000.
     server.nonce = "obMatJos2wAAArest"
@@ -138,13 +144,14 @@ struct AllocationTests {
   }
 
   @Test(
+    "A challenge that the client cannot answer is a failure",
     arguments: [
       ("obMatJos2gAAArest", nil, "the nonce promises PASSWORD-ALGORITHMS, but there are none (RFC 8489 section 9.2.5)"),
       ("obMatJos2gAAArest", [0, 9, 0, 0], "none of the password algorithms is known"),
       ("obMatJos2gAAArest", [0, 9, 0xFF, 0xFF], "none of the password algorithms is known"),
       ("", nil, "no NONCE that could be used"),
     ] as [(String, [UInt8]?, String)])
-  func `A challenge that can't be met is a failure`(nonce: String, algorithms: [UInt8]?, complaint: String) throws {
+  func impossibleChallenge(nonce: String, algorithms: [UInt8]?, complaint: String) throws {
     var server = ScriptedServer()
     server.nonce = nonce
     server.algorithms = algorithms
@@ -154,7 +161,8 @@ struct AllocationTests {
     #expect(events(&client).map(\.failure) == [.authenticationUnsupported(complaint)])
   }
 
-  @Test func `A success that is not signed rightly is dropped over UDP and ends the request over a stream`() throws {
+  @Test("A success with a wrong signature is dropped over UDP and ends the request over a stream")
+  func wrongSignature() throws {
     for isStream in [false, true] {
       var client = makeClient { $0.isStream = isStream }
       client.allocate(now: at(0))
@@ -174,7 +182,8 @@ struct AllocationTests {
     }
   }
 
-  @Test func `An unsigned refusal counts if the settings say so`() throws {
+  @Test("An unsigned error counts if the settings say so")
+  func unsignedError() throws {
     for trusts in [true, false] {
       var client = makeClient { $0.trustsUnsignedErrors = trusts }
       client.allocate(now: at(0))
@@ -194,7 +203,8 @@ struct AllocationTests {
     }
   }
 
-  @Test func `A server that says nothing is given up after 39_5 s`() {
+  @Test("A silent server is given up after 39.5 s")
+  func silentServer() {
     var client = makeClient()
     client.allocate(now: at(0))
     var sent = outputs(&client)

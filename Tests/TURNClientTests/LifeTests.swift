@@ -1,16 +1,17 @@
 import Crypto
 import NetworkTypes
 import STUN
-import TURNClient
-import TestSupport
 import Testing
+import TestSupport
+import TURNClient
 
-@Suite("What a client does with its allocation")
+@Suite("The life of the client's allocation")
 struct LifeTests {
   let server = ScriptedServer()
   let peer = SocketAddress(IPAddress(203, 0, 113, 5), port: 7000)
 
-  @Test func `Permission, channel, data in both framings, refresh and deletion`() throws {
+  @Test("Permission, channel, data in both framings, refresh and deletion work")
+  func conversation() throws {
     var client = try allocated(server)
     var writer = MessageWriter(capacity: 1500)
     let data: [UInt8] = [1, 2, 3, 4, 5]
@@ -22,7 +23,7 @@ struct LifeTests {
     feed(&client, try server.respond(to: permission), at(110))
     #expect(events(&client).map(\.duration) == [10_000_000])
 
-    // Without a channel: Send out, Data in.
+    // Without a channel: Send indications out, Data indications in.
     #expect(frame(client: &client, data, to: peer, &writer))
     let send = try Request(writer.bytes.copied())
     #expect(send.method == .send && send.messageClass == .indication && send.peers == [peer])
@@ -45,7 +46,7 @@ struct LifeTests {
 
     client.refresh(now: at(200))
     feed(&client, try server.respond(to: outputs(&client)[0]) { $0.append(.lifetime, UInt32(700)) }, at(210))
-    #expect(client.grant?.lifetime == 700)
+    #expect(client.grant?.lifetime == .seconds(700))
 
     client.delete(now: at(300))
     let deletion = outputs(&client)[0]
@@ -57,7 +58,8 @@ struct LifeTests {
     #expect(feed(&client, [0x40, 0, 0, 5] + data, at(320)) == .discarded(.unexpected))
   }
 
-  @Test func `ChannelData is padded over a stream`() throws {
+  @Test("ChannelData is padded over a stream")
+  func padding() throws {
     var client = try allocated(server) { $0.isStream = true }
     client.bindChannel(to: peer, now: at(100))
     feed(&client, try server.respond(to: outputs(&client)[0]), at(110))
@@ -66,7 +68,8 @@ struct LifeTests {
     #expect(writer.bytes.copied() == [0x40, 0, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0])
   }
 
-  @Test func `Allocation, permissions and channels are kept alive`() throws {
+  @Test("Allocation, permissions and channels are refreshed")
+  func refreshing() throws {
     var client = try allocated(server)
     client.createPermission([peer], now: at(50))
     feed(&client, try server.respond(to: outputs(&client)[0]), at(60))
@@ -89,7 +92,8 @@ struct LifeTests {
     #expect(automatic.allSatisfy { $0.isAutomatic && $0.failure == nil })
   }
 
-  @Test func `Without automatic refreshing nothing is sent unasked`() throws {
+  @Test("Without automatic refreshing the client sends nothing by itself")
+  func noRefreshing() throws {
     var client = try allocated(server) { $0.refreshesAutomatically = false }
     #expect(client.deadline == nil)
     client.createPermission([peer], now: at(50))
@@ -97,7 +101,8 @@ struct LifeTests {
     #expect(client.deadline == nil)
   }
 
-  @Test func `A lost allocation ends the client, a refused permission does not`() throws {
+  @Test("A lost allocation ends the client, a refused permission does not")
+  func lostAllocation() throws {
     var client = try allocated(server)
     client.createPermission([peer], now: at(50))
     feed(&client, try server.respond(to: outputs(&client)[0], .error, error: .forbidden), at(60))
@@ -110,7 +115,8 @@ struct LifeTests {
     #expect(client.state == .ended)
   }
 
-  @Test func `Commands in the wrong state are refused`() throws {
+  @Test("Commands in the wrong state are refused")
+  func wrongState() throws {
     var client = makeClient()
     #expect(call { client.refresh(now: at(0)) } == false)
     #expect(call { client.delete(now: at(0)) } == false)
@@ -125,7 +131,8 @@ struct LifeTests {
     #expect(call { ready.refresh(now: at(1)) } == false)
   }
 
-  @Test func `An ICMP indication names peer, type and code`() throws {
+  @Test("An ICMP indication gives peer, type and code")
+  func icmp() throws {
     var client = try allocated(server)
     var writer = MessageWriter()
     writer.begin(MessageType(.data, .indication), transactionID: TransactionID(high: 1, low: 2))
@@ -134,14 +141,16 @@ struct LifeTests {
     #expect(feed(&client, writer.bytes.copied(), at(50)) == .icmp(peer: peer, type: 3, code: 3))
   }
 
-  @Test func `Data too long for a message is not framed`() throws {
+  @Test("Data too long for a message is refused")
+  func longData() throws {
     var client = try allocated(server)
     var writer = MessageWriter(capacity: 70_000)
     #expect(frame(client: &client, [UInt8](repeating: 0, count: 65_503), to: peer, &writer))
     #expect(!frame(client: &client, [UInt8](repeating: 0, count: 65_504), to: peer, &writer))
   }
 
-  @Test func `Mutated answers and data never do more than be dropped or fail`() throws {
+  @Test("Mutated answers and data are dropped or fail, and never trap")
+  func mutated() throws {
     let seed: UInt64 = 0xC11E_0001
     var random = SplitMix(state: seed)
     var client = try allocated(server)
@@ -173,7 +182,8 @@ struct LifeTests {
     #expect(kinds.isSuperset(of: ["data", "response", "notSTUN", "wrongFingerprint", "unexpected", "malformed"]))
   }
 
-  @Test func `Mutated Binding responses never do more than be dropped or fail`() throws {
+  @Test("Mutated Binding responses are dropped or fail, and never trap")
+  func bindingMutations() throws {
     let seed: UInt64 = 0xC11E_0002
     var random = SplitMix(state: seed)
     var generator = SeededGenerator(seed: [4])
@@ -210,4 +220,3 @@ func indication(_ peer: SocketAddress, _ data: [UInt8]) -> [UInt8] {
   writer.append(.data, data)
   return writer.bytes.copied()
 }
-

@@ -1,8 +1,8 @@
 import NetworkTypes
-import TURNClient
 import Testing
+import TURNClient
 
-@Suite("What a NAT is found to do")
+@Suite("NAT behaviour discovery by the client")
 struct NATDiscoveryTests {
   static let server = SocketAddress(IPAddress(9, 9, 9, 9), port: 3478)
   static let other = SocketAddress(IPAddress(9, 9, 9, 10), port: 3479)
@@ -83,7 +83,8 @@ struct NATDiscoveryTests {
 
   struct NeverDone: Error {}
 
-  @Test func `Every mapping with every filtering and hairpinning is recognised`() throws {
+  @Test("Every combination of mapping, filtering and hairpinning is recognised")
+  func behaviours() throws {
     for mapping in NATBehaviour.Mapping.allCases {
       for filtering in NATBehaviour.Filtering.allCases {
         for hairpinning in NATBehaviour.Hairpinning.allCases {
@@ -106,7 +107,8 @@ struct NATDiscoveryTests {
     }
   }
 
-  @Test func `Each test runs on the socket that it may, and no test more than is needed`() throws {
+  @Test("Only the needed tests run, each on its socket")
+  func order() throws {
     var world = World()
     #expect(
       try world.discover().trials.map(\.request.name) == [
@@ -139,7 +141,8 @@ struct NATDiscoveryTests {
       ])
   }
 
-  @Test func `What can't be told is not told`() throws {
+  @Test("A behaviour that cannot be found is unknown, with its reason")
+  func unknown() throws {
     func reason<T>(_ result: Result<T, NATBehaviour.Unknown>?) -> String {
       if case .failure(let unknown)? = result { return unknown.reason }
       return ""
@@ -156,6 +159,15 @@ struct NATDiscoveryTests {
     let similar = try world.discover().behaviour
     let differing = reason(similar?.mapping)
     #expect(differing.contains("differs too little"))
+
+    // Servers behind a NAT send an OTHER-ADDRESS that only they can reach.
+    world = World()
+    world.otherAddress = SocketAddress(IPAddress(10, 0, 0, 10), port: 3479)
+    let inside = try world.discover().behaviour
+    #expect(
+      reason(inside?.mapping)
+        == "the server's other address, 10.0.0.10:3479, is private: no client outside its network can ask there")
+    #expect(reason(inside?.filtering) == reason(inside?.mapping))
 
     world = World()
     world.obeysChangeRequests = false
@@ -181,7 +193,21 @@ struct NATDiscoveryTests {
     #expect(discovery.step == .done && discovery.behaviour == nil && discovery.failure != nil)
   }
 
-  @Test func `A gateway is seen by the address that it changes`() throws {
+  @Test("An answer from another address than the requested one is a failure")
+  func strayAnswer() {
+    for source in [Self.other, SocketAddress(Self.server.address, port: 3479)] {
+      var discovery = NATDiscovery(server: Self.server, localAddress: World.inside(.mapping))
+      discovery.answer(
+        .response(
+          BindingProbe.Response(
+            mappedAddress: SocketAddress(Self.outside, port: 40_000), isXORMapped: true, hasFingerprint: false,
+            roundTrip: 1, transmissions: 1), from: source))
+      #expect(discovery.failure == .answeredFrom(source) && discovery.behaviour == nil)
+    }
+  }
+
+  @Test("A gateway that rewrites MAPPED-ADDRESS is recognised")
+  func gateway() throws {
     var world = World()
     #expect(try world.discover().behaviour?.rewritesAddresses == .success(false))
     world.plainMapped = { _ in SocketAddress(IPAddress(10, 1, 0, 2), port: 5000) }
@@ -191,7 +217,8 @@ struct NATDiscoveryTests {
     #expect(throws: NATBehaviour.Unknown.self) { try rewriting?.get() }
   }
 
-  @Test func `Lifetimes are bounded by what lived and what did not`() {
+  @Test("The binding lifetime lies between the longest pause that it survived and the next that it did not")
+  func lifetimes() {
     #expect(BindingLifetime.schedule(upTo: 10) == [1, 2, 3, 4, 5, 6, 7, 8, 10])
     #expect(BindingLifetime.schedule(upTo: 600).count < 40 && BindingLifetime.schedule(upTo: 600).last == 600)
     #expect(

@@ -1,14 +1,15 @@
 import Crypto
 import NetworkTypes
 import STUN
-import TURNClient
 import Testing
+import TURNClient
 
-@Suite("Numbered packets and their answers")
+@Suite("Series of numbered packets")
 struct PacketSeriesTests {
   static func at(_ milliseconds: UInt64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
 
-  @Test func `Answers, duplicates, late and unknown ones are told apart`() {
+  @Test("Answers, duplicates, late answers and unknown ones are counted apart")
+  func answers() {
     var series = PacketSeries()
     #expect(series.send(at: Self.at(0)) == 0)
     #expect(series.send(at: Self.at(10)) == 1)
@@ -27,7 +28,8 @@ struct PacketSeriesTests {
     #expect(series.oldestSent() == nil)
   }
 
-  @Test func `Jitter is that of RFC 3550`() {
+  @Test("Jitter is that of RFC 3550")
+  func jitter() {
     var series = PacketSeries()
     for roundTrip in [10, 26, 10] as [UInt64] {
       let number = series.send(at: Self.at(100))
@@ -37,7 +39,8 @@ struct PacketSeriesTests {
     #expect(series.jitter == 1_937_500)
   }
 
-  @Test func `Memory stays bounded without any answer and with every answer`() {
+  @Test("Memory stays bounded without any answer and with every answer")
+  func memory() {
     var silent = PacketSeries()
     for number in 0..<(PacketSeries.pendingLimit + 10) { _ = silent.send(at: Self.at(UInt64(number))) }
     #expect(silent.pendingCount == PacketSeries.pendingLimit)
@@ -51,7 +54,8 @@ struct PacketSeriesTests {
     #expect(lively.receive(0, at: Self.at(20_000)) == .unknown)
   }
 
-  @Test func `A simulated network with a seed loses, repeats and reorders; the counts add up`() {
+  @Test("The counts add up over a simulated network that loses, repeats and reorders")
+  func simulation() {
     let seed: UInt64 = 0x51E5_0001
     var random = SeededGenerator(seed: [UInt8(truncatingIfNeeded: seed)])
     var series = PacketSeries()
@@ -80,7 +84,8 @@ struct PacketSeriesTests {
     #expect(series.roundTrips.count == series.received)
   }
 
-  @Test func `Requests are told apart by their transactions, and strangers' answers are none`() throws {
+  @Test("Transaction IDs identify requests, and other answers do not count")
+  func transactions() throws {
     var requests = PingRequests(seed: 0xABCD_EF01_2345_6789)
     let first = requests.next(at: Self.at(0))
     let second = requests.next(at: Self.at(1))
@@ -105,7 +110,8 @@ struct PacketSeriesTests {
     #expect(requests.mappedAddress == SocketAddress(.ipv4Loopback, port: 9))
   }
 
-  @Test func `An error, and a success without a mapped address, are refusals, neither received nor lost`() throws {
+  @Test("An error and a success without a mapped address count as refused, neither received nor lost")
+  func refusals() throws {
     var requests = PingRequests(seed: 5)
     func answer(_ request: [UInt8], _ body: (inout MessageWriter) -> Void, isError: Bool = false) throws -> [UInt8] {
       var writer = MessageWriter()
@@ -131,7 +137,8 @@ struct PacketSeriesTests {
 
   private struct NotRefused: Error {}
 
-  @Test func `Mutated answers to a ping never trap`() throws {
+  @Test("Mutated answers to a ping never trap")
+  func mutated() throws {
     let seed: UInt64 = 0x51E5_0002
     var random = SeededGenerator(seed: [UInt8(truncatingIfNeeded: seed), 1])
     var requests = PingRequests(seed: 7)

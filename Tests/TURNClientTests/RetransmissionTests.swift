@@ -1,12 +1,12 @@
 import Crypto
 import NetworkTypes
 import STUN
-import TURNClient
 import Testing
+import TURNClient
 
-@Suite("When requests are sent again")
+@Suite("Retransmission of requests")
 struct RetransmissionTests {
-  /// Milliseconds at which something happened, asking every 100 ms.
+  /// The times of sends and of the end in milliseconds, with a poll every 100 ms.
   static func run(_ isStream: Bool, _ settings: Retransmission.Settings) -> (sends: [UInt64], end: UInt64) {
     var retransmission = Retransmission(isStream: isStream, settings: settings, now: at(0))
     var sends: [UInt64] = []
@@ -20,28 +20,36 @@ struct RetransmissionTests {
     return (sends, .max)
   }
 
-  @Test func `Over UDP the times are those of RFC 8489 section 6_2_1`() {
+  @Test("Over UDP the intervals are those of RFC 8489, 6.2.1")
+  func datagrams() {
     let (sends, end) = Self.run(false, .init())
     #expect(sends == [500, 1500, 3500, 7500, 15_500, 31_500])
     #expect(end == 39_500)
   }
 
-  @Test func `Over a stream a request is sent once and waited for as long`() {
+  @Test("Over a stream a request is sent once, with the same total timeout")
+  func streams() {
     let (sends, end) = Self.run(true, .init())
     #expect(sends == [])
     #expect(end == 39_500)
   }
 
-  @Test func `A limit ends it earlier`() {
+  @Test("A time limit ends the transaction earlier")
+  func limit() {
     var settings = Retransmission.Settings()
-    settings.limit = 2000
+    settings.limit = .seconds(2)
     let (sends, end) = Self.run(false, settings)
     #expect(sends == [500, 1500])
     #expect(end == 2000)
   }
 
-  @Test func `Absurd settings neither trap nor hang`() {
-    for (initial, count, wait) in [(UInt32.max, Int.max, UInt32.max), (0, 0, 0), (1, 1, 1), (1, 40, .max)] {
+  @Test("Absurd settings neither trap nor hang")
+  func absurdSettings() {
+    let absurd: [(Duration, Int, UInt32)] = [
+      (.seconds(Int64.max), Int.max, .max), (.seconds(-1), 0, 0), (.zero, 0, 0), (.milliseconds(1), 1, 1),
+      (.milliseconds(1), 40, .max),
+    ]
+    for (initial, count, wait) in absurd {
       var settings = Retransmission.Settings()
       settings.initialTimeout = initial
       settings.requestCount = count
@@ -61,7 +69,8 @@ struct BindingProbeTests {
 
   let server = ScriptedServer()
 
-  @Test func `A response gives our address and the round trip`() throws {
+  @Test("A response gives the mapped address and the round-trip time")
+  func response() throws {
     var probe = probe()
     let request = try output(&probe)
     #expect(try Request(request).isFingerprintGood)
@@ -81,7 +90,8 @@ struct BindingProbeTests {
     #expect(answer.transmissions == 1)
   }
 
-  @Test func `A lost request is sent again, the same bytes, and the round trip counts from there`() throws {
+  @Test("A lost request is retransmitted unchanged, and the round trip counts from there")
+  func retransmission() throws {
     var probe = probe()
     let request = try output(&probe)
     probe.advance(to: at(499))
@@ -99,7 +109,8 @@ struct BindingProbeTests {
     #expect(probe.deadline == nil)
   }
 
-  @Test func `What is not the answer is dropped, and the timeout says why`() throws {
+  @Test("Other datagrams are dropped, and the timeout names the reason")
+  func strayDatagrams() throws {
     let cases: [(Discarded?, (inout [UInt8]) -> Void)] = [
       (.notSTUN, { $0 = [1, 2, 3] }), (.unknownTransaction, { $0[12] ^= 1 }), (.wrongFingerprint, { $0[30] ^= 1 }),
       (nil, { $0 = [] }),
@@ -118,7 +129,8 @@ struct BindingProbeTests {
     }
   }
 
-  @Test func `An error response is an outcome, and a success without address too`() throws {
+  @Test("An error response and a success without an address end the transaction")
+  func outcomes() throws {
     var probe = probe()
     let request = try output(&probe)
     let response = try server.respond(to: request, .error, error: .tryAlternate, signed: false) {

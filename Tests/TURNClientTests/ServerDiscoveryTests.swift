@@ -4,9 +4,9 @@ import Testing
 
 @testable import TURNClient
 
-@Suite("From a URI to servers")
+@Suite("Server discovery from a URI")
 struct ServerDiscoveryTests {
-  /// DNS as a table.
+  /// A name service with fixed records.
   struct Table: NameService {
     var naming: [String: [NamingRecord]] = [:]
     var services: [String: [ServiceRecord]] = [:]
@@ -40,13 +40,15 @@ struct ServerDiscoveryTests {
   func found(_ discovery: ServerDiscovery) -> [String] { discovery.candidates.map { "\($0.transport) \($0.address)" } }
   func asked(_ discovery: ServerDiscovery) -> [String] { discovery.trace.map { "\($0.kind) \($0.name)" } }
 
-  @Test func `A port in the URI leaves nothing to ask but the address`() throws {
+  @Test("With a port in the URI only the address is looked up")
+  func port() throws {
     let discovery = try run("turn:example.com:3478", Table())
     #expect(asked(discovery) == ["A/AAAA example.com"])
     #expect(found(discovery) == ["udp 192.0.2.9:3478"])
   }
 
-  @Test func `A transport in the URI asks for its SRV record, then for the address`() throws {
+  @Test("With a transport in the URI its SRV record is looked up, then the address")
+  func transport() throws {
     for (uri, name, port) in [
       ("turn:example.com?transport=tcp", "_turn._tcp.example.com", "tcp 192.0.2.9:3478"),
       ("turns:example.com?transport=tcp", "_turns._tcp.example.com", "tls 192.0.2.9:5349"),
@@ -62,7 +64,8 @@ struct ServerDiscoveryTests {
     #expect(asked(insisted) == ["SRV _stun._tcp.example.com", "A/AAAA example.com"])
   }
 
-  @Test func `SRV records give hosts and ports by priority, each with its addresses`() throws {
+  @Test("SRV records give hosts and ports by priority, each with its addresses")
+  func srv() throws {
     var table = Table()
     table.services["_turn._udp.example.com"] = [
       ServiceRecord(priority: 20, weight: 0, port: 4000, target: "b.net"),
@@ -73,7 +76,8 @@ struct ServerDiscoveryTests {
   }
 
   /// The example of RFC 5928 section 4.2.
-  @Test func `NAPTR records choose transports and lead to SRV records and hosts`() throws {
+  @Test("NAPTR records choose transports and lead to SRV records and hosts")
+  func naptr() throws {
     var table = Table()
     table.naming["example.com"] = [
       NamingRecord(
@@ -103,7 +107,8 @@ struct ServerDiscoveryTests {
     #expect(found(try run("turns:example.com", table)) == ["dtls 192.0.2.2:5349"])
   }
 
-  @Test func `Without NAPTR each transport is looked for`() throws {
+  @Test("Without NAPTR records every transport's SRV record is looked up")
+  func noNAPTR() throws {
     var table = Table()
     table.services["_turn._tcp.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 80, target: "b.net")]
     let discovery = try run("turn:example.com", table)
@@ -114,7 +119,8 @@ struct ServerDiscoveryTests {
     #expect(found(discovery) == ["tcp 192.0.2.2:80"])
   }
 
-  @Test func `A service that is not offered, a loop and silent servers come to the plain address`() throws {
+  @Test("After a service that is not offered, a loop or silent servers the plain address is used")
+  func fallback() throws {
     var table = Table()
     table.services["_stun._udp.example.com"] = [ServiceRecord(priority: 0, weight: 0, port: 0, target: ".")]
     #expect(found(try run("stun:example.com", table)) == ["udp 192.0.2.9:3478"])
@@ -133,7 +139,8 @@ struct ServerDiscoveryTests {
     #expect(try run("turn:example.com:1", table).failure == .notFound)
   }
 
-  @Test func `Among equals the heavier one is sooner first, and weight 0 has its chance`() {
+  @Test("Among equal priorities a heavier record is first more often, and weight 0 sometimes")
+  func weights() {
     var generator = SeededGenerator(seed: [2])
     let records = [(0, "zero"), (10, "light"), (90, "heavy")].map {
       ServiceRecord(priority: 1, weight: UInt16($0.0), port: 1, target: $0.1)
@@ -148,18 +155,22 @@ struct ServerDiscoveryTests {
     #expect((1...40).contains(first["zero"] ?? 0))
   }
 
-  @Test(arguments: [
-    ("stun:[fe80::1%eth0]:3478", "eth0", "stun:[fe80::1%eth0]:3478"), ("fe80::1%2", "2", "stun:[fe80::1%2]"),
-    ("turn:[fe80::1%25eth0.5]", "eth0.5", "turn:[fe80::1%eth0.5]"), ("[fe80::1%lo]:99", "lo", "stun:[fe80::1%lo]:99"),
-  ])
-  func `Zones are read and written`(text: String, zone: String, written: String) throws {
+  @Test(
+    "IPv6 zones are read and written",
+    arguments: [
+      ("stun:[fe80::1%eth0]:3478", "eth0", "stun:[fe80::1%eth0]:3478"), ("fe80::1%2", "2", "stun:[fe80::1%2]"),
+      ("turn:[fe80::1%25eth0.5]", "eth0.5", "turn:[fe80::1%eth0.5]"), ("[fe80::1%lo]:99", "lo", "stun:[fe80::1%lo]:99"),
+    ])
+  func zones(text: String, zone: String, written: String) throws {
     let uri = try ServerURI(parsing: text)
     #expect(uri.zone == zone)
     #expect(uri.description == written)
   }
 
-  @Test(arguments: ["stun:[2001:db8::1%eth0]", "stun:[fe80::1%]", "stun:[fe80::1%a/b]", "stun:127.0.0.1%lo"])
-  func `Zones that mean nothing are refused`(text: String) {
+  @Test(
+    "Meaningless zones are refused",
+    arguments: ["stun:[2001:db8::1%eth0]", "stun:[fe80::1%]", "stun:[fe80::1%a/b]", "stun:127.0.0.1%lo"])
+  func wrongZones(text: String) {
     #expect(throws: ServerURI.ParsingError.self) { try ServerURI(parsing: text) }
   }
 }

@@ -7,7 +7,7 @@ func at(_ milliseconds: UInt64) -> Instant { Instant(nanoseconds: 1_000_000_000 
 
 func address(_ text: String) -> SocketAddress { SocketAddress(text) ?? .none }
 
-/// What a test wants to know of a request.
+/// The parts of a request that tests compare.
 struct Request: Equatable {
   var method: STUN.Method
   var messageClass: MessageClass
@@ -56,13 +56,13 @@ struct Request: Equatable {
   }
 }
 
-/// The server's side of a conversation, as far as the tests need one.
+/// The server's side of a conversation, as far as the tests need it.
 struct ScriptedServer {
   var realm = "example.org"
   var nonce = "first-nonce"
   var username = "alice"
   var password = "secret"
-  /// PASSWORD-ALGORITHMS' value; with it, `nonce` should carry the cookie.
+  /// The value of PASSWORD-ALGORITHMS. If set, `nonce` should have the cookie.
   var algorithms: [UInt8]?
   var signsWithSHA256 = false
 
@@ -72,7 +72,7 @@ struct ScriptedServer {
       ? LongTermKey.sha256(username: u, realm: r, password: p) : LongTermKey.md5(username: u, realm: r, password: p)
   }
 
-  /// A response, signed and with a FINGERPRINT unless told otherwise.
+  /// A response, by default signed and with a FINGERPRINT.
   func respond(
     to request: [UInt8], _ messageClass: MessageClass = .success, error: ErrorCode? = nil, signed: Bool = true,
     fingerprint: Bool = true, _ body: (inout MessageWriter) -> Void = { _ in }
@@ -127,7 +127,7 @@ func makeClient(_ change: (inout ClientAllocation.Settings) -> Void = { _ in }) 
   return ClientAllocation(settings: settings, generator: SeededGenerator(seed: [1, 2, 3]))
 }
 
-/// Everything that the client wants to send now.
+/// All messages that the client sends now.
 func outputs(_ client: inout ClientAllocation) -> [[UInt8]] {
   var result: [[UInt8]] = []
   while let bytes = client.takeOutput() { result.append(bytes) }
@@ -145,7 +145,7 @@ func feed(_ client: inout ClientAllocation, _ bytes: [UInt8], _ now: Instant) ->
   client.receive(bytes.span.rawBytes, now: now)
 }
 
-/// A client that has its allocation, at 40 ms.
+/// A client that has got its allocation at 40 ms.
 func allocated(
   _ server: ScriptedServer, _ change: (inout ClientAllocation.Settings) -> Void = { _ in }
 ) throws -> ClientAllocation {

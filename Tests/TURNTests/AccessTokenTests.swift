@@ -6,10 +6,11 @@ import Testing
 @testable import TURN
 
 /// Third-party authorization (RFC 7635).
-@Suite("Access tokens")
+@Suite("RFC 7635: access tokens")
 struct AccessTokenTests {
   static let key = AccessTokenKey(id: Array("north".utf8), key: Array("12345678901234567890123456789012".utf8))
-  static let short = AccessTokenKey(id: Array("south".utf8), key: Array("1234567890123456".utf8), notAfter: 1_800_000_100)
+  static let short = AccessTokenKey(
+    id: Array("south".utf8), key: Array("1234567890123456".utf8), notAfter: 1_800_000_100)
   static let now: UInt64 = 1_800_000_000
   static let serverName = Array(Conversation.realm.utf8)
 
@@ -42,8 +43,8 @@ struct AccessTokenTests {
     AccessToken(bytes.span.rawBytes, key: key, serverName: serverName)
   }
 
-  @Test(arguments: [key, short])
-  func `What was sealed is opened, by this key and for this server alone`(key: AccessTokenKey) throws {
+  @Test("A sealed token is opened with its key and for its server name only", arguments: [key, short])
+  func sealing(key: AccessTokenKey) throws {
     let sealed = Self.sealed(key)
     let opened = AccessToken(sealed.span.rawBytes, key: key, serverName: Self.serverName)
     let token = try #require(opened)
@@ -55,7 +56,8 @@ struct AccessTokenTests {
     #expect(open(sealed, other, Self.serverName) == nil)
   }
 
-  @Test func `Every cut and every changed byte is refused, and nothing traps`() {
+  @Test("Every truncated or changed token is refused without a trap")
+  func tampering() {
     let sealed = Self.sealed()
     for count in 0..<sealed.count {
       #expect(open(Array(sealed.prefix(count)), Self.key, Self.serverName) == nil)
@@ -71,9 +73,9 @@ struct AccessTokenTests {
     #expect(open(long, Self.key, Self.serverName) == nil)
   }
 
-  /// Blocks that are sealed rightly but whose lengths lie (section 6.2).
-  @Test(arguments: [0, 1, 15, 33, 200, 255, 65_535])
-  func `A key length that is not what is there is refused`(claimed: Int) throws {
+  /// Blocks with a valid seal and wrong lengths inside (section 6.2).
+  @Test("A token whose key length does not match its content is refused", arguments: [0, 1, 15, 33, 200, 255, 65_535])
+  func keyLength(claimed: Int) throws {
     let block =
       [UInt8(claimed >> 8), UInt8(claimed & 0xFF)] + [UInt8](repeating: 7, count: 20) + [UInt8](repeating: 0, count: 12)
     let nonce = [UInt8](repeating: 2, count: 12)
@@ -83,20 +85,24 @@ struct AccessTokenTests {
     #expect(open(token, Self.key, Self.serverName) == nil)
   }
 
-  @Test(arguments: [
+  /// The time at which a token was made, its lifetime, and the seconds left; nil if it has expired or is not yet valid.
+  private static let lifetimes: [(UInt64, UInt32, Int64?)] = [
     (now, 600, 605), (now - 600, 600, 5), (now - 604, 600, 1), (now - 605, 600, nil), (now + 604, 600, 1),
-    (now + 605, 600, nil), (0, 600, nil), (now, 0, 5), (now, UInt32.max, UInt32.max),
-  ])
-  func `A token is good for its lifetime and five seconds, before and after`(
-    made: UInt64, lifetime: UInt32, expected: UInt32?
+    (now + 605, 600, nil), (0, 600, nil), (now, 0, 5), (now, UInt32.max, 4_294_967_300),
+  ]
+
+  @Test("A token is valid for its lifetime, with five seconds of tolerance before and after", arguments: lifetimes)
+  func lifetime(
+    made: UInt64, lifetime: UInt32, expected: Int64?
   ) throws {
     let token = AccessToken(macKey: try #require(Digest([1])), timestamp: made << 16, lifetime: lifetime)
-    #expect(token.remaining(now: Self.now) == expected)
+    #expect(token.timeLeft(now: Self.now) == expected.map { .seconds($0) })
   }
 
   // MARK: - The conversation
 
-  @Test func `A challenge tells the server name, and a token makes an allocation of at most its own lifetime`() throws {
+  @Test("A challenge has the server name, and an allocation lives no longer than its token")
+  func allocate() throws {
     let conversation = Self.conversation()
     let client = Self.client(conversation)
     let challenge = try #require(client.challenge())
@@ -105,7 +111,7 @@ struct AccessTokenTests {
     let answer = try #require(client.allocate { $0.append(.accessToken, Self.sealed(lifetime: 100)) })
     #expect(answer.type.messageClass == .success && answer.isSigned)
     #expect(answer.lifetime == 105)
-    // Other requests come without the token (section 9), signed with its key.
+    // Later requests are signed with the token's key and do not contain the token (section 9).
     #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
     #expect(client.bind(0x4000, "9.9.9.9:9")?.type.messageClass == .success)
     conversation.tick(seconds: 50)
@@ -114,7 +120,8 @@ struct AccessTokenTests {
     #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
   }
 
-  @Test func `A client that signs with the first 16 bytes of the key, as coturn's does, is understood`() {
+  @Test("A signature with the first 16 bytes of the key, as coturn's client makes it, verifies")
+  func shortKey() {
     let client = Self.client(Self.conversation())
     client.key = Digest([UInt8](repeating: 7, count: 16))
     client.challenge()
@@ -123,8 +130,9 @@ struct AccessTokenTests {
     #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
   }
 
-  @Test func `Once the token has ended its key is nobody's, and a new one goes on with the allocation`() throws {
-    let conversation = Self.conversation { $0.defaultLifetime = 600 }
+  @Test("After the token expires its key is invalid, and a new token continues the allocation")
+  func renewal() throws {
+    let conversation = Self.conversation { $0.defaultLifetime = .seconds(600) }
     let client = Self.client(conversation)
     client.challenge()
     #expect(client.allocate { $0.append(.accessToken, Self.sealed(lifetime: 100)) }?.lifetime == 105)
@@ -148,7 +156,10 @@ struct AccessTokenTests {
     #expect(next.refresh(0)?.lifetime == 0)
   }
 
-  @Test func `A token under another key goes on with the allocation too: authorization servers change their keys`() throws {
+  @Test("A token under another server key continues the allocation too")
+  func otherKey()
+    throws
+  {
     let conversation = Self.conversation()
     let client = Self.client(conversation)
     client.challenge()
@@ -157,7 +168,7 @@ struct AccessTokenTests {
     let answer = client.ask(client.request(.refresh) { $0.append(.accessToken, Self.sealed(Self.short)) })
     #expect(answer?.type.messageClass == .success)
     #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
-    // But nobody takes over what a user has, or the other way round.
+    // A token gives no access to a user's allocation, and a user none to that of a token.
     let alice = TestClient(conversation, "192.0.2.8:5000")
     alice.allocate()
     let thief = TestClient(conversation, "192.0.2.8:5000")
@@ -167,7 +178,8 @@ struct AccessTokenTests {
     #expect(thief.ask(thief.request(.refresh) { $0.append(.accessToken, Self.sealed()) })?.code == 441)
   }
 
-  @Test func `Whatever is wrong with a token or its signature is answered 401`() throws {
+  @Test("A wrong token and a wrong signature give 401")
+  func refusals() throws {
     let cases: [(String, String, UInt8, [UInt8])] = [
       ("unknown key", "west", 7, Self.sealed()), ("the other key's name", "south", 7, Self.sealed()),
       ("another MAC key", "north", 8, Self.sealed()), ("expired", "north", 7, Self.sealed(made: Self.now - 700)),
@@ -184,7 +196,8 @@ struct AccessTokenTests {
     }
   }
 
-  @Test func `A key that has ended opens nothing`() {
+  @Test("An expired key opens no token")
+  func expiredKey() {
     let conversation = Self.conversation()
     let client = Self.client(conversation, id: "south")
     client.challenge()
@@ -196,7 +209,8 @@ struct AccessTokenTests {
     #expect(refresh?.code == 401)
   }
 
-  @Test func `Without keys a token is an unknown attribute, and nobody is told of tokens`() throws {
+  @Test("Without keys ACCESS-TOKEN is an unknown attribute, and no challenge offers tokens")
+  func noKeys() throws {
     let client = Self.client(Conversation())
     let challenge = try #require(client.challenge())
     #expect(!(try MessageView(challenge.bytes.span.rawBytes)).has(.thirdPartyAuthorization))
@@ -205,22 +219,25 @@ struct AccessTokenTests {
     #expect(answer?.unknown?.prefix(2) == [0x00, 0x1B])
   }
 
-  @Test func `Users beside tokens go on as ever`() {
+  @Test("Users with passwords work beside tokens")
+  func users() {
     let client = TestClient(Self.conversation())
     #expect(client.allocate()?.lifetime == 600)
   }
 
-  @Test func `A stale nonce is told also to who has a good token`() {
-    let conversation = Self.conversation { $0.nonceLifetime = 10 }
+  @Test("A stale nonce gives 438 with a valid token too")
+  func staleNonce() {
+    let conversation = Self.conversation { $0.nonceLifetime = .seconds(10) }
     let client = Self.client(conversation)
     client.challenge()
     conversation.tick(seconds: 11)
     #expect(client.allocate { $0.append(.accessToken, Self.sealed()) }?.code == 438)
   }
 
-  @Test func `Quotas count by token, not by the key that all of them share`() {
+  @Test("Quotas count each token, not the shared key")
+  func quotas() {
     let conversation = Self.conversation()
-    conversation.relay.settings.accessTokenKeys = [Self.key]
+    conversation.change { $0.accessTokenKeys = [Self.key] }
     let client = Self.client(conversation)
     client.challenge()
     _ = client.allocate { $0.append(.accessToken, Self.sealed()) }

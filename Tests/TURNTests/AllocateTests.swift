@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Binding and Allocate")
 struct AllocateTests {
-  @Test("a Binding request is told where it came from, in 32 bytes")
+  @Test("A Binding response has the source address, in 32 bytes")
   func binding() throws {
     let client = TestClient(Conversation())
     let answer = try #require(client.ask(client.request(.binding, signs: false)))
@@ -15,7 +15,7 @@ struct AllocateTests {
     #expect(answer.bytes.count == 32)
   }
 
-  @Test("an unknown comprehension-required attribute is named in a 420")
+  @Test("A 420 names an unknown comprehension-required attribute")
   func unknownAttribute() {
     let client = TestClient(Conversation())
     let request = client.request(.binding, signs: false) { $0.append(AttributeType(rawValue: 0x7FF1), UInt32(1)) }
@@ -24,7 +24,7 @@ struct AllocateTests {
     #expect(answer?.unknown == [0x7F, 0xF1])
   }
 
-  @Test("an Allocate without credentials is challenged, with them it gets a relayed address and a signed answer")
+  @Test("An Allocate without credentials gets a challenge, one with credentials a signed relayed address")
   func allocate() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -42,7 +42,7 @@ struct AllocateTests {
     #expect(conversation.openPorts.count == 1)
   }
 
-  @Test("the same transaction again is answered alike, another one on the five-tuple is 437")
+  @Test("A retransmitted Allocate gets the same answer, another one on the five-tuple 437")
   func retransmission() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -56,7 +56,7 @@ struct AllocateTests {
     #expect(client.allocate()?.code == 437)
   }
 
-  @Test("the wrong password is 401 again, with a nonce; so is an unknown user")
+  @Test("A wrong password gives 401 with a nonce, and so does an unknown user")
   func wrongPassword() {
     let client = TestClient(Conversation())
     client.challenge()
@@ -68,7 +68,7 @@ struct AllocateTests {
     #expect(client.allocate()?.code == 401)
   }
 
-  @Test("integrity without USERNAME, REALM or NONCE is 400")
+  @Test("MESSAGE-INTEGRITY without USERNAME, REALM or NONCE gives 400")
   func incompleteCredentials() {
     let client = TestClient(Conversation())
     for left in [AttributeType.username, .realm, .nonce] {
@@ -83,7 +83,7 @@ struct AllocateTests {
     }
   }
 
-  @Test("a nonce is stale after its lifetime, at another address, and when made up: 438 with a new one")
+  @Test("An expired nonce, one of another address and a made-up one give 438 with a new nonce")
   func staleNonce() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -101,9 +101,9 @@ struct AllocateTests {
     #expect(client.allocate()?.relayedAddress != nil)
   }
 
-  @Test("a stale nonce on Refresh keeps the allocation")
+  @Test("A stale nonce in Refresh keeps the allocation")
   func staleNonceKeeps() {
-    let conversation = Conversation { $0.nonceLifetime = 60 }
+    let conversation = Conversation { $0.nonceLifetime = .seconds(60) }
     let client = TestClient(conversation)
     client.allocate()
     conversation.wait(seconds: 100)
@@ -118,7 +118,7 @@ struct AllocateTests {
   }
 
   @Test(
-    "what section 7.2 of RFC 8656 refuses",
+    "RFC 8656, 7.2: a wrong Allocate gives its error code",
     arguments: [
       Refusal(name: "no REQUESTED-TRANSPORT", code: 400) { _ in },
       Refusal(name: "REQUESTED-TRANSPORT of three bytes", code: 400) { $0.append(.requestedTransport, [17, 0, 0]) },
@@ -152,7 +152,7 @@ struct AllocateTests {
     #expect(conversation.openPorts.isEmpty)
   }
 
-  @Test("an IPv6 relay for who asks for it")
+  @Test("A client that requests IPv6 gets an IPv6 relayed transport address")
   func ipv6() {
     let client = TestClient(Conversation())
     let answer = client.allocate { $0.append(.requestedAddressFamily, UInt32(2) << 24) }
@@ -160,7 +160,7 @@ struct AllocateTests {
   }
 
   @Test(
-    "lifetimes are granted between default and maximum",
+    "The granted lifetime lies between default and maximum",
     arguments: [(nil, 600), (1, 600), (777, 777), (3600, 3600), (4_000_000_000, 3600)] as [(UInt32?, UInt32)])
   func lifetimes(wish: UInt32?, granted: UInt32) {
     let client = TestClient(Conversation())
@@ -168,7 +168,7 @@ struct AllocateTests {
     #expect(client.refresh(wish)?.lifetime == granted)
   }
 
-  @Test("a quota that is reached is 486, and what is freed can be had again")
+  @Test("An Allocate beyond the quota gives 486, and a deleted allocation frees its part")
   func quota() {
     let conversation = Conversation()
     conversation.quota = 1
@@ -181,7 +181,7 @@ struct AllocateTests {
     #expect(conversation.admitted == 1)
   }
 
-  @Test("a port that another process has is passed over; when all are taken the answer is 508 and nothing is kept")
+  @Test("A port of another process is skipped; if all are taken, 508 leaves no state")
   func busyPorts() {
     let conversation = Conversation(ports: 50_000...50_003)
     conversation.busyPorts = 3
@@ -194,7 +194,7 @@ struct AllocateTests {
     #expect(conversation.openPorts.count == 4)
   }
 
-  @Test("EVEN-PORT with a reservation: the token opens the next port once, and lapses after 30 s")
+  @Test("The RESERVATION-TOKEN of EVEN-PORT opens the next port once, and expires after 30 s")
   func evenPort() throws {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -213,7 +213,7 @@ struct AllocateTests {
     #expect(third.allocate { $0.append(.reservationToken, lapsing) }?.code == 508)
   }
 
-  @Test("the end of a reservation that was used is not that of a later one of the same port")
+  @Test("The end of a used reservation does not end a later one of the same port")
   func reservedAgain() throws {
     let conversation = Conversation(ports: 50_000...50_001)
     let client = TestClient(conversation)
@@ -225,46 +225,48 @@ struct AllocateTests {
     client.refresh(0)
     conversation.wait(seconds: 10)
     let again = try #require(client.allocate { $0.append(.evenPort, [UInt8(0x80)]) }?.token)
-    // The first reservation's 30 s are over, the second's are not.
+    // After 30 s the first reservation has expired, and the second one has not.
     conversation.wait(seconds: 11)
     #expect(TestClient(conversation, "192.0.2.9:1").allocate()?.code == 508)
     #expect(second.allocate { $0.append(.reservationToken, again) }?.relayedAddress?.port == 50_001)
   }
 
-  @Test("a user may hold so many reservations at a time, and those that were used count no longer")
+  @Test("A user has a limited number of reservations, and used ones no longer count")
   func manyReservations() throws {
     let conversation = Conversation()
     func pair(_ number: Int) -> Answer? {
-      TestClient(conversation, "192.0.2.\(number % 200 + 1):\(5000 + number)").allocate { $0.append(.evenPort, [UInt8(0x80)]) }
+      TestClient(conversation, "192.0.2.\(number % 200 + 1):\(5000 + number)").allocate {
+        $0.append(.evenPort, [UInt8(0x80)])
+      }
     }
     var tokens: [UInt64] = []
-    for number in 0..<Relay.reservationLimit { tokens.append(try #require(pair(number)?.token)) }
+    for number in 0..<ReservationTable.limit { tokens.append(try #require(pair(number)?.token)) }
     #expect(pair(50)?.code == 508)
     for (number, token) in tokens.enumerated() {
       let client = TestClient(conversation, "192.0.2.\(number + 1):6000")
       #expect(client.allocate { $0.append(.reservationToken, token) }?.relayedAddress != nil)
     }
-    for number in 60..<60 + Relay.reservationLimit { #expect(pair(number)?.token != nil) }
+    for number in 60..<60 + ReservationTable.limit { #expect(pair(number)?.token != nil) }
     #expect(pair(90)?.code == 508)
     conversation.wait(seconds: 31)
     #expect(pair(91)?.token != nil)
-    #expect(conversation.relay.reservationCounts.values.reduce(0, +) == 1)
+    #expect(conversation.relay.reservations.count == 1)
   }
 
-  @Test("draining refuses new allocations and keeps live ones")
+  @Test("While draining, new allocations are refused and live ones are kept")
   func draining() {
     let conversation = Conversation()
     let client = TestClient(conversation)
     client.allocate()
     var settings = conversation.relay.settings
     settings.isDraining = true
-    let gate = conversation.relay.gate
+    let gate = conversation.relay.rules.gate
     conversation.relay.update(settings: settings, gate: gate)
     #expect(TestClient(conversation, "192.0.2.8:5000").allocate()?.code == 508)
     #expect(client.refresh(600)?.lifetime == 600)
   }
 
-  @Test("without credentials asked for, nothing is signed and everything works")
+  @Test("With auth.anonymous nothing is signed and every method works")
   func anonymous() {
     let conversation = Conversation { $0.isAnonymous = true }
     let client = TestClient(conversation)

@@ -1,6 +1,7 @@
 import Crypto
 import NetworkTypes
 import STUN
+import Tables
 import Testing
 
 @testable import TURN
@@ -17,7 +18,7 @@ struct AuthenticationTests {
   }
 
   @Test(
-    "9.2.5, 18.5.1.1: PASSWORD-ALGORITHMS of a 401 lists what is configured, MD5 last",
+    "9.2.5, 18.5.1.1: PASSWORD-ALGORITHMS in a 401 lists the configured algorithms, MD5 last",
     arguments: [
       ([PasswordAlgorithm.md5, .sha256], [0, 2, 0, 0, 0, 1, 0, 0] as [UInt8]),
       ([.sha256, .md5], [0, 2, 0, 0, 0, 1, 0, 0]), ([.sha256], [0, 2, 0, 0]), ([.md5], [0, 1, 0, 0]),
@@ -26,7 +27,7 @@ struct AuthenticationTests {
     #expect(ModernClient(Conversation { $0.passwordAlgorithms = algorithms }).list == list)
   }
 
-  @Test("9.2.4: 401 and 438 are small, unsigned, and have REALM, NONCE and PASSWORD-ALGORITHMS but no name")
+  @Test("9.2.4: 401 and 438 are small and unsigned, with REALM, NONCE and PASSWORD-ALGORITHMS")
   func challenges() throws {
     let conversation = Conversation()
     let client = ModernClient(conversation)
@@ -51,22 +52,25 @@ struct AuthenticationTests {
     var testDescription: String
     /// The error expected, nil for success.
     var code: UInt16?
-    /// What the answer is signed with.
+    /// The integrity attribute of the answer.
     var signature: AttributeType?
-    /// With which key: MD5 unless this.
+    /// Whether the answer is signed with the SHA-256 key instead of the MD5 key.
     var isSHA256Key = false
     var build: @Sendable (borrowing Box) -> [UInt8]
   }
 
-  /// Hands the private client to the table's closures.
+  /// Gives the table's closures access to the private client.
   struct Box {
     fileprivate var client: ModernClient
   }
 
   @Test(
-    "9.2.4 step by step",
+    "9.2.4: each step of the server's checks gives its error code",
     arguments: [
-      Case(testDescription: "neither algorithm attribute is MD5, answered with MESSAGE-INTEGRITY", signature: .messageIntegrity) {
+      Case(
+        testDescription: "neither algorithm attribute is MD5, answered with MESSAGE-INTEGRITY",
+        signature: .messageIntegrity
+      ) {
         $0.client.request(integrity: .sha1, key: Conversation.key)
       },
       Case(testDescription: "so is MESSAGE-INTEGRITY-SHA256 over the MD5 key", signature: .messageIntegrity) {
@@ -92,7 +96,7 @@ struct AuthenticationTests {
           user: (.userHash, ModernClient.userHash.array), list: $0.client.list, algorithm: [0, 2, 0, 0],
           integrity: .sha256, key: ModernClient.sha256Key)
       },
-      Case(testDescription: "USERHASH of nobody", code: 401) {
+      Case(testDescription: "USERHASH of an unknown user", code: 401) {
         $0.client.request(
           user: (.userHash, [UInt8](repeating: 1, count: 32)), list: $0.client.list, algorithm: [0, 2, 0, 0],
           integrity: .sha256, key: ModernClient.sha256Key)
@@ -124,7 +128,7 @@ struct AuthenticationTests {
         $0.client.request(
           list: [0, 1, 0, 0, 0, 2, 0, 0], algorithm: [0, 2, 0, 0], integrity: .sha256, key: ModernClient.sha256Key)
       },
-      Case(testDescription: "an algorithm that nobody offered", code: 400) {
+      Case(testDescription: "an algorithm that was not offered", code: 400) {
         $0.client.request(list: $0.client.list, algorithm: [0, 3, 0, 0], integrity: .sha256, key: Conversation.key)
       },
       Case(testDescription: "PASSWORD-ALGORITHM with parameters", code: 400) {
@@ -134,7 +138,7 @@ struct AuthenticationTests {
       Case(testDescription: "PASSWORD-ALGORITHM of two bytes", code: 400) {
         $0.client.request(list: $0.client.list, algorithm: [0, 2], integrity: .sha256, key: ModernClient.sha256Key)
       },
-      Case(testDescription: "the SHA-256 key where MD5 was chosen", code: 401) {
+      Case(testDescription: "the SHA-256 key although MD5 was chosen", code: 401) {
         $0.client.request(
           list: $0.client.list, algorithm: [0, 1, 0, 0], integrity: .sha256, key: ModernClient.sha256Key)
       },
@@ -170,7 +174,7 @@ struct AuthenticationTests {
   }
 
   @Test(
-    "14.6: MESSAGE-INTEGRITY-SHA256 must have all of its 32 bytes",
+    "14.6: a shortened MESSAGE-INTEGRITY-SHA256 is refused",
     arguments: [(16, false), (20, false), (28, false), (32, true), (12, false), (4, false)])
   func truncation(count: Int, isGood: Bool) throws {
     let client = ModernClient(Conversation())
@@ -178,10 +182,12 @@ struct AuthenticationTests {
     #expect(answer.isSuccess == isGood)
   }
 
-  @Test("9.2.4: errors after authentication are signed by the same rule as success")
+  @Test("9.2.4: errors after authentication are signed like successes")
   func signedErrors() throws {
     let conversation = Conversation {
-      $0.realms[0].users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
+      $0.realms[0].users = [
+        Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)
+      ]
     }
     let client = ModernClient(conversation)
     let modern = try #require(
@@ -195,11 +201,13 @@ struct AuthenticationTests {
     #expect(ModernClient.signatures(old.message, key: Conversation.key) == [.messageIntegrity])
   }
 
-  @Test("what only SHA-256 is offered for has no MD5 key: an RFC 5389 client stays outside")
+  @Test("With only SHA-256 offered there is no MD5 key: an RFC 5389 client gets 401")
   func sha256Only() throws {
     let conversation = Conversation {
       $0.passwordAlgorithms = [.sha256]
-      $0.realms[0].users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)]
+      $0.realms[0].users = [
+        Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)
+      ]
     }
     let client = ModernClient(conversation)
     #expect(client.ask(client.request(integrity: .sha1, key: Conversation.key))?.code == 401)
@@ -208,7 +216,7 @@ struct AuthenticationTests {
     #expect(answer?.isSuccess == true)
   }
 
-  @Test("time-limited credentials work with SHA-256 as well")
+  @Test("Time-limited credentials work with SHA-256 too")
   func timeLimited() throws {
     let conversation = Conversation { $0.realms[0].secrets = [Array("old".utf8), Array("new".utf8)] }
     let client = ModernClient(conversation)
@@ -224,7 +232,7 @@ struct AuthenticationTests {
     #expect(client.ask(request(.refresh))?.isSuccess == true)
   }
 
-  @Test("an allocation may go on with another algorithm and with the other form of the name, and with nobody else's")
+  @Test("An allocation accepts the other algorithm and the other form of the name, but no other user")
   func changingAlgorithm() throws {
     let conversation = Conversation {
       $0.realms[0].users = [
@@ -244,7 +252,7 @@ struct AuthenticationTests {
     #expect(client.ask(foreign)?.code == 441)
   }
 
-  @Test("the store is asked for a USERHASH, and its answer brings the name")
+  @Test("The store is asked for a USERHASH, and its answer has the name")
   func storeByHash() throws {
     let conversation = Conversation {
       $0.realms[0].users = [:]
@@ -262,27 +270,27 @@ struct AuthenticationTests {
       CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key, name: Array("alice".utf8)),
       now: conversation.now)
     conversation.runCommands()
-    #expect(conversation.relay.details.first??.username == Array("alice".utf8))
+    #expect(conversation.relay.allocations[Slot(index: 0)].details.username == Array("alice".utf8))
   }
 
-  @Test("14.5: what stands behind an integrity attribute is not seen")
+  @Test("14.5: attributes after an integrity attribute are ignored")
   func afterIntegrity() throws {
     let client = ModernClient(Conversation())
     var bytes = client.request(integrity: .sha1, key: Conversation.key)
-    // LIFETIME of 3,600 s behind MESSAGE-INTEGRITY: the integrity is still right, and the lifetime stays the default.
+    // A LIFETIME of 3,600 s after MESSAGE-INTEGRITY: the integrity is still valid, and the lifetime stays the default.
     bytes += [0x00, 0x0D, 0x00, 0x04, 0x00, 0x00, 0x0E, 0x10]
     bytes[3] += 8
     let answer = try #require(client.client.ask(bytes))
     #expect(answer.lifetime == 600)
   }
 
-  @Test("changed settings make nonces of the old offer stale, not wrong")
+  @Test("After a change of the offered algorithms old nonces are stale, not wrong")
   func changedOffer() throws {
     let conversation = Conversation()
     let client = ModernClient(conversation)
     var settings = conversation.relay.settings
     settings.passwordAlgorithms = [.md5]
-    let gate = conversation.relay.gate
+    let gate = conversation.relay.rules.gate
     conversation.relay.update(settings: settings, gate: gate)
     let answer = client.ask(
       client.request(list: client.list, algorithm: [0, 1, 0, 0], integrity: .sha256, key: Conversation.key))

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("limits.bandwidth-per-allocation")
 struct BandwidthTests {
-  /// How many of `count` datagrams of 1,000 bytes pass.
+  /// The number of `count` datagrams of 1,000 bytes that pass.
   func pass(_ count: Int, _ send: () -> Disposition) -> Int {
     var passed = 0
     for _ in 0..<count {
@@ -19,7 +19,7 @@ struct BandwidthTests {
     return passed
   }
 
-  @Test("each direction of each allocation has its own rate, with one second's worth at once")
+  @Test("Each direction of each allocation has its own rate, with a burst of one second")
   func rate() throws {
     let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 10_000 }
     let client = TestClient(conversation)
@@ -28,14 +28,14 @@ struct BandwidthTests {
     let media = [UInt8](repeating: 7, count: 1000)
     #expect(pass(30) { client.channelData(0x4001, media) } == 10)
     #expect(pass(30) { client.hear(media, from: "8.8.8.8:7000", on: relayed) } == 10)
-    // Data and Send indications are media as well.
+    // Data and Send indications count as media too.
     #expect(pass(5) { client.hear(media, from: "8.8.8.8:7001", on: relayed) } == 0)
     #expect(pass(5) { client.sendIndication("8.8.8.8:7000", media) } == 0)
     for _ in 0..<5 {
       conversation.tick(seconds: 1)
       #expect(pass(30) { client.channelData(0x4001, media) } == 10)
     }
-    // Silence saves up no more than one second's worth.
+    // After silence at most the bytes of one second pass at once.
     conversation.tick(seconds: 60)
     #expect(pass(30) { client.channelData(0x4001, media) } == 10)
     let other = TestClient(conversation, "192.0.2.8:1")
@@ -44,7 +44,7 @@ struct BandwidthTests {
     #expect(pass(30) { other.channelData(0x4001, media) } == 10)
   }
 
-  @Test("requests go on while media is stopped")
+  @Test("Requests are answered while media is dropped")
   func requests() {
     let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 1000 }
     let client = TestClient(conversation)
@@ -55,7 +55,7 @@ struct BandwidthTests {
     #expect(client.permit("8.8.4.4:1")?.code == nil)
   }
 
-  @Test("without a limit everything passes, and a reload puts one into force")
+  @Test("Without a limit everything passes, and a reload sets one")
   func reload() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -65,7 +65,7 @@ struct BandwidthTests {
     #expect(pass(1000) { client.channelData(0x4001, media) } == 1000)
     var settings = conversation.relay.settings
     settings.realms[0].bandwidthPerAllocation = 2000
-    let gate = conversation.relay.gate
+    let gate = conversation.relay.rules.gate
     conversation.relay.update(settings: settings, gate: gate)
     #expect(pass(1000) { client.channelData(0x4001, media) } == 2)
   }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import TURN
 
-/// One MUST or SHOULD of an RFC that a server can break, and the conversation that would show it.
+/// One MUST or SHOULD of an RFC that a server can violate, and a conversation that detects the violation.
 struct Requirement: Sendable, CustomTestStringConvertible {
   let section: String
   let text: String
@@ -19,21 +19,22 @@ struct Requirement: Sendable, CustomTestStringConvertible {
   var testDescription: String { "\(section): \(text)" }
 }
 
-/// A server as the requirements meet it: one relay, one client that has a nonce, shorthand for bytes.
+/// The surroundings of a requirement: a relay, a client that has a nonce, and shorthand for bytes.
 final class Scene {
   let conversation: Conversation
   let client: TestClient
 
   init(
     allow: [String] = [], advertise: String? = nil, hasIPv6: Bool = true, limit: UInt32 = 0,
-    transport: TransportProtocol = .udp, _ configure: (inout RelaySettings) -> Void = { _ in }
+    total: UInt32 = 0, transport: TransportProtocol = .udp, _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
-    conversation = Conversation(allow: allow, advertise: advertise, limit: limit, hasIPv6: hasIPv6, configure)
+    conversation = Conversation(
+      allow: allow, advertise: advertise, limit: limit, total: total, hasIPv6: hasIPv6, configure)
     client = TestClient(conversation, transport: transport)
     client.challenge()
   }
 
-  /// With an allocation, and a permission for 8.8.8.8.
+  /// A scene in which the client has an allocation and a permission for 8.8.8.8.
   static func allocated(
     transport: TransportProtocol = .udp, _ configure: (inout RelaySettings) -> Void = { _ in },
     _ body: (inout MessageWriter) -> Void = { _ in }
@@ -48,12 +49,12 @@ final class Scene {
     client.ask(client.request(method, signs: signs, body))
   }
 
-  /// An Allocate with these attributes and no others.
+  /// Sends an Allocate with exactly these attributes.
   func allocate(_ attributes: (AttributeType, [UInt8])...) -> Answer? {
     ask(.allocate) { for (type, value) in attributes { $0.append(type, value) } }
   }
 
-  /// What bytes lead to that are no request.
+  /// Sends an indication and returns the disposition.
   func indication(_ method: STUN.Method, _ body: (inout MessageWriter) -> Void) -> Disposition {
     var writer = MessageWriter(capacity: 4096)
     writer.begin(MessageType(method, .indication), transactionID: TransactionID(high: 0, low: 1))
@@ -70,7 +71,7 @@ final class Scene {
   }
 }
 
-/// A message, as `MessageView` reads it, in values that outlive the span.
+/// A message's parts, copied from a `MessageView`, so that they can outlive its span.
 struct Parsed {
   var type: MessageType
   var order: [UInt16] = []

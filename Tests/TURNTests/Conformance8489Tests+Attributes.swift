@@ -8,13 +8,13 @@ extension Conformance8489Tests {
   // MARK: - Section 14
 
   static let attributes = [
-    Requirement("14", "padding is zero in everything that is sent") {
+    Requirement("14", "padding is zero in every sent message") {
       let scene = Scene { $0.software = Array("abc".utf8) }
       for answer in [scene.client.challenge(), scene.ask(.refresh), scene.allocate(Scene.udp)] {
         #expect(Parsed(answer?.bytes ?? [])?.paddingIsZero == true)
       }
     },
-    Requirement("14", "padding may be anything in what is received") {
+    Requirement("14", "padding in received messages may have any value") {
       let scene = Scene()
       var bytes = scene.client.request(.binding, signs: false) { $0.append(.software, [1]) }
       bytes[bytes.count - 1] = 0xFF
@@ -28,13 +28,17 @@ extension Conformance8489Tests {
           $0.append(.lifetime, UInt32(0))
         }?.lifetime == 900)
     },
-    Requirement("14.3", "USERNAME of more than 763 bytes is nobody's") {
+    Requirement("14.3", "a USERNAME of more than 763 bytes has no user") {
       let scene = Scene()
       scene.client.username = String(repeating: "a", count: 764)
       #expect(scene.allocate(Scene.udp)?.code == 401)
     },
-    Requirement("14.6", "MESSAGE-INTEGRITY-SHA256 has all of its 32 bytes") {
-      let conversation = Conversation { $0.realms[0].users = [Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)] }
+    Requirement("14.6", "MESSAGE-INTEGRITY-SHA256 must have all 32 bytes") {
+      let conversation = Conversation {
+        $0.realms[0].users = [
+          Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)
+        ]
+      }
       let client = ModernClient(conversation)
       for (count, isGood) in [(12, false), (16, false), (28, false), (32, true)] {
         let answer = client.ask(
@@ -44,7 +48,7 @@ extension Conformance8489Tests {
         #expect(answer?.code == (isGood ? 437 : 401))
       }
     },
-    Requirement("14.8", "the error's class and number are coded apart, the rest is zero") {
+    Requirement("14.8", "class and number of an error code are separate fields, the other bits are zero") {
       let answer = Scene().client.challenge()
       #expect(Parsed(answer?.bytes ?? [])?[.errorCode]?.prefix(4) == [0, 0, 4, 1])
     },
@@ -52,7 +56,7 @@ extension Conformance8489Tests {
       let parsed = Parsed(Scene().client.challenge()?.bytes ?? [])
       #expect((parsed?[.realm]?.count ?? 999) < 128 && (parsed?[.nonce]?.count ?? 999) < 128)
     },
-    Requirement("14.10", "a NONCE beyond 763 bytes is 400") {
+    Requirement("14.10", "a NONCE of more than 763 bytes gives 400") {
       let scene = Scene()
       scene.client.nonce = [UInt8](repeating: 0x41, count: 764)
       #expect(scene.allocate(Scene.udp)?.code == 400)

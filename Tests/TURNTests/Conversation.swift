@@ -1,38 +1,44 @@
 import Crypto
 import NetworkTypes
 import STUN
+import Tables
+import Testing
+
 @testable import TURN
 
-/// One shard's relay with a clock of its own, a ledger that grants until told otherwise and a kernel that opens every
-/// port: scenarios read as "the client sends, the server answers, time moves".
+/// One shard's relay with a simulated clock, ledger and kernel, so that a test reads as "the client sends, the server
+/// answers, time passes". Unless a test says otherwise, the ledger grants everything and the kernel opens every port.
 final class Conversation {
   var relay: Relay
   var now: Now
   let relayed: RelayedAddresses
-  var openPorts: [RecordID: SocketAddress] = [:]
+  var openPorts: [Handle<RelayPort>: SocketAddress] = [:]
   var lateReplies: [(ClientPath, [UInt8])] = []
-  var lookUps: [(ticket: RecordID, user: UserReference)] = []
+  var lookUps: [(ticket: Handle<PendingRequest>, user: UserReference)] = []
   var lookUpRealms: [UInt8] = []
-  var events: [Event] = []
-  var unfragmented: [(port: RecordID, peer: SocketAddress, bytes: [UInt8])] = []
-  /// Connections that the relay wants opened, and what it said of pipes.
-  var connects: [(id: RecordID, from: SocketAddress, to: SocketAddress)] = []
-  var boundPipes: [(id: RecordID, client: ClientPath)] = []
-  var closedPipes: [RecordID] = []
+  var events: [RelayEvent] = []
+  var unfragmented: [(port: Handle<RelayPort>, peer: SocketAddress, bytes: [UInt8])] = []
+  /// The relay's commands about connections and pipes.
+  var connects: [(id: Handle<PeerConnection>, from: SocketAddress, to: SocketAddress)] = []
+  var boundPipes: [(id: Handle<PeerConnection>, client: ClientPath)] = []
+  var closedPipes: [Handle<PeerConnection>] = []
   var moves: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
-  /// Where Binding requests come to, and what leaves from which of the server's addresses.
+  /// The address that receives Binding requests, and the answers with the address from which they leave.
   var localAddress = SocketAddress("203.0.113.1:3478")!
   var repliesFrom: [(local: SocketAddress, target: SocketAddress, bytes: [UInt8])] = []
   var handOvers: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var admitted = 0
-  /// Whom the ledger was asked about.
+  /// The holders for whom the relay asked the ledger.
   var holders: [QuotaHolder] = []
   var quota = Int.max
-  /// The kernel refuses so many ports before it opens one.
+  /// The number of ports that the kernel refuses before it opens one.
   var busyPorts = 0
-  /// The kernel refuses every port of this family.
+  /// A family of which the kernel refuses every port.
   var busyFamily: IPAddress.Family?
   var nextTransaction: UInt64 = 1
+  /// The relay's inputs and outputs. They are compared with the kept transcripts when the conversation ends.
+  var transcript = Transcript()
+  private let test = Test.current
 
   static let realm = "example.org"
   static let key = LongTermKey.md5(
@@ -42,8 +48,9 @@ final class Conversation {
 
   init(
     allow: [String] = [], deny: [String] = [], advertise: String? = nil, closed: [String] = ["203.0.113.1:3478"],
-    ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, hasIPv6: Bool = true,
+    ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, total: UInt32 = 0, hasIPv6: Bool = true,
     shard: Int = 0, shardCount: Int = 1, relayed shared: RelayedAddresses? = nil, own: Set<IPAddress>? = nil,
+    users sharedUsers: UserRateLimiter? = nil, bandwidth sharedBandwidth: BandwidthPools? = nil,
     _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
     var settings = RelaySettings()
@@ -64,32 +71,73 @@ final class Conversation {
       gate: PeerGate(
         rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
         relayed: relayed, ownAddresses: own ?? [local], closed: closed.compactMap { SocketAddress($0) }),
-      relayed: relayed, limiter: StrangerRateLimiter(limit: limit, seed: (1, 2)),
+      relayed: relayed, limiter: StrangerRateLimiter(limit: limit, total: total, seed: (1, 2)),
+      users: sharedUsers ?? UserRateLimiter(seed: (3, 4)),
+      bandwidth: sharedBandwidth ?? BandwidthPools(seed: (5, 6)),
       identity: Relay.Identity(
         shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),
       now: now)
   }
 
+  deinit {
+    guard let test else { return }
+    for line in TranscriptWords.counters(relay.counters) { transcript.add(line) }
+    if let problem = KeptTranscripts.shared.problem(with: transcript, of: test) { Issue.record("\(problem)") }
+  }
+
+  /// Gives the relay a client's datagram or frame. It does not run the resulting commands.
+  func receive(_ bytes: [UInt8], from path: ClientPath) -> Disposition {
+    transcript.add("> \(TranscriptWords.client(path)) \(TranscriptWords.message(bytes))")
+    let disposition = relay.receive(bytes.span.rawBytes, from: path, now: now)
+    transcript.add("  \(describe(disposition))")
+    return disposition
+  }
+
+  /// Reloads the settings.
+  func change(_ change: (inout RelaySettings) -> Void) {
+    var settings = relay.settings
+    change(&settings)
+    relay.update(settings: settings, gate: relay.rules.gate)
+    runCommands()
+  }
+
+  /// Gives the relay a peer's datagram.
+  func receive(_ bytes: [UInt8], fromPeer peer: SocketAddress, on port: Handle<RelayPort>) -> Disposition {
+    transcript.add("> peer \(peer) on \(name(port)) \(TranscriptWords.hex(bytes))")
+    let disposition = relay.receive(bytes.span.rawBytes, fromPeer: peer, on: port, now: now)
+    transcript.add("  \(describe(disposition))")
+    return disposition
+  }
+
   func wait(seconds: UInt32) {
+    transcript.add("> \(seconds) s pass")
     now.instant = now.instant.advanced(bySeconds: seconds)
     now.wallSeconds += UInt64(seconds)
     relay.advance(to: now)
     runCommands()
   }
 
-  /// Moves the clock without letting the relay notice: a packet that comes before the timer.
+  /// Moves the clock without running the relay's timers, as when a packet arrives before the timer.
   func tick(seconds: UInt32) {
+    transcript.add("> \(seconds) s pass unnoticed")
     now.instant = now.instant.advanced(bySeconds: seconds)
     now.wallSeconds += UInt64(seconds)
   }
 
+  /// The same for a part of a second.
+  func tick(milliseconds: Int) {
+    transcript.add("> \(milliseconds) ms pass unnoticed")
+    now.instant = now.instant.advanced(by: .milliseconds(milliseconds))
+  }
+
   func runCommands() {
     while let command = relay.popCommand() {
+      transcript.add("  \(describe(command))")
       switch command {
       case .reply(let path, let bytes): lateReplies.append((path, bytes))
       case .lookUpKeys(let ticket, let realm, let user):
         lookUps.append((ticket, user))
-        lookUpRealms.append(realm)
+        lookUpRealms.append(realm.rawValue)
       case .admit(let ticket, let holder):
         let admission: Admission = admitted < quota ? .granted : .quotaReached
         if admission == .granted { admitted += 1 }
@@ -114,7 +162,7 @@ final class Conversation {
       case .closePipe(let id): closedPipes.append(id)
       case .moveConnection(let shard, let client, let bytes): moves.append((shard, client, bytes))
       case .sendUnfragmented(let port, let peer, let bytes): unfragmented.append((port, peer, bytes))
-      case .handOver(let shard, let client, let bytes): handOvers.append((shard, client, bytes))
+      case .forward(let shard, let client, let bytes): handOvers.append((shard, client, bytes))
       case .event(let event): events.append(event)
       }
     }

@@ -15,7 +15,9 @@ struct CredentialTests {
     return client
   }
 
-  @Test("each of several secrets is good, a foreign one is not", arguments: [("new", true), ("old", true), ("x", false)])
+  @Test(
+    "Each of several secrets is valid, another one is not",
+    arguments: [("new", true), ("old", true), ("x", false)])
   func secrets(secret: String, isGood: Bool) {
     let conversation = Conversation { $0.realms[0].secrets = [Array("new".utf8), Array("old".utf8)] }
     let answer = client(conversation, "1800000100:carol", secret: secret).allocate()
@@ -23,7 +25,7 @@ struct CredentialTests {
     #expect((answer?.code == 401) == !isGood)
   }
 
-  @Test("expiry is judged at Allocate only")
+  @Test("The expiry of a credential is checked at Allocate only")
   func expiry() {
     let conversation = Conversation { $0.realms[0].secrets = [Array("new".utf8)] }
     let client = client(conversation, "1800000100:carol", secret: "new")
@@ -35,14 +37,44 @@ struct CredentialTests {
     #expect(client.allocate()?.code == 401)
   }
 
-  @Test("quotas count the part after the first colon, all of it where that is empty")
+  @Test("With no-refresh an expired name gets 403 for Refresh, and may still delete its allocation")
+  func noRefresh() {
+    let conversation = Conversation {
+      $0.realms[0].secrets = [Array("new".utf8)]
+      $0.onCredentialExpiry = .noRefresh
+    }
+    let client = client(conversation, "1800000100:carol", secret: "new")
+    #expect(client.allocate()?.relayedAddress != nil)
+    #expect(client.refresh(600)?.lifetime == 600)
+    conversation.wait(seconds: 200)
+    #expect(client.refresh(600)?.code == 403)
+    #expect(client.permit("8.8.8.8:1")?.code == nil)
+    #expect(client.refresh(0)?.lifetime == 0)
+  }
+
+  @Test("With close no lifetime exceeds the name's, and the allocation ends with it")
+  func close() {
+    let conversation = Conversation {
+      $0.realms[0].secrets = [Array("new".utf8)]
+      $0.onCredentialExpiry = .close
+    }
+    let client = client(conversation, "1800000100:carol", secret: "new")
+    #expect(client.allocate()?.lifetime == 100)
+    conversation.wait(seconds: 60)
+    #expect(client.refresh(600)?.lifetime == 40)
+    conversation.wait(seconds: 41)
+    #expect(client.refresh(600)?.code == 437)
+    #expect(conversation.relay.allocationCount == 0)
+  }
+
+  @Test("Quotas count the part of the name after the first colon, or all of it if that part is empty")
   func quotaName() {
     #expect(TimeLimitedCredential.quotaName(ofUsername: Array("99:carol:x".utf8)) == Array("carol:x".utf8))
     #expect(TimeLimitedCredential.quotaName(ofUsername: Array("99:".utf8)) == Array("99:".utf8))
     #expect(TimeLimitedCredential.quotaName(ofUsername: Array("99".utf8)) == Array("99".utf8))
   }
 
-  @Test("a request waits for the store, its retransmission joins it, and one answer comes")
+  @Test("A request waits for the store, its retransmission joins it, and one answer is sent")
   func store() throws {
     let conversation = Conversation {
       $0.realms[0].users = [:]
@@ -59,13 +91,13 @@ struct CredentialTests {
     conversation.runCommands()
     #expect(conversation.lateReplies.count == 1)
     #expect(client.read(conversation.lateReplies[0].1)?.relayedAddress != nil)
-    // A second answer to the same ticket is nobody's.
+    // A second answer to the same ticket is ignored.
     conversation.relay.keysFound(ticket, nil, now: conversation.now)
     conversation.runCommands()
     #expect(conversation.lateReplies.count == 1)
   }
 
-  @Test("a store that knows no such user leads to 401, one that cannot be asked to 500, one that is silent to nothing")
+  @Test("An unknown user gives 401, a failed store 500, and a silent store no answer")
   func storeFailures() {
     let conversation = Conversation {
       $0.realms[0].users = [:]
@@ -74,7 +106,9 @@ struct CredentialTests {
     }
     let client = TestClient(conversation)
     client.challenge()
-    func ask() -> Disposition { client.send(client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) }) }
+    func ask() -> Disposition {
+      client.send(client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) })
+    }
     _ = ask()
     conversation.relay.keysFound(conversation.lookUps[0].ticket, nil, now: conversation.now)
     conversation.runCommands()
@@ -87,10 +121,10 @@ struct CredentialTests {
     _ = ask()
     #expect(ask().drop == .tooManyWaiting)
     conversation.wait(seconds: 41)
-    #expect(conversation.relay.waiting.count == 0)
+    #expect(conversation.relay.pending.count == 0)
   }
 
-  @Test("what belongs to an allocation goes on with the key that made it, without asking the store")
+  @Test("Requests for an allocation are checked with its own key, without the store")
   func liveAllocation() {
     let conversation = Conversation {
       $0.realms[0].users = [:]
@@ -106,7 +140,7 @@ struct CredentialTests {
     #expect(conversation.lookUps.count == 1)
   }
 
-  @Test("a stranger gets one second's worth of answers, then silence, then answers again")
+  @Test("A stranger gets a burst of one second, then silence, then answers again")
   func rateLimit() {
     let conversation = Conversation(limit: 5)
     let client = TestClient(conversation)
@@ -119,7 +153,7 @@ struct CredentialTests {
     #expect(client.ask(client.request(.binding, signs: false)) != nil)
   }
 
-  @Test("valid requests never count against a stranger's budget")
+  @Test("Valid requests never count against a stranger's budget")
   func rateLimitValid() {
     let conversation = Conversation(limit: 1)
     let client = TestClient(conversation)

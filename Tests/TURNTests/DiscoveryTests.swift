@@ -11,14 +11,16 @@ struct DiscoveryTests {
   static let a2p1 = SocketAddress("203.0.113.2:3478")!
   static let a2p2 = SocketAddress("203.0.113.2:3479")!
 
-  func conversation(limit: UInt32 = 0, advertise: String? = nil, _ body: (inout RelaySettings) -> Void = { _ in }) -> Conversation {
+  func conversation(limit: UInt32 = 0, advertise: String? = nil, _ body: (inout RelaySettings) -> Void = { _ in })
+    -> Conversation
+  {
     Conversation(advertise: advertise, limit: limit) {
-      $0.natDiscovery = NATDiscovery(primary: Self.a1p1, alternate: Self.a2p2)
+      $0.natDiscovery = DiscoveryAddresses(primary: Self.a1p1, alternate: Self.a2p2)
       body(&$0)
     }
   }
 
-  /// A Binding request's answer, from which address of the server it leaves and where to.
+  /// The answer to a Binding request, with its source and target.
   func bind(_ client: TestClient, _ body: (inout MessageWriter) -> Void = { _ in }) -> (
     local: SocketAddress, target: SocketAddress, bytes: [UInt8]
   )? {
@@ -57,7 +59,8 @@ struct DiscoveryTests {
     }
   }
 
-  @Test("6.1, table 1: where answers come from, RESPONSE-ORIGIN and OTHER-ADDRESS", arguments: table)
+  @Test(
+    "6.1, table 1: each flag combination has its source address, RESPONSE-ORIGIN and OTHER-ADDRESS", arguments: table)
   func sources(row: Row) throws {
     let conversation = conversation()
     conversation.localAddress = row.local
@@ -72,7 +75,7 @@ struct DiscoveryTests {
     #expect(client.read(answer.bytes)?.code == nil)
   }
 
-  @Test("6.1: a request without any of these attributes gets both mapped addresses, RESPONSE-ORIGIN and OTHER-ADDRESS")
+  @Test("6.1: a plain request gets both mapped addresses, RESPONSE-ORIGIN and OTHER-ADDRESS")
   func ordinary() throws {
     let client = TestClient(conversation())
     let answer = try #require(bind(client))
@@ -82,22 +85,24 @@ struct DiscoveryTests {
     #expect(plain(answer.bytes, .mappedAddress) == client.path.address)
   }
 
-  @Test("6: where it is not configured, the attributes are 420 and nothing of this is said", arguments: [(AttributeType.changeRequest, UInt8(0x03)), (.padding, 0x26), (.responsePort, 0x27)])
+  @Test(
+    "6: without nat-discovery its attributes give 420, and answers do not mention it",
+    arguments: [(AttributeType.changeRequest, UInt8(0x03)), (.padding, 0x26), (.responsePort, 0x27)])
   func notConfigured(attribute: AttributeType, number: UInt8) throws {
     let client = TestClient(Conversation())
-    let answer = try #require(bind(client) { $0.append(attribute, [0, 0, 0, 0]) })
+    let answer = try #require(bind(client) { $0.append(attribute, [0, 0, 0, 4]) })
     #expect(client.read(answer.bytes)?.code == 420)
     #expect(client.read(answer.bytes)?.unknown == [0, number])
     let ordinary = try #require(bind(client))
     #expect(plain(ordinary.bytes, .responseOrigin) == nil && plain(ordinary.bytes, .otherAddress) == nil)
   }
 
-  @Test("6: asked at an address that is none of the four, CHANGE-REQUEST is 420 and there is no OTHER-ADDRESS")
+  @Test("6: at another address of the server CHANGE-REQUEST gives 420, without OTHER-ADDRESS")
   func elsewhere() throws {
     let conversation = conversation()
     conversation.localAddress = SocketAddress("203.0.113.9:3478")!
     let client = TestClient(conversation)
-    for flags in [UInt32(0), 2, 4, 6] {
+    for flags in [UInt32(2), 4, 6] {
       let answer = try #require(bind(client) { $0.append(.changeRequest, flags) })
       #expect(client.read(answer.bytes)?.code == 420)
       #expect(client.read(answer.bytes)?.unknown == [0, 3])
@@ -108,7 +113,69 @@ struct DiscoveryTests {
     #expect(plain(answer.bytes, .responseOrigin) == conversation.localAddress)
   }
 
-  @Test("7.5: RESPONSE-PORT chooses the port and never the address; 0 is 400")
+  /// A Binding request with CHANGE-REQUEST 0, byte for byte as stuntman's client sends it.
+  static let stuntman: [UInt8] = [
+    0x00, 0x01, 0x00, 0x08, 0x21, 0x12, 0xA4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x00, 0x03, 0x00, 0x04, 0, 0,
+    0, 0,
+  ]
+
+  /// The answer to bytes, from any of the server's addresses.
+  func answer(_ client: TestClient, _ bytes: [UInt8]) -> Answer? {
+    let before = client.conversation.repliesFrom.count
+    if case .reply = client.send(bytes) { return client.read(client.conversation.relay.copiedReply()) }
+    return client.conversation.repliesFrom.dropFirst(before).first.flatMap { client.read($0.bytes) }
+  }
+
+  @Test(
+    "CHANGE-REQUEST without flags and empty PADDING have no effect, over every transport",
+    arguments: TransportProtocol.allCases)
+  func asksForNothing(transport: TransportProtocol) {
+    let elsewhere = conversation()
+    elsewhere.localAddress = SocketAddress("203.0.113.9:3478")!
+    for conversation in [Conversation(), conversation(), elsewhere] {
+      let client = TestClient(conversation, transport: transport)
+      #expect(answer(client, Self.stuntman)?.mappedAddress == client.path.address)
+      // Undefined bits are ignored.
+      #expect(answer(client, Self.stuntman.dropLast() + [0xF9])?.mappedAddress == client.path.address)
+      let empty = client.request(.binding, signs: false) { $0.append(.padding, [UInt8]()) }
+      #expect(answer(client, empty)?.mappedAddress == client.path.address)
+    }
+  }
+
+  @Test("A flag that cannot be served gives 420, and so does a wrong length", arguments: TransportProtocol.allCases)
+  func asksForSomething(transport: TransportProtocol) {
+    let client = TestClient(Conversation(), transport: transport)
+    for flags in [UInt8(2), 4, 6] {
+      let refused = answer(client, Self.stuntman.dropLast() + [flags])
+      #expect(refused?.code == 420 && refused?.unknown == [0, 3])
+    }
+    for count in [0, 3, 5, 8] {
+      let odd = client.request(.binding, signs: false) {
+        $0.append(.changeRequest, [UInt8](repeating: 0, count: count))
+      }
+      #expect(answer(client, odd)?.code == 420)
+    }
+    let overStream = TestClient(conversation(), transport: .tcp)
+    #expect(answer(overStream, Self.stuntman.dropLast() + [6])?.unknown == [0, 3])
+  }
+
+  @Test("Other methods and indications ignore the attributes too")
+  func otherMethods() throws {
+    let (scene, _) = try Scene.allocated()
+    #expect(scene.ask(.refresh) { $0.append(.changeRequest, UInt32(0)) }?.code == nil)
+    #expect(scene.ask(.refresh) { $0.append(.changeRequest, UInt32(6)) }?.code == 420)
+    func send(_ flags: UInt32) -> Disposition {
+      scene.indication(.send) {
+        $0.append(.changeRequest, flags)
+        Scene.peer("8.8.8.8:1", &$0)
+        $0.append(.data, [1])
+      }
+    }
+    #expect(send(0).peer != nil)
+    #expect(send(4).drop == .unknownAttribute)
+  }
+
+  @Test("7.5: RESPONSE-PORT chooses the port and never the address; 0 gives 400")
   func responsePort() throws {
     let client = TestClient(conversation())
     let answer = try #require(bind(client) { $0.append(.responsePort, UInt32(7777) << 16) })
@@ -123,7 +190,9 @@ struct DiscoveryTests {
     #expect(client.read(zero.bytes)?.code == 400)
   }
 
-  @Test("7.6: PADDING is answered with as much, up to an MTU; with RESPONSE-PORT it is 400", arguments: [0, 1, 7, 1000, 1500, 3000])
+  @Test(
+    "7.6: PADDING is answered with as much, up to an MTU; together with RESPONSE-PORT it gives 400",
+    arguments: [0, 1, 7, 1000, 1500, 3000])
   func padding(count: Int) throws {
     let client = TestClient(conversation())
     let answer = try #require(bind(client) { $0.append(.padding, [UInt8](repeating: 1, count: count)) })
@@ -139,12 +208,14 @@ struct DiscoveryTests {
     #expect(both.target == client.path.address)
   }
 
-  @Test("a padded answer counts as many: strangers get few of them")
+  @Test("A padded answer counts as several in the stranger's budget")
   func amplification() {
     let conversation = conversation(limit: 100)
     let client = TestClient(conversation)
     var answers = 0
-    for _ in 0..<100 where bind(client, { $0.append(.padding, [UInt8](repeating: 1, count: 1500)) }) != nil { answers += 1 }
+    for _ in 0..<100 where bind(client, { $0.append(.padding, [UInt8](repeating: 1, count: 1500)) }) != nil {
+      answers += 1
+    }
     #expect(answers == 6)
     let other = TestClient(conversation, "192.0.2.99:1")
     var ordinary = 0
@@ -152,7 +223,7 @@ struct DiscoveryTests {
     #expect(ordinary == 100)
   }
 
-  @Test("attributes of a wrong length are 400", arguments: [AttributeType.changeRequest, .responsePort])
+  @Test("Attributes of a wrong length give 400", arguments: [AttributeType.changeRequest, .responsePort])
   func malformed(attribute: AttributeType) throws {
     let client = TestClient(conversation())
     for count in [0, 1, 3, 5, 8] {
@@ -161,7 +232,7 @@ struct DiscoveryTests {
     }
   }
 
-  @Test("over TCP no other address can answer: 420; a plain Binding is answered as ever")
+  @Test("Over TCP a change of address gives 420, and a plain Binding works")
   func streams() throws {
     let client = TestClient(conversation(), transport: .tcp)
     let answer = try #require(bind(client) { $0.append(.changeRequest, UInt32(6)) })
@@ -170,7 +241,7 @@ struct DiscoveryTests {
     #expect(try #require(bind(client).flatMap { client.read($0.bytes) }).mappedAddress == client.path.address)
   }
 
-  @Test("behind a 1:1 NAT clients are told the advertised addresses")
+  @Test("Behind a 1:1 NAT answers have the advertised addresses")
   func advertised() throws {
     let client = TestClient(conversation(advertise: "198.51.100.7"))
     let answer = try #require(bind(client))
@@ -178,7 +249,7 @@ struct DiscoveryTests {
     #expect(plain(answer.bytes, .responseOrigin) == SocketAddress("198.51.100.7:3478"))
   }
 
-  @Test("FINGERPRINT is answered with one")
+  @Test("A request with FINGERPRINT gets an answer with FINGERPRINT")
   func fingerprint() throws {
     let client = TestClient(conversation())
     let answer = try #require(bind(client) { $0.appendFingerprint() })
@@ -187,7 +258,7 @@ struct DiscoveryTests {
     #expect(isRight == true)
   }
 
-  @Test("RFC 3489: SOURCE-ADDRESS, CHANGED-ADDRESS, and CHANGE-REQUEST is served")
+  @Test("RFC 3489: SOURCE-ADDRESS and CHANGED-ADDRESS are sent, and CHANGE-REQUEST is served")
   func classic() throws {
     let conversation = conversation { $0.answersClassicSTUN = true }
     let client = TestClient(conversation)

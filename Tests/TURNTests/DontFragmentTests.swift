@@ -15,21 +15,21 @@ struct DontFragmentTests {
     return writer.bytes.copied()
   }
 
-  @Test("7.2, step 4: an Allocate that asks whether DF can be set is granted")
+  @Test("7.2, step 4: an Allocate with DONT-FRAGMENT is granted")
   func allocate() {
     let client = TestClient(Conversation())
     #expect(client.allocate { $0.append(.dontFragment, [UInt8]()) }?.relayedAddress != nil)
     #expect(TestClient(Conversation()).allocate { $0.append(.dontFragment, [UInt8(1)]) }?.code == 400)
   }
 
-  @Test("11.2: a Send indication with it is sent with DF, byte for byte, and counted; without it as ever")
+  @Test("11.2: a Send indication with DONT-FRAGMENT is sent with DF and counted; one without is not")
   func send() throws {
     let conversation = Conversation()
     let client = TestClient(conversation)
     client.allocate()
     client.permit("8.8.8.8:1")
     let data = [UInt8](1...200)
-    guard case .waiting = client.send(indication("8.8.8.8:7000", data, dontFragment: [])) else {
+    guard case .deferred = client.send(indication("8.8.8.8:7000", data, dontFragment: [])) else {
       Issue.record("not a command")
       return
     }
@@ -42,7 +42,7 @@ struct DontFragmentTests {
     #expect(conversation.unfragmented.count == 1)
   }
 
-  @Test("permissions, peer rules and bandwidth hold for it as well, and a wrong form is dropped")
+  @Test("Permissions, peer rules and bandwidth apply to DONT-FRAGMENT too, and a wrong length is dropped")
   func checks() {
     let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 100 }
     let client = TestClient(conversation)

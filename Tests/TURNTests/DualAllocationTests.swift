@@ -1,10 +1,11 @@
 import NetworkTypes
 import STUN
+import Tables
 import Testing
 
 @testable import TURN
 
-@Suite("RFC 8656: one allocation, two relayed addresses")
+@Suite("RFC 8656: an allocation with two relayed addresses")
 struct DualAllocationTests {
   func dual(_ client: TestClient, _ body: (inout MessageWriter) -> Void = { _ in }) -> Answer? {
     client.allocate {
@@ -21,7 +22,7 @@ struct DualAllocationTests {
       })
   }
 
-  @Test("7.2, step 9: an IPv4 and an IPv6 address, and the retransmission is answered alike")
+  @Test("7.2, step 9: an IPv4 and an IPv6 address are granted, and a retransmission gets the same answer")
   func both() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -48,7 +49,7 @@ struct DualAllocationTests {
   }
 
   @Test(
-    "7.2, step 9: a family without a free port is named with 508, also in the retransmission's answer",
+    "7.2, step 9: ADDRESS-ERROR-CODE 508 names a family without a free port, in a retransmission too",
     arguments: [IPAddress.Family.ipv4, .ipv6])
   func noCapacity(busy: IPAddress.Family) {
     let conversation = Conversation()
@@ -66,7 +67,7 @@ struct DualAllocationTests {
     #expect(client.ask(request)?.bytes == answer?.bytes)
   }
 
-  @Test("when neither can be had the answer is 508 and nothing is kept")
+  @Test("With no free port in either family the answer is 508 and no state is left")
   func neither() {
     let conversation = Conversation(ports: 50_000...50_000)
     #expect(dual(TestClient(conversation))?.relayedAddresses.count == 2)
@@ -76,7 +77,7 @@ struct DualAllocationTests {
   }
 
   @Test(
-    "7.2, steps 5 to 9: what contradicts is 400",
+    "7.2, steps 5 to 9: contradicting attributes give 400",
     arguments: [
       (.additionalAddressFamily, [1, 0, 0, 0]), (.additionalAddressFamily, [2]), (.additionalAddressFamily, []),
       (.additionalAddressFamily, [2, 0, 0, 0, 0]), (.additionalAddressFamily, [3, 0, 0, 0]),
@@ -85,7 +86,7 @@ struct DualAllocationTests {
     #expect(TestClient(Conversation()).allocate { $0.append(attribute, value) }?.code == 400)
   }
 
-  @Test("7.2: ADDITIONAL-ADDRESS-FAMILY does not go with a token, with a family, or with a reservation")
+  @Test("7.2: ADDITIONAL-ADDRESS-FAMILY with a token, a family or a reservation gives 400")
   func contradictions() {
     let conversation = Conversation()
     #expect(dual(TestClient(conversation)) { $0.append(.reservationToken, UInt64(1)) }?.code == 400)
@@ -95,7 +96,7 @@ struct DualAllocationTests {
     #expect(even?.relayedAddresses.map { $0.port % 2 } == [0, 0])
   }
 
-  @Test("8.1: deleting one family takes its channels and permissions along, and nothing of the other's")
+  @Test("8.1: deleting one family deletes its channels and permissions, and none of the other's")
   func deleteFamily() {
     let conversation = Conversation(allow: ["2001:db8::/32"])
     let client = TestClient(conversation)
@@ -119,7 +120,7 @@ struct DualAllocationTests {
     #expect(conversation.admitted == 0)
   }
 
-  @Test("8.1: each family has its own time, and a Refresh without a family is for both")
+  @Test("8.1: each family has its own lifetime, and a Refresh without a family sets both")
   func lifetimes() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -139,7 +140,7 @@ struct DualAllocationTests {
     #expect(conversation.openPorts.isEmpty)
   }
 
-  @Test("8.1: a family that was refreshed to a shorter time ends then, the other later")
+  @Test("8.1: a family that was refreshed to a shorter lifetime ends then, the other later")
   func shorter() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -151,7 +152,7 @@ struct DualAllocationTests {
     #expect(conversation.relay.allocationCount == 0)
   }
 
-  @Test("data goes out of the address of the peer's family")
+  @Test("Data leaves from the relayed address of the peer's family")
   func families() {
     let conversation = Conversation(allow: ["2001:db8::/32"])
     let client = TestClient(conversation)
@@ -168,11 +169,11 @@ struct DualAllocationTests {
   }
 }
 
-@Suite("Relay ports that were just left")
+@Suite("Quarantine of relay ports")
 struct QuarantineTests {
-  @Test("another user waits 60 s for the port, the same user has it at once")
+  @Test("A released port is kept from another user for 60 s; the same user gets it at once")
   func quarantine() {
-    // Two ports: one stays free, so that the quarantine need not yield.
+    // Two ports: one stays free, so that no port has to be reused during its quarantine.
     let conversation = Conversation(ports: 50_000...50_001)
     let alice = TestClient(conversation)
     let left = alice.allocate()?.relayedAddress
@@ -196,7 +197,7 @@ struct QuarantineTests {
     #expect(seen == [50_000, 50_001])
   }
 
-  @Test("it yields when no other port is free")
+  @Test("A port in quarantine is given out if no other is free")
   func yields() {
     let conversation = Conversation(ports: 50_000...50_000)
     let alice = TestClient(conversation)
@@ -210,7 +211,7 @@ struct QuarantineTests {
   }
 }
 
-@Suite("Strictness")
+@Suite("Strict reading of requests")
 struct StrictnessTests {
   static let wrongForms: [(AttributeType, [UInt8])] = [
     (.channelNumber, [0x40, 0x01]), (.lifetime, [0, 1]), (.lifetime, [0, 0, 0, 0, 1]), (.xorPeerAddress, [0, 1, 2]),
@@ -219,7 +220,8 @@ struct StrictnessTests {
   ]
 
   @Test(
-    "a known attribute of a wrong length is 400 for every method, signed, and changes nothing", arguments: wrongForms)
+    "A known attribute of a wrong length gives 400 for every method, signed, and changes nothing",
+    arguments: wrongForms)
   func malformed(attribute: AttributeType, value: [UInt8]) {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -228,7 +230,7 @@ struct StrictnessTests {
     if attribute == .requestedTransport { return }
     #expect(refused?.isSigned == true)
     client.allocate()
-    let before = conversation.relay.allocations[0].expiresAt
+    let before = conversation.relay.allocations[Slot(index: 0)].expiresAt
     conversation.tick(seconds: 10)
     for method in [STUN.Method.refresh, .createPermission, .channelBind] {
       let request = client.request(method) {
@@ -238,12 +240,12 @@ struct StrictnessTests {
       }
       #expect(client.ask(request)?.code == 400, "\(method)")
     }
-    #expect(conversation.relay.allocations[0].expiresAt == before)
+    #expect(conversation.relay.allocations[Slot(index: 0)].expiresAt == before)
     #expect(conversation.relay.permissions.count == 0)
     #expect(conversation.relay.channels.count == 0)
   }
 
-  @Test("7.2, step 2 comes before step 3: an Allocate on a used five-tuple is 437 whatever else is wrong")
+  @Test("7.2, step 2 precedes step 3: an Allocate on a used five-tuple gives 437, whatever else is wrong")
   func order() {
     let client = TestClient(Conversation())
     client.allocate()
@@ -251,11 +253,11 @@ struct StrictnessTests {
   }
 
   @Test(
-    "attributes of extensions that are not there are 420, by name",
+    "A 420 names the attributes of unsupported extensions",
     arguments: [(.changeRequest, 0x0003), (.padding, 0x0026), (.responsePort, 0x0027)] as [(AttributeType, UInt16)])
   func extensions(attribute: AttributeType, code: UInt16) {
     let client = TestClient(Conversation())
-    let answer = client.ask(client.request(.binding, signs: false) { $0.append(attribute, UInt32(0)) })
+    let answer = client.ask(client.request(.binding, signs: false) { $0.append(attribute, UInt32(2)) })
     #expect(answer?.code == 420)
     #expect(answer?.unknown == [0, UInt8(code)])
   }
@@ -271,7 +273,7 @@ struct StrictnessTests {
     #expect(client.ask(request)?.lifetime == 700)
   }
 
-  @Test("optional attributes may be of any form")
+  @Test("Comprehension-optional attributes may have any form")
   func optional() {
     let client = TestClient(Conversation())
     let answer = client.allocate {

@@ -1,10 +1,11 @@
 import NetworkTypes
 import STUN
+import TestSupport
 import Testing
 
 @testable import TURN
 
-/// Every error code that the server can send, each by bytes that a client may send.
+/// Every error code that the server can send, each caused by bytes that a client can send.
 @Suite("Error codes")
 struct ErrorCodeTests {
   struct Row: Sendable, CustomTestStringConvertible {
@@ -23,7 +24,7 @@ struct ErrorCodeTests {
     var testDescription: String { "\(code) \(how)" }
   }
 
-  @Test(arguments: rows)
+  @Test("Each request gets its error code and reason phrase", arguments: rows)
   func everyCode(row: Row) throws {
     let answer = try #require(try row.answer())
     #expect(answer.code == row.code)
@@ -31,12 +32,12 @@ struct ErrorCodeTests {
     let parsed = try #require(Parsed(answer.bytes))
     #expect(parsed[.errorCode].map { String(decoding: $0.dropFirst(4), as: UTF8.self) } == row.reason)
     #expect(parsed.paddingIsZero)
-    // What is answered to a known user is signed, what to a stranger is not.
+    // Answers to an authenticated user are signed, others are not.
     let isToStranger = [401, 438, 500].contains(row.code) || row.how.hasPrefix("stranger")
     #expect(answer.isSigned == !isToStranger)
   }
 
-  @Test("the table has them all")
+  @Test("The table has every error code")
   func complete() {
     #expect(
       Set(Self.rows.map(\.code)) == [
@@ -48,7 +49,7 @@ struct ErrorCodeTests {
     Row(300, "Try Alternate", "redirect") {
       Scene { $0.redirect = Redirect(server: IPAddress("198.51.100.9")!, port: nil, domain: []) }.allocate(Scene.udp)
     },
-    Row(400, "Bad Request", "REQUESTED-TRANSPORT is missing") { Scene().allocate() },
+    Row(400, "REQUESTED-TRANSPORT is missing", "an Allocate without attributes") { Scene().allocate() },
     Row(400, "Bad Request", "stranger: no NONCE beside the integrity") {
       let client = ModernClient(Conversation())
       return client.client.ask(client.request(hasNonce: false, integrity: .sha1, key: Conversation.key))
@@ -60,7 +61,9 @@ struct ErrorCodeTests {
       return scene.allocate(Scene.udp)
     },
     Row(403, "Forbidden", "private peer") { try Scene.allocated().scene.client.permit("192.168.1.1:1") },
-    Row(405, "Mobility Forbidden", "MOBILITY-TICKET where it is off") { Scene().allocate(Scene.udp, (.mobilityTicket, [])) },
+    Row(405, "Mobility Forbidden", "MOBILITY-TICKET where it is off") {
+      Scene().allocate(Scene.udp, (.mobilityTicket, []))
+    },
     Row(420, "Unknown Attribute", "comprehension-required 0x7ABC") {
       Scene().allocate(Scene.udp, (AttributeType(rawValue: 0x7ABC), [1]))
     },
@@ -98,16 +101,19 @@ struct ErrorCodeTests {
       _ = scene.ask(.connect) { Scene.peer("8.8.8.8:80", &$0) }
       let conversation = scene.conversation
       conversation.relay.peerConnectionFailed(conversation.connects[0].id, .refused, now: conversation.now)
-      conversation.runCommands()
+      conversation.wait(seconds: 1)
       return scene.client.read(conversation.lateReplies.last?.1 ?? [])
     },
-    Row(486, "Allocation Quota Reached", "one too many") {
+    Row(486, "Allocation Quota Reached", "one allocation beyond the quota") {
       let scene = Scene()
       scene.conversation.quota = 0
       return scene.allocate(Scene.udp)
     },
     Row(500, "Server Error", "the store cannot be asked") {
-      let scene = Scene { $0.realms[0].hasStore = true; $0.realms[0].users = [:] }
+      let scene = Scene {
+        $0.realms[0].hasStore = true
+        $0.realms[0].users = [:]
+      }
       _ = scene.allocate(Scene.udp)
       let conversation = scene.conversation
       conversation.relay.keysUnavailable(try #require(conversation.lookUps.first).ticket, now: conversation.now)
@@ -119,24 +125,26 @@ struct ErrorCodeTests {
       scene.conversation.busyPorts = 1000
       return scene.allocate(Scene.udp)
     },
-    Row(508, "Insufficient Capacity", "a token that nobody gave out") {
+    Row(508, "Insufficient Capacity", "an unknown reservation token") {
       Scene().allocate(Scene.udp, (.reservationToken, [1, 2, 3, 4, 5, 6, 7, 8]))
     },
   ]
 }
 
-@Suite("Forms of attributes")
+@Suite("Attributes of a wrong length")
 struct AttributeFormTests {
-  /// Every comprehension-required attribute whose length or form is fixed, and lengths that it cannot have.
+  /// Every comprehension-required attribute with a fixed length or form, and its valid lengths.
   static let forms: [(type: AttributeType, good: Set<Int>)] = [
     (.channelNumber, [4]), (.lifetime, [4]), (.requestedAddressFamily, [4]), (.requestedTransport, [4]),
     (.evenPort, [1]), (.dontFragment, [0]), (.reservationToken, [8]), (.connectionID, [4]), (.xorPeerAddress, []),
     (.mappedAddress, []), (.xorMappedAddress, []), (.xorRelayedAddress, []),
-    // Optional, and yet (RFC 8656 section 7.2, RFC 8016 section 3.1.2).
+    // A comprehension-optional attribute whose form is checked too (RFC 8656 section 7.2, RFC 8016 section 3.1.2).
     (.additionalAddressFamily, [4]),
   ]
 
-  @Test("of a wrong length each is 400 in every request that it may come in, and changes nothing", arguments: forms.map(\.type))
+  @Test(
+    "An attribute of a wrong length gives 400 in every request that allows it, and changes nothing", .tags(.slow),
+    arguments: forms.map(\.type))
   func wrongLength(type: AttributeType) throws {
     let good = Self.forms.first { $0.type == type }?.good ?? []
     for count in 0...21 where !good.contains(count) {
@@ -145,7 +153,7 @@ struct AttributeFormTests {
         if method != .allocate { scene.client.allocate(method == .connect ? .tcp : .udp) }
         let before = scene.conversation.openPorts.count
         let answer = scene.ask(method) {
-          // First, so that it is the one that counts.
+          // It comes first, because only the first attribute of a type counts.
           $0.append(type, [UInt8](repeating: 0, count: count))
           switch method {
           case .allocate: $0.append(.requestedTransport, UInt32(17) << 24)
@@ -166,8 +174,11 @@ struct AttributeFormTests {
   }
 
   @Test(
-    "optional attributes may be of any form and are ignored then",
-    arguments: [AttributeType.software, .alternateServer, .alternateDomain, .icmp, .addressErrorCode, .responseOrigin, .otherAddress, .thirdPartyAuthorization])
+    "Comprehension-optional attributes of any form are ignored",
+    arguments: [
+      AttributeType.software, .alternateServer, .alternateDomain, .icmp, .addressErrorCode, .responseOrigin,
+      .otherAddress, .thirdPartyAuthorization,
+    ])
   func optional(type: AttributeType) {
     for count in [0, 1, 3, 4, 7, 200] {
       let scene = Scene()
@@ -175,7 +186,7 @@ struct AttributeFormTests {
     }
   }
 
-  @Test("MOBILITY-TICKET is optional, and yet what is no ticket is 400")
+  @Test("An invalid MOBILITY-TICKET gives 400, although the attribute is comprehension-optional")
   func tickets() {
     for count in [1, 16, 31, 33, 200] {
       let scene = Scene { $0.allowsMobility = true }

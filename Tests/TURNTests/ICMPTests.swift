@@ -4,9 +4,9 @@ import Testing
 
 @testable import TURN
 
-@Suite("RFC 8656 section 11.5: ICMP messages about what was sent")
+@Suite("RFC 8656 section 11.5: ICMP errors")
 struct ICMPTests {
-  /// The indications that the relay makes of messages about `peer`.
+  /// The indications that the relay sends for ICMP messages about `peer`.
   func indications(
     _ conversation: Conversation, type: UInt8, code: UInt8 = 0, mtu: UInt32 = 0, about peer: String, count: Int = 1
   ) -> [[UInt8]] {
@@ -21,9 +21,11 @@ struct ICMPTests {
     return conversation.lateReplies[before...].map(\.1)
   }
 
-  @Test("a Data indication with the peer's address and ICMP, and no DATA", arguments: [
-    (3, 3, 0), (3, 4, 1280), (11, 0, 0),
-  ] as [(UInt8, UInt8, UInt32)])
+  @Test(
+    "An ICMP error becomes a Data indication with the peer's address and ICMP, without DATA",
+    arguments: [
+      (3, 3, 0), (3, 4, 1280), (11, 0, 0),
+    ] as [(UInt8, UInt8, UInt32)])
   func indication(type: UInt8, code: UInt8, mtu: UInt32) throws {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -43,7 +45,7 @@ struct ICMPTests {
     #expect(value == [0, 0, type << 1, code, 0, 0, UInt8(mtu >> 8), UInt8(mtu & 0xFF)])
   }
 
-  @Test("types of IPv6 are its own", arguments: [(1, true), (2, true), (3, true), (4, false), (11, false)])
+  @Test("Types of ICMPv6 are passed on", arguments: [(1, true), (2, true), (3, true), (4, false), (11, false)])
   func ipv6(type: UInt8, isRelayed: Bool) {
     let conversation = Conversation(allow: ["2001:db8::/32"])
     let client = TestClient(conversation)
@@ -52,7 +54,9 @@ struct ICMPTests {
     #expect(indications(conversation, type: type, about: "[2001:db8::9]:7").count == (isRelayed ? 1 : 0))
   }
 
-  @Test("other types, addresses without a permission, and permissions that are over: nothing", arguments: [0, 4, 5, 8, 12])
+  @Test(
+    "Other types, peers without a permission and expired permissions give no indication",
+    arguments: [0, 4, 5, 8, 12])
   func silence(type: UInt8) {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -64,7 +68,7 @@ struct ICMPTests {
     #expect(indications(conversation, type: 3, about: "8.8.8.8:7000").isEmpty)
   }
 
-  @Test("no more than ten a second")
+  @Test("At most ten indications a second are sent")
   func rate() {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -75,7 +79,7 @@ struct ICMPTests {
     #expect(indications(conversation, type: 3, about: "8.8.8.8:7000", count: 50).count == 10)
   }
 
-  @Test("a relay of ours behind a 1:1 NAT is named as the client knows it")
+  @Test("A relay of ours behind a 1:1 NAT is named by its advertised address")
   func translated() throws {
     let conversation = Conversation(advertise: "198.51.100.77")
     let client = TestClient(conversation)

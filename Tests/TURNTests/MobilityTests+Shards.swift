@@ -5,7 +5,7 @@ import Testing
 @testable import TURN
 
 extension MobilityTests {
-  @Test("a client that moves to another shard is passed on to the one that has its allocation, and no further")
+  @Test("A client that moves to another shard is forwarded to its allocation's shard, once")
   func otherShard() throws {
     let owner = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
     let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.allowsMobility = true }
@@ -18,7 +18,7 @@ extension MobilityTests {
     let first = try #require(elsewhere.handOvers.first)
     #expect(first.shard == 0)
     guard
-      case .reply = owner.relay.receiveHandedOver(first.bytes.span.rawBytes, from: first.client, now: owner.now),
+      case .reply = owner.relay.receiveForwarded(first.bytes.span.rawBytes, from: first.client, now: owner.now),
       let moved = new.read(owner.relay.copiedReply())
     else {
       Issue.record("not answered")
@@ -26,17 +26,17 @@ extension MobilityTests {
     }
     #expect(moved.ticket != nil)
 
-    // Media of the new five-tuple goes the same way.
-    #expect(new.channelData(0x4001, [5]) .drop == nil)
+    // Media from the new five-tuple is forwarded too.
+    #expect(new.channelData(0x4001, [5]).drop == nil)
     let media = try #require(elsewhere.handOvers.last)
-    let disposition = owner.relay.receiveHandedOver(media.bytes.span.rawBytes, from: media.client, now: owner.now)
+    let disposition = owner.relay.receiveForwarded(media.bytes.span.rawBytes, from: media.client, now: owner.now)
     #expect(disposition.peer == SocketAddress(Self.peer))
 
-    // A ticket of a shard that passed it on already leads nowhere.
+    // A ticket that has been forwarded once is not forwarded again.
     let foreign = try #require(allocate(TestClient(elsewhere, "192.0.2.9:1"))?.ticket)
     let wandering = TestClient(owner, "198.18.0.12:6000")
     let bytes = request(wandering, foreign)
-    let end = owner.relay.receiveHandedOver(bytes.span.rawBytes, from: wandering.path, now: owner.now)
+    let end = owner.relay.receiveForwarded(bytes.span.rawBytes, from: wandering.path, now: owner.now)
     guard case .reply = end else {
       Issue.record("handed on")
       return
@@ -44,13 +44,13 @@ extension MobilityTests {
     #expect(wandering.read(owner.relay.copiedReply())?.code == 437)
     #expect(owner.handOvers.isEmpty)
 
-    // Long silence, and the way is forgotten.
+    // After a long silence the forwarding entry is removed.
     elsewhere.wait(seconds: 3700)
-    #expect(elsewhere.relay.handOvers.count == 0)
+    #expect(elsewhere.relay.moved.count == 0)
     #expect(new.channelData(0x4001, [5]).drop == .noAllocation)
   }
 
-  @Test("a connection moves to the shard of its allocation as a whole, the Refresh with it")
+  @Test("A connection moves as a whole to its allocation's shard, with its Refresh")
   func streamOnOtherShard() throws {
     let owner = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
     let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.allowsMobility = true }
@@ -62,7 +62,7 @@ extension MobilityTests {
     #expect(elsewhere.handOvers.isEmpty)
     let there = TestClient(owner, "198.18.0.9:6000", transport: .tcp, connection: 9)
     #expect(there.ask(sent.bytes)?.type == MessageType(.refresh, .success))
-    // One that has an allocation already stays: 437.
+    // A client that has an allocation is not forwarded: 437.
     let busy = TestClient(elsewhere, "198.18.0.10:6000", transport: .tcp, connection: 10)
     busy.allocate()
     #expect(move(busy, ticket)?.code == 437)

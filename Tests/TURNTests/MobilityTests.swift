@@ -15,7 +15,7 @@ struct MobilityTests {
 
   func allocate(_ client: TestClient) -> Answer? { client.allocate { $0.append(.mobilityTicket, [UInt8]()) } }
 
-  /// A Refresh of `client` with a ticket, after it has learnt its nonce.
+  /// A Refresh of `client` with a ticket; the client gets a nonce first.
   func request(
     _ client: TestClient, _ ticket: [UInt8], transaction: UInt64? = nil, lifetime: UInt32? = nil
   ) -> [UInt8] {
@@ -32,7 +32,7 @@ struct MobilityTests {
 
   static let peer = "8.8.8.8:7000"
 
-  @Test("3.1.2: an empty MOBILITY-TICKET gets a ticket, and the same one again when retransmitted")
+  @Test("3.1.2: an empty MOBILITY-TICKET gets a ticket, and the retransmission gets the same one")
   func ticket() {
     let conversation = conversation()
     let client = TestClient(conversation)
@@ -48,7 +48,7 @@ struct MobilityTests {
     #expect(TestClient(conversation, "192.0.2.8:1").allocate()?.ticket == nil)
   }
 
-  @Test("3.1.2: with a length it is 400; where mobility is off, or nobody is asked for credentials, 405")
+  @Test("3.1.2: a MOBILITY-TICKET with content gives 400; with mobility off, or on an anonymous server, 405")
   func refusals() {
     #expect(TestClient(conversation()).allocate { $0.append(.mobilityTicket, [1, 2]) }?.code == 400)
     #expect(allocate(TestClient(Conversation()))?.code == 405)
@@ -65,7 +65,7 @@ struct MobilityTests {
     #expect(move(client, [])?.code == 405)
   }
 
-  @Test("3.2.2: the old five-tuple works until data comes from the new one; then only the new one does")
+  @Test("3.2.2: the old five-tuple works until data comes from the new one, then only the new one")
   func makeBeforeBreak() throws {
     let conversation = conversation()
     let old = TestClient(conversation)
@@ -88,10 +88,10 @@ struct MobilityTests {
     #expect(new.refresh(600)?.lifetime == 600)
     #expect(conversation.relay.allocationCount == 1)
     #expect(conversation.admitted == 1)
-    #expect(conversation.relay.fiveTuples.count == 1)
+    #expect(conversation.relay.allocations.fiveTupleCount == 1)
   }
 
-  @Test("a Send indication ends the old five-tuple as well")
+  @Test("A Send indication on the new five-tuple ends the old one too")
   func sendIndication() throws {
     let conversation = conversation()
     let old = TestClient(conversation)
@@ -103,7 +103,9 @@ struct MobilityTests {
     #expect(old.sendIndication(Self.peer, [1]).drop == .noAllocation)
   }
 
-  @Test("so does any request of the owner on the new five-tuple, and none of anybody else", arguments: [0, 1, 2])
+  @Test(
+    "Any request of the owner on the new five-tuple ends the old one, one of another user does not",
+    arguments: [0, 1, 2])
   func requests(kind: Int) throws {
     let conversation = conversation()
     let old = TestClient(conversation)
@@ -122,10 +124,10 @@ struct MobilityTests {
     default: new.refresh(600)
     }
     #expect(new.hear([1], from: Self.peer, on: relayed).client == new.path)
-    #expect(conversation.relay.fiveTuples.count == 1)
+    #expect(conversation.relay.allocations.fiveTupleCount == 1)
   }
 
-  @Test("a move chain: each ticket works once, and each move makes the next")
+  @Test("In a chain of moves each ticket works once, and each move makes the next ticket")
   func chain() throws {
     let conversation = conversation()
     var ticket = try #require(allocate(TestClient(conversation))?.ticket)
@@ -137,7 +139,7 @@ struct MobilityTests {
       tickets.append(ticket)
       if step % 2 == 0 { _ = client.channelData(0x4001, [1]) }
       // At most the old five-tuple and the one that is pending.
-      #expect(conversation.relay.fiveTuples.count <= 2)
+      #expect(conversation.relay.allocations.fiveTupleCount <= 2)
     }
     for used in tickets.dropLast() {
       #expect(move(TestClient(conversation, "198.18.1.1:1"), used)?.code == 400)
@@ -146,7 +148,7 @@ struct MobilityTests {
     #expect(conversation.admitted == 1)
   }
 
-  @Test("3.2.2: the old ticket is good for retransmissions on the new five-tuple, for 40 s, and for nothing else")
+  @Test("3.2.2: the old ticket is valid only for retransmissions on the new five-tuple, for 40 s")
   func retransmission() throws {
     let conversation = conversation()
     let ticket = try #require(allocate(TestClient(conversation))?.ticket)
@@ -156,7 +158,7 @@ struct MobilityTests {
     #expect(new.ask(request)?.ticket == first?.ticket)
     #expect(move(new, ticket)?.ticket == first?.ticket)
     #expect(move(TestClient(conversation, "198.18.0.10:6000"), ticket)?.code == 400)
-    // Late, when data has come already: the same transaction is still answered alike.
+    // After data has arrived, a retransmission still gets the same answer.
     _ = new.channelData(0x4001, [1])
     #expect(new.ask(request)?.ticket == first?.ticket)
     #expect(move(new, ticket)?.code == 400)
@@ -164,14 +166,14 @@ struct MobilityTests {
     #expect(new.ask(request)?.code == 400)
   }
 
-  @Test("3.2.2: on the five-tuple that has it already a ticket is 400")
+  @Test("3.2.2: a ticket on its own five-tuple gives 400")
   func sameFiveTuple() throws {
     let client = TestClient(conversation())
     let ticket = try #require(allocate(client)?.ticket)
     #expect(move(client, ticket)?.code == 400)
   }
 
-  @Test("another user's ticket is 441 and moves nothing")
+  @Test("Another user's ticket gives 441 and moves nothing")
   func otherUser() throws {
     let conversation = conversation()
     let alice = TestClient(conversation)
@@ -179,11 +181,11 @@ struct MobilityTests {
     let bob = TestClient(conversation, "198.18.0.9:6000")
     (bob.username, bob.key) = ("bob", Conversation.otherKey)
     #expect(move(bob, ticket)?.code == 441)
-    #expect(conversation.relay.fiveTuples.count == 1)
+    #expect(conversation.relay.allocations.fiveTupleCount == 1)
     #expect(alice.refresh(600)?.lifetime == 600)
   }
 
-  @Test("without valid credentials a ticket is worth nothing")
+  @Test("Without valid credentials a ticket moves nothing")
   func stolen() throws {
     let conversation = conversation()
     let ticket = try #require(allocate(TestClient(conversation))?.ticket)
@@ -193,7 +195,7 @@ struct MobilityTests {
     #expect(move(thief, ticket)?.code == 401)
   }
 
-  @Test("a changed, shortened or made-up ticket is 400; one of an allocation that is gone is 437")
+  @Test("A changed, shortened or made-up ticket gives 400; one of a deleted allocation 437")
   func invalid() throws {
     let conversation = conversation()
     let client = TestClient(conversation)
@@ -209,12 +211,12 @@ struct MobilityTests {
     #expect(move(new, [UInt8](repeating: 0, count: ticket.count))?.code == 400)
     #expect(client.refresh(0)?.lifetime == 0)
     #expect(move(new, ticket)?.code == 437)
-    // The place in the table has another tenant now.
+    // The allocation's slot holds another allocation now.
     _ = allocate(client)
     #expect(move(new, ticket)?.code == 437)
   }
 
-  @Test("a five-tuple that has an allocation of its own cannot take another: 437, and both stay")
+  @Test("On a five-tuple with an allocation a ticket of another one gives 437, and both stay")
   func occupied() throws {
     let conversation = conversation()
     let ticket = try #require(allocate(TestClient(conversation))?.ticket)
@@ -224,7 +226,7 @@ struct MobilityTests {
     #expect(conversation.relay.allocationCount == 2)
   }
 
-  @Test("a Refresh with ticket and lifetime 0 deletes; a pending move goes with its allocation")
+  @Test("A Refresh with ticket and lifetime 0 deletes the allocation, with a pending move")
   func deletion() throws {
     let conversation = conversation()
     let first = try #require(allocate(TestClient(conversation))?.ticket)
@@ -237,11 +239,11 @@ struct MobilityTests {
     let second = try #require(allocate(old)?.ticket)
     #expect(move(TestClient(conversation, "198.18.0.9:6001"), second)?.ticket != nil)
     #expect(old.refresh(0)?.lifetime == 0)
-    #expect(conversation.relay.fiveTuples.count == 0)
+    #expect(conversation.relay.allocations.fiveTupleCount == 0)
     #expect(conversation.admitted == 0)
   }
 
-  @Test("a broken connection keeps the allocation and its quota for who shows the ticket, until it expires")
+  @Test("After a broken connection the ticket's allocation keeps its quota until it expires")
   func breakBeforeMake() throws {
     let conversation = conversation()
     let old = TestClient(conversation, transport: .tcp)
@@ -251,9 +253,9 @@ struct MobilityTests {
     conversation.relay.connectionClosed(old.path, now: conversation.now)
     conversation.runCommands()
     #expect(conversation.admitted == 1)
-    #expect(conversation.relay.fiveTuples.count == 0)
+    #expect(conversation.relay.allocations.fiveTupleCount == 0)
 
-    // Whoever comes from the same address and port next has nothing of it.
+    // The next client with the same address and port has no access to the allocation.
     #expect(old.channelData(0x4001, [1]).drop == .noAllocation)
     let new = TestClient(conversation, "198.18.0.9:6000")
     #expect(move(new, answer.ticket ?? [])?.ticket != nil)
@@ -271,7 +273,7 @@ struct MobilityTests {
     #expect(conversation.admitted == 0)
   }
 
-  @Test("3.2.2: closing the old connection completes a pending move, closing the new one takes it back")
+  @Test("3.2.2: closing the old connection completes a pending move, closing the new one cancels it")
   func closing() throws {
     let conversation = conversation()
     let old = TestClient(conversation, transport: .tcp)
@@ -286,6 +288,6 @@ struct MobilityTests {
     #expect(move(next, second)?.ticket != nil)
     conversation.relay.connectionClosed(old.path, now: conversation.now)
     #expect(old.hear([1], from: Self.peer, on: relayed).client == next.path)
-    #expect(conversation.relay.fiveTuples.count == 1)
+    #expect(conversation.relay.allocations.fiveTupleCount == 1)
   }
 }

@@ -1,11 +1,12 @@
 import NetworkTypes
+import Tables
 import Testing
 
 @testable import TURN
 
 @Suite("Mobility tickets")
 struct MobilityTicketTests {
-  @Test("10,000 tickets: all different, none with a zero byte, each opened by any shard and by no other key")
+  @Test("10,000 tickets are all different and without zero bytes, and open on any shard with no other key")
   func sealing() throws {
     var tickets = MobilityTickets(key: [1, 2, 3], shard: 3, start: MobilityTickets.counterBound - 5)
     let other = MobilityTickets(key: [1, 2, 3], shard: 0, start: 7)
@@ -13,7 +14,7 @@ struct MobilityTicketTests {
     var seen: Set<[UInt8]> = []
     for number in UInt32(0)..<10_000 {
       let ticket = MobilityTicket(
-        shard: 3, allocation: RecordID(index: number, generation: .max - number), epoch: UInt16(number), user: 0x1234)
+        shard: 3, allocation: Handle(index: number, generation: .max - number), epoch: UInt16(number), user: 0x1234)
       let sealed = tickets.seal(ticket)
       #expect(sealed.count == MobilityTickets.byteCount)
       guard !sealed.contains(0), seen.insert(sealed).inserted, other.open(sealed.span.rawBytes) == ticket,

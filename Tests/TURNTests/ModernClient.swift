@@ -4,7 +4,7 @@ import STUN
 
 @testable import TURN
 
-/// A client that knows RFC 8489: it learns the offer from the challenge, and each test says what it does with it.
+/// A client of RFC 8489. It stores the offer of the challenge, and each test decides what to answer to it.
 struct ModernClient {
   let client: TestClient
   var nonce: [UInt8] = []
@@ -26,7 +26,7 @@ struct ModernClient {
 
   enum Integrity { case sha1, sha256, both, truncated(Int), none }
 
-  /// An Allocate whose parts the caller chooses.
+  /// A request whose parts the caller chooses.
   func request(
     _ method: STUN.Method = .allocate, user: (AttributeType, [UInt8])? = (.username, Array("alice".utf8)),
     realm: [UInt8]? = Array(Conversation.realm.utf8), nonce: [UInt8]? = nil, hasNonce: Bool = true,
@@ -53,7 +53,7 @@ struct ModernClient {
     case .truncated(let count):
       authenticator.signSHA256(&writer, key: key)
       var bytes = writer.bytes.copied()
-      // Another length is another MAC: the header's length field is part of what is authenticated.
+      // The header's length field is authenticated, so another length needs another MAC.
       let start = bytes.count - 36
       bytes.removeLast(36)
       let length = UInt16(start + 4 + count - 20)
@@ -71,7 +71,7 @@ struct ModernClient {
     return (answer.code, answer.type.messageClass == .success, answer.bytes)
   }
 
-  /// Which integrity attributes a message has that are right for the key.
+  /// The integrity attributes of a message that are valid for the key.
   static func signatures(_ bytes: [UInt8], key: Digest) -> [AttributeType] {
     guard let message = try? MessageView(bytes.span.rawBytes) else { return [] }
     var authenticator = MessageAuthenticator()

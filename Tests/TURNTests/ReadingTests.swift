@@ -5,18 +5,20 @@ import Testing
 
 @testable import TURN
 
-/// What an independent reading of RFC 8656 and RFC 8489 found, each with the text that decides it.
-@Suite("Findings of the independent reading")
+/// Findings of an independent reading of RFC 8656 and RFC 8489, each with the text that it is based on.
+@Suite("Findings of an independent reading")
 struct ReadingTests {
   /// A server whose address no built-in rule denies.
   static func publicServer(allow: [String] = []) -> Conversation {
     let local = IPAddress(8, 8, 4, 4)
     return Conversation(
-      allow: allow, relayed: RelayedAddresses(
+      allow: allow,
+      relayed: RelayedAddresses(
         entries: [RelayedAddresses.Entry(local: local, advertised: local)], ports: 50_000...50_999), own: [local])
   }
 
-  @Test func `A public address of the server itself is no peer, but for live relays`() throws {
+  @Test("A public address of the server is no peer, except for live relays")
+  func ownPublicAddress() throws {
     let conversation = Self.publicServer()
     let alice = TestClient(conversation)
     let relayed = try #require(alice.allocate()?.relayedAddress)
@@ -29,14 +31,16 @@ struct ReadingTests {
     #expect(alice.sendIndication("8.8.8.8:53", [1]).peer != nil)
   }
 
-  @Test func `An allow of the operator's opens it`() {
+  @Test("A rule that allows the server's public address opens it")
+  func allowedOwnAddress() {
     let alice = TestClient(Self.publicServer(allow: ["8.8.4.4/32"]))
     alice.allocate()
     alice.permit("8.8.4.4:53")
     #expect(alice.sendIndication("8.8.4.4:53", [1]).peer != nil)
   }
 
-  @Test func `The advertised form of a private address leads to live relays only`() {
+  @Test("The advertised form of a private address reaches live relays only")
+  func advertisedForm() {
     let conversation = Conversation(advertise: "8.8.4.4")
     let alice = TestClient(conversation)
     alice.allocate()
@@ -44,13 +48,16 @@ struct ReadingTests {
     #expect(alice.sendIndication("8.8.4.4:53", [1]).drop == .forbiddenPeer)
   }
 
-  @Test(arguments: ["[2002:808:808::1]:5000", "[2001:0:1::1]:5000", "192.88.99.1:5000"])
-  func `RFC 8656 section 21.4: clients from tunnels get nothing`(address: String) {
+  @Test(
+    "RFC 8656, 21.4: clients from tunnels get no answer",
+    arguments: ["[2002:808:808::1]:5000", "[2001:0:1::1]:5000", "192.88.99.1:5000"])
+  func tunnels(address: String) {
     let client = TestClient(Conversation(), address)
     #expect(client.allocate()?.code == 403)
   }
 
-  @Test func `RFC 8656 sections 13 to 15: DONT-FRAGMENT counts from IPv4 to IPv4 and from streams alone`() {
+  @Test("RFC 8656, 13 to 15: DONT-FRAGMENT applies from IPv4 to IPv4 and from streams only")
+  func dontFragment() {
     let cases: [(String, TransportProtocol, String, Bool)] = [
       ("192.0.2.7:5000", .udp, "8.8.8.8:9", true), ("[2001:db8::7]:5000", .udp, "8.8.8.8:9", false),
       ("192.0.2.7:5000", .udp, "[2a00::1]:9", false), ("192.0.2.7:5000", .tcp, "[2a00::1]:9", true),
@@ -73,7 +80,8 @@ struct ReadingTests {
     }
   }
 
-  @Test func `RFC 8489 section 6.3.2: an indication with an attribute that nobody configured is dropped`() {
+  @Test("RFC 8489, 6.3.2: an indication with an attribute that is not configured is dropped")
+  func unknownInIndication() {
     let client = TestClient(Conversation())
     client.allocate()
     client.permit("8.8.8.8:9")
@@ -81,13 +89,14 @@ struct ReadingTests {
       var writer = MessageWriter(capacity: 512)
       writer.begin(MessageType(.send, .indication), transactionID: TransactionID(high: 0, low: 1))
       writer.append(.xorPeerAddress, xor: SocketAddress("8.8.8.8:9")!)
-      writer.append(type, [0, 0, 0, 0])
+      writer.append(type, [0, 0, 0, 2])
       writer.append(.data, [1, 2, 3])
       #expect(client.send(writer.bytes.copied()).drop == .unknownAttribute)
     }
   }
 
-  @Test func `A hundred datagrams a second may go unfragmented, no more`() {
+  @Test("At most a hundred datagrams a second are sent with DF")
+  func dontFragmentRate() {
     let conversation = Conversation()
     let client = TestClient(conversation)
     client.allocate()
@@ -102,8 +111,9 @@ struct ReadingTests {
     #expect((100...101).contains(conversation.unfragmented.count))
   }
 
-  @Test func `A stale nonce is told however often strangers have used up the address's budget`() {
-    let conversation = Conversation(limit: 2) { $0.nonceLifetime = 10 }
+  @Test("A stale nonce gives 438 even after strangers have used up the address's budget")
+  func staleNonce() {
+    let conversation = Conversation(limit: 2) { $0.nonceLifetime = .seconds(10) }
     let client = TestClient(conversation)
     client.allocate()
     conversation.tick(seconds: 11)
@@ -113,7 +123,8 @@ struct ReadingTests {
     #expect(client.refresh(600)?.code == 438)
   }
 
-  @Test func `RFC 8489 section 6.3: a method that we do not have gets no answer`() {
+  @Test("RFC 8489, 6.3: an unknown method gets no answer")
+  func unknownMethod() {
     let client = TestClient(Conversation())
     for bits in [0x0002, 0x0005, 0x0123] as [UInt16] {
       guard let type = MessageType(bits: bits) else { continue }
@@ -123,7 +134,8 @@ struct ReadingTests {
     }
   }
 
-  @Test func `RFC 8489 section 14.8: the same unknown attribute eight times hides no other`() {
+  @Test("RFC 8489, 14.8: eight copies of one unknown attribute hide no other")
+  func unknownAttributes() {
     let client = TestClient(Conversation())
     client.challenge()
     let answer = client.ask(
@@ -135,7 +147,8 @@ struct ReadingTests {
     #expect(answer?.unknown == [0x70, 0x00, 0x70, 0x01])
   }
 
-  @Test func `RFC 8489 section 5: indications have 96 random bits`() throws {
+  @Test("RFC 8489, 5: indications have 96 random bits")
+  func indicationID() throws {
     let conversation = Conversation()
     let client = TestClient(conversation)
     let relayed = try #require(client.allocate()?.relayedAddress)
@@ -149,7 +162,8 @@ struct ReadingTests {
     #expect(highs.count == 20)
   }
 
-  @Test func `RFC 8489 section 14.3: a name of 763 bytes is understood, one more is nobody's`() {
+  @Test("RFC 8489, 14.3: a name of 763 bytes is accepted, a longer one has no user")
+  func longName() {
     for (count, isKnown) in [(763, true), (764, false)] {
       let name = [UInt8](repeating: UInt8(ascii: "a"), count: count)
       let key = LongTermKey.md5(
@@ -162,7 +176,8 @@ struct ReadingTests {
     }
   }
 
-  @Test func `RFC 8656 section 7.2: the answer is repeated for 40 seconds, over datagrams`() throws {
+  @Test("RFC 8656, 7.2: the answer is repeated for 40 seconds, over datagrams")
+  func retransmission() throws {
     for (transport, wait, code): (TransportProtocol, UInt32, UInt16?) in [
       (.udp, 39, nil), (.udp, 41, 437), (.dtls, 39, nil), (.tcp, 0, 437),
     ] {
@@ -176,14 +191,15 @@ struct ReadingTests {
     }
   }
 
-  @Test func `After a change of password a client that starts anew is told of its allocation`() {
+  @Test("After a change of password a restarted client gets 437 for its live allocation")
+  func changedPassword() {
     let conversation = Conversation()
     let client = TestClient(conversation)
     client.allocate()
     let key = LongTermKey.md5(
       username: Array("alice".utf8), realm: Array(Conversation.realm.utf8), password: Array("new".utf8))
-    conversation.relay.settings.realms[0].users[Array("alice".utf8)] = CredentialKeys(md5: [key])
-    // The old password is good for what it made.
+    conversation.change { $0.realms[0].users[Array("alice".utf8)] = CredentialKeys(md5: [key]) }
+    // The old password stays valid for the allocation that was made with it.
     #expect(client.refresh(600)?.code == nil)
     client.key = key
     #expect(client.allocate()?.code == 437)
@@ -191,7 +207,8 @@ struct ReadingTests {
     #expect(client.allocate()?.code == 401)
   }
 
-  @Test func `One user keeps no more than sixteen ports for later at a time`() {
+  @Test("A user holds at most sixteen reserved ports")
+  func reservations() {
     let conversation = Conversation()
     func reserve(_ number: Int, _ username: String = "alice", _ key: Digest = Conversation.key) -> UInt16? {
       let client = TestClient(conversation, "192.0.2.7:\(6000 + number)")

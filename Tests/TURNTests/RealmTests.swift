@@ -9,7 +9,7 @@ import Testing
 struct RealmTests {
   static let other = "example.net"
 
-  /// alice is known in both, with another password in each; the second realm allows one channel.
+  /// Both realms have a user alice, with different passwords; the second realm allows one channel.
   static func conversation() -> Conversation {
     Conversation {
       var realm = RealmSettings()
@@ -32,7 +32,8 @@ struct RealmTests {
     return client
   }
 
-  @Test func `Each realm challenges with its own name and knows its own users`() throws {
+  @Test("Each realm challenges with its own name and has its own users")
+  func challenges() throws {
     let conversation = Self.conversation()
     let here = TestClient(conversation)
     let there = Self.client(conversation)
@@ -42,14 +43,15 @@ struct RealmTests {
       #expect(message.value(of: .realm)?.copied() == Array(name.utf8))
       #expect(client.allocate()?.type.messageClass == .success)
     }
-    #expect(conversation.holders.map(\.realm) == [0, 1])
+    #expect(conversation.holders.map(\.realm.rawValue) == [0, 1])
   }
 
-  @Test func `A user of one realm is nobody in the other`() {
+  @Test("A user of one realm is unknown in the other")
+  func users() {
     let conversation = Self.conversation()
     let stranger = TestClient(conversation, endpoint: 1, realm: 1)
     stranger.challenge()
-    // Its own realm's name, then the other's: the key fits neither.
+    // First with the name of its own realm, then with the other's: the key is wrong for both.
     #expect(stranger.allocate()?.code == 401)
     stranger.realm = Self.other
     #expect(stranger.allocate()?.code == 401)
@@ -59,7 +61,8 @@ struct RealmTests {
     #expect(other.allocate()?.code == 401)
   }
 
-  @Test func `A nonce of one realm is stale in the other`() {
+  @Test("A nonce of one realm is stale in the other")
+  func nonces() {
     let conversation = Self.conversation()
     let here = TestClient(conversation)
     here.challenge()
@@ -68,7 +71,8 @@ struct RealmTests {
     #expect(there.allocate()?.code == 438)
   }
 
-  @Test func `Limits are the realm's own`() {
+  @Test("Each realm has its own limits")
+  func limits() {
     let conversation = Self.conversation()
     let there = Self.client(conversation)
     there.allocate()
@@ -78,14 +82,15 @@ struct RealmTests {
     here.allocate()
     here.bind(0x4000, "9.9.9.9:9")
     #expect(here.bind(0x4001, "9.9.9.9:10")?.type.messageClass == .success)
-    // A hundred bytes a second, and no limit.
+    // One realm allows 100 bytes per second, the other has no limit.
     let media = [UInt8](repeating: 1, count: 100)
     let passed = { (client: TestClient) in (0..<10).count { _ in client.channelData(0x4000, media).peer != nil } }
     #expect(passed(there) == 1)
     #expect(passed(here) == 10)
   }
 
-  @Test func `Time-limited names are of the realm whose secret made them`() {
+  @Test("A time-limited name is valid in the realm of its secret only")
+  func secrets() {
     let conversation = Self.conversation()
     let name = Array("1800000600:carol".utf8)
     let password = TimeLimitedCredential.password(username: name, secret: Array("north-wind".utf8))
@@ -99,9 +104,10 @@ struct RealmTests {
     }
   }
 
-  @Test func `The store is asked about the realm's users`() {
+  @Test("The store is asked for the user in the listener's realm")
+  func store() {
     let conversation = Self.conversation()
-    conversation.relay.settings.realms[1].hasStore = true
+    conversation.change { $0.realms[1].hasStore = true }
     let client = Self.client(conversation)
     client.username = "dave"
     client.challenge()
@@ -109,7 +115,8 @@ struct RealmTests {
     #expect(conversation.lookUpRealms == [1])
   }
 
-  @Test func `A number that no realm has is the default one`() {
+  @Test("A realm number without a realm stands for the default realm")
+  func unknownNumber() {
     let client = TestClient(Self.conversation(), realm: 77)
     #expect(client.allocate()?.type.messageClass == .success)
   }

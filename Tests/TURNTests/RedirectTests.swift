@@ -11,7 +11,7 @@ struct RedirectTests {
   }
 
   @Test(
-    "an authenticated Allocate gets a signed 300 with the address, and with the domain where there is one",
+    "An authenticated Allocate gets a signed 300 with the address, and with the domain if there is one",
     arguments: [
       (TransportProtocol.udp, nil, "", "198.51.100.1:3478"), (.tls, nil, "b.example", "198.51.100.1:5349"),
       (.tcp, 4000, "", "198.51.100.1:4000"),
@@ -32,7 +32,7 @@ struct RedirectTests {
     #expect(conversation.openPorts.isEmpty)
   }
 
-  @Test("neither who has no credentials nor a Binding is sent anywhere, and wrong requests hear what is wrong")
+  @Test("Binding and unauthenticated requests are not redirected, and wrong requests get their own error")
   func strangers() {
     let conversation = conversation("198.51.100.1", port: nil)
     let client = TestClient(conversation)
@@ -50,7 +50,7 @@ struct RedirectTests {
     #expect(stranger.challenge()?.relayedAddress != nil)
   }
 
-  @Test("a client of the other family is served here: the address must be one that it can reach")
+  @Test("A client of the other family is served, because it cannot reach the alternate server")
   func otherFamily() {
     let conversation = conversation("2001:db8::5", port: nil)
     #expect(TestClient(conversation).allocate()?.relayedAddress != nil)
@@ -68,7 +68,7 @@ struct ClassicTests {
   func reply(to bytes: [UInt8], isOn: Bool = true, transport: TransportProtocol = .udp, limit: UInt32 = 0) -> [UInt8]? {
     let conversation = Conversation(limit: limit) { $0.answersClassicSTUN = isOn }
     let client = TestClient(conversation, transport: transport)
-    guard case .reply = conversation.relay.receive(bytes.span.rawBytes, from: client.path, now: conversation.now) else {
+    guard case .reply = conversation.receive(bytes, from: client.path) else {
       return nil
     }
     return conversation.relay.copiedReply()
@@ -78,20 +78,23 @@ struct ClassicTests {
   static let mapped: [UInt8] =
     [1, 1, 0, 12] + Array(1...16) + [0, 1, 0, 8, 0, 1, 0x13, 0x88, 192, 0, 2, 7]
 
-  @Test("8.1: MAPPED-ADDRESS, under all 16 bytes of the transaction ID")
+  @Test("8.1: MAPPED-ADDRESS is sent, with all 16 bytes of the transaction ID")
   func binding() { #expect(reply(to: Self.request()) == Self.mapped) }
 
   @Test(
-    "credentials and a CHANGE-REQUEST without flags change nothing",
+    "Credentials and a CHANGE-REQUEST without flags change nothing",
     arguments: [
       [0, 3, 0, 4, 0, 0, 0, 0], [0, 6, 0, 4, 65, 66, 67, 68],
       [0x80, 0x22, 0, 3, 65, 66, 67, 0],
     ] as [[UInt8]])
   func ignored(attributes: [UInt8]) { #expect(reply(to: Self.request(attributes)) == Self.mapped) }
 
-  @Test("what cannot be done is 420 with the attribute's name, twice to make the number even", arguments: [
-    ([0, 3, 0, 4, 0, 0, 0, 6], 3), ([0, 3, 0, 4, 0, 0, 0, 2], 3), ([0, 3, 0, 4, 0, 0, 0, 4], 3), ([0x7F, 1, 0, 0], 1),
-  ] as [([UInt8], UInt8)])
+  @Test(
+    "An unsupported attribute gives 420 with its type, written twice to make the count even",
+    arguments: [
+      ([0, 3, 0, 4, 0, 0, 0, 6], 3), ([0, 3, 0, 4, 0, 0, 0, 2], 3), ([0, 3, 0, 4, 0, 0, 0, 4], 3),
+      ([0x7F, 1, 0, 0], 1),
+    ] as [([UInt8], UInt8)])
   func refused(attributes: [UInt8], low: UInt8) throws {
     let answer = try #require(reply(to: Self.request(attributes)))
     #expect(Array(answer.prefix(2)) == [0x01, 0x11])
@@ -99,7 +102,7 @@ struct ClassicTests {
     #expect(Array(answer.suffix(8)) == [0, 0x0A, 0, 4, attributes[0], low, attributes[0], low])
   }
 
-  @Test("off, over a stream, and anything that is no Binding request: silence")
+  @Test("With the key off, over a stream and for other messages there is no answer")
   func silence() {
     #expect(reply(to: Self.request(), isOn: false) == nil)
     #expect(reply(to: Self.request(), transport: .tcp) == nil)
@@ -111,7 +114,7 @@ struct ClassicTests {
     #expect(reply(to: Self.request() + [0, 0, 0, 0]) == nil)
   }
 
-  @Test("it counts against a stranger's budget")
+  @Test("A classic Binding counts against the stranger's budget")
   func budget() {
     let conversation = Conversation(limit: 3) { $0.answersClassicSTUN = true }
     let client = TestClient(conversation)

@@ -4,13 +4,13 @@ import Testing
 
 @testable import TURN
 
-/// A relay's peer may be another relay of the same server, or itself.
-@Suite("Relay to relay, the corners")
+/// The peer of a relayed address can be another relayed address of the same server, or the same one.
+@Suite("Packets between relayed addresses")
 struct RelayToRelayTests {
-  /// How data goes out and how it comes in.
+  /// The form of data between client and server.
   enum Way: CaseIterable, Sendable { case channel, indication }
 
-  /// Two clients with an allocation each.
+  /// Two clients, each with an allocation.
   func pair(_ conversation: Conversation, family: UInt8 = 1) throws -> (
     a: TestClient, aRelay: SocketAddress, b: TestClient, bRelay: SocketAddress
   ) {
@@ -33,7 +33,7 @@ struct RelayToRelayTests {
     }
   }
 
-  /// What the other client hears: by which way, and from whom.
+  /// The form of the data that the other client receives, and the peer that it names.
   func heard(_ disposition: Disposition, _ conversation: Conversation) -> (way: Way, peer: SocketAddress?)? {
     guard case .toClient(_, _, let count, let padding) = disposition else { return nil }
     let head = conversation.relay.copiedReply()
@@ -45,14 +45,17 @@ struct RelayToRelayTests {
     return (.indication, (try? message.xorAddress(.xorPeerAddress)) ?? nil)
   }
 
-  @Test("every way out and in, for both families, behind a 1:1 NAT and without", arguments: [nil, "198.51.100.1"], [UInt8(1), 2])
+  @Test(
+    "Each framing out and in works for both families, with a 1:1 NAT and without",
+    arguments: [nil, "198.51.100.1"],
+    [UInt8(1), 2])
   func ways(advertise: String?, family: UInt8) throws {
     for out in Way.allCases {
       for way in Way.allCases {
         let conversation = Conversation(advertise: advertise)
         let (a, aRelay, b, bRelay) = try pair(conversation, family: family)
         if family == 1, let advertise { #expect(aRelay.address == IPAddress(advertise)) }
-        // Without B's consent nothing arrives, whatever A has.
+        // Without a permission of B nothing arrives, whatever A has.
         #expect(send(a, out, to: bRelay, [1, 2, 3]).drop == .noPermission)
         if way == .channel { b.bind(0x4001, "\(aRelay)") } else { b.permit("\(aRelay)") }
         let disposition = send(a, out, to: bRelay, [1, 2, 3])
@@ -64,7 +67,8 @@ struct RelayToRelayTests {
     }
   }
 
-  @Test("behind a 1:1 NAT the local form is no way around: the rules forbid it unless its port is live, and B knows A by one name")
+  @Test(
+    "Behind a 1:1 NAT the local form reaches live relays only, and the advertised address is the source")
   func localForm() throws {
     let conversation = Conversation(advertise: "198.51.100.1")
     let (a, aRelay, b, bRelay) = try pair(conversation)
@@ -76,12 +80,15 @@ struct RelayToRelayTests {
     #expect(a.sendIndication("203.0.113.1:3478", [1]).drop == .forbiddenPeer)
   }
 
-  @Test("dual allocations reach each other by both families, and each datagram has the family's own relay as its source")
+  @Test(
+    "Dual allocations reach each other by both families, and the source has the family's own address")
   func families() throws {
     let conversation = Conversation()
     func dual(_ address: String) throws -> (TestClient, [SocketAddress]) {
       let client = TestClient(conversation, address)
-      return (client, try #require(client.allocate { $0.append(.additionalAddressFamily, UInt32(2) << 24) }).relayedAddresses)
+      return (
+        client, try #require(client.allocate { $0.append(.additionalAddressFamily, UInt32(2) << 24) }).relayedAddresses
+      )
     }
     let (a, aRelays) = try dual("192.0.2.7:5000")
     let (b, bRelays) = try dual("[2001:db8:7::8]:5000")
@@ -91,14 +98,14 @@ struct RelayToRelayTests {
       #expect(disposition.client == b.path)
       #expect(heard(disposition, conversation)?.peer == aRelays[family])
     }
-    // And from one family of an allocation to the other: no such way.
+    // There is no path from one family of an allocation to the other.
     #expect(a.permit("\(aRelays[1])")?.code == nil)
     let own = a.sendIndication("\(aRelays[1])", [1])
     #expect(own.client == a.path)
     #expect(heard(own, conversation)?.peer == aRelays[1])
   }
 
-  @Test("onto itself: once out, once in, and no further", arguments: Way.allCases)
+  @Test("A datagram to the own relayed address leaves once, arrives once and goes no further", arguments: Way.allCases)
   func itself(way: Way) throws {
     let conversation = Conversation()
     let a = TestClient(conversation)
@@ -109,7 +116,7 @@ struct RelayToRelayTests {
     #expect(conversation.relay.counters.toClients.packets == 1)
   }
 
-  @Test("onto itself counts against the allocation's bandwidth in both directions")
+  @Test("A datagram to the own relayed address counts against the bandwidth of both directions")
   func bounded() throws {
     let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 1000 }
     let a = TestClient(conversation)
@@ -118,7 +125,9 @@ struct RelayToRelayTests {
     #expect(a.channelData(0x4000, [1]).drop == .overBandwidth)
   }
 
-  @Test("with the other allocation gone in between nothing arrives, and a new tenant of its port hears nothing without consent", arguments: Way.allCases)
+  @Test(
+    "After the other allocation ends nothing arrives, and the port's next allocation needs its own permission",
+    arguments: Way.allCases)
   func gone(way: Way) throws {
     let conversation = Conversation(ports: 50_000...50_001)
     let (a, aRelay, b, bRelay) = try pair(conversation)
@@ -131,7 +140,7 @@ struct RelayToRelayTests {
     #expect(send(a, way, to: bRelay, [1]).drop == .noPermission)
   }
 
-  @Test("an allocation that has expired, with its timer still to fire, hears nothing")
+  @Test("An expired allocation receives nothing, even before its timer fires")
   func expired() throws {
     let conversation = Conversation()
     let (a, aRelay, b, bRelay) = try pair(conversation)
@@ -145,7 +154,7 @@ struct RelayToRelayTests {
     #expect(a.channelData(0x4000, [1]).drop == .noAllocation)
   }
 
-  @Test("a relay of another shard is reached there, in its local form, and not once it is gone")
+  @Test("A relay of another shard is reached there by its local form, until it ends")
   func anotherShard() throws {
     let first = Conversation(advertise: "198.51.100.1", shard: 0, shardCount: 2)
     let second = Conversation(advertise: "198.51.100.1", shard: 1, shardCount: 2, relayed: first.relayed)

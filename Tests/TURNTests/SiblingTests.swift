@@ -4,8 +4,8 @@ import Testing
 
 @testable import TURN
 
-/// Two shards of one server: their allocations reach each other without a socket, past both sides' checks.
-@Suite("Relay to relay between shards")
+/// Allocations of two shards of one server exchange packets without a socket, through the checks of both sides.
+@Suite("Packets between shards")
 struct SiblingTests {
   let first: Conversation
   let second: Conversation
@@ -19,7 +19,7 @@ struct SiblingTests {
     bob = TestClient(second, "192.0.2.8:5000")
   }
 
-  /// What the other shard does with what this one passes on.
+  /// The disposition of the other shard for a packet that this one forwards.
   func deliver(_ disposition: Disposition, _ data: [UInt8]) throws -> Disposition {
     guard case .toShard(let shard, let port, let address, let offset, let count) = disposition else {
       Issue.record("not passed on: \(disposition)")
@@ -32,13 +32,13 @@ struct SiblingTests {
       data.span.rawBytes, fromSibling: try #require(source), to: address, now: second.now)
   }
 
-  @Test("a packet for a relayed address of another shard goes there, and on to its client")
+  @Test("A packet for a relayed address of another shard is passed to that shard, and on to its client")
   func passes() throws {
     let from = try #require(alice.allocate()?.relayedAddress)
     let to = try #require(bob.allocate()?.relayedAddress)
     alice.bind(0x4001, "\(to)")
     let data: [UInt8] = [1, 2, 3]
-    // The other side's permission is asked too.
+    // The other side's permission is checked too.
     #expect(try deliver(alice.channelData(0x4001, data), data).drop == .noPermission)
     bob.permit("\(from)")
     #expect(try deliver(alice.channelData(0x4001, data), data).client == bob.path)
@@ -48,7 +48,7 @@ struct SiblingTests {
     #expect(second.relay.counters.toClients.packets == 2)
   }
 
-  @Test("a relayed address that is gone leads nowhere, one of the same shard stays there")
+  @Test("A packet for a deleted relayed address is dropped, and one of the same shard stays there")
   func gone() throws {
     let to = try #require(bob.allocate()?.relayedAddress)
     alice.allocate()
@@ -56,7 +56,8 @@ struct SiblingTests {
     let disposition = alice.channelData(0x4001, [1])
     bob.refresh(0)
     #expect(try deliver(disposition, [1]).drop == .noRelayPort)
-    // Known to be gone by the first shard too: nothing of ours is there, so nothing is let through.
+    // The first shard knows that the allocation has ended: the port is no relayed address any more, so the peer is
+    // forbidden.
     #expect(alice.channelData(0x4001, [1]).drop == .forbiddenPeer)
 
     let carol = TestClient(first, "192.0.2.9:5000")

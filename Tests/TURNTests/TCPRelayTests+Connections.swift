@@ -7,7 +7,7 @@ import Testing
 extension TCPRelayTests {
   // MARK: - 5.3 Incoming connections
 
-  @Test("5.3: with a permission the client is told the peer and a CONNECTION-ID; without one it is closed at once")
+  @Test("5.3: with a permission the client gets the peer and a CONNECTION-ID; without one the connection is closed")
   func incoming() throws {
     let conversation = Conversation(advertise: "198.51.100.1")
     let (client, relayed) = try allocated(conversation)
@@ -29,7 +29,7 @@ extension TCPRelayTests {
     #expect(accept(conversation, "8.8.8.8:1235", on: relayed) == nil)
   }
 
-  @Test("5.3: a peer that the rules forbid by now is closed, whatever the permission says")
+  @Test("5.3: a connection from a peer that the rules forbid now is closed despite its permission")
   func forbiddenByNow() throws {
     let conversation = Conversation(allow: ["10.0.0.0/8"])
     let (client, relayed) = try allocated(conversation)
@@ -41,7 +41,7 @@ extension TCPRelayTests {
     #expect(accept(conversation, "10.0.0.5:2", on: relayed) == nil)
   }
 
-  @Test("another relay of ours behind a 1:1 NAT is known by its advertised address")
+  @Test("Another relay of ours behind a 1:1 NAT has its advertised address")
   func advertised() throws {
     let conversation = Conversation(advertise: "198.51.100.1")
     let (client, relayed) = try allocated(conversation)
@@ -60,7 +60,7 @@ extension TCPRelayTests {
 
   // MARK: - 5.4 ConnectionBind
 
-  @Test("5.4: not over TCP, without CONNECTION-ID, or with one that is not pending: 400")
+  @Test("5.4: ConnectionBind over UDP, without CONNECTION-ID or with an unknown one gives 400")
   func badBinds() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
@@ -70,7 +70,7 @@ extension TCPRelayTests {
     #expect(bind(data, nil)?.code == 400)
     #expect(bind(data, identifier &+ 1)?.code == 400)
     #expect(data.ask(data.request(.connectionBind) { $0.append(.connectionID, [1, 2, 3]) })?.code == 400)
-    // The control connection is none for data.
+    // The control connection cannot be a data connection.
     #expect(bind(client, identifier)?.code == 400)
     #expect(bind(data, identifier)?.type == MessageType(.connectionBind, .success))
     let second = dataConnection(conversation, "192.0.2.7:5002")
@@ -103,7 +103,7 @@ extension TCPRelayTests {
     #expect(conversation.boundPipes.isEmpty)
   }
 
-  @Test("a connection of another shard's allocation moves there with its request")
+  @Test("A ConnectionBind for another shard's allocation moves there with its connection")
   func anotherShard() throws {
     let first = Conversation(shard: 0, shardCount: 3)
     let second = Conversation(shard: 1, shardCount: 3, relayed: first.relayed)
@@ -122,7 +122,7 @@ extension TCPRelayTests {
 
   // MARK: - 5.5 Ends
 
-  @Test("5.5: the end of the allocation ends its connections, whatever state they are in")
+  @Test("5.5: the end of the allocation closes its connections in every state")
   func allocationEnds() throws {
     for way in 0..<3 {
       let conversation = Conversation()
@@ -142,12 +142,12 @@ extension TCPRelayTests {
       }
       #expect(Set(conversation.closedPipes).isSuperset(of: [bound] + (way == 1 ? [] : [waiting, onTheWay])))
       #expect(conversation.relay.peerConnections.count == 0)
-      #expect(conversation.relay.connectRequests.isEmpty)
+      #expect(conversation.relay.peerConnections.waitingClients.isEmpty)
       #expect(conversation.relay.timers.count == 0)
     }
   }
 
-  @Test("a dual allocation relays TCP of both families, and loses connections with their family alone")
+  @Test("A dual allocation relays TCP of both families, and each family's end closes its own connections")
   func families() throws {
     let conversation = Conversation()
     let client = TestClient(conversation, transport: .tls)
@@ -162,6 +162,6 @@ extension TCPRelayTests {
         $0.append(.requestedAddressFamily, UInt32(2) << 24)
       })
     #expect(conversation.closedPipes == [six])
-    #expect(conversation.relay.peerConnections.index(of: four) != nil)
+    #expect(conversation.relay.peerConnections.slot(of: four) != nil)
   }
 }

@@ -1,5 +1,6 @@
 import NetworkTypes
 import STUN
+import Tables
 import Testing
 
 @testable import TURN
@@ -14,7 +15,7 @@ struct TCPRelayTests {
     return (client, try #require(client.allocate(.tcp)?.relayedAddress))
   }
 
-  /// Another connection of the same client host, which has learnt a nonce.
+  /// Another connection of the same client host, which has a nonce.
   func dataConnection(
     _ conversation: Conversation, _ address: String = "192.0.2.7:5001", transport: TransportProtocol = .tcp
   ) -> TestClient {
@@ -27,9 +28,9 @@ struct TCPRelayTests {
     client.ask(client.request(.connect) { $0.append(.xorPeerAddress, xor: SocketAddress(peer)!) })
   }
 
-  /// Connect, and the kernel's word that the connection is there.
+  /// Sends a Connect, and reports the connection as established.
   func connected(_ conversation: Conversation, _ client: TestClient, _ peer: String = peer) throws -> (
-    id: RecordID, identifier: UInt32
+    id: Handle<PeerConnection>, identifier: UInt32
   ) {
     #expect(connect(client, peer) == nil)
     let id = try #require(conversation.connects.last).id
@@ -46,7 +47,7 @@ struct TCPRelayTests {
     client.ask(client.request(.connectionBind) { if let identifier { $0.append(.connectionID, identifier) } })
   }
 
-  func accept(_ conversation: Conversation, _ peer: String, on relayed: SocketAddress) -> RecordID? {
+  func accept(_ conversation: Conversation, _ peer: String, on relayed: SocketAddress) -> Handle<PeerConnection>? {
     let local = conversation.relayed.translated(relayed.address)
     guard let port = conversation.openPorts.first(where: { $0.value == SocketAddress(local, port: relayed.port) })
     else { return nil }
@@ -57,7 +58,7 @@ struct TCPRelayTests {
 
   // MARK: - 5.1 Allocate
 
-  @Test("5.1: REQUESTED-TRANSPORT of 6 over TCP and TLS gets a listener; over UDP and DTLS 400")
+  @Test("5.1: REQUESTED-TRANSPORT 6 opens a listener over TCP and TLS, and gives 400 over UDP and DTLS")
   func transports() {
     for transport in TransportProtocol.allCases {
       let conversation = Conversation()
@@ -68,7 +69,7 @@ struct TCPRelayTests {
     }
   }
 
-  @Test("5.1: another protocol is 442, and so is TCP where it is switched off")
+  @Test("5.1: another protocol gives 442, and so does TCP with relay.tcp: false")
   func unsupported() {
     let off = Conversation { $0.relaysTCP = false }
     #expect(TestClient(off, transport: .tcp).allocate(.tcp)?.code == 442)
@@ -78,15 +79,18 @@ struct TCPRelayTests {
   }
 
   @Test(
-    "5.1: DONT-FRAGMENT, EVEN-PORT and RESERVATION-TOKEN are 400",
-    arguments: [(AttributeType.dontFragment, [UInt8]()), (.evenPort, [0]), (.evenPort, [0x80]), (.reservationToken, [1, 2, 3, 4, 5, 6, 7, 8])])
+    "5.1: DONT-FRAGMENT, EVEN-PORT and RESERVATION-TOKEN give 400",
+    arguments: [
+      (AttributeType.dontFragment, [UInt8]()), (.evenPort, [0]), (.evenPort, [0x80]),
+      (.reservationToken, [1, 2, 3, 4, 5, 6, 7, 8]),
+    ])
   func datagramsOnly(attribute: AttributeType, value: [UInt8]) {
     let conversation = Conversation()
     #expect(TestClient(conversation, transport: .tcp).allocate(.tcp) { $0.append(attribute, value) }?.code == 400)
     #expect(conversation.openPorts.isEmpty)
   }
 
-  @Test("new rules end the connections that they forbid, and leave the others")
+  @Test("New rules close the connections that they forbid, and keep the others")
   func newRules() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
@@ -97,14 +101,15 @@ struct TCPRelayTests {
     conversation.relay.update(
       settings: settings,
       gate: PeerGate(
-        rules: PeerRules(deny: [CIDRBlock("9.9.9.9/32")!]), relayed: conversation.relayed, ownAddresses: [], closed: []))
+        rules: PeerRules(deny: [CIDRBlock("9.9.9.9/32")!]), relayed: conversation.relayed, ownAddresses: [], closed: [])
+    )
     conversation.runCommands()
     #expect(conversation.closedPipes.count == 1)
     #expect(connect(client, "8.8.8.8:80")?.code == 446)
     #expect(connect(client, "9.9.9.9:80")?.code == 403)
   }
 
-  @Test("a TCP allocation carries no datagrams: ChannelBind 400, Send dropped")
+  @Test("A TCP allocation carries no datagrams: ChannelBind gives 400, Send is dropped")
   func noDatagrams() throws {
     let (client, _) = try allocated(Conversation())
     client.permit("8.8.8.8:0")
@@ -112,7 +117,7 @@ struct TCPRelayTests {
     #expect(client.sendIndication(Self.peer, [1]).drop == .invalidPeer)
   }
 
-  @Test("quotas count TCP allocations; Refresh with 0 closes the listener and frees the port")
+  @Test("Quotas count TCP allocations, and Refresh with lifetime 0 closes the listener and frees the port")
   func ends() throws {
     let conversation = Conversation()
     let (client, relayed) = try allocated(conversation)
@@ -128,7 +133,7 @@ struct TCPRelayTests {
 
   // MARK: - 5.2 Connect
 
-  @Test("5.2: Connect leaves from the relayed address, and is answered once the connection is there")
+  @Test("5.2: Connect leaves from the relayed address, and is answered once it is connected")
   func connecting() throws {
     let conversation = Conversation(advertise: "198.51.100.1")
     let (client, relayed) = try allocated(conversation)
@@ -137,7 +142,7 @@ struct TCPRelayTests {
     #expect(conversation.connects[0].to == SocketAddress(Self.peer)!)
   }
 
-  @Test("5.2: without an allocation 437, of another user 441, on a UDP allocation 400")
+  @Test("5.2: Connect gives 437 without an allocation, 441 for another user's, 400 on a UDP allocation")
   func noAllocation() throws {
     let conversation = Conversation()
     #expect(connect(dataConnection(conversation))?.code == 437)
@@ -150,7 +155,7 @@ struct TCPRelayTests {
     #expect(connect(udp)?.code == 400)
   }
 
-  @Test("5.2: no peer, a malformed one and port 0 are 400; another family 443; forbidden peers 403")
+  @Test("5.2: a missing or malformed peer and port 0 give 400, another family 443, a forbidden peer 403")
   func badPeers() throws {
     let conversation = Conversation()
     let (client, relayed) = try allocated(conversation)
@@ -160,7 +165,7 @@ struct TCPRelayTests {
     #expect(connect(client, "[2001:4860::8]:80")?.code == 443)
     for peer in [
       "127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80", "0.0.0.0:80", "192.168.1.1:80", "203.0.113.1:3478",
-      // A relay's port is open for what the relay speaks, and to live relays only.
+      // A relayed port is allowed only with the relay's protocol and while it is in use.
       "203.0.113.1:50001", "224.0.0.1:80", "255.255.255.255:80",
     ] {
       guard peer != "203.0.113.1:\(relayed.port)" else { continue }
@@ -169,7 +174,7 @@ struct TCPRelayTests {
     #expect(conversation.connects.isEmpty)
   }
 
-  @Test("a UDP relay opens no TCP port of its number, and a TCP relay no UDP port")
+  @Test("A UDP relay reaches no TCP port of the same number, and a TCP relay no UDP port")
   func protocolsApart() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
@@ -185,7 +190,7 @@ struct TCPRelayTests {
     #expect(sender.sendIndication("\(tcp)", [1]).drop == .forbiddenPeer)
   }
 
-  @Test("5.2: the same peer again is 446 while the first connection is on its way, pending or bound, and not after")
+  @Test("5.2: the same peer again gives 446 while the first connection is opening, pending or bound")
   func twice() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
@@ -198,21 +203,30 @@ struct TCPRelayTests {
     let identifier = try #require(client.read(conversation.lateReplies.last?.1 ?? [])?.connectionID)
     #expect(bind(dataConnection(conversation), identifier)?.code == nil)
     #expect(connect(client)?.code == 446)
-    // Another port of that host is another peer.
+    // Another port of the host is another peer.
     #expect(connect(client, "8.8.8.8:81") == nil)
     conversation.relay.pipeEnded(id)
     conversation.runCommands()
     #expect(connect(client) == nil)
   }
 
-  @Test("5.2: a refused connection is 447 at once, a silent one after 30 seconds and not before")
+  @Test("5.2: a refused connection gives 447 after 200 ms at the earliest, a silent one after 30 seconds")
   func failures() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
     #expect(connect(client) == nil)
+    let before = conversation.lateReplies.count
     conversation.relay.peerConnectionFailed(conversation.connects[0].id, .refused, now: conversation.now)
     conversation.runCommands()
+    #expect(conversation.lateReplies.count == before)
+    // Later reports about the same connection have no effect.
+    conversation.relay.peerConnected(conversation.connects[0].id, now: conversation.now)
+    conversation.relay.peerConnectionFailed(conversation.connects[0].id, .noCapacity, now: conversation.now)
+    let deadline = conversation.relay.nextDeadline
+    #expect(try #require(deadline).nanoseconds - conversation.now.instant.nanoseconds >= 200_000_000)
+    conversation.wait(seconds: 1)
     #expect(client.read(conversation.lateReplies.last?.1 ?? [])?.code == 447)
+    #expect(conversation.closedPipes.isEmpty)
     #expect(connect(client) == nil)
     let count = conversation.lateReplies.count
     conversation.wait(seconds: 29)
@@ -222,14 +236,14 @@ struct TCPRelayTests {
     #expect(answer?.code == 447)
     #expect(answer?.isSigned == true)
     #expect(conversation.closedPipes == [conversation.connects[1].id])
-    // The kernel's word comes too late.
+    // The kernel reports the connection too late.
     conversation.relay.peerConnected(conversation.connects[1].id, now: conversation.now)
     conversation.runCommands()
     #expect(conversation.closedPipes.count == 2)
     #expect(conversation.relay.peerConnections.count == 0)
   }
 
-  @Test("a server without room for one more socket says 508, and so does a full allocation")
+  @Test("A server without a free socket gives 508, and so does a full allocation")
   func capacity() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
@@ -241,7 +255,7 @@ struct TCPRelayTests {
     #expect(connect(client, "8.8.4.4:9999")?.code == 508)
   }
 
-  @Test("5.2: a connection that nobody binds is closed after 30 seconds")
+  @Test("5.2: a connection that is not bound is closed after 30 seconds")
   func unbound() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
@@ -257,7 +271,7 @@ struct TCPRelayTests {
 
   // MARK: - Bandwidth
 
-  @Test("what pipes carry is counted, and held up once a second's worth is through")
+  @Test("The bytes of pipes are counted, and a pipe pauses after one second's worth")
   func bandwidth() throws {
     let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 100_000 }
     let (client, _) = try allocated(conversation)
@@ -269,7 +283,9 @@ struct TCPRelayTests {
     conversation.tick(seconds: 2)
     #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)
     client.refresh(0)
-    let summary = conversation.events.compactMap { if case .allocationEnded(let summary, _) = $0 { summary } else { nil } }
+    let summary = conversation.events.compactMap {
+      if case .allocationClosed(let summary, _) = $0 { summary } else { nil }
+    }
     #expect(summary.first?.toPeers.bytes == 210_000)
     #expect(conversation.relay.pipeCarried(1, id, toPeer: true, now: conversation.now) == 0)
   }

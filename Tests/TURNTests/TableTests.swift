@@ -1,17 +1,18 @@
 import Crypto
 import NetworkTypes
 import STUN
+import Tables
 import Testing
 
 @testable import TURN
 
 @Suite("Limits and timers over long times")
 struct TableTests {
-  @Test("a stranger's budget outlives the 204 days that its clock has room for")
+  @Test("A stranger's budget still works after its 44-bit clock wraps, at 204 days")
   func limiterWraps() {
     let limiter = StrangerRateLimiter(limit: 2, seed: (1, 2))
     let address = IPAddress(192, 0, 2, 1)
-    // The limiter's microseconds, less the two seconds that they begin at.
+    // The limiter's clock counts 44 bits of microseconds and begins at two seconds.
     let wrap: UInt64 = ((1 << 44) - 2_000_000) * 1000
     let before = Instant(nanoseconds: wrap - 3_000_000_000)
     #expect(limiter.take(address, now: before))
@@ -22,7 +23,7 @@ struct TableTests {
     }
   }
 
-  @Test("4,096 neighbours in a set take turns and nobody is shut out for good")
+  @Test("Addresses in one set of the table evict each other, and none is excluded for ever")
   func limiterEvicts() {
     let limiter = StrangerRateLimiter(limit: 1, seed: (3, 4))
     let now = Instant(nanoseconds: 5_000_000_000)
@@ -31,43 +32,69 @@ struct TableTests {
     for number in UInt32(0)..<1000 { #expect(limiter.take(IPAddress(ipv4: number), now: later)) }
   }
 
-  @Test("what a packet reads of an allocation and of a channel lies in the first cache line of their places")
+  @Test("The fields that a packet reads lie in the first cache line of an allocation and of a channel")
   func hotFields() throws {
-    // A place has eight bytes of its own in front of the record.
+    // A slot has eight bytes before the record.
     let line = 64 - 8
-    let counted = try #require(MemoryLayout<Allocation>.offset(of: \.toPeers))
-    #expect(counted + MemoryLayout<TrafficCount>.size <= line)
-    let client = try #require(MemoryLayout<Allocation>.offset(of: \.client))
-    #expect(client + MemoryLayout<ClientPath>.size <= line + 64)
+    let path = ClientPath(address: .none, endpoint: EndpointID(rawValue: 0), transport: .udp)
+    let now = Instant(nanoseconds: 0)
+    let details = AllocationDetails(
+      realm: .default, username: [], quotaName: [], keys: nil,
+      kind: AllocationKind(transport: .udp, families: .ipv4, relayTransport: .udp),
+      transactionID: TransactionID(high: 0, low: 0),
+      grantedLifetime: .zero, createdAt: now, admittedAddress: path.address.address,
+      bandwidthSubject: RateTable.Subject(0, 0))
+    var allocation = Allocation(client: path, transport: .udp, expiresAt: now, details: details)
+    let base = unsafe withUnsafeMutablePointer(to: &allocation) { Int(bitPattern: $0) }
+    let counted = unsafe withUnsafeMutablePointer(to: &allocation.toPeers) { Int(bitPattern: $0) } - base
+    #expect((0...line).contains(counted + MemoryLayout<TrafficCount>.size))
+    let client = unsafe withUnsafeMutablePointer(to: &allocation.client) { Int(bitPattern: $0) } - base
+    #expect((0...(line + 64)).contains(client + MemoryLayout<ClientPath>.size))
     let rules = try #require(MemoryLayout<Channel>.offset(of: \.rulesGeneration))
     #expect(rules + MemoryLayout<UInt32>.size <= line)
   }
 
-  @Test("timers fire in order, never early, and after a long sleep all that are due")
+  @Test("Timers fire in order and never early, and all expired ones fire after a long pause")
   func wheel() {
     var wheel = TimerWheel(now: Instant(nanoseconds: 0))
     func second(_ number: UInt64) -> Instant { Instant(nanoseconds: number * 1_000_000_000) }
     for number in UInt32(1)...900 {
-      _ = wheel.schedule(.permission, RecordID(index: number, generation: 1), at: second(UInt64(number)))
+      _ = wheel.schedule(.permission(Handle(index: number, generation: 1)), at: second(UInt64(number)))
     }
     let early = wheel.popDue(now: Instant(nanoseconds: 999_999_999))
     #expect(early == nil)
     var fired: [UInt32] = []
-    while let next = wheel.popDue(now: second(500)) { fired.append(next.subject.index) }
+    while case .permission(let next)? = wheel.popDue(now: second(500)) { fired.append(next.index) }
     #expect(fired == Array(1...499))
-    while let next = wheel.popDue(now: second(5000)) { fired.append(next.subject.index) }
+    while case .permission(let next)? = wheel.popDue(now: second(5000)) { fired.append(next.index) }
     #expect(fired == Array(1...900))
     let nothing = wheel.nextDeadline()
     #expect(nothing == nil)
   }
 
-  @Test("a request that waits for the store is not forgotten at once after an idle quarter of an hour")
+  @Test("Cancelling a fired timer does not cancel the new timer in its slot")
+  func staleTimer() {
+    var wheel = TimerWheel(now: Instant(nanoseconds: 0))
+    let deadline = Instant(nanoseconds: 1_000_000_000)
+    let old = wheel.schedule(.permission(Handle(index: 1, generation: 1)), at: deadline)
+    let later = Instant(nanoseconds: 2_000_000_000)
+    let hasFired = wheel.popDue(now: later) != nil
+    #expect(hasFired)
+    let new = wheel.schedule(.permission(Handle(index: 2, generation: 1)), at: later)
+    wheel.cancel(old)
+    let afterOld = wheel.count
+    wheel.cancel(new)
+    let afterNew = wheel.count
+    #expect([afterOld, afterNew] == [1, 0])
+  }
+
+  @Test("After twenty idle minutes a request still waits for the store")
   func idleThenWaiting() throws {
     let conversation = Conversation {
       $0.realms[0].users = [:]
       $0.realms[0].hasStore = true
     }
-    // As a shard does: time comes in with every turn, whether or not a timer is due.
+    // As a shard does: it passes the time in each turn, whether a timer is due or not.
     conversation.wait(seconds: 1200)
     let client = TestClient(conversation)
     client.challenge()
@@ -79,7 +106,7 @@ struct TableTests {
     #expect(conversation.relay.allocationCount == 1)
   }
 
-  @Test("a wrong FINGERPRINT is dropped in silence, a right one answered with one")
+  @Test("A message with a wrong FINGERPRINT is dropped, one with a right one answered with FINGERPRINT")
   func fingerprint() {
     let client = TestClient(Conversation())
     var request = client.request(.binding, signs: false) { $0.appendFingerprint() }
@@ -88,7 +115,7 @@ struct TableTests {
     #expect(client.send(request).drop == .malformed)
   }
 
-  @Test("a reservation's token is good for nobody else")
+  @Test("A reservation token is valid for its own user only")
   func foreignToken() throws {
     let conversation = Conversation()
     let alice = TestClient(conversation)
@@ -101,10 +128,10 @@ struct TableTests {
     #expect(second.allocate { $0.append(.reservationToken, token) }?.relayedAddress != nil)
   }
 
-  @Test("bandwidth above a gigabyte a second is limited too")
+  @Test("Bandwidth above a gigabyte a second is limited too")
   func fastBandwidth() {
-    let limit = BandwidthLimit(bytesPerSecond: 2_000_000_000)
-    var bucket = BandwidthBucket()
+    let limit = RateLimit(perSecond: 2_000_000_000)
+    var bucket = RateBucket()
     var passed = 0
     let now = Instant(nanoseconds: 1_000_000_000)
     while passed < 100_000, bucket.take(60_000, limit, now: now) { passed += 1 }

@@ -1,15 +1,16 @@
 import Crypto
 import NetworkTypes
 import STUN
+import Tables
 @testable import TURN
 
-/// What came back to a client.
+/// The answer to a client's request.
 struct Answer: Equatable {
   var type: MessageType
   var code: UInt16?
   var nonce: [UInt8]?
   var relayedAddress: SocketAddress?
-  /// All of them: two of a dual allocation.
+  /// All relayed addresses; a dual allocation has two.
   var relayedAddresses: [SocketAddress] = []
   /// ADDRESS-ERROR-CODE: family and code.
   var addressError: [UInt16]?
@@ -24,7 +25,7 @@ struct Answer: Equatable {
   var bytes: [UInt8]
 }
 
-/// A client of a conversation, at one address.
+/// A client in a conversation, with one address.
 final class TestClient {
   let conversation: Conversation
   let path: ClientPath
@@ -40,10 +41,11 @@ final class TestClient {
     self.conversation = conversation
     path = ClientPath(
       address: SocketAddress(address)!, endpoint: EndpointID(rawValue: endpoint), transport: transport,
-      connection: transport != .udp ? RecordID(index: connection, generation: 1) : .none, realm: number)
+      connection: transport != .udp ? Handle(index: connection, generation: 1) : nil,
+      realm: RealmID(rawValue: number))
   }
 
-  /// A request of this client: signed where it has a nonce, with whatever `body` adds.
+  /// A request of this client with the attributes that `body` adds, signed if the client has a nonce.
   func request(
     _ method: Method, transaction: UInt64? = nil, signs: Bool = true, _ body: (inout MessageWriter) -> Void = { _ in },
     afterIntegrity: (inout MessageWriter) -> Void = { _ in }
@@ -65,17 +67,17 @@ final class TestClient {
     return writer.bytes.copied()
   }
 
-  /// Sends bytes and returns the disposition; commands are run, late replies kept.
+  /// Sends bytes, runs the resulting commands and returns the disposition. Late replies are kept.
   func send(_ bytes: [UInt8]) -> Disposition {
-    let disposition = conversation.relay.receive(bytes.span.rawBytes, from: path, now: conversation.now)
+    let disposition = conversation.receive(bytes, from: path)
     conversation.runCommands()
     return disposition
   }
 
-  /// Sends a request and returns its answer, at once or late; nil where there is none.
+  /// Sends a request and returns its immediate or late answer; nil if there is none.
   func ask(_ bytes: [UInt8]) -> Answer? {
     let before = conversation.lateReplies.count
-    let disposition = conversation.relay.receive(bytes.span.rawBytes, from: path, now: conversation.now)
+    let disposition = conversation.receive(bytes, from: path)
     var reply: [UInt8]?
     if case .reply = disposition { reply = conversation.relay.copiedReply() }
     conversation.runCommands()
@@ -99,14 +101,16 @@ final class TestClient {
     }
     return Answer(
       type: message.type, code: (try? message.errorCode())?.code.rawValue,
-      nonce: message.value(of: .nonce)?.copied(), relayedAddress: relayedAddresses.first, relayedAddresses: relayedAddresses,
+      nonce: message.value(of: .nonce)?.copied(), relayedAddress: relayedAddresses.first,
+      relayedAddresses: relayedAddresses,
       addressError: (try? message.addressErrorCode()).map { [UInt16($0.family), $0.code.rawValue] },
       mappedAddress: try? message.xorAddress(.xorMappedAddress), lifetime: try? message.lifetime(),
       token: try? message.reservationToken(), unknown: message.value(of: .unknownAttributes)?.copied(),
-      ticket: message.value(of: .mobilityTicket)?.copied(), connectionID: try? message.word(.connectionID), isSigned: isSigned, bytes: bytes)
+      ticket: message.value(of: .mobilityTicket)?.copied(), connectionID: try? message.word(.connectionID),
+      isSigned: isSigned, bytes: bytes)
   }
 
-  /// Asks for a nonce with an unsigned Allocate.
+  /// Gets a nonce with an unsigned Allocate.
   @discardableResult
   func challenge() -> Answer? {
     let answer = ask(request(.allocate, signs: false) { $0.append(.requestedTransport, UInt32(17) << 24) })
@@ -114,7 +118,7 @@ final class TestClient {
     return answer
   }
 
-  /// The whole of Allocate: challenge and signed request.
+  /// Allocates: challenge, then signed request.
   @discardableResult
   func allocate(_ transport: RelayTransport = .udp, _ body: (inout MessageWriter) -> Void = { _ in }) -> Answer? {
     if nonce.isEmpty { challenge() }
@@ -157,13 +161,12 @@ final class TestClient {
     return send(writer.bytes.copied())
   }
 
-  /// What a peer sends to this client's relay.
+  /// Sends data from a peer to this client's relayed address.
   func hear(_ data: [UInt8], from peer: String, on relayedAddress: SocketAddress) -> Disposition {
     let local = conversation.relayed.translated(relayedAddress.address)
     guard
       let port = conversation.openPorts.first(where: { $0.value == SocketAddress(local, port: relayedAddress.port) })
     else { return .drop(.noRelayPort) }
-    return conversation.relay.receive(
-      data.span.rawBytes, fromPeer: SocketAddress(peer)!, on: port.key, now: conversation.now)
+    return conversation.receive(data, fromPeer: SocketAddress(peer)!, on: port.key)
   }
 }

@@ -7,13 +7,15 @@ import Testing
 @Suite("Permissions, channels and traffic")
 struct TrafficTests {
   /// A client with an allocation, and its relayed address.
-  func allocated(_ conversation: Conversation, _ address: String = "192.0.2.7:5000") throws -> (TestClient, SocketAddress) {
+  func allocated(_ conversation: Conversation, _ address: String = "192.0.2.7:5000") throws -> (
+    TestClient, SocketAddress
+  ) {
     let client = TestClient(conversation, address)
     let relayed = try #require(client.allocate()?.relayedAddress)
     return (client, relayed)
   }
 
-  @Test("without a permission nothing passes; with one both directions do, for exactly 300 seconds")
+  @Test("Without a permission no data passes; with one both directions pass for exactly 300 seconds")
   func permission() throws {
     let conversation = Conversation()
     let (client, relayed) = try allocated(conversation)
@@ -32,7 +34,7 @@ struct TrafficTests {
     #expect(conversation.relay.permissions.count == 0)
   }
 
-  @Test("a peer's datagram becomes a Data indication byte for byte")
+  @Test("A peer's datagram becomes a Data indication with the same bytes")
   func dataIndication() throws {
     let conversation = Conversation()
     let (client, relayed) = try allocated(conversation)
@@ -53,7 +55,7 @@ struct TrafficTests {
     #expect(payload == data)
   }
 
-  @Test("a channel carries both directions; the permission it brings ends after 300 s, the channel after 600")
+  @Test("A channel carries both directions; its permission ends after 300 s, the channel after 600")
   func channel() throws {
     let conversation = Conversation()
     let (client, relayed) = try allocated(conversation)
@@ -62,7 +64,7 @@ struct TrafficTests {
     #expect(client.channelData(0x4000, [1, 2]).peer == SocketAddress("8.8.8.8:53"))
     #expect(client.hear([7, 8, 9], from: "8.8.8.8:53", on: relayed).client == client.path)
     #expect(conversation.relay.copiedReply() == [0x40, 0x00, 0x00, 0x03])
-    // Another port of the same peer has no channel: an indication.
+    // Another port of the same peer has no channel, so the client gets an indication.
     _ = client.hear([7], from: "8.8.8.8:54", on: relayed)
     #expect(conversation.relay.copiedReply().prefix(2) == [0x00, 0x17])
     conversation.tick(seconds: 300)
@@ -74,7 +76,21 @@ struct TrafficTests {
     #expect(client.channelData(0x4000, [1]).drop == .noAllocation)
   }
 
-  @Test("the channel used last is only a short cut: its place may have become another allocation's")
+  @Test("A channel outlives its permission, and carries no data without one")
+  func channelWithoutPermission() throws {
+    let conversation = Conversation()
+    let (client, relayed) = try allocated(conversation)
+    client.bind(0x4000, "8.8.8.8:53")
+    #expect(client.hear([7], from: "8.8.8.8:53", on: relayed).client == client.path)
+    conversation.wait(seconds: 301)
+    #expect(conversation.relay.permissions.count == 0 && conversation.relay.channels.count == 1)
+    #expect(client.hear([7], from: "8.8.8.8:53", on: relayed).drop == .noPermission)
+    client.permit("8.8.8.8:0")
+    #expect(client.hear([7], from: "8.8.8.8:53", on: relayed).client == client.path)
+    #expect(conversation.relay.copiedReply() == [0x40, 0x00, 0x00, 0x01])
+  }
+
+  @Test("The cached last channel is checked, because its slot may belong to another allocation")
   func recentChannel() throws {
     let conversation = Conversation()
     let (first, firstRelayed) = try allocated(conversation, "192.0.2.7:5000")
@@ -84,7 +100,7 @@ struct TrafficTests {
     conversation.tick(seconds: 400)
     first.refresh(600)
     second.refresh(600)
-    // The first one's channel goes, and the second one gets its place with the same number.
+    // The first client's channel expires, and the second client gets its slot with the same number.
     conversation.tick(seconds: 200)
     conversation.wait(seconds: 1)
     #expect(conversation.relay.channels.count == 0)
@@ -97,7 +113,7 @@ struct TrafficTests {
     _ = first.hear([7], from: "9.9.9.9:53", on: firstRelayed)
     #expect(conversation.relay.copiedReply().prefix(2) == [0x00, 0x17])
     #expect(second.channelData(0x4000, [1]).peer == SocketAddress("9.9.9.9:53"))
-    // With two channels each finds its own, in both directions, turn about.
+    // With two channels, packets alternate in both directions and each finds its channel.
     second.bind(0x4001, "9.9.9.9:54")
     for _ in 0..<2 {
       #expect(second.channelData(0x4001, [1]).peer == SocketAddress("9.9.9.9:54"))
@@ -109,7 +125,7 @@ struct TrafficTests {
     }
   }
 
-  @Test("a channel lives 600 s and a new binding prolongs it")
+  @Test("A channel lives 600 s, and binding it again extends it")
   func channelLifetime() throws {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -124,15 +140,15 @@ struct TrafficTests {
     #expect(client.channelData(0x4001, [1]).drop == .noChannel)
     conversation.wait(seconds: 1)
     #expect(conversation.relay.channels.count == 0)
-    // Unbound, the number is free for another peer.
+    // After the channel has expired, its number can be bound to another peer.
     client.challenge()
     #expect(client.bind(0x4001, "8.8.4.4:53")?.code == nil)
   }
 
   @Test(
-    "what ChannelBind refuses",
+    "A wrong ChannelBind gives its error code",
     arguments: [
-      (UInt16(0x3FFF), "8.8.8.8:53", UInt16(400)), (0x5000, "8.8.8.8:53", 400), (0x4001, "8.8.8.8:53", 400),
+      (UInt16(0x3FFF), "8.8.8.8:53", UInt16(400)), (0x8000, "8.8.8.8:53", 400), (0x4001, "8.8.8.8:53", 400),
       (0x4000, "8.8.8.8:54", 400), (0x4002, "8.8.8.8:0", 400), (0x4002, "[2001:4860::8]:53", 443),
       (0x4002, "10.0.0.1:53", 403),
     ])
@@ -142,7 +158,7 @@ struct TrafficTests {
     #expect(client.bind(number, peer)?.code == code)
   }
 
-  @Test("one bad peer in CreatePermission installs none")
+  @Test("One invalid peer in CreatePermission installs none")
   func atomicPermissions() throws {
     let conversation = Conversation()
     let (client, _) = try allocated(conversation)
@@ -154,7 +170,7 @@ struct TrafficTests {
     #expect(conversation.relay.permissions.count == 2)
   }
 
-  @Test("tables are capped with 508 and refreshing what is there still works")
+  @Test("A full table gives 508, and its entries can still be refreshed")
   func caps() throws {
     let conversation = Conversation {
       $0.realms[0].permissionsPerAllocation = 2
@@ -169,7 +185,25 @@ struct TrafficTests {
     #expect(client.bind(0x4000, "8.8.8.1:1")?.code == nil)
   }
 
-  @Test("without an allocation every method that needs one is 437; another user's is 441")
+  @Test("After a reload lowers a limit, existing entries can be refreshed and none is added")
+  func loweredCaps() throws {
+    let conversation = Conversation()
+    let (client, _) = try allocated(conversation)
+    for (number, peer) in [(UInt16(0x4000), "8.8.8.1:1"), (0x4001, "8.8.8.2:1")] {
+      #expect(client.bind(number, peer)?.code == nil)
+    }
+    conversation.change {
+      $0.realms[0].permissionsPerAllocation = 1
+      $0.realms[0].channelsPerAllocation = 1
+    }
+    #expect(client.bind(0x4001, "8.8.8.2:1")?.code == nil)
+    #expect(client.permit("8.8.8.1:1", "8.8.8.2:1")?.code == nil)
+    #expect(client.bind(0x4002, "8.8.8.1:2")?.code == 508)
+    #expect(client.permit("8.8.8.1:1", "8.8.8.3:1")?.code == 508)
+    #expect(conversation.relay.permissions.count == 2 && conversation.relay.channels.count == 2)
+  }
+
+  @Test("Without an allocation each method gives 437, on another user's 441")
   func ownership() throws {
     let conversation = Conversation()
     let client = TestClient(conversation)
@@ -188,7 +222,7 @@ struct TrafficTests {
     #expect(conversation.relay.allocationCount == 1)
   }
 
-  @Test("Refresh with lifetime 0 frees everything at once, and the five-tuple can allocate anew")
+  @Test("Refresh with lifetime 0 frees everything at once, and the five-tuple can allocate again")
   func deletion() throws {
     let conversation = Conversation()
     let (client, relayed) = try allocated(conversation)
@@ -203,7 +237,7 @@ struct TrafficTests {
     #expect(conversation.admitted == 1)
   }
 
-  @Test("an allocation ends when its time is up, at the second, and its timer frees it")
+  @Test("An allocation ends at the second of its expiry, and its timer frees it")
   func expiry() throws {
     let conversation = Conversation()
     let (client, relayed) = try allocated(conversation)
@@ -220,7 +254,7 @@ struct TrafficTests {
     #expect(conversation.relay.nextDeadline == nil)
   }
 
-  @Test("the same client at two of our addresses is two five-tuples")
+  @Test("One client at two server addresses is two five-tuples")
   func endpoints() throws {
     let conversation = Conversation()
     let here = TestClient(conversation, endpoint: 0)
@@ -230,7 +264,7 @@ struct TrafficTests {
     #expect(first != nil && second != nil && first != second)
   }
 
-  @Test("over a stream ChannelData is padded, and the end of the connection ends the allocation")
+  @Test("Over a stream ChannelData is padded, and the end of the connection deletes the allocation")
   func stream() throws {
     let conversation = Conversation()
     let client = TestClient(conversation, transport: .tcp)
@@ -249,7 +283,7 @@ struct TrafficTests {
     #expect(conversation.openPorts.isEmpty)
   }
 
-  @Test("behind a 1:1 NAT clients see the advertised address, and a peer that is ours is reached and seen by it")
+  @Test("Behind a 1:1 NAT clients get advertised addresses, and reach each other by them")
   func advertised() throws {
     let conversation = Conversation(advertise: "198.51.100.9")
     let (alice, aliceRelay) = try allocated(conversation)

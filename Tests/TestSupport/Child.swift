@@ -1,11 +1,12 @@
 public import Foundation
+internal import CLinux
 internal import Glibc
 internal import Synchronization
 
-/// A child process of a test, ended with this value at the latest.
+/// A child process of a test. It is killed at the latest when this value is released.
 ///
-/// By the system's own calls: under load Foundation's `Process` has been seen to miss the end of a child, and a test that
-/// waits for it never ends.
+/// It uses system calls, because Foundation's `Process` sometimes misses the end of a child under load, and a test that
+/// waits for the child then never ends.
 public final class Child: Sendable {
   public struct NotStarted: Error {
     public var program: String
@@ -13,23 +14,23 @@ public final class Child: Sendable {
     public var code: Int32
   }
 
-  /// Where the child reads from, or writes to.
+  /// The source or target of a child's standard stream.
   public enum Stream {
     case null
-    /// Its end that this process does not need is closed here.
+    /// The child's end is closed in this process.
     case pipe(Pipe)
     case scratch(ScratchFile)
   }
 
-  public let identifier: pid_t
-  /// Nil until the end has been seen; from then on the number may be somebody else's.
+  public let identifier: Int32
+  /// Nil until the process has been reaped; afterwards another process may get its number.
   private let status = Mutex<Int32?>(nil)
-  /// They close when they are forgotten, and the child would notice.
+  /// The child's pipes. They would close if they were released.
   private let pipes: [Pipe]
 
-  /// Starts a program, as leader of a process group of its own, with these three streams and no other descriptor.
+  /// Starts a program as leader of a new process group, with these three streams and no other descriptors.
   ///
-  /// - Parameter environment: nil: this process's.
+  /// - Parameter environment: nil for this process's environment.
   public init(
     _ program: String, _ arguments: [String], environment: [String: String]? = nil, input: Stream = .null,
     output: Stream = .null, errors: Stream = .null
@@ -52,14 +53,15 @@ public final class Child: Sendable {
         unsafe posix_spawn_file_actions_adddup2(&actions, file.descriptor, Int32(number))
       }
     }
-    // Else this child would keep the pipes of others open.
+    // Otherwise this child would keep the pipes of other children open.
     unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
     unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
     let words = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
-    let variables = unsafe (environment ?? ProcessInfo.processInfo.environment).map {
-      unsafe strdup("\($0.key)=\($0.value)")
-    } + [nil]
-    defer { for unsafe text in unsafe words + variables { unsafe free(text) } }
+    let variables =
+      unsafe (environment ?? ProcessInfo.processInfo.environment).map {
+        unsafe strdup("\($0.key)=\($0.value)")
+      } + [nil]
+    defer { unsafe (words + variables).forEach { unsafe free($0) } }
     var identifier: pid_t = 0
     let code = unsafe posix_spawn(&identifier, program, &actions, &attributes, words, variables)
     guard code == 0 else { throw NotStarted(program: program, code: code) }
@@ -71,16 +73,16 @@ public final class Child: Sendable {
 
   deinit { kill() }
 
-  /// Waits for its end; the exit status, or 128 and the signal.
+  /// Waits for the child's end. Returns the exit status, or 128 + signal.
   @discardableResult
   public func wait() -> Int32 {
-    // It is only looked at here, and taken away under the lock: nobody signals a number that is free again.
+    // This only waits. The process is reaped under the lock, so that no signal is sent to a reused process number.
     var information = unsafe siginfo_t()
     while unsafe waitid(P_PID, id_t(identifier), &information, WEXITED | WNOWAIT) < 0, errno == EINTR {}
     return take(WNOHANG) ?? -1
   }
 
-  /// The same without blocking the thread of a test.
+  /// Like `wait`, without blocking the thread of a test.
   public func ended() async -> Int32 {
     await withCheckedContinuation { continuation in
       Thread.detachNewThread { continuation.resume(returning: self.wait()) }
@@ -91,10 +93,10 @@ public final class Child: Sendable {
 
   public func send(_ signal: Int32) { deliver(signal, to: identifier) }
 
-  /// To the child and all that it has started.
+  /// Sends a signal to the child and all processes that it has started.
   public func sendToGroup(_ signal: Int32) { deliver(signal, to: -identifier) }
 
-  /// Ends it at once, if it hasn't ended.
+  /// Kills the child unless it has ended.
   public func kill() {
     send(SIGKILL)
     wait()
@@ -119,7 +121,7 @@ public final class Child: Sendable {
 extension Child {
   /// A child that has ended.
   public struct Result: Sendable {
-    /// The exit status, or 128 and the signal.
+    /// The exit status, or 128 + signal.
     public var status: Int32
     public var output: String
     public var errors: String
@@ -133,7 +135,7 @@ extension Child {
     return run.result(run.child.wait())
   }
 
-  /// The same without blocking the thread of a test.
+  /// Like `run`, without blocking the thread of a test.
   public static func runAside(
     _ program: String, _ arguments: [String], environment: [String: String]? = nil, input: String = ""
   ) async throws -> Result {
@@ -158,11 +160,11 @@ extension Child {
   }
 }
 
-/// A file without a name: unlike a pipe it takes all that a child writes, whether or not somebody reads.
+/// A file without a name. Unlike a pipe it stores everything that a child writes even without a reader.
 public final class ScratchFile: Sendable {
   let descriptor: Int32
 
-  /// Where a child starts to read: at the beginning of `text`.
+  /// A file with `text`, positioned at its start.
   public init(_ text: String = "") throws {
     var name = Array("\(NSTemporaryDirectory())/turnpike-scratch-XXXXXX\0".utf8CString)
     descriptor = unsafe mkostemp(&name, O_CLOEXEC)
@@ -174,7 +176,7 @@ public final class ScratchFile: Sendable {
 
   deinit { close(descriptor) }
 
-  /// All of it.
+  /// The whole content.
   public var text: String {
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65_536)

@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// Where things are that tests look at.
+/// Paths of programs and files that tests use.
 public enum Places {
   /// A program that was built with these tests: next to the test bundle.
   public static func program(_ name: String) -> String {
@@ -19,13 +19,13 @@ public enum Places {
     try String(contentsOfFile: repository(path), encoding: .utf8)
   }
 
-  /// Its bytes.
+  /// The bytes of such a file.
   public static func bytes(_ path: String) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: URL(filePath: repository(path))))
   }
 }
 
-/// A directory that ends with the test.
+/// A temporary directory. It is deleted when this value is released.
 public final class TemporaryDirectory: Sendable {
   private let url: URL
 
@@ -40,7 +40,7 @@ public final class TemporaryDirectory: Sendable {
 
   public func path(_ name: String) -> String { url.appending(path: name).path }
 
-  /// Writes a file and tells its path.
+  /// Writes a file and returns its path.
   @discardableResult
   public func write(_ text: String, to name: String) throws -> String { try write(Array(text.utf8), to: name) }
 

@@ -1,4 +1,4 @@
-/// SplitMix64: repeatable for a seed.
+/// SplitMix64, which gives the same numbers for the same seed.
 public struct SplitMix: RandomNumberGenerator, Sendable {
   public var state: UInt64
 
@@ -21,7 +21,7 @@ public struct SplitMix: RandomNumberGenerator, Sendable {
       switch Int.random(in: 0..<7, using: &self) {
       case 0: bytes[index] = UInt8.random(in: 0...255, using: &self)
       case 1: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &self)
-      // What lengths and counts go wrong at.
+      // Boundary values of lengths and counts.
       case 2: bytes[index] = [0, 0x7F, 0x80, 0xFF].randomElement(using: &self) ?? 0
       case 3: bytes.removeSubrange(index...)
       case 4: bytes.remove(at: index)

@@ -1,15 +1,17 @@
 import Credentials
 import Crypto
 import Dispatch
-import Metrics
+import Log
 import NetIO
+import System
 import NetworkTypes
 import TURN
+import Tables
 import Testing
 
 @testable import TurnpikeServer
 
-/// A store that answers no look-up until it is let go.
+/// A store that blocks every look-up until it is released.
 private final class StuckStore: CredentialStore {
   let asked: DispatchSemaphore
   let gate: DispatchSemaphore
@@ -27,10 +29,11 @@ private final class StuckStore: CredentialStore {
 
   func user(realm: String, userHash: Digest) throws(StoreError) -> (name: [UInt8], keys: UserKeys)? { nil }
   func secrets(realm: String) throws(StoreError) -> [[UInt8]] { [] }
+  func hasUsersWithoutSHA256(realm: String) throws(StoreError) -> Bool { false }
   func changeToken() throws(StoreError) -> UInt64 { 1 }
   func isEmpty() throws(StoreError) -> Bool { true }
-  func addUser(_ user: LongTermCredential) throws(StoreError) {}
-  func setPassword(of user: LongTermCredential) throws(StoreError) {}
+  func addUser(_ user: UserRecord) throws(StoreError) {}
+  func setPassword(of user: UserRecord) throws(StoreError) {}
   func removeUser(realm: String, username: [UInt8]) throws(StoreError) {}
   func users(realm: String?) throws(StoreError) -> [StoredUser] { [] }
   func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret { throw .secretExists }
@@ -40,13 +43,13 @@ private final class StuckStore: CredentialStore {
 
 @Suite("The credential service")
 struct CredentialServiceTests {
-  @Test("while the store is stuck shards go on asking without waiting, up to a bound, and get their answers afterwards")
+  @Test("While the store is stuck shards ask without waiting, up to a bound, and get their answers later")
   func stuckStore() throws {
-    let service = try CredentialService(realms: [0: "example.org"])
+    let service = try CredentialService(realms: [.default: "example.org"])
     let answers = try Mailbox<ShardMessage>(capacity: 10_000)
     let asked = DispatchSemaphore(value: 0)
     let gate = DispatchSemaphore(value: 0)
-    let log = Log(level: .error, format: .text, clock: { 0 }, sink: { _ in })
+    let log = Log(level: .error, format: .text, clock: { 0 }, sink: { _ in true })
     let thread = try Thread(name: "store") {
       service.run(
         log: log, open: { StuckStore(asked: asked, gate: gate) }, changed: { _ in })
@@ -54,12 +57,12 @@ struct CredentialServiceTests {
     func ask(_ number: UInt32) -> Bool {
       service.lookUp(
         CredentialService.LookUp(
-          ticket: RecordID(index: number, generation: 1), realm: 0, user: .name([1]),
+          ticket: Handle(index: number, generation: 1), realm: .default, user: .name([1]),
           answers: answers))
     }
     #expect(ask(0))
     asked.wait()
-    // The service sits in the store's call now, and this thread is not held up by it.
+    // The service is blocked in the store now, and this thread is not.
     var taken = 0
     for number in UInt32(1)...5000 where ask(number) { taken += 1 }
     #expect(taken == 4096)

@@ -4,16 +4,16 @@ import Testing
 
 @testable import TurnpikeServer
 
-@Suite("What waits to be written to a stream")
+@Suite("Frames that wait for a stream")
 struct OutgoingFramesTests {
-  /// ChannelData whose number and payload tell which it is.
+  /// ChannelData whose number and payload identify it.
   func media(_ number: UInt16, count: Int) -> [UInt8] {
     let padding = [UInt8](repeating: 0, count: -count & 3)
     return [0x40, 0x01, UInt8(count >> 8), UInt8(count & 0xFF)] + [UInt8](repeating: UInt8(number & 0xFF), count: count)
       + padding
   }
 
-  /// A STUN message with as many bytes of attributes.
+  /// A STUN message with this many bytes of attributes.
   func message(_ type: UInt16, _ number: UInt8, attributes: Int) -> [UInt8] {
     [UInt8(type >> 8), UInt8(type & 0xFF), UInt8(attributes >> 8), UInt8(attributes & 0xFF), 0x21, 0x12, 0xA4, 0x42]
       + [UInt8](repeating: number, count: 12 + attributes)
@@ -34,19 +34,20 @@ struct OutgoingFramesTests {
 
   func content(_ queue: borrowing OutgoingFrames) -> [UInt8] { queue.bytes.copied() }
 
-  @Test("the oldest media goes first, as much as must, and control messages stay in their order")
+  @Test("The oldest media is dropped first, as much as needed, and control messages keep their order")
   func dropping() {
     var pool = BlockPool()
     var queue = OutgoingFrames()
     let frames = [
-      control(1), media(2, count: 101), message(0x0017, 3, attributes: 60), control(4), media(5, count: 7), media(6, count: 900),
+      control(1), media(2, count: 101), message(0x0017, 3, attributes: 60), control(4), media(5, count: 7),
+      media(6, count: 900),
     ]
     append(frames, to: &queue, &pool)
     let total = frames.reduce(0) { $0 + $1.count }
-    // One byte too many: the oldest frame of media is enough.
+    // One byte too many: removing the oldest frame of media is enough.
     #expect(queue.dropOldestMedia(downTo: total - 1, &pool) == 1)
     #expect(content(queue) == Array([frames[0], frames[2], frames[3], frames[4], frames[5]].joined()))
-    // A Data indication is media too.
+    // A Data indication counts as media too.
     let target = queue.count - frames[2].count - 1
     #expect(queue.dropOldestMedia(downTo: target, &pool) == 2)
     #expect(content(queue) == Array([frames[0], frames[3], frames[5]].joined()))
@@ -55,14 +56,14 @@ struct OutgoingFramesTests {
     #expect(queue.dropOldestMedia(downTo: 0, &pool) == 0)
   }
 
-  @Test("a frame that has been written in part is finished", arguments: [1, 60, 105, 140, 200, 300])
+  @Test("A partly written frame is completed", arguments: [1, 60, 105, 140, 200, 300])
   func begun(written: Int) {
     var pool = BlockPool()
     var queue = OutgoingFrames()
     let frames = (0..<4).map { media(UInt16($0), count: 100) }
     append(frames, to: &queue, &pool)
     queue.consume(written, &pool)
-    // Frames of 104 bytes: the end of the begun one stays.
+    // Frames of 104 bytes: the rest of a partly sent one stays.
     let end = (written + 103) / 104 * 104
     #expect(queue.dropOldestMedia(downTo: 0, &pool) == 4 - end / 104)
     #expect(content(queue) == Array(frames.joined())[written..<end].map { $0 })
@@ -73,7 +74,7 @@ struct OutgoingFramesTests {
     #expect(isEmpty)
   }
 
-  @Test("an emptied queue gives its memory to the pool, and the pool to the next")
+  @Test("An empty queue returns its memory to the pool, which gives it to the next queue")
   func memory() {
     var pool = BlockPool()
     var queue = OutgoingFrames()

@@ -4,16 +4,25 @@ internal import JSON
 internal import TestSupport
 internal import Testing
 
+@testable internal import turnpike
+
 @Suite("The turnpike command line")
 struct CommandLineTests {
-  @Test("wrong usage: 64, with a hint on standard error and nothing on standard output", arguments: [
-    (["usr"], "did you mean user?"), (["user"], "add, list, remove, passwd"), (["user", "ad", "x"], "did you mean add?"),
-    (["user", "add"], "NAME"), (["user", "add", "a", "b"], "\"b\""), (["secret", "remove"], "ID"),
-    (["secret", "remove", "x"], "secret list"), (["--confg", "x"], "did you mean --config?"), (["--config"], "FILE"),
-    (["--config", "a", "--config", "b"], "twice"), (["--set", "realm"], "KEY=VALUE"), (["check", "extra"], "\"extra\""),
-    (["check", "--ttl", "1"], "no option --ttl"), (["credentials", "--ttl", "0"], "--ttl"), (["help", "usr"], "did you mean"),
-    (["user", "list", "--password-stdin"], "no option"), (["--help=yes"], "no value"),
-  ])
+  @Test(
+    "Wrong usage exits with 64, a hint on standard error and no standard output",
+    arguments: [
+      (["usr"], "did you mean user?"), (["user"], "add, list, remove, passwd"),
+      (["user", "ad", "x"], "did you mean add?"),
+      (["user", "add"], "NAME"), (["user", "add", "a", "b"], "\"b\""), (["secret", "remove"], "ID"),
+      (["secret", "remove", "x"], "secret list"), (["--confg", "x"], "did you mean --config?"), (["--config"], "FILE"),
+      (["--config", "a", "--config", "b"], "twice"), (["--set", "realm"], "KEY=VALUE"),
+      (["check", "a", "extra"], "\"extra\""), (["serve", "x"], "--config"),
+      (["check", "--ttl", "1"], "no option --ttl"), (["credentials", "--ttl", "0"], "--ttl"),
+      (["help", "usr"], "did you mean"),
+      (["user", "list", "--password-stdin"], "no option"), (["--help=yes"], "no value"),
+      (["kick"], "ID"), (["status", "x"], "\"x\""), (["sessions", "--transport", "sctp"], "udp, tcp, tls or dtls"),
+      (["status", "--admin", "example.org"], "http://IP:PORT"), (["drain", "--json"], "no option --json"),
+    ])
   func wrongUsage(arguments: [String], hint: String) async throws {
     let result = try await Program().run(arguments)
     #expect(result.status == 64)
@@ -21,14 +30,30 @@ struct CommandLineTests {
     #expect(result.output.isEmpty)
   }
 
-  @Test("help: 0, on standard output, and each text fits a screen", arguments: [
-    "serve", "check", "user", "secret", "credentials", "version", "help", "import", "status", "sessions", "drain", "kick",
-    "oauth-token",
-  ])
+  @Test("check takes the file with and without --config, and recognises a turnserver.conf")
+  func checkedFile() async throws {
+    let folder = try TemporaryDirectory()
+    let file = try folder.write("listening-port=3478\nlt-cred-mech\n", to: "turnserver.conf")
+    for words in [["check", file], ["check", "--config", file]] {
+      let result = try await Program().run(words)
+      #expect(result.status == 78 && result.output.isEmpty)
+      #expect(result.errors.contains("turnserver.conf:1: this looks like coturn's turnserver.conf"), "\(result.errors)")
+    }
+    #expect(try await Program().run(["check", "--config", file, file]).status == 64)
+  }
+
+  @Test(
+    "help exits with 0, writes to standard output, and each text fits a screen",
+    arguments: [
+      "serve", "check", "user", "secret", "credentials", "version", "help", "import", "status", "sessions", "kick",
+      "drain", "reload",
+      "upgrade", "capture", "doctor", "demo", "oauth-token",
+    ])
   func help(command: String) async throws {
     let program = try Program()
     let texts = [
-      try await program.run("help", command), try await program.run(command, "-h"), try await program.run(command, "--help"),
+      try await program.run("help", command), try await program.run(command, "-h"),
+      try await program.run(command, "--help"),
     ]
     for text in texts {
       #expect(text.status == 0)
@@ -38,18 +63,21 @@ struct CommandLineTests {
     #expect(lines.count <= 24 && lines.allSatisfy { $0.count <= 80 })
   }
 
-  @Test("what this version does not have says so: 1", arguments: [
-    ["import", "coturn", "turnserver.conf"], ["status"], ["sessions"], ["drain"], ["kick", "1"],
-  ])
+  @Test(
+    "A missing feature exits with 1 and says so",
+    arguments: [
+      ["upgrade"], ["capture"], ["demo"],
+    ])
   func missing(arguments: [String]) async throws {
     let result = try await Program().run(arguments)
     #expect(result.status == 1)
     #expect(result.errors.contains("does not have the command \(arguments[0])"))
   }
 
-  @Test("oauth-token prints what a client needs, sealed for the realm, with the key that was asked for")
+  @Test("oauth-token prints a token sealed for the realm with the requested key")
   func accessToken() async throws {
-    let keys = "[{ id: a, key: AAAAAAAAAAAAAAAAAAAAAA==, algorithm: A128GCM }, { id: b, key: "
+    let keys =
+      "[{ id: a, key: AAAAAAAAAAAAAAAAAAAAAA==, algorithm: A128GCM }, { id: b, key: "
       + "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, algorithm: A256GCM }]"
     let program = try Program()
     let file = try program.directory.write("auth: { oauth-keys: \(keys) }\nrealm: example.org\n", to: "t.yml")
@@ -66,23 +94,58 @@ struct CommandLineTests {
     #expect(unknown.status == 1 && without.status == 1)
   }
 
-  @Test("version prints one line")
-  func version() async throws {
-    let result = try await Program().run("version")
-    #expect(result.status == 0)
+  @Test("version prints one line", arguments: ["version", "--version", "-v", "-V"])
+  func version(word: String) async throws {
+    let result = try await Program().run(word)
+    #expect(result.status == 0 && result.errors.isEmpty)
     #expect(result.output.hasPrefix("turnpike ") && result.output.count { $0 == "\n" } == 1)
+  }
+
+  @Test("The overview names every command, the missing ones too")
+  func overview() async throws {
+    let text = try await Program().run("help").output
+    for command in [
+      "check", "user add", "secret add", "credentials", "oauth-token", "version", "import", "status", "sessions",
+      "kick", "drain",
+      "reload", "upgrade", "capture", "doctor", "demo",
+    ] {
+      #expect(text.contains(command), "\(command)")
+    }
   }
 
   @Test("help configuration has every key that check prints")
   func reference() async throws {
     let program = try Program()
     let reference = try await program.run("help", "configuration").output
-    for key in ["realm:", "auth.nonce-lifetime: 10m", "TURNPIKE_LIMITS_ALLOCATIONS_PER_USER", "relay.ports: 49152-65535"] {
+    for key in [
+      "realm:", "auth.nonce-lifetime: 10m\n", "TURNPIKE_LIMITS_ALLOCATIONS_PER_USER", "relay.ports: 49152-65535",
+      "admin.demo: false  (not in this version)\n",
+    ] {
       #expect(reference.contains(key))
+    }
+    for line in reference.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+    let keys = reference.split(separator: "\n").filter { $0.first?.isLetter == true && $0.contains(":") }.map {
+      $0.prefix { $0 != ":" }
+    }
+    let checked = try await program.run("check").output
+    for line in checked.split(separator: "\n") where line.first?.isLetter == true {
+      let section = line.prefix { $0 != ":" }
+      #expect(keys.contains { $0 == section || $0.hasPrefix(section + ".") }, "\(line)")
     }
   }
 
-  @Test("check prints the effective configuration of file, environment and --set, secrets redacted")
+  @Test("help turnpike.yml prints the configuration's manual, and turnpike(1) has every command")
+  func manuals() async throws {
+    let made = try await Program().run("help", "turnpike.yml").output
+    #expect(made == (try Places.text("docs/man/turnpike.yml.5")), "run deploy/generate")
+    #expect(made.split(separator: "\n").allSatisfy { !$0.hasPrefix("'") })
+    let manual = try Places.text("docs/man/turnpike.1")
+    for command in Command.allCases where !Command.missing.contains(command) && command != .help {
+      #expect(manual.contains("Cm \(command.rawValue)"))
+    }
+  }
+
+  @Test("check prints the effective configuration of file, environment and --set without secrets")
   func check() async throws {
     let program = try Program()
     let file = try program.directory.write(
@@ -96,9 +159,11 @@ struct CommandLineTests {
     #expect(result.errors.contains("warning: \(file):3: lifetime.permission"))
   }
 
-  @Test("a wrong configuration: 78 from every command, with every problem and its line", arguments: [
-    ["check"], ["serve"], [], ["user", "list"], ["secret", "list"], ["credentials"],
-  ])
+  @Test(
+    "Every command exits with 78 for a wrong configuration, with each problem and its line",
+    arguments: [
+      ["check"], ["serve"], [], ["user", "list"], ["secret", "list"], ["credentials"],
+    ])
   func wrongConfiguration(command: [String]) async throws {
     let program = try Program()
     let file = try program.directory.write(
@@ -110,7 +175,7 @@ struct CommandLineTests {
     #expect(result.output.isEmpty)
   }
 
-  @Test("static users that no client could use, and files that can't be read, are wrong configuration")
+  @Test("Unusable static users and unreadable files are a wrong configuration")
   func unusable() async throws {
     let program = try Program()
     let file = try program.directory.write(
@@ -119,18 +184,23 @@ struct CommandLineTests {
     let result = try await program.run("check", "--config", file)
     #expect(result.status == 78)
     #expect(result.errors.contains("\(file):2: auth.users.alice: the password can't be used"))
-    #expect(result.errors.contains("\(file):5: tls.certificate: cannot read \"/no/such.pem\": No such file or directory"))
+    #expect(
+      result.errors.contains("\(file):5: tls.certificate: cannot read \"/no/such.pem\": No such file or directory"))
     #expect(!result.errors.contains("hunter2"))
   }
 
-  @Test("users are added, listed, changed and removed; a made password is all of standard output")
+  @Test("Users are added, listed, changed and removed, and a generated password is the whole output")
   func users() async throws {
     let program = try Program()
     let added = try await program.run("user", "add", "alice")
     #expect(added.status == 0)
-    #expect(added.output.count == 23 && added.output.dropLast().allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) })
+    #expect(
+      added.output.count == 23 && added.output.dropLast().allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber) })
     let again = try await program.run("user", "add", "alice")
-    #expect(again.status == 1 && again.output.isEmpty && again.errors.contains("already"))
+    #expect(
+      again.status == 1 && again.output.isEmpty
+        && again.errors.contains("realm \"turnpike\" has a user \"alice\" already"))
+    #expect(again.errors.contains("turnpike user passwd alice"))
     let given = try await program.run("user", "add", "--password-stdin", "--", "-dash", input: "pass word\n")
     #expect(given.status == 0 && given.output.isEmpty && !given.errors.contains("pass word"))
     let other = try await program.run("user", "add", "alice", "--realm", "elsewhere")
@@ -139,13 +209,15 @@ struct CommandLineTests {
     let names = list.output.split(separator: "\n").map { $0.split(separator: "\t").prefix(2).joined(separator: " ") }
     #expect(names == ["alice elsewhere", "-dash turnpike", "alice turnpike"])
     #expect(try await program.run("user", "passwd", "alice").output != added.output)
-    #expect(try await program.run("user", "passwd", "bob").status == 1)
+    let unknown = try await program.run("user", "passwd", "bob")
+    #expect(unknown.status == 1 && unknown.errors.contains("realm \"turnpike\" has no user \"bob\""))
     #expect(try await program.run("user", "remove", "alice").status == 0)
     #expect(try await program.run("user", "remove", "alice").status == 1)
     #expect(try await program.run("user", "list", "--realm", "turnpike").output.hasPrefix("-dash\tturnpike\t20"))
   }
 
-  @Test("a password that is empty, of two lines or forbidden is refused", arguments: ["", "\n", "a\nb\n", "a\tb\n"])
+  @Test(
+    "An empty password, one of two lines and a forbidden one are refused", arguments: ["", "\n", "a\nb\n", "a\tb\n"])
   func wrongPasswords(input: String) async throws {
     let program = try Program()
     let result = try await program.run("user", "add", "alice", "--password-stdin", input: input)
@@ -153,7 +225,7 @@ struct CommandLineTests {
     #expect(try await program.run("user", "list").output.isEmpty)
   }
 
-  @Test("secrets are added, listed without themselves, used and removed")
+  @Test("Secrets are added, listed without their content, used and removed")
   func secrets() async throws {
     let program = try Program()
     #expect(try await program.run("credentials").status == 1)
@@ -178,10 +250,11 @@ struct CommandLineTests {
     #expect(username.hasSuffix(":bob"))
     let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: Array("swordfish".utf8))
     #expect(server["credential"]?.string == String(decoding: password, as: UTF8.self))
-    #expect(server["urls"]?.array?.compactMap(\.string) == [
-      "turn:203.0.113.1:21000?transport=udp", "turns:127.0.0.1:21001?transport=tcp",
-    ])
-    // A configured secret comes before the store's.
+    #expect(
+      server["urls"]?.array?.compactMap(\.string) == [
+        "stun:203.0.113.1:21000", "turn:203.0.113.1:21000?transport=udp",
+      ])
+    // A configured secret has priority over those in the store.
     let configured = try await program.run("credentials", "--set", "auth.secrets=first,second")
     let other = try #require(try JSONValue.decode(configured.output)["iceServers"]?[0])
     let name = try #require(other["username"]?.string)
@@ -189,12 +262,18 @@ struct CommandLineTests {
     #expect(other["credential"]?.string == String(decoding: expected, as: UTF8.self))
   }
 
-  @Test("without a store, or a directory for it, managing users fails with a remedy")
+  @Test("Without a store, or a directory for it, the user command fails with a remedy")
   func noStore() async throws {
     let program = try Program()
     let none = try await program.run("user", "list", "--set", "auth.store=", "--set", "auth.anonymous=true")
     #expect(none.status == 1 && none.errors.contains("set auth.store"))
     let nowhere = try await program.run("user", "list", "--set", "state-directory=/proc/turnpike")
-    #expect(nowhere.status == 1 && nowhere.errors.contains("state-directory"))
+    #expect(nowhere.status == 78 && nowhere.errors.contains("state-directory: cannot be used: /proc/turnpike: "))
+    let mistyped = program.directory.path("mistyped/state")
+    let missing = try await program.run("user", "add", "alice", "--set", "state-directory=\(mistyped)")
+    #expect(missing.status == 78 && missing.errors.contains("there is no folder"))
+    // Only the last directory of the path is created, and this is reported.
+    let made = try await program.run("user", "add", "alice")
+    #expect(made.status == 0 && made.errors.contains("made the state directory \(program.directory.path("state"))\n"))
   }
 }

@@ -1,9 +1,9 @@
 internal import Foundation
 internal import TestSupport
 
-/// The `turnpike` program that was built with these tests, run as users run it.
+/// Runs the `turnpike` program of this build as users run it.
 struct Program {
-  /// A state directory of its own.
+  /// The program's state directory.
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

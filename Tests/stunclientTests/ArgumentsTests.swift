@@ -1,5 +1,5 @@
 import ClientIO
-import ClientPrograms
+import CommandLine
 import Foundation
 import JSON
 import NetworkTypes
@@ -7,13 +7,15 @@ import TURNClient
 import TestSupport
 import Testing
 
+@testable import Probe
 @testable import stunclient
 
 @Suite("stunclient's command line")
 struct ArgumentsTests {
   func read(_ line: String) throws -> Arguments { try Arguments(line.split(separator: " ").map(String.init)) }
 
-  @Test func `The scheme decides the command unless one is named`() throws {
+  @Test("The scheme chooses the command unless one is named")
+  func command() throws {
     #expect(try read("stun:a.test").command == .binding)
     #expect(try read("a.test").command == .binding)
     #expect(try read("turn:a.test").command == .relay)
@@ -36,14 +38,15 @@ struct ArgumentsTests {
     #expect(try read("credentials turn:a turns:b").operands == ["turn:a", "turns:b"])
   }
 
-  @Test func `Options are read in both forms, anywhere`() throws {
+  @Test("Options are read in both forms, before and after operands")
+  func options() throws {
     let all = try read(
       "binding -6 --tcp --count=5 --interval 0.25 --timeout 2.5 a.test --warn-rtt 1.5 --warn-loss 2.5 --min-days 14 99")
     #expect(all.family == .ipv6)
     #expect(all.transport == .tcp)
     #expect(all.count == 5)
-    #expect(all.interval == 250)
-    #expect(all.timeout == 2500)
+    #expect(all.interval == .milliseconds(250))
+    #expect(all.timeout == .milliseconds(2500))
     #expect(all.thresholds.roundTrip == 1_500_000)
     #expect(all.thresholds.loss == 25)
     #expect(all.thresholds.days == 14)
@@ -55,54 +58,57 @@ struct ArgumentsTests {
     #expect(try read("-- a.test").uri.description == "stun:a.test")
   }
 
-  @Test(arguments: [
-    ("", "there is no TARGET"), ("binding", "there is no TARGET"), ("a b c", "\"c\" is one word too many"),
-    ("a.test 0", "\"0\" is no port (1 to 65535)"), ("stun:a.test:1 2", "two different ports are given"),
-    ("--count 0 a.test", "--count 0: a number from 1 to 1000000000"),
-    ("--count 1.5 a.test", "--count 1.5: a number from 1 to 1000000000"),
-    ("--count 1000001 a.test", "--count 1000001: binding keeps all of them, up to 1000000; ping has no such limit"),
-    ("--count", "--count needs a value"), ("--json=yes a.test", "--json takes no value"),
-    ("--interval 0 a.test", "--interval 0: a number from 0.001 to 3600"),
-    ("--timeout .5 a.test", "--timeout .5: a number from 0.01 to 3600"),
-    ("--warn-rtt -1 a.test", "--warn-rtt -1: a number from 0 to 1000000"),
-    ("--frobnicate a.test", "unknown option --frobnicate"),
-    ("--cuont 3 a.test", "unknown option --cuont: did you mean --count?"),
-    ("bogus --help", "there is no command \"bogus\""),
-    ("--help bindng", "there is no command \"bindng\": did you mean binding?"),
-    ("realy turn:a.test", "there is no command \"realy\": did you mean relay?"),
-    ("help secuirty", "help secuirty: there is no such command: did you mean security?"),
-    ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
-    ("nat --count 2 a.test", "--count is for binding, relay, ping"),
-    ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
-    ("ping --ice-servers x", "--ice-servers is for binding, relay"),
-    ("--ice-servers x a.test", "--ice-servers and a TARGET: one of them"),
-    ("--mode odd a.test", "--mode odd: basic, behavior, filtering or full"),
-    ("--mode full ping a.test", "--mode full is for binding, nat"),
-    ("nat --tls a.test", "NAT behaviour is asked for over UDP or TCP"),
-    ("--mode filtering --tcp a.test", "--mode filtering is for UDP: over TCP filtering can't be tested"),
-    ("nat --lifetime 5 --tcp a.test", "--lifetime is for UDP"),
-    ("--protocol sctp a.test", "--protocol sctp: udp, tcp, tls or dtls"),
-    ("--dns-server x a.test", "--dns-server x: an address, with a port if it is not 53"),
-    ("--ice-servers - --password-file -", "standard input can be read once only"),
+  @Test(
+    "The message for wrong usage names the mistake",
+    arguments: [
+      ("", "there is no TARGET"), ("binding", "there is no TARGET"), ("a b c", "\"c\" is one word too many"),
+      ("a.test 0", "\"0\" is no port (1 to 65535)"), ("stun:a.test:1 2", "two different ports are given"),
+      ("--count 0 a.test", "--count 0: a number from 1 to 1000000000"),
+      ("--count 1.5 a.test", "--count 1.5: a number from 1 to 1000000000"),
+      ("--count 1000001 a.test", "--count 1000001: binding keeps all of them, up to 1000000; ping has no such limit"),
+      ("--count", "--count needs a value: N"), ("--json=yes a.test", "--json takes no value"),
+      ("--interval 0 a.test", "--interval 0: a number from 0.001 to 3600"),
+      ("--timeout .5 a.test", "--timeout .5: a number from 0.01 to 3600"),
+      ("--warn-rtt -1 a.test", "--warn-rtt -1: a number from 0 to 1000000"),
+      ("--frobnicate a.test", "unknown option --frobnicate"),
+      ("--cuont 3 a.test", "unknown option --cuont: did you mean --count?"),
+      ("bogus --help", "there is no command \"bogus\""),
+      ("--help bindng", "there is no command \"bindng\": did you mean binding?"),
+      ("realy turn:a.test", "there is no command \"realy\": did you mean relay?"),
+      ("help secuirty", "help secuirty: there is no such command: did you mean security?"),
+      ("--relay-family 5 a.test", "--relay-family 5: 4 or 6"),
+      ("nat --count 2 a.test", "--count is for binding, relay, ping"),
+      ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
+      ("ping --ice-servers x", "--ice-servers is for binding, relay"),
+      ("--ice-servers x a.test", "--ice-servers and a TARGET: one of them"),
+      ("--mode odd a.test", "--mode odd: basic, behavior, filtering or full"),
+      ("--mode full ping a.test", "--mode full is for binding, nat"),
+      ("nat --tls a.test", "NAT behaviour can be tested over UDP or TCP only"),
+      ("--mode filtering --tcp a.test", "--mode filtering is for UDP: over TCP filtering can't be tested"),
+      ("nat --lifetime 5 --tcp a.test", "--lifetime is for UDP"),
+      ("--protocol sctp a.test", "--protocol sctp: udp, tcp, tls or dtls"),
+      ("--dns-server x a.test", "--dns-server x: an address, with a port if it is not 53"),
+      ("--ice-servers - --password-file -", "standard input can be read once only"),
 
-    ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
-    ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
-    ("ping", "there is no TARGET"),
-    (
-      "stun:b\u{FC}cher.example",
-      "stun:b\u{FC}cher.example: \"b\u{FC}cher.example\" is neither a host name nor an "
-        + "address; international names are written in ASCII (xn--…)"
-    ),
-    ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
-    ("turn:ann:secret@a.test", "turn:***@a.test: a user name has no place in the URI: use --username"),
-    ("a.test 5 turn:ann:secret@b", "\"turn:***@b\" is one word too many"),
-  ])
-  func `Wrong usage says what is wrong`(line: String, message: String) {
+      ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
+      ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
+      ("ping", "there is no TARGET"),
+      (
+        "stun:b\u{FC}cher.example",
+        "stun:b\u{FC}cher.example: \"b\u{FC}cher.example\" is neither a host name nor an "
+          + "address; international names are written in ASCII (xn--…)"
+      ),
+      ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
+      ("turn:ann:secret@a.test", "turn:***@a.test: a user name has no place in the URI: use --username"),
+      ("a.test 5 turn:ann:secret@b", "\"turn:***@b\" is one word too many"),
+    ])
+  func wrongUsage(line: String, message: String) {
     let error = #expect(throws: UsageError.self) { try read(line) }
     #expect(error?.message == message)
   }
 
-  @Test func `Mutated command lines are read or refused`() {
+  @Test("Mutated command lines are read or refused", .tags(.slow))
+  func mutated() {
     let seed: UInt64 = 0xA265_0001
     var random = SplitMix(state: seed)
     let words = [
@@ -125,22 +131,24 @@ struct ArgumentsTests {
       }
       if (try? Arguments(line)) != nil { good += 1 }
     }
-    #expect(good > 1000)
+    #expect(good > 1000, "seed \(seed)")
   }
 }
 
-@Suite("stunclient's figures")
+@Suite("stunclient's numbers")
 struct FigureTests {
   @Test(
+    "Decimals have no trailing zeros",
     arguments: [
       (0, 3, "0"), (1, 3, "0.001"), (1250, 3, "1.25"), (1000, 3, "1"), (25, 1, "2.5"), (7, 0, "7"),
       (UInt64.max, 3, "18446744073709551.615"),
     ] as [(UInt64, Int, String)])
-  func `Decimals lose their trailing zeros`(value: UInt64, decimals: Int, text: String) {
+  func decimals(value: UInt64, decimals: Int, text: String) {
     #expect(Decimal.text(value, decimals) == text)
   }
 
-  @Test func `Percentiles are of the nearest rank`() throws {
+  @Test("Percentiles are of the nearest rank")
+  func percentiles() throws {
     let one = try #require(Statistics([7]))
     #expect(one.percentile(50) == 7 && one.percentile(99) == 7)
     let hundred = try #require(Statistics((1...100).reversed()))
@@ -150,7 +158,8 @@ struct FigureTests {
     #expect(Statistics([]) == nil)
   }
 
-  @Test func `What a server sends can't break a line or forge figures`() {
+  @Test("Text from a server cannot break a line or forge numbers")
+  func hostileText() {
     var outcome = Outcome(command: "binding", uri: "stun:a")
     outcome.metrics = [Metric(name: "x", help: "h", labels: [("l", "a\"b\nc\\")], value: 0.25)]
     #expect(
@@ -168,40 +177,35 @@ struct FigureTests {
 
 @Suite("stunclient's help")
 struct UsageTests {
-  @Test func `Every page fits a screen of 24 lines and 80 columns and names the options of its command`() {
+  @Test("Every help page fits 24 lines of 80 columns and names its command's options")
+  func pages() {
     for topic in [nil] + Arguments.Command.allCases.map(Optional.some) {
       let text = Usage.text(topic)
       let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
       #expect(lines.count <= 24, "\(String(describing: topic)): \(lines.count) lines")
       for line in lines { #expect(line.count <= 80, "\(line)") }
-      // What is for few commands stands on the pages of these.
-      for (option, commands) in OptionTable.options {
+      // Options of few commands are in the help of these commands.
+      for option in Arguments.table.options {
+        let commands = option.commands
         guard let topic, commands.contains(topic), commands.count < 4 || !commands.contains(.nat) else { continue }
-        #expect(text.contains(option), "\(option) on the page of \(topic)")
+        #expect(text.contains(option.name), "\(option.name) on the page of \(topic)")
       }
     }
   }
 
-  @Test func `Every option is in the manual and the completions of three shells`() throws {
+  @Test("The manual has every command")
+  func manual() throws {
     let manual = try Places.text("docs/man/stunclient.1")
-    let completions = try ["bash/stunclient", "zsh/_stunclient", "fish/stunclient.fish"]
-      .map { try Places.text("deploy/completions/" + $0) }
-    for option in OptionTable.options.keys {
-      #expect(manual.contains("Fl " + option.dropFirst(1)), "\(option)")
-      #expect(completions[0].contains(option) && completions[1].contains(option), "\(option)")
-      let fish = option.hasPrefix("--") ? "-l \(option.dropFirst(2)) " : "-s \(option.dropFirst(1)) "
-      #expect(completions[2].contains(fish), "\(option)")
-    }
     for command in Arguments.Command.allCases where command != .help && command != .version {
       #expect(manual.contains(".It Cm \(command.rawValue)"))
-      for completion in completions { #expect(completion.contains(command.rawValue)) }
     }
   }
 }
 
-@Suite("What pages hand to RTCPeerConnection")
+@Suite("Configurations of RTCPeerConnection")
 struct IceServersTests {
-  @Test func `Every form of a configuration is read, with hints on what browsers refuse`() throws {
+  @Test("Every form of a configuration is read, with hints about errors that browsers refuse")
+  func forms() throws {
     let text = """
       {"iceTransportPolicy": "relay", "iceServers": [
         {"urls": "stun:stun.test"},
@@ -210,7 +214,7 @@ struct IceServersTests {
         {"urls": ["turn:turn.test"], "username": "kid", "credentialType": "oauth",
          "credential": {"macKey": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "accessToken": "AAAA"}}]}
       """
-    let servers = try IceServers.parse(try JSONValue.decode(text))
+    let servers = try IceServerList.parse(try JSONValue.decode(text))
     #expect(
       servers.map(\.uri.description) == [
         "stun:stun.test", "turn:turn.test?transport=tcp", "turns:192.0.2.1", "stun:turn.test:3478", "turn:turn.test",
@@ -224,18 +228,20 @@ struct IceServersTests {
     #expect(servers[0].credential == nil && servers[4].credential?.accessToken == [0, 0, 0])
     #expect(servers[2].uri.hints == ["Firefox refuses turns: URLs with an address: give a name"])
     #expect(servers[3].uri.hints == ["browsers refuse a URL without stun:, turn: or turns:"])
-    let bare = try IceServers.parse(try JSONValue.decode("{\"urls\": \"turn:a.test\"}"))
+    let bare = try IceServerList.parse(try JSONValue.decode("{\"urls\": \"turn:a.test\"}"))
     #expect(bare.first?.uri.hints == ["browsers refuse turn: URLs without username and credential"])
   }
 
-  @Test func `A password in a URL is not repeated`() throws {
+  @Test("A password in a URL is not repeated")
+  func password() throws {
     let document = try JSONValue.decode("{\"urls\": [\"stun:a\", \"turn:ann:secret@a.test\"]}")
-    let error = #expect(throws: UsageError.self) { try IceServers.parse(document) }
+    let error = #expect(throws: UsageError.self) { try IceServerList.parse(document) }
     let words = "turn:***@a.test: a user name has no place in the URI: use --username"
     #expect(error?.message == "iceServers[0].urls[1]: \(words)")
   }
 
-  @Test func `Mutated configurations are read or refused`() throws {
+  @Test("Mutated configurations are read or refused")
+  func mutated() throws {
     let seed: UInt64 = 0x1CE5_0001
     var random = SplitMix(state: seed)
     let base = Array(
@@ -251,15 +257,16 @@ struct IceServersTests {
           bytes.remove(at: index)
         }
       }
-      if let document = try? JSONValue.decode(bytes), (try? IceServers.parse(document)) != nil { good += 1 }
+      if let document = try? JSONValue.decode(bytes), (try? IceServerList.parse(document)) != nil { good += 1 }
     }
-    #expect(good > 1000)
+    #expect(good > 1000, "seed \(seed)")
   }
 }
 
 @Suite("stunclient decode")
 struct DecodeTests {
-  @Test func `Messages beyond the limit of a document are left out with a warning`() throws {
+  @Test("Messages beyond the document's limit are omitted with a warning")
+  func limit() throws {
     let request = "000100002112a442b7e7a701bc34d686fa87dfae"
     for (limit, kept, status) in [(2, 2, ExitStatus.warning), (3, 3, .good), (DecodeCommand.messageLimit, 3, .good)] {
       let arguments = try Arguments(["decode", "--json", request, request, request])

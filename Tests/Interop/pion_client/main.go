@@ -1,5 +1,5 @@
-// A TURN client by pion's library: an allocation, a permission, and messages through it to a peer that echoes them.
-// Prints one line of JSON; what goes wrong goes to standard error, with exit status 1.
+// A TURN client built with pion's library: an allocation, a permission, and messages to a peer that echoes them.
+// It prints one line of JSON. Errors go to standard error, with exit status 1.
 package main
 
 import (
@@ -41,7 +41,7 @@ func main() {
 	check(err)
 	go echo(peer)
 	check(client.CreatePermission(peer.LocalAddr()))
-	// The first messages go as Send indications, while the library binds a channel; the others through that.
+	// The first messages are Send indications, until the library has bound a channel; the others use the channel.
 	buffer := make([]byte, 1500)
 	for number := 0; number < *count; number++ {
 		message := fmt.Sprintf("message %d of %d", number, *count)
@@ -90,10 +90,10 @@ func connection(transport, server, root string) net.PacketConn {
 	if transport == "dtls" {
 		return datagrams{stream}
 	}
-	return turn.NewSTUNConn(stream) // which finds the frames by their lengths, padding included
+	return turn.NewSTUNConn(stream) // it splits the stream into frames by their lengths with padding
 }
 
-// What goes over DTLS are datagrams, as over UDP, but always to the same end: so pion's ICE does it, too.
+// DTLS carries datagrams like UDP, but only to one address; pion's ICE does the same.
 type datagrams struct{ net.Conn }
 
 func (d datagrams) ReadFrom(buffer []byte) (int, net.Addr, error) {

@@ -1,5 +1,5 @@
-// A TURN server by pion's library: one user, UDP, TCP, TLS and DTLS on the loopback address. It prints "ready" once it
-// listens, and goes on until it is killed.
+// A TURN server built with pion's library: one user, UDP, TCP, TLS and DTLS on the loopback address. It prints "ready"
+// when it listens, and runs until it is killed.
 package main
 
 import (

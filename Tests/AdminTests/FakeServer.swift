@@ -1,0 +1,92 @@
+internal import JSON
+internal import Metrics
+internal import NetworkTypes
+internal import Synchronization
+internal import WebServer
+
+@testable internal import Admin
+
+/// A server for tests of the router: it records what is asked of it and answers with fixed values.
+final class FakeServer: ServerView {
+  struct State: Sendable {
+    var health = Health(problem: nil, isDraining: false)
+    var calls: [String] = []
+    var failure: AdminFailure?
+  }
+
+  let state = Mutex(State())
+
+  var calls: [String] { state.withLock { $0.calls } }
+
+  func fail(_ failure: AdminFailure?) { state.withLock { $0.failure = failure } }
+
+  private func record(_ call: String) throws(AdminFailure) {
+    let failure = state.withLock { state in
+      state.calls.append(call)
+      return state.failure
+    }
+    if let failure { throw failure }
+  }
+
+  var health: Health { state.withLock { $0.health } }
+  func metrics(_ format: MetricsText.Format) -> [UInt8] { Array("\(format)\n".utf8) }
+  func takeSample() { state.withLock { $0.calls.append("sample") } }
+  func history() -> JSONValue { History(History.Counts()).document(end: "2026-01-01T00:00:00Z") }
+  func probe() throws(AdminFailure) { try record("probe") }
+  func status() throws(AdminFailure) -> JSONValue {
+    try record("status")
+    return ["state": "ready"]
+  }
+  func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue {
+    try record("sessions \(query.user ?? "-") \(query.client ?? "-") \(query.transport ?? "-") \(query.limit)")
+    return ["sessions": []]
+  }
+  func session(_ id: String) throws(AdminFailure) -> JSONValue {
+    try record("session \(id)")
+    return ["id": .string(id)]
+  }
+  func endSession(_ id: String) throws(AdminFailure) { try record("end \(id)") }
+  func drain() throws(AdminFailure) { try record("drain") }
+  func reload() throws(AdminFailure) { try record("reload") }
+  func configuration() throws(AdminFailure) -> String {
+    try record("configuration")
+    return "realm: turnpike\n"
+  }
+  func credentials(_ query: CredentialsQuery) throws(AdminFailure) -> JSONValue {
+    try record("credentials \(query.user ?? "-") \(query.seconds) \(query.realm ?? "-")")
+    return ["iceServers": []]
+  }
+}
+
+extension Router {
+  /// The whole answer to a request, jobs included.
+  func answer(_ request: HTTPRequest, seconds: UInt64 = 100) -> HTTPResponse {
+    switch route(request, now: .init(nanoseconds: seconds * 1_000_000_000)) {
+    case .response(let response): response
+    case .job(let job): carryOut(job)
+    }
+  }
+}
+
+extension HTTPResponse {
+  var text: String { String(decoding: body, as: UTF8.self) }
+
+  func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
+}
+
+/// A request as curl sends it.
+func request(
+  _ method: HTTPRequest.Method, _ path: String, _ query: [(String, String)] = [], token: String? = nil,
+  type: String? = nil, host: String? = "127.0.0.1:8478", origin: String? = nil, accept: String? = nil,
+  peer: String = "127.0.0.1"
+) -> HTTPRequest {
+  var request = HTTPRequest(method, path)
+  request.query = query.map { HTTPRequest.Parameter($0.0, $0.1) }
+  request.authorization = token.map { "Bearer \($0)" }
+  request.contentType = type ?? (method == .post ? "application/json" : nil)
+  request.host = host
+  request.origin = origin
+  request.accept = accept
+  request.peer = peer
+  return request
+}

@@ -1,0 +1,106 @@
+internal import Testing
+internal import WebServer
+
+@testable internal import Admin
+
+@Suite("Gatekeeper of the admin endpoint")
+struct GatekeeperTests {
+  private let server = FakeServer()
+
+  private func status(_ token: String, _ request: HTTPRequest) -> UInt32 {
+    Router(token: token, server: server).answer(request).status
+  }
+
+  @Test(
+    "Only the token opens the API",
+    arguments: [
+      (nil, 401), ("Bearer secret", 200), ("bearer secret", 200), ("Bearer secret ", 401), ("Bearer ", 401),
+      ("Bearer secre", 401), ("Bearer secrets", 401), ("Basic c2VjcmV0", 401), ("secret", 401), ("", 401),
+    ] as [(String?, UInt32)])
+  func token(authorization: String?, expected: UInt32) {
+    var asked = request(.get, "/api/v1/status")
+    asked.authorization = authorization
+    let answer = Router(token: "secret", server: server).answer(asked)
+    #expect(answer.status == expected)
+    #expect((answer.header("WWW-Authenticate") == "Bearer") == (expected == 401))
+    #expect(answer.header("X-Content-Type-Options") == "nosniff" && answer.header("Cache-Control") == "no-store")
+    #expect(server.calls.isEmpty == (expected == 401))
+  }
+
+  @Test("Health checks and metrics need no token", arguments: ["/healthz", "/readyz", "/metrics"])
+  func open(path: String) { #expect(status("secret", request(.get, path, host: "turn.example.org")) == 200) }
+
+  @Test("Every other operation needs the token")
+  func closed() {
+    for route in Route.all where route.access == .operators {
+      #expect(status("secret", request(route.method, route.path)) == 401, "\(route.path)")
+    }
+  }
+
+  @Test("A new token replaces the old one")
+  func replaced() {
+    let router = Router(token: "old", server: server)
+    router.setToken("new")
+    #expect(router.answer(request(.get, "/api/v1/status", token: "old")).status == 401)
+    #expect(router.answer(request(.get, "/api/v1/status", token: "new")).status == 200)
+  }
+
+  @Test("After ten wrong tokens a client waits ten seconds, other clients do not")
+  func throttle() {
+    let router = Router(token: "secret", server: server)
+    func status(_ token: String, from peer: String, at second: UInt64) -> UInt32 {
+      router.answer(request(.get, "/api/v1/status", token: token, peer: peer), seconds: second).status
+    }
+    for _ in 0..<10 { #expect(status("wrong", from: "192.0.2.1", at: 100) == 401) }
+    #expect(status("wrong", from: "192.0.2.1", at: 100) == 429)
+    // Also the right one: otherwise the answer tells which one is right.
+    #expect(status("secret", from: "192.0.2.1", at: 109) == 429)
+    #expect(status("secret", from: "192.0.2.2", at: 109) == 200)
+    #expect(status("secret", from: "192.0.2.1", at: 110) == 200)
+  }
+
+  @Test("Clients beyond the limit of the table share one count")
+  func manyClients() {
+    let router = Router(token: "secret", server: server)
+    func status(_ token: String, _ number: Int) -> UInt32 {
+      router.answer(request(.get, "/api/v1/status", token: token, peer: "client \(number)")).status
+    }
+    for number in 0..<1024 { _ = status("wrong", number) }
+    for number in 2000..<2010 { #expect(status("wrong", number) == 401) }
+    #expect(status("wrong", 3000) == 429)
+    #expect(status("wrong", 5) == 401)
+  }
+
+  @Test(
+    "A page of another origin is refused",
+    arguments: [
+      ("http://127.0.0.1:8478", 200), ("https://127.0.0.1:8478", 200), ("http://evil.example", 403), ("null", 403),
+      ("http://127.0.0.1:8479", 403), ("http://127.0.0.1:8478.evil.example", 403),
+    ] as [(String, UInt32)])
+  func origin(origin: String, expected: UInt32) {
+    #expect(status("", request(.get, "/api/v1/status", origin: origin)) == expected)
+    #expect(status("secret", request(.get, "/api/v1/status", token: "secret", origin: origin)) == expected)
+  }
+
+  @Test(
+    "Without a token the Host is an address or localhost, so that a name of another page cannot stand for it",
+    arguments: [
+      ("127.0.0.1:8478", 200), ("[::1]:8478", 200), ("[::1]", 200), ("127.0.0.1", 200), ("localhost", 200),
+      ("localhost:8478", 200), ("evil.example:8478", 403), ("evil.example", 403), ("localhost.evil.example", 403),
+      (nil, 200),
+    ] as [(String?, UInt32)])
+  func host(host: String?, expected: UInt32) {
+    #expect(status("", request(.get, "/api/v1/status", host: host)) == expected)
+    #expect(status("secret", request(.get, "/api/v1/status", token: "secret", host: host)) == 200)
+  }
+
+  @Test(
+    "A change needs the JSON type, which a form of another page cannot send",
+    arguments: [
+      ("application/json", 204), ("application/json; charset=utf-8", 204), ("text/plain", 415),
+      ("application/x-www-form-urlencoded", 415), ("", 415),
+    ] as [(String, UInt32)])
+  func contentType(type: String, expected: UInt32) {
+    #expect(status("", request(.post, "/api/v1/drain", type: type)) == expected)
+  }
+}

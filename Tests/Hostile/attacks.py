@@ -1,0 +1,482 @@
+"""Attacks by unauthenticated clients and by one user. Each attack is an object. In the attacker's process `begin()`
+prepares it, a paced loop calls `step(count)` to send units, and `end()` holds resources if needed and releases them.
+
+`Attack.target` is the server, or a closed port of the same host for the control.
+"""
+
+import collections
+import ctypes
+import os
+import random
+import socket
+import struct
+import time
+
+import client
+import messages
+
+ATTACKER = "127.66.0.1"
+
+
+def address(number, network=127 << 24 | 67 << 16):
+    """One of the 65,536 addresses of 127.67.0.0/16 in network order."""
+    return struct.pack(">I", network + number % 65536)
+
+
+class Attack:
+    """The base of all attacks."""
+
+    def __init__(self, target, tls, options):
+        self.target, self.tls, self.options, self.answers = target, tls, options, 0
+
+    def begin(self):
+        """Prepares the messages and sockets."""
+
+    def end(self):
+        """Releases all resources."""
+
+
+class Forged(Attack):
+    """Datagrams from forged sources: IP_PKTINFO chooses an address of this host for each one."""
+
+    def begin(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.bind(("0.0.0.0", 0))
+        self.datagrams = [self.make() for _ in range(2000)]
+        self.number = 0
+
+    def sources(self):
+        """The number of source addresses."""
+        return self.options.get("sources", 50000)
+
+    def make(self):
+        """Makes one datagram."""
+        return messages.request(messages.BINDING)
+
+    def step(self, count):
+        send, target, sources = self.socket.sendmsg, self.target, self.sources()
+        for _ in range(count):
+            self.number = number = (self.number + 1) % sources
+            control = [(socket.IPPROTO_IP, 8, b"\0\0\0\0" + address(number * 40503 % 65536) + b"\0\0\0\0")]
+            try:
+                send([self.datagrams[number % 2000]], control, socket.MSG_DONTWAIT, target)
+            except OSError:
+                pass
+
+    def end(self):
+        """Counts the answers: the socket's buffer is small, and the kernel counts the datagrams that it drops."""
+        port = f":{self.socket.getsockname()[1]:04X} "
+        with open("/proc/net/udp", encoding="ascii") as table:
+            self.answers = sum(int(line.split()[-1]) for line in table if port in line)
+
+
+class ForgedAllocates(Forged):
+    """Allocates of unknown users with a nonce that the server did not make."""
+
+    def make(self):
+        return messages.signed(
+            messages.ALLOCATE, messages.attribute(messages.TRANSPORT, messages.UDP), os.urandom(6).hex(), os.urandom(16).hex().encode(),
+            None)
+
+
+class VictimBindings(Forged):
+    """Binding requests with the forged source of one victim."""
+
+    def sources(self):
+        return 1
+
+    def step(self, count):
+        control = [(socket.IPPROTO_IP, 8, b"\0\0\0\0" + socket.inet_aton("127.68.0.1") + b"\0\0\0\0")]
+        for _ in range(count):
+            self.number += 1
+            try:
+                self.socket.sendmsg([self.datagrams[self.number % 2000]], control, 0, self.target)
+            except OSError:
+                pass
+
+
+class WrongPasswords(Attack):
+    """Allocates from one address with a valid nonce, each with another time-limited name and a wrong integrity."""
+
+    def begin(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self.socket.bind((ATTACKER, 0))
+        self.socket.connect(self.target)
+        nonce = b"none"
+        body = messages.attribute(messages.TRANSPORT, messages.UDP)
+        self.socket.settimeout(0.5)
+        try:
+            self.socket.send(messages.request(messages.ALLOCATE, body))
+            nonce = messages.attributes(self.socket.recv(4096)).get(messages.NONCE, nonce)
+        except OSError:
+            pass
+        self.socket.setblocking(False)
+        ends = int(time.time()) + 3600
+        self.datagrams = [messages.signed(messages.ALLOCATE, body, f"{ends}:{number}", nonce, None)
+                          for number in range(1000)]
+        self.number = 0
+
+    def step(self, count):
+        for _ in range(count):
+            self.number += 1
+            try:
+                self.socket.send(self.datagrams[self.number % 1000])
+            except OSError:
+                pass
+
+
+class Connections(Attack):
+    """TCP connections. Each sends `self.first` and stays open for `hold` seconds."""
+
+    first = b""
+
+    def begin(self):
+        self.open = collections.deque()
+        self.number = 0
+
+    def source(self):
+        """The source address of the next connection."""
+        addresses = self.options.get("addresses", 1)
+        return f"127.66.0.{1 + self.number % addresses}"
+
+    def step(self, count):
+        now = time.monotonic()
+        while self.open and self.open[0][0] < now:
+            self.open.popleft()[1].close()
+        for _ in range(count):
+            if len(self.open) >= self.options.get("most", 4000):
+                return
+            self.number += 1
+            self.connect(now)
+
+    def connect(self, now):
+        """Opens one more connection."""
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        connection.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.settimeout(0.05)
+        try:
+            connection.bind((self.source(), 0))
+            connection.connect(self.tls)
+            if self.first:
+                connection.send(self.first)
+            self.open.append((now + self.options.get("hold", 1), connection))
+        except OSError:
+            connection.close()
+
+    def end(self):
+        for _, connection in self.open:
+            connection.close()
+
+
+class AdminRequests(Connections):
+    """Connections to the admin endpoint, in turn: silent ones, slow headers, a body that is too long or never comes, and
+    complete requests with a wrong token. `target` is the endpoint."""
+
+    KINDS = [
+        b"", b"GET / HTTP/1.1\r\nHo", b"POST /api/v1/drain HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n" + bytes(4096),
+        b"POST /api/v1/drain HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\nx",
+        b"GET /api/v1/sessions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer wrong\r\n\r\n" * 20,
+        b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 20, b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n" * 20]
+
+    def connect(self, now):
+        self.tls, self.first = self.target, self.KINDS[self.number % len(self.KINDS)]
+        super().connect(now)
+
+
+class Unanswered(Connections):
+    """Allocates without credentials over TCP: more than the budget of their addresses answers, so that the server keeps
+    them and asks again every 250 ms."""
+
+    def begin(self):
+        super().begin()
+        self.first = messages.request(messages.ALLOCATE, messages.attribute(messages.TRANSPORT, messages.UDP))
+
+
+class Hellos(Connections):
+    """Complete ClientHellos: the server makes a signature for each."""
+
+    def begin(self):
+        super().begin()
+        self.first = messages.tls_hello()
+
+
+class FiveBytes(Connections):
+    """Connections that send the header of a TLS record."""
+
+    first = b"\x16\x03\x01\x02\x00"
+
+
+class ProxyHeaders(Connections):
+    """Beginnings of PROXY headers from the addresses that the server trusts: each connection waits for the rest."""
+
+    first = bytes.fromhex("0d0a0d0a000d0a515549540a21110fe0") + bytes(1400)
+
+
+class DTLSHellos(Attack):
+    """Handshakes from 40 addresses that stop after the cookie exchange."""
+
+    fragments = False
+
+    def begin(self):
+        self.waiting, self.sockets = {}, collections.deque()
+        self.number = 0
+
+    def step(self, count):
+        for _ in range(count):
+            self.number += 1
+            opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            opened.setblocking(False)
+            opened.bind((f"127.66.1.{1 + self.number % 40}", 0))
+            try:
+                opened.connect(self.tls)
+                opened.send(messages.dtls_hello())
+            except OSError:
+                pass
+            self.waiting[opened] = time.monotonic()
+        for opened in list(self.waiting)[:400]:
+            self.answer(opened)
+
+    def answer(self, opened):
+        """Sends the second ClientHello when the cookie has arrived."""
+        try:
+            cookie = messages.dtls_cookie(opened.recv(2048))
+        except BlockingIOError:
+            if time.monotonic() - self.waiting[opened] < 1:
+                return
+            cookie = None
+        except OSError:
+            cookie = None
+        del self.waiting[opened]
+        if cookie is None:
+            opened.close()
+            return
+        try:
+            opened.send(messages.dtls_hello(cookie, 1))
+            for record in range(5 if self.fragments else 0):
+                opened.send(b"".join(
+                    messages.dtls_handshake(16, sequence, 16384, record, b"x", 2 + record * 9 + sequence)
+                    for sequence in range(2, 11)))
+        except OSError:
+            pass
+        self.sockets.append(opened)
+        while len(self.sockets) > 3000:
+            self.sockets.popleft().close()
+
+
+class DTLSFragments(DTLSHellos):
+    """Like `DTLSHellos`, with first fragments of nine handshake messages of 16 KiB on each association."""
+
+    fragments = True
+
+
+class KeyUpdates(Attack):
+    """TLS 1.3 connections that send only KeyUpdates, which are made in advance."""
+
+    def begin(self):
+        self.streams, self.number = [], 0
+        library = ctypes.CDLL("libssl.so.3")
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new", "BIO_new", "BIO_s_mem"):
+            getattr(library, name).restype = ctypes.c_void_p
+        self.library = library
+        context = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
+        for _ in range(self.options.get("connections", 40)):
+            try:
+                self.streams.append([self.connect(context), 0])
+            except OSError:
+                pass
+
+    def connect(self, context):
+        """Makes a connection with a complete handshake, and a thousand KeyUpdates for it."""
+        library = self.library
+        connection = socket.create_connection(self.tls, timeout=3, source_address=(ATTACKER, 0))
+        connection.settimeout(0.3)
+        engine = ctypes.c_void_p(library.SSL_new(context))
+        memory = [ctypes.c_void_p(library.BIO_new(ctypes.c_void_p(library.BIO_s_mem()))) for _ in range(2)]
+        library.SSL_set_bio(engine, *memory)
+        library.SSL_set_connect_state(engine)
+        buffer = ctypes.create_string_buffer(65536)
+
+        def output():
+            collected = b""
+            while (count := library.BIO_read(memory[1], buffer, 65536)) > 0:
+                collected += buffer.raw[:count]
+            return collected
+
+        while library.SSL_do_handshake(engine) != 1:
+            connection.sendall(output())
+            received = connection.recv(65536)
+            if not received:
+                raise ConnectionError("the server closed")
+            library.BIO_write(memory[0], received, len(received))
+        connection.sendall(output())
+        updates = []
+        for _ in range(self.options.get("updates", 1500)):
+            library.SSL_key_update(engine, 0)
+            library.SSL_do_handshake(engine)
+            updates.append(output())
+        connection.setblocking(False)
+        return connection, updates
+
+    def step(self, count):
+        for _ in range(count):
+            if not self.streams:
+                return
+            self.number = (self.number + 1) % len(self.streams)
+            (connection, updates), sent = self.streams[self.number]
+            if sent >= len(updates):
+                continue
+            try:
+                if connection.send(updates[sent]) == len(updates[sent]):
+                    self.streams[self.number][1] += 1
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.streams.pop(self.number)
+
+
+class OneUser(Attack):
+    """One user who makes as many allocations as possible."""
+
+    def begin(self):
+        self.number, self.clients, self.answers = 0, [], 0
+
+    def step(self, count):
+        for _ in range(count):
+            self.number += 1
+            # Each challenge takes from its address's budget, so the user has many addresses.
+            one = client.Client(self.target, f"127.66.{2 + self.number % 40}.1", "mallory", "valid", deadline=0.2)
+            try:
+                one.allocate()
+                self.answers += 1
+                self.clients.append(one)
+            except (client.Refused, OSError):
+                one.close()
+
+
+class HeavyUser(Attack):
+    """One user who sends datagrams of the size of video through a channel, more than `limits.bandwidth` allows."""
+
+    def begin(self):
+        self.one = None
+        self.sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sink.bind((ATTACKER, 0))
+        self.sink.setblocking(False)
+        one = client.Client(self.target, ATTACKER, "mallory", "valid")
+        try:
+            one.allocate()
+            one.ask(messages.CHANNEL_BIND, messages.attribute(messages.CHANNEL, b"\x40\x01\0\0")
+                    + messages.peer(ATTACKER, self.sink.getsockname()[1]))
+        except (client.Refused, OSError):
+            return
+        self.one = one
+        self.one.socket.setblocking(False)
+
+    def step(self, count):
+        data = b"\x40\x01" + struct.pack(">H", 1000) + bytes(1000)
+        for _ in range(count if self.one else 0):
+            try:
+                self.one.socket.send(data)
+            except OSError:
+                pass
+        try:
+            while self.sink.recv(2048):
+                self.answers += 1
+        except BlockingIOError:
+            pass
+
+
+class ManyPeers(Attack):
+    """One user whose allocation permits new peers, 50 in each request. A full allocation is replaced."""
+
+    def begin(self):
+        self.one, self.next, self.number = None, 0, 0
+
+    def step(self, count):
+        for _ in range(count):
+            try:
+                if self.one is None:
+                    self.number += 1
+                    self.one = client.Client(self.target, f"127.66.3.{1 + self.number % 200}", "mallory", "valid", deadline=30)
+                    self.one.allocate()
+                body = b"".join(
+                    messages.peer(f"20.{(self.next + n) >> 16 & 255}.{(self.next + n) >> 8 & 255}.{(self.next + n) & 255}", 0)
+                    for n in range(50))
+                self.one.ask(messages.CREATE_PERMISSION, body)
+                self.answers += 50
+                self.next += 50
+            except (client.Refused, OSError):
+                self.restart()
+
+    def restart(self):
+        """Deletes the full allocation; the next step makes a new one."""
+        if self.one is None:
+            return
+        try:
+            self.one.end = time.monotonic() + 0.1
+            self.one.ask(messages.REFRESH, messages.attribute(messages.LIFETIME, bytes(4)))
+        except (client.Refused, OSError):
+            pass
+        self.one.close()
+        self.one = None
+
+
+class Connects(Attack):
+    """One user who requests connections to closed ports as fast as the server answers (RFC 6062)."""
+
+    def begin(self):
+        self.socket, self.buffer, self.number = None, b"", 0
+        try:
+            self.socket = socket.create_connection(self.target, timeout=1, source_address=(ATTACKER, 0))
+            body = messages.attribute(messages.TRANSPORT, messages.TCP)
+            self.socket.send(messages.request(messages.ALLOCATE, body))
+            self.nonce = messages.attributes(self.socket.recv(4096))[messages.NONCE]
+            self.key = messages.key("mallory", "valid")
+            self.socket.send(messages.signed(messages.ALLOCATE, body, "mallory", self.nonce, self.key))
+            self.socket.recv(4096)
+            self.socket.setblocking(False)
+        except (OSError, KeyError):
+            self.socket = None
+
+    def step(self, count):
+        for _ in range(count if self.socket else 0):
+            self.number += 1
+            body = messages.peer("127.0.0.1", 1 + self.number % 1000)
+            try:
+                self.socket.send(messages.signed(messages.CONNECT, body, "mallory", self.nonce, self.key))
+            except OSError:
+                pass
+        self.read()
+
+    def read(self):
+        """Counts the closed ports that the server has reported."""
+        try:
+            while self.socket and (received := self.socket.recv(65536)):
+                self.buffer += received
+        except OSError:
+            pass
+        while len(self.buffer) >= 20:
+            length = 20 + struct.unpack_from(">H", self.buffer, 2)[0]
+            if len(self.buffer) < length:
+                return
+            if messages.error_code(messages.attributes(self.buffer[:length])) == 447:
+                self.answers += 1
+            self.buffer = self.buffer[length:]
+
+
+def paced(attack, rate, end):
+    """Calls `step` about each millisecond at the given rate until `end`. Returns the rate that was reached."""
+    start, done, left_out = time.monotonic(), 0, 0
+    while (now := time.monotonic()) < end:
+        due = int((now - start) * rate)
+        # Units that could not be sent in time are not sent later, because a burst would be another attack.
+        if due - done > rate / 20:
+            left_out += due - int(rate / 20) - 1 - done
+            done = due - int(rate / 20) - 1
+        if due > done:
+            attack.step(due - done)
+            done = due
+        time.sleep(0.001 + random.random() / 4000)
+    return (done - left_out) / (time.monotonic() - start)

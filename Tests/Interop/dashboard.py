@@ -1,0 +1,208 @@
+#!/usr/bin/python3
+"""Chromium opens the dashboard of a server with live sessions: it asks for the token, shows the sessions, ends one after
+a question, and loads nothing from elsewhere. With `--pictures FOLDER` it writes pictures, light and dark, wide and narrow.
+
+Exit status: the number of failed cases.
+"""
+
+import argparse
+import base64
+import json
+import os
+import sys
+import time
+import urllib.request
+
+import chromium
+import isolation
+import server
+from report import Failure, Report
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "Hostile"))
+import client  # noqa: E402
+import messages  # noqa: E402
+
+ADMIN = "127.0.0.1:8478"
+TOKEN = "dashboard-token"
+SIZES = {"desktop": (1280, 1000, False), "phone": (390, 844, True)}
+
+
+def main():
+    """Runs the suite."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    server.add_arguments(parser)
+    parser.add_argument("--pictures", default="", help="a folder for pictures")
+    arguments = parser.parse_args()
+    report = Report("dashboard")
+    if arguments.server == "coturn" or not chromium.installed():
+        report.skip("everything", "there is no Chromium, or the server is not the one that has a dashboard")
+        return report.finish()
+    isolation.enter(required=False)
+    options = server.Options(
+        users={"alice": "secret", "bob": "hunter2"}, allow_peers=["127.0.0.0/8"],
+        settings={"admin.listen": ADMIN, "admin.token": TOKEN})
+    with server.Server(arguments, options) as running, chromium.Chromium() as browser:
+        sessions = [Session(running, "alice"), Session(running, "alice"), Session(running, "bob")]
+        tab = Tab(browser)
+        report.run("it asks for the token", lambda: token(tab))
+        report.run("it shows the live sessions and filters them", lambda: shown(tab, sessions))
+        report.run("it fits a phone and a desktop", lambda: sizes(tab, sessions, arguments.pictures))
+        report.run("it ends a session after a question", lambda: ended(tab, sessions))
+        report.run("nothing comes from elsewhere", lambda: own(tab))
+        report.run("it says when the server is gone", lambda: gone(tab, running))
+    return report.finish()
+
+
+class Session:
+    """A user with an allocation who sends to a peer."""
+
+    def __init__(self, running, name):
+        self.client = client.Client(("127.0.0.1", running.options.port), "127.0.0.1", name, running.options.users[name], 5)
+        self.client.allocate()
+        self.client.ask(messages.CREATE_PERMISSION, messages.peer("127.0.0.1", 9))
+        self.client.ask(messages.CHANNEL_BIND, messages.attribute(messages.CHANNEL, b"\x40\x00\0\0") + messages.peer("127.0.0.1", 9))
+
+    def send(self, count):
+        """Sends ChannelData of 1,000 bytes."""
+        for _ in range(count):
+            self.client.socket.send(b"\x40\x00\x03\xe8" + bytes(1000))
+
+
+class Tab(chromium.Page):
+    """A tab with the dashboard."""
+
+    def __init__(self, browser):
+        target = browser.request("Target.createTarget", {"url": "about:blank"}, 20)["targetId"]
+        session = browser.request("Target.attachToTarget", {"targetId": target, "flatten": True}, 10)["sessionId"]
+        super().__init__(browser, session, target)
+        self.resize(*SIZES["desktop"])
+        browser.request("Page.enable", {}, 10, session)
+        browser.request("Page.navigate", {"url": f"http://{ADMIN}/"}, 20, session)
+        self.until("document.readyState === 'complete'", 20)
+
+    def resize(self, width, height, is_mobile):
+        """Sets the size of the window."""
+        self.browser.request(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 2 if is_mobile else 1, "mobile": is_mobile}, 10, self.session)
+
+    def scheme(self, name):
+        """Chooses light or dark."""
+        self.browser.request(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]}, 10, self.session)
+
+    def picture(self, path):
+        """Writes a picture of the whole page."""
+        data = self.browser.request(
+            "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": True}, 30, self.session)["data"]
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(data))
+
+    def until(self, expression, seconds=10):
+        """Waits until an expression is true."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(expression):
+            if time.monotonic() > end:
+                raise Failure(f"not true in {seconds} s: {expression}; the page: {self.evaluate('document.body?.innerText')}")
+            time.sleep(0.1)
+
+    def rows(self):
+        """The number of rows of sessions."""
+        return self.evaluate("document.querySelectorAll('#sessions tbody tr').length")
+
+
+def token(tab):
+    """The page asks for the token, refuses a wrong one, and takes the right one."""
+    tab.until("document.getElementById('token-dialog').open")
+    give = "document.getElementById('token').value = {}; document.querySelector('#token-dialog button').click()"
+    tab.evaluate(give.format(json.dumps("wrong")))
+    tab.until("document.getElementById('token-dialog').open && !document.getElementById('token-problem').hidden")
+    tab.evaluate(give.format(json.dumps(TOKEN)))
+    tab.until("document.getElementById('state').textContent === 'ready'")
+
+
+def shown(tab, sessions):
+    """Three sessions are there; the filter leaves one; its rate follows the traffic."""
+    tab.until("document.querySelectorAll('#sessions tbody tr').length === 3", 15)
+    tab.evaluate("document.getElementById('filter').value = 'BO'; document.getElementById('filter').dispatchEvent(new Event('input'))")
+    if tab.rows() != 1 or "bob" not in tab.evaluate("document.querySelector('#sessions tbody').innerText"):
+        raise Failure("the filter does not show bob alone")
+    end = time.monotonic() + 15
+    while "kbit/s" not in tab.evaluate("document.querySelector('[data-name=to-peers]').textContent"):
+        if time.monotonic() > end:
+            raise Failure("the session shows no rate")
+        sessions[2].send(20)
+        time.sleep(0.2)
+    tab.evaluate("document.getElementById('filter').value = ''; document.getElementById('filter').dispatchEvent(new Event('input'))")
+
+
+def sizes(tab, sessions, folder):
+    """No size of window scrolls sideways; pictures if they are wanted."""
+    wait = 15 if not folder else 45
+    end = time.monotonic() + wait
+    while time.monotonic() < end and (folder or not tab.evaluate("document.querySelectorAll('#chart-traffic path').length")):
+        for session in sessions:
+            session.send(25)
+        time.sleep(0.05)
+    tab.until("document.querySelectorAll('#chart-traffic path').length === 4", 15)
+    for name, size in SIZES.items():
+        tab.resize(*size)
+        time.sleep(0.3)
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        if wide > size[0]:
+            raise Failure(f"{name}: {wide} points wide")
+        for scheme in ("light", "dark") if folder else ():
+            tab.scheme(scheme)
+            time.sleep(0.5)
+            tab.picture(os.path.join(folder, f"{name}-{scheme}.png"))
+    tab.resize(*SIZES["desktop"])
+
+
+def ended(tab, sessions):
+    """The answer to the question decides."""
+    press = "[...document.querySelectorAll('#sessions tbody tr')].find((row) => row.innerText.includes('bob')).querySelector('button').click()"
+    tab.evaluate(press)
+    tab.until("document.getElementById('end-dialog').open")
+    tab.evaluate("document.querySelector('#end-dialog button[value=cancel]').click()")
+    time.sleep(0.3)
+    if listed() != 3:
+        raise Failure("the session ended without a yes")
+    tab.evaluate(press)
+    tab.until("document.getElementById('end-dialog').open")
+    tab.evaluate("document.querySelector('#end-dialog button[value=end]').click()")
+    tab.until("document.querySelectorAll('#sessions tbody tr').length === 2")
+    if listed() != 2:
+        raise Failure("the session is still there")
+    try:
+        sessions[2].client.end = time.monotonic() + 2
+        sessions[2].client.ask(messages.REFRESH, messages.attribute(messages.LIFETIME, (600).to_bytes(4, "big")))
+    except client.Refused as refused:
+        if refused.args[0] != 437:
+            raise Failure(f"the client's Refresh got {refused.args[0]}") from None
+        return
+    raise Failure("the client's Refresh succeeded")
+
+
+def listed():
+    """The number of live sessions that the API has."""
+    request = urllib.request.Request(f"http://{ADMIN}/api/v1/sessions", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return len(json.load(answer)["sessions"])
+
+
+def own(tab):
+    """Every resource comes from the server itself."""
+    names = json.loads(tab.evaluate("JSON.stringify(performance.getEntriesByType('resource').map((entry) => entry.name))"))
+    strange = [name for name in names if not name.startswith(f"http://{ADMIN}/")]
+    if strange or len(names) < 5:
+        raise Failure(f"{strange or names}")
+
+
+def gone(tab, running):
+    """A server that has ended is no ready server."""
+    running.close()
+    tab.until("document.getElementById('state').textContent === 'no answer'", 30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

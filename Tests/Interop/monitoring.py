@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+"""Prometheus of Debian scrapes the server, in both text formats, and promtool holds deploy/monitoring against it: the
+alert rules with their unit tests, the sample configuration, and the names of metrics in rules and dashboard.
+
+Exit status: the number of failed cases.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+
+import isolation
+import processes
+import server
+from report import Failure, Report
+
+FOLDER = f"{server.REPOSITORY}/deploy/monitoring"
+ADMIN = "127.0.0.1:8478"
+PROMETHEUS = "127.0.0.1:19090"
+NAME = re.compile(r"\bturnpike_[a-z_]+")
+
+
+def main():
+    """Runs the suite."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    server.add_arguments(parser)
+    arguments = parser.parse_args()
+    report = Report("monitoring")
+    if arguments.server == "coturn" or not shutil.which("promtool") or not shutil.which("prometheus"):
+        report.skip("everything", "prometheus is not installed, or the server is not the one that it is for")
+        return report.finish()
+    isolation.enter(required=False)
+    report.run("the rules pass their unit tests", rules)
+    options = server.Options(users={"alice": "secret"}, settings={"admin.listen": ADMIN})
+    with server.Server(arguments, options) as running:
+        report.run("promtool checks the metrics", check_metrics)
+        report.run("rules and dashboard name metrics that exist", names)
+        report.run("Prometheus scrapes", lambda: scrape(running))
+    return report.finish()
+
+
+def promtool(*words, text=None):
+    """Runs promtool; raises `Failure` with its words."""
+    done = subprocess.run(["promtool", *words], input=text, capture_output=True, text=True, timeout=60, check=False, cwd=FOLDER)
+    if done.returncode or (text and done.stderr.strip()):
+        raise Failure(f"promtool {' '.join(words)}: {done.stdout} {done.stderr}")
+
+
+def rules():
+    """The rules, the sample configuration, and the unit tests."""
+    promtool("check", "rules", "turnpike.rules.yml")
+    promtool("check", "config", "prometheus.yml")
+    promtool("test", "rules", "turnpike.tests.yml")
+
+
+def metrics(accept="*/*"):
+    """The text of the metrics."""
+    request = urllib.request.Request(f"http://{ADMIN}/metrics", headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return answer.read().decode(), answer.headers["Content-Type"]
+
+
+def check_metrics():
+    """promtool has no remark, and both formats have the same samples."""
+    plain, kind = metrics()
+    if not kind.startswith("text/plain; version=0.0.4"):
+        raise Failure(kind)
+    promtool("check", "metrics", text=plain)
+    return {"samples": sum(not line.startswith("#") for line in plain.splitlines())}
+
+
+def names():
+    """Each metric that the rules or the dashboard name is one of the server's."""
+    known = {re.split(r"[{ ]", line)[0] for line in metrics()[0].splitlines() if not line.startswith("#")}
+    with open(f"{FOLDER}/grafana.json", encoding="utf-8") as file:
+        dashboard = json.load(file)
+    used = set()
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            used |= set(NAME.findall(target["expr"]))
+    with open(f"{FOLDER}/turnpike.rules.yml", encoding="utf-8") as file:
+        used |= {name for line in file if "expr" in line or "rate(" in line for name in NAME.findall(line)}
+    if missing := used - known:
+        raise Failure(f"unknown metrics: {', '.join(sorted(missing))}")
+    return {"names": len(used)}
+
+
+def scrape(running):
+    """Prometheus finds the target up, with OpenMetrics, and stores the samples."""
+    with open(f"{FOLDER}/prometheus.yml", encoding="utf-8") as file:
+        text = file.read().replace("15s", "1s")
+    configuration = os.path.join(running.directory, "prometheus.yml")
+    with open(configuration, "w", encoding="utf-8") as file:
+        file.write(text)
+    shutil.copy(f"{FOLDER}/turnpike.rules.yml", running.directory)
+    log = os.path.join(running.directory, "prometheus-log.txt")
+    process = processes.start(
+        ["prometheus", f"--config.file={configuration}", f"--web.listen-address={PROMETHEUS}",
+         f"--storage.tsdb.path={running.directory}/tsdb"], log, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        found = wait_for("turnpike_start_time_seconds", 30)
+        up = query("up{job='turnpike'}")
+        if not found or up[0]["value"][1] != "1":
+            raise Failure(f"up: {up}; {processes.tail(log)}")
+        alerts = [alert["labels"]["alertname"] for alert in ask("/api/v1/alerts")["alerts"]]
+        if set(alerts) - {"TurnpikeCertificateExpires"}:
+            raise Failure(f"alerts on a new server: {alerts}")
+        return {"series": int(query("count({job='turnpike'})")[0]["value"][1])}
+    finally:
+        processes.stop(process)
+
+
+def wait_for(name, seconds):
+    """Waits until Prometheus has a metric."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if query(name):
+                return True
+        except OSError:
+            pass
+        time.sleep(0.2)
+    return False
+
+
+def query(expression):
+    """The result of an instant query."""
+    return ask("/api/v1/query?query=" + urllib.request.quote(expression))["result"]
+
+
+def ask(path):
+    """A document of Prometheus."""
+    with urllib.request.urlopen(f"http://{PROMETHEUS}{path}", timeout=5) as answer:
+        return json.load(answer)["data"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+import ClientIO
+import Foundation
+import NetIO
+import NetworkTypes
+import System
+import TestSupport
+import Testing
+import TLS
+
+/// Who may use the admin endpoint, and where it listens.
+extension AdminServerTests {
+  @Test("With a token the API needs it; a reload replaces it")
+  func token() throws {
+    let folder = try TemporaryDirectory()
+    let file = try folder.write("admin: { token: first-token }\n", to: "t.yml")
+    var (_, admin) = try start(20, configuration: file)
+    #expect(try admin.ask("GET", "/api/v1/status").status == 401)
+    #expect(try admin.ask("GET", "/metrics").status == 200)
+    admin.token = "first-token"
+    #expect(try admin.ask("GET", "/api/v1/status").status == 200)
+    try folder.write("admin: { token: second-token }\n", to: "t.yml")
+    #expect(try admin.ask("POST", "/api/v1/reload").status == 204)
+    #expect(try admin.ask("GET", "/api/v1/status").status == 401)
+    admin.token = "second-token"
+    #expect(try admin.ask("GET", "/api/v1/status").status == 200)
+  }
+
+  @Test("Requests of other web pages are refused")
+  func foreignPages() throws {
+    let (_, admin) = try start(21)
+    #expect(try admin.ask("GET", "/api/v1/status", headers: ["Origin: http://evil.example"]).status == 403)
+    #expect(try admin.ask("GET", "/api/v1/status", headers: ["Host: evil.example"]).status == 403)
+    #expect(try admin.ask("DELETE", "/api/v1/sessions/0-0-0", headers: ["Origin: null"]).status == 403)
+    #expect(try admin.ask("OPTIONS", "/api/v1/drain", headers: ["Origin: http://evil.example"]).status == 405)
+  }
+
+  @Test("A configured port that is taken is a failed start")
+  func takenPort() throws {
+    let (first, _) = try start(23)
+    #expect {
+      _ = try start(24, listen: "127.0.0.1:\(Self.port(23) + 2)")
+    } throws: { error in
+      let log = (error as? RunningServer.NotStarted)?.log ?? ""
+      return log.contains("admin.listen") && log.contains("in use")
+    }
+    #expect(first.isRunning)
+  }
+
+  @Test("Off loopback a token is needed: 78")
+  func offLoopback() throws {
+    let result = try Child.run(
+      RunningServer.program, ["check", "--set", "admin.listen=0.0.0.0:8478"], environment: [:])
+    #expect(result.status == 78 && result.errors.contains("admin.token"))
+  }
+
+  @Test("The limit of connections holds: silent ones neither stop the endpoint nor grow without end")
+  func silentConnections() throws {
+    let (server, admin) = try start(25)
+    let silent = try (0..<300).map { _ in
+      let socket = try ClientSocket.tcp(to: SocketAddress(.ipv4Loopback, port: server.port + 2))
+      return Holder(socket)
+    }
+    let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(server.processIdentifier)/fd").count
+    #expect(descriptors < 200)
+    for holder in silent { holder.value = nil }
+    #expect(try soon { (try? admin.ask("GET", "/healthz").status) == 200 })
+  }
+
+  private final class Holder {
+    var value: ClientSocket?
+
+    init(_ value: consuming ClientSocket) { self.value = consume value }
+  }
+}
+
+// MARK: - Unix sockets and TLS
+
+extension AdminServerTests {
+  @Test("On a Unix socket owner and group are operators; a socket of a killed server gives way")
+  func unixSocket() throws {
+    let folder = try TemporaryDirectory()
+    let path = folder.path("admin.sock")
+    let admin = AdminClient(url: "http://localhost", unixSocket: path)
+    do {
+      let (first, _) = try start(30, listen: "unix:\(path)")
+      #expect(try admin.ask("GET", "/healthz").status == 200)
+      #expect(try admin.ask("GET", "/api/v1/status").status == 200)
+      let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+      #expect(mode == 0o660)
+      #expect(throws: RunningServer.NotStarted.self) { _ = try start(31, listen: "unix:\(path)") }
+      #expect(first.isRunning)
+    }
+    // The first server was killed, so its socket is still there.
+    #expect(FileManager.default.fileExists(atPath: path))
+    let (server, _) = try start(32, listen: "unix:\(path)")
+    #expect(try admin.ask("GET", "/readyz").status == 200)
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  @Test("A file that is no socket is not replaced")
+  func notASocket() throws {
+    let folder = try TemporaryDirectory()
+    let file = try folder.write("keep", to: "admin.sock")
+    #expect {
+      _ = try start(33, listen: "unix:\(file)")
+    } throws: { error in
+      (error as? RunningServer.NotStarted)?.log.contains("admin.listen") == true
+    }
+    #expect(try String(contentsOfFile: file, encoding: .utf8) == "keep")
+  }
+
+  private func writePair(_ folder: TemporaryDirectory, _ name: String) throws -> [UInt8] {
+    let pair = try SelfSignedCertificate(
+      commonName: name, hostNames: [name], addresses: [.ipv4Loopback], now: Int64(Date().timeIntervalSince1970))
+    try folder.write(pair.key, to: "key.pem")
+    try folder.write(pair.certificate, to: "chain.pem")
+    return pair.certificate
+  }
+
+  @Test("Off loopback the endpoint has the server's certificate, also after it was renewed, and needs the token")
+  func secure() throws {
+    let folder = try TemporaryDirectory()
+    let first = try writePair(folder, "first.example")
+    try folder.write(first, to: "first.pem")
+    let port = Self.port(34) + 2
+    let (server, _) = try start(
+      34,
+      [
+        "admin.token=t0ken", "tls.certificate=\(folder.path("chain.pem"))",
+        "tls.private-key=\(folder.path("key.pem"))",
+      ], listen: "0.0.0.0:\(port)")
+    var admin = AdminClient(url: "https://127.0.0.1:\(port)", token: "t0ken")
+    admin.authorities = folder.path("first.pem")
+    #expect(try admin.ask("GET", "/api/v1/status").status == 200)
+    #expect(throws: (any Error).self) { try AdminClient(url: "http://127.0.0.1:\(port)").ask("GET", "/healthz") }
+    try folder.write(try writePair(folder, "second.example"), to: "second.pem")
+    server.send(SIGHUP)
+    #expect(server.logs("certificates-loaded"))
+    admin.authorities = folder.path("second.pem")
+    #expect(try soon { (try? admin.ask("GET", "/api/v1/status").status) == 200 })
+    admin.authorities = folder.path("first.pem")
+    #expect(throws: (any Error).self) { try admin.ask("GET", "/healthz") }
+    admin.authorities = folder.path("second.pem")
+    admin.token = ""
+    #expect(try admin.ask("GET", "/api/v1/status").status == 401)
+  }
+
+  // MARK: - Peers
+
+  @Test("A client cannot relay to the endpoint, whatever the peer rules allow")
+  func noPeer() throws {
+    let (server, _) = try start(35)
+    var alice = try server.session()
+    try alice.allocate()
+    try alice.createPermission([SocketAddress(.ipv4Loopback, port: server.port + 3)])
+    #expect(
+      fails { () throws(AllocationSession.Failure) in
+        try alice.bindChannel(to: SocketAddress(.ipv4Loopback, port: server.port + 2))
+      })
+    try alice.bindChannel(to: SocketAddress(.ipv4Loopback, port: server.port + 3))
+  }
+}

@@ -1,0 +1,57 @@
+import ClientIO
+import Foundation
+import NetIO
+import NetworkTypes
+import System
+import TestSupport
+import Testing
+
+/// Warnings about limits of the host, and about what the kernel drops.
+@Suite("Limits of the host are told", .serialized)
+struct HostLimitTests {
+  private static func port(_ number: UInt16) -> UInt16 { 18_900 + number * 10 }
+
+  /// Of a limit of the system, one number.
+  private func system(_ name: String) throws -> Int {
+    let text = try String(contentsOfFile: "/proc/sys/\(name)", encoding: .utf8)
+    return try #require(Int(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+  }
+
+  @Test("few descriptors are a warning with what is needed, more of them are information")
+  func descriptors() throws {
+    for (count, level) in [(1000, "warning"), (9000, "info")] {
+      let server = try RunningServer(
+        port: Self.port(0), wrapper: ["/usr/bin/prlimit", "--nofile=\(count):\(count)"])
+      #expect(server.logged(" \(level) file-limit-low files=\(count) needed=65536 "), "\(server.logText)")
+    }
+  }
+
+  @Test("small socket buffers are a warning with the sysctl that allows larger ones")
+  func buffers() throws {
+    // With CAP_NET_ADMIN a process gets what it asks for.
+    let setpriv = ["/usr/bin/setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+    let wrapper = geteuid() == 0 ? setpriv : []
+    let server = try RunningServer(port: Self.port(1), wrapper: wrapper)
+    let most = try system("net/core/rmem_max")
+    let isSmall = most < Int(SocketBuffers.wanted)
+    #expect(
+      server.logged(" warning socket-buffers-small bytes=\(most) needed=\(SocketBuffers.wanted) ") == isSmall,
+      "\(server.logText)")
+    #expect(server.logged("sysctl -w net.core.rmem_max=\(SocketBuffers.wanted)") == isSmall)
+  }
+
+  @Test("datagrams that the kernel drops are told with the sysctl", arguments: Engines.available)
+  func drops(engine: String) throws {
+    let server = try RunningServer(port: Self.port(2), ["engine=\(engine)", "workers=1"])
+    let socket = try ClientSocket.udp(to: SocketAddress(.ipv4Loopback, port: Self.port(2)))
+    let datagram = [UInt8](repeating: 0, count: 1000)
+    server.send(SIGSTOP)
+    // The kernel counts a kilobyte and its own overhead for each: several times what the buffer holds.
+    for _ in 0..<30_000 { _ = try? socket.send(datagram.span.rawBytes) }
+    server.send(SIGCONT)
+    let line = " limit-reached limit=receive-buffer client=unknown key=\"net.core.rmem_max (sysctl)\" times="
+    // The shard looks once a second, in a turn that something else begins.
+    for _ in 0..<10 where !server.logs(line, seconds: 1.1) { _ = try? socket.send(datagram.span.rawBytes) }
+    #expect(server.logged(line), "\(server.logText)")
+  }
+}

@@ -1,0 +1,131 @@
+import CLinux
+import ClientIO
+import JSON
+import NetworkTypes
+import System
+import TestSupport
+import Testing
+import WebServer
+
+/// Events for a webhook, and users of a hook, with the running server.
+@Suite("Webhook and hook", .serialized)
+struct WebhookServerTests {
+  private static func port(_ number: UInt16) -> UInt16 { 17_000 + number * 10 }
+
+  private func server(_ number: UInt16, _ settings: [String]) throws -> RunningServer {
+    let port = Self.port(number)
+    return try RunningServer(
+      port: port, ["auth.store="] + settings, listeners: "udp://127.0.0.1:\(port),tcp://127.0.0.1:\(port)")
+  }
+
+  private static func url(_ number: UInt16) -> String { "http://127.0.0.1:\(port(number) + 5)/turn" }
+
+  /// The error code of a session's request; nil if it succeeded.
+  private func code(_ body: () throws(AllocationSession.Failure) -> Void) -> UInt16? { ServerTests().code(body) }
+
+  @Test("Opened, used and closed allocations and failed logins reach the webhook, each once and in order")
+  func events() throws {
+    let receiver = try Receiver(port: Self.port(0) + 5) { _, _ in HTTPResponse(200, text: "thanks") }
+    let server = try server(
+      0, ["events.webhook=\(Self.url(0))", "events.secret=s3cret", "events.usage-interval=1s"])
+    var wrong = try server.session("alice", "wrong")
+    _ = code { () throws(AllocationSession.Failure) in try wrong.allocate() }
+    var session = try server.session()
+    #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+    #expect(receiver.waits { $0.types().filter { $0 == "allocation.usage" }.count >= 2 })
+    #expect(code { () throws(AllocationSession.Failure) in _ = try session.delete() } == nil)
+    #expect(receiver.waits { $0.types().contains("allocation.closed") })
+    let types = receiver.types().filter { $0 != "allocation.usage" }
+    #expect(types == ["auth.failed", "allocation.opened", "allocation.closed"])
+    let ids = receiver.events.compactMap { $0["id"]?.string }
+    #expect(Set(ids).count == ids.count)
+    let opened = try #require(receiver.events.first { $0["type"]?.string == "allocation.opened" })
+    #expect(opened["session"]?["user"]?.string == "alice")
+    #expect(opened["session"]?["realm"]?.string == "turnpike")
+    let closed = try #require(receiver.events.first { $0["type"]?.string == "allocation.closed" })
+    #expect(closed["session"]?["id"] == opened["session"]?["id"])
+    #expect(closed["reason"]?.string == "deleted")
+    let failed = try #require(receiver.events.first { $0["type"]?.string == "auth.failed" })
+    #expect(failed["reason"]?.string == "wrong-password" && failed["user"]?.string == "alice")
+  }
+
+  @Test("A webhook that fails gets the same events again, one that refuses them loses them")
+  func retries() throws {
+    let receiver = try Receiver(port: Self.port(1) + 5) { _, number in
+      number == 1 ? HTTPResponse(503, text: "later") : HTTPResponse(number <= 3 ? 200 : 400, text: "no")
+    }
+    let server = try server(1, ["events.webhook=\(Self.url(1))", "events.usage-interval=0s"])
+    var session = try server.session()
+    #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+    #expect(server.logs("webhook-failed"))
+    // An event of the pause between the attempts waits for its turn, without a later event.
+    var other = try server.session("bob", "hunter2")
+    #expect(code { () throws(AllocationSession.Failure) in try other.allocate() } == nil)
+    #expect(receiver.waits { $0.all.count >= 3 })
+    #expect(receiver.all[0].document == receiver.all[1].document)
+    #expect(receiver.events.compactMap { $0["session"]?["user"]?.string } == ["alice", "alice", "bob"])
+    #expect(code { () throws(AllocationSession.Failure) in _ = try session.delete() } == nil)
+    #expect(server.logs("webhook-refused"))
+    #expect(receiver.waits { $0.all.count == 4 })
+  }
+
+  @Test("A webhook that never answers delays neither allocations nor the end of the server")
+  func stalled() throws {
+    let receiver = try Receiver(port: Self.port(2) + 5) { _, _ in nil }
+    let server = try server(2, ["events.webhook=\(Self.url(2))"])
+    for _ in 0..<5 {
+      var session = try server.session()
+      #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+      #expect(code { () throws(AllocationSession.Failure) in _ = try session.delete() } == nil)
+    }
+    #expect(receiver.waits { !$0.all.isEmpty })
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+  }
+
+  @Test("Users of the hook allocate, unknown ones get 401, and an answer is asked for once")
+  func hook() throws {
+    let receiver = try Receiver(port: Self.port(3) + 5) { request, _ in
+      String(decoding: request.body, as: UTF8.self).contains("\"user\":\"carol\"")
+        ? HTTPResponse(200, "application/json", Array(#"{"password":"of-carol","ttl":60}"#.utf8))
+        : HTTPResponse(404, text: "unknown")
+    }
+    let server = try server(3, ["auth.hook=\(Self.url(3))", "workers=1"])
+    for _ in 0..<2 {
+      var session = try server.session("carol", "of-carol")
+      #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+    }
+    var unknown = try server.session("dave", "of-dave")
+    #expect(code { () throws(AllocationSession.Failure) in try unknown.allocate() } == 401)
+    var wrong = try server.session("carol", "of-dave")
+    #expect(code { () throws(AllocationSession.Failure) in try wrong.allocate() } == 401)
+    var configured = try server.session()
+    #expect(code { () throws(AllocationSession.Failure) in try configured.allocate() } == nil)
+    #expect(receiver.waits { $0.all.count == 2 })
+    #expect(receiver.all.compactMap { $0.document?["user"]?.string } == ["carol", "dave"])
+    #expect(receiver.all.allSatisfy { $0.document?["source"]?.string == "127.0.0.1" })
+    #expect(receiver.all.allSatisfy { $0.document?["realm"]?.string == "turnpike" })
+  }
+
+  @Test(
+    "A hook that lies, fails or is gone admits no user, and configured users go on",
+    arguments: zip(
+      4...10 as ClosedRange<UInt16>,
+      [
+        (200, #"{"password":5}"#), (200, "not JSON"), (200, #"{"key":"12"}"#), (500, ""), (200, #"{"password":""}"#),
+        (200, #"{"password":"x","ttl":0}"#), (0, ""),
+      ]))
+  func lies(number: UInt16, answer: (status: UInt32, body: String)) throws {
+    let (status, body) = answer
+    let receiver =
+      status == 0
+      ? nil : try Receiver(port: Self.port(number) + 5) { _, _ in HTTPResponse(status, "text/plain", Array(body.utf8)) }
+    let server = try server(number, ["auth.hook=\(Self.url(number))"])
+    var session = try server.session("carol", "x")
+    #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == 500)
+    #expect(server.logs("hook-failed"))
+    var configured = try server.session()
+    #expect(code { () throws(AllocationSession.Failure) in try configured.allocate() } == nil)
+    _ = receiver
+  }
+}

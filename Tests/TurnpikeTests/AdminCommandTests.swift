@@ -1,0 +1,158 @@
+internal import Foundation
+internal import JSON
+internal import Synchronization
+internal import System
+internal import TestSupport
+internal import Testing
+internal import WebServer
+
+@testable internal import turnpike
+
+/// The commands that ask a running server, against a server of this test.
+@Suite("Commands for a running server")
+struct AdminCommandTests {
+  /// Answers as the admin endpoint does, and records what it is asked.
+  private final class Endpoint: Sendable {
+    let path: String
+    let asked = Mutex<[String]>([])
+    private let folder: TemporaryDirectory
+    private let stop: @Sendable () -> Void
+
+    init(_ handler: @escaping @Sendable (HTTPRequest) -> HTTPResponse) throws {
+      folder = try TemporaryDirectory()
+      path = folder.path("admin.sock")
+      let box = Box()
+      let http = try HTTPServer(HTTPServer.Options(.unixSocket(path))) { request, _ in
+        box.endpoint.withLock { $0.value }?.record(request)
+        return handler(request)
+      }
+      let thread = try System.Thread(name: "http") { http.run() }
+      stop = {
+        http.stop()
+        thread.join()
+      }
+      box.endpoint.withLock { $0.value = self }
+    }
+
+    deinit { stop() }
+
+    private struct Weak: Sendable { weak var value: Endpoint? }
+    private final class Box: Sendable { let endpoint = Mutex(Weak()) }
+
+    private func record(_ request: HTTPRequest) {
+      let query = request.query.map { "\($0.name)=\($0.value)" }.joined(separator: "&")
+      let text = "\(request.method.rawValue) \(request.path)\(query.isEmpty ? "" : "?" + query) "
+      asked.withLock { $0.append(text + (request.authorization ?? "-")) }
+    }
+  }
+
+  private static func json(_ status: UInt32, _ text: String) -> HTTPResponse {
+    HTTPResponse(status, "application/json", Array(text.utf8))
+  }
+
+  private static func session(_ id: String, user: String) -> String {
+    #"{"id":"\#(id)","user":"\#(user)","realm":"r","client":"192.0.2.1:5000","transport":"udp","#
+      + #""relayed":"192.0.2.9:50000","seconds":3725,"to-peers":{"packets":3,"bytes":1500},"#
+      + #""to-client":{"packets":0,"bytes":0}}"#
+  }
+
+  private func run(_ endpoint: Endpoint, _ words: String..., environment: [String: String] = [:]) async throws
+    -> Child.Result
+  {
+    try await Program().run(words + ["--admin", "unix:\(endpoint.path)"], environment: environment)
+  }
+
+  @Test("sessions prints a line for each session of all pages, and gives the filters to the server")
+  func sessions() async throws {
+    let endpoint = try Endpoint { request in
+      request[parameter: "after"] == nil
+        ? Self.json(200, #"{"sessions":[\#(Self.session("0-1-1", user: "al"))],"next":"0-2"}"#)
+        : Self.json(200, #"{"sessions":[\#(Self.session("1-1-1", user: #"b\u001b[31m"#))]}"#)
+    }
+    let result = try await run(endpoint, "sessions", "--user", "a&b", "--transport", "UDP", "--client", "192.0.2.1")
+    #expect(result.status == 0, "\(result.errors)")
+    #expect(
+      result.output == """
+        0-1-1\tal\tr\t192.0.2.1:5000\tudp\t192.0.2.9:50000\t1h 2m\t1.5 kB\t0 B
+        1-1-1\tb\\u{1b}[31m\tr\t192.0.2.1:5000\tudp\t192.0.2.9:50000\t1h 2m\t1.5 kB\t0 B
+
+        """)
+    let first = "GET /api/v1/sessions?limit=500&user=a&b&client=192.0.2.1&transport=udp"
+    #expect(endpoint.asked.withLock { $0 } == ["\(first) -", "\(first)&after=0-2 -"])
+  }
+
+  @Test("--json is one document of all pages")
+  func document() async throws {
+    let endpoint = try Endpoint { _ in Self.json(200, #"{"sessions":[\#(Self.session("0-1-1", user: "al"))]}"#) }
+    let result = try await run(endpoint, "sessions", "--json")
+    #expect(try JSONValue.decode(result.output)["sessions"]?[0]?["id"]?.string == "0-1-1")
+  }
+
+  @Test("status prints the state in words")
+  func status() async throws {
+    let endpoint = try Endpoint { _ in
+      Self.json(
+        200,
+        #"{"version":"1.2","started":"2026-01-01T00:00:00Z","seconds":90,"state":"ready","engine":"epoll","#
+          + #""allocations":7,"shards":[{"allocations":7,"connections":2,"processor-seconds":1.5}],"#
+          + #""listeners":["udp://0.0.0.0:3478"],"relay-addresses":["192.0.2.9"],"relay-ports":"49152-65535","#
+          + #""certificate":{"subject":"a","expires":"2027-01-01T00:00:00Z","names":["a.example"]},"#
+          + #""stores":[{"realms":["r"],"is-open":false}],"to-peers":{"packets":1,"bytes":2000000},"#
+          + #""to-clients":{"packets":0,"bytes":0}}"#)
+    }
+    let text = try await run(endpoint, "status").output
+    for part in [
+      "state         ready\n", "1m 30s ago", "allocations   7\n", "2.0 MB in 1 packets", "NOT OPEN", "a.example",
+      "connections   2\n",
+    ] {
+      #expect(text.contains(part), "\(part)")
+    }
+    #expect(try JSONValue.decode(try await run(endpoint, "status", "--json").output)["allocations"]?.integer == 7)
+  }
+
+  @Test("kick, drain and reload ask for it with the token, and say what they have done")
+  func orders() async throws {
+    let endpoint = try Endpoint { _ in HTTPResponse(204, "application/json", []) }
+    let token = ["TURNPIKE_ADMIN_TOKEN": "t0ken"]
+    let kicked = try await run(endpoint, "kick", "0-1-2", environment: token)
+    #expect(kicked.status == 0 && kicked.errors.contains("ended the session 0-1-2") && kicked.output.isEmpty)
+    #expect(try await run(endpoint, "drain", environment: token).status == 0)
+    #expect(try await run(endpoint, "reload", environment: token).status == 0)
+    #expect(
+      endpoint.asked.withLock { $0 } == [
+        "DELETE /api/v1/sessions/0-1-2 Bearer t0ken", "POST /api/v1/drain Bearer t0ken",
+        "POST /api/v1/reload Bearer t0ken",
+      ])
+  }
+
+  @Test(
+    "A refusal is exit status 1, with the server's reason",
+    arguments: [
+      (401 as UInt32, #"{"error":"x"}"#, "TURNPIKE_ADMIN_TOKEN"), (404, #"{"error":"no session 9"}"#, "no session 9"),
+      (409, #"{"error":"a\u001b[2J"}"#, "a\\u{1b}[2J"), (503, "oops", "HTTP status 503"),
+    ])
+  func refusals(status: UInt32, body: String, message: String) async throws {
+    let endpoint = try Endpoint { _ in Self.json(status, body) }
+    for words in [["kick", "9"], ["status"], ["reload"]] {
+      let result = try await Program().run(words + ["--admin", "unix:\(endpoint.path)"])
+      #expect(result.status == 1 && result.errors.contains(message) && result.output.isEmpty, "\(result.errors)")
+    }
+  }
+
+  @Test("Without a server the message names the place, and the exit status is 1")
+  func noServer() async throws {
+    let result = try await Program().run("status", "--set", "admin.listen=127.0.0.1:9")
+    #expect(result.status == 1 && result.errors.contains("no server answers at 127.0.0.1:9"))
+    let none = try await Program().run("status", "--set", "admin.listen=")
+    #expect(none.status == 1 && none.errors.contains("admin.listen is empty"))
+  }
+
+  @Test(
+    "Durations and amounts have two digits of meaning",
+    arguments: [(0 as Int64, "0s"), (59, "59s"), (60, "1m 0s"), (3725, "1h 2m"), (90_000, "1d 1h")])
+  func durations(seconds: Int64, text: String) { #expect(duration(seconds) == text) }
+
+  @Test(
+    "Amounts are decimal", arguments: [(0 as Int64, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2_000_000, "2.0 MB")])
+  func amounts(bytes: Int64, text: String) { #expect(amount(bytes) == text) }
+}

@@ -1,0 +1,94 @@
+import NetIO
+import NetworkTypes
+import System
+import TestSupport
+import Testing
+import WebServer
+
+@Suite("HTTP server and hostile clients")
+struct HostileTests {
+  private static let answer: HTTPServer.Handler = { _, _ in HTTPResponse(200, text: "fine") }
+
+  private func isServed(_ server: TestServer) throws -> Bool {
+    let client = try server.connect()
+    try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    return try client.answer().status == 200
+  }
+
+  static let strangeBytes: [[UInt8]] = [
+    Array("\r\n\r\n\r\n".utf8), Array("GET\r\n\r\n".utf8), Array("GET /\r\n\r\n".utf8), Array("\0\0\0\0".utf8),
+    [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3], [UInt8](repeating: 0xFF, count: 5000),
+    [UInt8](repeating: UInt8(ascii: "A"), count: 20_000), Array("GET /%zz%00 HTTP/1.1\r\nHost: a\r\n\r\n".utf8),
+    Array("GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n".utf8),
+    Array("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n".utf8),
+    Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8), Array("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n".utf8),
+    Array("BREW / HTTP/1.1\r\nHost: a\r\n\r\n".utf8),
+    Array(
+      "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AAAA\r\n\r\n".utf8),
+    Array(("GET /?" + String(repeating: "a=1&", count: 900) + " HTTP/1.1\r\nHost: a\r\n\r\n").utf8),
+    Array("GET / HTTP/1.1\r\n".utf8) + Array(String(repeating: "X-Y: z\r\n", count: 2000).utf8) + [13, 10],
+    Array("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nabcdefg".utf8),
+  ]
+
+  @Test("After garbage on one connection others are served", arguments: strangeBytes)
+  func garbage(bytes: [UInt8]) throws {
+    let server = try TestServer(handler: Self.answer)
+    let client = try server.connect()
+    // The server may end the connection before it has read everything.
+    try? client.send(bytes)
+    #expect(try isServed(server))
+    client.close()
+    #expect(try isServed(server))
+  }
+
+  @Test("A client whose headers do not come is cut off, also if it sends a byte now and then")
+  func slowHeaders() throws {
+    let server = try TestServer({ $0.requestSeconds = 1 }, handler: Self.answer)
+    let silent = try server.connect()
+    let begun = try server.connect()
+    try begun.send("GET / HTTP/1.1\r\nHo")
+    #expect(begun.ends())
+    #expect(silent.ends())
+    #expect(try isServed(server))
+  }
+
+  @Test("A client whose body does not come is cut off")
+  func slowBody() throws {
+    let server = try TestServer({ $0.requestSeconds = 1 }, handler: Self.answer)
+    let client = try server.connect()
+    try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+    #expect(client.ends())
+    #expect(try isServed(server))
+  }
+
+  @Test("A client whose body comes byte by byte is cut off too")
+  func drippingBody() throws {
+    let server = try TestServer({ $0.bodySeconds = 1 }, handler: Self.answer)
+    let client = try server.connect()
+    try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+    let deadline = Instant.read().advanced(bySeconds: 5)
+    var isOver = false
+    while !isOver, Instant.read() < deadline {
+      do {
+        try client.send("x")
+        isOver = client.hears(milliseconds: 50)
+      } catch { isOver = true }
+    }
+    #expect(isOver)
+    #expect(try isServed(server))
+  }
+
+  @Test("Silent connections beyond the limit wait; they do not keep others out for longer than a request may take")
+  func manyConnections() throws {
+    let server = try TestServer(
+      {
+        $0.connections = 8
+        $0.requestSeconds = 1
+      }, handler: Self.answer)
+    let silent = try (0..<40).map { _ in try server.connect() }
+    let client = try server.connect()
+    try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    #expect(try client.answer().status == 200)
+    _ = silent
+  }
+}
