@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what was built, for people and for packages:
+# Installs the built files, for users and packages:
 #
 #   [PREFIX=/usr/local] [DESTDIR=] [BUILD=.build/release] deploy/install.sh [programs] [manuals] [completions]
 #
-# Without a word all three. PREFIX is where the files will be used, DESTDIR is put before it (a package's staging folder),
-# BUILD is where `swift build -c release --static-swift-stdlib` has left the programs (without that option they need the
-# toolchain's libraries for ever). What is installed is listed on standard output.
+# Without arguments it installs all three. PREFIX is the folder on the machine that uses the files, DESTDIR precedes it
+# (a package's staging folder), and BUILD is the folder in which `swift build -c release --static-swift-stdlib` put the
+# programs. Without that option the programs need the toolchain's libraries. The script prints each file that it installs.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -17,7 +17,7 @@ say() { printf '%s\n' "$*" >&2; }
 
 case $prefix in
   /*) ;;
-  *) say "PREFIX is no absolute path: $prefix"; exit 64 ;;
+  *) say "PREFIX is not an absolute path: $prefix"; exit 64 ;;
 esac
 for part in "$@"; do
   case $part in
@@ -34,7 +34,7 @@ place() {
   printf '%s\n' "$target"
 }
 
-# All of it or nothing.
+# Checks every program before it installs the first file.
 if [[ " $* " == *" programs "* ]]; then
   for name in "${programs[@]}"; do
     if [ ! -x "$build/$name" ]; then
@@ -45,16 +45,19 @@ if [[ " $* " == *" programs "* ]]; then
 fi
 
 for part in "$@"; do
+  if [ "$part" = manuals ]; then
+    gzip -9 -n -c "$top/docs/man/turnpike.yml.5" | place 0644 /dev/stdin share/man/man5/turnpike.yml.5.gz
+  fi
   for name in "${programs[@]}"; do
     case $part in
       programs)
         if library=$(ldd "$build/$name" 2>/dev/null | sed -n 's/.*libswiftCore\.so => \(.*\) (.*/\1/p') && [ -n "$library" ]; then
-          say "$name goes on needing $library: build with --static-swift-stdlib to do without"
+          say "$name needs $library after the installation, too; build with --static-swift-stdlib to avoid that"
         fi
         place 0755 "$build/$name" "bin/$name"
         ;;
       manuals)
-        # Without name and time, so that two packages of one source are the same.
+        # Without name and time, so that two packages of one source are equal.
         gzip -9 -n -c "$top/docs/man/$name.1" | place 0644 /dev/stdin "share/man/man1/$name.1.gz"
         ;;
       completions)

@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2034
-# What run.sh and test.sh share: system packages and the Swift toolchain. Sourced, not run.
+# Functions of run.sh and test.sh: they install system packages and find the Swift toolchain. For `source`.
 
-# To build: the C libraries under Turnpike's system modules.
-build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistring-dev libidn-dev libpcap-dev libc-ares-dev pkg-config)
-# To test with other people's clients. What a distribution lacks is skipped, loudly.
-test_packages=(coturn stun-client stun-server erlang-p1-stun gir1.2-nice-0.1 python3-gi python3-pip openssl ethtool
-  iproute2 nftables libnss3-tools python3 python3-websocket golang-go golang-github-pion-turn.v2-dev golang-github-pion-dtls.v2-dev)
+# For the build: the C libraries below Turnpike's system modules.
+build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistring-dev libidn-dev libpcap-dev libc-ares-dev libseccomp-dev libwebsockets-dev libcurl4-openssl-dev pkg-config)
+# For the tests with clients of other projects. A package that the distribution does not have is skipped with a warning.
+test_packages=(coturn haproxy fail2ban prometheus stun-client stun-server erlang-p1-stun gir1.2-nice-0.1 python3-gi python3-pip openssl ethtool
+  iproute2 nftables libnss3-tools fish zsh man-db python3 python3-websocket golang-go golang-github-pion-turn.v2-dev golang-github-pion-dtls.v2-dev)
 browser_packages=(chromium firefox-esr)
 container_packages=(podman buildah crun debootstrap docker-compose)
 
@@ -26,7 +26,7 @@ as_root() {
 
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" </dev/null >&2; }
 
-# Those of the named packages that are not installed.
+# Prints those of the named packages that are not installed.
 missing_packages() {
   local package
   for package in "$@"; do
@@ -36,17 +36,17 @@ missing_packages() {
 
 refreshed=
 refresh_packages() {
-  [ -n "$refreshed" ] || apt_get update || say "apt-get update failed; going on with what is known"
+  [ -n "$refreshed" ] || apt_get update || say "apt-get update failed; using the package lists from before"
   refreshed=yes
 }
 
-# Installs packages without which nothing can be built.
+# Installs the packages that the build needs.
 need_packages() {
   local missing
   mapfile -t missing < <(missing_packages "$@")
   [ "${#missing[@]}" -gt 0 ] || return 0
   if ! command -v apt-get >/dev/null; then
-    say "This is no Debian or Ubuntu: please install what they call ${missing[*]}"
+    say "This is not Debian or Ubuntu: please install the equivalents of ${missing[*]}"
     return 0
   fi
   say "Installing ${missing[*]}"
@@ -54,7 +54,7 @@ need_packages() {
   apt_get install --no-install-recommends "${missing[@]}"
 }
 
-# Installs what can be had of some packages and names the rest loudly.
+# Installs the packages that are available, and warns about each of the others.
 want_packages() {
   local missing package
   command -v apt-get >/dev/null || return 0
@@ -64,7 +64,7 @@ want_packages() {
   for package in "${missing[@]}"; do
     say "Installing $package"
     apt_get install --no-install-recommends "$package" ||
-      say "********** $package can't be installed here: what needs it will be SKIPPED **********"
+      say "********** $package can't be installed here: the tests that need it will be SKIPPED **********"
   done
 }
 

@@ -3,18 +3,18 @@
 #
 #   deploy/test.sh [--no-browsers] [--container]
 #
-# First the package's own tests, then other people's clients (Tests/Interop) against the release build: coturn's tools,
-# aioice, aiortc and libnice, pion's client, and stunclient against other people's servers, calls of Chromium and
-# Firefox, calls through NATs, stunclient's verdicts on NATs, what the heap is asked for, and what deploy/install.sh
-# installs; with --container also the image, which podman builds and runs. The last line has the totals of the second
-# part; the exit status is 0 only if both parts passed.
+# First the layout of the Swift files (swift format lint), then the package's own tests, then clients of other projects
+# (Tests/Interop) against the release build: coturn's tools, aioice, aiortc and libnice, pion's client, and stunclient
+# against servers of other projects, calls of Chromium and Firefox, calls through NATs, stunclient's verdicts on NATs,
+# heap allocations, and the files of deploy/install.sh; with --container also the image, which podman builds and runs.
+# The last line has the totals of the last part; the exit status is 0 only if every part passed.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-other_peoples=(uclient discovery ip_fields ice_clients pion path_mtu heap nat_verdicts other_servers install)
-suites=("${other_peoples[@]}" browser_call nat_call)
+other_peoples=(examples uclient proxy client_certificates fail2ban discovery ip_fields ice_clients pion path_mtu heap nat_verdicts other_servers install monitoring)
+suites=("${other_peoples[@]}" browser_call nat_call dashboard)
 for option in "$@"; do
   case $option in
     --no-browsers) suites=("${other_peoples[@]}") browser_packages=() ;;
@@ -28,11 +28,11 @@ if [ -n "${with_container:-}" ]; then
 fi
 
 need_packages "${build_packages[@]}"
-# Debian's packages would start servers on our ports: those that come now are switched off again, others left alone.
-declare -A unit_of=([coturn]=coturn [stun-server]=stun)
+# Debian's packages start servers on our ports: the script stops those that it has just installed, and no others.
+declare -A unit_of=([coturn]=coturn [haproxy]=haproxy [stun-server]=stun [fail2ban]=fail2ban)
 new_servers=()
 if command -v dpkg-query >/dev/null && command -v systemctl >/dev/null && [ -d /run/systemd/system ]; then
-  for package in $(missing_packages coturn stun-server); do
+  for package in $(missing_packages "${!unit_of[@]}"); do
     systemctl cat "${unit_of[$package]}" >/dev/null 2>&1 || new_servers+=("$package")
   done
 fi
@@ -45,8 +45,20 @@ need_swift
 
 started=$SECONDS
 cd "$top"
+swift_sources=(Sources Tests Package.swift)
+[ ! -d Examples ] || swift_sources+=(Examples)
+if ! swift format lint --strict --parallel --recursive "${swift_sources[@]}"; then
+  say "********** Swift files are not formatted as .swift-format says: see the lines above **********"
+  say "To format one: swift format --in-place FILE"
+  exit 1
+fi
+if ! /usr/bin/python3 Tests/Faults/faults.py --check; then
+  say "********** Rows of Tests/Faults/table.py do not fit the sources any more: see STALE above **********"
+  exit 1
+fi
 swift build --build-tests
-swift test --skip-build
+# A test that hangs is a failure, not an endless run.
+timeout -k 10 1500 swift test --skip-build
 swift build -c release
 say "Built and tested in $((SECONDS - started)) s; now other people's clients"
 
@@ -54,12 +66,13 @@ passed=0 failed=0 skipped=0
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 for suite in "${suites[@]}"; do
-  # By Debian's own Python, which has python3-websocket, whatever else stands first on the PATH.
+  # Debian's Python has python3-websocket; another Python may be first on the PATH.
   status=0
-  TURNPIKE_PROGRAM=.build/release/turnpike /usr/bin/python3 "Tests/Interop/$suite.py" </dev/null | tee "$output" || status=$?
+  TURNPIKE_PROGRAM=.build/release/turnpike timeout -k 10 900 /usr/bin/python3 "Tests/Interop/$suite.py" </dev/null |
+    tee "$output" || status=$?
   totals=$(sed -n "s/^$suite: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped\$/\1 \2 \3/p" "$output" | tail -n 1)
   if [ -z "$totals" ]; then
-    say "$suite ended with status $status before it had counted"
+    say "$suite ended with status $status before it printed its totals"
     totals="0 1 0"
   fi
   read -r p f s <<<"$totals"
@@ -68,4 +81,4 @@ done
 [ "$skipped" -eq 0 ] || say "********** $skipped skipped: see SKIP above **********"
 say "All in $((SECONDS - started)) s"
 echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]  # where nothing could be tested nothing passed
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]  # a run that tested nothing has failed
