@@ -1,4 +1,4 @@
-"""The network of a benchmark: a namespace of its own, where no netfilter rule costs anything."""
+"""The network of a benchmark: a separate namespace without netfilter rules."""
 
 import os
 import subprocess
@@ -22,12 +22,12 @@ def enter_namespace(argv):
 
 
 def in_namespace(argv):
-    """The same, and returns its exit status."""
+    """Runs the program in the namespace and returns its exit status."""
     return subprocess.run(_unshared(argv)).returncode
 
 
 def enter_server():
-    """What goes before a command that is to run where the server is."""
+    """Returns the command prefix for the server's namespace."""
     return list(_enter)
 
 
@@ -36,9 +36,9 @@ def run(*command, check=True):
 
 
 def set_up(kind, server_core, realtime=False):
-    """Makes the network; the server's address."""
+    """Makes the network and returns the server's address."""
     run("ip", "link", "set", "lo", "up")
-    # Clients' ports must not lie among the relays'.
+    # Clients' ports must differ from the relay ports.
     run("sysctl", "-qw", "net.ipv4.ip_local_port_range=10000 48000", check=False)
     if kind == "loopback":
         return "127.0.0.1"
@@ -46,7 +46,7 @@ def set_up(kind, server_core, realtime=False):
 
 
 def _veth(server_core, realtime):
-    """A pair of virtual network cards; what arrives at the server is received on the server's own core."""
+    """Makes a pair of virtual network cards; packets to the server are received on the server's own core."""
     run("mount", "-t", "tmpfs", "tmpfs", "/run", check=False)
     run("mount", "-t", "sysfs", "sysfs", "/sys", check=False)
     run("ip", "netns", "add", SERVER_NAMESPACE)
@@ -58,11 +58,11 @@ def _veth(server_core, realtime):
     run(*inside, "ip", "link", "set", "lo", "up")
     run(*inside, "ip", "addr", "add", "10.77.0.1/24", "dev", "server0")
     run(*inside, "ip", "link", "set", "server0", "up")
-    # Threaded NAPI, so that receiving can be put on a core at all; a veth has it only with GRO, which needs ethtool.
+    # Threaded NAPI, so that receiving can be bound to a core; a veth has it only with GRO, which needs ethtool.
     gro = run(*inside, "ethtool", "-K", "server0", "gro", "on", check=False)
     if gro.returncode != 0:
         print(f"ethtool: {gro.stderr.strip()}", file=sys.stderr)
-    # A veth hands over to NAPI only what it need not cut: otherwise the sender's core receives for the other side.
+    # A veth passes only unsegmented packets to NAPI: otherwise the sender's core receives for the other side.
     tso = run("ethtool", "-K", "load0", "tso", "off", check=False)
     if tso.returncode != 0:
         print(f"ethtool: {tso.stderr.strip()}", file=sys.stderr)
@@ -71,7 +71,7 @@ def _veth(server_core, realtime):
         pid, name = line.split(None, 1)
         if name.startswith("napi/server0"):
             run("taskset", "-pc", str(server_core), pid, check=False)
-            # As those it works for: else the server takes the core away from it with every packet.
+            # The same priority as the server: else the server would preempt it with every packet.
             if realtime:
                 run("chrt", "--rr", "-p", "10", pid, check=False)
             else:

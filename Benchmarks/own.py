@@ -1,4 +1,4 @@
-"""What turnpike is measured by that needs no other server: one engine against the other, two shards against one."""
+"""Measurements of turnpike without another server: the floor, one engine against the other, two shards against one."""
 
 import json
 import os
@@ -20,7 +20,7 @@ LIMITS = [
 
 
 def floor(bench, *arguments):
-    """Nanoseconds of one sendto and one recv on the server's core; with a rate, of a process woken for each packet."""
+    """Returns nanoseconds of a sendto and a recv on the server's core; with a rate, of a process that they wake."""
     cores = str(bench.options.server_core)
     if "--rate" in arguments:
         cores += f",{bench.options.load_core}"
@@ -31,11 +31,11 @@ def floor(bench, *arguments):
 
 
 def limits(bench, options):
-    """Turnpike by its own measure: each round runs all of it, so that what changes meanwhile changes all."""
+    """Measures turnpike against the floor; each round runs everything, so that disturbances affect all rows alike."""
     cost = {key: [] for key in ["floor", "floor-1200", "floor-paced"] + [scenario.key for scenario in LIMITS]}
     running = []
     try:
-        # Whoever has held thousands of allocations is no measure for a hundred.
+        # A process that has held thousands of allocations would distort the results for a hundred.
         for name in ("turnpike", "against"):
             running.append(servers.Server(
                 name, options.program, bench.directory, options.server_core, address=bench.address,
@@ -77,7 +77,7 @@ FLOW = {
 
 
 def engines(bench, options):
-    """Packets a second and CPU of io_uring against epoll, turn about, on the network of this run."""
+    """Measures packets a second and CPU of io_uring and epoll alternately, on the network of this run."""
     print(f"\n| {options.network} | io_uring, packets/s | epoll, packets/s | ratio | CPU for a packet, ratio | at least |  |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | --- |")
     for scenario in FLOW.values():
@@ -101,7 +101,7 @@ def engines(bench, options):
         rate = {engine: statistics.median(r["per_second"] for r in runs) for engine, runs in results.items()}
         cost = {engine: statistics.median(r["server"]["cpu_ns_each"] for r in runs) for engine, runs in results.items()}
         value = rate["io-uring"] / rate["epoll"]
-        # Only a path with receiving in it shows what the engine saves.
+        # Only a path that includes receiving shows the engine's savings.
         bar = 1.15 if options.network == "veth" else None
         verdict = "" if bar is None else "met" if value >= bar else "not met"
         print(f"| {scenario.title} | {rate['io-uring']:,.0f} | {rate['epoll']:,.0f} | {value:.2f} | "
@@ -109,7 +109,7 @@ def engines(bench, options):
 
 
 def thread_times(pid):
-    """Nanoseconds that each shard's thread has run."""
+    """Returns the CPU nanoseconds of each shard's thread."""
     times = {}
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/comm") as file:
@@ -120,8 +120,8 @@ def thread_times(pid):
     return times
 
 
-# One shard's work and two shards'. As fast as they go there is no bar: turnload, which never sleeps, shares a core with
-# one of two shards and with none of one.
+# The work of one shard and of two. At full speed there is no bar: turnload, which never sleeps, shares a core with one
+# of two shards, but not with a single shard.
 SHARDS = [
     ("60,000 packets/s for each shard", "--rate 30000", "--rate 60000", 1.18),
     ("120,000 packets/s in all", "--rate 60000", "--rate 60000", 1.18),
@@ -130,7 +130,7 @@ SHARDS = [
 
 
 def two_shards(bench, options):
-    """CPU for a packet with two shards over that with one, and the larger shard's part of 128 flows."""
+    """Measures the CPU of a packet with two shards relative to one, and the larger shard's part of 128 flows."""
     cores = f"{options.server_core},{options.load_core}"
     running, shares = {}, []
     print("\n| two shards, echo, 128 flows: CPU for a packet, two shards / one | value | at most |  | task switches a packet |")

@@ -1,13 +1,13 @@
-"""What is measured: turnload's arguments, and how much of coturn's CPU time ours may cost at most."""
+"""The measurements: the arguments of turnload, and the largest allowed ratio of our CPU time to coturn's."""
 
 
 class Scenario:
     def __init__(self, key, title, arguments, bar=None, quick=False, transport="udp", memory=False, percentile=None):
         self.key, self.title, self.arguments = key, title, arguments.split()
         self.bar, self.quick, self.transport = bar, quick, transport
-        # Bytes for each held allocation in place of CPU time.
+        # Measured in bytes for each held allocation instead of CPU time.
         self.memory = memory
-        # The bar for the ratio of the 99th percentiles of the latency.
+        # The limit for the ratio of the 99th percentiles of latency.
         self.percentile = percentile
 
 
@@ -33,12 +33,12 @@ SCENARIOS = [
     relay("send", "Send indications, 172 B, 100", "--allocations 100 --indications", bar=0.80, quick=True),
     relay("data", "Data indications, 172 B, 100", "--allocations 100 --indications --direction to-client", bar=0.80,
           quick=True),
-    # GSO and GRO at our ends: as behind a network card that cuts and merges.
+    # GSO and GRO at our ends, as with a network card that segments and merges.
     relay("burst-up", "bursts of 8 x 1,200 B to peers, 100, GSO/GRO", "--allocations 100 --size 1200 --burst 8 --gso --gro",
           bar=0.50, quick=True),
     relay("burst-down", "bursts of 8 x 1,200 B to clients, 100, GSO/GRO",
           "--allocations 100 --size 1200 --burst 8 --gso --gro --direction to-client", bar=0.50, quick=True),
-    relay("single-burst-up", "the same to peers, cut and merged by nobody", "--allocations 100 --size 1200 --burst 8"),
+    relay("single-burst-up", "the same to peers, without GSO and GRO", "--allocations 100 --size 1200 --burst 8"),
     relay("single-burst-down", "the same to clients",
           "--allocations 100 --size 1200 --burst 8 --direction to-client"),
     relay("gso-up", "one flow to its peer, GSO/GRO at both ends", "--allocations 1 --burst 32 --gso --gro --window 512",

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, pinned to a core, and stopped."""
+"""Starts, pins to a core and stops the compared servers."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ def ports(name):
 
 
 def make_certificate(directory):
-    """A P-256 certificate for both servers: the same handshake for each."""
+    """Makes a P-256 certificate for both servers, so that both have the same handshake."""
     certificate, key = os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
@@ -49,7 +49,8 @@ class Server:
             f"relay: {{ addresses: [{self.address}], ports: 49152-65535 }}",
             f"auth: {{ users: {{ {USER}: {PASSWORD} }}, store: \"\" }}",
             "peers: { allow: [127.0.0.0/8, 10.0.0.0/8] }",
-            "limits: { unauthenticated-per-address: 0 }",
+            "limits: { unauthenticated-per-address: 0, unauthenticated: 0, allocations: 0, allocations-per-user: 0, "
+            "allocations-per-address: 0 }",
             "admin: { listen: \"\" }", "log: { level: warning }",
             f"state-directory: {self.directory}/{self.name}-state",
         ]
@@ -60,7 +61,7 @@ class Server:
         return [program, "serve", "--config", path]
 
     def _coturn(self, program):
-        """The flags that cost coturn least: one relay thread, no log, no CLI, nothing dynamic, short answers."""
+        """Returns coturn's cheapest flags: one relay thread, no log, no CLI, no dynamic features, short answers."""
         return [
             program, "-n", "-L", self.address, "-E", self.address, "-p", str(self.port),
             "--tls-listening-port", str(self.tls_port), "-m", "1", "--lt-cred-mech", "-u", f"{USER}:{PASSWORD}",
@@ -74,7 +75,7 @@ class Server:
 
     @property
     def pid(self):
-        # taskset (and ip netns exec) replace themselves by the server.
+        # taskset (and ip netns exec) exec the server, so the process is the server's.
         return self.process.pid
 
     def _wait(self):
