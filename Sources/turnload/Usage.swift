@@ -18,13 +18,13 @@ enum Usage {
       """),
     .list(["--transport", "--direction"]), .list(["--size", "--allocations", "--burst"]), .row(["--window"], nil),
     .row(["--rate", "--search"], "N a second; the highest with less than 0.1 % loss"),
-    .list(["--duration", "--warm-up"]), .row(["--indications"], nil),
+    .list(["--duration", "--warm-up", "--indications"]),
     .row(["--gso", "--gro"], "UDP: bursts leave, arrive in one piece"), .row(["--max-loss"], nil),
     .row(["--server-pid"], nil), .row(["--server-core"], nil),
     .list(["--username", "--password-file", "--secret-file"]),
     .row(["--oauth-token-file"], "also TURNLOAD_USERNAME, _PASSWORD, _SECRET"),
-    .row(["--i-own-this-server"], "public addresses need it"),
-    .list(["--ca", "--insecure", "--certificate", "--private-key", "--json", "--version", "--help"]),
+    .row(["--i-own-this-server"], "public addresses need it"), .list(["--json", "--version", "--help"]),
+    .list(["--ca", "--insecure", "--certificate", "--private-key"]),
     .text(
       """
       Exit status: 0 good, 1 a warning, 2 failed, 3 wrong usage. --json: turnload.md

@@ -11,7 +11,7 @@ import TURNClient
 /// The admin endpoint of the running program.
 @Suite("The admin endpoint", .serialized)
 struct AdminServerTests {
-  static func port(_ number: UInt16) -> UInt16 { 27_000 + number * 10 }
+  static func port(_ number: UInt16) -> UInt16 { PortBlock.admin[number] }
 
   func start(
     _ number: UInt16, _ settings: [String] = [], listen: String? = nil, configuration: String? = nil

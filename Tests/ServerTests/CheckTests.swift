@@ -102,7 +102,7 @@ struct CheckTests {
   @Test("A reload refuses the same configurations with the same message, and keeps the old one")
   func refusedByReload() throws {
     let basis = """
-      listeners: ["udp://127.0.0.1:25780"]
+      listeners: ["udp://127.0.0.1:\(PortBlock.check[0])"]
       relay: { addresses: [127.0.0.1] }
       auth: { users: { alice: secret } }
 
@@ -112,7 +112,8 @@ struct CheckTests {
       return try folder.write((yaml + state).replacing("DIR", with: folder.path), to: "t.yml")
     }
     let server = try RunningServer(
-      port: 25_780, users: false, configuration: try write(basis), waitsForLine: false, isConfiguredByFile: true)
+      port: PortBlock.check[0], users: false, configuration: try write(basis), waitsForLine: false,
+      isConfiguredByFile: true)
     func reload() -> String {
       let before = server.logText
       server.send(SIGHUP)
@@ -186,7 +187,7 @@ struct CheckTests {
     } else {
       #expect(result.errors.isEmpty, "\(result.errors)")
     }
-    let port = 25_800 + UInt16(days) * 10
+    let port = PortBlock.check[1 + UInt16(days)]
     let server = try RunningServer(port: port, ["tls.certificate=\(certificate)", "tls.private-key=\(key)"])
     let line = days == 0 ? "error certificate-invalid" : "warning certificate-ends-soon"
     #expect(server.logged(line) == !message.isEmpty)

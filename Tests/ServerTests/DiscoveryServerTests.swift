@@ -3,11 +3,12 @@ import Crypto
 import NetIO
 import NetworkTypes
 import STUN
+import TestSupport
 import Testing
 
 @Suite("RFC 5780: the running server", .serialized)
 struct DiscoveryServerTests {
-  static func port(_ number: UInt16) -> UInt16 { 26_600 + number * 10 }
+  static func port(_ number: UInt16) -> UInt16 { PortBlock.discovery[number] }
 
   /// Sends a Binding request from an unconnected socket. Returns the answer's source and its attributes.
   func ask(_ socket: borrowing ClientSocket, _ server: SocketAddress, flags: UInt32?) throws -> (

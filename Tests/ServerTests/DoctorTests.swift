@@ -27,7 +27,8 @@ struct DoctorTests {
   private func run(
     _ settings: [String], in folder: TemporaryDirectory? = nil
   ) async throws -> (status: Int32, findings: [Finding]) {
-    let all = ["relay.addresses=127.0.0.1", "listeners=udp://127.0.0.1:19701,tcp://127.0.0.1:19701"] + settings
+    let place = "127.0.0.1:\(PortBlock.doctor[0])"
+    let all = ["relay.addresses=127.0.0.1", "listeners=udp://\(place),tcp://\(place)"] + settings
     let result = try await turnpike(
       folder ?? TemporaryDirectory(), ["doctor", "--json"] + all.flatMap { ["--set", $0] })
     let findings = try JSONDecoder().decode(Document.self, from: Data(result.output.utf8)).findings
@@ -51,18 +52,18 @@ struct DoctorTests {
 
   @Test("A port of another process fails, with the way to find it")
   func usedPort() async throws {
-    let taken = try StreamListener(listeningOn: SocketAddress(.ipv4Loopback, port: 19_702))
+    let taken = try StreamListener(listeningOn: SocketAddress(.ipv4Loopback, port: PortBlock.doctor[2]))
     let (status, findings) = try await run(
-      ["listeners=tcp://127.0.0.1:19702"])
+      ["listeners=tcp://127.0.0.1:\(PortBlock.doctor[2])"])
     let port = findings.first { $0.area == "port" }
-    #expect(port?.verdict == "failed" && port?.text.contains("19702") == true && status == 2)
+    #expect(port?.verdict == "failed" && port?.text.contains("\(PortBlock.doctor[2])") == true && status == 2)
     #expect(port?.remedy?.contains("ss -lntup") == true)
     _ = taken.rawValue
   }
 
   @Test("Beside a running server its ports are good")
   func running() async throws {
-    let server = try RunningServer(port: 19_710)
+    let server = try RunningServer(port: PortBlock.doctor[1])
     let (_, findings) = try await run(["listeners=udp://127.0.0.1:\(server.port),tcp://127.0.0.1:\(server.port)"])
     let port = findings.first { $0.area == "port" }
     #expect(port?.verdict == "good" && port?.text.contains("a STUN server listens there") == true)
@@ -104,7 +105,8 @@ struct DoctorTests {
 
   @Test("On a terminal or in a pipe, the text names each area, and the last line counts the findings")
   func text() async throws {
-    let words = ["doctor", "--set", "listeners=udp://127.0.0.1:19703", "--set", "relay.addresses=127.0.0.1"]
+    let listener = "listeners=udp://127.0.0.1:\(PortBlock.doctor[3])"
+    let words = ["doctor", "--set", listener, "--set", "relay.addresses=127.0.0.1"]
     let result = try await turnpike(TemporaryDirectory(), words)
     #expect(result.output.contains("firewall"))
     #expect(result.output.split(separator: "\n").last?.contains(" good, ") == true)

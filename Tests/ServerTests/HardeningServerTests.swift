@@ -11,7 +11,7 @@ import Testing
 /// Tests the privileges that a running server has dropped.
 @Suite("Hardening", .serialized)
 struct HardeningServerTests {
-  static func port(_ number: UInt16) -> UInt16 { 18_600 + number * 10 }
+  static func port(_ number: UInt16) -> UInt16 { PortBlock.hardening[number] }
 
   /// The values of one key in the kernel's status of each thread.
   private func statuses(_ server: RunningServer, _ key: String) throws -> Set<String> {

@@ -9,7 +9,7 @@ import Testing
 /// Warnings about limits of the host, and about what the kernel drops.
 @Suite("Limits of the host are told", .serialized)
 struct HostLimitTests {
-  private static func port(_ number: UInt16) -> UInt16 { 18_900 + number * 10 }
+  private static func port(_ number: UInt16) -> UInt16 { PortBlock.hostLimit[number] }
 
   /// Of a limit of the system, one number.
   private func system(_ name: String) throws -> Int {

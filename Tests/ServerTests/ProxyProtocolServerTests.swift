@@ -9,7 +9,7 @@ import TLS
 /// Listeners behind proxies (PROXY protocol, version 2).
 @Suite("The running server behind a proxy", .serialized)
 struct ProxyProtocolServerTests {
-  private static func port(_ number: UInt16) -> UInt16 { 19_500 + number * 10 }
+  private static func port(_ number: UInt16) -> UInt16 { PortBlock.proxyProtocol[number] }
 
   /// The header of a client's address, towards 203.0.113.1:3478 or its IPv6 counterpart.
   static func header(_ client: String) throws -> [UInt8] {

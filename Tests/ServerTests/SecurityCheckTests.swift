@@ -10,7 +10,7 @@ import TURNClient
 struct SecurityCheckTests {
   @Test("The server relays to no forbidden peer", .tags(.slow), arguments: [TransportProtocol.udp, .tcp])
   func security(transport: TransportProtocol) throws {
-    let server = try RunningServer(port: transport == .udp ? 25_400 : 25_410, ["relay.addresses=127.0.0.1,::1"])
+    let server = try RunningServer(port: PortBlock.probe[transport == .udp ? 0 : 1], ["relay.addresses=127.0.0.1,::1"])
     let address = SocketAddress(.ipv4Loopback, port: server.port)
     let target = ServerTarget(
       uri: ServerURI(scheme: .turn, host: .address(.ipv4Loopback), port: server.port), transport: transport,

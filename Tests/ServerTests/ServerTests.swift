@@ -5,6 +5,7 @@ import Foundation
 import NetIO
 import NetworkTypes
 import STUN
+import TestSupport
 import Testing
 import TLS
 import TURNClient
@@ -12,7 +13,7 @@ import TURNClient
 /// Tests the real program with real sockets, on loopback only.
 @Suite("The running server", .serialized)
 struct ServerTests {
-  static func port(_ number: UInt16) -> UInt16 { 26_000 + number * 10 }
+  static func port(_ number: UInt16) -> UInt16 { PortBlock.server[number] }
 
   var soon: Instant { Instant.read().advanced(bySeconds: 2) }
 

@@ -9,7 +9,7 @@ import TLS
 
 @Suite("RFC 6062: the running server", .serialized)
 struct TCPRelayServerTests {
-  static func port(_ number: UInt16) -> UInt16 { 26_400 + number * 10 }
+  static func port(_ number: UInt16) -> UInt16 { PortBlock.tcpRelay[number] }
 
   func server(_ number: UInt16, _ settings: [String] = []) throws -> RunningServer {
     try RunningServer(port: Self.port(number), ["peers.allow=127.0.0.0/8"] + settings)

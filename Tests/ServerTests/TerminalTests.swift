@@ -9,11 +9,12 @@ struct TerminalTests {
     "A first start explains the JSON line and how to try it", .tags(.slow),
     .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script")))
   func explained() throws {
+    let place = "127.0.0.1:\(PortBlock.terminal[0])"
     let directory = try TemporaryDirectory()
     let output = Pipe()
     let command =
       "\(RunningServer.program) --set state-directory=\(directory.path("state")) --set drain-timeout=0s "
-      + "--set listeners=udp://127.0.0.1:27020,tls://127.0.0.1:27021 --set relay.addresses=127.0.0.1"
+      + "--set listeners=udp://\(place),tls://127.0.0.1:\(PortBlock.terminal[0] + 1) --set relay.addresses=127.0.0.1"
     let child = try Child("/usr/bin/script", ["-qec", command, "/dev/null"], output: .pipe(output))
     var seen = Data()
     var isReady = false
@@ -32,12 +33,12 @@ struct TerminalTests {
     let json = try #require(lines.dropFirst(start + 1).first)
     let document = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
     let entry = try #require((document?["iceServers"] as? [[String: Any]])?.first)
-    #expect(entry["urls"] as? [String] == ["stun:127.0.0.1:27020", "turn:127.0.0.1:27020?transport=udp"])
+    #expect(entry["urls"] as? [String] == ["stun:\(place)", "turn:\(place)?transport=udp"])
     let password = try #require(entry["credential"] as? String)
     let program = RunningServer.program.dropLast("turnpike".count) + "stunclient"
     #expect(
       lines.dropFirst(start + 2).first
-        == "Try it: STUNCLIENT_USERNAME=turnpike STUNCLIENT_PASSWORD=\(password) \(program) 'turn:127.0.0.1:27020?transport=udp'"
+        == "Try it: STUNCLIENT_USERNAME=turnpike STUNCLIENT_PASSWORD=\(password) \(program) 'turn:\(place)?transport=udp'"
     )
   }
 }

@@ -10,7 +10,7 @@ import WebServer
 /// Events for a webhook, and users of a hook, with the running server.
 @Suite("Webhook and hook", .serialized)
 struct WebhookServerTests {
-  private static func port(_ number: UInt16) -> UInt16 { 17_000 + number * 10 }
+  private static func port(_ number: UInt16) -> UInt16 { PortBlock.webhook[number] }
 
   private func server(_ number: UInt16, _ settings: [String]) throws -> RunningServer {
     let port = Self.port(number)
