@@ -146,7 +146,8 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Admin", "Configuration", "Credentials", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "STUN", "TLS", "TURN",
+        "Admin", "Configuration", "Credentials", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "STUN",
+        "TLS", "TURN",
         "Tables", "WebServer", "TestSupport",
       ],
       path: "Tests/Fuzz", exclude: ["Package.swift", "run", "Corpora", "Sources/fuzz"],
