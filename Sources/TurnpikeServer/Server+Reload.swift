@@ -35,7 +35,9 @@ struct Chores {
   var waiting: [(String?) -> Void] = []
 
   /// The time of the next task.
-  var next: Instant { [stopsAt, nextLook, nextPoll, nextPulse, slowAt].compactMap(\.self).reduce(nextKeys) { $1 < $0 ? $1 : $0 } }
+  var next: Instant {
+    [stopsAt, nextLook, nextPoll, nextPulse, slowAt].compactMap(\.self).reduce(nextKeys) { $1 < $0 ? $1 : $0 }
+  }
 
   /// The polling interval of the certificate's files, and of the host's addresses without netlink.
   static let lookInterval = Duration.seconds(5)

@@ -22,8 +22,8 @@ struct ExampleFileTests {
     let files = try FileManager.default.contentsOfDirectory(atPath: folder).map { "deploy/examples/\($0)" }
     #expect(Set(files).isSubset(of: Self.names))
     let text = try Places.text("deploy/turnpike.yml").split(separator: "\n", omittingEmptySubsequences: false)
-    // "#key" is a commented key, "# Text" is text.
-    let lines = text.map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0 }
+    // "#key" and "#  key" are commented keys, "# Text" is text.
+    let lines = text.map { $0.hasPrefix("#") && (!$0.hasPrefix("# ") || $0.hasPrefix("#  ")) ? $0.dropFirst() : $0 }
     let reader = ConfigurationReader(environment: [:]) { path in
       Array((path == "t.yml" ? lines.joined(separator: "\n") : "a-secret-of-the-test").utf8)
     }
