@@ -73,6 +73,13 @@ class Manager:
         except TimeoutError as error:
             raise Failure("nothing came") from error
 
+    def forget(self):
+        """Drops the states that have arrived."""
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.socket.recv(4096)
+
     def after_pulses(self, seconds=10):
         """The next state that is no WATCHDOG=1."""
         end = time.monotonic() + seconds
@@ -97,13 +104,7 @@ def talk(arguments, manager):
         first = manager.next()
         if first != ["READY=1"]:
             raise Failure(f"{first} at the start")
-        begin = time.monotonic()
-        for _ in range(6):
-            if (state := manager.next(WATCHDOG)) != ["WATCHDOG=1"]:
-                raise Failure(f"{state} in place of WATCHDOG=1")
-        span = time.monotonic() - begin
-        if span > 6 * WATCHDOG / 2:
-            raise Failure(f"six pulses in {span:.1f} s")
+        span = rhythm(manager)
         running.process.send_signal(signal.SIGHUP)
         state = manager.after_pulses()
         if state[0] != "RELOADING=1" or not re.fullmatch(r"MONOTONIC_USEC=\d+", state[1]):
@@ -117,7 +118,22 @@ def talk(arguments, manager):
         if (state := manager.after_pulses()) != ["STOPPING=1"]:
             raise Failure(f"{state} at SIGTERM")
         running.process.wait(10)
-        return {"six pulses in seconds": round(span, 2)}
+        return {"three pulses in seconds": round(span, 2)}
+
+
+def rhythm(manager):
+    """The time of three pulses: three times in each interval of the watchdog, and no more often."""
+    if (state := manager.next(WATCHDOG)) != ["WATCHDOG=1"]:
+        raise Failure(f"{state} in place of WATCHDOG=1")
+    manager.forget()
+    begin = time.monotonic()
+    for _ in range(3):
+        if (state := manager.next(WATCHDOG)) != ["WATCHDOG=1"]:
+            raise Failure(f"{state} in place of WATCHDOG=1")
+    span = time.monotonic() - begin
+    if not WATCHDOG / 2 < span < 3 * WATCHDOG:
+        raise Failure(f"three pulses in {span:.1f} s")
+    return span
 
 
 def exposure():
@@ -144,7 +160,10 @@ def manifests(form, arguments):
         version = re.search(r'version = "(.*)"', file.read()).group(1)
     if (image := re.search(r"image: (.*)", done.stdout).group(1)) != f"turnpike:{version}":
         raise Failure(f"the image is {image}, the version {version}")
-    lines = done.stdout.split("  turnpike.yml: |\n")[1].split("\nkind:")[0].splitlines()
+    block = re.search(r"^  turnpike\.yml: \|[-+]?\n((?:    .*\n|\n)+)", done.stdout, re.MULTILINE)
+    if not block:
+        raise Failure("there is no configuration in the ConfigMap")
+    lines = block.group(1).splitlines()
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
         file.write("\n".join(line[4:] for line in lines) + "\n")
         file.flush()
@@ -185,6 +204,17 @@ def package(arguments):
 def in_root(root, file):
     """Installs, upgrades, removes and purges the package in an unpacked Debian."""
     shutil.copy(file, os.path.join(root, "turnpike.deb"))
+    # A program of Swift reads its arguments there.
+    mounted = subprocess.run(["mount", "-t", "proc", "proc", os.path.join(root, "proc")], check=False).returncode == 0
+    try:
+        life_in_root(root)
+    finally:
+        if mounted:
+            subprocess.run(["umount", os.path.join(root, "proc")], check=False)
+
+
+def life_in_root(root):
+    """Installs the package, and all that follows."""
 
     def run(command, expected=0):
         done = subprocess.run(["chroot", root, "sh", "-c", command], capture_output=True, text=True, check=False,

@@ -1,6 +1,9 @@
-public import Testing
+// `swift build --static-swift-stdlib` also builds this target, and the static standard library has no Testing.
+#if canImport(Testing)
+  public import Testing
 
-extension Tag {
-  /// A test that takes over two seconds.
-  @Tag public static var slow: Self
-}
+  extension Tag {
+    /// A test that takes over two seconds.
+    @Tag public static var slow: Self
+  }
+#endif
