@@ -8,7 +8,7 @@ public import TLS
 /// and responses that wait for their client. A handler answers at once, or gives nil and answers later with `answer`.
 @safe
 public final class HTTPServer: @unchecked Sendable {
-  // @unchecked: `exchanges`, `names` and `lastNumber` are used only by `handle`, which libwebsockets calls inside
+  // @unchecked: `exchanges`, `names`, `clients` and `lastNumber` are used only by `handle`, which libwebsockets calls inside
   // `lws_service` and so on the one thread in `run`, whatever clients do. The other stored properties are constants;
   // `later` has a lock, and `lws_cancel_service` may be called from any thread.
 
@@ -22,7 +22,10 @@ public final class HTTPServer: @unchecked Sendable {
     /// The certificate of an HTTPS server; nil: no TLS.
     public var certificate: CertificateChoice?
     /// Limit of open connections; further ones wait in the kernel's queue.
-    public var connections: UInt32 = 128
+    public var connections: UInt32 = 512
+    /// Limit of open connections of one IPv4 address or IPv6 /64; further ones are closed at once, so that they do not
+    /// keep others waiting. Does not apply to a Unix socket.
+    public var connectionsPerAddress = 24
     /// The longest time in seconds for a request's headers, and between two parts of its body.
     public var requestSeconds: UInt32 = 5
     /// The longest time in seconds for a whole body.
@@ -47,6 +50,7 @@ public final class HTTPServer: @unchecked Sendable {
   private var exchanges: [OpaquePointer: HTTPExchange]
   private var names: [ExchangeID: OpaquePointer]
   private var lastNumber: UInt64 = 0
+  private var clients = ClientCounts()
 
   private struct Later: Sendable {
     var answers: [(ExchangeID, HTTPResponse)] = []
@@ -148,8 +152,26 @@ public final class HTTPServer: @unchecked Sendable {
           return 0
         }
         guard let server = unsafe box.pointee.server else { return 0 }
-        return unsafe server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
+        return unsafe server.count(connection, reason, user)
+          ?? server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
       }
+
+  /// Counts a client's connections; nil for other reasons than their beginning and end.
+  private func count(
+    _ connection: OpaquePointer, _ reason: lws_callback_reasons, _ arguments: UnsafeMutableRawPointer?
+  ) -> Int32? {
+    switch reason {
+    case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+      guard let arguments = unsafe arguments else { return 0 }
+      var key = [UInt8](repeating: 0, count: 16)
+      let client = unsafe cws_client(arguments, &key) ? key : nil
+      return clients.admit(client, below: options.connectionsPerAddress) ? 0 : 1
+    case LWS_CALLBACK_WSI_CREATE: unsafe clients.begin(connection)
+    case LWS_CALLBACK_WSI_DESTROY: unsafe clients.end(connection)
+    default: return nil
+    }
+    return 0
+  }
 
   private func handle(
     _ connection: OpaquePointer, _ reason: lws_callback_reasons, _ bytes: UnsafeRawBufferPointer
