@@ -177,6 +177,8 @@ extension Shard {
         serverNames = names
         trustedProxies = proxies
         relay.update(settings: settings, gate: gate)
+      case .bans(let bans):
+        use(bans)
       case .forwarded(let datagram):
         receive(datagram)
       case .moved(let box):
