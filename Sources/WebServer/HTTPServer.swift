@@ -1,6 +1,6 @@
 internal import CWebSockets
 internal import Synchronization
-public import TLS
+internal import TLS
 
 /// An HTTP/1.1 server over libwebsockets, with one thread.
 ///
@@ -11,30 +11,6 @@ public final class HTTPServer: @unchecked Sendable {
   // @unchecked: `exchanges`, `names`, `clients` and `lastNumber` are used only by `handle`, which libwebsockets calls inside
   // `lws_service` and so on the one thread in `run`, whatever clients do. The other stored properties are constants;
   // `later` has a lock, and `lws_cancel_service` may be called from any thread.
-
-  public struct Options: Sendable {
-    public enum Place: Sendable, Equatable {
-      case address(String, port: UInt16)
-      case unixSocket(String)
-    }
-
-    public var place: Place
-    /// The certificate of an HTTPS server; nil: no TLS.
-    public var certificate: CertificateChoice?
-    /// Limit of open connections; further ones wait in the kernel's queue.
-    public var connections: UInt32 = 512
-    /// Limit of open connections of one IPv4 address or IPv6 /64; further ones are closed at once, so that they do not
-    /// keep others waiting. Does not apply to a Unix socket.
-    public var connectionsPerAddress = 24
-    /// The longest time in seconds for a request's headers, and between two parts of its body.
-    public var requestSeconds: UInt32 = 5
-    /// The longest time in seconds for a whole body.
-    public var bodySeconds: UInt32 = 30
-    /// Limit of a request's body in bytes.
-    public var bodyLimit = 65_536
-
-    public init(_ place: Place) { self.place = place }
-  }
 
   /// Names an exchange whose response comes later.
   public struct ExchangeID: Hashable, Sendable { var number: UInt64 }
@@ -50,7 +26,7 @@ public final class HTTPServer: @unchecked Sendable {
   private var exchanges: [OpaquePointer: HTTPExchange]
   private var names: [ExchangeID: OpaquePointer]
   private var lastNumber: UInt64 = 0
-  private var clients = ClientCounts()
+  var clients = ClientCounts()
 
   private struct Later: Sendable {
     var answers: [(ExchangeID, HTTPResponse)] = []
@@ -155,23 +131,6 @@ public final class HTTPServer: @unchecked Sendable {
         return unsafe server.count(connection, reason, user)
           ?? server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
       }
-
-  /// Counts a client's connections; nil for other reasons than their beginning and end.
-  private func count(
-    _ connection: OpaquePointer, _ reason: lws_callback_reasons, _ arguments: UnsafeMutableRawPointer?
-  ) -> Int32? {
-    switch reason {
-    case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
-      guard let arguments = unsafe arguments else { return 0 }
-      var key = [UInt8](repeating: 0, count: 16)
-      let client = unsafe cws_client(arguments, &key) ? key : nil
-      return clients.admit(client, below: options.connectionsPerAddress) ? 0 : 1
-    case LWS_CALLBACK_WSI_CREATE: unsafe clients.begin(connection)
-    case LWS_CALLBACK_WSI_DESTROY: unsafe clients.end(connection)
-    default: return nil
-    }
-    return 0
-  }
 
   private func handle(
     _ connection: OpaquePointer, _ reason: lws_callback_reasons, _ bytes: UnsafeRawBufferPointer
