@@ -16,7 +16,8 @@ public final class AdminService: Sendable {
   private static let waitingLimit = 32
 
   private enum Work: Sendable {
-    case run(HTTPServer.ExchangeID, Router.Job)
+    /// A request that came at a time.
+    case run(HTTPServer.ExchangeID, Router.Job, since: Instant)
     case stop
   }
 
@@ -30,13 +31,17 @@ public final class AdminService: Sendable {
   public init(_ options: HTTPServer.Options, token: String, server: any ServerView) throws(Failure) {
     let work: Mailbox<Work>
     do throws(Errno) { work = try Mailbox(capacity: Self.waitingLimit + 1) } catch { throw .system(error) }
-    let router = Router(token: token, server: server)
+    let isPrivate = if case .unixSocket = options.place { true } else { false }
+    let router = Router(token: token, isPrivate: isPrivate, server: server)
     do throws(HTTPServer.Failure) {
       http = try HTTPServer(options) { request, exchange in
-        switch router.route(request, now: .read()) {
-        case .response(let response): return response
+        let start = Instant.read()
+        switch router.route(request, now: start) {
+        case .response(let response):
+          server.recordRequest(since: start)
+          return response
         case .job(let job):
-          if work.post(.run(exchange, job), unlessMoreThan: Self.waitingLimit) { return nil }
+          if work.post(.run(exchange, job, since: start), unlessMoreThan: Self.waitingLimit) { return nil }
           return HTTPResponse(.unavailable("too many requests wait")).hardened
         }
       }
@@ -66,7 +71,9 @@ public final class AdminService: Sendable {
       }
       for item in work.takeAll() {
         switch item {
-        case .run(let exchange, let job): http.answer(exchange, router.carryOut(job))
+        case .run(let exchange, let job, let start):
+          http.answer(exchange, router.carryOut(job))
+          server.recordRequest(since: start)
         case .stop: return
         }
       }
@@ -76,5 +83,11 @@ public final class AdminService: Sendable {
   public func stop() {
     http.stop()
     work.post(.stop)
+  }
+}
+
+extension ServerView {
+  fileprivate func recordRequest(since start: Instant) {
+    recordRequest(seconds: Double(Instant.read().nanoseconds(since: start)) / 1e9)
   }
 }

@@ -10,17 +10,25 @@ struct Gatekeeper: Sendable {
   /// Failed tokens of each client.
   private var failures: [String: Int] = [:]
   private var windowEnd = Instant(nanoseconds: 0)
+  /// Whether the file system decides who reaches the endpoint: a Unix socket.
+  private let isPrivate: Bool
 
   /// Limit of failed tokens of one client in ten seconds, and of clients that are counted one by one.
   private static let failuresPerClient = 10
   private static let clientLimit = 1024
 
-  init(token: String) { self.token = Array(token.utf8) }
+  init(token: String, isPrivate: Bool = false) {
+    self.token = Array(token.utf8)
+    self.isPrivate = isPrivate
+  }
 
   /// The refusal of a request; nil if it may pass.
-  mutating func refusal(of request: HTTPRequest, now: Instant) -> HTTPResponse? {
+  mutating func refusal(of request: HTTPRequest, for access: Route.Access, now: Instant) -> HTTPResponse? {
+    guard access != .open else { return nil }
     if let refusal = Self.refusalOfBrowser(request, hasToken: !token.isEmpty) { return refusal }
-    guard !token.isEmpty else { return nil }
+    guard !token.isEmpty else {
+      return access == .keepers && !isPrivate ? HTTPResponse(.forbidden, Self.needsToken) : nil
+    }
     if now >= windowEnd {
       failures = [:]
       windowEnd = now.advanced(bySeconds: 10)
@@ -36,6 +44,10 @@ struct Gatekeeper: Sendable {
     response.headers.append(.init("WWW-Authenticate", "Bearer"))
     return response
   }
+
+  private static let needsToken =
+    "users and secrets are changed here only with admin.token, or through admin.listen=unix:/PATH: "
+    + "every user of this host reaches this address; turnpike user and turnpike secret change the store itself"
 
   /// Compares digests, so that neither the time nor the length tells anything of the token.
   private func isEqual(_ given: [UInt8]) -> Bool {

@@ -24,20 +24,22 @@ enum OpenAPI {
 
   private static func operation(_ route: Route) -> JSONValue {
     var members: [JSONValue.Member] = [.init("summary", .string(route.summary))]
-    if !route.parameters.isEmpty {
+    let parameters = route.parameters.filter { $0.place != "body" }
+    if !parameters.isEmpty {
       members.append(
         .init(
           "parameters",
           .array(
-            route.parameters.map { parameter in
+            parameters.map { parameter in
               [
                 "name": .string(parameter.name), "in": .string(parameter.place),
-                "required": .bool(parameter.place == "path"), "description": .string(parameter.text),
-                "schema": ["type": .string(parameter.type)],
+                "required": .bool(parameter.place == "path" || parameter.isRequired),
+                "description": .string(parameter.text), "schema": ["type": .string(parameter.type)],
               ]
             })))
     }
-    if route.access == .operators { members.append(.init("security", [["token": []]])) }
+    if let body = body(route) { members.append(.init("requestBody", body)) }
+    if route.access != .open { members.append(.init("security", [["token": []]])) }
     var success: JSONValue = ["description": "success"]
     if let schema = route.schema {
       success = [
@@ -54,12 +56,33 @@ enum OpenAPI {
         "responses", .object([.init(String(route.success), success), .init("default", failure)])))
     return .object(members)
   }
+
+  /// The JSON object that a request has; nil for none.
+  private static func body(_ route: Route) -> JSONValue? {
+    let members = route.parameters.filter { $0.place == "body" }
+    guard !members.isEmpty else { return nil }
+    let schema: JSONValue = [
+      "type": "object",
+      "required": .array(members.filter(\.isRequired).map { .string($0.name) }),
+      "properties": .object(
+        members.map { .init($0.name, ["type": .string($0.type), "description": .string($0.text)]) }),
+      "additionalProperties": false,
+    ]
+    return ["required": true, "content": ["application/json": ["schema": schema]]]
+  }
 }
 
 /// The schemas of the answers.
 enum Schemas {
   static let all: JSONValue = [
     "Error": object(["error": string]),
+    "UserList": userList,
+    "NewUser": object(["name": string, "realm": string], optional: ["password": string]),
+    "SecretList": secretList,
+    "NewSecret": object(["id": integer, "realm": string], optional: ["secret": string]),
+    "BanList": banList,
+    "Ban": object(["address": string, "closed": integer]),
+    "Closed": object(["closed": integer]),
     "Session": session,
     "SessionList": object(
       ["sessions": ["type": "array", "items": ["$ref": "#/components/schemas/Session"]]], optional: ["next": string]),

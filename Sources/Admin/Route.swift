@@ -8,12 +8,17 @@ struct Route: Sendable {
     case open
     /// Needs the token, if there is one.
     case operators
+    /// Needs the token, and is refused without one unless the endpoint is a Unix socket: it gives access that lasts,
+    /// and every local user reaches a loopback address.
+    case keepers
   }
 
   /// A request, and the parts of its path that the route names in braces.
   struct Call: Sendable {
     var request: HTTPRequest
     var parts: [String: String] = [:]
+    /// The members of its JSON object, checked against the route's parameters.
+    var body: [String: JSONValue] = [:]
   }
 
   typealias Action = @Sendable (Call, any ServerView) throws(AdminFailure) -> HTTPResponse
@@ -36,16 +41,50 @@ struct Route: Sendable {
     var place: String
     var type: String
     var text: String
+    var isRequired = false
   }
 
-  /// Refuses parameters that the operation does not have: a misspelt filter must not show everything.
-  func checkQuery(of request: HTTPRequest) throws(AdminFailure) {
-    let names = parameters.filter { $0.place == "query" }.map(\.name)
-    for parameter in request.query where !names.contains(parameter.name) {
-      throw .invalid(
-        "the parameter \(parameter.name.debugDescription) is unknown; "
-          + (names.isEmpty ? "there are none here" : "there are \(names.joined(separator: ", "))"))
+  /// Refuses parameters that the operation does not have, a misspelt filter must not show everything; and reads the
+  /// body, if the operation has one.
+  func check(_ call: inout Call) throws(AdminFailure) {
+    let names = names(in: "query")
+    for parameter in call.request.query where !names.contains(parameter.name) {
+      throw Self.unknown("parameter", parameter.name, names)
     }
+    for parameter in parameters where parameter.place == "query" && parameter.isRequired {
+      guard call.request[parameter: parameter.name]?.isEmpty == false else {
+        throw .invalid("the parameter \(parameter.name) is missing: \(parameter.text)")
+      }
+    }
+    if !self.names(in: "body").isEmpty { call.body = try readBody(call.request.body) }
+  }
+
+  private func names(in place: String) -> [String] { parameters.filter { $0.place == place }.map(\.name) }
+
+  private static func unknown(_ what: String, _ name: String, _ names: [String]) -> AdminFailure {
+    .invalid(
+      "the \(what) \(name.debugDescription) is unknown; "
+        + (names.isEmpty ? "there are none here" : "there are \(names.joined(separator: ", "))"))
+  }
+
+  private func readBody(_ bytes: [UInt8]) throws(AdminFailure) -> [String: JSONValue] {
+    let document: JSONValue
+    do throws(JSONError) { document = try JSONValue.decode(bytes, sizeLimit: 1 << 16, depthLimit: 4) } catch {
+      throw .invalid("the body is no JSON document: \(error)")
+    }
+    guard case .object(let members) = document else { throw .invalid("the body must be a JSON object") }
+    var body: [String: JSONValue] = [:]
+    for member in members {
+      guard let parameter = parameters.first(where: { $0.place == "body" && $0.name == member.name }) else {
+        throw Self.unknown("member", member.name, names(in: "body"))
+      }
+      guard parameter.fits(member.value) else { throw .invalid("\(member.name) must be of type \(parameter.type)") }
+      body[member.name] = member.value
+    }
+    for parameter in parameters where parameter.place == "body" && parameter.isRequired && body[parameter.name] == nil {
+      throw .invalid("the member \(parameter.name) is missing: \(parameter.text)")
+    }
+    return body
   }
 
   /// The parts of a path that match; nil if the path is another one.
@@ -63,6 +102,29 @@ struct Route: Sendable {
       }
     }
     return parts
+  }
+}
+
+extension Route.Parameter {
+  fileprivate func fits(_ value: JSONValue) -> Bool {
+    switch (type, value) {
+    case ("string", .string), ("integer", .integer), ("boolean", .bool): true
+    default: false
+    }
+  }
+}
+
+extension Route.Call {
+  /// A text of the body.
+  func text(_ name: String) -> String? { body[name]?.string }
+
+  /// `true` or `false` in the query; false without it.
+  func flag(_ name: String) throws(AdminFailure) -> Bool {
+    switch request[parameter: name] {
+    case nil, "false": return false
+    case "true": return true
+    default: throw .invalid("\(name) is true or false")
+    }
   }
 }
 

@@ -20,8 +20,9 @@ final class Router: Sendable {
   private let gatekeeper: Mutex<Gatekeeper>
   private let server: any ServerView
 
-  init(token: String, server: any ServerView) {
-    gatekeeper = Mutex(Gatekeeper(token: token))
+  /// - Parameter isPrivate: whether the file system decides who reaches the endpoint: a Unix socket.
+  init(token: String, isPrivate: Bool = false, server: any ServerView) {
+    gatekeeper = Mutex(Gatekeeper(token: token, isPrivate: isPrivate))
     self.server = server
   }
 
@@ -37,7 +38,7 @@ final class Router: Sendable {
         allowed.append(route.method.rawValue)
         continue
       }
-      if route.access == .operators, let refusal = gatekeeper.withLock({ $0.refusal(of: request, now: now) }) {
+      if let refusal = gatekeeper.withLock({ $0.refusal(of: request, for: route.access, now: now) }) {
         return .response(refusal.hardened)
       }
       let job = Job(route: route, call: Route.Call(request: request, parts: parts))
@@ -53,8 +54,9 @@ final class Router: Sendable {
 
   func carryOut(_ job: Job) -> HTTPResponse {
     do throws(AdminFailure) {
-      try job.route.checkQuery(of: job.call.request)
-      return try job.route.action(job.call, server).hardened
+      var call = job.call
+      try job.route.check(&call)
+      return try job.route.action(call, server).hardened
     } catch {
       return HTTPResponse(error).hardened
     }

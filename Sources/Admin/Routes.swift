@@ -4,7 +4,7 @@ internal import WebServer
 
 /// All operations of the admin endpoint.
 extension Route {
-  static let all = health + sessions + server + history
+  static let all = health + sessions + users + secrets + bans + server + history
 
   private static let health: [Route] = [
     Route(
@@ -48,6 +48,19 @@ extension Route {
       ], schema: "SessionList"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.sessions(try SessionQuery(call.request)))
+    },
+    Route(
+      method: .delete, path: "/api/v1/sessions",
+      summary: "ends all allocations of a user, or those with credentials of secrets that are no longer there",
+      parameters: [
+        Parameter(name: "user", place: "query", type: "string", text: "the whole name of the user"),
+        Parameter(
+          name: "revoked", place: "query", type: "boolean",
+          text: "true: those of time-limited names that no present secret of the realm has signed"),
+        Parameter(name: "realm", place: "query", type: "string", text: "instead of the default realm"),
+      ], schema: "Closed"
+    ) { call, server throws(AdminFailure) in
+      HTTPResponse(json: try server.endSessions(try SessionsToEnd(call)))
     },
     Route(
       method: .get, path: "/api/v1/sessions/{id}", summary: "one live allocation", parameters: [id], schema: "Session"

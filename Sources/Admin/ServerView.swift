@@ -11,6 +11,8 @@ public protocol ServerView: Sendable {
   func metrics(_ format: MetricsText.Format) -> [UInt8]
   /// Counts the present state for `history`, once in each interval: quick, and without waiting.
   func takeSample()
+  /// Counts a request that was answered after so many seconds: quick, and without waiting.
+  func recordRequest(seconds: Double)
   /// The last hour: quick, and without waiting.
   func history() -> JSONValue
   /// Tests the relay path with an allocation of the server's own.
@@ -19,6 +21,17 @@ public protocol ServerView: Sendable {
   func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue
   func session(_ id: String) throws(AdminFailure) -> JSONValue
   func endSession(_ id: String) throws(AdminFailure)
+  /// Ends the sessions of a user, or those with revoked credentials; answers with their number.
+  func endSessions(_ selection: SessionsToEnd) throws(AdminFailure) -> JSONValue
+  func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue
+  func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue
+  func removeUser(_ user: UserToRemove) throws(AdminFailure) -> JSONValue
+  func secrets(realm: String?) throws(AdminFailure) -> JSONValue
+  func addSecret(_ secret: SecretToAdd) throws(AdminFailure) -> JSONValue
+  func removeSecret(_ secret: SecretToRemove) throws(AdminFailure) -> JSONValue
+  func bans() throws(AdminFailure) -> JSONValue
+  func addBan(_ ban: BanToAdd) throws(AdminFailure) -> JSONValue
+  func removeBan(_ address: String) throws(AdminFailure)
   /// Refuses new allocations; the server ends with the last one.
   func drain() throws(AdminFailure)
   /// Reads the configuration again; throws with its problems if it is wrong.

@@ -4,6 +4,7 @@
 #define TURNPIKE_CWEBSOCKETS_H
 
 #include <libwebsockets.h>
+#include <netinet/in.h>
 #include <string.h>
 
 struct cws_options {
@@ -54,6 +55,22 @@ static inline struct lws_context *_Nullable cws_create(
 static inline int cws_port(struct lws_context *_Nonnull context) {
   struct lws_vhost *host = lws_get_vhost_by_name(context, "default");
   return host ? lws_get_vhost_listen_port(host) : 0;
+}
+
+// Writes what identifies the client of a new connection, of which LWS_CALLBACK_FILTER_NETWORK_CONNECTION has the
+// arguments: its IPv4 address, or its IPv6 /64, of which one host can use every address. False on a Unix socket.
+static inline _Bool cws_client(const void *_Nonnull arguments, unsigned char key[_Nonnull 16]) {
+  const struct sockaddr_storage *address = &((const struct lws_filter_network_conn_args *)arguments)->cli_addr;
+  memset(key, 0, 16);
+  if (address->ss_family == AF_INET) {
+    key[10] = key[11] = 0xFF;
+    memcpy(key + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+    return 1;
+  }
+  if (address->ss_family != AF_INET6) return 0;
+  const struct in6_addr *ip = &((const struct sockaddr_in6 *)address)->sin6_addr;
+  memcpy(key, ip, IN6_IS_ADDR_V4MAPPED(ip) ? 16 : 8);
+  return 1;
 }
 
 static inline void *_Nullable cws_user(struct lws *_Nonnull connection) {

@@ -35,8 +35,10 @@ public protocol CredentialStore: AnyObject {
   /// Removes a user, by either form of the name. Throws `noSuchUser`.
   func removeUser(realm: String, username: [UInt8]) throws(StoreError)
 
-  /// The users of a realm, by name; all realms with nil.
-  func users(realm: String?) throws(StoreError) -> [StoredUser]
+  /// The users of a realm by realm and name, all realms with nil: at most `limit` of them that come after a user.
+  func users(
+    realm: String?, after: (realm: String, name: String)?, limit: Int
+  ) throws(StoreError) -> [StoredUser]
 
   /// Stores a shared secret and returns its number. Throws `secretExists`.
   func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret
@@ -50,6 +52,11 @@ public protocol CredentialStore: AnyObject {
 
 extension CredentialStore {
   public func abandon() {}
+
+  /// All users of a realm by realm and name; of all realms with nil.
+  public func users(realm: String?) throws(StoreError) -> [StoredUser] {
+    try users(realm: realm, after: nil, limit: .max)
+  }
 }
 
 /// A user as a list shows it.

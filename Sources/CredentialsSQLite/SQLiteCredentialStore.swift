@@ -135,8 +135,14 @@ public final class SQLiteCredentialStore: CredentialStore {
     guard try statements.removeUser.run(.text(realm), .blob(username)) > 0 else { throw .noSuchUser }
   }
 
-  public func users(realm: String?) throws(StoreError) -> [StoredUser] {
-    try statements.users.rows(Self.optional(realm)).map { row in
+  public func users(
+    realm: String?, after: (realm: String, name: String)?, limit: Int
+  ) throws(StoreError) -> [StoredUser] {
+    // Every name is longer than the empty one.
+    try statements.users.rows(
+      Self.optional(realm), .text(after?.realm ?? ""), .blob(Array((after?.name ?? "").utf8)),
+      .integer(Int64(limit))
+    ).map { row in
       StoredUser(realm: Self.text(row[0]), name: Self.text(row[1]), created: UInt64(clamping: row[2].number))
     }
   }
@@ -208,7 +214,10 @@ private struct Statements {
       """)
     removeUser = try connection.prepare("DELETE FROM users WHERE realm = ?1 AND (name = ?2 OR name_saslprep = ?2)")
     users = try connection.prepare(
-      "SELECT realm, name, created FROM users WHERE ?1 IS NULL OR realm = ?1 ORDER BY realm, name")
+      """
+      SELECT realm, name, created FROM users WHERE (?1 IS NULL OR realm = ?1) AND (realm, name) > (?2, ?3)
+      ORDER BY realm, name LIMIT ?4
+      """)
     addSecret = try connection.prepare(
       "INSERT INTO secrets (realm, secret, created) VALUES (?1, ?2, unixepoch()) ON CONFLICT DO NOTHING RETURNING id, created"
     )

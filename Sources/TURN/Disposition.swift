@@ -70,6 +70,8 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case tooManyFailures
   /// The limit of look-ups is reached, for the address or in all.
   case tooManyLookUps
+  /// An operator has banned the client's address.
+  case banned
 
   /// Whether the cause is a used-up budget that refills, so that the same request can be answered later. Over datagrams
   /// the client retransmits it; over a stream it never does (RFC 8489 section 6.2.2).

@@ -23,6 +23,7 @@ public struct Relay: ~Copyable {
   private(set) var settings: RelaySettings
   private(set) var rules: CurrentRules
   private(set) var realms: RealmTable
+  var bans = BanList()
 
   var allocations: AllocationTable
   var relayPorts: RelayPortTable
@@ -163,7 +164,8 @@ public struct Relay: ~Copyable {
     switch bytes.byte(at: 0) {
     // Numbers that cannot be bound are found on no channel, so one comparison is enough.
     case 0x40...0x7F: return receiveChannelData(bytes, from: client, now: now)
-    case 0x00...0x03: return receiveMessage(bytes, from: client, now: now)
+    case 0x00...0x03:
+      return isBanned(bytes, from: client) ? .drop(.banned) : receiveMessage(bytes, from: client, now: now)
     default: return .drop(.notSTUN)
     }
   }

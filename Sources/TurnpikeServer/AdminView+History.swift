@@ -1,5 +1,6 @@
 internal import Admin
 internal import JSON
+internal import Metrics
 internal import NetworkTypes
 internal import Synchronization
 internal import System
@@ -14,6 +15,7 @@ extension AdminView {
   }
 
   func takeSample() {
+    publishBans()
     let counts = Self.counts(boards)
     let now = Now.read()
     past.withLock { past in
@@ -22,6 +24,8 @@ extension AdminView {
       past.last = now
     }
   }
+
+  func recordRequest(seconds: Double) { requestTime.withLock { $0.record(seconds) } }
 
   func history() -> JSONValue {
     past.withLock { $0.history.document(end: CivilTime.text(unixSeconds: $0.last.wallSeconds)) }

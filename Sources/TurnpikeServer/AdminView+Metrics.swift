@@ -33,6 +33,20 @@ extension AdminView {
     text.sample(strangersMemory.byteCount)
     text.family("turnpike_store_open", .gauge, "1 while a credential store can be read")
     for (index, store) in stores.enumerated() { text.sample(store.isOpen ? 1 : 0, ("store", "\(index)")) }
+    writeServices(&text)
+    text.family(
+      "turnpike_admin_request_seconds", .histogram, unit: "seconds",
+      "time from the arrival of a request at the admin endpoint to its answer")
+    text.histogram(requestTime.withLock { $0 })
+    if let certificate = facts.certificate {
+      text.family(
+        "turnpike_certificate_expiry_seconds", .gauge, unit: "seconds", "when the certificate expires, since 1970")
+      text.sample(certificate.notAfter)
+    }
+  }
+
+  /// The webhook and `auth.hook`.
+  private func writeServices(_ text: inout MetricsText) {
     if let counts = events?.counts {
       text.family("turnpike_events", .counter, "events for the webhook")
       text.sample(counts.sent, ("outcome", "sent"))
@@ -49,11 +63,6 @@ extension AdminView {
       text.sample(counts.refused, ("outcome", "not_asked"))
       text.family("turnpike_hook_resting", .gauge, "1 while auth.hook is not asked because it has failed")
       text.sample(hook.isResting ? 1 : 0)
-    }
-    if let certificate = facts.certificate {
-      text.family(
-        "turnpike_certificate_expiry_seconds", .gauge, unit: "seconds", "when the certificate expires, since 1970")
-      text.sample(certificate.notAfter)
     }
   }
 

@@ -2,6 +2,8 @@ internal import Admin
 internal import Configuration
 internal import Credentials
 internal import JSON
+internal import Log
+internal import Metrics
 internal import NetworkTypes
 internal import Synchronization
 internal import System
@@ -37,6 +39,8 @@ final class AdminView: ServerView {
   /// What an operator asks of the main thread.
   enum Order: Sendable {
     case drain
+    /// Give the shards what the stores have reported, then answer with the number.
+    case settle(UInt64, Mailbox<UInt64>)
     /// The answer is nil for success, else the problem.
     case reload(number: UInt64, Mailbox<ReloadAnswer>)
   }
@@ -49,6 +53,9 @@ final class AdminView: ServerView {
 
   let facts: Mutex<Facts>
   let past: Mutex<Past>
+  /// Seconds from the arrival of a request at the endpoint to its answer.
+  let requestTime = Mutex(Histogram(from: 0.000_1, factor: 4, buckets: 9))
+  let banBook = Mutex(BanBook())
   let orders: Mailbox<Order>
   let shards: [Mailbox<ShardMessage>]
   let boards: [ShardBoard]
@@ -58,6 +65,9 @@ final class AdminView: ServerView {
   let relayed: [RelayedAddresses.Entry]
   let strangersMemory: StrangersMemory
   let stores: [CredentialService]
+  /// The path of each realm's store.
+  let storePaths: [RealmID: String]
+  let log: Log
   let events: EventSender?
   let hook: HookService?
   let version: String
@@ -66,12 +76,19 @@ final class AdminView: ServerView {
   // number than the present question.
   private let pages: SessionPages
   private let reloads: Mailbox<ReloadAnswer>
+  let settled: Mailbox<UInt64>
   private let lastNumber = Atomic<UInt64>(0)
 
   init(_ server: Server, engine: DataPlane.Engine, orders: Mailbox<Order>) throws(Errno) {
     pages = try SessionPages(realmNames: server.realmNames)
     pages.use(server.shards)
     reloads = try Mailbox(capacity: 16)
+    settled = try Mailbox(capacity: 16)
+    log = server.log
+    storePaths = Dictionary(
+      uniqueKeysWithValues: server.realmNumbers.compactMap { number in
+        server.storePath(ofRealm: number).map { (number, $0) }
+      })
     facts = Mutex(Facts(settings: server.settings))
     past = Mutex(Past(history: History(Self.counts(server.boards)), last: .read()))
     self.orders = orders
@@ -99,7 +116,7 @@ final class AdminView: ServerView {
     for index in shards.indices { _ = try ask(index, .show(Handle(index: .max, generation: 1))) }
   }
 
-  private func nextNumber() -> UInt64 { lastNumber.wrappingAdd(1, ordering: .relaxed).newValue }
+  func nextNumber() -> UInt64 { lastNumber.wrappingAdd(1, ordering: .relaxed).newValue }
 
   // MARK: - Sessions
 
@@ -144,7 +161,7 @@ final class AdminView: ServerView {
   }
 
   /// Asks a shard; only on the worker's thread.
-  private func ask(
+  func ask(
     _ shard: Int, _ request: SessionQuestion.Request
   ) throws(AdminFailure) -> SessionQuestion.Answer.Kind {
     do throws(SessionPages.Failure) { return try pages.ask(shard, request) } catch {

@@ -24,6 +24,8 @@ final class CredentialService: Sendable {
 
   enum Request: Sendable {
     case lookUp(LookUp)
+    /// Look for changes of the store, then answer with the number.
+    case look(UInt64, Mailbox<UInt64>)
     case stop
   }
 
@@ -48,6 +50,10 @@ final class CredentialService: Sendable {
   /// False if too many wait already.
   func lookUp(_ request: LookUp) -> Bool { requests.post(.lookUp(request)) }
 
+  /// Looks for changes of the store now, reports them as usual, then posts the number. All look-ups that were answered
+  /// before a change are posted before. False if too many requests wait already.
+  func look(_ number: UInt64, _ answers: Mailbox<UInt64>) -> Bool { requests.post(.look(number, answers)) }
+
   func stop() { requests.post(.stop) }
 
   /// The thread's body: opens the store with `open`, answers until stopped, and calls `changed` with each realm's
@@ -65,6 +71,7 @@ final class CredentialService: Sendable {
     var quickLooks = 0
     var hasToldOfPolling = false
     var opened = OpenedStore(path: path)
+    var looks: [Look] = []
     while true {
       if !isWatching, let path {
         do throws(Errno) {
@@ -78,16 +85,13 @@ final class CredentialService: Sendable {
         }
       }
       // Finds changes from before the watch began.
-      do throws(StoreError) {
-        if let content = try opened.look(realms, log: log, open: open) { changed(content) }
-      } catch {
-        log.limited(.error, "credential-store-unavailable", ("error", .text("\(error)")))
-        opened.store = nil
-      }
-      self.opened.store(opened.store != nil, ordering: .relaxed)
-      guard answerAll(opened.store, log: log) else { return }
+      look(&opened, log: log, open: open, changed: changed)
+      for look in looks { look.answers.post(look.number) }
+      looks = []
+      guard answerAll(opened.store, &looks, log: log) else { return }
       let isTold = isWatching && opened.store != nil
-      let count = loop.wait(for: .milliseconds(!isTold ? 250 : quickLooks > 0 ? 50 : 5000))
+      let pause = !looks.isEmpty ? 0 : !isTold ? 250 : quickLooks > 0 ? 50 : 5000
+      let count = loop.wait(for: .milliseconds(pause))
       quickLooks -= quickLooks > 0 ? 1 : 0
       for index in 0..<count where loop.event(index).token.kind == 1 { quickLooks = Self.quickLookCount }
       if watch?.drain() == false {
@@ -97,16 +101,37 @@ final class CredentialService: Sendable {
     }
   }
 
+  /// A look that another thread waits for.
+  private struct Look {
+    var number: UInt64
+    var answers: Mailbox<UInt64>
+  }
+
+  /// Reports a changed store; closes one that fails.
+  private func look(
+    _ opened: inout OpenedStore, log: Log, open: () throws(StoreError) -> any CredentialStore,
+    changed: ([RealmID: StoreContent]) -> Void
+  ) {
+    do throws(StoreError) {
+      if let content = try opened.look(realms, log: log, open: open) { changed(content) }
+    } catch {
+      log.limited(.error, "credential-store-unavailable", ("error", .text("\(error)")))
+      opened.store = nil
+    }
+    self.opened.store(opened.store != nil, ordering: .relaxed)
+  }
+
   /// The number of checks, 50 ms apart, after an inotify event: SQLite first writes its log, which inotify reports, and
   /// then commits in shared memory, which it does not. A further check every 5 s finds changes without an event: writes
   /// by other hosts on a network drive, and a folder whose parent was replaced.
   private static let quickLookCount = 4
 
   /// Answers waiting requests; false after a stop request.
-  private func answerAll(_ store: (any CredentialStore)?, log: Log) -> Bool {
+  private func answerAll(_ store: (any CredentialStore)?, _ looks: inout [Look], log: Log) -> Bool {
     for request in requests.takeAll() {
       switch request {
       case .stop: return false
+      case .look(let number, let answers): looks.append(Look(number: number, answers: answers))
       case .lookUp(let lookUp): answer(lookUp, store, log: log)
       }
     }

@@ -134,6 +134,9 @@ extension Server {
       switch order {
       case .drain where chores.stopsAt == nil: drain(after: .terminate)
       case .drain: break
+      case .settle(let number, let answers):
+        takeShardReports()
+        answers.post(number)
       case .reload(let number, let answers):
         chores.waiting.append { answers.post(AdminView.ReloadAnswer(number: number, problem: $0)) }
         reload()

@@ -15,7 +15,7 @@ extension Server {
   }
 
   /// The path of a realm's embedded store; nil without one, or without a state directory.
-  private func storePath(ofRealm number: RealmID) -> String? {
+  func storePath(ofRealm number: RealmID) -> String? {
     StorePath.path(of: store(ofRealm: number), in: stateDirectory.path)
   }
 
@@ -37,7 +37,7 @@ extension Server {
     try prepareFirstUser(defaultStore)
   }
 
-  private var realmNumbers: [RealmID] {
+  var realmNumbers: [RealmID] {
     realmNames.indices.map { RealmID(rawValue: UInt8(truncatingIfNeeded: $0)) }
   }
 

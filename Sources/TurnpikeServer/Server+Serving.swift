@@ -54,7 +54,7 @@ extension Server {
     }
   }
 
-  private func takeShardReports() {
+  func takeShardReports() {
     for report in reports.takeAll() {
       switch report {
       case .idle: state.idleShards += 1

@@ -10,6 +10,8 @@ struct SessionQuestion: Sendable {
     case list(from: UInt32, SessionFilter, limit: Int)
     case show(Handle<Allocation>)
     case end(Handle<Allocation>)
+    /// Ends the selected ones of the allocations from a slot on.
+    case endSelected(SessionSelection, from: UInt32)
   }
 
   struct Answer: Sendable {
@@ -17,6 +19,8 @@ struct SessionQuestion: Sendable {
       /// The rows, and the slot for the next question; nil at the end.
       case rows([SessionSummary], next: UInt32?)
       case ended(Bool)
+      /// How many were ended, and the slot for the next question; nil at the end.
+      case endedSelected(Int, next: UInt32?)
     }
 
     /// The question's number.

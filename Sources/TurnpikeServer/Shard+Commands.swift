@@ -160,16 +160,24 @@ extension Shard {
     act(disposition, on: slot, base: 0, isPart: false, from: path)
   }
 
+  /// The store's answer to a look-up.
+  private mutating func take(
+    _ keys: TURN.CredentialKeys?, of user: UserReference, realm: RealmID, lifetime: UInt32?,
+    for ticket: Handle<PendingRequest>
+  ) {
+    if !knownKeys.remember(user, realm: realm, keys, lifetime: lifetime, now: now.instant) {
+      countLimit(.knownKeys, relay.path(ofTicket: ticket)?.address.address ?? .ipv4Any)
+    }
+    relay.keysFound(ticket, keys, now: now)
+  }
+
   mutating func readMail() {
     let letters = plan.mailbox.takeAll()
     receiveFromSiblings()
     for message in letters {
       switch message {
       case .keys(let ticket, let realm, let user, let keys, let lifetime):
-        if !knownKeys.remember(user, realm: realm, keys, lifetime: lifetime, now: now.instant) {
-          countLimit(.knownKeys, relay.path(ofTicket: ticket)?.address.address ?? .ipv4Any)
-        }
-        relay.keysFound(ticket, keys, now: now)
+        take(keys, of: user, realm: realm, lifetime: lifetime, for: ticket)
       case .keysUnavailable(let ticket):
         relay.keysUnavailable(ticket, now: now)
       case .configure(let settings, let gate, let names, let proxies):
@@ -177,6 +185,8 @@ extension Shard {
         serverNames = names
         trustedProxies = proxies
         relay.update(settings: settings, gate: gate)
+      case .bans(let bans):
+        use(bans)
       case .forwarded(let datagram):
         receive(datagram)
       case .moved(let box):

@@ -30,6 +30,7 @@ extension Shard {
   private mutating func handleHello(
     _ client: SecureDatagramClients.Client, _ path: ClientPath, _ slot: Int, _ range: Range<Int>
   ) {
+    guard !relay.isBanned(path.address.address) else { return relay.countDrop(.banned) }
     guard SecureDatagramClients.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
     guard plan.limiter.hasBudget(path.address.address, now: now.instant) else {
       return relay.countDrop(.rateLimited, of: path, now: now)

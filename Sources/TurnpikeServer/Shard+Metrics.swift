@@ -70,6 +70,9 @@ extension Shard {
   /// Limit of slots that one question looks at, so that it takes the shard less than a millisecond.
   private static let slotsForQuestion: UInt32 = 4096
 
+  /// The same for a question that ends allocations: each may cost some hashes, and the closing of sockets.
+  private static let slotsForEnding: UInt32 = 128
+
   mutating func answer(_ question: SessionQuestion) {
     switch question.request {
     case .list(let position, let filter, let limit):
@@ -83,6 +86,9 @@ extension Shard {
       question.answer(.rows(relay.session(handle, now: now).map { [$0] } ?? [], next: nil))
     case .end(let handle):
       question.answer(.ended(relay.endAllocation(handle, now: now)))
+    case .endSelected(let selection, let position):
+      let (count, next) = relay.endAllocations(selection, from: position, slots: Self.slotsForEnding, now: now)
+      question.answer(.endedSelected(count, next: next))
     }
   }
 }

@@ -26,7 +26,9 @@ extension Shard {
         streams[connection].path, localAddress: streams[connection].localAddress)
       return moveRest(connection, slot: slot, byteCount..<count)
     case .proxied(let source, let destination, let byteCount):
-      guard name(connection, source, connectedTo: destination.address) else {
+      let isBanned = relay.isBanned(source.address)
+      if isBanned { relay.countDrop(.banned) }
+      guard !isBanned, name(connection, source, connectedTo: destination.address) else {
         close(connection)
         return nil
       }

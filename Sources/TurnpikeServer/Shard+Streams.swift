@@ -28,6 +28,10 @@ extension Shard {
         recordProxyRefusal(socket.remote.address, "not in proxy-protocol.trusted")
         continue
       }
+      guard plan.listeners[number].isProxied || !relay.isBanned(socket.remote.address) else {
+        relay.countDrop(.banned)
+        continue
+      }
       guard !streams.isFull else {
         countLimit(.connections, socket.remote.address)
         continue

@@ -77,6 +77,8 @@ enum ShardMessage: Sendable {
   case keysUnavailable(ticket: Handle<PendingRequest>)
   /// New settings; the cache of the store's answers is emptied.
   case configure(RelaySettings, PeerGate, ServerNames, trustedProxies: [CIDRBlock])
+  /// The bans of operators; new connections and requests of these addresses are dropped.
+  case bans(BanList)
   case certificates(SecureContexts)
   /// A datagram of a moved client (RFC 8016) that arrived at a shard without its allocation.
   case forwarded(ForwardedDatagram)

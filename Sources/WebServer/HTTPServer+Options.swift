@@ -11,7 +11,10 @@ extension HTTPServer {
     /// The certificate of an HTTPS server; nil: no TLS.
     public var certificate: CertificateChoice?
     /// Limit of open connections; further ones wait in the kernel's queue.
-    public var connections: UInt32 = 128
+    public var connections: UInt32 = 512
+    /// Limit of open connections of one IPv4 address or IPv6 /64; further ones are closed at once, so that they do not
+    /// keep others waiting. Does not apply to a Unix socket.
+    public var connectionsPerAddress = 24
     /// The longest time in seconds for a request's headers, and between two parts of its body.
     public var requestSeconds: UInt32 = 5
     /// The longest time in seconds for a whole body.

@@ -8,7 +8,7 @@ internal import TLS
 /// and responses that wait for their client. A handler answers at once, or gives nil and answers later with `answer`.
 @safe
 public final class HTTPServer: @unchecked Sendable {
-  // @unchecked: `exchanges`, `names` and `lastNumber` are used only by `handle`, which libwebsockets calls inside
+  // @unchecked: `exchanges`, `names`, `clients` and `lastNumber` are used only by `handle`, which libwebsockets calls inside
   // `lws_service` and so on the one thread in `run`, whatever clients do. The other stored properties are constants;
   // `later` has a lock, and `lws_cancel_service` may be called from any thread.
 
@@ -26,6 +26,7 @@ public final class HTTPServer: @unchecked Sendable {
   private var exchanges: [OpaquePointer: HTTPExchange]
   private var names: [ExchangeID: OpaquePointer]
   private var lastNumber: UInt64 = 0
+  var clients = ClientCounts()
 
   private struct Later: Sendable {
     var answers: [(ExchangeID, HTTPResponse)] = []
@@ -127,7 +128,8 @@ public final class HTTPServer: @unchecked Sendable {
           return 0
         }
         guard let server = unsafe box.pointee.server else { return 0 }
-        return unsafe server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
+        return unsafe server.count(connection, reason, user)
+          ?? server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
       }
 
   private func handle(

@@ -84,7 +84,7 @@ struct AdminClient {
   }
 
   /// Sends a request; nil for an answer without a body.
-  func ask(_ method: String, _ path: String) throws(Failure) -> JSONValue? {
+  func ask(_ method: String, _ path: String, body: JSONValue? = nil) throws(Failure) -> JSONValue? {
     var request = pattern
     request.method = method
     request.url += path
@@ -92,7 +92,7 @@ struct AdminClient {
     if !token.isEmpty { request.headers.append("Authorization: Bearer \(token)") }
     if method == "POST" {
       request.headers.append("Content-Type: application/json")
-      request.body = []
+      request.body = Array((body?.encode() ?? "").utf8)
     }
     request.timeout = .seconds(15)
     request.answerLimit = 1 << 22
@@ -102,7 +102,7 @@ struct AdminClient {
     }
     if answer.status == 204 { return nil }
     let document = try? JSONValue.decode(answer.body, sizeLimit: 1 << 22)
-    if answer.status == 200, let document { return document }
+    if answer.status == 200 || answer.status == 201, let document { return document }
     let reason = document?["error"]?.string.map(printable) ?? "HTTP status \(answer.status)"
     guard answer.status == 401 else { throw .failed("the server at \(place): \(reason)") }
     throw .failed(

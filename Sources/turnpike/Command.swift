@@ -6,7 +6,7 @@ internal import TurnpikeServer
 enum Command: String, CaseIterable {
   case serve, check, doctor, user, secret, credentials, `import`, version, help
   case oauthToken = "oauth-token"
-  case status, sessions, kick, drain, reload
+  case status, sessions, kick, ban, drain, reload
   /// Commands of features that this version does not have.
   case upgrade, capture, demo
 
@@ -28,6 +28,7 @@ enum Command: String, CaseIterable {
     case .status: try showStatus(invocation)
     case .sessions: try listSessions(invocation)
     case .kick: try endSession(invocation)
+    case .ban: try manageBans(invocation)
     case .drain: try drainServer(invocation)
     case .reload: try reloadServer(invocation)
     case .upgrade, .capture, .demo:

@@ -14,7 +14,7 @@ extension Command {
   /// The command's own options, from the table.
   private var rows: [HelpPage<Command>.Part] {
     switch self {
-    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .drain, .reload:
+    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload:
       [.text("")]
         + Self.table.sections[1].options.filter { $0.commands.contains(self) }.map { .row([$0.name], helpText($0)) }
         + [.text(note)]
@@ -36,6 +36,8 @@ extension Command {
     switch (self, option.name) {
     case (.credentials, "--ttl"): "how long an allocation can be made with it (default 86400)"
     case (.oauthToken, "--ttl"): "how long the token is valid (default 3600)"
+    case (.ban, "--ttl"): "the seconds after which the ban ends (default: never)"
+    case (.ban, "--close"): "with add: close the live allocations of these clients"
     case (.sessions, "--user"): "only sessions of this user"
     case (.oauthToken, "--realm"): "the server name that it is for (default: the realm)"
     default: nil
@@ -76,8 +78,8 @@ extension Command {
     turnpike import coturn FILE      translate a turnserver.conf
     turnpike oauth-token             print an access token, for tests
     turnpike status | sessions | kick ID | drain | reload  ask the running server
-    turnpike version                 also --version
-    turnpike help [COMMAND]          or: turnpike help configuration (every key)
+    turnpike ban add ADDRESS | list | remove ADDRESS       clients that it ignores
+    turnpike help [COMMAND] | version   or: turnpike help configuration (every key)
     Not in this version: upgrade, capture, demo.
 
     Every command takes
@@ -125,7 +127,7 @@ extension Command {
       """
       turnpike user add NAME [--realm REALM] [--password-stdin]
       turnpike user passwd NAME [--realm REALM] [--password-stdin]
-      turnpike user remove NAME [--realm REALM]
+      turnpike user remove NAME [--realm REALM] [--close]
       turnpike user list [--realm REALM]
 
       Manages long-term credentials in the configured store, also while the server
@@ -135,7 +137,7 @@ extension Command {
       """
       turnpike secret add [--realm REALM] [--secret-stdin]
       turnpike secret list [--realm REALM]
-      turnpike secret remove ID [--realm REALM]
+      turnpike secret remove ID [--realm REALM] [--close]
 
       Manages the shared secrets of time-limited credentials in the configured
       store. With several, each is valid: add the new one, switch the users over,
@@ -197,6 +199,16 @@ extension Command {
 
       Ends one live allocation of the running server; the ID is the first column of
       turnpike sessions. The client may allocate again: take its credentials too.
+      """
+    case .ban:
+      """
+      turnpike ban add ADDRESS [--ttl SECONDS] [--reason TEXT] [--close]
+      turnpike ban list [--json]
+      turnpike ban remove ADDRESS
+
+      Lets the running server ignore an IP address or a prefix (192.0.2.0/24): no
+      answers, no connections. Without --close live allocations go on, and their
+      clients may refresh them. A restart forgets the bans.
       """
     case .drain:
       """

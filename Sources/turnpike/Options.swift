@@ -36,7 +36,7 @@ extension Command {
           "--show-secrets", for: [.check], help: "print secrets too, so that the output is a complete configuration",
           manual: "print secrets in place of `<redacted>`, so that the output is a complete configuration."),
         Option(
-          "--json", for: [.doctor, .status, .sessions], help: "one JSON document",
+          "--json", for: [.doctor, .status, .sessions, .ban], help: "one JSON document",
           manual: """
             print one JSON document; for doctor `verdict`, and `findings` with `area`, `verdict`, `text` and `remedy`.
             """),
@@ -57,13 +57,25 @@ extension Command {
             "read the secret from standard input; without it one is made and printed once, alone, on standard output",
           manual: "read the secret from standard input."),
         Option(
+          "--close", for: [.user, .secret, .ban],
+          help: "with remove: let the running server also close the live allocations",
+          manual: """
+            with remove let the running server close the live allocations of the removed user, or of the names that only the
+            removed secret has signed; with ban add those of the banned clients.
+            """),
+        Option(
+          "--reason", .text("TEXT"), for: [.ban], help: "shown by ban list", manual: "a text that ban list shows."),
+        Option(
           "--user", .text("ID"), for: [.credentials, .sessions],
           help: "the user of the credential; quotas count by it",
           manual: "the user of the credential, by which quotas count; or the user whose sessions are listed."),
         Option(
-          "--ttl", .text("SECONDS"), for: [.credentials, .oauthToken],
-          help: "how long the credential or token is valid",
-          manual: "how long an allocation can be made with the credential: 86400 by default, 3600 for tokens."),
+          "--ttl", .text("SECONDS"), for: [.credentials, .oauthToken, .ban],
+          help: "how long the credential, token or ban is valid",
+          manual: """
+            how long an allocation can be made with the credential: 86400 by default, 3600 for tokens; or how long a ban lasts,
+            by default until it is removed or the server restarts.
+            """),
         Option(
           "--kid", .text("ID"), for: [.oauthToken], help: "the key that seals the token; the first one by default",
           manual: "the key that seals the token; the first one by default."),
@@ -74,7 +86,7 @@ extension Command {
           "--transport", .choice(["udp", "tcp", "tls", "dtls"]), for: [.sessions],
           help: "only sessions over this transport", manual: "only the sessions over this transport."),
         Option(
-          "--admin", .text("URL"), for: [.status, .sessions, .kick, .drain, .reload],
+          "--admin", .text("URL"), for: [.user, .secret, .status, .sessions, .kick, .ban, .drain, .reload],
           help: "the server's admin endpoint: http://IP:PORT or unix:/PATH",
           manual: """
             the admin endpoint of the server, `http://IP:PORT`, `https://NAME:PORT` or `unix:/PATH`; without it
@@ -103,6 +115,7 @@ extension Command {
       .init("status", .status, "show the state of the running server"),
       .init("sessions", .sessions, "list the live allocations of the running server"),
       .init("kick", .kick, "end a live allocation"),
+      .init("ban", .ban, "ban client addresses on the running server", operands: .words(["add", "list", "remove"])),
       .init("drain", .drain, "let the running server end with its last allocation"),
       .init("reload", .reload, "let the running server read its configuration again"),
       .init("version", .version, "print the version"),
@@ -110,7 +123,7 @@ extension Command {
         "help", .help, "the options of a command",
         operands: .words([
           "serve", "check", "doctor", "user", "secret", "credentials", "import", "oauth-token", "status", "sessions",
-          "kick", "drain", "reload", "version", "configuration", "turnpike.yml",
+          "kick", "ban", "drain", "reload", "version", "configuration", "turnpike.yml",
         ])),
     ], standardCommands: [.serve], table: table)
 }

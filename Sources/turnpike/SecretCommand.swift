@@ -12,10 +12,12 @@ func manageSecrets(_ invocation: Invocation) throws(Failure) -> Int32 {
   switch verb {
   case "add":
     _ = try invocation.operands(after: 1, [])
+    try refuseClosing(in: "secret add", invocation)
     try addSecret(invocation)
   case "list":
     _ = try invocation.operands(after: 1, [])
     try refuse("--secret-stdin", in: "secret list", invocation)
+    try refuseClosing(in: "secret list", invocation)
     let settings = try invocation.configuration().settings
     let realm = invocation.arguments["--realm"]
     let secrets = try invocation.withStore(settings) { store throws(StoreError) in
@@ -29,13 +31,7 @@ func manageSecrets(_ invocation: Invocation) throws(Failure) -> Int32 {
     guard let id = UInt64(decimalDigits: operand) else {
       throw .usage("\(operand.debugDescription) is not an id", hint: "see the first column of: turnpike secret list")
     }
-    let settings = try invocation.configuration().settings
-    let realm = invocation.realm(settings)
-    try invocation.withStore(settings, explained: { explain($0, secret: id, realm: realm) }) {
-      store throws(StoreError) in
-      try store.removeSecret(realm: realm, id: id)
-    }
-    tell("removed the secret \(id) from the realm \(realm.debugDescription)")
+    try removeSecret(id, invocation)
   default:
     throw .usage(
       "secret has no command \(verb.debugDescription)",
@@ -44,27 +40,28 @@ func manageSecrets(_ invocation: Invocation) throws(Failure) -> Int32 {
   return 0
 }
 
-/// The message for a store's refusal of a secret, with a remedy.
-private func explain(_ error: StoreError, secret id: UInt64?, realm: String) -> String? {
-  switch error {
-  case .secretExists: "the realm \(realm.debugDescription) has this secret already; see: turnpike secret list"
-  case .noSuchSecret:
-    "the realm \(realm.debugDescription) has no secret\(id.map { " \($0)" } ?? ""); see: turnpike secret list"
-  case .unavailable, .newerFormat, .foreign, .userExists, .noSuchUser: nil
+private func removeSecret(_ id: UInt64, _ invocation: Invocation) throws(Failure) {
+  let settings = try invocation.configuration().settings
+  let realm = invocation.realm(settings)
+  let server = try serverThatCloses(invocation)
+  try invocation.withStore(settings, explained: { $0.explained(secret: id, realm: realm) }) {
+    store throws(StoreError) in
+    try store.removeSecret(realm: realm, id: id)
   }
+  tell("removed the secret \(id) from the realm \(realm.debugDescription)")
+  try server?.closeSessions("revoked=true&realm=\(percentEncoded(realm))")
 }
 
 private func addSecret(_ invocation: Invocation) throws(Failure) {
   let settings = try invocation.configuration().settings
   let realm = invocation.realm(settings)
-  let isGiven = invocation.arguments.has("--secret-stdin")
-  // 256 bits: more than the 160 bits of HMAC-SHA1.
-  let secret = isGiven ? try lineOfInput("secret") : Array(randomWord(43).utf8)
-  guard secret.count <= 1024 else { throw .failed("the secret has more than 1024 bytes") }
-  let stored = try invocation.withStore(settings, explained: { explain($0, secret: nil, realm: realm) }) {
+  let given = invocation.arguments.has("--secret-stdin") ? try lineOfInput("secret") : nil
+  let secret: NewSecret
+  do throws(NewSecret.Invalid) { secret = try NewSecret(given) } catch { throw .failed("\(error)") }
+  let stored = try invocation.withStore(settings, explained: { $0.explained(secret: nil, realm: realm) }) {
     store throws(StoreError) in
-    try store.addSecret(secret, realm: realm)
+    try store.addSecret(secret.bytes, realm: realm)
   }
-  if !isGiven { try print(String(decoding: secret, as: UTF8.self)) }
+  if let made = secret.made { try print(made) }
   tell("added the secret \(stored.id) to the realm \(realm.debugDescription)")
 }

@@ -31,6 +31,7 @@ final class FakeServer: ServerView {
   var health: Health { state.withLock { $0.health } }
   func metrics(_ format: MetricsText.Format) -> [UInt8] { Array("\(format)\n".utf8) }
   func takeSample() { state.withLock { $0.calls.append("sample") } }
+  func recordRequest(seconds: Double) {}
   func history() -> JSONValue { History(History.Counts()).document(end: "2026-01-01T00:00:00Z") }
   func probe() throws(AdminFailure) { try record("probe") }
   func status() throws(AdminFailure) -> JSONValue {
@@ -46,6 +47,43 @@ final class FakeServer: ServerView {
     return ["id": .string(id)]
   }
   func endSession(_ id: String) throws(AdminFailure) { try record("end \(id)") }
+  func endSessions(_ selection: SessionsToEnd) throws(AdminFailure) -> JSONValue {
+    try record("end \(selection.kind) \(selection.realm ?? "-")")
+    return ["closed": 2]
+  }
+  func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue {
+    try record("users \(query.realm ?? "-") \(query.after ?? "-") \(query.limit)")
+    return ["users": []]
+  }
+  func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue {
+    try record("add user \(user.name) \(user.realm ?? "-") \(user.password ?? "-")")
+    return ["name": .string(user.name)]
+  }
+  func removeUser(_ user: UserToRemove) throws(AdminFailure) -> JSONValue {
+    try record("remove user \(user.name) \(user.realm ?? "-") \(user.closes)")
+    return ["closed": 1]
+  }
+  func secrets(realm: String?) throws(AdminFailure) -> JSONValue {
+    try record("secrets \(realm ?? "-")")
+    return ["secrets": []]
+  }
+  func addSecret(_ secret: SecretToAdd) throws(AdminFailure) -> JSONValue {
+    try record("add secret \(secret.realm ?? "-") \(secret.secret ?? "-")")
+    return ["id": 1]
+  }
+  func removeSecret(_ secret: SecretToRemove) throws(AdminFailure) -> JSONValue {
+    try record("remove secret \(secret.id) \(secret.realm ?? "-") \(secret.closes)")
+    return ["closed": 0]
+  }
+  func bans() throws(AdminFailure) -> JSONValue {
+    try record("bans")
+    return ["bans": []]
+  }
+  func addBan(_ ban: BanToAdd) throws(AdminFailure) -> JSONValue {
+    try record("ban \(ban.address) \(ban.seconds.map { "\($0)" } ?? "-") \(ban.reason) \(ban.closes)")
+    return ["address": .string(ban.address), "closed": 0]
+  }
+  func removeBan(_ address: String) throws(AdminFailure) { try record("remove ban \(address)") }
   func drain() throws(AdminFailure) { try record("drain") }
   func reload() throws(AdminFailure) { try record("reload") }
   func configuration() throws(AdminFailure) -> String {
@@ -78,7 +116,7 @@ extension HTTPResponse {
 func request(
   _ method: HTTPRequest.Method, _ path: String, _ query: [(String, String)] = [], token: String? = nil,
   type: String? = nil, host: String? = "127.0.0.1:8478", origin: String? = nil, accept: String? = nil,
-  peer: String = "127.0.0.1"
+  peer: String = "127.0.0.1", body: String = ""
 ) -> HTTPRequest {
   var request = HTTPRequest(method, path)
   request.query = query.map { HTTPRequest.Parameter($0.0, $0.1) }
@@ -88,5 +126,6 @@ func request(
   request.origin = origin
   request.accept = accept
   request.peer = peer
+  request.body = Array(body.utf8)
   return request
 }

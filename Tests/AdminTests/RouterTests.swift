@@ -38,7 +38,23 @@ struct RouterTests {
     Case(method: .get, path: "/api/v1/sessions/", status: 404),
     Case(method: .get, path: "/api/v1/sessions/1/2", status: 404),
     Case(method: .delete, path: "/api/v1/sessions/0-1-2", status: 204, call: "end 0-1-2"),
-    Case(method: .delete, path: "/api/v1/sessions", status: 405),
+    Case(method: .delete, path: "/api/v1/sessions", status: 400),
+    Case(method: .delete, path: "/api/v1/sessions", query: [("user", "")], status: 400),
+    Case(method: .delete, path: "/api/v1/sessions", query: [("revoked", "false")], status: 400),
+    Case(method: .delete, path: "/api/v1/sessions", query: [("user", "al"), ("revoked", "true")], status: 400),
+    Case(
+      method: .delete, path: "/api/v1/sessions", query: [("user", "al")], status: 200,
+      call: #"end user("al") -"#),
+    Case(
+      method: .delete, path: "/api/v1/sessions", query: [("revoked", "true"), ("realm", "r")], status: 200,
+      call: "end revoked r"),
+    Case(method: .put, path: "/api/v1/sessions", status: 405),
+    Case(method: .get, path: "/api/v1/bans", status: 200, call: "bans"),
+    Case(method: .post, path: "/api/v1/bans", status: 400),
+    Case(method: .delete, path: "/api/v1/bans", status: 400),
+    Case(
+      method: .delete, path: "/api/v1/bans", query: [("address", "192.0.2.0/24")], status: 204,
+      call: "remove ban 192.0.2.0/24"),
     Case(method: .post, path: "/api/v1/drain", status: 204, call: "drain"),
     Case(method: .get, path: "/api/v1/drain", status: 405),
     Case(method: .post, path: "/api/v1/drain", query: [("force", "1")], status: 400),
@@ -61,6 +77,21 @@ struct RouterTests {
     let answer = router.answer(request(test.method, test.path, test.query))
     #expect(answer.status == test.status, "\(answer.text)")
     #expect(server.calls == (test.call.map { [$0] } ?? []))
+  }
+
+  @Test(
+    "A ban has an address and, if given, seconds, a reason and whether sessions end",
+    arguments: [
+      (#"{"address":"a"}"#, 201, "ban a -  false"),
+      (#"{"address":"a","ttl":60,"reason":"r s","close":true}"#, 201, "ban a 60 r s true"),
+      (#"{"address":"a","ttl":0}"#, 400, nil), (#"{"address":"a","ttl":-1}"#, 400, nil),
+      (#"{"address":"a","ttl":1.5}"#, 400, nil), (#"{"address":"a","ttl":99999999}"#, 400, nil),
+      (#"{"address":"a","close":"yes"}"#, 400, nil), (#"{"ttl":60}"#, 400, nil),
+    ] as [(String, UInt32, String?)])
+  func ban(body: String, status: UInt32, call: String?) {
+    let answer = router.answer(request(.post, "/api/v1/bans", body: body))
+    #expect(answer.status == status, "\(answer.text)")
+    #expect(server.calls == (call.map { [$0] } ?? []))
   }
 
   @Test("Each answer tells browsers to keep nothing and to guess no type", arguments: cases)

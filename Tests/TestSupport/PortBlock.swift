@@ -36,8 +36,11 @@ public struct PortBlock: Sendable {
   public static let discovery = PortBlock("discovery", 28_400..<28_600)
   public static let admin = PortBlock("admin", 27_000..<28_000)
 
+  /// Users, secrets and bans of the admin endpoint.
+  public static let adminChanges = PortBlock("admin changes", 30_000..<30_300)
+
   public static let all = [
     webhook, hardening, hostLimit, proxyProtocol, doctor, engine, terminal, relay, coturn, probe, check, server,
-    tcpRelay, discovery, admin,
+    tcpRelay, discovery, admin, adminChanges,
   ]
 }

@@ -35,7 +35,9 @@ private final class StuckStore: CredentialStore {
   func addUser(_ user: UserRecord) throws(StoreError) {}
   func setPassword(of user: UserRecord) throws(StoreError) {}
   func removeUser(realm: String, username: [UInt8]) throws(StoreError) {}
-  func users(realm: String?) throws(StoreError) -> [StoredUser] { [] }
+  func users(
+    realm: String?, after: (realm: String, name: String)?, limit: Int
+  ) throws(StoreError) -> [StoredUser] { [] }
   func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret { throw .secretExists }
   func removeSecret(realm: String, id: UInt64) throws(StoreError) {}
   func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret] { [] }

@@ -42,7 +42,8 @@ struct AdminCommandTests {
     private func record(_ request: HTTPRequest) {
       let query = request.query.map { "\($0.name)=\($0.value)" }.joined(separator: "&")
       let text = "\(request.method.rawValue) \(request.path)\(query.isEmpty ? "" : "?" + query) "
-      asked.withLock { $0.append(text + (request.authorization ?? "-")) }
+      let body = request.body.isEmpty ? "" : " " + String(decoding: request.body, as: UTF8.self)
+      asked.withLock { $0.append(text + (request.authorization ?? "-") + body) }
     }
   }
 
@@ -123,6 +124,72 @@ struct AdminCommandTests {
         "DELETE /api/v1/sessions/0-1-2 Bearer t0ken", "POST /api/v1/drain Bearer t0ken",
         "POST /api/v1/reload Bearer t0ken",
       ])
+  }
+
+  @Test("ban add, list and remove ask for it, and say what was done")
+  func bans() async throws {
+    let endpoint = try Endpoint { request in
+      switch request.method {
+      case .post: Self.json(201, #"{"address":"192.0.2.0/24","closed":3}"#)
+      case .get:
+        Self.json(
+          200,
+          #"{"bans":[{"address":"192.0.2.0/24","added":"2026-01-01T00:00:00Z","reason":"a\u001b","expires-in":90},"#
+            + #"{"address":"::1/128","added":"2026-01-02T00:00:00Z","reason":""}]}"#)
+      default: HTTPResponse(204, "application/json", [])
+      }
+    }
+    let added = try await run(
+      endpoint, "ban", "add", "192.0.2.0/24", "--ttl", "90", "--reason", "why \"so\"", "--close")
+    #expect(added.status == 0 && added.output.isEmpty)
+    #expect(added.errors == "turnpike: banned 192.0.2.0/24\nturnpike: closed 3 live allocations\n")
+    let list = try await run(endpoint, "ban", "list")
+    #expect(
+      list.output == """
+        192.0.2.0/24\t2026-01-01T00:00:00Z\t1m 30s\ta\\u{1b}
+        ::1/128\t2026-01-02T00:00:00Z\t-\t
+
+        """)
+    #expect(try JSONValue.decode(try await run(endpoint, "ban", "list", "--json").output)["bans"]?.array?.count == 2)
+    #expect(try await run(endpoint, "ban", "remove", "192.0.2.0/24").errors.contains("removed the ban"))
+    #expect(
+      endpoint.asked.withLock { $0 } == [
+        #"POST /api/v1/bans - {"address":"192.0.2.0/24","close":true,"ttl":90,"reason":"why \"so\""}"#,
+        "GET /api/v1/bans -", "GET /api/v1/bans -", "DELETE /api/v1/bans?address=192.0.2.0/24 -",
+      ])
+  }
+
+  @Test("user remove --close and secret remove --close change the store first, then ask the server")
+  func closing() async throws {
+    let endpoint = try Endpoint { _ in Self.json(200, #"{"closed":1}"#) }
+    let program = try Program()
+    let admin = ["--admin", "unix:\(endpoint.path)"]
+    _ = try await program.run(["user", "add", "a b", "--password-stdin"], input: "p\n")
+    _ = try await program.run(["secret", "add", "--secret-stdin"], input: "s\n")
+    let user = try await program.run(["user", "remove", "a b", "--close"] + admin)
+    #expect(user.status == 0 && user.errors.hasSuffix("turnpike: closed 1 live allocation\n"), "\(user.errors)")
+    let secret = try await program.run(["secret", "remove", "1", "--close"] + admin)
+    #expect(secret.status == 0, "\(secret.errors)")
+    #expect(
+      endpoint.asked.withLock { $0 } == [
+        "DELETE /api/v1/sessions?user=a b&realm=turnpike -", "DELETE /api/v1/sessions?revoked=true&realm=turnpike -",
+      ])
+    // What is not there is not closed either.
+    #expect(try await program.run(["user", "remove", "a b", "--close"] + admin).status == 1)
+    #expect(endpoint.asked.withLock { $0.count } == 2)
+    #expect(try await program.run("user", "list").output.isEmpty)
+  }
+
+  @Test(
+    "Without an endpoint --close removes nothing; without a running server the store is changed, and the status is 1")
+  func closingWithoutServer() async throws {
+    let program = try Program()
+    for name in ["a", "b"] { _ = try await program.run(["user", "add", name, "--password-stdin"], input: "p\n") }
+    let none = try await program.run("user", "remove", "a", "--close", "--set", "admin.listen=")
+    #expect(none.status == 1 && none.errors.contains("admin.listen is empty"))
+    let silent = try await program.run("user", "remove", "b", "--close", "--set", "admin.listen=127.0.0.1:9")
+    #expect(silent.status == 1 && silent.errors.contains("removed the user") && silent.errors.contains("no server"))
+    #expect(try await program.run("user", "list").output.hasPrefix("a\t"))
   }
 
   @Test(

@@ -20,7 +20,11 @@ struct CommandLineTests {
       (["check", "--ttl", "1"], "no option --ttl"), (["credentials", "--ttl", "0"], "--ttl"),
       (["help", "usr"], "did you mean"),
       (["user", "list", "--password-stdin"], "no option"), (["--help=yes"], "no value"),
-      (["kick"], "ID"), (["status", "x"], "\"x\""), (["sessions", "--transport", "sctp"], "udp, tcp, tls or dtls"),
+      (["kick"], "ID"), (["ban"], "add, list, remove"), (["ban", "add"], "ADDRESS"), (["ban", "ad", "x"], "add"),
+      (["ban", "add", "192.0.2.1", "--ttl", "1h"], "--ttl"), (["ban", "list", "--close"], "--close"),
+      (["user", "add", "a", "--close"], "--close"), (["user", "remove", "a", "--admin", "unix:/x"], "--close"),
+      (["secret", "list", "--close"], "--close"), (["status", "x"], "\"x\""),
+      (["sessions", "--transport", "sctp"], "udp, tcp, tls or dtls"),
       (["status", "--admin", "example.org"], "http://IP:PORT"), (["drain", "--json"], "no option --json"),
     ])
   func wrongUsage(arguments: [String], hint: String) async throws {
@@ -46,6 +50,7 @@ struct CommandLineTests {
     "help exits with 0, writes to standard output, and each text fits a screen",
     arguments: [
       "serve", "check", "user", "secret", "credentials", "version", "help", "import", "status", "sessions", "kick",
+      "ban",
       "drain", "reload",
       "upgrade", "capture", "doctor", "demo", "oauth-token",
     ])
@@ -106,7 +111,7 @@ struct CommandLineTests {
     let text = try await Program().run("help").output
     for command in [
       "check", "user add", "secret add", "credentials", "oauth-token", "version", "import", "status", "sessions",
-      "kick", "drain",
+      "kick", "ban", "drain",
       "reload", "upgrade", "capture", "doctor", "demo",
     ] {
       #expect(text.contains(command), "\(command)")

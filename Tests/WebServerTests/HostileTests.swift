@@ -78,6 +78,22 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
+  @Test(
+    "Connections of one address beyond its limit are closed at once; others are served, and closed ones count no more")
+  func connectionsOfAddress() throws {
+    let server = try TestServer({ $0.connectionsPerAddress = 4 }, handler: Self.answer)
+    let hostile = IPAddress(127, 0, 0, 2)
+    for _ in 0..<3 {
+      let silent = try (0..<4).map { _ in try server.connect(from: hostile) }
+      for _ in 0..<40 { #expect(try server.connect(from: hostile).ends(seconds: 1)) }
+      #expect(silent.allSatisfy { !$0.hears(milliseconds: 1) })
+      #expect(try isServed(server))
+      for connection in silent { connection.close() }
+      // The server has read the ends before it answers this request.
+      #expect(try isServed(server))
+    }
+  }
+
   @Test("Silent connections beyond the limit wait; they do not keep others out for longer than a request may take")
   func manyConnections() throws {
     let server = try TestServer(

@@ -24,7 +24,7 @@ final class TestServer {
     thread.join()
   }
 
-  func connect() throws -> Connection { try Connection(port: port) }
+  func connect(from address: IPAddress? = nil) throws -> Connection { try Connection(port: port, from: address) }
 }
 
 /// A client's connection, byte by byte. Its calls wait for at most five seconds.
@@ -40,8 +40,9 @@ final class Connection {
 
   struct Failure: Error { var what: String }
 
-  init(port: UInt16) throws {
-    let socket = try ClientSocket.tcp(to: SocketAddress(.ipv4Loopback, port: port), from: nil)
+  init(port: UInt16, from address: IPAddress? = nil) throws {
+    let socket = try ClientSocket.tcp(
+      to: SocketAddress(.ipv4Loopback, port: port), from: address.map { SocketAddress($0, port: 0) })
     guard Readiness.wait(for: socket.rawValue, writing: true, until: Self.deadline), socket.takePendingError() == nil
     else { throw Failure(what: "no connection") }
     self.socket = Holder(socket)

@@ -183,7 +183,7 @@ extension Relay {
   // MARK: - Checking
 
   /// The keys of a time-limited name with a shared secret. The password is Base64 and needs no preparation.
-  private func timeLimitedKeys(_ name: [UInt8], secret: [UInt8], in realm: RealmSettings) -> CredentialKeys {
+  func timeLimitedKeys(_ name: [UInt8], secret: [UInt8], in realm: RealmSettings) -> CredentialKeys {
     let password = TimeLimitedCredential.password(username: name, secret: secret)
     return CredentialKeys(
       md5: [LongTermKey.md5(username: name, realm: realm.name, password: password)],

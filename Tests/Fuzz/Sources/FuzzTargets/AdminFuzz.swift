@@ -48,6 +48,7 @@ enum AdminFuzz {
     guard server.wasAsked.withLock({ $0 }) else { return nil }
     let isAllowed = token.isEmpty || request.authorization?.lowercased() == "bearer \(token)"
     if !isAllowed { return "carried out without the token" }
+    if token.isEmpty, server.wasChanged.withLock({ $0 }) { return "users or secrets changed without a token" }
     if let origin = request.origin, !origin.hasSuffix("://\(request.host ?? "")") { return "another page's request" }
     return nil
   }
@@ -58,20 +59,39 @@ private final class FuzzServer: ServerView {
   /// Whether an operation that needs the token was carried out.
   let wasAsked = Mutex(false)
 
+  /// Whether users or secrets were changed.
+  let wasChanged = Mutex(false)
+
   private func record() -> JSONValue {
     wasAsked.withLock { $0 = true }
     return [:]
   }
 
+  private func recordChange() -> JSONValue {
+    wasChanged.withLock { $0 = true }
+    return record()
+  }
+
   var health: Health { Health(problem: nil, isDraining: false) }
   func metrics(_ format: MetricsText.Format) -> [UInt8] { [] }
   func takeSample() {}
+  func recordRequest(seconds: Double) {}
   func history() -> JSONValue { record() }
   func probe() throws(AdminFailure) {}
   func status() throws(AdminFailure) -> JSONValue { record() }
   func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue { record() }
   func session(_ id: String) throws(AdminFailure) -> JSONValue { record() }
   func endSession(_ id: String) throws(AdminFailure) { _ = record() }
+  func endSessions(_ selection: SessionsToEnd) throws(AdminFailure) -> JSONValue { record() }
+  func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue { record() }
+  func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue { recordChange() }
+  func removeUser(_ user: UserToRemove) throws(AdminFailure) -> JSONValue { recordChange() }
+  func secrets(realm: String?) throws(AdminFailure) -> JSONValue { record() }
+  func addSecret(_ secret: SecretToAdd) throws(AdminFailure) -> JSONValue { recordChange() }
+  func removeSecret(_ secret: SecretToRemove) throws(AdminFailure) -> JSONValue { recordChange() }
+  func bans() throws(AdminFailure) -> JSONValue { record() }
+  func addBan(_ ban: BanToAdd) throws(AdminFailure) -> JSONValue { record() }
+  func removeBan(_ address: String) throws(AdminFailure) { _ = record() }
   func drain() throws(AdminFailure) { _ = record() }
   func reload() throws(AdminFailure) { _ = record() }
   func configuration() throws(AdminFailure) -> String { "\(record())" }

@@ -1,0 +1,77 @@
+/// The sessions that an operator ends together.
+public struct SessionsToEnd: Sendable, Equatable {
+  public enum Kind: Sendable, Equatable {
+    /// Of a user, by the whole name.
+    case user(String)
+    /// Of time-limited names that no present secret has signed.
+    case revoked
+  }
+
+  public var kind: Kind
+  /// Nil: the default realm.
+  public var realm: String?
+
+  public init(kind: Kind, realm: String?) {
+    self.kind = kind
+    self.realm = realm
+  }
+}
+
+/// A part of the list of users.
+public struct UserQuery: Sendable, Equatable {
+  public static let longestPage = 500
+  /// Nil: every realm.
+  public var realm: String?
+  /// The `next` of the page before.
+  public var after: String?
+  public var limit = 100
+
+  public init() {}
+}
+
+/// A user to be stored.
+public struct UserToAdd: Sendable, Equatable {
+  public var name: String
+  /// Nil: the default realm.
+  public var realm: String?
+  /// Nil: one is made.
+  public var password: String?
+}
+
+/// A user to be removed from a store.
+public struct UserToRemove: Sendable, Equatable {
+  public var name: String
+  /// Nil: the default realm.
+  public var realm: String?
+  /// Whether its sessions are ended.
+  public var closes: Bool
+}
+
+/// A shared secret to be stored.
+public struct SecretToAdd: Sendable, Equatable {
+  /// Nil: the default realm.
+  public var realm: String?
+  /// Nil: one is made.
+  public var secret: String?
+}
+
+/// A shared secret to be removed from a store.
+public struct SecretToRemove: Sendable, Equatable {
+  public var id: UInt64
+  /// Nil: the default realm.
+  public var realm: String?
+  /// Whether the sessions of names that it has signed are ended.
+  public var closes: Bool
+}
+
+/// A ban of client addresses.
+public struct BanToAdd: Sendable, Equatable {
+  public static let longestTime: UInt64 = 366 * 86_400
+  /// An IP address or a prefix.
+  public var address: String
+  public var reason: String
+  /// Nil: until it is removed.
+  public var seconds: UInt64?
+  /// Whether the sessions of these clients are ended.
+  public var closes: Bool
+}

@@ -1,0 +1,132 @@
+internal import JSON
+internal import NetworkTypes
+internal import WebServer
+
+/// Users and secrets.
+extension Route {
+  private static let realm = Parameter(
+    name: "realm", place: "query", type: "string", text: "instead of the default realm")
+  private static let realmOfBody = Parameter(
+    name: "realm", place: "body", type: "string", text: "instead of the default realm")
+  private static let realmOfList = Parameter(
+    name: "realm", place: "query", type: "string", text: "only this realm; default: every realm")
+  private static let close = Parameter(
+    name: "close", place: "query", type: "boolean", text: "true: also ends the live allocations of the credential")
+
+  static let users: [Route] = [
+    Route(
+      method: .get, path: "/api/v1/users",
+      summary:
+        "the users of the configuration, which cannot be changed here, and of the stores; never keys or passwords",
+      parameters: [
+        realmOfList,
+        Parameter(
+          name: "limit", place: "query", type: "integer", text: "the length of the page, 1 to 500; default 100"),
+        Parameter(name: "after", place: "query", type: "string", text: "next of the page before"),
+      ], schema: "UserList"
+    ) { call, server throws(AdminFailure) in
+      HTTPResponse(json: try server.users(try UserQuery(call.request)))
+    },
+    Route(
+      method: .post, path: "/api/v1/users", access: .keepers,
+      summary: "stores a new user; without a password one is made and returned, only here",
+      parameters: [
+        Parameter(name: "name", place: "body", type: "string", text: "the name of the user", isRequired: true),
+        Parameter(name: "password", place: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+      ], schema: "NewUser", success: 201
+    ) { call, server throws(AdminFailure) in
+      let user = UserToAdd(
+        name: call.text("name") ?? "", realm: call.text("realm"), password: call.text("password"))
+      return HTTPResponse(201, json: try server.addUser(user))
+    },
+    Route(
+      method: .delete, path: "/api/v1/users", access: .keepers, summary: "removes a user from the store",
+      parameters: [
+        Parameter(name: "name", place: "query", type: "string", text: "the name of the user", isRequired: true),
+        realm, close,
+      ], schema: "Closed"
+    ) { call, server throws(AdminFailure) in
+      let user = UserToRemove(
+        name: call.request[parameter: "name"] ?? "", realm: call.request[parameter: "realm"],
+        closes: try call.flag("close"))
+      return HTTPResponse(json: try server.removeUser(user))
+    },
+  ]
+
+  static let secrets: [Route] = [
+    Route(
+      method: .get, path: "/api/v1/secrets",
+      summary: "the secrets of time-limited credentials, of the configuration and the stores, without their content",
+      parameters: [realmOfList], schema: "SecretList"
+    ) { call, server throws(AdminFailure) in
+      HTTPResponse(json: try server.secrets(realm: call.request[parameter: "realm"]))
+    },
+    Route(
+      method: .post, path: "/api/v1/secrets", access: .keepers,
+      summary: "stores a secret of time-limited credentials; without one it is made and returned, only here",
+      parameters: [
+        Parameter(name: "secret", place: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+      ], schema: "NewSecret", success: 201
+    ) { call, server throws(AdminFailure) in
+      let secret = SecretToAdd(realm: call.text("realm"), secret: call.text("secret"))
+      return HTTPResponse(201, json: try server.addSecret(secret))
+    },
+    Route(
+      method: .delete, path: "/api/v1/secrets/{id}", access: .keepers, summary: "removes a secret from the store",
+      parameters: [
+        Parameter(name: "id", place: "path", type: "string", text: "the number of the secret"), realm, close,
+      ], schema: "Closed"
+    ) { call, server throws(AdminFailure) in
+      guard let id = UInt64(decimalDigits: call.parts["id"] ?? "") else {
+        throw .invalid("the id of a secret is a whole number")
+      }
+      let secret = SecretToRemove(
+        id: id, realm: call.request[parameter: "realm"], closes: try call.flag("close"))
+      return HTTPResponse(json: try server.removeSecret(secret))
+    },
+  ]
+}
+
+extension UserQuery {
+  init(_ request: HTTPRequest) throws(AdminFailure) {
+    realm = request[parameter: "realm"]
+    after = request[parameter: "after"]
+    if let text = request[parameter: "limit"] {
+      guard let number = Int(text), (1...Self.longestPage).contains(number) else {
+        throw .invalid("limit is a whole number from 1 to \(Self.longestPage)")
+      }
+      limit = number
+    }
+  }
+}
+
+extension SessionsToEnd {
+  init(_ call: Route.Call) throws(AdminFailure) {
+    let realm = call.request[parameter: "realm"]
+    let user = call.request[parameter: "user"]
+    switch (user, try call.flag("revoked")) {
+    case (let user?, false) where !user.isEmpty: self.init(kind: .user(user), realm: realm)
+    case (nil, true): self.init(kind: .revoked, realm: realm)
+    default: throw .invalid("either user, or revoked=true, says which sessions end")
+    }
+  }
+}
+
+extension Schemas {
+  private static let source: JSONValue = ["type": "string", "enum": ["configuration", "store"]]
+
+  static let userList = object(
+    [
+      "users": [
+        "type": "array",
+        "items": object(["name": string, "realm": string, "source": source], optional: ["added": string]),
+      ]
+    ], optional: ["next": string])
+
+  static let secretList = object([
+    "secrets": [
+      "type": "array",
+      "items": object(["realm": string, "source": source], optional: ["id": integer, "added": string]),
+    ]
+  ])
+}

@@ -1,0 +1,238 @@
+internal import Admin
+internal import Configuration
+internal import Credentials
+internal import CredentialsSQLite
+internal import JSON
+internal import Log
+internal import NetworkTypes
+internal import Synchronization
+internal import System
+internal import TURN
+
+/// Users and secrets. Each operation opens the store for itself, as the commands do, on the worker's thread: no shard
+/// and no other request of a shard waits for it.
+extension AdminView {
+  // MARK: - Users
+
+  func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue {
+    if let realm = query.realm { _ = try number(ofRealm: realm) }
+    var place = try UserPlace(query.after)
+    let sources = userSources
+    var rows: [JSONValue] = []
+    while place.source < sources.count {
+      let source = sources[place.source]
+      let found = try source.users(realm: query.realm, after: place.last, limit: query.limit - rows.count + 1)
+      for user in found {
+        if rows.count == query.limit {
+          return .object([.init("users", .array(rows)), .init("next", .string(place.text))])
+        }
+        rows.append(Self.row(user, isOfStore: source.path != nil))
+        place.last = (user.realm, user.name)
+      }
+      place = UserPlace(source: place.source + 1)
+    }
+    return .object([.init("users", .array(rows))])
+  }
+
+  private static func row(_ user: StoredUser, isOfStore: Bool) -> JSONValue {
+    var members: [JSONValue.Member] = [
+      .init("name", .string(user.name)), .init("realm", .string(user.realm)),
+      .init("source", isOfStore ? "store" : "configuration"),
+    ]
+    if isOfStore { members.append(.init("added", .string(CivilTime.text(unixSeconds: user.created)))) }
+    return .object(members)
+  }
+
+  /// The users of the configuration, then those of each store.
+  private var userSources: [UserSource] {
+    let settings = facts.withLock { $0.settings }
+    let configured = realmNames.flatMap { realm in
+      Self.configuredUsers(settings, realm: realm).map { StoredUser(realm: realm, name: $0, created: 0) }
+    }
+    return [UserSource(path: nil, configured: configured.sorted { ($0.realm, $0.name) < ($1.realm, $1.name) })]
+      + Set(storePaths.values).sorted().map { UserSource(path: $0, configured: []) }
+  }
+
+  private static func configuredUsers(_ settings: Settings, realm: String) -> [String] {
+    Array((realm == settings.realm ? settings.auth.users : settings.realms[realm]?.users ?? [:]).keys)
+  }
+
+  func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue {
+    let realm = user.realm ?? realmNames[0]
+    let new: NewUser
+    do throws(UserRecord.Invalid) {
+      new = try NewUser(name: user.name, realm: realm, password: user.password.map { Array($0.utf8) })
+    } catch {
+      throw .invalid("\(error)")
+    }
+    try change(realm, explained: { $0.explained(user: user.name, realm: realm) }) { store throws(StoreError) in
+      try store.addUser(new.record)
+    }
+    record("user-added", ("realm", .text(realm)), ("user", words.user(Array(user.name.utf8))))
+    var members: [JSONValue.Member] = [.init("name", .string(user.name)), .init("realm", .string(realm))]
+    if let made = new.madePassword { members.append(.init("password", .string(made))) }
+    return .object(members)
+  }
+
+  func removeUser(_ user: UserToRemove) throws(AdminFailure) -> JSONValue {
+    let realm = user.realm ?? realmNames[0]
+    do throws(AdminFailure) {
+      try change(realm, explained: { $0.explained(user: user.name, realm: realm) }) { store throws(StoreError) in
+        try store.removeUser(realm: realm, username: Array(user.name.utf8))
+      }
+    } catch {
+      guard Self.configuredUsers(facts.withLock { $0.settings }, realm: realm).contains(user.name) else { throw error }
+      throw .conflict("\(user.name.debugDescription) is a user of the configuration: remove it there, and reload")
+    }
+    record("user-removed", ("realm", .text(realm)), ("user", words.user(Array(user.name.utf8))))
+    return try closed(user.closes ? SessionsToEnd(kind: .user(user.name), realm: realm) : nil)
+  }
+
+  // MARK: - Secrets
+
+  /// Limit of secrets in a list; further ones are left out.
+  private static let longestSecretList = 10_000
+
+  func secrets(realm: String?) throws(AdminFailure) -> JSONValue {
+    if let realm { _ = try number(ofRealm: realm) }
+    let settings = facts.withLock { $0.settings }
+    var rows: [JSONValue] = []
+    for name in realmNames where realm == nil || realm == name {
+      let configured = name == settings.realm ? settings.auth.secrets : settings.realms[name]?.secrets ?? []
+      rows += configured.map { _ in ["realm": .string(name), "source": "configuration"] }
+    }
+    for path in Set(storePaths.values).sorted() {
+      let stored = try Self.open(path) { store throws(StoreError) in try store.listSecrets(realm: realm) }
+      rows += stored.map { secret in
+        [
+          "id": Self.number(secret.id), "realm": .string(secret.realm), "source": "store",
+          "added": .string(CivilTime.text(unixSeconds: secret.created)),
+        ]
+      }
+    }
+    return .object([.init("secrets", .array(Array(rows.prefix(Self.longestSecretList))))])
+  }
+
+  func addSecret(_ secret: SecretToAdd) throws(AdminFailure) -> JSONValue {
+    let realm = secret.realm ?? realmNames[0]
+    let new: NewSecret
+    do throws(NewSecret.Invalid) { new = try NewSecret(secret.secret.map { Array($0.utf8) }) } catch {
+      throw .invalid("\(error)")
+    }
+    let stored = try change(realm, explained: { $0.explained(secret: nil, realm: realm) }) {
+      store throws(StoreError) in
+      try store.addSecret(new.bytes, realm: realm)
+    }
+    record("secret-added", ("realm", .text(realm)), ("id", .number(stored.id)))
+    var members: [JSONValue.Member] = [.init("id", Self.number(stored.id)), .init("realm", .string(realm))]
+    if let made = new.made { members.append(.init("secret", .string(made))) }
+    return .object(members)
+  }
+
+  func removeSecret(_ secret: SecretToRemove) throws(AdminFailure) -> JSONValue {
+    let realm = secret.realm ?? realmNames[0]
+    try change(realm, explained: { $0.explained(secret: secret.id, realm: realm) }) { store throws(StoreError) in
+      try store.removeSecret(realm: realm, id: secret.id)
+    }
+    record("secret-removed", ("realm", .text(realm)), ("id", .number(secret.id)))
+    return try closed(secret.closes ? SessionsToEnd(kind: .revoked, realm: realm) : nil)
+  }
+
+  /// Ends the sessions of a credential that has been removed.
+  private func closed(_ selection: SessionsToEnd?) throws(AdminFailure) -> JSONValue {
+    guard let selection else { return ["closed": 0] }
+    do throws(AdminFailure) { return try endSessions(selection) } catch {
+      throw .unavailable("removed, but not every session is closed: \(error.reason)")
+    }
+  }
+
+  // MARK: - Stores
+
+  /// Changes the store of a realm.
+  private func change<Result>(
+    _ realm: String, explained: (StoreError) -> String?, _ body: (any CredentialStore) throws(StoreError) -> Result
+  ) throws(AdminFailure) -> Result {
+    guard let path = storePaths[try number(ofRealm: realm)] else {
+      throw .conflict("the realm \(realm.debugDescription) has no credential store in a file: set auth.store")
+    }
+    return try Self.open(path, explained: explained, body)
+  }
+
+  /// A store that is deleted is not made again: the operator may have deleted it on purpose.
+  private static func open<Result>(
+    _ path: String, explained: (StoreError) -> String? = { _ in nil },
+    _ body: (any CredentialStore) throws(StoreError) -> Result
+  ) throws(AdminFailure) -> Result {
+    do throws(StoreError) {
+      return try body(try SQLiteCredentialStore(path: path, creates: false))
+    } catch {
+      let reason = explained(error) ?? "\(error)"
+      switch error {
+      case .userExists, .secretExists: throw .conflict(reason)
+      case .noSuchUser, .noSuchSecret: throw .notFound(reason)
+      case .unavailable, .newerFormat, .foreign: throw .unavailable(reason)
+      }
+    }
+  }
+
+  /// The users of the configuration, or of one store.
+  private struct UserSource {
+    /// The store's path; nil: the configuration.
+    var path: String?
+    /// By realm and name.
+    var configured: [StoredUser]
+
+    func users(
+      realm: String?, after: (realm: String, name: String)?, limit: Int
+    ) throws(AdminFailure) -> [StoredUser] {
+      if let path {
+        return try AdminView.open(path) { store throws(StoreError) in
+          try store.users(realm: realm, after: after, limit: limit)
+        }
+      }
+      let matching = configured.filter { user in
+        (realm == nil || user.realm == realm) && (after.map { (user.realm, user.name) > $0 } ?? true)
+      }
+      return Array(matching.prefix(limit))
+    }
+  }
+}
+
+/// Where a list of users continues: its source, and the last user before.
+private struct UserPlace {
+  var source = 0
+  var last: (realm: String, name: String)?
+
+  init(source: Int) { self.source = source }
+
+  /// Nil: the beginning.
+  init(_ text: String?) throws(AdminFailure) {
+    guard let text else { return }
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 3, let source = UInt16(decimalDigits: parts[0]), let realm = Self.decode(parts[1]),
+      let name = Self.decode(parts[2])
+    else { throw .invalid("after must be the next of another page") }
+    self.source = Int(source)
+    last = (realm, name)
+  }
+
+  /// Hexadecimal, because names may have any character.
+  var text: String { "\(source)-\(Self.encode(last?.realm ?? ""))-\(Self.encode(last?.name ?? ""))" }
+
+  private static func encode(_ text: String) -> String {
+    text.utf8.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
+  }
+
+  private static func decode(_ text: Substring) -> String? {
+    guard text.utf8.count % 2 == 0, text.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else {
+      return nil
+    }
+    var bytes: [UInt8] = []
+    var rest = text.utf8[...]
+    while let high = rest.popFirst(), let low = rest.popFirst() {
+      guard let byte = UInt8(String(decoding: [high, low], as: UTF8.self), radix: 16) else { return nil }
+      bytes.append(byte)
+    }
+    return String(validating: bytes, as: UTF8.self)
+  }
+}
