@@ -28,6 +28,8 @@ public struct Relay: ~Copyable {
   var relayPorts: RelayPortTable
   var channels: ChannelTable
   var permissions: PermissionTable
+  /// How media arrives, two records for each allocation with a permission.
+  var qualities = SlotMap<PathQuality>()
   /// TCP connections to peers (RFC 6062).
   var peerConnections: PeerConnectionTable
   var reservations = ReservationTable()
@@ -45,6 +47,7 @@ public struct Relay: ~Copyable {
 
   var portPicker: PortPicker
   var nonces: NonceAuthority
+  var challengeTimes = ChallengeTimes()
   var authenticator = MessageAuthenticator()
   var timeLimitedKeys = TimeLimitedKeys()
   let tokens: ReservationTokens

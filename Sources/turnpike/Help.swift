@@ -189,7 +189,9 @@ extension Command {
 
       Lists the live allocations of the running server: aligned on a terminal,
       separated by tabs elsewhere. For a time-limited name the part after the colon
-      is enough for --user.
+      is enough for --user. LOSS is the part of the RTP packets that were lost before
+      the relay, from the client and from peers; RTT is a limit of the client's round
+      trip.
       """
     case .kick:
       """

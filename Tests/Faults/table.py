@@ -44,6 +44,12 @@ def _admin(file, what, right, wrong, tests="AdminTests"):
 
 
 FAULTS = [
+    # Quality of media.
+    _turn("Quality/SequenceWindow", "a late packet counts as lost", "arrived |= bit\n      return .late", "_ = bit\n      return .late"),
+    _turn("Quality/RTPStream", "the second packet of a stream may have any number", "window.missing == 0 else", "window.missing <= 64 else"),
+    _turn("Quality/RTPHeader", "RTCP is read as RTP", "(first >> 16) & 0x60 != 0x40", "(first >> 16) & 0x60 != 0x100"),
+    _turn("Quality/ChallengeTimes", "a repeated challenge counts from the last time", "if entries[index].nonce != name {", "if entries[index].nonce != 0 || name != 0 {"),
+    _turn("Quality/Relay+Quality", "records outlive their allocation", "qualities.remove(record) }", "_ = record }"),
     # Error codes.
     _turn("Requests/Request", "437 becomes 441", "throw .code(.allocationMismatch) }\n    guard isOwner", "throw .code(.wrongCredentials) }\n    guard isOwner"),
     _turn("Requests/Request", "another user may use an allocation", "guard isOwner(request.principal, of: slot) else { throw .code(.wrongCredentials) }\n    if allocations[slot].hasPendingMove", "_ = isOwner(request.principal, of: slot)\n    if allocations[slot].hasPendingMove"),
