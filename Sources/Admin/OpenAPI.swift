@@ -72,6 +72,7 @@ enum Schemas {
       ]
     ]),
     "OpenAPI": ["type": "object"],
+    "Capture": object(["id": string, "messages": integer, "left-out": integer, "running": boolean]),
   ]
 
   static let string: JSONValue = ["type": "string"]

@@ -4,7 +4,7 @@ internal import WebServer
 
 /// All operations of the admin endpoint.
 extension Route {
-  static let all = health + sessions + server + history
+  static let all = health + sessions + captures + server + history
 
   private static let health: [Route] = [
     Route(

@@ -19,6 +19,11 @@ public protocol ServerView: Sendable {
   func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue
   func session(_ id: String) throws(AdminFailure) -> JSONValue
   func endSession(_ id: String) throws(AdminFailure)
+  /// Begins a capture of a user's messages.
+  func startCapture(_ query: CaptureQuery) throws(AdminFailure) -> JSONValue
+  /// A capture as pcapng, as far as it is: quick, and without waiting.
+  func capture(_ id: String) throws(AdminFailure) -> [UInt8]
+  func endCapture(_ id: String) throws(AdminFailure) -> JSONValue
   /// Refuses new allocations; the server ends with the last one.
   func drain() throws(AdminFailure)
   /// Reads the configuration again; throws with its problems if it is wrong.
@@ -52,6 +57,15 @@ public struct SessionQuery: Sendable, Equatable {
   public var limit = 100
 
   public init() {}
+}
+
+/// What a capture has.
+public struct CaptureQuery: Sendable, Equatable {
+  public static let longestTime: UInt32 = 600
+  public var user: String
+  public var seconds: UInt32 = 60
+
+  public init(user: String) { self.user = user }
 }
 
 /// A request for a time-limited credential.

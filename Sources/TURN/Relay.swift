@@ -57,6 +57,8 @@ public struct Relay: ~Copyable {
   /// Whether another shard has forwarded the current message.
   var isForwarded = false
 
+  /// Nil while no capture runs.
+  var captureState: CaptureState?
   var eventBudget = EventBudget()
   var limitNotices = LimitNotices<RelayLimit>()
   var writer = MessageWriter(capacity: 2048)
@@ -166,7 +168,9 @@ public struct Relay: ~Copyable {
     switch bytes.byte(at: 0) {
     // Numbers that cannot be bound are found on no channel, so one comparison is enough.
     case 0x40...0x7F: return receiveChannelData(bytes, from: client, now: now)
-    case 0x00...0x03: return receiveMessage(bytes, from: client, now: now)
+    case 0x00...0x03:
+      return isCapturing
+        ? receiveCaptured(bytes, from: client, now: now) : receiveMessage(bytes, from: client, now: now)
     default: return .drop(.notSTUN)
     }
   }

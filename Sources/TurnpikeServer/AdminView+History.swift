@@ -14,6 +14,7 @@ extension AdminView {
   }
 
   func takeSample() {
+    endOldCapture()
     let counts = Self.counts(boards)
     let now = Now.read()
     past.withLock { past in

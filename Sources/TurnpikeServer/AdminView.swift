@@ -49,6 +49,8 @@ final class AdminView: ServerView {
 
   let facts: Mutex<Facts>
   let past: Mutex<Past>
+  /// The running capture, or the last one.
+  let captures = Mutex<CaptureBuffer?>(nil)
   let orders: Mailbox<Order>
   let shards: [Mailbox<ShardMessage>]
   let boards: [ShardBoard]

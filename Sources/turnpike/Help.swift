@@ -14,7 +14,7 @@ extension Command {
   /// The command's own options, from the table.
   private var rows: [HelpPage<Command>.Part] {
     switch self {
-    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .drain, .reload:
+    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .drain, .reload, .capture:
       [.text("")]
         + Self.table.sections[1].options.filter { $0.commands.contains(self) }.map { .row([$0.name], helpText($0)) }
         + [.text(note)]
@@ -37,6 +37,7 @@ extension Command {
     case (.credentials, "--ttl"): "how long an allocation can be made with it (default 86400)"
     case (.oauthToken, "--ttl"): "how long the token is valid (default 3600)"
     case (.sessions, "--user"): "only sessions of this user"
+    case (.capture, "--user"): "the user whose messages are captured"
     case (.oauthToken, "--realm"): "the server name that it is for (default: the realm)"
     default: nil
     }
@@ -75,10 +76,10 @@ extension Command {
     turnpike credentials             print iceServers JSON, time-limited
     turnpike import coturn FILE      translate a turnserver.conf
     turnpike oauth-token             print an access token, for tests
-    turnpike status | sessions | kick ID | drain | reload  ask the running server
+    turnpike status | sessions | capture | kick ID | drain | reload   ask a server
     turnpike version                 also --version
     turnpike help [COMMAND]          or: turnpike help configuration (every key)
-    Not in this version: upgrade, capture, demo.
+    Not in this version: upgrade, demo.
 
     Every command takes
     """
@@ -215,7 +216,15 @@ extension Command {
       and waits for the outcome: exit status 1 if the configuration is wrong. SIGHUP
       does the same without waiting.
       """
-    case .upgrade, .capture, .demo:
+    case .capture:
+      """
+      turnpike capture --user ID [--seconds NUMBER] [--output FILE] [--admin URL]
+
+      Captures the STUN messages between the running server and one user's clients
+      as pcapng, for stunclient decode, tshark and Wireshark: without secrets, media
+      and data. Ctrl-C ends it early.
+      """
+    case .upgrade, .demo:
       "turnpike \(rawValue)\n\nThis version of turnpike does not have this command yet."
     }
   }

@@ -50,6 +50,10 @@ FAULTS = [
     _turn("Quality/RTPHeader", "RTCP is read as RTP", "(first >> 16) & 0x60 != 0x40", "(first >> 16) & 0x60 != 0x100"),
     _turn("Quality/ChallengeTimes", "a repeated challenge counts from the last time", "if entries[index].nonce != name {", "if entries[index].nonce != 0 || name != 0 {"),
     _turn("Quality/Relay+Quality", "records outlive their allocation", "qualities.remove(record) }", "_ = record }"),
+    # Captures.
+    _turn("Capture/Redaction", "an unknown attribute is shown", "default: append(type, zeros(value.byteCount))", "default: append(type, value.copied())"),
+    _turn("Capture/Relay+Capture", "a message that names another user is captured", "filter.matches(name.copied()) else { return false }", "true else { return false }"),
+    _server("AdminView+Captures", "two captures at once", "if let last, last.isRunning(at: now.instant) { return nil }", "if let last, last.number < 0 { return nil }", "AdminServerTests"),
     # Error codes.
     _turn("Requests/Request", "437 becomes 441", "throw .code(.allocationMismatch) }\n    guard isOwner", "throw .code(.wrongCredentials) }\n    guard isOwner"),
     _turn("Requests/Request", "another user may use an allocation", "guard isOwner(request.principal, of: slot) else { throw .code(.wrongCredentials) }\n    if allocations[slot].hasPendingMove", "_ = isOwner(request.principal, of: slot)\n    if allocations[slot].hasPendingMove"),

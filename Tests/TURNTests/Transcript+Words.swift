@@ -186,6 +186,9 @@ extension Conversation {
       "send unfragmented to \(peer) from \(name(port)): \(TranscriptWords.hex(bytes))"
     case .forward(let shard, let path, let bytes):
       "hand over \(TranscriptWords.client(path)) to shard \(shard): \(TranscriptWords.message(bytes))"
+    case .captured(let message):
+      "captured \(message.isFromClient ? "from" : "to") \(TranscriptWords.client(message.client)): "
+        + TranscriptWords.message(message.bytes)
     case .event(let event): "event \(TranscriptWords.event(event))"
     }
   }

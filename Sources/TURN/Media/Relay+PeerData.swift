@@ -121,6 +121,7 @@ extension Relay {
     writer.begin(MessageType(.data, .indication), transactionID: nextTransactionID())
     writer.append(.xorPeerAddress, xor: peer.transportAddress)
     writer.appendHeader(of: .data, followedBy: count)
+    if isCapturing { captureIfWanted(to: allocations[allocation].client) }
     return deliverToClient(datagram, padding: -count & 3, allocation, now: now)
   }
 
