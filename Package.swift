@@ -85,7 +85,7 @@ let package = Package(
     library("Log", ["System"]),
     library("WebServer", ["CWebSockets", "TLS"]),
     library("WebClient", ["CCurl"]),
-    library("Credentials", ["Crypto", "StringPreparation", "NetworkTypes"]),
+    library("Credentials", ["Crypto", "JSON", "StringPreparation", "NetworkTypes"]),
     library("CredentialsSQLite", ["Credentials", "Crypto", "NetIO", "System", "CSQLite"]),
 
     // Composition.
@@ -146,7 +146,8 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Admin", "Configuration", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "STUN", "TLS", "TURN",
+        "Admin", "Configuration", "Credentials", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "STUN",
+        "TLS", "TURN",
         "Tables", "WebServer", "TestSupport",
       ],
       path: "Tests/Fuzz", exclude: ["Package.swift", "run", "Corpora", "Sources/fuzz"],

@@ -50,7 +50,7 @@ class Server:
             f"auth: {{ users: {{ {USER}: {PASSWORD} }}, store: \"\" }}",
             "peers: { allow: [127.0.0.0/8, 10.0.0.0/8] }",
             "limits: { unauthenticated-per-address: 0, unauthenticated: 0, allocations: 0, allocations-per-user: 0, "
-            "allocations-per-address: 0 }",
+            "allocations-per-address: 0, new-peers-per-user: 0, connects-per-user: 0 }",
             "admin: { listen: \"\" }", "log: { level: warning }",
             f"state-directory: {self.directory}/{self.name}-state",
         ]

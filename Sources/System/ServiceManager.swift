@@ -2,10 +2,22 @@ internal import CLinux
 
 /// Notifies systemd, if it started this process (sd_notify(3)): one datagram to the socket that it names.
 public enum ServiceManager {
+  /// The longest time between two `WATCHDOG=1` after which systemd ends this process (sd_watchdog_enabled(3)); nil if it
+  /// does not watch this process.
+  public static var watchdogInterval: Duration? {
+    guard let interval = variable("WATCHDOG_USEC").flatMap({ Int64($0) }), interval > 0 else { return nil }
+    if let process = variable("WATCHDOG_PID"), process != "\(getpid())" { return nil }
+    return .microseconds(interval)
+  }
+
+  private static func variable(_ name: String) -> String? {
+    unsafe getenv(name).map { unsafe String(cString: $0) }
+  }
+
   /// Sends a state to the service manager; does nothing without one.
   public static func notify(_ state: String) {
-    guard let path = unsafe getenv("NOTIFY_SOCKET") else { return }
-    var name = unsafe Array(String(cString: path).utf8)
+    guard let path = variable("NOTIFY_SOCKET") else { return }
+    var name = Array(path.utf8)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     // A leading @ means the NUL of an abstract socket name.

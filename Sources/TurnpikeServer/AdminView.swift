@@ -91,14 +91,9 @@ final class AdminView: ServerView {
     started = .read()
   }
 
-  /// A shard whose mailbox has not been read for so long does not work.
-  private static let longestTurn = Duration.seconds(5)
-
   var health: Health {
     let isDraining = facts.withLock { $0.isDraining }
-    // A shard that works empties its mailbox in each turn. The ping gives an idle one something to take.
-    let stuck = shards.firstIndex { $0.hasWaited(for: Self.longestTurn) }
-    for shard in shards { shard.post(.ping, unlessMoreThan: 0) }
+    let stuck = shards.firstStuck()
     return Health(problem: stuck.map { "shard \($0) does not answer" }, isDraining: isDraining)
   }
 

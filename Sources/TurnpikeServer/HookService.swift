@@ -22,9 +22,6 @@ final class HookService: Sendable {
   static let longestRest = Duration.seconds(30)
   /// The longest wait for an answer.
   static let timeout = Duration.seconds(3)
-  /// How long an answer is kept, in seconds, without `ttl`; and the longest time that `ttl` may give.
-  static let defaultLifetime: UInt32 = 60
-  static let longestLifetime: UInt32 = 3600
 
   struct Counts: Sendable {
     var found: UInt64 = 0
@@ -52,12 +49,14 @@ final class HookService: Sendable {
   private let turn = Atomic<Int>(0)
   private let breaker = Mutex(Breaker())
   private let counted = Mutex(Counts())
+  private let quotas: QuotaLedger
   private let log: Log
 
-  init(url: String, secret: String, realmNames: [String], log: Log) throws(Errno) {
+  init(url: String, secret: String, realmNames: [String], quotas: QuotaLedger, log: Log) throws(Errno) {
     self.url = url
     self.secret = secret
     self.realmNames = realmNames
+    self.quotas = quotas
     self.log = log
     var queues: [Mailbox<Item>] = []
     for _ in 0..<Self.threads { queues.append(try Mailbox(capacity: Self.queueLimit + 1)) }
@@ -115,9 +114,12 @@ final class HookService: Sendable {
       let found = try ask(request, client)
       breaker.withLock { $0 = Breaker() }
       counted.withLock { if found == nil { $0.unknown += 1 } else { $0.found += 1 } }
+      if case .name(let name) = request.user {
+        quotas.setOwnLimit(found?.allocations, of: name, realm: request.realm)
+      }
+      let keys = found.map { TURN.CredentialKeys(md5: $0.md5, sha256: $0.sha256) }
       post(
-        .keys(
-          ticket: request.ticket, realm: request.realm, user: request.user, found?.keys, lifetime: found?.lifetime),
+        .keys(ticket: request.ticket, realm: request.realm, user: request.user, keys, lifetime: found?.lifetime),
         for: request)
     } catch {
       fail(error.text)
@@ -141,16 +143,10 @@ final class HookService: Sendable {
 
   private func post(_ answer: ShardMessage, for request: CredentialService.LookUp) { request.answers.post(answer) }
 
-  /// An answer of the hook.
-  struct Found: Sendable {
-    var keys: TURN.CredentialKeys
-    var lifetime: UInt32
-  }
-
   struct Problem: Error { var text: String }
 
   /// Nil if the hook does not know the user.
-  private func ask(_ lookUp: CredentialService.LookUp, _ client: HTTPClient) throws(Problem) -> Found? {
+  private func ask(_ lookUp: CredentialService.LookUp, _ client: HTTPClient) throws(Problem) -> HookAnswer? {
     guard case .name(let name) = lookUp.user else { return nil }
     let realm = realmNames[Int(lookUp.realm.rawValue)]
     let document: JSONValue = [
@@ -170,58 +166,12 @@ final class HookService: Sendable {
       throw Problem(text: error.description)
     }
     switch answer.status {
-    case 200: return try HookAnswer.read(answer.body, user: name, realm: realm)
+    case 200:
+      do throws(HookAnswer.Problem) { return try HookAnswer(answer.body, user: name, realm: realm) } catch {
+        throw Problem(text: error.text)
+      }
     case 403, 404: return nil
     default: throw Problem(text: "the hook answers \(answer.status)")
     }
-  }
-}
-
-/// Reads the document of a hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, and `ttl` in seconds.
-enum HookAnswer {
-  static func read(_ bytes: [UInt8], user: [UInt8], realm: String) throws(HookService.Problem) -> HookService.Found {
-    guard let document = try? JSONValue.decode(bytes), case .object = document else {
-      throw HookService.Problem(text: "the hook's answer is not a JSON object")
-    }
-    var lifetime = HookService.defaultLifetime
-    if let ttl = document["ttl"] {
-      guard let number = ttl.integer, number >= 1 else {
-        throw HookService.Problem(text: "ttl in the hook's answer is not a whole number above 0")
-      }
-      lifetime = UInt32(min(number, Int64(HookService.longestLifetime)))
-    }
-    if let password = document["password"]?.string {
-      do throws(UserRecord.Invalid) {
-        let record = try UserRecord(
-          name: String(decoding: user, as: UTF8.self), realm: realm, password: Array(password.utf8))
-        return HookService.Found(keys: TURN.CredentialKeys(record.keys), lifetime: lifetime)
-      } catch {
-        throw HookService.Problem(text: "the password in the hook's answer is not usable: \(error)")
-      }
-    }
-    guard let md5 = document["key"]?.string.flatMap({ Self.digest($0, count: 16) }) else {
-      throw HookService.Problem(text: "the hook's answer has neither password nor key (32 hexadecimal digits)")
-    }
-    let sha256 = document["key-sha256"]?.string.flatMap { Self.digest($0, count: 32) }
-    return HookService.Found(keys: TURN.CredentialKeys(md5: [md5], sha256: sha256), lifetime: lifetime)
-  }
-
-  /// Nil unless the text is exactly so many bytes in hexadecimal digits.
-  private static func digest(_ text: String, count: Int) -> Digest? {
-    let digits = text.utf8.map { byte -> UInt8? in
-      switch byte {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-      case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-      default: nil
-      }
-    }
-    guard digits.count == 2 * count else { return nil }
-    var bytes: [UInt8] = []
-    for index in 0..<count {
-      guard let high = digits[2 * index], let low = digits[2 * index + 1] else { return nil }
-      bytes.append(high << 4 | low)
-    }
-    return Digest(bytes)
   }
 }

@@ -18,7 +18,13 @@ final class QuotaLedger: Sendable {
     var realms: [RealmID: UInt32] = [:]
     var users: [User: UInt32] = [:]
     var addresses: [Address: UInt32] = [:]
+    /// The limits that `auth.hook` gave for single users.
+    var ownLimits: [User: UInt32] = [:]
   }
+
+  /// Limit of users with limits of their own. At it, all are removed: until the hook answers again, the general limit
+  /// holds for them.
+  static let ownLimitCount = 10_000
 
   private struct User: Hashable {
     var realm: RealmID
@@ -36,6 +42,17 @@ final class QuotaLedger: Sendable {
   init(limits: [Limits]) { state = Mutex(State(limits: limits)) }
 
   func setLimits(_ limits: [Limits]) { state.withLock { $0.limits = limits } }
+
+  /// Sets how many allocations one user may have in place of `allocations-per-user`; nil: no limit of its own.
+  func setOwnLimit(_ limit: UInt32?, of name: [UInt8], realm: RealmID) {
+    let user = User(realm: realm, name: name)
+    state.withLock { state in
+      if limit != nil, state.ownLimits[user] == nil, state.ownLimits.count >= Self.ownLimitCount {
+        state.ownLimits.removeAll()
+      }
+      state.ownLimits[user] = limit
+    }
+  }
 
   var total: UInt32 { state.withLock { $0.total } }
 
@@ -70,7 +87,8 @@ final class QuotaLedger: Sendable {
       let limits =
         state.limits.indices.contains(Int(realm.rawValue)) ? state.limits[Int(realm.rawValue)] : state.limits[0]
       // Anonymous clients are not counted as a user.
-      if limits.perUser > 0, state.users[user, default: 0] >= limits.perUser {
+      let perUser = state.ownLimits[user] ?? limits.perUser
+      if perUser > 0, state.users[user, default: 0] >= perUser {
         return (.quotaReached, .user)
       }
       if limits.perAddress > 0, state.addresses[address, default: 0] >= limits.perAddress {

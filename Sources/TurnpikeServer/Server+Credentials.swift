@@ -77,7 +77,8 @@ extension Server {
     guard !settings.auth.hook.isEmpty else { return }
     do throws(Errno) {
       let service = try HookService(
-        url: settings.auth.hook, secret: settings.auth.hookSecret, realmNames: realmNames, log: log)
+        url: settings.auth.hook, secret: settings.auth.hookSecret, realmNames: realmNames,
+        quotas: state.ledger, log: log)
       let confinement = host.confinement
       for index in 0..<HookService.threads {
         hookThreads.append(

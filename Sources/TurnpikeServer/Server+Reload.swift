@@ -21,6 +21,8 @@ struct Chores {
   var nextLook: Instant?
   /// The time of the next poll of the host's addresses; nil if netlink reports changes.
   var nextPoll: Instant?
+  /// The time of the next `WATCHDOG=1`; nil if no service manager expects it.
+  var nextPulse: Instant?
   var nextKeys = Instant.read().advanced(by: Chores.ticketKeyInterval)
   var reading = Reading.nothing
   /// The time to log `file-slow`; nil while no file is read, and after it was logged.
@@ -33,7 +35,9 @@ struct Chores {
   var waiting: [(String?) -> Void] = []
 
   /// The time of the next task.
-  var next: Instant { [stopsAt, nextLook, nextPoll, slowAt].compactMap(\.self).reduce(nextKeys) { $1 < $0 ? $1 : $0 } }
+  var next: Instant {
+    [stopsAt, nextLook, nextPoll, nextPulse, slowAt].compactMap(\.self).reduce(nextKeys) { $1 < $0 ? $1 : $0 }
+  }
 
   /// The polling interval of the certificate's files, and of the host's addresses without netlink.
   static let lookInterval = Duration.seconds(5)
@@ -77,12 +81,20 @@ extension Server {
     if let nextPoll = chores.nextPoll, nextPoll <= now {
       chores.nextPoll = now.advanced(by: Chores.lookInterval)
     }
+    if let nextPulse = chores.nextPulse, nextPulse <= now { pulse(now) }
     if let slowAt = chores.slowAt, slowAt <= now {
       chores.slowAt = nil
       log.warning(
         "file-slow", ("file", .text(reader.file)), ("seconds", .number(Chores.slowInterval.wholeSeconds)),
         ("effect", "the present configuration stays in force until the file is read"))
     }
+  }
+
+  /// Tells systemd that the main thread and all shards work. Without it for `WatchdogSec`, systemd restarts the server.
+  private func pulse(_ now: Instant) {
+    guard let interval = ServiceManager.watchdogInterval else { return chores.nextPulse = nil }
+    chores.nextPulse = now.advanced(by: interval / 3)
+    if shards.firstStuck() == nil { ServiceManager.notify("WATCHDOG=1") }
   }
 
   /// Requests a file, unless a read is still pending.
@@ -96,6 +108,7 @@ extension Server {
   /// SIGHUP: configuration, certificates and secrets are read again.
   func reload() {
     if chores.reading == .nothing {
+      ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(Instant.read().nanoseconds / 1000)")
       ask(.configuration, .configuration(running: settings, certificateSource(settings.tls)))
     } else {
       chores.wantsReload = true
@@ -123,6 +136,7 @@ extension Server {
 
   private func finishReading() {
     if chores.reading == .configuration {
+      ServiceManager.notify("READY=1")
       if chores.isReloaded { log.info("reloaded") }
       let problem = chores.isReloaded ? nil : "the configuration is wrong: the log has the problems"
       for answer in chores.waiting { answer(problem) }

@@ -17,6 +17,7 @@ extension Server {
     let addresses = watchAddresses()
     // The addresses may have changed since the shards got them.
     refreshOwnAddresses()
+    if ServiceManager.watchdogInterval != nil { chores.nextPulse = .read() }
     while true {
       _ = loop.wait(for: chores.next.duration(since: .read()))
       runChores()
@@ -92,6 +93,7 @@ extension Server {
   }
 
   private func stop() -> Outcome {
+    if !state.isDraining { ServiceManager.notify("STOPPING=1") }
     for shard in shards { shard.post(.stop) }
     for service in credentialServices { service.stop() }
     admin?.service.stop()

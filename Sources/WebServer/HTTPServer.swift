@@ -1,6 +1,6 @@
 internal import CWebSockets
 internal import Synchronization
-public import TLS
+internal import TLS
 
 /// An HTTP/1.1 server over libwebsockets, with one thread.
 ///
@@ -11,27 +11,6 @@ public final class HTTPServer: @unchecked Sendable {
   // @unchecked: `exchanges`, `names` and `lastNumber` are used only by `handle`, which libwebsockets calls inside
   // `lws_service` and so on the one thread in `run`, whatever clients do. The other stored properties are constants;
   // `later` has a lock, and `lws_cancel_service` may be called from any thread.
-
-  public struct Options: Sendable {
-    public enum Place: Sendable, Equatable {
-      case address(String, port: UInt16)
-      case unixSocket(String)
-    }
-
-    public var place: Place
-    /// The certificate of an HTTPS server; nil: no TLS.
-    public var certificate: CertificateChoice?
-    /// Limit of open connections; further ones wait in the kernel's queue.
-    public var connections: UInt32 = 128
-    /// The longest time in seconds for a request's headers, and between two parts of its body.
-    public var requestSeconds: UInt32 = 5
-    /// The longest time in seconds for a whole body.
-    public var bodySeconds: UInt32 = 30
-    /// Limit of a request's body in bytes.
-    public var bodyLimit = 65_536
-
-    public init(_ place: Place) { self.place = place }
-  }
 
   /// Names an exchange whose response comes later.
   public struct ExchangeID: Hashable, Sendable { var number: UInt64 }

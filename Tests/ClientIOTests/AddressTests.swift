@@ -130,7 +130,7 @@ struct AddressTests {
       done
       probe() { \(Run.program.path) "$@"; status=$?; }
       \(script)
-      kill %1; exit $status
+      kill -KILL %1; exit $status
       """
     return try Run(
       ["-rnm", "bash", "-c", text],

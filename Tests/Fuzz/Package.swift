@@ -12,7 +12,10 @@ let package = Package(
       dependencies: ["STUN", "TURN", "Dissection", "TurnpikeServer", "ClientIO"].map {
         .product(name: $0, package: "turnpike")
       },
-      swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
+      swiftSettings: [
+        .swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes"),
+        .enableUpcomingFeature("InternalImportsByDefault"), .enableUpcomingFeature("MemberImportVisibility"),
+      ]),
     .executableTarget(
       name: "fuzz", dependencies: ["FuzzTargets"],
       swiftSettings: [.swiftLanguageMode(.v6), .unsafeFlags(["-parse-as-library"])]),

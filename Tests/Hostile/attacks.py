@@ -100,29 +100,56 @@ class WrongPasswords(Attack):
     """Allocates from one address with a valid nonce, each with another time-limited name and a wrong integrity."""
 
     def begin(self):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self.socket.bind((ATTACKER, 0))
-        self.socket.connect(self.target)
-        nonce = b"none"
-        body = messages.attribute(messages.TRANSPORT, messages.UDP)
-        self.socket.settimeout(0.5)
-        try:
-            self.socket.send(messages.request(messages.ALLOCATE, body))
-            nonce = messages.attributes(self.socket.recv(4096)).get(messages.NONCE, nonce)
-        except OSError:
-            pass
-        self.socket.setblocking(False)
+        self.socket, nonce = self.challenged(ATTACKER)
         ends = int(time.time()) + 3600
+        body = messages.attribute(messages.TRANSPORT, messages.UDP)
         self.datagrams = [messages.signed(messages.ALLOCATE, body, f"{ends}:{number}", nonce, None)
                           for number in range(1000)]
         self.number = 0
+
+    def challenged(self, source):
+        """A socket of this address, and the nonce that the server gave it."""
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.bind((source, 0))
+        client.connect(self.target)
+        client.settimeout(0.5)
+        nonce = b"none"
+        try:
+            client.send(messages.request(messages.ALLOCATE, messages.attribute(messages.TRANSPORT, messages.UDP)))
+            nonce = messages.attributes(client.recv(4096)).get(messages.NONCE, nonce)
+        except OSError:
+            pass
+        client.setblocking(False)
+        return client, nonce
 
     def step(self, count):
         for _ in range(count):
             self.number += 1
             try:
                 self.socket.send(self.datagrams[self.number % 1000])
+            except OSError:
+                pass
+
+
+class UnknownUsers(WrongPasswords):
+    """Allocates from 32 addresses with valid nonces and names that only `auth.hook` could know."""
+
+    def begin(self):
+        body = messages.attribute(messages.TRANSPORT, messages.UDP)
+        self.clients = []
+        for number in range(32):
+            client, nonce = self.challenged(f"127.66.1.{1 + number}")
+            self.clients.append((client, [messages.signed(messages.ALLOCATE, body, f"user-{number}-{count}", nonce, None)
+                                          for count in range(200)]))
+        self.number = 0
+
+    def step(self, count):
+        for _ in range(count):
+            self.number += 1
+            client, datagrams = self.clients[self.number % len(self.clients)]
+            try:
+                client.send(datagrams[self.number // len(self.clients) % len(datagrams)])
             except OSError:
                 pass
 

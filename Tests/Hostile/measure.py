@@ -1,8 +1,10 @@
 """The server under attack, its media load, and measurements from /proc."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from report import Failure  # noqa: E402
 SERVER_CORE, LOAD_CORE = "0", "1"
 PORT = 21478
 ADMIN_PORT = 21488
+WEB_PORT = 21498
 CREDENTIALS = {"TURNLOAD_USERNAME": "load", "TURNLOAD_PASSWORD": "benchmark",
                "STUNCLIENT_USERNAME": "load", "STUNCLIENT_PASSWORD": "benchmark"}
 
@@ -33,6 +36,19 @@ def listeners(proxied=False):
     """The server's listeners; optionally TLS is behind a proxy."""
     secure = f"{PORT + 1}?proxy-protocol=v2" if proxied else PORT + 1
     return f"udp://127.0.0.1:{PORT},tcp://127.0.0.1:{PORT},tls://127.0.0.1:{secure},dtls://127.0.0.1:{PORT + 1}"
+
+
+@contextlib.contextmanager
+def silent_web_server(wanted):
+    """A listener for the webhook and the hook, if wanted: the kernel accepts connections, and nothing is answered."""
+    if not wanted:
+        yield
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", WEB_PORT))
+        listener.listen(1024)
+        yield
 
 
 class Server(processes.Owned):

@@ -107,6 +107,19 @@ struct WebhookServerTests {
     #expect(receiver.all.allSatisfy { $0.document?["realm"]?.string == "turnpike" })
   }
 
+  @Test("A hook may limit a user's allocations")
+  func allocationLimit() throws {
+    let receiver = try Receiver(port: Self.port(11) + 5) { _, _ in
+      HTTPResponse(200, "application/json", Array(#"{"password":"of-carol","allocations":1}"#.utf8))
+    }
+    let server = try server(11, ["auth.hook=\(Self.url(11))"])
+    var session = try server.session("carol", "of-carol")
+    #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+    var second = try server.session("carol", "of-carol")
+    #expect(code { () throws(AllocationSession.Failure) in try second.allocate() } == 486)
+    _ = receiver
+  }
+
   @Test(
     "A hook that lies, fails or is gone admits no user, and configured users go on",
     arguments: zip(

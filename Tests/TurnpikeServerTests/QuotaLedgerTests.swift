@@ -39,6 +39,30 @@ struct QuotaLedgerTests {
     #expect(refusal(ledger, holder("alice")) == .user)
   }
 
+  @Test("A user's own limit replaces the general one, and ends with the answer that has none")
+  func ownLimits() {
+    let ledger = QuotaLedger(limits: [Limits(total: 0, perUser: 1, perAddress: 0)])
+    ledger.setOwnLimit(2, of: Array("alice".utf8), realm: .default)
+    #expect(refusal(ledger, holder("alice")) == nil)
+    #expect(refusal(ledger, holder("alice")) == nil)
+    #expect(refusal(ledger, holder("alice")) == .user)
+    #expect(refusal(ledger, holder("bob")) == nil)
+    #expect(refusal(ledger, holder("bob")) == .user)
+    ledger.setOwnLimit(nil, of: Array("alice".utf8), realm: .default)
+    ledger.release(holder("alice"))
+    #expect(refusal(ledger, holder("alice")) == .user)
+    // Without room for one more, all are removed, and the newest is set.
+    for number in 0...QuotaLedger.ownLimitCount {
+      ledger.setOwnLimit(5, of: Array("user-\(number)".utf8), realm: .default)
+    }
+    let first = holder("user-0")
+    #expect(refusal(ledger, first) == nil)
+    #expect(refusal(ledger, first) == .user)
+    let last = holder("user-\(QuotaLedger.ownLimitCount)")
+    for _ in 0..<5 { #expect(refusal(ledger, last) == nil) }
+    #expect(refusal(ledger, last) == .user)
+  }
+
   @Test("An address has as many allocations as the limit says, for all users together")
   func addresses() {
     let ledger = QuotaLedger(limits: [Limits(total: 0, perUser: 0, perAddress: 2)])

@@ -17,6 +17,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case clientHello = "client-hello"
   case secureDatagrams = "secure-datagrams"
   case admin
+  case hookAnswer = "hook-answer"
 
   public func problem(with bytes: [UInt8]) -> String? {
     switch self {
@@ -31,6 +32,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .clientHello: ClientHelloFuzz.problem(with: bytes)
     case .secureDatagrams: SecureDatagramFuzz.problem(with: bytes)
     case .admin: AdminFuzz.problem(with: bytes)
+    case .hookAnswer: HookAnswerFuzz.problem(with: bytes)
     }
   }
 }

@@ -1,0 +1,81 @@
+public import Crypto
+internal import JSON
+
+/// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, and the
+/// most `allocations` of the user at one time.
+public struct HookAnswer: Sendable {
+  /// How long an answer is kept, in seconds, without `ttl`; and the longest time that `ttl` may give.
+  public static let defaultLifetime: UInt32 = 60
+  public static let longestLifetime: UInt32 = 3600
+
+  /// Why a document is refused, in words.
+  public struct Problem: Error, Equatable {
+    public var text: String
+  }
+
+  /// MD5 keys of the user, of 16 bytes each; never empty.
+  public let md5: [Digest]
+  /// The SHA-256 key of 32 bytes; nil if the hook gave only an MD5 key.
+  public let sha256: Digest?
+  /// The seconds for which the answer is kept, 1 to `longestLifetime`.
+  public let lifetime: UInt32
+  /// The most allocations of the user at one time, at least 1; nil: as many as the configuration says.
+  public let allocations: UInt32?
+
+  /// Reads the document that a hook gave for a user of a realm.
+  public init(_ document: [UInt8], user: [UInt8], realm: String) throws(Problem) {
+    guard let document = try? JSONValue.decode(document), case .object = document else {
+      throw Problem(text: "the hook's answer is not a JSON object")
+    }
+    lifetime = min(try Self.number(document, "ttl") ?? Self.defaultLifetime, Self.longestLifetime)
+    allocations = try Self.number(document, "allocations")
+    if let password = document["password"]?.string {
+      let keys = try Self.keys(password: password, user: user, realm: realm)
+      md5 = [keys.md5] + (keys.md5OpaqueString.map { [$0] } ?? [])
+      sha256 = keys.sha256
+      return
+    }
+    guard let key = document["key"]?.string.flatMap({ Self.digest($0, count: 16) }) else {
+      throw Problem(text: "the hook's answer has neither password nor key (32 hexadecimal digits)")
+    }
+    md5 = [key]
+    sha256 = document["key-sha256"]?.string.flatMap { Self.digest($0, count: 32) }
+  }
+
+  private static func keys(password: String, user: [UInt8], realm: String) throws(Problem) -> UserKeys {
+    do throws(UserRecord.Invalid) {
+      let name = String(decoding: user, as: UTF8.self)
+      return try UserRecord(name: name, realm: realm, password: Array(password.utf8)).keys
+    } catch {
+      throw Problem(text: "the password in the hook's answer is not usable: \(error)")
+    }
+  }
+
+  /// A whole number above 0, cut to 32 bits; nil if it is not there.
+  private static func number(_ document: JSONValue, _ name: String) throws(Problem) -> UInt32? {
+    guard let value = document[name] else { return nil }
+    guard let number = value.integer, number >= 1 else {
+      throw Problem(text: "\(name) in the hook's answer is not a whole number above 0")
+    }
+    return UInt32(clamping: number)
+  }
+
+  /// Nil unless the text is exactly so many bytes in hexadecimal digits.
+  private static func digest(_ text: String, count: Int) -> Digest? {
+    let digits = text.utf8.map { byte -> UInt8? in
+      switch byte {
+      case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+      case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+      case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+      default: nil
+      }
+    }
+    guard digits.count == 2 * count else { return nil }
+    var bytes: [UInt8] = []
+    for index in 0..<count {
+      guard let high = digits[2 * index], let low = digits[2 * index + 1] else { return nil }
+      bytes.append(high << 4 | low)
+    }
+    return Digest(bytes)
+  }
+}

@@ -1,0 +1,34 @@
+import Configuration
+import Foundation
+import TestSupport
+import Testing
+
+/// Tests that the samples of deploy/ are configurations.
+@Suite("Sample configurations")
+struct ExampleFileTests {
+  static let names = ["deploy/turnpike.yml"] + ["public", "nat", "lan"].map { "deploy/examples/\($0).yml" }
+
+  @Test("Each sample is read without a problem", arguments: names)
+  func read(name: String) throws {
+    let reader = ConfigurationReader(environment: [:]) { path in
+      path == name ? try Places.bytes(name) : Array("a-secret-of-the-test".utf8)
+    }
+    #expect(try reader.read(file: name).warnings.isEmpty)
+  }
+
+  @Test("No sample is left out of these tests, and the commented keys of the package's file are keys, too")
+  func complete() throws {
+    let folder = Places.repository("deploy/examples")
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder).map { "deploy/examples/\($0)" }
+    #expect(Set(files).isSubset(of: Self.names))
+    let text = try Places.text("deploy/turnpike.yml").split(separator: "\n", omittingEmptySubsequences: false)
+    // "#key" and "#  key" are commented keys, "# Text" is text.
+    let lines = text.map { $0.hasPrefix("#") && (!$0.hasPrefix("# ") || $0.hasPrefix("#  ")) ? $0.dropFirst() : $0 }
+    let reader = ConfigurationReader(environment: [:]) { path in
+      Array((path == "t.yml" ? lines.joined(separator: "\n") : "a-secret-of-the-test").utf8)
+    }
+    let settings = try reader.read(file: "t.yml").settings
+    #expect(settings.realm == "example.org" && settings.publicName == "turn.example.org")
+    #expect(settings.relay.advertise.count == 1 && settings.auth.secrets == ["a-secret-of-the-test"])
+  }
+}
