@@ -1,3 +1,4 @@
+internal import Log
 internal import NetworkTypes
 internal import Synchronization
 internal import TURN
@@ -11,6 +12,7 @@ final class CaptureBuffer: Sendable {
   /// Nanoseconds since 1970 at `start`.
   private let wallStart: UInt64
   private let start: Instant
+  let seconds: UInt32
   let deadline: Instant
   private let file = Mutex(CaptureFile())
   private let leftOut = Atomic<Int>(0)
@@ -19,6 +21,7 @@ final class CaptureBuffer: Sendable {
 
   init(number: Int, now: Now, seconds: UInt32) {
     self.number = number
+    self.seconds = seconds
     start = now.instant
     wallStart = now.wallSeconds &* 1_000_000_000
     deadline = now.instant.advanced(bySeconds: seconds)
@@ -57,6 +60,11 @@ extension Shard {
   mutating func useCapture(_ filter: CaptureFilter?, _ buffer: CaptureBuffer?) {
     capture = buffer
     relay.capture(filter)
+    // All shards get it: one line is enough.
+    guard plan.index == 0, let filter, let buffer else { return }
+    plan.log.info(
+      "capture-started", ("user", PrivacyText(privacy: plan.log.privacy).user(filter.user)),
+      ("seconds", .number(buffer.seconds)))
   }
 
   /// Adds a message of the user to the capture, with the address of ours that the client uses.

@@ -12,13 +12,14 @@ extension AdminServerTests {
     "turnpike capture writes what stunclient reads: one user's messages, without secrets",
     arguments: [TransportProtocol.udp, .tls])
   func capture(transport: TransportProtocol) throws {
-    let (server, admin) = try start(transport == .udp ? 41 : 42)
+    let (server, admin) = try start(transport == .udp ? 41 : 42, ["log.level=info"])
     let folder = try TemporaryDirectory()
     let file = folder.path + "/alice.pcapng"
     let capture = try Child(
       RunningServer.program,
       ["capture", "--user", "alice", "--seconds", "600", "--output", file, "--admin", admin.url], environment: [:])
     #expect(try soon { try admin.ask("GET", "/api/v1/captures/1").status == 200 })
+    #expect(server.logs("info capture-started user=\"al…\" seconds=600"))
     #expect(try admin.ask("POST", "/api/v1/captures?user=bob").status == 409)
     var alice = try server.session(transport: transport)
     var bob = try server.session("bob", "hunter2")
