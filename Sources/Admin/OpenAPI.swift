@@ -95,6 +95,7 @@ enum Schemas {
       ]
     ]),
     "OpenAPI": ["type": "object"],
+    "Capture": object(["id": string, "messages": integer, "left-out": integer, "running": boolean]),
   ]
 
   static let string: JSONValue = ["type": "string"]
@@ -109,8 +110,15 @@ enum Schemas {
       "id": string, "user": string, "realm": string, "client": string, "transport": string, "relayed": string,
       "relay-transport": string, "seconds": integer, "expires-in": integer, "permissions": integer,
       "channels": integer, "peer-connections": integer, "to-peers": traffic, "to-client": traffic,
-      "drops": ["type": "object", "additionalProperties": integer],
+      "drops": ["type": "object", "additionalProperties": integer], "quality": quality,
     ], optional: ["second-relayed": string])
+
+  static let media = object(
+    ["basis": string],
+    optional: ["packets": integer, "lost": integer, "late": integer, "duplicates": integer, "jitter-us": integer])
+
+  static let quality = object(
+    [:], optional: ["from-client": media, "from-peers": media, "round-trip-us": integer])
 
   static let status = object([
     "version": string, "started": string, "seconds": integer, "state": string, "engine": string, "allocations": integer,

@@ -4,7 +4,7 @@ internal import WebServer
 
 /// All operations of the admin endpoint.
 extension Route {
-  static let all = health + sessions + users + secrets + bans + server + history
+  static let all = health + sessions + captures + users + secrets + bans + server + history
 
   private static let health: [Route] = [
     Route(

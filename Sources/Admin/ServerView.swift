@@ -32,6 +32,11 @@ public protocol ServerView: Sendable {
   func bans() throws(AdminFailure) -> JSONValue
   func addBan(_ ban: BanToAdd) throws(AdminFailure) -> JSONValue
   func removeBan(_ address: String) throws(AdminFailure)
+  /// Begins a capture of a user's messages.
+  func startCapture(_ query: CaptureQuery) throws(AdminFailure) -> JSONValue
+  /// A capture as pcapng, as far as it is: quick, and without waiting.
+  func capture(_ id: String) throws(AdminFailure) -> [UInt8]
+  func endCapture(_ id: String) throws(AdminFailure) -> JSONValue
   /// Refuses new allocations; the server ends with the last one.
   func drain() throws(AdminFailure)
   /// Reads the configuration again; throws with its problems if it is wrong.
@@ -65,6 +70,15 @@ public struct SessionQuery: Sendable, Equatable {
   public var limit = 100
 
   public init() {}
+}
+
+/// What a capture has.
+public struct CaptureQuery: Sendable, Equatable {
+  public static let longestTime: UInt32 = 600
+  public var user: String
+  public var seconds: UInt32 = 60
+
+  public init(user: String) { self.user = user }
 }
 
 /// A request for a time-limited credential.

@@ -10,6 +10,8 @@ public enum StandardStreams {
   /// Writes all bytes to standard output, unbuffered.
   public static func write(_ text: String) throws(Errno) { try Files.write(Array(text.utf8), to: 1) }
 
+  public static func write(_ bytes: [UInt8]) throws(Errno) { try Files.write(bytes, to: 1) }
+
   /// Writes to standard error. Errors are ignored, because there is no other place to report them.
   public static func writeError(_ text: String) { try? Files.write(Array(text.utf8), to: 2) }
 

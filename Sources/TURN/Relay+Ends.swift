@@ -136,6 +136,7 @@ extension Relay {
     endPeerConnections(of: slot, nil)
     closePort(of: slot, .ipv4, now: now)
     closePort(of: slot, .ipv6, now: now)
+    endQuality(of: slot)
     timers.cancel(allocations[slot].timer)
     commands.append(.release(allocations[slot].details.quotaHolder))
     allocations.remove(slot)
@@ -170,6 +171,6 @@ extension Relay {
       secondRelayed: addresses.dropFirst().first,
       age: now.instant.nanoseconds(since: allocations[slot].details.createdAt) / 1_000_000_000,
       toPeers: allocations[slot].toPeers, toClient: allocations[slot].toClient,
-      drops: allocations[slot].details.drops)
+      drops: allocations[slot].details.drops, quality: quality(of: slot))
   }
 }

@@ -29,6 +29,8 @@ public struct Relay: ~Copyable {
   var relayPorts: RelayPortTable
   var channels: ChannelTable
   var permissions: PermissionTable
+  /// How media arrives, two records for each allocation with a permission.
+  var qualities = SlotMap<PathQuality>()
   /// TCP connections to peers (RFC 6062).
   var peerConnections: PeerConnectionTable
   var reservations = ReservationTable()
@@ -46,6 +48,7 @@ public struct Relay: ~Copyable {
 
   var portPicker: PortPicker
   var nonces: NonceAuthority
+  var challengeTimes = ChallengeTimes()
   var authenticator = MessageAuthenticator()
   var timeLimitedKeys = TimeLimitedKeys()
   let tokens: ReservationTokens
@@ -55,6 +58,8 @@ public struct Relay: ~Copyable {
   /// Whether another shard has forwarded the current message.
   var isForwarded = false
 
+  /// Nil while no capture runs.
+  var captureState: CaptureState?
   var eventBudget = EventBudget()
   var limitNotices = LimitNotices<RelayLimit>()
   var writer = MessageWriter(capacity: 2048)
@@ -165,7 +170,9 @@ public struct Relay: ~Copyable {
     // Numbers that cannot be bound are found on no channel, so one comparison is enough.
     case 0x40...0x7F: return receiveChannelData(bytes, from: client, now: now)
     case 0x00...0x03:
-      return isBanned(bytes, from: client) ? .drop(.banned) : receiveMessage(bytes, from: client, now: now)
+      if isBanned(bytes, from: client) { return .drop(.banned) }
+      return isCapturing
+        ? receiveCaptured(bytes, from: client, now: now) : receiveMessage(bytes, from: client, now: now)
     default: return .drop(.notSTUN)
     }
   }

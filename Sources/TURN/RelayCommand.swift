@@ -42,6 +42,8 @@ public enum RelayCommand: Sendable {
   case sendUnfragmented(Handle<RelayPort>, SocketAddress, [UInt8])
   /// Forward a client's datagram to another shard, for its `Relay.receiveForwarded`.
   case forward(shard: Int, ClientPath, [UInt8])
+  /// A message of the user of a capture.
+  case captured(CapturedMessage)
   /// An event for the log.
   case event(RelayEvent)
 }

@@ -10,6 +10,9 @@ public struct RelayCounters: Sendable {
   public var allocationsMade: UInt64 = 0
   public var toPeers = TrafficCount()
   public var toClients = TrafficCount()
+  /// RTP packets from clients and peers.
+  public var fromClients = PacketLoss()
+  public var fromPeers = PacketLoss()
   public var answers = AnswerCounts()
   public var failedLogins = InlineArray<3, UInt64>(repeating: 0)
 
@@ -20,6 +23,25 @@ public struct RelayCounters: Sendable {
   public func drops(_ cause: DropCause) -> UInt64 { drops[Int(cause.rawValue)] }
 
   public func failedLogins(_ reason: AuthenticationFailure.Reason) -> UInt64 { failedLogins[reason.index] }
+}
+
+/// RTP packets that have arrived and that were lost before the relay.
+public struct PacketLoss: Sendable, Equatable, BitwiseCopyable {
+  public var packets: UInt64 = 0
+  public var lost: UInt64 = 0
+
+  public init() {}
+
+  @inline(__always)
+  mutating func add(_ change: PathQuality.Change) {
+    packets &+= UInt64(change.packets)
+    lost &+= UInt64(change.lost)
+  }
+
+  public mutating func add(_ other: PacketLoss) {
+    packets &+= other.packets
+    lost &+= other.lost
+  }
 }
 
 /// The number of responses by method and error code.

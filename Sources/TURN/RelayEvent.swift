@@ -70,6 +70,19 @@ public struct AllocationSummary: Sendable, Equatable {
   public var toPeers: TrafficCount
   public var toClient: TrafficCount
   public var drops: AllocationDrops
+  public var quality: AllocationQuality
+}
+
+/// How well an allocation's media and requests reach the relay.
+public struct AllocationQuality: Sendable, Equatable {
+  /// Nil while nothing has been measured.
+  public var fromClient: MediaQuality?
+  public var fromPeers: MediaQuality?
+  /// The shortest time from a challenge to the request that answers it: at least the client's round trip, and also the
+  /// client's own delay and lost datagrams. Nil if unknown.
+  public var roundTripMicroseconds: UInt32?
+
+  public init() {}
 }
 
 /// A failed login from a proven address: the client has returned a nonce from it, or has a connection.

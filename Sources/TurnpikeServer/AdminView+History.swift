@@ -16,6 +16,7 @@ extension AdminView {
 
   func takeSample() {
     publishBans()
+    endOldCapture()
     let counts = Self.counts(boards)
     let now = Now.read()
     past.withLock { past in

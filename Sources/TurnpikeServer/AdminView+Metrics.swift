@@ -14,6 +14,7 @@ extension AdminView {
     writeServer(&text)
     Self.writeAllocations(snapshots, &text)
     Self.writeTraffic(snapshots, &text)
+    Self.writeQuality(snapshots, &text)
     Self.writeRequests(snapshots, &text)
     Self.writeLimits(snapshots, &text)
     Self.writeShards(snapshots, &text)
@@ -106,6 +107,34 @@ extension AdminView {
     }
     text.sample(snapshots.reduce(0) { $0 &+ $1.sendDrops }, ("cause", "send_buffer"))
     text.sample(snapshots.reduce(0) { $0 &+ $1.receiveDrops }, ("cause", "receive_buffer"))
+  }
+
+  private static func writeQuality(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    var (clients, peers) = (PacketLoss(), PacketLoss())
+    for snapshot in snapshots {
+      clients.add(snapshot.relay.fromClients)
+      peers.add(snapshot.relay.fromPeers)
+    }
+    text.family("turnpike_rtp_packets", .counter, "RTP packets that arrived, of the measured streams")
+    text.sample(clients.packets, ("from", "clients"))
+    text.sample(peers.packets, ("from", "peers"))
+    text.family("turnpike_rtp_lost_packets", .counter, "RTP packets of these streams that were lost before the relay")
+    text.sample(clients.lost, ("from", "clients"))
+    text.sample(peers.lost, ("from", "peers"))
+    text.family(
+      "turnpike_allocation_loss_ratio", .histogram, unit: "ratio",
+      "of ended allocations: the part of the RTP packets that were lost before the relay")
+    text.histogram(sum(snapshots, \.sessions.quality.fromClients.loss), ("from", "clients"))
+    text.histogram(sum(snapshots, \.sessions.quality.fromPeers.loss), ("from", "peers"))
+    text.family(
+      "turnpike_allocation_jitter_seconds", .histogram, unit: "seconds",
+      "of ended allocations: the jitter of RTP at the relay")
+    text.histogram(sum(snapshots, \.sessions.quality.fromClients.jitter), ("from", "clients"))
+    text.histogram(sum(snapshots, \.sessions.quality.fromPeers.jitter), ("from", "peers"))
+    text.family(
+      "turnpike_client_round_trip_seconds", .histogram, unit: "seconds",
+      "of ended allocations: from a challenge to its answer, at least the client's round trip")
+    text.histogram(sum(snapshots, \.sessions.quality.roundTrips))
   }
 
   private static func writeRequests(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {

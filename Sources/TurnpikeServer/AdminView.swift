@@ -56,6 +56,8 @@ final class AdminView: ServerView {
   /// Seconds from the arrival of a request at the endpoint to its answer.
   let requestTime = Mutex(Histogram(from: 0.000_1, factor: 4, buckets: 9))
   let banBook = Mutex(BanBook())
+  /// The running capture, or the last one.
+  let captures = Mutex<CaptureBuffer?>(nil)
   let orders: Mailbox<Order>
   let shards: [Mailbox<ShardMessage>]
   let boards: [ShardBoard]

@@ -81,6 +81,7 @@ struct SessionRecord: Sendable {
         "drops",
         .object(
           AllocationDrops.Kind.allCases.map { .init($0.word, AdminView.number(UInt64(allocation.drops[$0]))) })),
+      .init("quality", allocation.quality.json),
     ]
     return members
   }

@@ -54,6 +54,8 @@ extension Shard {
       if plane.sendUnfragmented(port, peer, bytes) { receiveErrors(port) }
     case .forward(let shard, let path, let bytes):
       forward(bytes, of: path, to: shard)
+    case .captured(let message):
+      record(message)
     case .event(let event):
       record(event)
     }
@@ -201,6 +203,8 @@ extension Shard {
         break
       case .sessions(let question):
         answer(question)
+      case .capture(let filter, let buffer):
+        useCapture(filter, buffer)
       case .reportWhenIdle:
         reportsWhenIdle = true
       case .stop:

@@ -73,7 +73,7 @@ extension Shard {
         ("to-client-packets", .number(summary.toClient.packets)),
         ("to-client-bytes", .number(summary.toClient.bytes)),
         ("drops", .text(drops.map { "\($0.word):\(summary.drops[$0])" }.joined(separator: ","))),
-      ])
+      ] + summary.quality.fields)
   }
 
   /// What both lines of an allocation have.

@@ -44,6 +44,8 @@ struct Shard: ~Copyable {
   /// The highest number of allocations and connections since memory was released.
   var memoryPeak = 0
   var metrics = ShardMetrics()
+  /// Where the captured messages of a user go; nil without a capture.
+  var capture: CaptureBuffer?
 
   private init(_ plan: ShardPlan) throws(Errno) {
     let plane = try DataPlane(plan.engine)

@@ -88,6 +88,8 @@ enum ShardMessage: Sendable {
   case handshake(HandshakeJob)
   /// A question about allocations, from the thread of the admin endpoint.
   case sessions(SessionQuestion)
+  /// Begin a capture of a user's messages; nil: end it.
+  case capture(CaptureFilter?, CaptureBuffer?)
   /// Nothing: whether it is taken shows whether the shard works.
   case ping
   /// Report when no allocation is left.

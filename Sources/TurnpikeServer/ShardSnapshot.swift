@@ -32,6 +32,7 @@ struct SessionCounts: Sendable {
   /// Of ended allocations: seconds, and bytes of both directions.
   private(set) var lifetimes = Histogram(bounds: [1, 10, 60, 300, 900, 3600, 14_400, 86_400])
   private(set) var bytes = Histogram(from: 1000, factor: 10, buckets: 8)
+  private(set) var quality = QualityCounts()
 
   var liveCount: Int { live.values.reduce(0, +) }
 
@@ -54,6 +55,7 @@ struct SessionCounts: Sendable {
     ended[reason, default: 0] += 1
     lifetimes.record(Double(summary.age))
     bytes.record(Double(summary.toPeers.bytes &+ summary.toClient.bytes))
+    quality.record(summary.quality)
   }
 }
 

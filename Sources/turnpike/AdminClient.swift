@@ -85,6 +85,23 @@ struct AdminClient {
 
   /// Sends a request; nil for an answer without a body.
   func ask(_ method: String, _ path: String, body: JSONValue? = nil) throws(Failure) -> JSONValue? {
+    let answer = try send(method, path, body: body, limit: 1 << 22)
+    if answer.status == 204 { return nil }
+    let document = try? JSONValue.decode(answer.body, sizeLimit: 1 << 22)
+    if answer.status == 200 || answer.status == 201, let document { return document }
+    throw failure(answer)
+  }
+
+  /// The body of a GET, which is no JSON.
+  func fetch(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
+    let answer = try send("GET", path, limit: limit)
+    guard answer.status == 200 else { throw failure(answer) }
+    return answer.body
+  }
+
+  private func send(
+    _ method: String, _ path: String, body: JSONValue? = nil, limit: Int
+  ) throws(Failure) -> HTTPClient.Answer {
     var request = pattern
     request.method = method
     request.url += path
@@ -95,17 +112,17 @@ struct AdminClient {
       request.body = Array((body?.encode() ?? "").utf8)
     }
     request.timeout = .seconds(15)
-    request.answerLimit = 1 << 22
-    let answer: HTTPClient.Answer
-    do throws(HTTPClient.Failure) { answer = try http.send(request) } catch {
+    request.answerLimit = limit
+    do throws(HTTPClient.Failure) { return try http.send(request) } catch {
       throw .failed("no server answers at \(place): \(error); does it run, with this admin.listen?")
     }
-    if answer.status == 204 { return nil }
+  }
+
+  private func failure(_ answer: HTTPClient.Answer) -> Failure {
     let document = try? JSONValue.decode(answer.body, sizeLimit: 1 << 22)
-    if answer.status == 200 || answer.status == 201, let document { return document }
     let reason = document?["error"]?.string.map(printable) ?? "HTTP status \(answer.status)"
-    guard answer.status == 401 else { throw .failed("the server at \(place): \(reason)") }
-    throw .failed(
+    guard answer.status == 401 else { return .failed("the server at \(place): \(reason)") }
+    return .failed(
       "the server at \(place) takes another token: set admin.token, or \(Self.tokenVariable) in the environment")
   }
 }

@@ -56,14 +56,31 @@ func listSessions(_ invocation: Invocation) throws(Failure) -> Int32 {
     return 0
   }
   try printTable(
-    ["ID", "USER", "REALM", "CLIENT", "VIA", "RELAYED", "AGE", "TO PEERS", "TO CLIENT"],
+    ["ID", "USER", "REALM", "CLIENT", "VIA", "RELAYED", "AGE", "TO PEERS", "TO CLIENT", "LOSS", "RTT"],
     sessions.map { session in
       ["id", "user", "realm", "client", "transport", "relayed"].map { printable(session[$0]?.string ?? "-") }
         + [
           duration(session["seconds"]?.integer ?? 0), bytes(session["to-peers"]), bytes(session["to-client"]),
+          "\(loss(session["quality"]?["from-client"])) \(loss(session["quality"]?["from-peers"]))",
+          roundTrip(session["quality"]),
         ]
     })
   return 0
+}
+
+/// The part of a side's RTP packets that were lost.
+private func loss(_ media: JSONValue?) -> String {
+  guard let packets = media?["packets"]?.integer, let lost = media?["lost"]?.integer, packets > 0, lost >= 0 else {
+    return "-"
+  }
+  let tenths = (Double(lost) / (Double(packets) + Double(lost)) * 1000).rounded()
+  return "\(tenths / 10)%"
+}
+
+/// The client's round trip, which may be shorter.
+private func roundTrip(_ quality: JSONValue?) -> String {
+  guard let microseconds = quality?["round-trip-us"]?.integer else { return "-" }
+  return microseconds < 1000 ? "<1 ms" : "<\(microseconds / 1000 + 1) ms"
 }
 
 /// Limit of sessions that a list shows.

@@ -6,12 +6,12 @@ internal import TurnpikeServer
 enum Command: String, CaseIterable {
   case serve, check, doctor, user, secret, credentials, `import`, version, help
   case oauthToken = "oauth-token"
-  case status, sessions, kick, ban, drain, reload
+  case status, sessions, kick, ban, drain, reload, capture
   /// Commands of features that this version does not have.
-  case upgrade, capture, demo
+  case upgrade, demo
 
   /// The commands that this version does not have.
-  static let missing: [Command] = [.upgrade, .capture, .demo]
+  static let missing: [Command] = [.upgrade, .demo]
 
   func run(_ invocation: Invocation) throws(Failure) -> Int32 {
     switch self {
@@ -31,7 +31,8 @@ enum Command: String, CaseIterable {
     case .ban: try manageBans(invocation)
     case .drain: try drainServer(invocation)
     case .reload: try reloadServer(invocation)
-    case .upgrade, .capture, .demo:
+    case .capture: try captureMessages(invocation)
+    case .upgrade, .demo:
       throw .failed("this version of turnpike does not have the command \(rawValue)")
     }
   }

@@ -14,7 +14,7 @@ extension Command {
   /// The command's own options, from the table.
   private var rows: [HelpPage<Command>.Part] {
     switch self {
-    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload:
+    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload, .capture:
       [.text("")]
         + Self.table.sections[1].options.filter { $0.commands.contains(self) }.map { .row([$0.name], helpText($0)) }
         + [.text(note)]
@@ -39,6 +39,7 @@ extension Command {
     case (.ban, "--ttl"): "the seconds after which the ban ends (default: never)"
     case (.ban, "--close"): "with add: close the live allocations of these clients"
     case (.sessions, "--user"): "only sessions of this user"
+    case (.capture, "--user"): "the user whose messages are captured"
     case (.oauthToken, "--realm"): "the server name that it is for (default: the realm)"
     default: nil
     }
@@ -77,10 +78,10 @@ extension Command {
     turnpike credentials             print iceServers JSON, time-limited
     turnpike import coturn FILE      translate a turnserver.conf
     turnpike oauth-token             print an access token, for tests
-    turnpike status | sessions | kick ID | drain | reload  ask the running server
+    turnpike status | sessions | capture | kick ID | drain | reload   ask a server
     turnpike ban add ADDRESS | list | remove ADDRESS       clients that it ignores
     turnpike help [COMMAND] | version   or: turnpike help configuration (every key)
-    Not in this version: upgrade, capture, demo.
+    Not in this version: upgrade, demo.
 
     Every command takes
     """
@@ -191,7 +192,9 @@ extension Command {
 
       Lists the live allocations of the running server: aligned on a terminal,
       separated by tabs elsewhere. For a time-limited name the part after the colon
-      is enough for --user.
+      is enough for --user. LOSS is the part of the RTP packets that were lost before
+      the relay, from the client and from peers; RTT is a limit of the client's round
+      trip.
       """
     case .kick:
       """
@@ -225,7 +228,15 @@ extension Command {
       and waits for the outcome: exit status 1 if the configuration is wrong. SIGHUP
       does the same without waiting.
       """
-    case .upgrade, .capture, .demo:
+    case .capture:
+      """
+      turnpike capture --user ID [--seconds NUMBER] [--output FILE] [--admin URL]
+
+      Captures the STUN messages between the running server and one user's clients
+      as pcapng, for stunclient decode, tshark and Wireshark: without secrets, media
+      and data. Ctrl-C ends it early.
+      """
+    case .upgrade, .demo:
       "turnpike \(rawValue)\n\nThis version of turnpike does not have this command yet."
     }
   }

@@ -66,9 +66,11 @@ extension Command {
         Option(
           "--reason", .text("TEXT"), for: [.ban], help: "shown by ban list", manual: "a text that ban list shows."),
         Option(
-          "--user", .text("ID"), for: [.credentials, .sessions],
+          "--user", .text("ID"), for: [.credentials, .sessions, .capture],
           help: "the user of the credential; quotas count by it",
-          manual: "the user of the credential, by which quotas count; or the user whose sessions are listed."),
+          manual:
+            "the user of the credential, by which quotas count; or the user whose sessions are listed or messages captured."
+        ),
         Option(
           "--ttl", .text("SECONDS"), for: [.credentials, .oauthToken, .ban],
           help: "how long the credential, token or ban is valid",
@@ -86,7 +88,13 @@ extension Command {
           "--transport", .choice(["udp", "tcp", "tls", "dtls"]), for: [.sessions],
           help: "only sessions over this transport", manual: "only the sessions over this transport."),
         Option(
-          "--admin", .text("URL"), for: [.user, .secret, .status, .sessions, .kick, .ban, .drain, .reload],
+          "--seconds", .text("NUMBER"), for: [.capture], help: "the length of the capture, 1 to 600 (default 60)",
+          manual: "the length of the capture, 1 to 600; 60 by default."),
+        Option(
+          "--output", .file, for: [.capture], help: "the file; standard output without it",
+          manual: "the file of the capture, which only its owner can read; standard output without it."),
+        Option(
+          "--admin", .text("URL"), for: [.user, .secret, .status, .sessions, .kick, .ban, .drain, .reload, .capture],
           help: "the server's admin endpoint: http://IP:PORT or unix:/PATH",
           manual: """
             the admin endpoint of the server, `http://IP:PORT`, `https://NAME:PORT` or `unix:/PATH`; without it
@@ -116,6 +124,7 @@ extension Command {
       .init("sessions", .sessions, "list the live allocations of the running server"),
       .init("kick", .kick, "end a live allocation"),
       .init("ban", .ban, "ban client addresses on the running server", operands: .words(["add", "list", "remove"])),
+      .init("capture", .capture, "capture the STUN messages of a user, without secrets"),
       .init("drain", .drain, "let the running server end with its last allocation"),
       .init("reload", .reload, "let the running server read its configuration again"),
       .init("version", .version, "print the version"),
@@ -123,7 +132,7 @@ extension Command {
         "help", .help, "the options of a command",
         operands: .words([
           "serve", "check", "doctor", "user", "secret", "credentials", "import", "oauth-token", "status", "sessions",
-          "kick", "ban", "drain", "reload", "version", "configuration", "turnpike.yml",
+          "kick", "ban", "capture", "drain", "reload", "version", "configuration", "turnpike.yml",
         ])),
     ], standardCommands: [.serve], table: table)
 }

@@ -84,6 +84,18 @@ final class FakeServer: ServerView {
     return ["address": .string(ban.address), "closed": 0]
   }
   func removeBan(_ address: String) throws(AdminFailure) { try record("remove ban \(address)") }
+  func startCapture(_ query: CaptureQuery) throws(AdminFailure) -> JSONValue {
+    try record("capture \(query.user) \(query.seconds)")
+    return ["id": "1"]
+  }
+  func capture(_ id: String) throws(AdminFailure) -> [UInt8] {
+    try record("capture \(id)")
+    return [0x0A, 0x0D, 0x0D, 0x0A]
+  }
+  func endCapture(_ id: String) throws(AdminFailure) -> JSONValue {
+    try record("end capture \(id)")
+    return ["id": .string(id)]
+  }
   func drain() throws(AdminFailure) { try record("drain") }
   func reload() throws(AdminFailure) { try record("reload") }
   func configuration() throws(AdminFailure) -> String {

@@ -55,6 +55,16 @@ struct RouterTests {
     Case(
       method: .delete, path: "/api/v1/bans", query: [("address", "192.0.2.0/24")], status: 204,
       call: "remove ban 192.0.2.0/24"),
+    Case(
+      method: .post, path: "/api/v1/captures", query: [("user", "al"), ("seconds", "600")], status: 200,
+      call: "capture al 600"),
+    Case(method: .post, path: "/api/v1/captures", query: [("user", "al")], status: 200, call: "capture al 60"),
+    Case(method: .post, path: "/api/v1/captures", status: 400),
+    Case(method: .post, path: "/api/v1/captures", query: [("user", "al"), ("seconds", "601")], status: 400),
+    Case(method: .post, path: "/api/v1/captures", query: [("user", "al"), ("seconds", "0")], status: 400),
+    Case(method: .get, path: "/api/v1/captures/1", status: 200, call: "capture 1"),
+    Case(method: .delete, path: "/api/v1/captures/1", status: 200, call: "end capture 1"),
+    Case(method: .get, path: "/api/v1/captures", status: 405),
     Case(method: .post, path: "/api/v1/drain", status: 204, call: "drain"),
     Case(method: .get, path: "/api/v1/drain", status: 405),
     Case(method: .post, path: "/api/v1/drain", query: [("force", "1")], status: 400),

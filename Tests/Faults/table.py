@@ -44,6 +44,16 @@ def _admin(file, what, right, wrong, tests="AdminTests"):
 
 
 FAULTS = [
+    # Quality of media.
+    _turn("Quality/SequenceWindow", "a late packet counts as lost", "arrived |= bit\n      return .late", "_ = bit\n      return .late"),
+    _turn("Quality/RTPStream", "the second packet of a stream may have any number", "window.missing == 0 else", "window.missing <= 64 else"),
+    _turn("Quality/RTPHeader", "RTCP is read as RTP", "(first >> 16) & 0x60 != 0x40", "(first >> 16) & 0x60 != 0x100"),
+    _turn("Quality/ChallengeTimes", "a repeated challenge counts from the last time", "if entries[index].nonce != name {", "if entries[index].nonce != 0 || name != 0 {"),
+    _turn("Quality/Relay+Quality", "records outlive their allocation", "qualities.remove(record) }", "_ = record }"),
+    # Captures.
+    _turn("Capture/Redaction", "an unknown attribute is shown", "default: append(type, zeros(value.byteCount))", "default: append(type, value.copied())"),
+    _turn("Capture/Relay+Capture", "a message that names another user is captured", "filter.matches(name.copied()) else { return false }", "true else { return false }"),
+    _server("AdminView+Captures", "two captures at once", "if let last, last.isRunning(at: now.instant) { return nil }", "if let last, last.number < 0 { return nil }", "AdminServerTests"),
     # Error codes.
     _turn("Requests/Request", "437 becomes 441", "throw .code(.allocationMismatch) }\n    guard isOwner", "throw .code(.wrongCredentials) }\n    guard isOwner"),
     _turn("Requests/Request", "another user may use an allocation", "guard isOwner(request.principal, of: slot) else { throw .code(.wrongCredentials) }\n    if allocations[slot].hasPendingMove", "_ = isOwner(request.principal, of: slot)\n    if allocations[slot].hasPendingMove"),
@@ -235,7 +245,7 @@ FAULTS = [
     _dissection("CapturedSegment", "SYN takes no number", "(isFirst ? 1 : 0)", "(isFirst ? 0 : 0)"),
     _dissection("HexDump", "repeated lines are dropped", "for position in 0..<gap { packet.append(last[position % last.count]) }", "for position in 0..<gap { packet.append(last[position % last.count] & 0) }"),
     # The server around the relay.
-    _server("QuotaLedger", "one allocation more for a user", "state.users[user, default: 0] >= limits.perUser", "state.users[user, default: 0] > limits.perUser"),
+    _server("QuotaLedger", "one allocation more for a user", "state.users[user, default: 0] >= perUser", "state.users[user, default: 0] > perUser"),
     _server("QuotaLedger", "the address's count is not given back", "Self.decrement(&state.addresses, Address(realm: realm, address: holder.address.accountable))", ""),
     _server("EndpointTable", "numbers are not given again", "free = (0..<endpoints.count)", "free = (0..<0)"),
     _server("OutgoingFrames", "control messages are dropped as media", "return (count, rest.bigEndian16(at: 0) == Self.dataIndication)", "return (count, true)"),

@@ -415,6 +415,24 @@ class HeavyUser(Attack):
             pass
 
 
+class FalseRTP(HeavyUser):
+    """One user whose datagrams look like RTP: random numbers, timestamps and streams."""
+
+    def step(self, count):
+        for _ in range(count if self.one else 0):
+            number = random.choice((0, 1, 2, 0xFFFF, random.getrandbits(16)))
+            header = struct.pack(">BBHII", 0x80, 111, number, random.getrandbits(32), random.randrange(4))
+            try:
+                self.one.socket.send(b"\x40\x01" + struct.pack(">H", 60) + header + bytes(48))
+            except OSError:
+                pass
+        try:
+            while self.sink.recv(2048):
+                self.answers += 1
+        except BlockingIOError:
+            pass
+
+
 class ManyPeers(Attack):
     """One user whose allocation permits new peers, 50 in each request. A full allocation is replaced."""
 

@@ -17,6 +17,7 @@ final class Conversation {
   var lookUps: [(ticket: Handle<PendingRequest>, user: UserReference)] = []
   var lookUpRealms: [UInt8] = []
   var events: [RelayEvent] = []
+  var captured: [CapturedMessage] = []
   var unfragmented: [(port: Handle<RelayPort>, peer: SocketAddress, bytes: [UInt8])] = []
   /// The relay's commands about connections and pipes.
   var connects: [(id: Handle<PeerConnection>, from: SocketAddress, to: SocketAddress)] = []
@@ -163,6 +164,7 @@ final class Conversation {
       case .moveConnection(let shard, let client, let bytes): moves.append((shard, client, bytes))
       case .sendUnfragmented(let port, let peer, let bytes): unfragmented.append((port, peer, bytes))
       case .forward(let shard, let client, let bytes): handOvers.append((shard, client, bytes))
+      case .captured(let message): captured.append(message)
       case .event(let event): events.append(event)
       }
     }

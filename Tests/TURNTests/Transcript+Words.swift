@@ -106,7 +106,19 @@ enum TranscriptWords {
     return
       "\(text(summary.username)) \(summary.client)/\(summary.transport) at \(summary.relayed)\(second)/\(summary.relayTransport) "
       + "\(summary.age) s, to peers \(summary.toPeers.packets)/\(summary.toPeers.bytes), "
-      + "to client \(summary.toClient.packets)/\(summary.toClient.bytes)"
+      + "to client \(summary.toClient.packets)/\(summary.toClient.bytes)" + words(summary.quality)
+  }
+
+  /// What is known of an allocation's quality.
+  private static func words(_ quality: AllocationQuality) -> String {
+    var words = ""
+    for (side, media) in [("client", quality.fromClient), ("peers", quality.fromPeers)] {
+      guard let media else { continue }
+      words += ", \(media.basis) from \(side) \(media.packets) -\(media.lost)"
+      words += " late \(media.late) twice \(media.duplicates)"
+      if let jitter = media.jitterMicroseconds { words += " jitter \(jitter) us" }
+    }
+    return words + (quality.roundTripMicroseconds.map { ", round trip \($0) us" } ?? "")
   }
 
   static func holder(_ holder: QuotaHolder) -> String {
@@ -121,6 +133,8 @@ enum TranscriptWords {
       ("challenges", counters.challenges), ("allocations made", counters.allocationsMade),
       ("to peers", counters.toPeers.packets), ("bytes to peers", counters.toPeers.bytes),
       ("to clients", counters.toClients.packets), ("bytes to clients", counters.toClients.bytes),
+      ("RTP from clients", counters.fromClients.packets), ("lost from clients", counters.fromClients.lost),
+      ("RTP from peers", counters.fromPeers.packets), ("lost from peers", counters.fromPeers.lost),
     ]
     lines += numbers.compactMap { $0.1 > 0 ? "\($0.0): \($0.1)" : nil }
     return lines
@@ -172,6 +186,9 @@ extension Conversation {
       "send unfragmented to \(peer) from \(name(port)): \(TranscriptWords.hex(bytes))"
     case .forward(let shard, let path, let bytes):
       "hand over \(TranscriptWords.client(path)) to shard \(shard): \(TranscriptWords.message(bytes))"
+    case .captured(let message):
+      "captured \(message.isFromClient ? "from" : "to") \(TranscriptWords.client(message.client)): "
+        + TranscriptWords.message(message.bytes)
     case .event(let event): "event \(TranscriptWords.event(event))"
     }
   }

@@ -54,7 +54,8 @@ struct AdminCommandTests {
   private static func session(_ id: String, user: String) -> String {
     #"{"id":"\#(id)","user":"\#(user)","realm":"r","client":"192.0.2.1:5000","transport":"udp","#
       + #""relayed":"192.0.2.9:50000","seconds":3725,"to-peers":{"packets":3,"bytes":1500},"#
-      + #""to-client":{"packets":0,"bytes":0}}"#
+      + #""to-client":{"packets":0,"bytes":0},"quality":{"from-client":{"basis":"rtp","packets":990,"lost":10,"#
+      + #""late":0,"duplicates":0,"jitter-us":900},"from-peers":{"basis":"gaps"},"round-trip-us":23400}}"#
   }
 
   private func run(_ endpoint: Endpoint, _ words: String..., environment: [String: String] = [:]) async throws
@@ -74,8 +75,8 @@ struct AdminCommandTests {
     #expect(result.status == 0, "\(result.errors)")
     #expect(
       result.output == """
-        0-1-1\tal\tr\t192.0.2.1:5000\tudp\t192.0.2.9:50000\t1h 2m\t1.5 kB\t0 B
-        1-1-1\tb\\u{1b}[31m\tr\t192.0.2.1:5000\tudp\t192.0.2.9:50000\t1h 2m\t1.5 kB\t0 B
+        0-1-1\tal\tr\t192.0.2.1:5000\tudp\t192.0.2.9:50000\t1h 2m\t1.5 kB\t0 B\t1.0% -\t<24 ms
+        1-1-1\tb\\u{1b}[31m\tr\t192.0.2.1:5000\tudp\t192.0.2.9:50000\t1h 2m\t1.5 kB\t0 B\t1.0% -\t<24 ms
 
         """)
     let first = "GET /api/v1/sessions?limit=500&user=a&b&client=192.0.2.1&transport=udp"

@@ -26,6 +26,7 @@ struct CommandLineTests {
       (["secret", "list", "--close"], "--close"), (["status", "x"], "\"x\""),
       (["sessions", "--transport", "sctp"], "udp, tcp, tls or dtls"),
       (["status", "--admin", "example.org"], "http://IP:PORT"), (["drain", "--json"], "no option --json"),
+      (["capture"], "--user"), (["capture", "--user", "a", "--seconds", "601"], "1 to 600"),
     ])
   func wrongUsage(arguments: [String], hint: String) async throws {
     let result = try await Program().run(arguments)
@@ -71,7 +72,7 @@ struct CommandLineTests {
   @Test(
     "A missing feature exits with 1 and says so",
     arguments: [
-      ["upgrade"], ["capture"], ["demo"],
+      ["upgrade"], ["demo"],
     ])
   func missing(arguments: [String]) async throws {
     let result = try await Program().run(arguments)

@@ -130,6 +130,7 @@ extension Relay {
       nonce.byteCount <= 763
     else { return nil }
     let state = state(of: nonce, for: received.client.address, in: received)
+    if case .fresh = state { challengeTimes.answered(nonce, now: received.now.instant) }
     guard let choice = keyChoice(of: received, nonce, state) else { return nil }
     return Claim(user: user, nonce: state, choice: choice)
   }
@@ -253,6 +254,7 @@ extension Relay {
   /// The last check: the nonce has not expired; else 438 with a fresh nonce.
   mutating func performIfFresh(_ request: borrowing Request, _ nonce: NonceAuthority.State) -> Disposition {
     guard case .fresh = nonce else { return renewNonce(request) }
+    keepRoundTrip(of: request)
     return perform(request)
   }
 }

@@ -11,7 +11,7 @@ extension Relay {
     if let cause = limiter.takeChallenge(received.client.address, now: received.now.instant) { return .drop(cause) }
     return challenge(
       code, received.message, realm: received.client.realm, nonceFor: received.client.address,
-      born: received.now.wallSeconds)
+      born: received.now.wallSeconds, now: received.now.instant)
   }
 
   /// Answers 438 to a user with valid integrity. It does not count against the stranger's budget: an attacker who uses
@@ -40,17 +40,19 @@ extension Relay {
     } else {
       address = request.client.address
     }
-    return challenge(.staleNonce, request.message, realm: request.client.realm, nonceFor: address, born: born)
+    return challenge(
+      .staleNonce, request.message, realm: request.client.realm, nonceFor: address, born: born, now: now.instant)
   }
 
   private mutating func challenge(
     _ code: ErrorCode, _ message: borrowing MessageView, realm id: RealmID, nonceFor address: SocketAddress,
-    born: UInt64
+    born: UInt64, now: Instant
   ) -> Disposition {
     counters.challenges &+= 1
     counters.answers.count(message.type.method, code)
     let realm = realms[id]
     let nonce = nonces.makeNonce(for: address, realm: realm.settings.name, offer: realm.offer, born: born)
+    challengeTimes.sent(nonce.span.rawBytes, now: now)
     writer.begin(MessageType(message.type.method, .error), transactionID: message.transactionID)
     writer.append(code)
     writer.append(.realm, realm.settings.name)

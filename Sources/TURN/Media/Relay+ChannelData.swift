@@ -20,7 +20,8 @@ extension Relay {
     guard rules.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
     let destination = channels[slot].isTranslated ? relayed.destination(of: peer) : peer.transportAddress
     return forward(
-      from: allocation, to: destination, verdict, offset: ChannelData.headerByteCount, count: data.count, now: now)
+      bytes, from: allocation, to: destination, verdict, offset: ChannelData.headerByteCount, count: data.count,
+      now: now)
   }
 
   /// The verdict of the current peer rules; the record's verdict may be older.
@@ -33,19 +34,20 @@ extension Relay {
     return channels[slot].verdict
   }
 
-  /// Sends the client's data from the allocation's relay port.
+  /// Sends the client's data, a part of `bytes`, from the allocation's relay port.
   @inline(__always)
   mutating func forward(
-    from allocation: Slot<Allocation>, to destination: SocketAddress, _ verdict: AddressVerdict, offset: Int,
-    count: Int, now: Now
+    _ bytes: RawSpan, from allocation: Slot<Allocation>, to destination: SocketAddress, _ verdict: AddressVerdict,
+    offset: Int, count: Int, now: Now
   ) -> Disposition {
     guard let port = allocations[allocation].port(for: destination.family) else { return .drop(.familyMismatch) }
+    measureFromClient(bytes, at: offset, count: count, of: allocation, now: now)
     if let cause = bandwidthLimit(stopping: count, of: allocation, .toPeers, now: now) { return .drop(cause) }
     allocations[allocation].toPeers.add(count)
     counters.toPeers.add(count)
     if verdict != .allowed, relayed.mayBeLocal(destination.address) {
       if let target = relayPorts.find(relayed.key(of: destination)) {
-        return hairpin(offset: offset, count: count, from: port, to: target, now: now)
+        return hairpin(bytes, offset: offset, count: count, from: port, to: target, now: now)
       }
       if shardCount > 1, let owner = relayed.shard(of: destination), owner != shard, owner < shardCount {
         return .toShard(owner, from: port, to: destination, offset: offset, count: count)
@@ -74,10 +76,11 @@ extension Relay {
   /// Relay to relay on this shard: a packet between two of our relay ports is passed on without the kernel, after the
   /// same checks on both sides.
   private mutating func hairpin(
-    offset: Int, count: Int, from port: Handle<RelayPort>, to target: Slot<RelayPort>, now: Now
+    _ bytes: RawSpan, offset: Int, count: Int, from port: Handle<RelayPort>, to target: Slot<RelayPort>, now: Now
   ) -> Disposition {
     guard let source = localAddress(ofPort: port) else { return .drop(.noRelayPort) }
-    switch receivePeerDatagram(count, from: source, on: relayPorts.handle(of: target), now: now) {
+    let datagram = PeerDatagram(bytes, offset: offset, count: count)
+    switch receivePeerDatagram(datagram, from: source, on: relayPorts.handle(of: target), now: now) {
     case .toClient(let client, _, let count, let padding):
       return .toClient(client, offset: offset, count: count, padding: padding)
     case let other:

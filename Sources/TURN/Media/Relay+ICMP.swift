@@ -31,7 +31,7 @@ extension Relay {
     writer.begin(MessageType(.data, .indication), transactionID: nextTransactionID())
     writer.append(.xorPeerAddress, xor: known.transportAddress)
     writer.append(icmpType: type, code: code, errorData: mtu)
-    commands.append(.reply(allocations[allocation].client, writer.bytes.copied()))
+    sendWritten(to: allocations[allocation].client)
   }
 
   /// Destination unreachable and time exceeded; for IPv6 also packet too big.

@@ -2,13 +2,29 @@ public import NetworkTypes
 internal import STUN
 public import Tables
 
+/// A peer's payload: a part of the datagram that brought it.
+struct PeerDatagram: ~Escapable {
+  let bytes: RawSpan
+  let offset: Int
+  let count: Int
+
+  @_lifetime(copy bytes)
+  @inline(__always)
+  init(_ bytes: RawSpan, offset: Int, count: Int) {
+    self.bytes = bytes
+    self.offset = offset
+    self.count = count
+  }
+}
+
 /// Datagrams from peers (RFC 8656 sections 11.3 and 12.7): the path of media to clients.
 extension Relay {
   /// Receives a datagram from a peer on a relay port.
   public mutating func receive(
     _ bytes: RawSpan, fromPeer peer: SocketAddress, on port: Handle<RelayPort>, now: Now
   ) -> Disposition {
-    let disposition = receivePeerDatagram(bytes.byteCount, from: peer, on: port, now: now)
+    let disposition = receivePeerDatagram(
+      PeerDatagram(bytes, offset: 0, count: bytes.byteCount), from: peer, on: port, now: now)
     if case .drop(let cause) = disposition { countDrop(cause, on: port, now: now) }
     return disposition
   }
@@ -32,7 +48,7 @@ extension Relay {
 
   @inline(__always)
   mutating func receivePeerDatagram(
-    _ count: Int, from source: SocketAddress, on handle: Handle<RelayPort>, now: Now
+    _ datagram: borrowing PeerDatagram, from source: SocketAddress, on handle: Handle<RelayPort>, now: Now
   ) -> Disposition {
     guard let port = relayPorts.slot(of: handle), let allocation = relayPorts[port].allocation else {
       return .drop(.noRelayPort)
@@ -42,28 +58,28 @@ extension Relay {
     // A relay of ours behind a 1:1 NAT sends from its local address, but the client knows its advertised address.
     if relayed.hasTranslations, let advertised = relayed.advertised(for: source.address) {
       let known = PeerAddress(advertised, port: source.port)
-      let disposition = deliver(count, from: known, to: allocation, now: now)
+      let disposition = deliver(datagram, from: known, to: allocation, now: now)
       if case .drop(.noPermission) = disposition {} else { return disposition }
     }
-    return deliver(count, from: PeerAddress(source), to: allocation, now: now)
+    return deliver(datagram, from: PeerAddress(source), to: allocation, now: now)
   }
 
   @inline(__always)
   private mutating func deliver(
-    _ count: Int, from peer: PeerAddress, to allocation: Slot<Allocation>, now: Now
+    _ datagram: borrowing PeerDatagram, from peer: PeerAddress, to allocation: Slot<Allocation>, now: Now
   ) -> Disposition {
     if let slot = channels.find(peer, of: allocation, recent: &allocations[allocation].recentChannel),
       channels[slot].expiresAt > now.instant
     {
       guard let verdict = verdict(ofPermissionBehind: slot, now: now) else { return .drop(.noPermission) }
       guard rules.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
-      return sendChannelData(count, on: channels[slot].number, to: allocation, now: now)
+      return sendChannelData(datagram, on: channels[slot].number, to: allocation, now: now)
     }
     guard let verdict = permission(for: peer.address, on: allocation, now: now)?.verdict else {
       return .drop(.noPermission)
     }
     guard rules.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
-    return sendDataIndication(count, from: peer, to: allocation, now: now)
+    return sendDataIndication(datagram, from: peer, to: allocation, now: now)
   }
 
   /// The verdict of the live permission of a channel's peer; nil without one. The channel keeps a handle of the
@@ -85,31 +101,36 @@ extension Relay {
 
   @inline(__always)
   private mutating func sendChannelData(
-    _ count: Int, on channel: UInt16, to allocation: Slot<Allocation>, now: Now
+    _ datagram: borrowing PeerDatagram, on channel: UInt16, to allocation: Slot<Allocation>, now: Now
   ) -> Disposition {
+    let count = datagram.count
     let isStream = allocations[allocation].client.transport.isStream
     guard isStream ? count <= 65_535 : count <= Self.largestDatagram - 4 else { return .drop(.tooLarge) }
     writer.beginRaw()
     writer.appendRaw(bigEndian: channel)
     writer.appendRaw(bigEndian: UInt16(truncatingIfNeeded: count))
     // Padding is for streams only (RFC 8656 section 12.5).
-    return deliverToClient(count, padding: isStream ? -count & 3 : 0, allocation, now: now)
+    return deliverToClient(datagram, padding: isStream ? -count & 3 : 0, allocation, now: now)
   }
 
   private mutating func sendDataIndication(
-    _ count: Int, from peer: PeerAddress, to allocation: Slot<Allocation>, now: Now
+    _ datagram: borrowing PeerDatagram, from peer: PeerAddress, to allocation: Slot<Allocation>, now: Now
   ) -> Disposition {
+    let count = datagram.count
     guard count <= Self.largestDatagram - 60 else { return .drop(.tooLarge) }
     writer.begin(MessageType(.data, .indication), transactionID: nextTransactionID())
     writer.append(.xorPeerAddress, xor: peer.transportAddress)
     writer.appendHeader(of: .data, followedBy: count)
-    return deliverToClient(count, padding: -count & 3, allocation, now: now)
+    if isCapturing { captureIfWanted(to: allocations[allocation].client) }
+    return deliverToClient(datagram, padding: -count & 3, allocation, now: now)
   }
 
   @inline(__always)
   private mutating func deliverToClient(
-    _ count: Int, padding: Int, _ allocation: Slot<Allocation>, now: Now
+    _ datagram: borrowing PeerDatagram, padding: Int, _ allocation: Slot<Allocation>, now: Now
   ) -> Disposition {
+    let count = datagram.count
+    measureFromPeer(datagram, of: allocation, now: now)
     if let cause = bandwidthLimit(stopping: count, of: allocation, .toClients, now: now) { return .drop(cause) }
     allocations[allocation].toClient.add(count)
     counters.toClients.add(count)

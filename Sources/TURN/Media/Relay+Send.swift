@@ -22,8 +22,8 @@ extension Relay {
     }
     guard rules.permits(peer, verdict: verdict) else { return .drop(.forbiddenPeer) }
     let disposition = forward(
-      from: allocation, to: relayed.destination(of: peer), verdict, offset: data.lowerBound, count: data.count, now: now
-    )
+      received.message.bytes, from: allocation, to: relayed.destination(of: peer), verdict, offset: data.lowerBound,
+      count: data.count, now: now)
     guard received.message.has(.dontFragment), heedsDontFragment(from: received.client, to: peer),
       case .toPeer(let port, let destination, _, _) = disposition
     else { return disposition }

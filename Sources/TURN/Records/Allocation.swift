@@ -20,6 +20,8 @@ public struct Allocation: ~Copyable {
   var transport = RelayTransport.udp
   /// Whether the client has announced another five-tuple (RFC 8016); a packet's path checks only this flag.
   var hasPendingMove = false
+  /// The quality of the media from the client and from peers; none before its first permission or channel.
+  var quality = ByDirection(OptionalSlot<PathQuality>())
   var toPeers = TrafficCount()
   var toClient = TrafficCount()
   var client: ClientPath
@@ -90,6 +92,8 @@ struct AllocationDetails {
   var mobility: Mobility?
   /// The creation time of the nonce in the last 438, in seconds since 1970.
   var nonceBirth: UInt64 = 0
+  /// The client's round trip is at most so many microseconds: `ChallengeTimes`. 0: unknown.
+  var roundTrip: UInt32 = 0
 
   /// The user and address in the quota.
   var quotaHolder: QuotaHolder { QuotaHolder(realm: realm, user: quotaName, address: admittedAddress) }

@@ -54,6 +54,7 @@ extension Relay {
       permissions[slot].rulesGeneration = rules.generation
       return slot
     }
+    beginQuality(of: allocation)
     let permission = Permission(
       allocation: allocation, address: peer, expiresAt: expiresAt, verdict: rules.verdict(peer),
       rulesGeneration: rules.generation)

@@ -161,10 +161,16 @@ extension Relay {
     return .reply
   }
 
+  /// Sends the written message to a client without an input of that client.
+  mutating func sendWritten(to client: ClientPath) {
+    if isCapturing { captureIfWanted(to: client) }
+    commands.append(.reply(client, writer.bytes.copied()))
+  }
+
   /// Turns the disposition of a request that waited into commands, because its datagram is no longer in a buffer.
   mutating func deliverLate(_ disposition: Disposition, to client: ClientPath) {
     switch disposition {
-    case .reply: commands.append(.reply(client, writer.bytes.copied()))
+    case .reply: sendWritten(to: client)
     case .drop(let cause): counters.count(cause)
     case .toPeer, .toShard, .toClient, .deferred: break
     }

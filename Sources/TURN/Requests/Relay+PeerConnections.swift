@@ -59,7 +59,7 @@ extension Relay {
     writer.begin(MessageType(.connectionAttempt, .indication), transactionID: nextTransactionID())
     writer.append(.xorPeerAddress, xor: peer.transportAddress)
     writer.append(.connectionID, peerConnections[slot].identifier)
-    commands.append(.reply(allocations[allocation].client, writer.bytes.copied()))
+    sendWritten(to: allocations[allocation].client)
     return peerConnections.handle(of: slot)
   }
 

@@ -92,6 +92,9 @@ private final class FuzzServer: ServerView {
   func bans() throws(AdminFailure) -> JSONValue { record() }
   func addBan(_ ban: BanToAdd) throws(AdminFailure) -> JSONValue { record() }
   func removeBan(_ address: String) throws(AdminFailure) { _ = record() }
+  func startCapture(_ query: CaptureQuery) throws(AdminFailure) -> JSONValue { record() }
+  func capture(_ id: String) throws(AdminFailure) -> [UInt8] { Array("\(record())".utf8) }
+  func endCapture(_ id: String) throws(AdminFailure) -> JSONValue { record() }
   func drain() throws(AdminFailure) { _ = record() }
   func reload() throws(AdminFailure) { _ = record() }
   func configuration() throws(AdminFailure) -> String { "\(record())" }

@@ -57,6 +57,7 @@ final class RelayWorld {
       gate: PeerGate(rules: PeerRules(), relayed: relayed, ownAddresses: [own], closed: []), relayed: relayed,
       limiter: Self.limiter, users: Self.users, bandwidth: Self.bandwidth,
       identity: Relay.Identity(shard: 0, shardCount: 1, seed: [1], sharedKey: [2]), now: now)
+    relay.capture(CaptureFilter(user: Array("a".utf8), names: .beginning))
   }
 
   func step(_ input: inout FuzzInput) {
@@ -286,6 +287,11 @@ final class RelayWorld {
       case .sendUnfragmented(let port, let peer, _):
         if openPorts[port] == nil { problem = "leaves by a closed port" }
         if !isPermitted(peer.address, client) { problem = "\(peer) is sent to without permission, unfragmented" }
+      case .captured(let message):
+        let bytes = message.bytes
+        if bytes.count < 20 || Int(bytes[2]) << 8 | Int(bytes[3]) != bytes.count - 20 {
+          problem = "captured no message"
+        }
       case .bindPipe, .moveConnection, .forward, .replyFrom, .event: break
       }
     }

@@ -1,0 +1,48 @@
+internal import WebServer
+
+/// Captures of one user's messages. They begin and end on the worker's thread, as old ones do in `takeSample`, so that
+/// the end of one does not meet the beginning of the next.
+extension Route {
+  static let captures: [Route] = [
+    Route(
+      method: .post, path: "/api/v1/captures",
+      summary: "begins a capture of a user's STUN messages without secrets; 409 while another one runs",
+      parameters: [
+        Parameter(
+          name: "user", place: "query", type: "string",
+          text: "the user; for a time-limited name the part after the colon is enough"),
+        Parameter(name: "seconds", place: "query", type: "integer", text: "its length, 1 to 600; default 60"),
+      ], schema: "Capture"
+    ) { call, server throws(AdminFailure) in
+      HTTPResponse(json: try server.startCapture(try CaptureQuery(call.request)))
+    },
+    Route(
+      method: .get, path: "/api/v1/captures/{id}", mayWait: false,
+      summary: "the running capture, or the last one, as pcapng", parameters: [captureID]
+    ) { call, server throws(AdminFailure) in
+      HTTPResponse(200, "application/x-pcapng", try server.capture(call.parts["id"] ?? ""))
+    },
+    Route(
+      method: .delete, path: "/api/v1/captures/{id}", summary: "ends a capture, which can still be read",
+      parameters: [captureID], schema: "Capture"
+    ) { call, server throws(AdminFailure) in
+      HTTPResponse(json: try server.endCapture(call.parts["id"] ?? ""))
+    },
+  ]
+
+  private static let captureID = Parameter(
+    name: "id", place: "path", type: "string", text: "the id of the capture")
+}
+
+extension CaptureQuery {
+  init(_ request: HTTPRequest) throws(AdminFailure) {
+    guard let user = request[parameter: "user"], !user.isEmpty else { throw .invalid("a capture needs a user") }
+    self.init(user: user)
+    if let text = request[parameter: "seconds"] {
+      guard let number = UInt32(text), (1...Self.longestTime).contains(number) else {
+        throw .invalid("seconds is a whole number from 1 to \(Self.longestTime)")
+      }
+      seconds = number
+    }
+  }
+}

@@ -1,0 +1,55 @@
+internal import NetworkTypes
+
+/// When the last challenges were sent, by nonce. The first request with a nonce comes after its challenge has reached
+/// the client: the time between them is at least the round trip. It includes the client's delay and that of lost
+/// datagrams.
+///
+/// A nonce that was sent twice counts from the first time, otherwise a late answer to that one would seem too fast.
+/// At the limit a new challenge overwrites another one, whose client then has no known round trip.
+struct ChallengeTimes {
+  /// Limit of remembered challenges: 24 KiB.
+  static let capacity = 1024
+  /// A later answer is no measure of the network.
+  private static let longest: UInt64 = 10_000_000_000
+
+  private struct Entry {
+    var nonce: UInt64 = 0
+    var sentAt = Instant(nanoseconds: 0)
+    /// Microseconds until the first answer; 0: none yet.
+    var roundTrip: UInt32 = 0
+  }
+
+  private var entries = [Entry](repeating: Entry(), count: capacity)
+
+  /// A challenge with this nonce is sent.
+  mutating func sent(_ nonce: RawSpan, now: Instant) {
+    let name = Self.name(of: nonce)
+    let index = Self.index(of: name)
+    if entries[index].nonce != name { entries[index] = Entry(nonce: name, sentAt: now) }
+  }
+
+  /// A request with this nonce, which is ours, has arrived.
+  mutating func answered(_ nonce: RawSpan, now: Instant) {
+    let name = Self.name(of: nonce)
+    let index = Self.index(of: name)
+    guard entries[index].nonce == name, entries[index].roundTrip == 0 else { return }
+    let time = now.nanoseconds(since: entries[index].sentAt)
+    if time <= Self.longest { entries[index].roundTrip = UInt32(truncatingIfNeeded: time / 1000) }
+  }
+
+  /// At most so many microseconds; 0: unknown.
+  func roundTrip(of nonce: RawSpan) -> UInt32 {
+    let name = Self.name(of: nonce)
+    let entry = entries[Self.index(of: name)]
+    return entry.nonce == name ? entry.roundTrip : 0
+  }
+
+  /// The last eight characters: 48 bits of the nonce's MAC.
+  private static func name(of nonce: RawSpan) -> UInt64 {
+    nonce.byteCount < 8 ? 0 : nonce.bigEndian64(at: nonce.byteCount - 8)
+  }
+
+  private static func index(of name: UInt64) -> Int {
+    Int(truncatingIfNeeded: (name &* 0x9E37_79B9_7F4A_7C15) >> 54)
+  }
+}

@@ -1,0 +1,166 @@
+internal import NetworkTypes
+
+/// The quality of the media that arrives at the relay from one side of an allocation. 112 bytes, whatever is sent.
+///
+/// Two streams are followed; further ones are not measured until one of these has been silent for two seconds. Their
+/// loss tells of the path, which all streams of one side share.
+struct PathQuality: BitwiseCopyable {
+  /// What one packet changed.
+  struct Change: Equatable, BitwiseCopyable {
+    /// RTP packets without duplicates.
+    var packets: UInt32 = 0
+    var lost: UInt32 = 0
+  }
+
+  // The first 56 bytes are what a packet of the first stream uses: with the slot's header they fit one cache line.
+  private var packets: UInt64 = 0
+  /// Of ended sequences, and what has left the windows. Saturating, as are the two below.
+  private var lost: UInt32 = 0
+  private var late: UInt32 = 0
+  private var first: RTPStream
+  private var second: RTPStream
+  private var duplicates: UInt32 = 0
+  private var gaps = Gaps()
+
+  init() {
+    let none = RTPStream(RTPHeader(sequenceNumber: 0, timestamp: 0, source: 0), arrival: 0)
+    first = none
+    second = none
+  }
+
+  /// Records a payload.
+  ///
+  /// - Parameters:
+  ///   - offset: where the payload begins in `bytes`, with `count` bytes.
+  ///   - now: the beginning of the turn in which it was received.
+  @inline(__always)
+  mutating func record(_ bytes: RawSpan, at offset: Int, count: Int, now: Instant) -> Change {
+    let arrival = UInt32(truncatingIfNeeded: now.nanoseconds / 1000)
+    guard let header = RTPHeader(bytes, at: offset, count: count) else {
+      if packets == 0, count > 0 { gaps.record(firstByte: bytes.byte(at: offset), arrival: arrival) }
+      return Change()
+    }
+    if header.source == first.source { return tally(first.record(header, arrival: arrival)) }
+    if header.source == second.source { return tally(second.record(header, arrival: arrival)) }
+    return begin(header, arrival: arrival)
+  }
+
+  @inline(__always)
+  private mutating func tally(_ place: SequenceWindow.Place?) -> Change {
+    switch place {
+    case .next(let missing):
+      packets &+= 1
+      if missing != 0 { lost = lost.saturatingAdd(missing) }
+      return Change(packets: 1, lost: missing)
+    case .late:
+      packets &+= 1
+      late = late.saturatingAdd(1)
+      return Change(packets: 1)
+    case .restarted(let missing):
+      packets &+= 1
+      lost = lost.saturatingAdd(missing)
+      return Change(packets: 1, lost: missing)
+    case .duplicate:
+      duplicates = duplicates.saturatingAdd(1)
+      return Change()
+    case .outside, nil: return Change()
+    }
+  }
+
+  /// Gives a new stream the place of one that has ended.
+  @inline(never)
+  private mutating func begin(_ header: RTPHeader, arrival: UInt32) -> Change {
+    let missing: UInt32
+    if first.hasEnded(at: arrival) {
+      missing = first.missing
+      first = RTPStream(header, arrival: arrival)
+    } else if second.hasEnded(at: arrival) {
+      missing = second.missing
+      second = RTPStream(header, arrival: arrival)
+    } else {
+      return Change()
+    }
+    lost = lost.saturatingAdd(missing)
+    return Change(lost: missing)
+  }
+
+  /// What has been measured so far; nil before there is anything.
+  var summary: MediaQuality? {
+    guard packets > 0 else {
+      return gaps.jitter.microseconds.map { MediaQuality(basis: .gaps, jitterMicroseconds: $0) }
+    }
+    var quality = MediaQuality(basis: .rtp)
+    quality.packets = packets
+    quality.lost = UInt64(lost) + UInt64(first.missing) + UInt64(second.missing)
+    quality.late = late
+    quality.duplicates = duplicates
+    quality.jitterMicroseconds = [first, second].filter(\.isProven).compactMap(\.jitterMicroseconds).min()
+    return quality
+  }
+}
+
+extension PathQuality {
+  /// The regularity of payloads without sequence numbers: the deviation between one gap and the next. Payloads that one
+  /// turn received have no gap.
+  private struct Gaps: BitwiseCopyable {
+    /// Microseconds; a longer gap is a pause of the sender.
+    private static let longest: UInt32 = 1_000_000
+
+    private var arrival: UInt32 = 0
+    /// The last gap; `.max` after a pause.
+    private var gap = UInt32.max
+    var jitter = Jitter()
+
+    @inline(__always)
+    mutating func record(firstByte: UInt8, arrival now: UInt32) {
+      // No media: STUN messages, which are ICE's checks, and RTCP (RFC 7983 section 7).
+      guard firstByte > 3, firstByte >> 6 != 2, now != arrival else { return }
+      let last = gap
+      let length = now &- arrival
+      arrival = now
+      gap = length <= Self.longest ? length : .max
+      if gap != .max, last != .max { jitter.record(Int64(length) &- Int64(last)) }
+    }
+  }
+}
+
+/// The quality of the media that one side of an allocation sends to the relay, for logs and lists.
+public struct MediaQuality: Sendable, Equatable {
+  /// What the figures are made of.
+  public enum Basis: String, Sendable {
+    /// Sequence numbers and timestamps of RTP or SRTP.
+    case rtp
+    /// Only the gaps between payloads: there is no loss, and jitter includes the sender's own irregularity.
+    case gaps
+  }
+
+  public var basis: Basis
+  /// RTP packets of the followed streams that have arrived, without duplicates.
+  public var packets: UInt64 = 0
+  /// Packets that have not arrived.
+  public var lost: UInt64 = 0
+  /// Packets that have arrived after a later one.
+  public var late: UInt32 = 0
+  public var duplicates: UInt32 = 0
+  /// Of the steadier stream; nil while unknown.
+  public var jitterMicroseconds: UInt32?
+
+  public init(basis: Basis, jitterMicroseconds: UInt32? = nil) {
+    self.basis = basis
+    self.jitterMicroseconds = jitterMicroseconds
+  }
+
+  /// The part of the packets that were lost, 0 to 1; nil without RTP.
+  public var lossRatio: Double? {
+    basis == .rtp && packets > 0 ? Double(lost) / (Double(packets) + Double(lost)) : nil
+  }
+}
+
+extension UInt32 {
+  /// The sum, or the largest number.
+  @inline(__always)
+  fileprivate func saturatingAdd(_ other: UInt32) -> UInt32 {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
+  }
+}

@@ -1,0 +1,63 @@
+internal import NetworkTypes
+internal import STUN
+internal import Tables
+
+/// Measures how media and requests reach the relay.
+extension Relay {
+  /// Makes the records of an allocation that will have media, so that the path of a packet makes none.
+  mutating func beginQuality(of slot: Slot<Allocation>) {
+    guard allocations[slot].transport == .udp, allocations[slot].quality.toPeers.slot == nil else { return }
+    allocations[slot].quality.toPeers = OptionalSlot(qualities.insert(PathQuality()))
+    allocations[slot].quality.toClients = OptionalSlot(qualities.insert(PathQuality()))
+  }
+
+  mutating func endQuality(of slot: Slot<Allocation>) {
+    for direction in [MediaDirection.toPeers, .toClients] {
+      if let record = allocations[slot].quality[direction].slot { qualities.remove(record) }
+      allocations[slot].quality[direction] = OptionalSlot()
+    }
+  }
+
+  /// Records a client's payload, before any limit on bandwidth drops it.
+  @inline(__always)
+  mutating func measureFromClient(
+    _ bytes: RawSpan, at offset: Int, count: Int, of allocation: Slot<Allocation>, now: Now
+  ) {
+    guard let record = allocations[allocation].quality.toPeers.slot else { return }
+    counters.fromClients.add(qualities[record].record(bytes, at: offset, count: count, now: now.instant))
+  }
+
+  /// The same for a peer's.
+  @inline(__always)
+  mutating func measureFromPeer(_ datagram: borrowing PeerDatagram, of allocation: Slot<Allocation>, now: Now) {
+    guard let record = allocations[allocation].quality.toClients.slot else { return }
+    let change = qualities[record].record(
+      datagram.bytes, at: datagram.offset, count: datagram.count, now: now.instant)
+    counters.fromPeers.add(change)
+  }
+
+  func quality(of slot: Slot<Allocation>) -> AllocationQuality {
+    var quality = AllocationQuality()
+    let records = allocations[slot].quality
+    quality.fromClient = records.toPeers.slot.flatMap { qualities[$0].summary }
+    quality.fromPeers = records.toClients.slot.flatMap { qualities[$0].summary }
+    let roundTrip = allocations[slot].details.roundTrip
+    if roundTrip > 0 { quality.roundTripMicroseconds = roundTrip }
+    return quality
+  }
+
+  // MARK: - The client's round trip
+
+  /// The round trip of the client that has sent this request, at most; 0: unknown.
+  func roundTrip(of request: borrowing Request) -> UInt32 {
+    guard let nonce = request.message.value(of: .nonce) else { return 0 }
+    return challengeTimes.roundTrip(of: nonce)
+  }
+
+  /// Keeps the shortest round trip of an allocation: also 438 is a challenge.
+  mutating func keepRoundTrip(of request: borrowing Request) {
+    guard let slot = allocations.find(request.client) else { return }
+    let (found, kept) = (roundTrip(of: request), allocations[slot].details.roundTrip)
+    if found > 0, kept == 0 || found < kept { allocations[slot].details.roundTrip = found }
+  }
+}

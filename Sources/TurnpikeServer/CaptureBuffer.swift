@@ -1,0 +1,78 @@
+internal import Log
+internal import NetworkTypes
+internal import Synchronization
+internal import TURN
+
+/// A running capture, or the last one: filled by all shards, read by the admin endpoint.
+///
+/// A shard never waits for it: a message that comes while another thread has the lock is left out, as are all that
+/// exceed `CaptureFile.limit`, and counted.
+final class CaptureBuffer: Sendable {
+  let number: Int
+  /// Nanoseconds since 1970 at `start`.
+  private let wallStart: UInt64
+  private let start: Instant
+  let seconds: UInt32
+  let deadline: Instant
+  private let file = Mutex(CaptureFile())
+  private let leftOut = Atomic<Int>(0)
+  private let hasBeenEnded = Atomic<Bool>(false)
+  private let isForgotten = Atomic<Bool>(false)
+
+  init(number: Int, now: Now, seconds: UInt32) {
+    self.number = number
+    self.seconds = seconds
+    start = now.instant
+    wallStart = now.wallSeconds &* 1_000_000_000
+    deadline = now.instant.advanced(bySeconds: seconds)
+  }
+
+  func isRunning(at now: Instant) -> Bool { now < deadline && !hasBeenEnded.load(ordering: .relaxed) }
+
+  /// Whether every shard has been told that the capture has ended.
+  var hasEndedEverywhere: Bool { isForgotten.load(ordering: .relaxed) }
+
+  func markEndedEverywhere() { isForgotten.store(true, ordering: .relaxed) }
+
+  func end() { hasBeenEnded.store(true, ordering: .relaxed) }
+
+  func add(_ message: CapturedMessage, server: SocketAddress, now: Instant) {
+    let time = wallStart &+ now.nanoseconds(since: start)
+    let client = message.client.address
+    let (source, target) = message.isFromClient ? (client, server) : (server, client)
+    let isAdded = file.withLockIfAvailable {
+      $0.append(
+        message.bytes, time: time, from: source, to: target, comment: "over \(message.client.transport)")
+    }
+    if isAdded != true { leftOut.add(1, ordering: .relaxed) }
+  }
+
+  var bytes: [UInt8] { file.withLock { $0.bytes } }
+
+  /// Messages in the file, and those that were left out.
+  var counts: (messages: Int, leftOut: Int) {
+    (file.withLock { $0.messages }, leftOut.load(ordering: .relaxed))
+  }
+}
+
+extension Shard {
+  /// Begins a capture, or ends it with nil.
+  mutating func useCapture(_ filter: CaptureFilter?, _ buffer: CaptureBuffer?) {
+    capture = buffer
+    relay.capture(filter)
+    // All shards get it: one line is enough.
+    guard plan.index == 0, let filter, let buffer else { return }
+    plan.log.info(
+      "capture-started", ("user", PrivacyText(privacy: plan.log.privacy).user(filter.user)),
+      ("seconds", .number(buffer.seconds)))
+  }
+
+  /// Adds a message of the user to the capture, with the address of ours that the client uses.
+  mutating func record(_ message: CapturedMessage) {
+    guard let capture, capture.isRunning(at: now.instant) else { return useCapture(nil, nil) }
+    let endpoint = endpoints.endpoint(message.client.endpoint)
+    let listener = plan.listeners[endpoint.listener].address
+    capture.add(
+      message, server: SocketAddress(endpoint.source ?? listener.address, port: listener.port), now: now.instant)
+  }
+}

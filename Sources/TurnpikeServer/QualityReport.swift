@@ -1,0 +1,85 @@
+internal import JSON
+internal import Log
+internal import Metrics
+internal import TURN
+
+/// How an allocation's quality appears in the API and in the log.
+extension AllocationQuality {
+  /// Members are left out while they are unknown.
+  var json: JSONValue {
+    var members: [JSONValue.Member] = []
+    if let fromClient { members.append(.init("from-client", fromClient.json)) }
+    if let fromPeers { members.append(.init("from-peers", fromPeers.json)) }
+    if let roundTripMicroseconds {
+      members.append(.init("round-trip-us", AdminView.number(UInt64(roundTripMicroseconds))))
+    }
+    return .object(members)
+  }
+
+  /// Fields are left out while they are unknown.
+  var fields: [Log.Field] {
+    var fields: [Log.Field] = []
+    if let fromClient {
+      if fromClient.basis == .rtp {
+        fields.append(("from-client-rtp-packets", .number(fromClient.packets)))
+        fields.append(("from-client-rtp-lost", .number(fromClient.lost)))
+      }
+      if let jitter = fromClient.jitterMicroseconds { fields.append(("from-client-jitter-us", .number(jitter))) }
+    }
+    if let fromPeers {
+      if fromPeers.basis == .rtp {
+        fields.append(("from-peers-rtp-packets", .number(fromPeers.packets)))
+        fields.append(("from-peers-rtp-lost", .number(fromPeers.lost)))
+      }
+      if let jitter = fromPeers.jitterMicroseconds { fields.append(("from-peers-jitter-us", .number(jitter))) }
+    }
+    if let roundTripMicroseconds { fields.append(("round-trip-us", .number(roundTripMicroseconds))) }
+    return fields
+  }
+}
+
+extension MediaQuality {
+  fileprivate var json: JSONValue {
+    var members: [JSONValue.Member] = [.init("basis", .string(basis.rawValue))]
+    if basis == .rtp {
+      members += [
+        .init("packets", AdminView.number(packets)), .init("lost", AdminView.number(lost)),
+        .init("late", AdminView.number(UInt64(late))), .init("duplicates", AdminView.number(UInt64(duplicates))),
+      ]
+    }
+    if let jitterMicroseconds { members.append(.init("jitter-us", AdminView.number(UInt64(jitterMicroseconds)))) }
+    return .object(members)
+  }
+}
+
+/// The quality of ended allocations, for metrics.
+struct QualityCounts: Sendable {
+  /// One side's media: RTP with at least `enoughPackets`.
+  struct Side: Sendable {
+    /// The part of the packets that were lost.
+    private(set) var loss = Histogram(bounds: [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
+    /// Seconds.
+    private(set) var jitter = Histogram(bounds: [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5])
+
+    /// The loss of fewer packets is chance.
+    static let enoughPackets: UInt64 = 100
+
+    mutating func record(_ quality: MediaQuality?) {
+      guard let quality, let ratio = quality.lossRatio, quality.packets >= Self.enoughPackets else { return }
+      loss.record(ratio)
+      if let jitter = quality.jitterMicroseconds { self.jitter.record(Double(jitter) / 1e6) }
+    }
+  }
+
+  private(set) var fromClients = Side()
+  private(set) var fromPeers = Side()
+  /// Seconds.
+  private(set) var roundTrips = Histogram(
+    bounds: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5])
+
+  mutating func record(_ quality: AllocationQuality) {
+    fromClients.record(quality.fromClient)
+    fromPeers.record(quality.fromPeers)
+    if let time = quality.roundTripMicroseconds { roundTrips.record(Double(time) / 1e6) }
+  }
+}
