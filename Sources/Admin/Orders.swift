@@ -60,7 +60,7 @@ public struct SecretToRemove: Sendable, Equatable {
   public var id: UInt64
   /// Nil: the default realm.
   public var realm: String?
-  /// Whether the sessions of names that it has signed are ended.
+  /// Whether the sessions of names that no present secret has signed are ended.
   public var closes: Bool
 }
 

@@ -18,7 +18,7 @@ extension Route {
     },
     Route(
       method: .get, path: "/api/v1/captures/{id}", mayWait: false,
-      summary: "the running capture, or the last one, as pcapng", parameters: [captureID]
+      summary: "the last capture as pcapng; 409 while it runs", parameters: [captureID]
     ) { call, server throws(AdminFailure) in
       HTTPResponse(200, "application/x-pcapng", try server.capture(call.parts["id"] ?? ""))
     },

@@ -24,6 +24,9 @@ extension Relay {
   ) -> (ended: Int, next: UInt32?) {
     var walk = SlotWalk<Allocation>(from: position)
     var ended = 0
+    // Each secret costs some hashes for each allocation.
+    let secrets = if case .revoked(let realm) = selection { realms[realm].settings.secrets.count } else { 1 }
+    let slots = max(1, slots / UInt32(clamping: max(1, secrets)))
     while let slot = allocations.next(&walk) {
       if slot.index - position >= slots { return (ended, slot.index) }
       guard isSelected(slot, by: selection) else { continue }

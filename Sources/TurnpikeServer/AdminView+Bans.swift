@@ -39,14 +39,17 @@ extension AdminView {
       throw .conflict("the limit of \(BanBook.limit) bans is reached: remove one, or ban a prefix")
     }
     publishBans()
+    record("ban-added", ("address", words.needed("\(block)")))
     var closed = 0
     if ban.closes {
+      // Then their connections have no allocation; also if only a part could be closed.
+      defer {
+        banBook.withLock { $0.isPublished = false }
+        publishBans()
+      }
       closed = try end(.clients(block))
-      // Now their connections have no allocation.
-      banBook.withLock { $0.isPublished = false }
-      publishBans()
+      record("sessions-closed", ("address", words.needed("\(block)")), ("closed", .number(closed)))
     }
-    record("ban-added", ("address", words.needed("\(block)")), ("closed", .number(closed)))
     return ["address": .string("\(block)"), "closed": .integer(Int64(closed))]
   }
 
@@ -76,8 +79,9 @@ extension AdminView {
       throw .invalid(
         "\(text.debugDescription) is no IP address, and no prefix such as 192.0.2.0/24 without further bits")
     }
-    // Clients of an IPv4 address never come with its IPv6 form.
-    guard block.prefixLength >= 96, let inner = block.base.embeddedIPv4 else { return block }
+    // Clients never come with a mapped IPv4 address (::ffff:0:0/96). Those of NAT64 do come from 64:ff9b::/96.
+    let isMapped = block.base.high == 0 && block.base.low >> 32 == 0xFFFF
+    guard block.prefixLength >= 96, isMapped, let inner = block.base.embeddedIPv4 else { return block }
     return CIDRBlock(inner, prefixLength: block.prefixLength - 96)
   }
 }

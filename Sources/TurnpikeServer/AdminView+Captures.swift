@@ -29,7 +29,12 @@ extension AdminView {
     return describe(buffer)
   }
 
-  func capture(_ id: String) throws(AdminFailure) -> [UInt8] { try find(id).bytes }
+  func capture(_ id: String) throws(AdminFailure) -> [UInt8] {
+    let buffer = try find(id)
+    // A shard that adds to a file which is being sent would copy it.
+    guard !buffer.isRunning(at: .read()) else { throw .conflict("the capture still runs: DELETE ends it") }
+    return buffer.bytes
+  }
 
   func endCapture(_ id: String) throws(AdminFailure) -> JSONValue {
     let buffer = try find(id)

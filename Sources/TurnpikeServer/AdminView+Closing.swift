@@ -34,8 +34,8 @@ extension AdminView {
     return Array(Set([typed, prepared.opaqueString, prepared.saslprep]))
   }
 
-  /// The longest time of one request; a client waits 15 s.
-  private static let longestEnding = Duration.seconds(8)
+  /// With twice `longestSettling` less than the 15 s that `turnpike` waits for an answer.
+  private static let longestEnding = Duration.seconds(6)
 
   /// Ends the selected sessions of all shards, a bounded part at a time.
   func end(_ selection: SessionSelection) throws(AdminFailure) -> Int {

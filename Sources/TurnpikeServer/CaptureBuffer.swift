@@ -5,8 +5,8 @@ internal import TURN
 
 /// A running capture, or the last one: filled by all shards, read by the admin endpoint.
 ///
-/// A shard never waits for it: a message that comes while another thread has the lock is left out, as are all that
-/// exceed `CaptureFile.limit`, and counted.
+/// A shard never waits for it: a message that comes while another thread has the lock is left out and counted. The first
+/// message beyond `CaptureFile.limit` ends the capture.
 final class CaptureBuffer: Sendable {
   let number: Int
   /// Nanoseconds since 1970 at `start`.
@@ -45,6 +45,8 @@ final class CaptureBuffer: Sendable {
         message.bytes, time: time, from: source, to: target, comment: "over \(message.client.transport)")
     }
     if isAdded != true { leftOut.add(1, ordering: .relaxed) }
+    // The file is full. A message that finds the lock taken (nil) is only left out.
+    if isAdded == false { end() }
   }
 
   var bytes: [UInt8] { file.withLock { $0.bytes } }

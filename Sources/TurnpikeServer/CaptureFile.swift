@@ -24,9 +24,10 @@ struct CaptureFile: Sendable {
   mutating func append(
     _ message: [UInt8], time: UInt64, from source: SocketAddress, to target: SocketAddress, comment: String
   ) -> Bool {
+    // Before the packet is made: headers, block and comment take less than 256 bytes.
+    guard bytes.count + message.count + 256 <= Self.limit else { return false }
     let packet = Self.packet(message, from: source, to: target)
     let text = Array(comment.utf8.prefix(64))
-    guard bytes.count + packet.count + text.count + 64 <= Self.limit else { return false }
     var body: [UInt8] = []
     let count = UInt32(truncatingIfNeeded: packet.count)
     for word in [0, UInt32(truncatingIfNeeded: time >> 32), UInt32(truncatingIfNeeded: time), count, count] {

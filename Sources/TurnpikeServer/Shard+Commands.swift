@@ -173,6 +173,14 @@ extension Shard {
     relay.keysFound(ticket, keys, now: now)
   }
 
+  private mutating func stop() {
+    relay.endAllAllocations(now: now)
+    runCommands()
+    closeAllConnections()
+    closeAllAssociations()
+    isStopping = true
+  }
+
   mutating func readMail() {
     let letters = plan.mailbox.takeAll()
     receiveFromSiblings()
@@ -207,12 +215,7 @@ extension Shard {
         useCapture(filter, buffer)
       case .reportWhenIdle:
         reportsWhenIdle = true
-      case .stop:
-        relay.endAllAllocations(now: now)
-        runCommands()
-        closeAllConnections()
-        closeAllAssociations()
-        isStopping = true
+      case .stop: stop()
       }
       runCommands()
     }

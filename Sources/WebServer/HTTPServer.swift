@@ -8,8 +8,8 @@ internal import TLS
 /// and responses that wait for their client. A handler answers at once, or gives nil and answers later with `answer`.
 @safe
 public final class HTTPServer: @unchecked Sendable {
-  // @unchecked: `exchanges`, `names`, `clients` and `lastNumber` are used only by `handle`, which libwebsockets calls inside
-  // `lws_service` and so on the one thread in `run`, whatever clients do. The other stored properties are constants;
+  // @unchecked: `exchanges`, `names`, `clients` and `lastNumber` are used only by `handle` and `count`, which libwebsockets
+  // calls inside `lws_service` and so on the one thread in `run`, whatever clients do. The other stored properties are constants;
   // `later` has a lock, and `lws_cancel_service` may be called from any thread.
 
   /// Names an exchange whose response comes later.

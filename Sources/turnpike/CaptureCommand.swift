@@ -29,7 +29,7 @@ func captureMessages(_ invocation: Invocation) throws(Failure) -> Int32 {
   let leftOut = ended?["left-out"]?.integer ?? 0
   tell(
     "captured \(ended?["messages"]?.integer ?? 0) messages"
-      + (leftOut > 0 ? ", and left out \(leftOut) beyond the limit" : ""))
+      + (leftOut > 0 ? ", and left out \(leftOut)" : ""))
   return 0
 }
 

@@ -58,10 +58,10 @@ extension Command {
           manual: "read the secret from standard input."),
         Option(
           "--close", for: [.user, .secret, .ban],
-          help: "with remove: let the running server also close the live allocations",
+          help: "let the running server also close the live allocations",
           manual: """
-            with remove let the running server close the live allocations of the removed user, or of the names that only the
-            removed secret has signed; with ban add those of the banned clients.
+            with remove let the running server close the live allocations of the removed user, or of the names that no
+            present secret has signed; with ban add those of the banned clients.
             """),
         Option(
           "--reason", .text("TEXT"), for: [.ban], help: "shown by ban list", manual: "a text that ban list shows."),

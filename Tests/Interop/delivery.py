@@ -169,7 +169,7 @@ def manifests(form, arguments):
         file.flush()
         os.chmod(file.name, 0o600)
         environment = {"PATH": os.environ["PATH"], "TURNPIKE_AUTH_SECRETS": "for-a-test-only", "TURNPIKE_ADMIN_TOKEN": "of-this-test",
-                       "TURNPIKE_RELAY_ADDRESSES": "127.0.0.1", "TURNPIKE_STATE_DIRECTORY": tempfile.gettempdir()}
+                       "TURNPIKE_RELAY_ADDRESSES": "127.0.0.1", "TURNPIKE_ADMIN_LISTEN": "127.0.0.1:8478", "TURNPIKE_STATE_DIRECTORY": tempfile.gettempdir()}
         done = subprocess.run([server.program(arguments), "check", "--config", file.name], capture_output=True, text=True,
                               env=environment, check=False)
         if done.returncode or "error" in done.stderr:
@@ -232,6 +232,7 @@ def life_in_root(root):
     run("echo 'realm: kept.example' >> /etc/turnpike/turnpike.yml && touch /var/lib/turnpike/users")
     run("dpkg -i --force-confold /turnpike.deb && grep -q kept.example /etc/turnpike/turnpike.yml")
     run("dpkg -r turnpike && test -f /etc/turnpike/turnpike.yml && test -f /var/lib/turnpike/users && ! test -e /usr/bin/turnpike")
+    run("test -e /var/lib/turnpike/.removed && dpkg -i --force-confold /turnpike.deb && ! test -e /var/lib/turnpike/.removed")
     run("dpkg -P turnpike && ! test -e /etc/turnpike && ! test -e /var/lib/turnpike")
     if left := run("dpkg -L turnpike 2>/dev/null; find / -xdev -name '*turnpike*' -not -path '/proc/*' -not -name turnpike.deb").strip():
         raise Failure(f"left behind: {left}")

@@ -117,8 +117,8 @@ class Counted:
 def measure(running, load, transport, options):
     """Counts the blocks of the shard's thread during a second of traffic."""
     port = PORT + 1 if transport == "tls" else PORT
-    # With the counting allocator 20 TLS handshakes take two seconds.
-    setup, duration = (3, "4") if transport == "tls" else (0, "2")
+    # With the counting allocator 20 TLS handshakes take two seconds or more.
+    setup, duration = (5, "6") if transport == "tls" else (0, "2")
     command = [load, "relay", "--allocations", "20", "--duration", duration, "--insecure", "--json", "--max-loss", "100", "--transport", transport,
                *options, f"turn:127.0.0.1:{port}"]
     environment = dict(os.environ, TURNLOAD_USERNAME="load", TURNLOAD_PASSWORD="benchmark")

@@ -18,7 +18,7 @@ extension AdminServerTests {
     let capture = try Child(
       RunningServer.program,
       ["capture", "--user", "alice", "--seconds", "600", "--output", file, "--admin", admin.url], environment: [:])
-    #expect(try soon { try admin.ask("GET", "/api/v1/captures/1").status == 200 })
+    #expect(try soon { try admin.ask("GET", "/api/v1/captures/1").status == 409 })
     #expect(server.logs("info capture-started user=alice seconds=600"))
     #expect(try admin.ask("POST", "/api/v1/captures?user=bob").status == 409)
     var alice = try server.session(transport: transport)
@@ -40,6 +40,7 @@ extension AdminServerTests {
     #expect(report.output.contains(String(repeating: "0", count: 40)))
     let ended = try admin.document("/api/v1/captures/1", "DELETE")
     #expect(ended["messages"]?.integer == 6 && ended["left-out"]?.integer == 0 && ended["running"] == .bool(false))
+    #expect(try admin.ask("GET", "/api/v1/captures/1").status == 200)
     #expect(try admin.document("/api/v1/captures?user=bob&seconds=1", "POST")["id"]?.string == "2")
     #expect(try admin.ask("GET", "/api/v1/captures/1").status == 404)
   }

@@ -76,6 +76,7 @@ struct QualityTests {
     Row("a restart elsewhere", numbers: Array(0...49) + Array(30_000...30_049), [98, 0, 0, 0]),
     Row("a restart after a loss", numbers: Array(0...9) + [11] + Array(30_000...30_009), [19, 1, 0, 0]),
     Row("one stray number is no restart", numbers: Array(0...9) + [40_000] + Array(10...19), [19, 0, 0, 0]),
+    Row("a late copy of the first is no restart", numbers: Array(0...199) + [0] + [200], [200, 0, 0, 0]),
     // The second stream has only even numbers: it is never proven.
     Row("numbers with gaps only", (0...49).flatMap { [.rtp($0), .rtp($0 * 2, source: 8)] }, [49, 0, 0, 0]),
     Row("two streams", (0...49).flatMap { [.rtp($0), .rtp(1000 + $0, source: 8)] }, [98, 0, 0, 0]),

@@ -21,7 +21,7 @@ public struct CaptureFilter: Sendable {
 
   func matches(_ name: [UInt8]) -> Bool {
     if name == user { return true }
-    return name.firstIndex(of: UInt8(ascii: ":")).map { Array(name[($0 + 1)...]) == user } ?? false
+    return name.firstIndex(of: UInt8(ascii: ":")).map { name[($0 + 1)...].elementsEqual(user) } ?? false
   }
 }
 

@@ -30,7 +30,8 @@ struct SequenceWindow: BitwiseCopyable {
 
   init(first: UInt16) {
     highest = first
-    restart = first
+    // The number that is farthest away. With a nearer one, a single late packet would look like a restart.
+    restart = first &+ 0x8000
   }
 
   /// Missing numbers that may still arrive.

@@ -33,7 +33,7 @@ complete -c turnpike -l userdb -r -F -d 'coturn\'s SQLite database: users and se
 complete -c turnpike -l realm -x -d 'instead of the configured realm'
 complete -c turnpike -l password-stdin -d 'read the password from standard input; without it one is made and printed once, alone, on standard output'
 complete -c turnpike -l secret-stdin -d 'read the secret from standard input; without it one is made and printed once, alone, on standard output'
-complete -c turnpike -l close -d 'with remove: let the running server also close the live allocations'
+complete -c turnpike -l close -d 'let the running server also close the live allocations'
 complete -c turnpike -l reason -x -d 'shown by ban list'
 complete -c turnpike -l user -x -d 'the user of the credential; quotas count by it'
 complete -c turnpike -l ttl -x -d 'how long the credential, token or ban is valid'

@@ -288,10 +288,7 @@ final class RelayWorld {
         if openPorts[port] == nil { problem = "leaves by a closed port" }
         if !isPermitted(peer.address, client) { problem = "\(peer) is sent to without permission, unfragmented" }
       case .captured(let message):
-        let bytes = message.bytes
-        if bytes.count < 20 || Int(bytes[2]) << 8 | Int(bytes[3]) != bytes.count - 20 {
-          problem = "captured no message"
-        }
+        if !message.isWhole { problem = "captured no message" }
       case .bindPipe, .moveConnection, .forward, .replyFrom, .event: break
       }
     }
