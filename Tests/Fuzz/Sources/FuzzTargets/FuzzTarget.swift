@@ -62,6 +62,11 @@ struct FuzzInput {
   }
 }
 
+/// The element that a byte of the input chooses; nil if there is none.
+func pick<Element>(_ elements: [Element], _ choice: UInt8) -> Element? {
+  elements.isEmpty ? nil : elements[Int(choice) % elements.count]
+}
+
 enum ConfigurationFuzz {
   struct NoSuchFile: Error {}
 

@@ -296,8 +296,4 @@ final class RelayWorld {
 
   /// The open ports, in an order that does not depend on the process's hash seed.
   private var ports: [Handle<RelayPort>] { openPorts.sorted { $0.value.port < $1.value.port }.map(\.key) }
-
-  private func pick<Element>(_ elements: [Element], _ choice: UInt8) -> Element? {
-    elements.isEmpty ? nil : elements[Int(choice) % elements.count]
-  }
 }
