@@ -169,7 +169,8 @@ extension Shard {
   static func feed(
     _ connection: inout Connection, _ buffers: borrowing PacketBuffers, slot: Int, _ range: Range<Int>
   ) -> Bool {
-    connection.tls?.receive(buffers.bytes(slot, range)) ?? false
+    connection.isBusy = true
+    return connection.tls?.receive(buffers.bytes(slot, range)) ?? false
   }
 
   /// One read may hold many records: plaintext is collected until the engine has no more, then split into frames.
