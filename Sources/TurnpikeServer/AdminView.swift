@@ -74,6 +74,7 @@ final class AdminView: ServerView {
   let hook: HookService?
   let version: String
   let started: Now
+  let demoSecret: [UInt8]?
   // Made at the start, because the system call filter then refuses new ones. An answer that comes too late has another
   // number than the present question.
   private let pages: SessionPages
@@ -105,6 +106,7 @@ final class AdminView: ServerView {
     events = server.events
     hook = server.hook
     version = server.host.version
+    demoSecret = server.demoSecret
     started = .read()
   }
 

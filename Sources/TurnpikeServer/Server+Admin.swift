@@ -81,7 +81,7 @@ extension Server {
     options.certificate = certificate
     if place.isRemote, certificate == nil { throw AdminUnavailable(reason: "there is no certificate") }
     do throws(AdminService.Failure) {
-      let service = try AdminService(options, token: settings.admin.token, server: view)
+      let service = try AdminService(options, token: settings.admin.token, hasDemo: settings.admin.demo, server: view)
       if let path = place.unixSocket { try restrict(path) }
       return service
     } catch {
