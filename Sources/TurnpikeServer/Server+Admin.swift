@@ -19,7 +19,8 @@ struct AdminEndpoint {
 
 /// The admin endpoint, and what its operators ask of the main thread.
 extension Server {
-  /// Starts the endpoint. Another program on the default address is no reason not to start; on a configured one it is.
+  /// Starts the endpoint. Another program on the default address is no reason not to start; on a configured one it is,
+  /// and for the demo page.
   func startAdmin(_ engine: DataPlane.Engine) throws(StartFailure) {
     let place = settings.admin.listen
     guard place != .none else { return }
@@ -52,7 +53,7 @@ extension Server {
       log.info("admin", ("address", .text("\(place)")), ("tls", place.isRemote ? "on" : "off"))
     } catch {
       let problem = "cannot serve the admin endpoint on \(place): \(error.reason)"
-      guard isDefault else { throw .failed("\(problem) (`admin.listen`)") }
+      guard isDefault, !settings.admin.demo else { throw .failed("\(problem) (`admin.listen`)") }
       log.warning(
         "admin-unavailable", ("problem", .text(problem)), ("effect", "there are no metrics and no health checks"),
         ("remedy", "set admin.listen to a free address, or to \"\" for none"))

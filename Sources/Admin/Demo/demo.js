@@ -114,7 +114,7 @@ async function begin() {
   const hadLink = !!linkParts();
   try {
     const { room: name } = await access.get();
-    byId("state").textContent = `room ${name}`;
+    byId("state").textContent = name;
     byId("state").className = "pill ready";
     byId("show-link").hidden = false;
   } catch (error) {

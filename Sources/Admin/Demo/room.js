@@ -164,6 +164,9 @@ export class RoomView {
     this.mirror = null;
     close(this.stream);
     this.stream = null;
+    if (this.access.answer && byId("state").textContent === "in the room") {
+      byId("state").textContent = this.access.answer.room;
+    }
     byId("local").srcObject = null;
     byId("remotes").replaceChildren();
     this.panels.clear();
