@@ -161,6 +161,8 @@ class Suite:
         state = files["var/lib/turnpike"]
         if (state.uid, state.gid, state.mode & 0o777) != (USER, USER, 0o700):
             raise Failure(f"the state folder is of {state.uid}:{state.gid}, mode {state.mode:o}")
+        if others := [path for path, entry in files.items() if entry.uid == USER and not path.startswith("var/lib/turnpike")]:
+            raise Failure(f"the server's user owns {others[:5]}")
         for path, entry in files.items():
             if path.startswith("usr/local/bin/") and entry.mode & 0o6000 or "SCHILY.xattr.security.capability" in entry.pax_headers:
                 raise Failure(f"{path} gives rights: mode {entry.mode:o}, {entry.pax_headers}")
@@ -352,7 +354,7 @@ class Suite:
             file.write(f'#!/bin/sh\nexec /usr/bin/podman {" ".join(self.podman.options)} "$@"\n')
         os.chmod(wrapper, 0o755)
         with open(limits, "w", encoding="utf-8") as file:
-            file.write("services: { turnpike: { ulimits: { nofile: 4096, nproc: 4096 } } }\n")
+            file.write("services: { turnpike: { ulimits: { nofile: &same { soft: 4096, hard: 4096 }, nproc: *same } } }\n")
         self.podman.run("tag", IMAGE, "localhost/turnpike:latest")
         environment = {**os.environ, "PATH": f"{self.directory}:{os.environ['PATH']}"}
 
