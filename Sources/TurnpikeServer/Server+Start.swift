@@ -52,6 +52,7 @@ extension Server {
     try startAdmin(engine)
     host.confinement?.confineThread()
     try startReader()
+    let addresses = watchAddresses()
     host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
     host.confinement?.report(to: log)
     if let made = firstIceServers() { host.show(made) }
@@ -62,7 +63,7 @@ extension Server {
       ("relay-addresses", .text(state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ","))),
       ("relay-ports", "\(settings.relay.ports.lowerBound)-\(settings.relay.ports.upperBound)"))
     ServiceManager.notify("READY=1")
-    return serve()
+    return serve(watching: addresses)
   }
 
   /// Reports a listener's address that is in use, before anything else is opened.
@@ -123,7 +124,7 @@ extension Server {
           connections: state.connections, strangersMemory: state.strangersMemory,
           handshakes: handshakes[index % handshakes.count],
           credentials: credentials, hook: hook, events: events,
-          serverNames: ServerNames(settings, realms: realmNames), trustedProxies: settings.proxyProtocol.trusted,
+          probeUser: probeUser, serverNames: ServerNames(settings, realms: realmNames), trustedProxies: settings.proxyProtocol.trusted,
           contexts: contexts.isEmpty ? nil : contexts[index],
           cookieKey: cookieKey,
           mailbox: mailbox, siblings: mailboxes, exchange: exchange, reports: reports, board: ShardBoard(), log: log,
