@@ -70,7 +70,8 @@ final class SelfProbe: Sendable {
         address = SocketAddress(address.family == .ipv4 ? .ipv4Loopback : .ipv6Loopback, port: address.port)
       }
       let transport: TransportProtocol = isStream ? .tcp : .udp
-      let uri = ServerURI(scheme: .turn, host: .address(address.address), port: address.port, transportParameter: isStream ? .tcp : nil)
+      let uri = ServerURI(
+        scheme: .turn, host: .address(address.address), port: address.port, transportParameter: isStream ? .tcp : nil)
       return ServerTarget(uri: uri, transport: transport, address: address)
     }
     return nil
@@ -131,7 +132,8 @@ final class SelfProbe: Sendable {
   private static func explain(_ failure: AllocationSession.Failure) -> String? {
     switch failure {
     case .request(.refused(.tryAlternate, _, _, _)), .request(.refused(.allocationQuotaReached, _, _, _)): nil
-    case .request(.refused(let code, let phrase, _, _)): "an allocation of the server's own is refused: \(code.rawValue) \(phrase)"
+    case .request(.refused(let code, let phrase, _, _)):
+      "an allocation of the server's own is refused: \(code.rawValue) \(phrase)"
     case .request(.timeout): "an allocation of the server's own gets no answer"
     case .request(let other): "an allocation of the server's own fails: \(other)"
     case .connection(let other): "an allocation of the server's own fails: \(other)"
