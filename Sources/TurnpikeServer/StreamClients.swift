@@ -62,6 +62,21 @@ struct StreamClients: ~Copyable {
     return listeners.handle(of: slot)
   }
 
+  /// The socket of a listener; nil for datagrams.
+  func listener(_ number: ListenerNumber) -> Slot<ClientListener>? {
+    var walk = SlotWalk<ClientListener>()
+    while let slot = listeners.next(&walk) {
+      if listeners[slot].number == number { return slot }
+    }
+    return nil
+  }
+
+  /// Closes a listener.
+  mutating func removeListener(_ slot: Slot<ClientListener>) {
+    pausedListeners.removeAll { $0 == slot }
+    _ = listeners.remove(slot)
+  }
+
   func slot(of handle: Handle<ClientListener>) -> Slot<ClientListener>? { listeners.slot(of: handle) }
 
   func handle(of slot: Slot<ClientListener>) -> Handle<ClientListener> { listeners.handle(of: slot) }
