@@ -47,6 +47,10 @@ struct TCPRelays: ~Copyable {
     listenerOfRelay[id].map { listeners[$0].socket.rawValue }
   }
 
+  func listenerDescriptors(where matches: (Handle<RelayPort>) -> Bool) -> [Int32] {
+    listenerOfRelay.filter { matches($0.key) }.map { listeners[$0.value].socket.rawValue }
+  }
+
   func slot(of handle: Handle<RelayListener>) -> Slot<RelayListener>? { listeners.slot(of: handle) }
 
   subscript(slot: Slot<RelayListener>) -> RelayListener { _read { yield listeners[slot] } }

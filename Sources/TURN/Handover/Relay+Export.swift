@@ -162,6 +162,28 @@ extension Relay {
     record.peerConnections.reverse()
   }
 
+  // MARK: - The clients of sockets
+
+  /// The client whose allocation has a peer connection; nil if it has ended.
+  public func client(ofPeerConnection handle: Handle<PeerConnection>) -> ClientPath? {
+    peerConnections.slot(of: handle).map { allocations[peerConnections[$0].allocation].client }
+  }
+
+  /// The client whose allocation has a relay port; nil if there is none.
+  public func client(ofPort handle: Handle<RelayPort>) -> ClientPath? {
+    relayPorts.slot(of: handle).flatMap { relayPorts[$0].allocation }.map { allocations[$0].client }
+  }
+
+  /// Every peer connection with an open or requested socket.
+  public var peerConnectionHandles: [Handle<PeerConnection>] {
+    var handles: [Handle<PeerConnection>] = []
+    var walk = SlotWalk<PeerConnection>()
+    while let slot = peerConnections.next(&walk) {
+      if peerConnections[slot].state != .failed { handles.append(peerConnections.handle(of: slot)) }
+    }
+    return handles
+  }
+
   // MARK: - After the handover
 
   /// Removes the allocations that the newer process has, without events; the engine then closes their sockets here.

@@ -18,11 +18,11 @@ public struct HandoverMapping: Sendable {
     self.endpoints = endpoints
   }
 
-  func realm(_ old: RealmID) -> RealmID? { Int(old.rawValue) < realms.count ? realms[Int(old.rawValue)] : nil }
+  public func realm(_ old: RealmID) -> RealmID? { Int(old.rawValue) < realms.count ? realms[Int(old.rawValue)] : nil }
 
   func ordinal(_ old: UInt8) -> UInt8? { Int(old) < ordinals.count ? ordinals[Int(old)] : nil }
 
-  func hasEndpoint(_ path: ClientPath) -> Bool {
+  public func hasEndpoint(_ path: ClientPath) -> Bool {
     Int(path.endpoint.rawValue) < endpoints.count && endpoints[Int(path.endpoint.rawValue)]
   }
 }

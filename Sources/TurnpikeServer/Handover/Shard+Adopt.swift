@@ -30,15 +30,17 @@ extension Shard {
     restoreEndpoints(records.endpoints, inheritance.offer)
     let restored = try relay.restore(inheritance.package.relay, mapping, now: now)
     adopted.waiting = restored.waiting
-    adopted.counts = HandoverCounts(allocations: restored.summaries.count, relays: restored.ports.count)
+    adopted.counts.allocations = restored.summaries.count
+    adopted.counts.relays = restored.ports.count
     for holder in restored.holders { plan.ledger.count(holder) }
     for summary in restored.summaries { metrics.sessions.adopt(summary) }
     try adoptRelaySockets(restored.ports, records, &descriptors)
+    try adoptStreams(records, mapping, &descriptors)
     for summary in restored.closed { record(.allocationClosed(summary, .closed)) }
     adopted.closed = restored.closed.count
   }
 
-  private static func take(_ index: UInt32, _ descriptors: inout [Int32?]) throws(RecordError) -> Int32 {
+  static func take(_ index: UInt32, _ descriptors: inout [Int32?]) throws(RecordError) -> Int32 {
     guard descriptors.indices.contains(Int(index)), let descriptor = descriptors[Int(index)] else {
       throw RecordError(problem: "a descriptor is missing", offset: 0)
     }
@@ -66,8 +68,17 @@ extension Shard {
       }
       let descriptor = FileDescriptor(owning: try Self.take(index, &descriptors))
       let family = relay.localAddress(ofPort: handle)?.family ?? .ipv4
-      if transport == .udp { plane.adoptRelayPort(handle, UDPSocket(owning: descriptor), family) }
+      switch transport {
+      case .udp: plane.adoptRelayPort(handle, UDPSocket(owning: descriptor), family)
+      case .tcp: adoptRelayListener(handle, StreamListener(owning: descriptor))
+      }
     }
+  }
+
+  private mutating func adoptRelayListener(_ id: Handle<RelayPort>, _ socket: consuming StreamListener) {
+    let descriptor = socket.rawValue
+    let handle = tcp.insert(RelayListener(id: id, socket: socket))
+    try? plane.loop.add(descriptor, EventToken(kind: EventKind.relayListener, handle))
   }
 
   /// Requests that waited in the older process for a store, the ledger or a socket.
@@ -88,6 +99,9 @@ struct AdoptedState {
   /// Listening sockets, by the listeners' numbers; `openListeners` takes them.
   var listeners: [Int: Int32] = [:]
   var waiting: [(client: ClientPath, bytes: [UInt8])] = []
+  /// Connections with bytes of frames that have been read and not processed.
+  var unread: [Handle<Connection>] = []
+  var pipes: [Handle<Pipe>] = []
   var counts = HandoverCounts()
   /// Allocations that the new configuration has no place for.
   var closed = 0
@@ -98,6 +112,9 @@ struct EngineRecords {
   var endpoints: [EndpointTable.Endpoint] = []
   var listeners: [(number: Int, index: UInt32)] = []
   var relaySockets: [Handle<RelayPort>: UInt32] = [:]
+  var streams = SlotMap<Connection>.Shape()
+  var connections: [ConnectionRecord] = []
+  var pipes: [PipeRecord] = []
 
   init(_ bytes: [UInt8]) throws(RecordError) {
     var coder = RecordCoder(reading: bytes)
@@ -118,7 +135,16 @@ struct EngineRecords {
         try coder.code(&transport)
         try coder.code(&index)
         relaySockets[handle] = index
-      case .streams, .connection, .pipe, nil: break
+      case .streams: try coder.code(&streams)
+      case .connection:
+        var record = ConnectionRecord()
+        try record.code(with: &coder)
+        connections.append(record)
+      case .pipe:
+        var record = PipeRecord()
+        try record.code(with: &coder)
+        pipes.append(record)
+      case nil: break
       }
       coder.end()
     }

@@ -104,6 +104,7 @@ extension Shard {
     case .begin:
       handover.phase = .none
       plane.startReceiving()
+      resumeAdoptedStreams()
       receiveWaitingRequests()
     }
   }
@@ -120,7 +121,8 @@ extension Shard {
     var package = HandoverPackage()
     package.relay = exported.bytes
     package.counts = HandoverCounts(
-      allocations: exported.allocations, relays: exported.ports.count, connections: 0, kept: exported.kept)
+      allocations: exported.allocations, relays: exported.ports.count, connections: moving.connections.count,
+      kept: exported.kept)
     var coder = RecordCoder()
     // Writing cannot fail.
     try? exportEngine(exported, moving, to: &coder, &package)
@@ -154,6 +156,7 @@ extension Shard {
       try coder.code(&index)
       coder.end()
     }
+    try exportStreams(moving, to: &coder, &package)
   }
 
   private func descriptor(ofListener number: ListenerNumber) -> Int32? {
@@ -165,9 +168,6 @@ extension Shard {
     transport == .udp ? plane.relayPorts.descriptor(Handle(sameAs: handle)) : tcp.descriptor(ofListener: handle)
   }
 
-  /// Which clients move: those whose connection can be described.
-  private func movingClients() -> MovingClients { MovingClients() }
-
   /// Forgets what the newer process has. Descriptors are removed from the loops first: the kernel would report events
   /// as long as the other process holds the sockets.
   private mutating func leave() {
@@ -178,17 +178,13 @@ extension Shard {
         streams.removeListener(slot)
       }
     }
+    leaveStreams(moving)
     relay.forgetExported({ moving.contains($0) }, now: now)
     runCommands()
     plane.startReceivingFromRelayPorts()
     plane.endTurn()
     plane.flush()
   }
-}
-
-/// The clients that move to another process.
-struct MovingClients {
-  func contains(_ client: ClientPath) -> Bool { client.transport == .udp }
 }
 
 extension HandoverPackage {
