@@ -14,6 +14,8 @@ enum EventKind {
   static let relayListener: UInt8 = 6
   static let peerConnection: UInt8 = 7
   static let alarm: UInt8 = 8
+  /// Datagrams from a newer process.
+  static let foreign: UInt8 = 10
   /// The loop of streams has events.
   static let streams: UInt8 = 9
 }

@@ -24,6 +24,7 @@ struct Shard: ~Copyable {
   var tcp = TCPRelays()
   var handover = ShardHandover()
   var adopted = AdoptedState()
+  var foreign = ForeignClients()
   /// Memory for the waiting output of streams and pipes.
   var blocks = BlockPool()
   var endpoints = EndpointTable()
@@ -212,6 +213,7 @@ struct Shard: ~Copyable {
     case EventKind.relayListener: acceptPeers(token.handle(of: RelayListener.self))
     case EventKind.peerConnection: peerReady(token.handle(of: Pipe.self), event)
     case EventKind.mailbox: readMail()
+    case EventKind.foreign: receiveForeign()
     case EventKind.alarm: plane.acknowledgeAlarm()
     default: break
     }

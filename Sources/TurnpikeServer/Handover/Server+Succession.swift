@@ -12,6 +12,8 @@ struct Succession {
   var counts = HandoverCounts()
   /// Allocations that the configuration has no place for.
   var closed = 0
+  /// The older shards' ends of the connections for datagrams.
+  var forwards: [Int32] = []
   /// Whether the older process may still have clients.
   var isOpen = true
 }
@@ -61,7 +63,14 @@ extension Server {
       } catch {
         throw HandoverConnection.Failure(reason: "the records of ports cannot be read: \(error)")
       }
-      return state.packages.map { ShardInheritance(package: $0, offer: succession.offer) }
+      return state.packages.map {
+        var inheritance = ShardInheritance(package: $0, offer: succession.offer)
+        if let ends = try? MessageSocket.pair(), shardCount <= MessageSocket.descriptorLimit {
+          inheritance.forward = ends.first
+          self.succession?.forwards.append(ends.second)
+        }
+        return inheritance
+      }
     } catch {
       throw .failed("cannot take over from the running server: \(error.reason)")
     }
@@ -71,7 +80,8 @@ extension Server {
   func finishSuccession() throws(StartFailure) {
     guard let succession else { return }
     do throws(HandoverConnection.Failure) {
-      try succession.connection.send(.ready)
+      try succession.connection.send(.ready, [], succession.forwards)
+      for descriptor in succession.forwards { _ = FileDescriptor(owning: descriptor) }
       let go = try succession.connection.receive(.go, within: 10)
       for shard in shards { shard.post(.handOver(.begin)) }
       if go.bytes.first == 1 { supervisor = succession.connection }

@@ -132,11 +132,14 @@ extension Server {
       }
       try upgrade.connection.send(state.relayed.export(), 0, HandoverConnection.serverPart)
       try upgrade.connection.send(.complete)
-      _ = try upgrade.connection.receive(.ready, within: Upgrade.gapTimeout)
+      let ready = try upgrade.connection.receive(.ready, within: Upgrade.gapTimeout)
       // From here on the newer process is the server.
       if ServiceManager.isThere { ServiceManager.notify("MAINPID=\(upgrade.process)") }
       let waits = supervisor == nil && !ServiceManager.isThere
       try upgrade.connection.send(.go, [waits ? 1 : 0], supervisor.map { [$0.rawValue] } ?? [])
+      for (index, shard) in shards.enumerated() {
+        shard.post(.handOver(.leave(index < ready.descriptors.count ? ready.descriptors[index] : -1)))
+      }
     } catch {
       for shard in shards { shard.post(.handOver(.resume)) }
       throw error
@@ -166,7 +169,6 @@ extension Server {
     self.upgrade = nil
     state.isSucceeded = true
     state.relayed.beginSuccession()
-    for shard in shards { shard.post(.handOver(.leave)) }
     log.info(
       "upgraded", ("process", .number(report.process)), ("allocations", .number(report.counts.allocations)),
       ("connections", .number(report.counts.connections)), ("kept", .number(report.counts.kept)),

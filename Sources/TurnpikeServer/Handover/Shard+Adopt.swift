@@ -10,6 +10,8 @@ internal import Tables
 struct ShardInheritance: Sendable {
   var package: HandoverPackage
   var offer: HandoverOffer
+  /// For datagrams of clients that stay with the older process; -1: none.
+  var forward: Int32 = -1
 }
 
 /// The newer process's side. Nothing is received before `HandoverStep.begin`.
@@ -36,6 +38,11 @@ extension Shard {
     for summary in restored.summaries { metrics.sessions.adopt(summary) }
     try adoptRelaySockets(restored.ports, records, &descriptors)
     try adoptStreams(records, mapping, &descriptors)
+    if inheritance.forward >= 0 {
+      let descriptor = FileDescriptor(owning: inheritance.forward)
+      foreign.clients = Set(records.secureClients)
+      foreign.socket = StreamSocket(descriptor, remote: .none, local: .none)
+    }
     for summary in restored.closed { record(.allocationClosed(summary, .closed)) }
     adopted.closed = restored.closed.count
   }
@@ -115,6 +122,7 @@ struct EngineRecords {
   var streams = SlotMap<Connection>.Shape()
   var connections: [ConnectionRecord] = []
   var pipes: [PipeRecord] = []
+  var secureClients: [SecureDatagramClients.Client] = []
 
   init(_ bytes: [UInt8]) throws(RecordError) {
     var coder = RecordCoder(reading: bytes)
@@ -144,6 +152,12 @@ struct EngineRecords {
         var record = PipeRecord()
         try record.code(with: &coder)
         pipes.append(record)
+      case .secureClients:
+        try coder.codeList(&secureClients, SecureDatagramClients.Client(.unread)) {
+          coder, client throws(RecordError) in
+          try coder.code(&client.address)
+          try coder.code(&client.endpoint)
+        }
       case nil: break
       }
       coder.end()

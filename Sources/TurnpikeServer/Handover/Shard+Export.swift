@@ -13,8 +13,8 @@ enum HandoverStep: Sendable {
   case export
   /// The newer process does not come up: read again.
   case resume
-  /// The newer process has everything: forget it here.
-  case leave
+  /// The newer process has everything: forget it here, and receive what it forwards over this descriptor; -1: nothing.
+  case leave(Int32)
   /// In the newer process: read.
   case begin
 }
@@ -48,6 +48,7 @@ enum EngineRecordKind: UInt8 {
   case streams = 4
   case connection = 5
   case pipe = 6
+  case secureClients = 7
 }
 
 /// The older process's side.
@@ -97,9 +98,10 @@ extension Shard {
       guard handover.isPaused else { return }
       handover.phase = .none
       plane.startReceiving()
-    case .leave:
+    case .leave(let descriptor):
       guard handover.phase == .exported else { return }
       leave()
+      receiveFromSuccessor(over: descriptor)
       handover.phase = .left
     case .begin:
       handover.phase = .none
@@ -157,6 +159,7 @@ extension Shard {
       coder.end()
     }
     try exportStreams(moving, to: &coder, &package)
+    try exportSecureClients(to: &coder)
   }
 
   private func descriptor(ofListener number: ListenerNumber) -> Int32? {
