@@ -96,7 +96,7 @@ let package = Package(
       [
         "TURN", "STUN", "Crypto", "NetIO", "System", "TLS", "Log", "Credentials", "CredentialsSQLite", "Configuration",
         "NetworkTypes", "Tables", "JSON", "StringPreparation", "Hardening", "Metrics", "Admin", "WebServer",
-        "WebClient",
+        "WebClient", "ClientIO", "TURNClient",
       ]),
     // What the program shows of itself over HTTP. It sees the server as a protocol.
     library("Metrics"),
