@@ -14,6 +14,15 @@ let settings: [SwiftSetting] = [
   .enableExperimentalFeature("Lifetimes"),
 ]
 
+/// The files of the web pages.
+let dashboardFiles = ["index.html", "dashboard.css", "dashboard.js", "chart.js", "words.js", "favicon.svg"].map {
+  "Dashboard/\($0)"
+}
+let demoFiles = [
+  "demo.html", "demo.css", "demo.js", "access.js", "candidates.js", "check.js", "media.js", "modes.js", "panels.js",
+  "peer.js", "plot.js", "qr.js", "record.js", "room.js", "session.js", "signal.js", "stats.js", "transfer.js",
+].map { "Demo/\($0)" }
+
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
@@ -61,6 +70,8 @@ let package = Package(
     library("Crypto", ["COpenSSL", "NetworkTypes"]),
     library("StringPreparation", ["CStringPrep"]),
     library("JSON", ["CJansson"]),
+    // The rooms of the demo page: who is in them, and who gets which message.
+    library("Rooms", ["JSON", "Crypto", "NetworkTypes"]),
 
     // Protocols, for clients and servers: no I/O, no clock, no lock, no log.
     library("STUN", ["NetworkTypes", "Crypto"]),
@@ -101,11 +112,9 @@ let package = Package(
     // What the program shows of itself over HTTP. It sees the server as a protocol.
     library("Metrics"),
     .target(
-      name: "Admin", dependencies: ["WebServer", "Metrics", "JSON", "Crypto", "System", "NetworkTypes"],
-      // The dashboard is part of the program.
-      resources: ["index.html", "dashboard.css", "dashboard.js", "chart.js", "words.js", "favicon.svg"].map {
-        .embedInCode("Dashboard/\($0)")
-      },
+      name: "Admin", dependencies: ["WebServer", "Metrics", "Rooms", "JSON", "Crypto", "System", "NetworkTypes"],
+      // The dashboard and the demo page are part of the program.
+      resources: (dashboardFiles + demoFiles).map { .embedInCode($0) },
       swiftSettings: settings),
 
     // Programs.
@@ -142,12 +151,14 @@ let package = Package(
     tests("Log", ["Log"]),
     tests("StringPreparation", ["StringPreparation"]),
     tests("JSON", ["JSON", "Crypto", "TestSupport"]),
+    tests("Rooms", ["Rooms", "JSON", "NetworkTypes"]),
     tests("System", ["System", "NetworkTypes", "TestSupport"]),
     // Runs the functions of Tests/Fuzz over the committed corpora.
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "Admin", "Configuration", "Credentials", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "STUN",
+        "Admin", "Configuration", "Credentials", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "Rooms",
+        "STUN",
         "TLS", "TURN",
         "Tables", "WebServer", "TestSupport",
       ],
@@ -164,7 +175,9 @@ let package = Package(
     tests("WebServer", ["WebServer", "TLS", "NetIO", "System", "NetworkTypes", "TestSupport"]),
     tests("WebClient", ["WebClient", "WebServer", "System", "TestSupport"]),
     tests("Metrics", ["Metrics"]),
-    tests("Admin", ["Admin", "WebServer", "Metrics", "JSON", "NetworkTypes", "TestSupport"]),
+    tests(
+      "Admin",
+      ["Admin", "WebServer", "Metrics", "Rooms", "JSON", "NetIO", "NetworkTypes", "System", "TestSupport"]),
     tests("Credentials", ["Credentials", "Crypto", "StringPreparation"]),
     tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto", "TestSupport"]),
     tests(

@@ -1,4 +1,6 @@
+internal import Crypto
 internal import NetworkTypes
+internal import Rooms
 internal import Synchronization
 public import System
 public import WebServer
@@ -11,6 +13,7 @@ public final class AdminService: Sendable {
   private let router: Router
   private let work: Mailbox<Work>
   private let server: any ServerView
+  private let rooms: RoomKeys?
 
   /// Limit of requests that wait for the worker; further ones get 503.
   private static let waitingLimit = 32
@@ -28,11 +31,18 @@ public final class AdminService: Sendable {
   }
 
   /// Opens the listener; `run` and `work` serve.
-  public init(_ options: HTTPServer.Options, token: String, server: any ServerView) throws(Failure) {
+  ///
+  /// - Parameter hasDemo: whether there is the demo page with its rooms.
+  public init(
+    _ options: HTTPServer.Options, token: String, hasDemo: Bool = false, server: any ServerView
+  ) throws(Failure) {
     let work: Mailbox<Work>
     do throws(Errno) { work = try Mailbox(capacity: Self.waitingLimit + 1) } catch { throw .system(error) }
     let isPrivate = if case .unixSocket = options.place { true } else { false }
-    let router = Router(token: token, isPrivate: isPrivate, server: server)
+    let rooms = hasDemo ? RoomKeys(secret: SecureRandom.bytes(32)) : nil
+    let router = Router(token: token, isPrivate: isPrivate, rooms: rooms, server: server)
+    var options = options
+    if let rooms { options.webSockets = RoomDoor(rooms, router) }
     do throws(HTTPServer.Failure) {
       http = try HTTPServer(options) { request, exchange in
         let start = Instant.read()
@@ -50,8 +60,12 @@ public final class AdminService: Sendable {
     }
     self.work = work
     self.router = router
+    self.rooms = rooms
     self.server = server
   }
+
+  /// What follows the address of the demo page in the link of a room: `#NAME.KEY`; nil without a demo page.
+  public func roomLink(_ name: String) -> String? { rooms.map { "#\(name).\($0.key(of: name))" } }
 
   /// Replaces the token, after a reload.
   public func setToken(_ token: String) { router.setToken(token) }

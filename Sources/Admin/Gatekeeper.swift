@@ -1,6 +1,7 @@
 internal import Crypto
 internal import JSON
 internal import NetworkTypes
+internal import Rooms
 internal import WebServer
 
 /// Decides whether a request is an operator's.
@@ -12,20 +13,33 @@ struct Gatekeeper: Sendable {
   private var windowEnd = Instant(nanoseconds: 0)
   /// Whether the file system decides who reaches the endpoint: a Unix socket.
   private let isPrivate: Bool
+  /// The keys of the demo page's rooms; nil without a demo page.
+  private let rooms: RoomKeys?
 
   /// Limit of failed tokens of one client in ten seconds, and of clients that are counted one by one.
   private static let failuresPerClient = 10
   private static let clientLimit = 1024
 
-  init(token: String, isPrivate: Bool = false) {
+  init(token: String, isPrivate: Bool = false, rooms: RoomKeys? = nil) {
     self.token = Array(token.utf8)
     self.isPrivate = isPrivate
+    self.rooms = rooms
+  }
+
+  /// The refusal of a WebSocket; nil if the page that asks for it is ours. Its first message shows the room's key.
+  func refusalOfSocket(_ request: HTTPRequest) -> HTTPResponse? {
+    guard request.origin != nil else { return HTTPResponse(.forbidden, "a WebSocket needs an Origin") }
+    return Self.refusalOfBrowser(request, hasToken: !token.isEmpty)
   }
 
   /// The refusal of a request; nil if it may pass.
   mutating func refusal(of request: HTTPRequest, for access: Route.Access, now: Instant) -> HTTPResponse? {
     guard access != .open else { return nil }
     if let refusal = Self.refusalOfBrowser(request, hasToken: !token.isEmpty) { return refusal }
+    if access == .guests, let given = request.authorization, given.lowercased().hasPrefix("room ") {
+      // Keys of 144 bits cannot be tried out, so wrong ones are not counted.
+      return rooms?.room(ofAuthorization: given) == nil ? HTTPResponse(.forbidden, Self.wrongRoom) : nil
+    }
     guard !token.isEmpty else {
       return access == .keepers && !isPrivate ? HTTPResponse(.forbidden, Self.needsToken) : nil
     }
@@ -44,6 +58,8 @@ struct Gatekeeper: Sendable {
     response.headers.append(.init("WWW-Authenticate", "Bearer"))
     return response
   }
+
+  private static let wrongRoom = "this is not the key of the room: links end when the server restarts"
 
   private static let needsToken =
     "users and secrets are changed here only with admin.token, or through admin.listen=unix:/PATH: "

@@ -6,6 +6,8 @@ struct Page: Sendable {
   var path: String
   var contentType: String
   var body: [UInt8]
+  /// Whether it is a file of the demo page.
+  var isDemo = false
 
   /// The dashboard's files. They have no data of the server, so they need no token.
   static let all = [
@@ -17,12 +19,16 @@ struct Page: Sendable {
     Page(path: "/favicon.svg", contentType: "image/svg+xml", body: PackageResources.favicon_svg),
   ]
 
-  static func find(_ path: String) -> Page? { all.first { $0.path == path } }
+  static func find(_ path: String) -> Page? { (all + demo).first { $0.path == path } }
 
   /// Nothing comes from another server, and no script stands in the page (CSP level 3).
   static let policy =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+  /// The demo page also plays recordings, which are blobs of its own, and uses camera, microphone and screen.
+  private static let demoPolicy = policy + "; media-src 'self' blob:"
+  private static let demoPermissions = "camera=(self), microphone=(self), display-capture=(self), geolocation=()"
 
   func answer(_ request: HTTPRequest) -> HTTPResponse {
     guard request.method == .get || request.method == .head else {
@@ -30,9 +36,10 @@ struct Page: Sendable {
     }
     var response = HTTPResponse(200, contentType, body)
     response.headers = [
-      .init("Content-Security-Policy", Self.policy), .init("Referrer-Policy", "no-referrer"),
+      .init("Content-Security-Policy", isDemo ? Self.demoPolicy : Self.policy), .init("Referrer-Policy", "no-referrer"),
       .init("X-Frame-Options", "DENY"),
     ]
+    if isDemo { response.headers.append(.init("Permissions-Policy", Self.demoPermissions)) }
     return response.hardened
   }
 }

@@ -11,6 +11,8 @@ struct Route: Sendable {
     /// Needs the token, and is refused without one unless the endpoint is a Unix socket: it gives access that lasts,
     /// and every local user reaches a loopback address.
     case keepers
+    /// Needs the token, if there is one, or the key of a room of the demo page.
+    case guests
   }
 
   /// A request, and the parts of its path that the route names in braces.

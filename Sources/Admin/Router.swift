@@ -1,5 +1,6 @@
 internal import JSON
 internal import NetworkTypes
+internal import Rooms
 internal import Synchronization
 internal import WebServer
 
@@ -19,19 +20,29 @@ final class Router: Sendable {
 
   private let gatekeeper: Mutex<Gatekeeper>
   private let server: any ServerView
+  private let routes: [Route]
+  private let pages: [Page]
 
-  /// - Parameter isPrivate: whether the file system decides who reaches the endpoint: a Unix socket.
-  init(token: String, isPrivate: Bool = false, server: any ServerView) {
-    gatekeeper = Mutex(Gatekeeper(token: token, isPrivate: isPrivate))
+  /// - Parameters:
+  ///   - isPrivate: whether the file system decides who reaches the endpoint: a Unix socket.
+  ///   - rooms: the keys of the demo page's rooms; nil without a demo page.
+  init(token: String, isPrivate: Bool = false, rooms: RoomKeys? = nil, server: any ServerView) {
+    gatekeeper = Mutex(Gatekeeper(token: token, isPrivate: isPrivate, rooms: rooms))
     self.server = server
+    routes = Route.all + (rooms.map { [Route.roomAccess($0)] } ?? [])
+    pages = Page.all + (rooms == nil ? [] : Page.demo)
+  }
+
+  func refusalOfSocket(_ request: HTTPRequest) -> HTTPResponse? {
+    gatekeeper.withLock { $0.refusalOfSocket(request) }?.hardened
   }
 
   func setToken(_ token: String) { gatekeeper.withLock { $0.token = Array(token.utf8) } }
 
   func route(_ request: HTTPRequest, now: Instant) -> Result {
-    if let page = Page.find(request.path) { return .response(page.answer(request)) }
+    if let page = pages.first(where: { $0.path == request.path }) { return .response(page.answer(request)) }
     var allowed: [String] = []
-    for route in Route.all {
+    for route in routes {
       guard let parts = route.match(request.path) else { continue }
       let method = request.method == .head ? .get : request.method
       guard route.method == method else {
@@ -49,7 +60,11 @@ final class Router: Sendable {
       response.headers.append(.init("Allow", allowed.joined(separator: ", ")))
       return .response(response.hardened)
     }
-    return .response(HTTPResponse(404, json: ["error": "there is nothing at this path"]).hardened)
+    let isDemo = request.path == "/demo" || request.path.hasPrefix("/demo/")
+    let reason: JSONValue =
+      isDemo && pages.count == Page.all.count
+      ? "the demo page is off: set admin.demo to true" : "there is nothing at this path"
+    return .response(HTTPResponse(404, json: ["error": reason]).hardened)
   }
 
   func carryOut(_ job: Job) -> HTTPResponse {

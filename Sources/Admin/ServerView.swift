@@ -45,6 +45,8 @@ public protocol ServerView: Sendable {
   func configuration() throws(AdminFailure) -> String
   /// An iceServers document with a time-limited credential.
   func credentials(_ query: CredentialsQuery) throws(AdminFailure) -> JSONValue
+  /// What the demo page needs for a call: iceServers with a credential of its own, and facts that explain them.
+  func demoAccess(room: String) throws(AdminFailure) -> JSONValue
 }
 
 /// The state that load balancers ask for.

@@ -121,6 +121,28 @@ static inline int cws_write_body(
   return lws_write(connection, room + LWS_PRE, count, is_last ? LWS_WRITE_HTTP_FINAL : LWS_WRITE_HTTP);
 }
 
+// Writes a part of a text message of a WebSocket.
+static inline int cws_write_text(
+    struct lws *_Nonnull connection, const unsigned char *_Nonnull bytes, unsigned count, _Bool is_first,
+    _Bool is_last) {
+  unsigned char room[LWS_PRE + 4096];
+  if (count > 4096) return -1;
+  memcpy(room + LWS_PRE, bytes, count);
+  return lws_write(
+      connection, room + LWS_PRE, count,
+      (enum lws_write_protocol)lws_write_ws_flags(LWS_WRITE_TEXT, is_first, is_last));
+}
+
+// Chooses the code of the close frame that follows a callback's -1.
+static inline void cws_close_code(struct lws *_Nonnull connection, unsigned code) {
+  lws_close_reason(connection, (enum lws_close_status)code, NULL, 0);
+}
+
+// Whether the bytes of LWS_CALLBACK_RECEIVE are the last of their message.
+static inline _Bool cws_is_end(struct lws *_Nonnull connection) {
+  return lws_is_final_fragment(connection) && lws_remaining_packet_payload(connection) == 0;
+}
+
 static inline void cws_quiet(void) { lws_set_log_level(0, NULL); }
 
 #endif

@@ -17,7 +17,9 @@ extension Schema where Root == Settings {
       Field(
         "admin.token", \.admin.token, .secret("a token", mayBeEmpty: true),
         "bearer token of API and dashboard; needed off loopback"),
-      Field("admin.demo", \.admin.demo, .boolean, "the browser check and call demo at /demo"),
+      Field(
+        "admin.demo", \.admin.demo, .boolean, "true: a page at /demo for a check and calls in the browser",
+        takesEffect: .atRestart),
       Field(
         "hardening.capabilities", \.hardening.capabilities, .boolean,
         "gives up all capabilities once the sockets are bound", takesEffect: .atRestart),

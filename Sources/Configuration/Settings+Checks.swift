@@ -230,6 +230,13 @@ extension Settings {
   }
 
   private var adminProblems: [ConfigurationProblem] {
+    if admin.demo, admin.listen == .none {
+      return [
+        ConfigurationProblem(
+          key: "admin.demo", "the demo page is a part of the admin endpoint, and admin.listen is empty",
+          suggestion: "set admin.listen, for example to 127.0.0.1:8478")
+      ]
+    }
     guard admin.listen.isRemote, admin.token.isEmpty else { return [] }
     return [
       ConfigurationProblem(

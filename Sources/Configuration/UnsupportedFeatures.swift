@@ -12,12 +12,11 @@ extension Settings {
         settings in
         settings.realms.values.contains { !$0.store.isEmpty && !$0.store.hasPrefix("sqlite:") }
       },
-      UnsupportedFeature("admin.demo", "demo page") { $0.admin.demo },
     ]
   }
 
   /// Keys without effect yet, for which every value except the default is refused.
-  static let missingKeys: Set<String> = ["admin.demo"]
+  static let missingKeys: Set<String> = []
 
   /// One error for each key that uses a missing feature.
   public var unsupportedFeatures: [ConfigurationProblem] {

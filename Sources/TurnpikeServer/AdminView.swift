@@ -75,6 +75,7 @@ final class AdminView: ServerView {
   private let selfProbe: SelfProbe?
   let version: String
   let started: Now
+  let demoSecret: [UInt8]?
   // Made at the start, because the system call filter then refuses new ones. An answer that comes too late has another
   // number than the present question.
   private let pages: SessionPages
@@ -107,6 +108,7 @@ final class AdminView: ServerView {
     hook = server.hook
     selfProbe = server.probeUser.flatMap { SelfProbe(server.state.listeners, user: $0) }
     version = server.host.version
+    demoSecret = server.demoSecret
     started = .read()
   }
 

@@ -19,7 +19,8 @@ struct AdminEndpoint {
 
 /// The admin endpoint, and what its operators ask of the main thread.
 extension Server {
-  /// Starts the endpoint. Another program on the default address is no reason not to start; on a configured one it is.
+  /// Starts the endpoint. Another program on the default address is no reason not to start; on a configured one it is,
+  /// and for the demo page.
   func startAdmin(_ engine: DataPlane.Engine) throws(StartFailure) {
     let place = settings.admin.listen
     guard place != .none else { return }
@@ -53,7 +54,9 @@ extension Server {
     } catch {
       let problem = "cannot serve the admin endpoint on \(place): \(error.reason)"
       // After an upgrade the calls matter more.
-      guard isDefault || succession != nil else { throw .failed("\(problem) (`admin.listen`)") }
+      guard isDefault && !settings.admin.demo || succession != nil else {
+        throw .failed("\(problem) (`admin.listen`)")
+      }
       log.warning(
         "admin-unavailable", ("problem", .text(problem)), ("effect", "there are no metrics and no health checks"),
         ("remedy", "set admin.listen to a free address, or to \"\" for none"))
@@ -83,7 +86,7 @@ extension Server {
     options.certificate = certificate
     if place.isRemote, certificate == nil { throw AdminUnavailable(reason: "there is no certificate") }
     do throws(AdminService.Failure) {
-      let service = try AdminService(options, token: settings.admin.token, server: view)
+      let service = try AdminService(options, token: settings.admin.token, hasDemo: settings.admin.demo, server: view)
       if let path = place.unixSocket { try restrict(path) }
       return service
     } catch {

@@ -121,6 +121,7 @@ extension Server {
     }
     let isGone = state.removedRealms.contains(name)
     result.secrets = secrets.map { Array($0.utf8) } + (isGone ? [] : state.storeContents[number]?.secrets ?? [])
+    if isDefault, let demoSecret { result.secrets.append(demoSecret) }
     result.hasUsersWithoutSHA256 = !isGone && state.storeContents[number]?.hasUsersWithoutSHA256 == true
     result.hasHook = hook != nil
     result.hasStore = (credentials[number] != nil || hook != nil) && !isGone

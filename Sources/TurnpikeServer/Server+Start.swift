@@ -57,6 +57,7 @@ extension Server {
     host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
     host.confinement?.report(to: log)
     if let made = firstIceServers() { host.show(made) }
+    showDemo()
     logAllocationLimits()
     log.info(
       "ready", ("listeners", .number(state.listeners.count)), ("shards", .number(shards.count)),

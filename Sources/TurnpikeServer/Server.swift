@@ -66,6 +66,8 @@ public final class Server {
   let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
+  /// A secret of this start for the time-limited credentials of the demo page; nil without it.
+  let demoSecret: [UInt8]?
   /// Shared by all contexts, so that a session can be resumed on another shard and after a change of certificate.
   /// Replaced with every change of certificate and every day (RFC 7525 section 3.4).
   var ticketKeys = TLSContext.TicketKeys()
@@ -167,6 +169,7 @@ public final class Server {
     stateDirectory = try Self.resolveStateDirectory(settings, log)
     realmNames = [settings.realm] + settings.realms.keys.sorted()
     state = ServerState(settings, realms: realmNames, log: log)
+    demoSecret = settings.admin.demo ? SecureRandom.bytes(32) : nil
     state.ledger.setLimits(makeQuotaLimits())
   }
 }

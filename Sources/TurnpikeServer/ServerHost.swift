@@ -14,6 +14,8 @@ public struct ServerHost: Sendable {
 
   /// Prints the configuration for a web page: the only standard output of the server.
   public var show: @Sendable (IceServers) -> Void
+  /// Prints the link of a room of the demo page, with its key; nil: it is not printed.
+  public var showDemo: (@Sendable (String) -> Void)?
   public var reload: Reload
   /// Whether a person watches the log on a terminal.
   public var isWatched: Bool

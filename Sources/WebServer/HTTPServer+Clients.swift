@@ -13,7 +13,9 @@ extension HTTPServer {
       let client = unsafe cws_client(arguments, &key) ? key : nil
       return clients.admit(client, below: options.connectionsPerAddress) ? 0 : 1
     case LWS_CALLBACK_WSI_CREATE: unsafe clients.begin(connection)
-    case LWS_CALLBACK_WSI_DESTROY: unsafe clients.end(connection)
+    case LWS_CALLBACK_WSI_DESTROY:
+      unsafe clients.end(connection)
+      unsafe sockets.accepted.remove(connection)
     default: return nil
     }
     return 0

@@ -21,6 +21,16 @@ extension HTTPServer {
     public var bodySeconds: UInt32 = 30
     /// Limit of a request's body in bytes.
     public var bodyLimit = 65_536
+    /// Takes the WebSockets; nil: every upgrade is refused.
+    public var webSockets: (any WebSocketHandler)?
+    /// Limit of a WebSocket's message in bytes; the sender of a longer one is closed with 1009.
+    public var messageLimit = 65_536
+    /// Limit of the bytes that wait for one WebSocket's client, and of these for all; at the first one its client is cut
+    /// off, at the second the client for which most bytes wait.
+    public var queueLimit = 1 << 20
+    public var queuesLimit = 16 << 20
+    /// Seconds between two calls of `WebSocketHandler.check` for one WebSocket.
+    public var checkSeconds: UInt32 = 5
 
     public init(_ place: Place) { self.place = place }
   }

@@ -8,9 +8,10 @@ internal import TLS
 /// and responses that wait for their client. A handler answers at once, or gives nil and answers later with `answer`.
 @safe
 public final class HTTPServer: @unchecked Sendable {
-  // @unchecked: `exchanges`, `names`, `clients` and `lastNumber` are used only by `handle` and `count`, which libwebsockets
-  // calls inside `lws_service` and so on the one thread in `run`, whatever clients do. The other stored properties are constants;
-  // `later` has a lock, and `lws_cancel_service` may be called from any thread.
+  // @unchecked: `exchanges`, `names`, `clients`, `sockets` and `lastNumber` are used only by `handle`, `count` and
+  // `handleSocket`, which libwebsockets calls inside `lws_service` and so on the one thread in `run`, whatever clients
+  // do. The other stored properties are constants; `later` has a lock, and `lws_cancel_service` may be called from any
+  // thread.
 
   /// Names an exchange whose response comes later.
   public struct ExchangeID: Hashable, Sendable { var number: UInt64 }
@@ -27,6 +28,7 @@ public final class HTTPServer: @unchecked Sendable {
   private var names: [ExchangeID: OpaquePointer]
   private var lastNumber: UInt64 = 0
   var clients = ClientCounts()
+  var sockets = WebSockets()
 
   private struct Later: Sendable {
     var answers: [(ExchangeID, HTTPResponse)] = []
@@ -129,6 +131,7 @@ public final class HTTPServer: @unchecked Sendable {
         }
         guard let server = unsafe box.pointee.server else { return 0 }
         return unsafe server.count(connection, reason, user)
+          ?? server.handleSocket(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
           ?? server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
       }
 
@@ -150,8 +153,6 @@ public final class HTTPServer: @unchecked Sendable {
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
       takeAnswers()
       return 0
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE, LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-      return -1
     default:
       return 0
     }
@@ -268,7 +269,7 @@ public final class HTTPServer: @unchecked Sendable {
     return unsafe lws_http_transaction_completed(connection) == 0 ? 0 : -1
   }
 
-  private func writeHeaders(_ response: HTTPResponse, on connection: OpaquePointer) -> Bool {
+  func writeHeaders(_ response: HTTPResponse, on connection: OpaquePointer) -> Bool {
     var headers = unsafe cws_headers()
     guard unsafe cws_start(connection, &headers, response.status, UInt64(response.body.count)) == 0 else {
       return false

@@ -6,16 +6,16 @@ internal import TurnpikeServer
 enum Command: String, CaseIterable {
   case serve, check, doctor, user, secret, credentials, `import`, version, help
   case oauthToken = "oauth-token"
-  case status, sessions, kick, ban, drain, reload, capture
+  case status, sessions, kick, ban, drain, reload, capture, demo
   /// Commands of features that this version does not have.
-  case upgrade, demo
+  case upgrade
 
   /// The commands that this version does not have.
-  static let missing: [Command] = [.upgrade, .demo]
+  static let missing: [Command] = [.upgrade]
 
   func run(_ invocation: Invocation) throws(Failure) -> Int32 {
     switch self {
-    case .serve: try runServer(invocation)
+    case .serve, .demo: try runServer(invocation)
     case .check: try checkConfiguration(invocation)
     case .doctor: try examineHost(invocation)
     case .user: try manageUsers(invocation)
@@ -32,7 +32,7 @@ enum Command: String, CaseIterable {
     case .drain: try drainServer(invocation)
     case .reload: try reloadServer(invocation)
     case .capture: try captureMessages(invocation)
-    case .upgrade, .demo:
+    case .upgrade:
       throw .failed("this version of turnpike does not have the command \(rawValue)")
     }
   }

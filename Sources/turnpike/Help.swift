@@ -14,7 +14,8 @@ extension Command {
   /// The command's own options, from the table.
   private var rows: [HelpPage<Command>.Part] {
     switch self {
-    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload, .capture:
+    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload, .capture,
+      .demo:
       [.text("")]
         + Self.table.sections[1].options.filter { $0.commands.contains(self) }.map { .row([$0.name], helpText($0)) }
         + [.text(note)]
@@ -61,6 +62,13 @@ extension Command {
       `secret list` prints id, realm and creation time, separated by tabs, and not
       the secrets.
       """
+    case .demo:
+      """
+
+      Browsers allow camera and microphone only on this computer and over HTTPS, so
+      other devices need --lan; they show a warning about the self-signed certificate
+      once, unless tls.certificate names a real one.
+      """
     default: ""
     }
   }
@@ -81,7 +89,7 @@ extension Command {
     turnpike status | sessions | capture | kick ID | drain | reload   ask a server
     turnpike ban add ADDRESS | list | remove ADDRESS       clients that it ignores
     turnpike help [COMMAND] | version   or: turnpike help configuration (every key)
-    Not in this version: upgrade, demo.
+    turnpike demo [--lan]   a page of test calls.   Not in this version: upgrade.
 
     Every command takes
     """
@@ -236,7 +244,16 @@ extension Command {
       as pcapng, for stunclient decode, tshark and Wireshark: without secrets, media
       and data. Ctrl-C ends it early.
       """
-    case .upgrade, .demo:
+    case .demo:
+      """
+      turnpike demo [--lan] [--config FILE] [--set KEY=VALUE]...
+
+      Runs the server with the demo page, and prints the link of a room: a check of
+      this server in your browser, calls, a live page, chat, files, recording. Whoever
+      has the link may call through this server until it ends. It is "turnpike serve"
+      with admin.demo=true, and ends with Ctrl-C.
+      """
+    case .upgrade:
       "turnpike \(rawValue)\n\nThis version of turnpike does not have this command yet."
     }
   }

@@ -1,10 +1,21 @@
 internal import Configuration
+internal import Crypto
 internal import System
 internal import TurnpikeServer
 
 extension Invocation {
   /// The configuration's path without `--config`.
   static let standardPath = "/etc/turnpike/turnpike.yml"
+
+  /// What `turnpike demo` sets; `--set` may set it otherwise.
+  private var demoOverrides: [String] {
+    guard command == .demo else { return [] }
+    guard arguments.has("--lan") else { return ["admin.demo=true"] }
+    return ["admin.demo=true", "admin.listen=0.0.0.0:8478", "admin.token=\(Self.demoToken)"]
+  }
+
+  /// The same for each reading of the configuration: a reload must not change it.
+  private static let demoToken = "\(SecureRandom.word())\(SecureRandom.word())"
 
   private var configurationPath: String? {
     arguments["--config"] ?? arguments["--coturn"] ?? (command == .check ? operands.first : nil)
@@ -29,13 +40,13 @@ extension Invocation {
         "serve reads its configuration again after SIGHUP, and standard input only once", hint: "name a file")
     }
     var configuration = try withoutActuallyEscaping(read) { read throws(Failure) in
+      let overrides = demoOverrides + arguments.all("--set")
       let reader = ConfigurationReader(environment: Environment.variables()) { path in
         do throws(FileError) { return try read(path == "-" ? "/dev/stdin" : path) } catch {
           throw UnreadableFile(reason: Files.reason(error, of: path))
         }
       }
       do throws(ConfigurationError) {
-        let overrides = arguments.all("--set")
         if let path = arguments["--coturn"] {
           return try reader.read(coturn: path, hostAddress: ConfigurationRules.sourceAddress, overrides: overrides)
         }

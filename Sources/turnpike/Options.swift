@@ -94,6 +94,12 @@ extension Command {
           "--output", .file, for: [.capture], help: "the file; standard output without it",
           manual: "the file of the capture, which only its owner can read; standard output without it."),
         Option(
+          "--lan", for: [.demo], help: "for other devices too: HTTPS on every address, with a token of this start",
+          manual: """
+            serve the demo page to other devices too: over HTTPS on every IPv4 address, port 8478, with a random
+            `admin.token` of this start.
+            """),
+        Option(
           "--admin", .text("URL"), for: [.user, .secret, .status, .sessions, .kick, .ban, .drain, .reload, .capture],
           help: "the server's admin endpoint: http://IP:PORT or unix:/PATH",
           manual: """
@@ -127,12 +133,13 @@ extension Command {
       .init("capture", .capture, "capture the STUN messages of a user, without secrets"),
       .init("drain", .drain, "let the running server end with its last allocation"),
       .init("reload", .reload, "let the running server read its configuration again"),
+      .init("demo", .demo, "run the server with a page of test calls"),
       .init("version", .version, "print the version"),
       .init(
         "help", .help, "the options of a command",
         operands: .words([
           "serve", "check", "doctor", "user", "secret", "credentials", "import", "oauth-token", "status", "sessions",
-          "kick", "ban", "capture", "drain", "reload", "version", "configuration", "turnpike.yml",
+          "kick", "ban", "capture", "drain", "reload", "demo", "version", "configuration", "turnpike.yml",
         ])),
     ], standardCommands: [.serve], table: table)
 }

@@ -5,7 +5,7 @@ internal import NetworkTypes
 internal import System
 internal import TurnpikeServer
 
-/// `turnpike [serve]`.
+/// `turnpike [serve]`, and `turnpike demo`: the same with the demo page.
 func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   // First, so that the starter has no thread, no secret and no file of this process.
   let predecessor = HandoverConnection.inherited()
@@ -35,6 +35,13 @@ func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
       _ = output.write(lines + "\n")
     },
     reload: { running, read in reloadConfiguration(invocation, running, read, log) })
+  if invocation.command == .demo {
+    // The link is the only line on standard output.
+    host.show = { _ in }
+    host.showDemo = { link in
+      _ = output.write((StandardStreams.isOutputTerminal ? explained(link) : link) + "\n")
+    }
+  }
   host.allowUpgrades(starter, from: predecessor)
   let outcome = Server.run(configuration, host: host, log: log)
   switch outcome {
@@ -61,6 +68,20 @@ private func explained(_ made: IceServers) -> String {
     Try it: STUNCLIENT_USERNAME=\(made.username) STUNCLIENT_PASSWORD=\(made.credential) \(besideThisProgram("stunclient")) '\(url)'
 
     """
+}
+
+/// On a terminal, the link of the demo page with an explanation.
+private func explained(_ link: String) -> String {
+  """
+
+    Open this in your browser:
+
+      \(link)
+
+    Whoever has the link can call through this server until it ends (Ctrl-C).
+    For a phone or another computer: turnpike demo --lan
+
+  """
 }
 
 /// The word that starts another program of the same folder: a path if this program was started by a path, else the

@@ -75,6 +75,10 @@ final class FakeServer: ServerView {
     try record("remove secret \(secret.id) \(secret.realm ?? "-") \(secret.closes)")
     return ["closed": 0]
   }
+  func demoAccess(room: String) throws(AdminFailure) -> JSONValue {
+    try record("demo \(room)")
+    return ["iceServers": []]
+  }
   func bans() throws(AdminFailure) -> JSONValue {
     try record("bans")
     return ["bans": []]

@@ -120,7 +120,6 @@ struct DeceptiveValueTests {
   @Test("The effective configuration has no key without effect, and reads back the same")
   func effective() {
     let text = Settings().effectiveYAML()
-    #expect(!text.contains("demo"))
     #expect(text.contains("rfc5766-channels: true") && text.contains("bandwidth-per-allocation"))
     #expect(
       parse(text).settings

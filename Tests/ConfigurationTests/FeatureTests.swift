@@ -10,7 +10,6 @@ struct FeatureTests {
       ("auth: { store: \"postgresql://h\" }", "auth.store"),
       ("realms: { other: { store: \"redis://h\" } }", "realms"),
       ("redirect: { domain: a.example }", "redirect.domain"),
-      ("admin: { demo: true }", "admin.demo"),
     ])
   func refused(yaml: String, key: String) throws {
     let error = #expect(throws: ConfigurationError.self) { try reader(yaml).read(file: "t.yml") }
@@ -33,7 +32,7 @@ struct FeatureTests {
       "admin: { listen: \"\" }",
       "{ listeners: [\"tls://0.0.0.0:1\", \"dtls://0.0.0.0:1\"], tls: { client-ca: c } }",
       "{ listeners: [\"tcp://0.0.0.0:5349?proxy-protocol=v2\"], proxy-protocol: { trusted: [10.0.0.5] } }",
-      "admin: { listen: 127.0.0.1:8478, token: \"\", demo: false }",
+      "admin: { listen: 127.0.0.1:8478, token: \"\", demo: true }",
       "nat-discovery: { primary: \"\", alternate: \"\" }",
       "listeners: [\"udp://127.0.0.1:3478?realm=turnpike&auto=true\"]", "auth: { oauth-keys: [] }",
     ])

@@ -19,6 +19,7 @@ struct ReloadTests {
     "hardening.no-new-privileges: false", "hardening.seccomp: false", "hardening.landlock: false",
     "hardening.core-dumps: true", "auth.hook: https://app.example.org/", "auth.hook-secret: s",
     "events.webhook: https://app.example.org/", "admin.listen: 127.0.0.1:9000",
+    "admin.demo: true",
   ]
 
   /// The text `a.b: c` as a YAML document.
@@ -65,6 +66,7 @@ struct ReloadTests {
     fresh.auth.hookSecret = running.auth.hookSecret
     fresh.events.webhook = running.events.webhook
     fresh.admin.listen = running.admin.listen
+    fresh.admin.demo = running.admin.demo
     fresh.limits.strangersMemory = running.limits.strangersMemory
     fresh.hardening = running.hardening
     fresh.realms = running.realms

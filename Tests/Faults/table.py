@@ -43,7 +43,18 @@ def _admin(file, what, right, wrong, tests="AdminTests"):
     return Fault(f"Sources/Admin/{file}.swift", what, right, wrong, tests)
 
 
+def _rooms(what, right, wrong):
+    return Fault("Sources/Rooms/Rooms.swift", what, right, wrong, "RoomsTests|RoomLimitTests")
+
+
 FAULTS = [
+    # Rooms of the demo page.
+    _rooms("any key opens a room", "guard keys.isKey(key, of: room) else {", "guard RoomKeys.isName(room) || !key.isEmpty else {"),
+    _rooms("a message reaches another room", "members[receiver]?.room == room", "members[receiver]?.room != nil"),
+    _rooms("a room has no limit of members", "guard others.count < limits.members else {", "guard others.count <= limits.connections else {"),
+    _rooms("messages before join lengthen its time", "if member.room != nil { member.deadline", "do { member.deadline"),
+    _admin("Gatekeeper", "a WebSocket needs no Origin", "guard request.origin != nil else {", "guard request.origin != \"\" else {"),
+    _admin("Gatekeeper", "a wrong room key is taken", "rooms?.room(ofAuthorization: given) == nil", "rooms == nil"),
     # Quality of media.
     _turn("Quality/SequenceWindow", "a late packet counts as lost", "arrived |= bit\n      return .late", "_ = bit\n      return .late"),
     _turn("Quality/RTPStream", "the second packet of a stream may have any number", "window.missing == 0 else", "window.missing <= 64 else"),

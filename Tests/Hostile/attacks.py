@@ -213,6 +213,26 @@ class AdminRequests(Connections):
         super().connect(now)
 
 
+class RoomSockets(Connections):
+    """WebSockets of the demo page, in turn: of another origin, a silent one, one with a wrong key, one with garbage, one
+    with a message that never ends. `target` is the admin endpoint."""
+
+    OTHER = b"GET /demo/socket HTTP/1.1\r\nHost: a\r\nOrigin: https://b\r\n"
+    OWN = b"GET /demo/socket HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\n"
+    UPGRADE = (b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+               b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+    WRONG = b'{"type":"join","room":"a","key":"AAAA"}'
+
+    def connect(self, now):
+        kinds = [
+            self.OTHER + self.UPGRADE, self.OWN + self.UPGRADE,
+            self.OWN + self.UPGRADE + bytes([0x81, 0x80 | len(self.WRONG), 0, 0, 0, 0]) + self.WRONG,
+            self.OWN + self.UPGRADE + bytes([0x81, 0xFE, 0x40, 0, 0, 0, 0, 0]) + b"[" * 0x4000,
+            self.OWN + self.UPGRADE + bytes([0x01, 0xFF, 0, 0, 0, 0, 0x7F, 0, 0, 0, 0, 0, 0, 0]) + b"x" * 8192]
+        self.tls, self.first = self.target, kinds[self.number % len(kinds)]
+        super().connect(now)
+
+
 class Unanswered(Connections):
     """Allocates without credentials over TCP: more than the budget of their addresses answers, so that the server keeps
     them and asks again every 250 ms."""

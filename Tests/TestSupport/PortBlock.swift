@@ -40,9 +40,11 @@ public struct PortBlock: Sendable {
   public static let adminChanges = PortBlock("admin changes", 30_000..<30_300)
 
   public static let selfProbe = PortBlock("self-probe", 30_300..<30_500)
+  /// `turnpike demo`.
+  public static let demo = PortBlock("demo", 30_500..<30_600)
 
   public static let all = [
     webhook, hardening, hostLimit, proxyProtocol, doctor, engine, terminal, relay, coturn, probe, check, server,
-    tcpRelay, discovery, admin, adminChanges, selfProbe,
+    tcpRelay, discovery, admin, adminChanges, selfProbe, demo,
   ]
 }

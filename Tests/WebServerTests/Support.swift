@@ -79,6 +79,15 @@ final class Connection {
     return true
   }
 
+  /// The next bytes.
+  func take(_ count: Int) throws -> [UInt8] {
+    while input.count < count {
+      guard try receiveSome() else { throw Failure(what: "ended after \(input.count) of \(count) bytes") }
+    }
+    defer { input.removeFirst(count) }
+    return Array(input[..<count])
+  }
+
   /// Whether bytes, or the end, come within this time.
   func hears(milliseconds: UInt32) -> Bool {
     !input.isEmpty || Readiness.wait(for: descriptor, until: Instant.read().advanced(byMilliseconds: milliseconds))

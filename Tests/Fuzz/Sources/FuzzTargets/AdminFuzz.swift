@@ -89,6 +89,7 @@ private final class FuzzServer: ServerView {
   func secrets(realm: String?) throws(AdminFailure) -> JSONValue { record() }
   func addSecret(_ secret: SecretToAdd) throws(AdminFailure) -> JSONValue { recordChange() }
   func removeSecret(_ secret: SecretToRemove) throws(AdminFailure) -> JSONValue { recordChange() }
+  func demoAccess(room: String) throws(AdminFailure) -> JSONValue { record() }
   func bans() throws(AdminFailure) -> JSONValue { record() }
   func addBan(_ ban: BanToAdd) throws(AdminFailure) -> JSONValue { record() }
   func removeBan(_ address: String) throws(AdminFailure) { _ = record() }

@@ -1,0 +1,154 @@
+// One RTCPeerConnection to one other member. Either side may begin to negotiate at any time; if both do at once, the
+// polite side gives way ("perfect negotiation", W3C WebRTC section 10.7).
+
+/** Milliseconds in which candidates are collected into one message. */
+const batchTime = 40;
+/** Milliseconds after which a lost connection is worth an ICE restart. */
+const patience = 4000;
+
+/** Events: `track`, `channel`, `state`, `log` (text), `candidate`. */
+export class Peer extends EventTarget {
+  /** `send` carries a message to the other side's `take`. */
+  constructor({ tag, info, configuration, isPolite, send }) {
+    super();
+    Object.assign(this, { tag, info, isPolite, send, isOffering: false, isIgnoring: false });
+    this.early = [];
+    this.batch = [];
+    this.local = [];
+    this.remote = [];
+    this.errors = [];
+    this.work = Promise.resolve();
+    this.began = performance.now();
+    this.connection = new RTCPeerConnection(configuration);
+    this.listen(this.connection);
+    // Both sides make the same channel, so neither waits for the other's announcement.
+    this.channel = this.connection.createDataChannel("demo", { negotiated: true, id: 1 });
+    this.channel.binaryType = "arraybuffer";
+  }
+
+  listen(connection) {
+    connection.onnegotiationneeded = () => this.offer();
+    connection.onicecandidate = (event) => this.found(event.candidate);
+    connection.onicecandidateerror = (event) => {
+      this.errors.push({ code: event.errorCode, text: event.errorText, url: event.url });
+    };
+    connection.ontrack = (event) => this.tell("track", { track: event.track, stream: event.streams[0] });
+    connection.onconnectionstatechange = () => this.changed(connection.connectionState);
+  }
+
+  changed(state) {
+    if (state === "connected" && !this.connectedAfter) {
+      this.connectedAfter = Math.round(performance.now() - this.began);
+    }
+    clearTimeout(this.restartTimer);
+    if (state === "failed" || state === "disconnected") {
+      const wait = state === "failed" ? 0 : patience;
+      this.restartTimer = setTimeout(() => this.restart(), wait);
+    }
+    this.tell("state", { state });
+  }
+
+  addStream(stream) {
+    for (const track of stream.getTracks()) this.connection.addTrack(track, stream);
+  }
+
+  /** Sends other tracks in place of those of the same kind; without a new negotiation where that is possible. */
+  async replace(stream) {
+    for (const track of stream.getTracks()) {
+      const sender = this.connection.getSenders().find((one) => one.track?.kind === track.kind);
+      if (sender) await sender.replaceTrack(track);
+      else this.connection.addTrack(track, stream);
+    }
+  }
+
+  /** Describes what we want to send and receive, and sends the description. */
+  async offer() {
+    try {
+      this.isOffering = true;
+      await this.connection.setLocalDescription();
+      this.sendDescription();
+    } catch (error) {
+      this.tell("log", { text: `the offer failed: ${error.message}` });
+    } finally {
+      this.isOffering = false;
+    }
+  }
+
+  sendDescription() {
+    this.send({ description: this.connection.localDescription.toJSON() });
+  }
+
+  /** A candidate of ours: an address at which the other side may reach us. Both sides must send theirs. */
+  found(candidate) {
+    if (candidate?.candidate) {
+      this.local.push({ candidate, after: performance.now() - this.began });
+      this.batch.push(candidate.toJSON());
+      this.tell("candidate", { candidate });
+    }
+    this.batchTimer ??= setTimeout(() => {
+      this.batchTimer = null;
+      if (this.batch.length) this.send({ candidates: this.batch.splice(0) });
+    }, batchTime);
+  }
+
+  /** A message of the other side. One is handled after the other, in the order in which they came. */
+  take(message) {
+    this.work = this.work.then(() => this.handle(message)).catch((error) => {
+      this.tell("log", { text: `a message of the other side failed: ${error.message}` });
+    });
+    return this.work;
+  }
+
+  async handle({ description, candidates }) {
+    if (this.isClosed) return;
+    if (description) await this.describe(description);
+    for (const candidate of candidates ?? []) await this.add(candidate);
+  }
+
+  async describe(description) {
+    const connection = this.connection;
+    const collides = description.type === "offer" && (this.isOffering || connection.signalingState !== "stable");
+    this.isIgnoring = collides && !this.isPolite;
+    if (this.isIgnoring) return;
+    await connection.setRemoteDescription(description);
+    if (description.type === "offer") {
+      await connection.setLocalDescription();
+      this.sendDescription();
+    }
+    for (const candidate of this.early.splice(0)) await this.add(candidate);
+  }
+
+  /** A candidate that comes before the remote description has to wait: addIceCandidate would throw. */
+  async add(candidate) {
+    if (!this.connection.remoteDescription) {
+      this.early.push(candidate);
+      return;
+    }
+    try {
+      await this.connection.addIceCandidate(candidate);
+      this.remote.push(candidate);
+    } catch (error) {
+      // Candidates of an offer that we ignore belong to no description of ours.
+      if (!this.isIgnoring) throw error;
+    }
+  }
+
+  /** New candidates and a new path, while tracks and channel stay: after a change of the network, for example. */
+  async restart(configuration) {
+    if (this.isClosed) return;
+    if (configuration) this.connection.setConfiguration(configuration);
+    this.restarts = (this.restarts || 0) + 1;
+    this.tell("log", { text: "ICE restart: looking for a new path" });
+    this.connection.restartIce();
+  }
+
+  close() {
+    this.isClosed = true;
+    clearTimeout(this.restartTimer);
+    clearTimeout(this.batchTimer);
+    this.connection.close();
+    this.tell("state", { state: "closed" });
+  }
+
+  tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+}
