@@ -27,6 +27,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -45,6 +46,9 @@
 #include <linux/rtnetlink.h>
 
 extern char **environ;
+
+// Declared only with _GNU_SOURCE.
+#define CLINUX_CLONE_PARENT 0x00008000
 
 // Declarations that glibc has only with _GNU_SOURCE. If only this module defined _GNU_SOURCE, its fd_set would differ
 // from Swift's module of glibc, and the build would fail where both are loaded. If every module defined it, every
@@ -167,6 +171,18 @@ static inline void *_Nullable clinux_map(size_t size, int flags, int descriptor,
   void *memory = mmap(0, size, PROT_READ | PROT_WRITE, flags, descriptor, offset);
   return memory == MAP_FAILED ? 0 : memory;
 }
+
+// The importer hides fork. The child of a process with one thread may do everything.
+static inline pid_t clinux_fork(void) { return fork(); }
+// A child of the caller's parent, so that the caller need not wait for it.
+static inline pid_t clinux_fork_sibling(void) {
+  return (pid_t)syscall(SYS_clone, CLINUX_CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+}
+// The kernel kills this process when the thread that has forked it ends.
+static inline int clinux_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
+// Ended children leave nothing behind for wait(2).
+static inline void clinux_forget_children(void) { signal(SIGCHLD, SIG_IGN); }
+static inline void clinux_default_children(void) { signal(SIGCHLD, SIG_DFL); }
 
 // fcntl and open are variadic.
 static inline int clinux_fcntl(int descriptor, int command, int argument) {

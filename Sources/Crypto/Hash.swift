@@ -36,6 +36,9 @@ public struct Digest: Sendable {
     self.count = count
   }
 
+  /// Sixteen zero bytes, for a record that is read into.
+  public static let zero = Digest(count: 16)
+
   /// A digest of the bytes given; nil unless there are 1 to 32 of them.
   public init?(_ bytes: RawSpan) {
     guard (1...32).contains(bytes.byteCount) else { return nil }

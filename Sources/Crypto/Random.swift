@@ -26,6 +26,9 @@ public struct SeededGenerator: ~Copyable {
   private let context: OpaquePointer
   private var block = InlineArray<256, UInt8>(repeating: 0)
   private var used = 256
+  private let seed: [UInt8]
+  /// The number of words that have been taken.
+  public private(set) var position: UInt64 = 0
 
   /// Uses up to 32 bytes of the seed; a shorter one is padded with zeros (tests only).
   public init(seed: [UInt8]) {
@@ -33,15 +36,33 @@ public struct SeededGenerator: ~Copyable {
     guard let context = unsafe EVP_CIPHER_CTX_new() else { fatalError("OpenSSL: out of memory") }
     unsafe self.context = context
     let key = Array((seed + [UInt8](repeating: 0, count: 32)).prefix(32))
-    let initialisation = [UInt8](repeating: 0, count: 16)
-    let status = unsafe EVP_EncryptInit_ex(context, EVP_chacha20(), nil, key, initialisation)
+    self.seed = key
+    begin(atBlock: 0)
+  }
+
+  /// - Parameter block: the counter of ChaCha20, whose blocks have 64 bytes; it is in the first bytes of OpenSSL's
+  ///   initialisation vector.
+  private func begin(atBlock block: UInt32) {
+    var initialisation = [UInt8](repeating: 0, count: 16)
+    for index in 0..<4 { initialisation[index] = UInt8(truncatingIfNeeded: block >> UInt32(8 * index)) }
+    let status = unsafe EVP_EncryptInit_ex(context, EVP_chacha20(), nil, seed, initialisation)
     guard status == 1 else { fatalError("OpenSSL has no ChaCha20") }
+  }
+
+  /// Continues after this number of words, like another generator of the same seed that has given as many.
+  public mutating func move(to words: UInt64) {
+    // A refill gives 32 words from four blocks.
+    begin(atBlock: UInt32(truncatingIfNeeded: words / 32 * 4))
+    used = 256
+    position = words / 32 * 32
+    while position < words { _ = next() }
   }
 
   deinit { unsafe EVP_CIPHER_CTX_free(context) }
 
   public mutating func next() -> UInt64 {
     if used > 248 { refill() }
+    position &+= 1
     var value: UInt64 = 0
     for index in used..<(used + 8) { value = value << 8 | UInt64(block[index]) }
     used += 8

@@ -117,6 +117,15 @@ public struct RelaySockets: ~Copyable {
     return Handle(index: index, generation: unsafe entries[Int(index)].generation)
   }
 
+  /// Every socket, with its handle.
+  public var all: [(handle: Handle<Entry>, descriptor: Int32)] {
+    (0..<capacity).compactMap { index in
+      let entry = unsafe entries[index]
+      guard entry.descriptor >= 0 else { return nil }
+      return (Handle(index: UInt32(truncatingIfNeeded: index), generation: entry.generation), entry.descriptor)
+    }
+  }
+
   /// Removes a socket and returns its descriptor, which the caller closes; nil if it has been removed already.
   public mutating func remove(_ handle: Handle<Entry>) -> Int32? {
     guard let found = descriptor(handle) else { return nil }

@@ -16,7 +16,7 @@ public struct StreamListener: ~Copyable, Sendable {
   }
 
   /// Takes ownership of a listening socket.
-  init(owning descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+  public init(owning descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
@@ -53,7 +53,7 @@ public struct StreamSocket: ~Copyable, Sendable {
 
   public var rawValue: Int32 { descriptor.rawValue }
 
-  init(_ descriptor: consuming FileDescriptor, remote: SocketAddress, local: SocketAddress) {
+  public init(_ descriptor: consuming FileDescriptor, remote: SocketAddress, local: SocketAddress) {
     self.descriptor = descriptor
     self.remote = remote
     self.local = local

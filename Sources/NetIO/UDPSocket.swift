@@ -63,6 +63,12 @@ public struct UDPSocket: ~Copyable, Sendable {
     isWildcard = false
   }
 
+  /// Takes ownership of a bound socket, with the options that it has.
+  public init(owning descriptor: consuming FileDescriptor) {
+    isWildcard = Sockets.localAddress(descriptor.rawValue)?.address.isUnspecified ?? false
+    self.descriptor = descriptor
+  }
+
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
   /// Makes the kernel report DSCP and ECN of received datagrams, until a `TrafficClassWatch` finds that none is marked.

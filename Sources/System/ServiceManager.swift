@@ -10,6 +10,9 @@ public enum ServiceManager {
     return .microseconds(interval)
   }
 
+  /// Whether a service manager has started this process and wants to be told its state.
+  public static var isThere: Bool { variable("NOTIFY_SOCKET") != nil }
+
   private static func variable(_ name: String) -> String? {
     unsafe getenv(name).map { unsafe String(cString: $0) }
   }

@@ -8,6 +8,30 @@ public enum Signal: Sendable {
   case interrupt
   /// SIGHUP.
   case reload
+  /// SIGUSR2.
+  case upgrade
+}
+
+extension Signal {
+  /// The kernel's number.
+  public var number: UInt8 {
+    switch self {
+    case .terminate: UInt8(SIGTERM)
+    case .interrupt: UInt8(SIGINT)
+    case .reload: UInt8(SIGHUP)
+    case .upgrade: UInt8(SIGUSR2)
+    }
+  }
+
+  public init?(number: UInt8) {
+    switch Int32(number) {
+    case SIGTERM: self = .terminate
+    case SIGINT: self = .interrupt
+    case SIGHUP: self = .reload
+    case SIGUSR2: self = .upgrade
+    default: return nil
+    }
+  }
 }
 
 /// Reads signals as events. Create it before the first thread starts, so that every thread inherits the signal mask.
@@ -19,7 +43,7 @@ public struct SignalReader: ~Copyable {
   public init() throws(Errno) {
     var set = sigset_t()
     unsafe sigemptyset(&set)
-    for signal in [SIGTERM, SIGINT, SIGHUP] { unsafe sigaddset(&set, signal) }
+    for signal in [SIGTERM, SIGINT, SIGHUP, SIGUSR2] { unsafe sigaddset(&set, signal) }
     _ = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
     clinux_ignore_unused_signals()
     descriptor = FileDescriptor(
@@ -32,10 +56,6 @@ public struct SignalReader: ~Copyable {
   public func next() -> Signal? {
     var info = signalfd_siginfo()
     guard unsafe read(descriptor.rawValue, &info, MemoryLayout<signalfd_siginfo>.size) > 0 else { return nil }
-    switch Int32(bitPattern: info.ssi_signo) {
-    case SIGHUP: return .reload
-    case SIGINT: return .interrupt
-    default: return .terminate
-    }
+    return Signal(number: UInt8(truncatingIfNeeded: info.ssi_signo)) ?? .terminate
   }
 }

@@ -129,7 +129,9 @@ extension Relay {
   }
 
   /// Ends an allocation: closes its ports, removes its permissions and channels, and releases its part of the quota.
-  mutating func end(_ slot: Slot<Allocation>, _ reason: EndReason, now: Now) {
+  ///
+  /// - Parameter isAnnounced: whether there is an event; an allocation that goes on in another process has none.
+  mutating func end(_ slot: Slot<Allocation>, _ reason: EndReason, isAnnounced: Bool = true, now: Now) {
     let summary = summary(of: slot, now: now)
     endChannels(of: slot, nil)
     endPermissions(of: slot, nil)
@@ -140,7 +142,7 @@ extension Relay {
     timers.cancel(allocations[slot].timer)
     commands.append(.release(allocations[slot].details.quotaHolder))
     allocations.remove(slot)
-    commands.append(.event(.allocationClosed(summary, reason)))
+    if isAnnounced { commands.append(.event(.allocationClosed(summary, reason))) }
   }
 
   /// Ends every allocation, at the end of the drain.

@@ -1,4 +1,5 @@
 public import STUN
+internal import Tables
 
 /// Counters for metrics.
 public struct RelayCounters: Sendable {
@@ -17,6 +18,23 @@ public struct RelayCounters: Sendable {
   public var failedLogins = InlineArray<3, UInt64>(repeating: 0)
 
   public init() {}
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    for index in drops.indices { try coder.code(&drops[index]) }
+    try coder.code(&bindings)
+    try coder.code(&requests)
+    try coder.code(&errors)
+    try coder.code(&challenges)
+    try coder.code(&allocationsMade)
+    try toPeers.code(with: &coder)
+    try toClients.code(with: &coder)
+    try coder.code(&fromClients.packets)
+    try coder.code(&fromClients.lost)
+    try coder.code(&fromPeers.packets)
+    try coder.code(&fromPeers.lost)
+    try answers.code(with: &coder)
+    for index in failedLogins.indices { try coder.code(&failedLogins[index]) }
+  }
 
   mutating func count(_ cause: DropCause) { drops[Int(cause.rawValue)] &+= 1 }
 
@@ -62,6 +80,10 @@ public struct AnswerCounts: Sendable {
   private var counts = InlineArray<126, UInt64>(repeating: 0)
 
   public init() {}
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    for index in counts.indices { try coder.code(&counts[index]) }
+  }
 
   /// - Parameter code: nil for a success response.
   public subscript(method: Method, code: ErrorCode?) -> UInt64 {

@@ -152,6 +152,11 @@ public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
     bytes &+= other.bytes
   }
 
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&packets)
+    try coder.code(&bytes)
+  }
+
   @inline(__always)
   mutating func add(_ count: Int) {
     packets &+= 1
@@ -164,6 +169,13 @@ struct EventBudget {
   static let perSecond = 256
   private var second: UInt64 = 0
   private var taken = 0
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    var count = UInt32(truncatingIfNeeded: taken)
+    try coder.code(&second)
+    try coder.code(&count)
+    taken = Int(count)
+  }
 
   mutating func take(now: Instant) -> Bool {
     let second = now.nanoseconds / 1_000_000_000

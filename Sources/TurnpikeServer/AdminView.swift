@@ -72,6 +72,7 @@ final class AdminView: ServerView {
   let log: Log
   let events: EventSender?
   let hook: HookService?
+  private let selfProbe: SelfProbe?
   let version: String
   let started: Now
   let demoSecret: [UInt8]?
@@ -105,6 +106,7 @@ final class AdminView: ServerView {
     stores = server.credentialServices
     events = server.events
     hook = server.hook
+    selfProbe = server.probeUser.flatMap { SelfProbe(server.state.listeners, user: $0) }
     version = server.host.version
     demoSecret = server.demoSecret
     started = .read()
@@ -118,6 +120,7 @@ final class AdminView: ServerView {
 
   func probe() throws(AdminFailure) {
     for index in shards.indices { _ = try ask(index, .show(Handle(index: .max, generation: 1))) }
+    if let problem = selfProbe?.run() { throw .unavailable(problem) }
   }
 
   func nextNumber() -> UInt64 { lastNumber.wrappingAdd(1, ordering: .relaxed).newValue }

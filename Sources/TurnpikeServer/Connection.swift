@@ -96,6 +96,15 @@ struct Connection: ~Copyable {
     self.localAddress = localAddress
   }
 
+  /// Takes over what another process knows of this connection.
+  mutating func takeOver(_ record: ConnectionRecord, _ path: ClientPath) {
+    if record.layer == .plain { layer = .plain }
+    localAddress = record.localAddress
+    hasSpoken = record.hasSpoken
+    isProven = record.isProven
+    self.path = path
+  }
+
   mutating func decide(plain path: ClientPath) {
     layer = .plain
     self.path = path

@@ -52,6 +52,15 @@ final class ConnectionLedger: Sendable {
     }
   }
 
+  /// Counts a connection that another process has admitted, whatever the limits are now.
+  func adopt(_ address: IPAddress, isStranger: Bool) {
+    let address = address.accountable
+    state.withLock { state in
+      state.counts[address, default: 0] += 1
+      if isStranger { state.strangers += 1 }
+    }
+  }
+
   /// Counts an unauthenticated connection for the address that its proxy names. False if that address has reached its
   /// limit; then nothing changes.
   func rename(_ old: IPAddress, to new: IPAddress) -> Bool {

@@ -8,14 +8,15 @@ internal import Tables
 extension DataPlane {
   static let arrivalsPerTurn = 256
 
-  mutating func waitWithRing() -> Int {
-    if !isLoopWatched {
+  /// - Parameter waits: whether to wait for an event if there is none.
+  mutating func waitWithRing(waits: Bool = true) -> Int {
+    if !isLoopWatched, waits {
       ring?.watch(loop.rawValue)
       isLoopWatched = true
     }
     if !closing.isEmpty { closeSockets() }
     let hasFailures = ring?.failed.isEmpty == false
-    ring?.send(&sends, thenWait: !hasFailures)
+    ring?.send(&sends, thenWait: waits && !hasFailures)
     nextSlot = 0
     nextReplySlot = 0
     lastPort = .max
@@ -68,6 +69,7 @@ extension DataPlane {
 
   /// Starts receiving again from a socket that is still open.
   private mutating func receiveAgain(_ token: EventToken) {
+    if isStopped { return }
     let descriptor =
       token.kind == EventKind.datagramListener
       ? listenerDescriptors[Int(token.index)]

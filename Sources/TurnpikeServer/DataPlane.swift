@@ -14,6 +14,8 @@ enum EventKind {
   static let relayListener: UInt8 = 6
   static let peerConnection: UInt8 = 7
   static let alarm: UInt8 = 8
+  /// Datagrams from a newer process.
+  static let foreign: UInt8 = 10
   /// The loop of streams has events.
   static let streams: UInt8 = 9
 }
@@ -53,7 +55,7 @@ struct DataPlane: ~Copyable {
   let loop: EventLoop
   /// With epoll: the loop of datagrams, the alarm and the loop of streams. A separate loop, so that every turn handles
   /// datagrams first, however many streams are readable.
-  private let datagrams: EventLoop
+  let datagrams: EventLoop
   /// The number of `datagrams` events in this turn, without the event of the stream loop.
   private var datagramEvents = 0
   /// Rings at the next deadline.
@@ -73,12 +75,14 @@ struct DataPlane: ~Copyable {
   /// More entries than slots, because a slot may hold many merged datagrams.
   var sends = SendBatch(capacity: 1024)
   var relayPorts = RelaySockets()
-  private var listeners = SlotMap<UDPSocket>()
+  var listeners = SlotMap<UDPSocket>()
   /// The descriptors of `listeners`, by slot, for every packet to a client.
   var listenerDescriptors: [Int32] = []
   /// The next slot without data that waits to be sent.
   var nextSlot = 0
   var nextReplySlot = 0
+  /// Whether nothing is received from sockets, because they are handed over.
+  var isStopped = false
   /// Sockets of relay ports to close after queued datagrams have been sent.
   var closing: [(descriptor: Int32, token: EventToken)] = []
 
@@ -168,7 +172,8 @@ struct DataPlane: ~Copyable {
     EventToken(kind: EventKind.relayPort, Handle<RelaySockets.Entry>(sameAs: id))
   }
 
-  private mutating func register(_ descriptor: Int32, _ token: EventToken) throws(Errno) {
+  mutating func register(_ descriptor: Int32, _ token: EventToken) throws(Errno) {
+    if isStopped { return }
     if usesRing { ring?.receive(from: descriptor, token) } else { try datagrams.add(descriptor, token) }
   }
 

@@ -57,6 +57,21 @@ struct EndpointTable {
     }
   }
 
+  /// Takes over the numbers of another process; nil: an endpoint whose listener is gone.
+  mutating func restore(_ list: [Endpoint?]) {
+    self = EndpointTable()
+    for (index, endpoint) in list.prefix(Int(UInt16.max) + 1).enumerated() {
+      let id = EndpointID(rawValue: UInt16(truncatingIfNeeded: index))
+      endpoints.append(endpoint ?? Endpoint(listener: ListenerNumber(rawValue: 0), source: nil))
+      guard let endpoint else {
+        free.append(id)
+        continue
+      }
+      // The older process may have several free numbers of one endpoint; the last one is as good as any.
+      byAddress[Key(listener: endpoint.listener, address: endpoint.source)] = id
+    }
+  }
+
   @inline(__always)
   func endpoint(_ id: EndpointID) -> Endpoint { endpoints[Int(id.rawValue)] }
 }

@@ -7,7 +7,7 @@ internal import STUN
 struct OutgoingFrames: ~Copyable {
   private var waiting = PooledBytes()
   /// The remaining bytes of a partly written frame at the head, which must be completed.
-  private var begunByteCount = 0
+  private(set) var begunByteCount = 0
 
   var count: Int { waiting.count }
   var isEmpty: Bool { waiting.isEmpty }
@@ -26,6 +26,12 @@ struct OutgoingFrames: ~Copyable {
   ) -> Bool {
     guard count + prefix.byteCount + bytes.byteCount + padding <= BlockPool.largest else { return false }
     return waiting.append(prefix, &pool) && waiting.append(bytes, &pool) && waiting.append(zeros: padding, &pool)
+  }
+
+  /// Takes over the waiting bytes of another process; false without room.
+  mutating func restore(_ bytes: RawSpan, begun: Int, _ pool: inout BlockPool) -> Bool {
+    begunByteCount = begun
+    return waiting.append(bytes, &pool)
   }
 
   /// Removes written bytes.

@@ -20,6 +20,13 @@ final class QuotaLedger: Sendable {
     var addresses: [Address: UInt32] = [:]
     /// The limits that `auth.hook` gave for single users.
     var ownLimits: [User: UInt32] = [:]
+
+    mutating func add(_ user: User, _ address: Address) {
+      total += 1
+      realms[user.realm, default: 0] += 1
+      if !user.name.isEmpty { users[user, default: 0] += 1 }
+      addresses[address, default: 0] += 1
+    }
   }
 
   /// Limit of users with limits of their own. At it, all are removed: until the hook answers again, the general limit
@@ -98,12 +105,16 @@ final class QuotaLedger: Sendable {
       if realm != .default, limits.total > 0, state.realms[realm, default: 0] >= limits.total {
         return (.noCapacity, .realm)
       }
-      state.total += 1
-      state.realms[realm, default: 0] += 1
-      if !user.name.isEmpty { state.users[user, default: 0] += 1 }
-      state.addresses[address, default: 0] += 1
+      state.add(user, address)
       return (.granted, nil)
     }
+  }
+
+  /// Counts an allocation that another process has admitted, whatever the limits are now.
+  func count(_ holder: QuotaHolder) {
+    let user = User(realm: holder.realm, name: holder.user)
+    let address = Address(realm: holder.realm, address: holder.address.accountable)
+    state.withLock { $0.add(user, address) }
   }
 
   func release(_ holder: QuotaHolder) {

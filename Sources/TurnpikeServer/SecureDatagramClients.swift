@@ -156,6 +156,9 @@ struct SecureDatagramClients: ~Copyable {
 
   func handle(of slot: Slot<Association>) -> Handle<Association> { associations.handle(of: slot) }
 
+  /// The clients of all associations.
+  var clients: [Client] { Array(slots.keys) }
+
   /// The next association of a walk over all of them. Closing one may close others, which the walk skips.
   func next(_ walk: inout SlotWalk<Association>) -> Slot<Association>? { associations.next(&walk) }
 

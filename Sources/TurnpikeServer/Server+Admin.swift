@@ -53,7 +53,10 @@ extension Server {
       log.info("admin", ("address", .text("\(place)")), ("tls", place.isRemote ? "on" : "off"))
     } catch {
       let problem = "cannot serve the admin endpoint on \(place): \(error.reason)"
-      guard isDefault, !settings.admin.demo else { throw .failed("\(problem) (`admin.listen`)") }
+      // After an upgrade the calls matter more.
+      guard isDefault && !settings.admin.demo || succession != nil else {
+        throw .failed("\(problem) (`admin.listen`)")
+      }
       log.warning(
         "admin-unavailable", ("problem", .text(problem)), ("effect", "there are no metrics and no health checks"),
         ("remedy", "set admin.listen to a free address, or to \"\" for none"))
@@ -67,6 +70,7 @@ extension Server {
   ) throws(AdminUnavailable) -> AdminService {
     var options: HTTPServer.Options
     do throws(Errno) {
+      if succession != nil { waitForAdmin(place) }
       switch place {
       case .address(let address):
         try PortProbe.check(address, isStream: true)
@@ -89,6 +93,23 @@ extension Server {
       switch error {
       case .cannotListen: throw AdminUnavailable(reason: "the address cannot be bound")
       case .system(let error): throw AdminUnavailable(reason: "\(error)")
+      }
+    }
+  }
+
+  /// Waits until the older process has ended its endpoint, which answers the operator first; at most five seconds.
+  private func waitForAdmin(_ place: AdminPlace) {
+    let deadline = Instant.read().advanced(bySeconds: 5)
+    while Instant.read() < deadline {
+      do throws(Errno) {
+        switch place {
+        case .address(let address): try PortProbe.checkOnce(address, isStream: true)
+        case .unixSocket(let path): try UnixListenerPath.prepare(path)
+        case .none: break
+        }
+        return
+      } catch {
+        Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
       }
     }
   }

@@ -17,6 +17,8 @@ struct Chores {
 
   /// The end of the drain; nil before it begins.
   var stopsAt: Instant?
+  /// When the admin endpoint ends, after an upgrade; nil: not yet.
+  var adminStopsAt: Instant?
   /// The time of the next check of the certificate's files; nil if none are configured.
   var nextLook: Instant?
   /// The time of the next poll of the host's addresses; nil if netlink reports changes.
@@ -36,7 +38,9 @@ struct Chores {
 
   /// The time of the next task.
   var next: Instant {
-    [stopsAt, nextLook, nextPoll, nextPulse, slowAt].compactMap(\.self).reduce(nextKeys) { $1 < $0 ? $1 : $0 }
+    [stopsAt, adminStopsAt, nextLook, nextPoll, nextPulse, slowAt].compactMap(\.self).reduce(nextKeys) {
+      $1 < $0 ? $1 : $0
+    }
   }
 
   /// The polling interval of the certificate's files, and of the host's addresses without netlink.
@@ -70,6 +74,7 @@ extension Server {
 
   func runChores() {
     let now = Instant.read()
+    stopAdminIfDue(now)
     if chores.nextKeys <= now {
       chores.nextKeys = now.advanced(by: Chores.ticketKeyInterval)
       ask(.certificate, .certificate(certificateSource(settings.tls)))

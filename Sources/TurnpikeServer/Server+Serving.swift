@@ -13,8 +13,7 @@ internal import TURN
 /// Signals, reports, the drain and the end.
 extension Server {
   /// Waits for signals and reports until the server has stopped.
-  func serve() -> Outcome {
-    let addresses = watchAddresses()
+  func serve(watching addresses: consuming AddressWatch?) -> Outcome {
     // The addresses may have changed since the shards got them.
     refreshOwnAddresses()
     if ServiceManager.watchdogInterval != nil { chores.nextPulse = .read() }
@@ -23,12 +22,16 @@ extension Server {
       runChores()
       if addresses?.drain() ?? true { refreshOwnAddresses() }
       while let signal = signals.next() {
-        switch signal {
-        case .reload: reload()
-        case .terminate, .interrupt:
-          if chores.stopsAt != nil || settings.drainTimeout == .zero { return stop() }
-          drain(after: signal)
-        }
+        if let outcome = act(on: signal) { return outcome }
+      }
+      guard let passedOn = takePredecessorMessages() else { return stop() }
+      for signal in passedOn {
+        if let outcome = act(on: signal) { return outcome }
+      }
+      takeUpgradeMessages()
+      if let status = takeSuccessorStatus() {
+        _ = stop()
+        return .succeeded(status)
       }
       takeOrders()
       takeReaderReports()
@@ -41,8 +44,24 @@ extension Server {
     }
   }
 
+  /// Returns an outcome if the signal ends the server.
+  private func act(on signal: Signal) -> Outcome? {
+    if successor != nil {
+      forward(signal)
+      return nil
+    }
+    switch signal {
+    case .reload: reload()
+    case .upgrade: beginUpgrade()
+    case .terminate, .interrupt:
+      if chores.stopsAt != nil || settings.drainTimeout == .zero { return stop() }
+      drain(after: signal)
+    }
+    return nil
+  }
+
   /// Nil without netlink: then the addresses are polled.
-  private func watchAddresses() -> AddressWatch? {
+  func watchAddresses() -> AddressWatch? {
     do throws(Errno) {
       let watch = try AddressWatch()
       try loop.add(watch.rawValue, EventToken(kind: Self.addressEvent))
@@ -55,19 +74,21 @@ extension Server {
   }
 
   func takeShardReports() {
-    for report in reports.takeAll() {
-      switch report {
-      case .idle: state.idleShards += 1
-      // Done here and not on the shard, because it takes milliseconds and media would wait.
-      case .memoryFreed: Heap.trim()
-      case .storeChanged(let contents):
-        state.storeContents.merge(contents) { $1 }
-        configureShards()
-        updateAdmin()
-      case .failed(let shard, _, let error):
-        log.error("shard-failed", ("shard", .number(shard)), ("error", "\(error)"))
-      case .bound, .stopped: break
-      }
+    for report in reports.takeAll() { take(report) }
+  }
+
+  func take(_ report: ShardReport) {
+    switch report {
+    case .idle: state.idleShards += 1
+    // Done here and not on the shard, because it takes milliseconds and media would wait.
+    case .memoryFreed: Heap.trim()
+    case .storeChanged(let contents):
+      state.storeContents.merge(contents) { $1 }
+      configureShards()
+      updateAdmin()
+    case .failed(let shard, _, let error):
+      log.error("shard-failed", ("shard", .number(shard)), ("error", "\(error)"))
+    case .bound, .unreadable, .paused, .exported, .stopped: break
     }
   }
 
@@ -96,9 +117,8 @@ extension Server {
     if !state.isDraining { ServiceManager.notify("STOPPING=1") }
     for shard in shards { shard.post(.stop) }
     for service in credentialServices { service.stop() }
-    admin?.service.stop()
+    if state.isSucceeded { endAdmin() } else { stopAdmin() }
     hook?.stop()
-    if let path = settings.admin.listen.unixSocket, admin != nil { Files.remove(path) }
     // The reader may wait for a file for ever; the process's end also ends its thread.
     reader.ask(.stop)
     for thread in shardThreads { thread.join() }
@@ -110,7 +130,12 @@ extension Server {
     for service in handshakes { service.stop() }
     for thread in handshakeThreads { thread.join() }
     log.info("stopped")
-    return .stopped
+    return waitForSuccessor()
+  }
+
+  private func stopAdmin() {
+    admin?.service.stop()
+    if let path = settings.admin.listen.unixSocket, admin != nil { Files.remove(path) }
   }
 
   func configureShards() {

@@ -32,6 +32,7 @@ extension Server {
   }
 
   func run() throws(StartFailure) -> Outcome {
+    try beginSuccession()
     try checkListeners()
     let files = FileLimit.raise()
     state.connections = ConnectionLedger(files: files)
@@ -52,6 +53,7 @@ extension Server {
     try startAdmin(engine)
     host.confinement?.confineThread()
     try startReader()
+    let addresses = watchAddresses()
     host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
     host.confinement?.report(to: log)
     if let made = firstIceServers() { host.show(made) }
@@ -63,12 +65,12 @@ extension Server {
       ("relay-addresses", .text(state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ","))),
       ("relay-ports", "\(settings.relay.ports.lowerBound)-\(settings.relay.ports.upperBound)"))
     ServiceManager.notify("READY=1")
-    return serve()
+    return serve(watching: addresses)
   }
 
   /// Reports a listener's address that is in use, before anything else is opened.
   private func checkListeners() throws(StartFailure) {
-    for listener in state.listeners {
+    for listener in state.listeners where succession?.offer.has(listener) != true {
       do throws(Errno) {
         try PortProbe.check(listener.address, isStream: listener.transport.isStream)
       } catch {
@@ -103,7 +105,8 @@ extension Server {
     let count = shardCount
     let gate = makeGate()
     let relaySettings = makeRelaySettings()
-    let cookieKey = HelloCookieKey(SecureRandom.bytes(32))
+    let cookieKey = HelloCookieKey(state.cookieKey)
+    if state.seeds.isEmpty { state.seeds = (0..<count).map { _ in SecureRandom.bytes(32) } }
     let exchange = PacketExchange(count: count)
     var mailboxes: [Mailbox<ShardMessage>] = []
     for index in 0..<count {
@@ -113,22 +116,24 @@ extension Server {
         throw .failed("cannot start shard \(index): \(error)")
       }
     }
+    let inheritance = try receiveInheritance()
     for (index, mailbox) in mailboxes.enumerated() {
       do throws(Errno) {
         let plan = ShardPlan(
           index: index, engine: engine,
           identity: Relay.Identity(
-            shard: index, shardCount: count, seed: SecureRandom.bytes(32), sharedKey: state.sharedKey),
+            shard: index, shardCount: count, seed: state.seeds[index], sharedKey: state.sharedKey),
           listeners: state.listeners, settings: relaySettings, gate: gate, relayed: state.relayed,
           limiter: state.limiter, users: state.users, bandwidth: state.bandwidth, ledger: state.ledger,
           connections: state.connections, strangersMemory: state.strangersMemory,
           handshakes: handshakes[index % handshakes.count],
           credentials: credentials, hook: hook, events: events,
+          probeUser: probeUser,
           serverNames: ServerNames(settings, realms: realmNames), trustedProxies: settings.proxyProtocol.trusted,
           contexts: contexts.isEmpty ? nil : contexts[index],
           cookieKey: cookieKey,
           mailbox: mailbox, siblings: mailboxes, exchange: exchange, reports: reports, board: ShardBoard(), log: log,
-          confinement: host.confinement)
+          confinement: host.confinement, inheritance: inheritance?[index])
         shardThreads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
         shards.append(mailbox)
         boards.append(plan.board)
@@ -137,6 +142,7 @@ extension Server {
       }
       try waitUntilBound(index)
     }
+    try finishSuccession()
     for listener in state.listeners {
       log.info("listening", ("transport", "\(listener.transport)"), ("address", "\(listener.address)"))
     }
@@ -147,11 +153,16 @@ extension Server {
       _ = loop.wait()
       for report in reports.takeAll() {
         switch report {
-        case .bound(let shard) where shard == index: return
+        case .bound(let shard, let counts, let closed) where shard == index:
+          succession?.counts.add(counts)
+          succession?.closed += closed
+          return
+        case .unreadable(_, let error):
+          throw .failed("the records of the running server cannot be read: \(error)")
         case .failed(_, let listener, let error):
           throw .failed(listener.map { Self.listenFailure($0, error) } ?? "a shard could not start: \(error)")
         case .storeChanged(let contents): state.storeContents.merge(contents) { $1 }
-        case .bound, .idle, .memoryFreed, .stopped: break
+        case .bound, .paused, .exported, .idle, .memoryFreed, .stopped: break
         }
       }
     }

@@ -19,6 +19,8 @@ public final class Server {
   public enum Outcome: Equatable, Sendable {
     /// Stopped by a signal.
     case stopped
+    /// A newer process has taken over and has ended with this status.
+    case succeeded(Int32)
     /// It could not start or continue; with the error, its place and a remedy.
     case failed(String)
     /// The configuration needs something that this host does not have.
@@ -60,6 +62,8 @@ public final class Server {
   var state: ServerState
   var chores = Chores()
   let stateDirectory: StateDirectory
+  /// The client of probes for `/readyz`; nil without an admin endpoint.
+  let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
   /// A secret of this start for the time-limited credentials of the demo page; nil without it.
@@ -68,11 +72,23 @@ public final class Server {
   /// Replaced with every change of certificate and every day (RFC 7525 section 3.4).
   var ticketKeys = TLSContext.TicketKeys()
 
+  /// Nil while no newer process is started.
+  var upgrade: Upgrade?
+  /// What this process has taken over from another one, and its connection to it.
+  var succession: Succession?
+  /// The older process or the one before it, which waits for this one's end and passes signals on.
+  var supervisor: HandoverConnection?
+  /// After an upgrade the newer process, for whose end this one waits.
+  var successor: HandoverConnection?
+  /// The same if this one does not wait. It stays open until this process has ended, which tells the newer one.
+  var formerConnection: HandoverConnection?
+
   static let signalEvent: UInt8 = 1
   static let reportEvent: UInt8 = 2
   static let readerEvent: UInt8 = 3
   static let addressEvent: UInt8 = 4
   static let orderEvent: UInt8 = 5
+  static let upgradeEvent: UInt8 = 6
 
   /// The state that all shards share and that a reload changes.
   struct ServerState {
@@ -87,6 +103,9 @@ public final class Server {
     /// Limits of allocations that the configuration does not set.
     let automatic: AllocationLimits
     var sharedKey: [UInt8]
+    var cookieKey = SecureRandom.bytes(32)
+    /// The seeds of the shards.
+    var seeds: [[UInt8]] = []
     /// The last reported content of the stores, by realm.
     var storeContents: [RealmID: StoreContent] = [:]
     /// Realms that a reload has removed: they have no users.
@@ -96,6 +115,8 @@ public final class Server {
     var isDraining = false
     /// Shards without an allocation since the drain began.
     var idleShards = 0
+    /// Whether a newer process has the listeners, and this one only drains.
+    var isSucceeded = false
   }
 
   /// Runs a server until a signal ends it.
@@ -106,11 +127,17 @@ public final class Server {
   public static func run(_ configuration: Configuration, host: ServerHost, log: Log) -> Outcome {
     do throws(StartFailure) {
       let server = try Server(configuration, host: host, log: log)
-      return try server.run()
+      let outcome = try server.run()
+      try? server.supervisor?.send(.ended, [UInt8(truncatingIfNeeded: outcome.status)])
+      return outcome
     } catch {
+      host.predecessor?.refuse(error.outcome.problem)
       return error.outcome
     }
   }
+
+  /// The connection of the process that has started this one to take over from it.
+  var predecessor: HandoverConnection? { host.predecessor }
 
   struct StartFailure: Error {
     var outcome: Outcome
@@ -125,6 +152,7 @@ public final class Server {
     isDrainTimeoutGiven = configuration.gives("drain-timeout")
     self.host = host
     self.log = log
+    probeUser = settings.admin.listen == .none ? nil : ProbeUser()
     do throws(Errno) {
       signals = try SignalReader()
       reports = try Mailbox(capacity: 4096)
@@ -143,5 +171,25 @@ public final class Server {
     state = ServerState(settings, realms: realmNames, log: log)
     demoSecret = settings.admin.demo ? SecureRandom.bytes(32) : nil
     state.ledger.setLimits(makeQuotaLimits())
+  }
+}
+
+extension Server.Outcome {
+  /// The exit status of the program.
+  public var status: Int32 {
+    switch self {
+    case .stopped: 0
+    case .succeeded(let status): status
+    case .failed: 1
+    case .misconfigured: 78
+    }
+  }
+
+  /// The text of a failure.
+  var problem: String {
+    switch self {
+    case .failed(let problem), .misconfigured(let problem): problem
+    case .stopped, .succeeded: ""
+    }
   }
 }

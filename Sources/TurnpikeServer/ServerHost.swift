@@ -1,4 +1,6 @@
 public import Configuration
+internal import NetworkTypes
+public import System
 
 /// Functions of the program around the server.
 public struct ServerHost: Sendable {
@@ -21,6 +23,10 @@ public struct ServerHost: Sendable {
   public var version: String
   /// The hardening of the process; nil if the process is not the server's own.
   public var confinement: Confinement?
+  /// Starts the program once more; nil: an upgrade is not possible.
+  var starter: StarterBox?
+  /// The process that has started this one to take over from it.
+  var predecessor: HandoverConnection?
 
   public init(
     isWatched: Bool, version: String = "", confinement: Confinement? = nil,
@@ -32,5 +38,30 @@ public struct ServerHost: Sendable {
     self.version = version
     self.show = show
     self.reload = reload
+  }
+}
+
+extension ServerHost {
+  /// Makes upgrades possible.
+  ///
+  /// - Parameters:
+  ///   - starter: starts the newer process.
+  ///   - predecessor: the older process, if it has started this one.
+  public mutating func allowUpgrades(_ starter: consuming Starter?, from predecessor: HandoverConnection?) {
+    if let starter { self.starter = StarterBox(starter) }
+    self.predecessor = predecessor
+  }
+}
+
+/// A starter, shared.
+final class StarterBox: Sendable {
+  private let starter: Starter
+
+  init(_ starter: consuming Starter) { self.starter = starter }
+
+  func launch(until deadline: Instant) throws(Errno) -> (process: Int32, connection: HandoverConnection) {
+    let started = try starter.launch(until: deadline)
+    let process = started.process
+    return (process, HandoverConnection(started.take()))
   }
 }

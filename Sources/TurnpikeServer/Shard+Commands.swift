@@ -183,41 +183,56 @@ extension Shard {
 
   mutating func readMail() {
     let letters = plan.mailbox.takeAll()
-    receiveFromSiblings()
-    for message in letters {
-      switch message {
-      case .keys(let ticket, let realm, let user, let keys, let lifetime):
-        take(keys, of: user, realm: realm, lifetime: lifetime, for: ticket)
-      case .keysUnavailable(let ticket):
-        relay.keysUnavailable(ticket, now: now)
-      case .configure(let settings, let gate, let names, let proxies):
-        knownKeys.forgetAll()
-        serverNames = names
-        trustedProxies = proxies
-        relay.update(settings: settings, gate: gate)
-      case .bans(let bans):
-        use(bans)
-      case .forwarded(let datagram):
-        receive(datagram)
-      case .moved(let box):
-        adopt(box)
-      case .handshake(let job):
-        takeBack(job)
-      case .certificates(let contexts):
-        streams.context = contexts.stream
-        datagramListeners.require(clientCertificate: contexts.stream.requiresClientCertificate)
-        secureDatagrams.useContext(contexts.datagram)
-      case .ping:
-        break
-      case .sessions(let question):
-        answer(question)
-      case .capture(let filter, let buffer):
-        useCapture(filter, buffer)
-      case .reportWhenIdle:
-        reportsWhenIdle = true
-      case .stop: stop()
-      }
-      runCommands()
+    if handover.phase != .exported { receiveFromSiblings() }
+    for message in letters { read(message) }
+    if handover.phase != .exported, !handover.deferred.isEmpty {
+      let deferred = handover.deferred
+      handover.deferred = []
+      for message in deferred { read(message) }
     }
+  }
+
+  private mutating func read(_ message: ShardMessage) {
+    if handover.phase == .exported {
+      // The records are written: nothing may change them until it is known which process goes on.
+      guard case .handOver(let step) = message else { return handover.deferred.append(message) }
+      take(step)
+      return runCommands()
+    }
+    switch message {
+    case .keys(let ticket, let realm, let user, let keys, let lifetime):
+      take(keys, of: user, realm: realm, lifetime: lifetime, for: ticket)
+    case .keysUnavailable(let ticket):
+      relay.keysUnavailable(ticket, now: now)
+    case .configure(let settings, let gate, let names, let proxies):
+      knownKeys.forgetAll()
+      serverNames = names
+      trustedProxies = proxies
+      relay.update(settings: settings, gate: gate)
+    case .bans(let bans):
+      use(bans)
+    case .forwarded(let datagram):
+      receive(datagram)
+    case .moved(let box):
+      adopt(box)
+    case .handshake(let job):
+      takeBack(job)
+    case .certificates(let contexts):
+      streams.context = contexts.stream
+      datagramListeners.require(clientCertificate: contexts.stream.requiresClientCertificate)
+      secureDatagrams.useContext(contexts.datagram)
+    case .ping:
+      break
+    case .sessions(let question):
+      answer(question)
+    case .capture(let filter, let buffer):
+      useCapture(filter, buffer)
+    case .handOver(let step):
+      take(step)
+    case .reportWhenIdle:
+      reportsWhenIdle = true
+    case .stop: stop()
+    }
+    runCommands()
   }
 }

@@ -22,6 +22,8 @@ extension Shard {
         && SecureDatagramClients.helloRandom(plane.buffers.bytes(slot, range))
           != secureDatagrams[association].helloRandom
       if !startsAnew { return readAssociation(association, slot, range) }
+    } else if !foreign.clients.isEmpty, forwardToPredecessor(client, slot, range) {
+      return
     }
     handleHello(client, path, slot, range)
   }
@@ -48,6 +50,7 @@ extension Shard {
       }
     case .verified:
       if let old = secureDatagrams.find(client) { closeAssociation(old, saysGoodbye: false) }
+      foreign.clients.remove(client)
       // Refused for now; the client retransmits its ClientHello after a second.
       guard makeRoom(for: path.address.address) else { return secureDatagrams.reject() }
       guard let association = secureDatagrams.adopt(path, helloRandom: random, now: now.instant) else {

@@ -22,6 +22,9 @@ struct Shard: ~Copyable {
   var streams: StreamClients
   var secureDatagrams: SecureDatagramClients
   var tcp = TCPRelays()
+  var handover = ShardHandover()
+  var adopted = AdoptedState()
+  var foreign = ForeignClients()
   /// Memory for the waiting output of streams and pipes.
   var blocks = BlockPool()
   var endpoints = EndpointTable()
@@ -70,13 +73,14 @@ struct Shard: ~Copyable {
     for (index, listener) in plan.listeners.enumerated() {
       let number = ListenerNumber(rawValue: index)
       do throws(Errno) {
+        let adopted = adopted.listeners.removeValue(forKey: index)
         if listener.transport.isStream {
-          let socket = try StreamListener(listeningOn: listener.address)
+          let socket = try Self.streamListener(adopted, listener.address)
           let descriptor = socket.rawValue
           try plane.loop.add(
             descriptor, EventToken(kind: EventKind.streamListener, streams.add(socket, number: number)))
         } else {
-          let socket = try UDPSocket(listeningOn: listener.address)
+          let socket = try Self.datagramListener(adopted, listener.address)
           let record = DatagramListener(listener, number: number, isWildcard: socket.isWildcard)
           datagramListeners.append(record, socket: try plane.add(socket))
         }
@@ -87,30 +91,58 @@ struct Shard: ~Copyable {
     datagramListeners.require(clientCertificate: plan.contexts?.stream.requiresClientCertificate ?? false)
   }
 
+  /// - Parameter adopted: the descriptor of an older process's listener; nil: none.
+  private static func streamListener(_ adopted: Int32?, _ address: SocketAddress) throws(Errno) -> StreamListener {
+    guard let adopted else { return try StreamListener(listeningOn: address) }
+    return StreamListener(owning: FileDescriptor(owning: adopted))
+  }
+
+  private static func datagramListener(_ adopted: Int32?, _ address: SocketAddress) throws(Errno) -> UDPSocket {
+    guard let adopted else { return try UDPSocket(listeningOn: address) }
+    return UDPSocket(owning: FileDescriptor(owning: adopted))
+  }
+
   struct ListenFailure: Error {
     var listener: ListenerPlan?
     var error: Errno
   }
 
   /// A shard with every socket of its plan open, for the thread that calls this.
-  static func open(_ plan: ShardPlan) throws(ListenFailure) -> Shard {
+  static func open(_ plan: ShardPlan) throws(OpenFailure) -> Shard {
     var shard: Shard
-    do throws(Errno) { shard = try Shard(plan) } catch { throw ListenFailure(listener: nil, error: error) }
-    try shard.openListeners()
+    do throws(Errno) { shard = try Shard(plan) } catch { throw .listener(nil, error) }
+    if let inheritance = plan.inheritance {
+      shard.plane.isStopped = true
+      // Until `HandoverStep.begin`.
+      shard.handover.phase = .paused
+      do throws(RecordError) { try shard.adopt(inheritance) } catch { throw .records(error) }
+    }
+    do throws(ListenFailure) { try shard.openListeners() } catch { throw .listener(error.listener, error.error) }
     return shard
+  }
+
+  enum OpenFailure: Error {
+    case listener(ListenerPlan?, Errno)
+    case records(RecordError)
   }
 
   /// The thread's body.
   static func run(_ plan: ShardPlan) {
-    do throws(ListenFailure) {
+    do throws(OpenFailure) {
       var shard = try open(plan)
       plan.confinement?.confineThread()
-      plan.reports.post(.bound(shard: plan.index))
-      while !shard.isStopping { shard.turn() }
+      plan.reports.post(.bound(shard: plan.index, shard.adopted.counts, closed: shard.adopted.closed))
+      while !shard.isStopping {
+        if shard.handover.isPaused { shard.pausedTurn() } else { shard.turn() }
+      }
       shard.plane.shutDown()
       plan.reports.post(.stopped(shard: plan.index))
     } catch {
-      plan.reports.post(.failed(shard: plan.index, error.listener, error.error))
+      switch error {
+      case .listener(let listener, let error):
+        plan.reports.post(.failed(shard: plan.index, listener, error))
+      case .records(let error): plan.reports.post(.unreadable(shard: plan.index, error))
+      }
     }
   }
 
@@ -142,10 +174,14 @@ struct Shard: ~Copyable {
     wakeSiblings()
     plane.endTurn()
     endTurnMetrics(events: count)
-    if reportsWhenIdle, relay.allocationCount == 0 {
-      reportsWhenIdle = false
-      plan.reports.post(.idle(shard: plan.index))
-    }
+    reportIfIdle()
+  }
+
+  @inline(__always)
+  mutating func reportIfIdle() {
+    guard reportsWhenIdle, relay.allocationCount == 0 else { return }
+    reportsWhenIdle = false
+    plan.reports.post(.idle(shard: plan.index))
   }
 
   /// The time of the next timer; nil if none is set.
@@ -164,7 +200,7 @@ struct Shard: ~Copyable {
     return deadline
   }
 
-  private mutating func handle(_ event: DataPlane.Event) {
+  mutating func handle(_ event: DataPlane.Event) {
     let token = event.token
     switch token.kind {
     case EventKind.datagramListener: receiveFromClients(Slot(index: token.index), event)
@@ -177,6 +213,7 @@ struct Shard: ~Copyable {
     case EventKind.relayListener: acceptPeers(token.handle(of: RelayListener.self))
     case EventKind.peerConnection: peerReady(token.handle(of: Pipe.self), event)
     case EventKind.mailbox: readMail()
+    case EventKind.foreign: receiveForeign()
     case EventKind.alarm: plane.acknowledgeAlarm()
     default: break
     }

@@ -48,6 +48,8 @@ struct ShardPlan: Sendable {
   var hook: HookService?
   /// Nil without `events.webhook`.
   var events: EventSender?
+  /// The user of the server's own allocations, which are in no log, event or count.
+  var probeUser: ProbeUser?
   var serverNames: ServerNames
   /// The addresses from which a header of the PROXY protocol is accepted.
   var trustedProxies: [CIDRBlock]
@@ -65,6 +67,8 @@ struct ShardPlan: Sendable {
   var board: ShardBoard
   var log: Log
   var confinement: Confinement?
+  /// What another process hands over; nil: a start.
+  var inheritance: ShardInheritance?
 }
 
 /// A message to a shard.
@@ -92,6 +96,8 @@ enum ShardMessage: Sendable {
   case capture(CaptureFilter?, CaptureBuffer?)
   /// Nothing: whether it is taken shows whether the shard works.
   case ping
+  /// A step of a handover to another process, or from it.
+  case handOver(HandoverStep)
   /// Report when no allocation is left.
   case reportWhenIdle
   /// End every allocation and the thread.
@@ -111,7 +117,12 @@ struct ForwardedDatagram: Sendable {
 /// A message from a shard or another thread to the main thread.
 enum ShardReport: Sendable {
   /// All sockets of the shard are bound.
-  case bound(shard: Int)
+  case bound(shard: Int, HandoverCounts, closed: Int)
+  /// The records of another process cannot be used; the thread has ended.
+  case unreadable(shard: Int, RecordError)
+  /// It reads no socket.
+  case paused(shard: Int)
+  case exported(shard: Int, HandoverPackage)
   /// A socket could not be bound; the thread has ended.
   case failed(shard: Int, ListenerPlan?, Errno)
   case idle(shard: Int)

@@ -50,6 +50,9 @@ struct SessionCounts: Sendable {
     opened[summary.kind, default: 0] += 1
   }
 
+  /// Counts a live allocation that another process has opened.
+  mutating func adopt(_ summary: AllocationSummary) { live[summary.kind, default: 0] += 1 }
+
   mutating func close(_ summary: AllocationSummary, _ reason: EndReason) {
     live[summary.kind, default: 0] -= 1
     ended[reason, default: 0] += 1

@@ -62,6 +62,21 @@ struct StreamClients: ~Copyable {
     return listeners.handle(of: slot)
   }
 
+  /// The socket of a listener; nil for datagrams.
+  func listener(_ number: ListenerNumber) -> Slot<ClientListener>? {
+    var walk = SlotWalk<ClientListener>()
+    while let slot = listeners.next(&walk) {
+      if listeners[slot].number == number { return slot }
+    }
+    return nil
+  }
+
+  /// Closes a listener.
+  mutating func removeListener(_ slot: Slot<ClientListener>) {
+    pausedListeners.removeAll { $0 == slot }
+    _ = listeners.remove(slot)
+  }
+
   func slot(of handle: Handle<ClientListener>) -> Slot<ClientListener>? { listeners.slot(of: handle) }
 
   func handle(of slot: Slot<ClientListener>) -> Handle<ClientListener> { listeners.handle(of: slot) }
@@ -100,6 +115,22 @@ struct StreamClients: ~Copyable {
 
   /// The next connection of a walk over all of them. Closing one may close others, which the walk skips.
   func next(_ walk: inout SlotWalk<Connection>) -> Slot<Connection>? { connections.next(&walk) }
+
+  var shape: SlotMap<Connection>.Shape { connections.shape }
+
+  /// Empties the table for `restore`; false if no table can have this shape.
+  mutating func beginRestoring(_ shape: SlotMap<Connection>.Shape) -> Bool {
+    guard let map = SlotMap<Connection>(restoring: shape) else { return false }
+    connections = map
+    return true
+  }
+
+  /// Inserts a connection of another process under its handle; false if the handle is in use.
+  mutating func restore(_ connection: consuming Connection, at handle: Handle<Connection>) -> Bool {
+    connections.restore(connection, at: handle)
+  }
+
+  mutating func finishRestoring() { connections.finishRestoring() }
 
   mutating func insert(_ connection: consuming Connection) -> Slot<Connection> { connections.insert(connection) }
 

@@ -42,6 +42,15 @@ struct TCPRelays: ~Copyable {
     _ = listeners.remove(slot)
   }
 
+  /// The descriptor of a relay port's listener.
+  func descriptor(ofListener id: Handle<RelayPort>) -> Int32? {
+    listenerOfRelay[id].map { listeners[$0].socket.rawValue }
+  }
+
+  func listenerDescriptors(where matches: (Handle<RelayPort>) -> Bool) -> [Int32] {
+    listenerOfRelay.filter { matches($0.key) }.map { listeners[$0.value].socket.rawValue }
+  }
+
   func slot(of handle: Handle<RelayListener>) -> Slot<RelayListener>? { listeners.slot(of: handle) }
 
   subscript(slot: Slot<RelayListener>) -> RelayListener { _read { yield listeners[slot] } }

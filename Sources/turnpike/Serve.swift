@@ -7,11 +7,20 @@ internal import TurnpikeServer
 
 /// `turnpike [serve]`, and `turnpike demo`: the same with the demo page.
 func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
-  _ = try invocation.operands()
+  // First, so that the starter has no thread, no secret and no file of this process.
+  let predecessor = HandoverConnection.inherited()
+  let starter = try? Starter(closing: predecessor?.rawValue ?? -1)
   var files: [String] = []
-  let configuration = try invocation.configurationOfThisHost { path throws(FileError) in
-    files.append(path)
-    return try Files.read(path)
+  let configuration: Configuration
+  do throws(Failure) {
+    _ = try invocation.operands()
+    configuration = try invocation.configurationOfThisHost { path throws(FileError) in
+      files.append(path)
+      return try Files.read(path)
+    }
+  } catch {
+    predecessor?.refuse(error.problems.joined(separator: "; "))
+    throw error
   }
   let confinement = Confinement(configuration.settings.hardening, configurationFiles: files)
   let (log, lines) = try startLog(configuration.settings, confinement)
@@ -33,9 +42,11 @@ func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
       _ = output.write((StandardStreams.isOutputTerminal ? explained(link) : link) + "\n")
     }
   }
-  switch Server.run(configuration, host: host, log: log) {
-  case .stopped:
-    return 0
+  host.allowUpgrades(starter, from: predecessor)
+  let outcome = Server.run(configuration, host: host, log: log)
+  switch outcome {
+  case .stopped, .succeeded:
+    return outcome.status
   case .failed(let problem):
     log.error("failed", ("problem", .text(problem)))
     return 1

@@ -265,7 +265,7 @@ FAULTS = [
     _server("QuotaLedger", "one allocation more for a realm", "state.realms[realm, default: 0] >= limits.total", "state.realms[realm, default: 0] > limits.total", "TurnpikeServerTests"),
     _server("QuotaLedger", "the realm's count is not given back", "Self.decrement(&state.realms, realm)", "", "TurnpikeServerTests"),
     _server("QuotaLedger", "the user's count is not given back", "if !holder.user.isEmpty { Self.decrement(&state.users, User(realm: realm, name: holder.user)) }", "", "TurnpikeServerTests"),
-    _server("QuotaLedger", "anonymous clients share a user's quota", "if !user.name.isEmpty { state.users[user, default: 0] += 1 }", "state.users[user, default: 0] += 1", "TurnpikeServerTests"),
+    _server("QuotaLedger", "anonymous clients share a user's quota", "if !user.name.isEmpty { users[user, default: 0] += 1 }", "users[user, default: 0] += 1", "TurnpikeServerTests"),
     _server("QuotaLedger", "a refused allocation is counted", "return (.quotaReached, .address)", "state.total += 1\n        return (.quotaReached, .address)", "TurnpikeServerTests"),
     _server("EndpointTable", "a reclaimed number keeps its address", "byAddress = byAddress.filter { used.contains($0.value) }", "", "TurnpikeServerTests"),
     _server("OutgoingFrames", "a begun frame is dropped", "begunByteCount = boundary - byteCount", "begunByteCount = 0", "TurnpikeServerTests"),

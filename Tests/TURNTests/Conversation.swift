@@ -40,6 +40,8 @@ final class Conversation {
   /// The relay's inputs and outputs. They are compared with the kept transcripts when the conversation ends.
   var transcript = Transcript()
   private let test = Test.current
+  /// Makes another relay with the same settings and shared parts, as a successor has.
+  private let makeRelay: (RelaySettings, PeerGate, Now) -> Relay
 
   static let realm = "example.org"
   static let key = LongTermKey.md5(
@@ -67,17 +69,40 @@ final class Conversation {
     }
     relayed = shared ?? RelayedAddresses(entries: entries, ports: ports)
     now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
-    relay = Relay(
-      settings: settings,
-      gate: PeerGate(
-        rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
-        relayed: relayed, ownAddresses: own ?? [local], closed: closed.compactMap { SocketAddress($0) }),
-      relayed: relayed, limiter: StrangerRateLimiter(limit: limit, total: total, seed: (1, 2)),
-      users: sharedUsers ?? UserRateLimiter(seed: (3, 4)),
-      bandwidth: sharedBandwidth ?? BandwidthPools(seed: (5, 6)),
-      identity: Relay.Identity(
-        shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),
-      now: now)
+    let gate = PeerGate(
+      rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
+      relayed: relayed, ownAddresses: own ?? [local], closed: closed.compactMap { SocketAddress($0) })
+    let limiter = StrangerRateLimiter(limit: limit, total: total, seed: (1, 2))
+    let users = sharedUsers ?? UserRateLimiter(seed: (3, 4))
+    let bandwidth = sharedBandwidth ?? BandwidthPools(seed: (5, 6))
+    makeRelay = { [relayed] settings, gate, now in
+      Relay(
+        settings: settings, gate: gate, relayed: relayed, limiter: limiter, users: users, bandwidth: bandwidth,
+        identity: Relay.Identity(
+          shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),
+        now: now)
+    }
+    relay = makeRelay(settings, gate, now)
+  }
+
+  /// Whether every conversation hands over to a new relay before each input: then all kept transcripts are those of
+  /// restored relays.
+  static let alwaysHandsOver = HandoverTests.isForced
+
+  /// Replaces the relay by another one that has its records, as an upgrade does.
+  func handOver() throws {
+    let exported = relay.export { _ in true }
+    var successor = makeRelay(relay.settings, relay.rules.gate, now)
+    successor.update(bans: relay.bans)
+    let restored = try successor.restore(exported.bytes, .same(relay), now: now)
+    #expect(restored.closed.isEmpty && successor.popCommand() == nil)
+    #expect(restored.ports.count == exported.ports.count && restored.holders.count == relay.allocationCount)
+    relay = successor
+  }
+
+  private func handOverIfForced() {
+    guard Self.alwaysHandsOver, relay.pending.count == 0, relay.captureState == nil else { return }
+    do { try handOver() } catch { Issue.record("the records cannot be read: \(error)") }
   }
 
   deinit {
@@ -88,6 +113,7 @@ final class Conversation {
 
   /// Gives the relay a client's datagram or frame. It does not run the resulting commands.
   func receive(_ bytes: [UInt8], from path: ClientPath) -> Disposition {
+    handOverIfForced()
     transcript.add("> \(TranscriptWords.client(path)) \(TranscriptWords.message(bytes))")
     let disposition = relay.receive(bytes.span.rawBytes, from: path, now: now)
     transcript.add("  \(describe(disposition))")
@@ -104,6 +130,7 @@ final class Conversation {
 
   /// Gives the relay a peer's datagram.
   func receive(_ bytes: [UInt8], fromPeer peer: SocketAddress, on port: Handle<RelayPort>) -> Disposition {
+    handOverIfForced()
     transcript.add("> peer \(peer) on \(name(port)) \(TranscriptWords.hex(bytes))")
     let disposition = relay.receive(bytes.span.rawBytes, fromPeer: peer, on: port, now: now)
     transcript.add("  \(describe(disposition))")
@@ -111,6 +138,7 @@ final class Conversation {
   }
 
   func wait(seconds: UInt32) {
+    handOverIfForced()
     transcript.add("> \(seconds) s pass")
     now.instant = now.instant.advanced(bySeconds: seconds)
     now.wallSeconds += UInt64(seconds)

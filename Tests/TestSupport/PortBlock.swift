@@ -39,11 +39,12 @@ public struct PortBlock: Sendable {
   /// Users, secrets and bans of the admin endpoint.
   public static let adminChanges = PortBlock("admin changes", 30_000..<30_300)
 
+  public static let selfProbe = PortBlock("self-probe", 30_300..<30_500)
   /// `turnpike demo`.
-  public static let demo = PortBlock("demo", 30_300..<30_400)
+  public static let demo = PortBlock("demo", 30_500..<30_600)
 
   public static let all = [
     webhook, hardening, hostLimit, proxyProtocol, doctor, engine, terminal, relay, coturn, probe, check, server,
-    tcpRelay, discovery, admin, adminChanges, demo,
+    tcpRelay, discovery, admin, adminChanges, selfProbe, demo,
   ]
 }

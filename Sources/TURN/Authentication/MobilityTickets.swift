@@ -49,6 +49,12 @@ struct MobilityTickets: Sendable {
     counter = start
   }
 
+  /// A successor continues with the next nonce: with the same key it must not use one again.
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&counter)
+    counter %= Self.counterBound
+  }
+
   mutating func seal(_ ticket: MobilityTicket) -> [UInt8] {
     var text = [ticket.shard]
     append(ticket.allocation.index, count: 3, to: &text)

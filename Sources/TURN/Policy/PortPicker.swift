@@ -1,5 +1,6 @@
 internal import Crypto
 internal import NetworkTypes
+internal import Tables
 
 /// Chooses relay ports at random (RFC 6056) and claims them in the shared table.
 ///
@@ -88,6 +89,12 @@ struct PortPicker: ~Copyable {
       }
     }
     return nil
+  }
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    var position = generator.position
+    try coder.code(&position)
+    if coder.isReading { generator.move(to: position) }
   }
 
   /// A random number, for other values that must not be guessed.

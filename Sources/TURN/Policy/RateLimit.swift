@@ -1,4 +1,5 @@
 internal import NetworkTypes
+internal import Tables
 
 /// A limit on units a second: bytes, or messages. It stores the time that each unit costs, so that a check needs no
 /// allocation and no lock.
@@ -29,6 +30,8 @@ struct RateBucket: BitwiseCopyable {
   private var paidUntil: UInt64 = 0
 
   static let burstNanoseconds: UInt64 = 1_000_000_000
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) { try coder.code(&paidUntil) }
 
   @inline(__always)
   mutating func take(_ count: Int, _ limit: RateLimit, now: Instant) -> Bool {

@@ -1,5 +1,6 @@
 public import NetworkTypes
 internal import STUN
+internal import Tables
 
 /// The limits at which the relay drops or refuses something.
 public enum RelayLimit: UInt8, CaseIterable, Sendable {
@@ -55,6 +56,14 @@ public struct LimitNotices<Limit: RawRepresentable<UInt8>> {
   private var quietUntil = InlineArray<32, Instant>(repeating: Instant(nanoseconds: 0))
 
   public init() {}
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    for index in counts.indices {
+      try coder.code(&counts[index])
+      try coder.code(&totals[index])
+      try coder.code(&quietUntil[index])
+    }
+  }
 
   /// Counts, and returns a notice at most once in each interval.
   ///

@@ -1,9 +1,17 @@
 internal import NetworkTypes
+internal import Tables
 
 /// One allocation's part of shared bandwidth limits.
 struct AllocationBandwidth: BitwiseCopyable {
   fileprivate var share = ByDirection(RateBucket())
   fileprivate var userLease = ByDirection(BandwidthLease())
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    for direction in [MediaDirection.toPeers, .toClients] {
+      try share[direction].code(with: &coder)
+      try userLease[direction].code(with: &coder)
+    }
+  }
 }
 
 /// Limits on the bandwidth of a realm's allocations.

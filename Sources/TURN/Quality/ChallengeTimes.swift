@@ -1,4 +1,5 @@
 internal import NetworkTypes
+internal import Tables
 
 /// When the last challenges were sent, by nonce. The first request with a nonce comes after its challenge has reached
 /// the client: the time between them is at least the round trip. It includes the client's delay and that of lost
@@ -20,6 +21,21 @@ struct ChallengeTimes {
   }
 
   private var entries = [Entry](repeating: Entry(), count: capacity)
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    var used = entries.indices.filter { entries[$0].nonce != 0 }
+    var count = used.count
+    try coder.code(count: &count, atLeast: 24)
+    if coder.isReading { used = Array(repeating: 0, count: count) }
+    for place in used {
+      var index = UInt32(truncatingIfNeeded: place)
+      try coder.code(&index)
+      guard Int(index) < Self.capacity else { throw coder.failure("there is no such challenge") }
+      try coder.code(&entries[Int(index)].nonce)
+      try coder.code(&entries[Int(index)].sentAt)
+      try coder.code(&entries[Int(index)].roundTrip)
+    }
+  }
 
   /// A challenge with this nonce is sent.
   mutating func sent(_ nonce: RawSpan, now: Instant) {

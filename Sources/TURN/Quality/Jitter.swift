@@ -1,3 +1,5 @@
+internal import Tables
+
 /// Interarrival jitter (RFC 3550 section 6.4.1): the mean deviation, smoothed over 16 values, in the integers of
 /// appendix A.8.
 struct Jitter: BitwiseCopyable {
@@ -12,6 +14,12 @@ struct Jitter: BitwiseCopyable {
 
   /// Microseconds; nil until there are enough values.
   var microseconds: UInt32? { word >> 24 < Self.enough ? nil : (word & 0xFF_FFFF) >> 4 }
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&word)
+    // A larger estimate, which no deviation gives, would not fit the sums.
+    guard word & 0xFF_FFFF <= 16 * Self.largest else { throw coder.failure("a jitter is too large") }
+  }
 
   /// - Parameter deviation: microseconds between two intervals that should be equal.
   @inline(__always)
@@ -40,6 +48,13 @@ struct TimestampClock: BitwiseCopyable {
   init(timestamp: UInt32, arrival: UInt32) {
     firstTimestamp = timestamp
     firstArrival = arrival
+  }
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&firstTimestamp)
+    try coder.code(&firstArrival)
+    try coder.code(&rate)
+    guard rate <= 7 else { throw coder.failure("a clock has no such rate") }
   }
 
   /// Hertz; nil while it is unknown.

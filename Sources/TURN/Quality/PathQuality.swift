@@ -1,4 +1,5 @@
 internal import NetworkTypes
+internal import Tables
 
 /// The quality of the media that arrives at the relay from one side of an allocation. 112 bytes, whatever is sent.
 ///
@@ -26,6 +27,16 @@ struct PathQuality: BitwiseCopyable {
     let none = RTPStream(RTPHeader(sequenceNumber: 0, timestamp: 0, source: 0), arrival: 0)
     first = none
     second = none
+  }
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&packets)
+    try coder.code(&lost)
+    try coder.code(&late)
+    try first.code(with: &coder)
+    try second.code(with: &coder)
+    try coder.code(&duplicates)
+    try gaps.code(with: &coder)
   }
 
   /// Records a payload.
@@ -110,6 +121,12 @@ extension PathQuality {
     /// The last gap; `.max` after a pause.
     private var gap = UInt32.max
     var jitter = Jitter()
+
+    mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+      try coder.code(&arrival)
+      try coder.code(&gap)
+      try jitter.code(with: &coder)
+    }
 
     @inline(__always)
     mutating func record(firstByte: UInt8, arrival now: UInt32) {

@@ -1,7 +1,9 @@
+internal import Tables
+
 /// One RTP stream (SSRC) as it arrives at the relay: its sequence and its jitter. 40 bytes.
 struct RTPStream: BitwiseCopyable {
   private var window: SequenceWindow
-  let source: UInt32
+  private(set) var source: UInt32
   /// Of the first packet of the last frame: the packets of one frame have one timestamp and leave at no regular time.
   private var timestamp: UInt32
   private var arrival: UInt32
@@ -18,6 +20,16 @@ struct RTPStream: BitwiseCopyable {
     timestamp = header.timestamp
     self.arrival = arrival
     clock = TimestampClock(timestamp: header.timestamp, arrival: arrival)
+  }
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try window.code(with: &coder)
+    try coder.code(&source)
+    try coder.code(&timestamp)
+    try coder.code(&arrival)
+    try jitter.code(with: &coder)
+    try clock.code(with: &coder)
+    try coder.code(&isProven)
   }
 
   /// Missing numbers that may still arrive.

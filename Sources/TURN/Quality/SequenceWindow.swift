@@ -1,3 +1,5 @@
+internal import Tables
+
 /// The last 64 sequence numbers of a stream, and which of them have arrived (RFC 3550 appendix A.1). A number counts as
 /// lost when it leaves the window without having arrived, so neither reordering nor duplicates falsify the count.
 struct SequenceWindow: BitwiseCopyable {
@@ -32,6 +34,12 @@ struct SequenceWindow: BitwiseCopyable {
     highest = first
     // The number that is farthest away. With a nearer one, a single late packet would look like a restart.
     restart = first &+ 0x8000
+  }
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&arrived)
+    try coder.code(&highest)
+    try coder.code(&restart)
   }
 
   /// Missing numbers that may still arrive.

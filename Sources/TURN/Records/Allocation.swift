@@ -132,6 +132,27 @@ struct AllocationTable: ~Copyable {
   /// The next allocation of a walk over all of them.
   func next(_ walk: inout SlotWalk<Allocation>) -> Slot<Allocation>? { records.next(&walk) }
 
+  var shape: SlotMap<Allocation>.Shape { records.shape }
+
+  /// Empties the table for `restore`; false if no table can have this shape.
+  mutating func beginRestoring(_ shape: SlotMap<Allocation>.Shape) -> Bool {
+    guard let map = SlotMap<Allocation>(restoring: shape) else { return false }
+    records = map
+    return true
+  }
+
+  mutating func finishRestoring() { records.finishRestoring() }
+
+  /// Inserts an allocation of another process under its handle; nil if the handle or its five-tuple is in use.
+  mutating func restore(_ allocation: consuming Allocation, at handle: Handle<Allocation>) -> Slot<Allocation>? {
+    let key = allocation.client.key
+    let isDetached = allocation.details.mobility?.isDetached == true
+    if !isDetached, fiveTuples.find(key) != nil { return nil }
+    guard records.restore(allocation, at: handle), let slot = records.slot(of: handle) else { return nil }
+    if !isDetached { fiveTuples.insert(key, slot) }
+    return slot
+  }
+
   mutating func insert(_ allocation: consuming Allocation) -> Slot<Allocation> {
     let key = allocation.client.key
     let slot = records.insert(allocation)

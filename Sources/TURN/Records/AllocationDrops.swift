@@ -1,3 +1,5 @@
+internal import Tables
+
 /// The datagrams of one allocation that were dropped, by kind of cause. Saturating.
 public struct AllocationDrops: Sendable, Equatable {
   public enum Kind: UInt8, Sendable, CaseIterable {
@@ -20,6 +22,10 @@ public struct AllocationDrops: Sendable, Equatable {
   public init() {}
 
   public subscript(kind: Kind) -> UInt32 { counts[Int(kind.rawValue)] }
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    for index in counts.indices { try coder.code(&counts[index]) }
+  }
 
   mutating func count(_ kind: Kind) {
     let index = Int(kind.rawValue)

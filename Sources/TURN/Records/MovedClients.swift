@@ -11,6 +11,15 @@ struct MovedClient: BitwiseCopyable {
   /// The tag of the ticket's user.
   var user: UInt16
   var lastUsed: Instant
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&key.a)
+    try coder.code(&key.b)
+    try coder.code(&key.c)
+    try coder.code(&owner)
+    try coder.code(&user)
+    try coder.code(&lastUsed)
+  }
 }
 
 /// The five-tuples whose datagrams a shard forwards to other shards.
@@ -51,11 +60,23 @@ struct MovedClientTable: ~Copyable {
   mutating func insert(
     _ client: ClientPath, owner: Int, user: UInt16, now: Instant, lifetime: Duration, timers: inout TimerWheel
   ) {
-    let record = MovedClient(key: client.key, owner: UInt16(truncatingIfNeeded: owner), user: user, lastUsed: now)
+    insert(
+      MovedClient(key: client.key, owner: UInt16(truncatingIfNeeded: owner), user: user, lastUsed: now),
+      lifetime: lifetime, timers: &timers)
+  }
+
+  mutating func insert(_ record: MovedClient, lifetime: Duration, timers: inout TimerWheel) {
     let slot = records.insert(record)
-    counts[user, default: 0] += 1
+    counts[record.user, default: 0] += 1
     fiveTuples.insert(record.key, slot)
-    _ = timers.schedule(.movedClient(records.handle(of: slot)), at: now.advanced(by: lifetime))
+    _ = timers.schedule(.movedClient(records.handle(of: slot)), at: record.lastUsed.advanced(by: lifetime))
+  }
+
+  var all: [MovedClient] {
+    var result: [MovedClient] = []
+    var walk = SlotWalk<MovedClient>()
+    while let slot = records.next(&walk) { result.append(records[slot]) }
+    return result
   }
 
   /// Removes a client that was silent for its lifetime; else sets its timer again.

@@ -104,6 +104,34 @@ struct PeerConnectionTable: ~Copyable {
     return slot
   }
 
+  var shape: SlotMap<PeerConnection>.Shape { records.shape }
+
+  /// Empties the table for `restore`; false if no table can have this shape.
+  mutating func beginRestoring(_ shape: SlotMap<PeerConnection>.Shape) -> Bool {
+    guard let map = SlotMap<PeerConnection>(restoring: shape) else { return false }
+    records = map
+    return true
+  }
+
+  mutating func finishRestoring() { records.finishRestoring() }
+
+  /// Inserts a connection of another process under its handle; false if the handle is in use.
+  mutating func restore(
+    _ connection: PeerConnection, for request: ConnectRequest?, at handle: Handle<PeerConnection>,
+    to list: inout OwnedList<PeerConnection>, timers: inout TimerWheel
+  ) -> Bool {
+    guard records.restore(connection, at: handle), let slot = records.slot(of: handle) else { return false }
+    list.insert(slot, in: &records)
+    peers.insert(FlatKey(connection.peer, of: connection.allocation), slot)
+    if connection.identifier != 0 { identifiers.insert(FlatKey(UInt64(connection.identifier)), slot) }
+    requests[slot] = request
+    if connection.state != .bound { setTimer(of: slot, timers: &timers) }
+    return true
+  }
+
+  /// The Connect request of a connection.
+  func request(of slot: Slot<PeerConnection>) -> ConnectRequest? { requests[slot] }
+
   /// Takes the Connect request of a connection.
   mutating func takeRequest(of slot: Slot<PeerConnection>) -> ConnectRequest? { requests.removeValue(forKey: slot) }
 

@@ -45,6 +45,14 @@ struct PendingRequests: ~Copyable {
   /// The endpoints of the waiting requests' clients.
   var endpoints: Set<EndpointID> { Set(transactions.keys.map(\.endpoint)) }
 
+  /// Every request, with its client; the oldest slot first.
+  var all: [(client: ClientPath, bytes: [UInt8])] {
+    var result: [(ClientPath, [UInt8])] = []
+    var walk = SlotWalk<PendingRequest>()
+    while let slot = records.next(&walk) { result.append((records[slot].client, records[slot].bytes)) }
+    return result
+  }
+
   func contains(_ client: ClientPath, _ transactionID: TransactionID) -> Bool {
     transactions[TransactionKey(client, transactionID)] != nil
   }

@@ -64,6 +64,20 @@ struct RelayPortTable: ~Copyable {
   @inline(__always)
   func find(_ key: FlatKey) -> Slot<RelayPort>? { addresses.find(key) }
 
+  var shape: SlotMap<RelayPort>.Shape { records.shape }
+
+  /// Empties the table for `restore`; false if no table can have this shape.
+  mutating func beginRestoring(_ shape: SlotMap<RelayPort>.Shape) -> Bool {
+    guard let map = SlotMap<RelayPort>(restoring: shape) else { return false }
+    records = map
+    return true
+  }
+
+  mutating func finishRestoring() { records.finishRestoring() }
+
+  /// Inserts a port of another process under its handle; false if the handle is in use.
+  mutating func restore(_ port: RelayPort, at handle: Handle<RelayPort>) -> Bool { records.restore(port, at: handle) }
+
   mutating func insert(_ port: RelayPort) -> Handle<RelayPort> { records.handle(of: records.insert(port)) }
 
   /// Makes a port live, after its allocation was created. Only a UDP port is found by its address, because only

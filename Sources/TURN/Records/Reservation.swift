@@ -8,6 +8,14 @@ struct Reservation: BitwiseCopyable {
   var stamp: UInt32
   /// The tag of its `PortOwner`.
   var owner: UInt32
+  var expiresAt: Instant
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&address)
+    try coder.code(&stamp)
+    try coder.code(&owner)
+    try coder.code(&expiresAt)
+  }
 }
 
 /// The reservations of a shard. No quota counts them, because they outlive their allocations, so each user has at most
@@ -22,6 +30,13 @@ struct ReservationTable: ~Copyable {
   private var counts: [UInt32: Int] = [:]
 
   var count: Int { records.count }
+
+  var all: [Reservation] {
+    var result: [Reservation] = []
+    var walk = SlotWalk<Reservation>()
+    while let slot = records.next(&walk) { result.append(records[slot]) }
+    return result
+  }
 
   mutating func insert(_ reservation: Reservation) -> Handle<Reservation> {
     counts[reservation.owner, default: 0] += 1

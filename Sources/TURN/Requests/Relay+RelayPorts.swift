@@ -161,9 +161,16 @@ extension Relay {
     _ address: RelayedAddress, for username: [UInt8], _ owner: PortOwner, now: Now
   ) -> UInt64 {
     let stamp = relayed.reserve(address, now: now.instant)
-    let handle = reservations.insert(Reservation(address: address, stamp: stamp, owner: owner.tag))
-    _ = timers.schedule(.reservation(handle), at: now.instant.advanced(by: ReservationTable.lifetime))
+    hold(
+      Reservation(
+        address: address, stamp: stamp, owner: owner.tag,
+        expiresAt: now.instant.advanced(by: ReservationTable.lifetime)))
     return tokens.token(address, username: username)
+  }
+
+  mutating func hold(_ reservation: Reservation) {
+    let handle = reservations.insert(reservation)
+    _ = timers.schedule(.reservation(handle), at: reservation.expiresAt)
   }
 
   // MARK: - Ends

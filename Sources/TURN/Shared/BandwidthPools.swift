@@ -1,5 +1,6 @@
 internal import NetworkTypes
 internal import Synchronization
+internal import Tables
 
 /// The used bandwidth of users, realms and the server, over all shards, in each direction. A shard takes a slice of a
 /// rate at a time, not for each packet. 16,384 users and 256 realms fit a fixed size of memory.
@@ -50,6 +51,14 @@ struct BandwidthLease: BitwiseCopyable {
 
   /// Datagrams up to this size count as audio, and are dropped last at a limit.
   static let audioSize = 300
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    var value = Int64(bytes)
+    try coder.code(&value)
+    // A lease is at most a slice of the rate, and a debt at most what a stream's read has brought.
+    guard value.magnitude <= 1 << 40 else { throw coder.failure("a lease is too large") }
+    bytes = Int(value)
+  }
 
   /// Pays for a datagram; false if the rate does not allow it.
   ///

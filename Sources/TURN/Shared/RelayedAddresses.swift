@@ -37,8 +37,13 @@ public final class RelayedAddresses: Sendable {
     case reserved = 3
     /// Live for TCP.
     case liveTCP = 4
+    /// Live in another process: the one from which this one has taken over.
+    case foreign = 5
+    case foreignTCP = 6
 
     static func live(_ transport: RelayTransport) -> State { transport == .tcp ? .liveTCP : .live }
+
+    static func foreign(_ transport: RelayTransport) -> State { transport == .tcp ? .foreignTCP : .foreign }
 
     static let mask: UInt64 = 7
   }
@@ -49,8 +54,10 @@ public final class RelayedAddresses: Sendable {
   public let hasTranslations: Bool
 
   // Initialised in init, freed in deinit, never replaced; the words are accessed by atomic operations only.
-  nonisolated(unsafe) private let words: UnsafeMutablePointer<Atomic<UInt64>>
-  private let wordCount: Int
+  nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
+  let wordCount: Int
+  /// Whether another process has taken over, and this one only drains.
+  let hasSuccessor = Atomic<Bool>(false)
 
   public init(entries: [Entry], ports: ClosedRange<UInt16>) {
     self.entries = entries
@@ -95,7 +102,7 @@ public final class RelayedAddresses: Sendable {
   /// Whether there is a relay address of the family.
   public func supports(_ family: IPAddress.Family) -> Bool { entries.contains { $0.local.family == family } }
 
-  private func wordIndex(_ address: RelayedAddress) -> Int? {
+  func wordIndex(_ address: RelayedAddress) -> Int? {
     let ordinal = Int(address.ordinal)
     guard entries.indices.contains(ordinal), ports.contains(address.port) else { return nil }
     return ordinal * ports.count + Int(address.port - ports.lowerBound)
@@ -114,7 +121,7 @@ public final class RelayedAddresses: Sendable {
     return replace(index, word, by: word & ~State.mask | new.rawValue)
   }
 
-  private func replace(_ index: Int, _ word: UInt64, by new: UInt64) -> Bool {
+  func replace(_ index: Int, _ word: UInt64, by new: UInt64) -> Bool {
     unsafe words[index].compareExchange(expected: word, desired: new, ordering: .acquiringAndReleasing).exchanged
   }
 
@@ -216,7 +223,11 @@ public final class RelayedAddresses: Sendable {
   /// Whether an allocation of any shard has this relayed transport address, in its local or its advertised form.
   public func isLive(_ address: IPAddress, port: UInt16, _ transport: RelayTransport = .udp) -> Bool {
     for ordinal in entries.indices where entries[ordinal].local == address || entries[ordinal].advertised == address {
-      if let index = wordIndex(RelayedAddress(ordinal, port)), state(index) == .live(transport) { return true }
+      guard let index = wordIndex(RelayedAddress(ordinal, port)) else { continue }
+      let state = state(index)
+      if state == .live(transport) || state == .foreign(transport) { return true }
+      // Its successor opens further ports, of which this process does not know.
+      if hasSuccessor.load(ordering: .relaxed) { return true }
     }
     return false
   }

@@ -1,0 +1,134 @@
+internal import CLinux
+public import NetworkTypes
+
+/// A small process that starts this program once more, when the server can no longer do so itself: the server's filter
+/// forbids to start programs.
+///
+/// It is forked before the server has threads, files or secrets. It has the arguments, the environment, the working
+/// folder, the standard streams and the rights of the start, and waits for the server's request; it ends with the
+/// server. The new process is a child of the server, not of the starter.
+public struct Starter: ~Copyable, Sendable {
+  private let requests: MessageSocket
+
+  /// The variable with the number of the descriptor on which a started process finds its older one.
+  public static let variable = "TURNPIKE_HANDOVER"
+
+  /// Forks the starter. Must be called before any thread starts.
+  ///
+  /// - Parameter inherited: a descriptor that it must not keep open; -1: none.
+  public init(closing inherited: Int32 = -1) throws(Errno) {
+    let ends = try MessageSocket.pair()
+    var before = sigset_t()
+    var all = sigset_t()
+    unsafe sigfillset(&all)
+    // A signal to the process group must not end the starter before the server.
+    _ = unsafe pthread_sigmask(SIG_BLOCK, &all, &before)
+    defer { _ = unsafe pthread_sigmask(SIG_SETMASK, &before, nil) }
+    let parent = getpid()
+    let child: Int32
+    do throws(Errno) { child = try retrying { clinux_fork() } } catch {
+      for end in [ends.first, ends.second] { _ = FileDescriptor(owning: end) }
+      throw error
+    }
+    if child == 0 {
+      _ = clinux_end_with_parent()
+      // The parent may have ended before the last call.
+      guard getppid() == parent else { _exit(0) }
+      if inherited >= 0 { close(inherited) }
+      close(ends.first)
+      StarterProcess(end: ends.second, mask: before).run()
+    }
+    _ = FileDescriptor(owning: ends.second)
+    requests = MessageSocket(owning: FileDescriptor(owning: ends.first))
+    // The kernel forgets ended children, so that nothing needs to wait for them.
+    clinux_forget_children()
+  }
+
+  /// A process that has been started, and the connection to it.
+  public struct Started: ~Copyable {
+    public let process: Int32
+    public let connection: MessageSocket
+
+    public consuming func take() -> MessageSocket { connection }
+  }
+
+  /// Starts the program once more.
+  public func launch(until deadline: Instant) throws(Errno) -> Started {
+    try requests.send([1], until: deadline)
+    guard let answer = try requests.receive(until: deadline), answer.descriptors.count == 1, answer.bytes.count == 5
+    else { throw .brokenPipe }
+    let process = answer.bytes[1...].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+    return Started(
+      process: Int32(bitPattern: process),
+      connection: MessageSocket(owning: FileDescriptor(owning: answer.descriptors[0])))
+  }
+
+  /// The connection to the older process, if one has started this process. Removes the variable, so that no program that
+  /// this one starts inherits it.
+  public static func inherited() -> MessageSocket? {
+    guard let text = unsafe getenv(variable).map({ unsafe String(cString: $0) }) else { return nil }
+    unsafe unsetenv(variable)
+    guard let number = Int32(text), number > 2, clinux_fcntl(number, F_SETFD, FD_CLOEXEC) == 0 else { return nil }
+    return MessageSocket(owning: FileDescriptor(owning: number))
+  }
+}
+
+/// The body of the starter's process.
+private struct StarterProcess {
+  let end: Int32
+  /// The signal mask of the start.
+  let mask: sigset_t
+
+  func run() -> Never {
+    let requests = MessageSocket(owning: FileDescriptor(owning: end))
+    while let message = try? requests.receive(until: .distantFuture), message.bytes == [1] {
+      answer(requests)
+    }
+    _exit(0)
+  }
+
+  private func answer(_ requests: borrowing MessageSocket) {
+    let deadline = Instant.read().advanced(bySeconds: 5)
+    guard let ends = try? MessageSocket.pair() else {
+      try? requests.send([0], until: deadline)
+      return
+    }
+    let process = clinux_fork_sibling()
+    if process == 0 { execute(ends.second, other: ends.first) }
+    close(ends.second)
+    if process > 0 {
+      let number = UInt32(bitPattern: process)
+      let bytes = [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: number >> UInt32($0)) }
+      try? requests.send([1] + bytes, [ends.first], until: deadline)
+    } else {
+      try? requests.send([0], until: deadline)
+    }
+    close(ends.first)
+  }
+
+  /// Replaces this process by the program; on an error tells the server.
+  private func execute(_ inherited: Int32, other: Int32) -> Never {
+    close(other)
+    // A group of its own: the older process passes signals on, and they must not come twice.
+    setpgid(0, 0)
+    clinux_default_children()
+    _ = clinux_fcntl(inherited, F_SETFD, 0)
+    unsafe setenv(Starter.variable, "\(inherited)", 1)
+    // systemd's variable names the older process.
+    unsafe unsetenv("WATCHDOG_PID")
+    var mask = mask
+    _ = unsafe pthread_sigmask(SIG_SETMASK, &mask, nil)
+    // The name of the start, not the file behind it, so that a replaced program is found.
+    if let name = unsafe CommandLine.unsafeArgv[0] { _ = unsafe execvp(name, CommandLine.unsafeArgv) }
+    let error = clinux_errno()
+    let connection = MessageSocket(owning: FileDescriptor(owning: inherited))
+    let text = "the program cannot be started: \(Errno(rawValue: error))"
+    try? connection.send([Starter.failureMark] + Array(text.utf8), until: Instant.read().advanced(bySeconds: 5))
+    _exit(127)
+  }
+}
+
+extension Starter {
+  /// The first byte of a message with a reason why there is no new process.
+  public static let failureMark: UInt8 = 0
+}

@@ -1,0 +1,132 @@
+internal import NetworkTypes
+internal import TURN
+internal import Tables
+
+/// What the older process tells the newer one first: what must be the same in both, and what is the same all the time.
+struct HandoverOffer: Sendable, Equatable {
+  /// The version of the messages; the records have their own.
+  static let version: UInt16 = 1
+
+  struct Listener: Sendable, Equatable {
+    var isStream = false
+    var address = SocketAddress.none
+  }
+
+  /// The program's version, for the log.
+  var program: [UInt8] = []
+  /// The number of shards.
+  var workers: UInt16 = 0
+  var listeners: [Listener] = []
+  /// The realms by number.
+  var realms: [[UInt8]] = []
+  /// The local addresses of relays, by index.
+  var relayAddresses: [IPAddress] = []
+  /// `ServerState.sharedKey`.
+  var sharedKey: [UInt8] = []
+  /// Of DTLS cookies.
+  var cookieKey: [UInt8] = []
+  /// `Relay.Identity.seed` of each shard.
+  var seeds: [[UInt8]] = []
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    var version = Self.version
+    try coder.code(&version)
+    guard version == Self.version else { throw coder.failure("the handover has an unknown version") }
+    try coder.code(&program)
+    try coder.code(&workers)
+    try coder.codeList(&listeners, Listener()) { coder, listener throws(RecordError) in
+      try coder.code(&listener.isStream)
+      try coder.code(&listener.address)
+    }
+    try coder.codeList(&realms, []) { coder, realm throws(RecordError) in try coder.code(&realm) }
+    try coder.codeList(&relayAddresses, .ipv4Any) { coder, address throws(RecordError) in try coder.code(&address) }
+    try coder.code(&sharedKey)
+    try coder.code(&cookieKey)
+    try coder.codeList(&seeds, []) { coder, seed throws(RecordError) in try coder.code(&seed) }
+    guard sharedKey.count == 32, seeds.count == Int(workers), seeds.allSatisfy({ $0.count == 32 }) else {
+      throw coder.failure("a key is missing")
+    }
+  }
+
+  /// The new configuration's numbers for the older process's.
+  ///
+  /// - Parameter endpoints: the listeners of the older process's endpoints.
+  func mapping(
+    realms names: [String], relayed: RelayedAddresses, listeners plans: [ListenerPlan], endpoints: [UInt16]
+  ) -> HandoverMapping {
+    HandoverMapping(
+      realms: realms.map { realm in
+        names.firstIndex(of: String(decoding: realm, as: UTF8.self)).map {
+          RealmID(rawValue: UInt8(truncatingIfNeeded: $0))
+        }
+      },
+      ordinals: relayOrdinals(relayed),
+      endpoints: endpoints.map { number(ofListener: Int($0), in: plans) != nil })
+  }
+
+  func relayOrdinals(_ relayed: RelayedAddresses) -> [UInt8?] {
+    relayAddresses.map { address in
+      relayed.entries.firstIndex { $0.local == address }.map { UInt8(truncatingIfNeeded: $0) }
+    }
+  }
+
+  /// The number of an older listener in the new plan; nil if it is gone.
+  func number(ofListener old: Int, in plans: [ListenerPlan]) -> ListenerNumber? {
+    guard listeners.indices.contains(old) else { return nil }
+    let listener = listeners[old]
+    return plans.firstIndex { $0.transport.isStream == listener.isStream && $0.address == listener.address }.map {
+      ListenerNumber(rawValue: $0)
+    }
+  }
+
+  /// Whether the older process has a socket for a listener of ours.
+  func has(_ plan: ListenerPlan) -> Bool {
+    listeners.contains { $0.isStream == plan.transport.isStream && $0.address == plan.address }
+  }
+}
+
+extension RecordCoder {
+  /// A list of at most 4,096 elements.
+  mutating func codeList<Element>(
+    _ list: inout [Element], _ empty: Element,
+    _ body: (inout RecordCoder, inout Element) throws(RecordError) -> Void
+  ) throws(RecordError) {
+    var count = list.count
+    try code(count: &count)
+    guard !isReading || count <= 65_536 else { throw failure("a list is too long") }
+    if isReading { list = Array(repeating: empty, count: count) }
+    for index in list.indices { try body(&self, &list[index]) }
+  }
+}
+
+/// What one shard hands over.
+struct HandoverPackage: Sendable {
+  /// Of `Relay.export`.
+  var relay: [UInt8] = []
+  /// Of `Shard.exportEngine`.
+  var engine: [UInt8] = []
+  /// Open descriptors, which the engine's records name by index. In the older process the shard owns them; in the newer
+  /// one whoever takes the package.
+  var descriptors: [Int32] = []
+  var counts = HandoverCounts()
+
+  /// Limits of what is read: far above what the limits of a shard allow.
+  static let byteLimit = 512 << 20
+  static let descriptorLimit = 1 << 20
+}
+
+/// What has been handed over, for logs and operators.
+struct HandoverCounts: Sendable, Equatable {
+  var allocations = 0
+  var relays = 0
+  var connections = 0
+  /// Allocations that stay with the older process, which drains them.
+  var kept = 0
+
+  mutating func add(_ other: HandoverCounts) {
+    allocations += other.allocations
+    relays += other.relays
+    connections += other.connections
+    kept += other.kept
+  }
+}

@@ -1,0 +1,151 @@
+internal import Log
+internal import NetIO
+internal import NetworkTypes
+internal import System
+internal import TURN
+internal import Tables
+
+/// What this process takes over from an older one.
+struct Succession {
+  var connection: HandoverConnection
+  var offer: HandoverOffer
+  var counts = HandoverCounts()
+  /// Allocations that the configuration has no place for.
+  var closed = 0
+  /// The older shards' ends of the connections for datagrams.
+  var forwards: [Int32] = []
+  /// Whether the older process may still have clients.
+  var isOpen = true
+}
+
+/// The newer process's side of an upgrade.
+extension Server {
+  /// Reads what must be the same as in the older process, if there is one.
+  func beginSuccession() throws(StartFailure) {
+    guard let connection = predecessor else { return }
+    let offer = try readOffer(connection)
+    guard Int(offer.workers) == shardCount else {
+      throw .misconfigured(
+        "an upgrade keeps the number of shards, \(offer.workers), but `workers` is \(shardCount): "
+          + "set workers: \(offer.workers), or restart the server")
+    }
+    state.sharedKey = offer.sharedKey
+    state.cookieKey = offer.cookieKey
+    state.seeds = offer.seeds
+    succession = Succession(connection: connection, offer: offer)
+  }
+
+  private func readOffer(_ connection: HandoverConnection) throws(StartFailure) -> HandoverOffer {
+    var offer = HandoverOffer()
+    do throws(HandoverConnection.Failure) {
+      let message = try connection.receive(.offer, within: 10)
+      var coder = RecordCoder(reading: message.bytes)
+      do throws(RecordError) {
+        _ = try coder.next()
+        try offer.code(with: &coder)
+      } catch {
+        throw HandoverConnection.Failure(reason: "\(error)")
+      }
+      return offer
+    } catch {
+      throw .failed("cannot take over from the running server: \(error.reason)")
+    }
+  }
+
+  /// Receives what the older process hands over, now that everything else is there; nil without an older process.
+  func receiveInheritance() throws(StartFailure) -> [ShardInheritance]? {
+    guard let succession else { return nil }
+    do throws(HandoverConnection.Failure) {
+      try succession.connection.send(.prepared)
+      let state = try succession.connection.receiveState(shards: shardCount)
+      do throws(RecordError) {
+        try self.state.relayed.restore(state.server, ordinals: succession.offer.relayOrdinals(self.state.relayed))
+      } catch {
+        throw HandoverConnection.Failure(reason: "the records of ports cannot be read: \(error)")
+      }
+      return state.packages.map {
+        var inheritance = ShardInheritance(package: $0, offer: succession.offer)
+        if let ends = try? MessageSocket.pair(), shardCount <= MessageSocket.descriptorLimit {
+          inheritance.forward = ends.first
+          self.succession?.forwards.append(ends.second)
+        }
+        return inheritance
+      }
+    } catch {
+      throw .failed("cannot take over from the running server: \(error.reason)")
+    }
+  }
+
+  /// All shards have their sockets: tells the older process, and begins when it has answered.
+  func finishSuccession() throws(StartFailure) {
+    guard let succession else { return }
+    do throws(HandoverConnection.Failure) {
+      try succession.connection.send(.ready, [], succession.forwards)
+      for descriptor in succession.forwards { _ = FileDescriptor(owning: descriptor) }
+      let go = try succession.connection.receive(.go, within: 10)
+      for shard in shards { shard.post(.handOver(.begin)) }
+      if go.bytes.first == 1 { supervisor = succession.connection }
+      if let descriptor = go.descriptors.first {
+        supervisor = HandoverConnection(MessageSocket(owning: FileDescriptor(owning: descriptor)))
+      }
+      do throws(Errno) {
+        try loop.add(succession.connection.rawValue, EventToken(kind: Self.upgradeEvent))
+        if let supervisor, supervisor !== succession.connection {
+          try loop.add(supervisor.rawValue, EventToken(kind: Self.upgradeEvent))
+        }
+      } catch {
+        log.error("upgrade-failed", ("error", "\(error)"), ("effect", "signals are not passed on"))
+      }
+    } catch {
+      throw .failed("cannot take over from the running server: \(error.reason)")
+    }
+    log.info(
+      "took-over", ("allocations", .number(succession.counts.allocations)),
+      ("connections", .number(succession.counts.connections)), ("closed", .number(succession.closed)),
+      ("from-version", .text(String(decoding: succession.offer.program, as: UTF8.self))))
+  }
+
+  /// Reads what the older process, and the one that waits for this one's end, say; returns the signals that they have
+  /// got. Nil: the one that waits has been killed, and this process ends with it.
+  func takePredecessorMessages() -> [Signal]? {
+    var signals: [Signal] = []
+    if let supervisor {
+      do throws(HandoverConnection.Failure) {
+        while let message = try supervisor.receiveNow() {
+          if message.kind == .drained { endSuccession() }
+          if message.kind == .signal, let signal = message.bytes.first.flatMap({ Signal(number: $0) }) {
+            signals.append(signal)
+          }
+        }
+      } catch {
+        self.supervisor = nil
+        log.error("supervisor-lost", ("effect", "the server stops, as the process that waits for its end has"))
+        return nil
+      }
+    }
+    if let succession, succession.isOpen, succession.connection !== supervisor {
+      do throws(HandoverConnection.Failure) {
+        while try succession.connection.receiveNow() != nil {}
+      } catch {
+        endSuccession()
+      }
+    }
+    return signals
+  }
+
+  /// This process has a newer one: what the older ones say is for that one.
+  func endSupervision() {
+    for connection in [supervisor, succession?.connection].compactMap(\.self) { loop.remove(connection.rawValue) }
+    supervisor = nil
+    succession?.isOpen = false
+  }
+
+  /// The older process has no clients any more.
+  private func endSuccession() {
+    guard let succession, succession.isOpen else { return }
+    self.succession?.isOpen = false
+    if succession.connection !== supervisor { loop.remove(succession.connection.rawValue) }
+    state.relayed.releaseForeign()
+    log.info("predecessor-ended")
+  }
+}

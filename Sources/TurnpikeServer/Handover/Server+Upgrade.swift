@@ -1,0 +1,256 @@
+internal import Admin
+internal import Configuration
+internal import Crypto
+internal import Log
+internal import NetIO
+internal import NetworkTypes
+internal import System
+internal import TURN
+internal import Tables
+
+/// A newer process that comes up.
+struct Upgrade {
+  var connection: HandoverConnection
+  var process: Int32
+  /// When it is given up.
+  var deadline: Instant
+  var started = Instant.read()
+  /// Who waits for the outcome.
+  var answers: [(UpgradeOutcome) -> Void]
+
+  /// The time in which the newer process must have read its configuration and opened its stores.
+  static let timeout: UInt32 = 60
+  /// The time in which it must have made its tables; media waits meanwhile.
+  static let gapTimeout: UInt32 = 10
+}
+
+enum UpgradeOutcome: Sendable {
+  case done(UpgradeReport)
+  /// The older process goes on.
+  case failed(String)
+}
+
+/// What an upgrade did, for logs and operators.
+struct UpgradeReport: Sendable {
+  var process: Int32
+  var counts: HandoverCounts
+  /// How long no process has read, in microseconds.
+  var gap: UInt64
+}
+
+/// The older process's side of an upgrade.
+extension Server {
+  /// SIGUSR2, or an operator: starts the program once more.
+  func beginUpgrade(_ answer: @escaping (UpgradeOutcome) -> Void = { _ in }) {
+    if upgrade != nil {
+      upgrade?.answers.append(answer)
+      return
+    }
+    let refusal: String? =
+      host.starter == nil
+      ? "this process cannot start programs" : state.isDraining ? "the server drains" : nil
+    if let refusal {
+      log.error("upgrade-failed", ("error", .text(refusal)), ("effect", "this process goes on"))
+      return answer(.failed(refusal))
+    }
+    do throws(Errno) {
+      guard let started = try host.starter?.launch(until: Instant.read().advanced(bySeconds: 10)) else { return }
+      try loop.add(started.connection.rawValue, EventToken(kind: Self.upgradeEvent))
+      upgrade = Upgrade(
+        connection: started.connection, process: started.process,
+        deadline: Instant.read().advanced(bySeconds: Upgrade.timeout), answers: [answer])
+      log.info("upgrade-started", ("process", .number(started.process)))
+      // A process that has ended already has left its reason, which is read next.
+      try? started.connection.send(.offer, offer())
+    } catch {
+      log.error("upgrade-failed", ("error", "\(error)"), ("effect", "this process goes on"))
+      answer(.failed("the new process cannot be started: \(error)"))
+    }
+  }
+
+  private func offer() -> [UInt8] {
+    var offer = HandoverOffer()
+    offer.program = Array(host.version.utf8)
+    offer.workers = UInt16(truncatingIfNeeded: shards.count)
+    offer.listeners = state.listeners.map {
+      HandoverOffer.Listener(isStream: $0.transport.isStream, address: $0.address)
+    }
+    offer.realms = realmNames.map { Array($0.utf8) }
+    offer.relayAddresses = state.relayed.entries.map(\.local)
+    offer.sharedKey = state.sharedKey
+    offer.cookieKey = state.cookieKey
+    offer.seeds = state.seeds
+    var coder = RecordCoder()
+    coder.begin(1)
+    // Writing cannot fail.
+    try? offer.code(with: &coder)
+    coder.end()
+    return coder.bytes
+  }
+
+  /// Ends an upgrade without an effect.
+  private func abandonUpgrade(_ reason: String) {
+    guard let upgrade else { return }
+    // Closing the connection ends the newer process, if it still runs.
+    loop.remove(upgrade.connection.rawValue)
+    self.upgrade = nil
+    log.error(
+      "upgrade-failed", ("process", .number(upgrade.process)), ("error", .text(reason)),
+      ("effect", "this process goes on"))
+    for answer in upgrade.answers { answer(.failed(reason)) }
+  }
+
+  /// Reads what the newer process says.
+  func takeUpgradeMessages() {
+    guard let upgrade else { return }
+    if upgrade.deadline <= Instant.read() {
+      return abandonUpgrade("the new process was not ready after \(Upgrade.timeout) s")
+    }
+    do throws(HandoverConnection.Failure) {
+      guard let message = try upgrade.connection.receiveNow() else { return }
+      guard message.kind == .prepared else { throw HandoverConnection.Failure(reason: "an unexpected message") }
+      try handOver(upgrade)
+    } catch {
+      abandonUpgrade(error.reason)
+    }
+  }
+
+  // MARK: - The gap
+
+  /// Hands everything over. The main thread does nothing else meanwhile, because media waits.
+  private func handOver(_ upgrade: Upgrade) throws(HandoverConnection.Failure) {
+    let start = Instant.read()
+    var counts = HandoverCounts()
+    do throws(HandoverConnection.Failure) {
+      for shard in shards { shard.post(.handOver(.pause)) }
+      _ = try collect { if case .paused = $0 { HandoverPackage() } else { nil } }
+      for shard in shards { shard.post(.handOver(.export)) }
+      let packages = try collect { if case .exported(_, let package) = $0 { package } else { nil } }
+      for (shard, package) in packages.enumerated() {
+        counts.add(package.counts)
+        try upgrade.connection.send(package, ofShard: shard)
+      }
+      try upgrade.connection.send(state.relayed.export(), 0, HandoverConnection.serverPart)
+      try upgrade.connection.send(.complete)
+      let ready = try upgrade.connection.receive(.ready, within: Upgrade.gapTimeout)
+      // From here on the newer process is the server.
+      if ServiceManager.isThere { ServiceManager.notify("MAINPID=\(upgrade.process)") }
+      let waits = supervisor == nil && !ServiceManager.isThere
+      try upgrade.connection.send(.go, [waits ? 1 : 0], supervisor.map { [$0.rawValue] } ?? [])
+      for (index, shard) in shards.enumerated() {
+        shard.post(.handOver(.leave(index < ready.descriptors.count ? ready.descriptors[index] : -1)))
+      }
+    } catch {
+      for shard in shards { shard.post(.handOver(.resume)) }
+      throw error
+    }
+    let gap = Instant.read().nanoseconds(since: start) / 1000
+    finishUpgrade(upgrade, UpgradeReport(process: upgrade.process, counts: counts, gap: gap))
+  }
+
+  /// Waits for one report of each shard, by number.
+  private func collect(
+    _ match: (ShardReport) -> HandoverPackage?
+  ) throws(HandoverConnection.Failure) -> [HandoverPackage] {
+    var found: [Int: HandoverPackage] = [:]
+    let deadline = Instant.read().advanced(bySeconds: 5)
+    while found.count < shards.count {
+      for report in reports.takeAll() {
+        if let package = match(report) { found[report.handoverShard] = package } else { take(report) }
+      }
+      if found.count == shards.count { break }
+      guard Instant.read() < deadline else { throw HandoverConnection.Failure(reason: "a shard does not answer") }
+      reports.wait(for: .milliseconds(100))
+    }
+    return shards.indices.map { found[$0] ?? HandoverPackage() }
+  }
+
+  private func finishUpgrade(_ upgrade: Upgrade, _ report: UpgradeReport) {
+    self.upgrade = nil
+    state.isSucceeded = true
+    state.relayed.beginSuccession()
+    log.info(
+      "upgraded", ("process", .number(report.process)), ("allocations", .number(report.counts.allocations)),
+      ("connections", .number(report.counts.connections)), ("kept", .number(report.counts.kept)),
+      ("gap-us", .number(report.gap)))
+    for answer in upgrade.answers { answer(.done(report)) }
+    // Under a service manager, or if another process waits for the server's end, this one need not wait.
+    if supervisor == nil, !ServiceManager.isThere {
+      successor = upgrade.connection
+    } else {
+      formerConnection = upgrade.connection
+      loop.remove(upgrade.connection.rawValue)
+    }
+    endSupervision()
+    drainAfterUpgrade()
+  }
+
+  /// Clients of TLS and DTLS stay until they end, as after SIGTERM.
+  private func drainAfterUpgrade() {
+    chores.stopsAt = Instant.read().advanced(by: settings.drainTimeout)
+    chores.adminStopsAt = Instant.read().advanced(byMilliseconds: 100)
+    state.isDraining = true
+    configureShards()
+    for shard in shards { shard.post(.reportWhenIdle) }
+  }
+
+  // MARK: - After the upgrade
+
+  /// A signal for the newer process.
+  func forward(_ signal: Signal) { try? successor?.send(.signal, [signal.number]) }
+
+  /// The status with which the newer process has ended; nil while it runs, or if this process does not wait for it.
+  func takeSuccessorStatus() -> Int32? {
+    guard let successor else { return nil }
+    do throws(HandoverConnection.Failure) {
+      while let message = try successor.receiveNow() {
+        if message.kind == .ended { return endWaiting(Int32(message.bytes.first ?? 1)) }
+      }
+      return nil
+    } catch {
+      // It has ended without a word: killed, or after a fault.
+      return endWaiting(1)
+    }
+  }
+
+  private func endWaiting(_ status: Int32) -> Int32 {
+    successor = nil
+    return status
+  }
+
+  /// Waits for the newer process's end, and passes signals on. Everything else of this process has ended.
+  func waitForSuccessor() -> Outcome {
+    try? successor?.send(.drained)
+    Heap.trim()
+    while let successor {
+      if let status = takeSuccessorStatus() { return .succeeded(status) }
+      _ = Readiness.wait(forAnyOf: [signals.rawValue, successor.rawValue], until: .distantFuture)
+      while let signal = signals.next() { forward(signal) }
+    }
+    return .stopped
+  }
+
+  /// Some moments after the upgrade, so that the answer to the operator who has asked for it is written.
+  func stopAdminIfDue(_ now: Instant) {
+    guard let due = chores.adminStopsAt, due <= now else { return }
+    endAdmin()
+  }
+
+  /// Ends the admin endpoint, whose address the newer process waits for; a Unix socket's path is the newer one's.
+  func endAdmin() {
+    if let due = chores.adminStopsAt { Readiness.sleep(until: due) }
+    chores.adminStopsAt = nil
+    admin?.service.stop()
+    for thread in admin?.threads ?? [] { thread.joinSoon() }
+    admin = nil
+  }
+}
+
+extension ShardReport {
+  fileprivate var handoverShard: Int {
+    switch self {
+    case .paused(let shard), .exported(let shard, _): shard
+    default: -1
+    }
+  }
+}
