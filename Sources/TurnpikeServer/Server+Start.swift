@@ -55,7 +55,8 @@ extension Server {
     try startReader()
     host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
     host.confinement?.report(to: log)
-    if let made = firstIceServers() { host.show(made) }
+    // After an upgrade the line has been printed by the older process.
+    if succession == nil, let made = firstIceServers() { host.show(made) }
     logAllocationLimits()
     log.info(
       "ready", ("listeners", .number(state.listeners.count)), ("shards", .number(shards.count)),

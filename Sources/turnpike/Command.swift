@@ -6,12 +6,12 @@ internal import TurnpikeServer
 enum Command: String, CaseIterable {
   case serve, check, doctor, user, secret, credentials, `import`, version, help
   case oauthToken = "oauth-token"
-  case status, sessions, kick, ban, drain, reload, capture
+  case status, sessions, kick, ban, drain, reload, upgrade, capture
   /// Commands of features that this version does not have.
-  case upgrade, demo
+  case demo
 
   /// The commands that this version does not have.
-  static let missing: [Command] = [.upgrade, .demo]
+  static let missing: [Command] = [.demo]
 
   func run(_ invocation: Invocation) throws(Failure) -> Int32 {
     switch self {
@@ -32,7 +32,8 @@ enum Command: String, CaseIterable {
     case .drain: try drainServer(invocation)
     case .reload: try reloadServer(invocation)
     case .capture: try captureMessages(invocation)
-    case .upgrade, .demo:
+    case .upgrade: try upgradeServer(invocation)
+    case .demo:
       throw .failed("this version of turnpike does not have the command \(rawValue)")
     }
   }

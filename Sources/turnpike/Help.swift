@@ -14,7 +14,8 @@ extension Command {
   /// The command's own options, from the table.
   private var rows: [HelpPage<Command>.Part] {
     switch self {
-    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload, .capture:
+    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload, .upgrade,
+      .capture:
       [.text("")]
         + Self.table.sections[1].options.filter { $0.commands.contains(self) }.map { .row([$0.name], helpText($0)) }
         + [.text(note)]
@@ -78,10 +79,10 @@ extension Command {
     turnpike credentials             print iceServers JSON, time-limited
     turnpike import coturn FILE      translate a turnserver.conf
     turnpike oauth-token             print an access token, for tests
-    turnpike status | sessions | capture | kick ID | drain | reload   ask a server
+    turnpike status | sessions | capture | kick ID | drain | reload | upgrade
     turnpike ban add ADDRESS | list | remove ADDRESS       clients that it ignores
     turnpike help [COMMAND] | version   or: turnpike help configuration (every key)
-    Not in this version: upgrade, demo.
+    Not in this version: demo.
 
     Every command takes
     """
@@ -236,7 +237,18 @@ extension Command {
       as pcapng, for stunclient decode, tshark and Wireshark: without secrets, media
       and data. Ctrl-C ends it early.
       """
-    case .upgrade, .demo:
+    case .upgrade:
+      """
+      turnpike upgrade [--json] [--admin URL]
+
+      Lets the running server start its program once more, after the package or the
+      image has been replaced, and hand everything over to it: listeners, relays, live
+      allocations, TCP connections. Media goes on; TLS and DTLS clients stay with the
+      older process until they end. Prints what was handed over. Exit status 1 if the
+      new process does not come up: then the older one goes on. SIGUSR2 does the same
+      without waiting.
+      """
+    case .demo:
       "turnpike \(rawValue)\n\nThis version of turnpike does not have this command yet."
     }
   }

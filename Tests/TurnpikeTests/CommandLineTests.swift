@@ -72,7 +72,7 @@ struct CommandLineTests {
   @Test(
     "A missing feature exits with 1 and says so",
     arguments: [
-      ["upgrade"], ["demo"],
+      ["demo"]
     ])
   func missing(arguments: [String]) async throws {
     let result = try await Program().run(arguments)

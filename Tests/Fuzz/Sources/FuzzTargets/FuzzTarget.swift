@@ -18,6 +18,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case secureDatagrams = "secure-datagrams"
   case admin
   case hookAnswer = "hook-answer"
+  case handover
 
   public func problem(with bytes: [UInt8]) -> String? {
     switch self {
@@ -33,6 +34,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .secureDatagrams: SecureDatagramFuzz.problem(with: bytes)
     case .admin: AdminFuzz.problem(with: bytes)
     case .hookAnswer: HookAnswerFuzz.problem(with: bytes)
+    case .handover: HandoverFuzz.problem(with: bytes)
     }
   }
 }
