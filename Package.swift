@@ -1,4 +1,5 @@
 // swift-tools-version: 6.3
+import Foundation
 import PackageDescription
 
 /// The settings of all Swift targets.
@@ -95,7 +96,7 @@ let package = Package(
       [
         "TURN", "STUN", "Crypto", "NetIO", "System", "TLS", "Log", "Credentials", "CredentialsSQLite", "Configuration",
         "NetworkTypes", "Tables", "JSON", "StringPreparation", "Hardening", "Metrics", "Admin", "WebServer",
-        "WebClient",
+        "WebClient", "ClientIO", "TURNClient",
       ]),
     // What the program shows of itself over HTTP. It sees the server as a protocol.
     library("Metrics"),
@@ -202,3 +203,8 @@ let package = Package(
       ["stunclient", "CommandLine", "Probe", "ClientIO", "TURNClient", "JSON", "NetworkTypes", "TestSupport"]),
   ]
 )
+
+// A build of the programs alone, such as that of deploy/Dockerfile, has no Tests folder.
+if !FileManager.default.fileExists(atPath: Context.packageDirectory + "/Tests") {
+  package.targets.removeAll { $0.path?.hasPrefix("Tests/") == true }
+}

@@ -14,7 +14,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$top/deploy/setup.sh"
 
 other_peoples=(examples uclient upgrade proxy client_certificates fail2ban discovery ip_fields ice_clients pion path_mtu heap nat_verdicts other_servers install monitoring
-  delivery)
+  delivery documents)
 suites=("${other_peoples[@]}" browser_call nat_call dashboard)
 for option in "$@"; do
   case $option in

@@ -56,11 +56,19 @@ enum Sockets {
 
   /// Requests the size of receive and send buffers, beyond the system's limit if the process may. The kernel may give
   /// less.
-  static func setBuffers(_ descriptor: Int32, byteCount: Int32) {
+  ///
+  /// - Parameter mayForce: whether to try a size beyond the limit; false afterwards if the kernel refuses it
+  ///   (CAP_NET_ADMIN), so that the next socket saves the system calls.
+  static func setBuffers(_ descriptor: Int32, byteCount: Int32, mayForce: inout Bool) {
     for (force, plain) in [(SO_RCVBUFFORCE, SO_RCVBUF), (SO_SNDBUFFORCE, SO_SNDBUF)] {
-      do { try set(descriptor, SOL_SOCKET, force, byteCount) } catch {
-        try? set(descriptor, SOL_SOCKET, plain, byteCount)
-      }
+      if mayForce, (try? set(descriptor, SOL_SOCKET, force, byteCount)) != nil { continue }
+      mayForce = false
+      try? set(descriptor, SOL_SOCKET, plain, byteCount)
     }
+  }
+
+  static func setBuffers(_ descriptor: Int32, byteCount: Int32) {
+    var mayForce = true
+    setBuffers(descriptor, byteCount: byteCount, mayForce: &mayForce)
   }
 }

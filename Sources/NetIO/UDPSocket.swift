@@ -36,6 +36,17 @@ public struct UDPSocket: ~Copyable, Sendable {
 
   /// The socket of a relayed transport address.
   public init(relayingOn address: SocketAddress, bufferByteCount: Int32 = 1 << 20) throws(Errno) {
+    var mayForceBuffers = true
+    try self.init(relayingOn: address, bufferByteCount: bufferByteCount, mayForceBuffers: &mayForceBuffers)
+  }
+
+  /// The socket of a relayed transport address.
+  ///
+  /// - Parameter mayForceBuffers: whether to ask for buffers beyond the system's limit; false afterwards if the process
+  ///   may not. An Allocate saves two refused system calls so.
+  public init(
+    relayingOn address: SocketAddress, bufferByteCount: Int32 = 1 << 20, mayForceBuffers: inout Bool
+  ) throws(Errno) {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let raw = descriptor.rawValue
     switch address.family {
@@ -44,7 +55,7 @@ public struct UDPSocket: ~Copyable, Sendable {
     case .ipv4: try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
     case .ipv6: try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
     }
-    Sockets.setBuffers(raw, byteCount: bufferByteCount)
+    Sockets.setBuffers(raw, byteCount: bufferByteCount, mayForce: &mayForceBuffers)
     // Optional: without it only ICMP errors are lost.
     try? ICMPErrorQueue.enable(on: raw, address.family)
     try Sockets.bind(raw, to: address)

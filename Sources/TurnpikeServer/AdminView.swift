@@ -79,6 +79,7 @@ final class AdminView: ServerView {
   let log: Log
   let events: EventSender?
   let hook: HookService?
+  private let selfProbe: SelfProbe?
   let version: String
   let started: Now
   // Made at the start, because the system call filter then refuses new ones. An answer that comes too late has another
@@ -113,6 +114,7 @@ final class AdminView: ServerView {
     stores = server.credentialServices
     events = server.events
     hook = server.hook
+    selfProbe = server.probeUser.flatMap { SelfProbe(server.state.listeners, user: $0) }
     version = server.host.version
     if let bans = server.succession?.bans { banBook.withLock { $0 = bans } }
     started = .read()
@@ -126,6 +128,7 @@ final class AdminView: ServerView {
 
   func probe() throws(AdminFailure) {
     for index in shards.indices { _ = try ask(index, .show(Handle(index: .max, generation: 1))) }
+    if let problem = selfProbe?.run() { throw .unavailable(problem) }
   }
 
   func nextNumber() -> UInt64 { lastNumber.wrappingAdd(1, ordering: .relaxed).newValue }

@@ -63,6 +63,8 @@ struct DataPlane: ~Copyable {
   /// Nil with epoll.
   var ring: DatagramRing?
   let usesRing: Bool
+  /// Whether relay sockets may get buffers beyond the system limit; false after the first refusal.
+  private var mayForceBuffers = true
   /// The ring's events in this turn.
   var arrivals: [Event] = []
   var isLoopWatched = false
@@ -154,11 +156,11 @@ struct DataPlane: ~Copyable {
     _ id: Handle<RelayPort>, _ address: SocketAddress, below limit: Int32
   ) throws(Errno) {
     let socket: UDPSocket
-    do throws(Errno) { socket = try UDPSocket(relayingOn: address) } catch {
+    do throws(Errno) { socket = try UDPSocket(relayingOn: address, mayForceBuffers: &mayForceBuffers) } catch {
       // The port may belong to a socket that this turn will close at its end.
       guard error == .addressInUse, !closing.isEmpty else { throw error }
       closeSockets()
-      socket = try UDPSocket(relayingOn: address)
+      socket = try UDPSocket(relayingOn: address, mayForceBuffers: &mayForceBuffers)
     }
     guard socket.rawValue < limit else { throw .tooManyFiles }
     socket.reportTrafficClass(address.family)

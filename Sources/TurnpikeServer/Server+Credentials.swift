@@ -104,6 +104,7 @@ extension Server {
     let limits = isDefault ? settings.limits : realm.limits
     // Otherwise the store has the first user.
     if isDefault, credentials[.default] == nil, let firstUser { users[firstUser.name] = firstUser.password }
+    if let probeUser { users[probeUser.name] = probeUser.password }
 
     var result = RealmSettings()
     result.name = Array(name.utf8)

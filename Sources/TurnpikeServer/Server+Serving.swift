@@ -13,8 +13,7 @@ internal import TURN
 /// Signals, reports, the drain and the end.
 extension Server {
   /// Waits for signals and reports until the server has stopped.
-  func serve() -> Outcome {
-    let addresses = watchAddresses()
+  func serve(watching addresses: consuming AddressWatch?) -> Outcome {
     // The addresses may have changed since the shards got them.
     refreshOwnAddresses()
     if ServiceManager.watchdogInterval != nil { chores.nextPulse = .read() }
@@ -62,7 +61,7 @@ extension Server {
   }
 
   /// Nil without netlink: then the addresses are polled.
-  private func watchAddresses() -> AddressWatch? {
+  func watchAddresses() -> AddressWatch? {
     do throws(Errno) {
       let watch = try AddressWatch()
       try loop.add(watch.rawValue, EventToken(kind: Self.addressEvent))

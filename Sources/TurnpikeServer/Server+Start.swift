@@ -53,6 +53,7 @@ extension Server {
     try startAdmin(engine)
     host.confinement?.confineThread()
     try startReader()
+    let addresses = watchAddresses()
     host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
     host.confinement?.report(to: log)
     // After an upgrade the line has been printed by the older process.
@@ -64,7 +65,7 @@ extension Server {
       ("relay-addresses", .text(state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ","))),
       ("relay-ports", "\(settings.relay.ports.lowerBound)-\(settings.relay.ports.upperBound)"))
     ServiceManager.notify("READY=1")
-    return serve()
+    return serve(watching: addresses)
   }
 
   /// Reports a listener's address that is in use, before anything else is opened.
@@ -127,6 +128,7 @@ extension Server {
           connections: state.connections, strangersMemory: state.strangersMemory,
           handshakes: handshakes[index % handshakes.count],
           credentials: credentials, hook: hook, events: events,
+          probeUser: probeUser,
           serverNames: ServerNames(settings, realms: realmNames), trustedProxies: settings.proxyProtocol.trusted,
           contexts: contexts.isEmpty ? nil : contexts[index],
           cookieKey: cookieKey,

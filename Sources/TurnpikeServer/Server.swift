@@ -62,6 +62,8 @@ public final class Server {
   var state: ServerState
   var chores = Chores()
   let stateDirectory: StateDirectory
+  /// The client of probes for `/readyz`; nil without an admin endpoint.
+  let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
   /// Shared by all contexts, so that a session can be resumed on another shard and after a change of certificate.
@@ -148,6 +150,7 @@ public final class Server {
     isDrainTimeoutGiven = configuration.gives("drain-timeout")
     self.host = host
     self.log = log
+    probeUser = settings.admin.listen == .none ? nil : ProbeUser()
     do throws(Errno) {
       signals = try SignalReader()
       reports = try Mailbox(capacity: 4096)

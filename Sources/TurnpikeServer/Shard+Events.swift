@@ -12,6 +12,7 @@ extension Shard {
 
   mutating func record(_ event: RelayEvent) {
     let words = PrivacyText(privacy: plan.log.privacy)
+    if isOfProbe(event) { return }
     switch event {
     case .allocationOpened(let summary):
       metrics.sessions.open(summary)
@@ -45,6 +46,15 @@ extension Shard {
         .warning, "relay-ports-exhausted", source: family == .ipv4 ? "ipv4" : "ipv6",
         ("family", family == .ipv4 ? "ipv4" : "ipv6"), ("key", "relay.ports"))
     case .limitReached(let limit, let notice): warn(limit.text(realm: realmName(notice.realm)), notice)
+    }
+  }
+
+  /// Whether the server's own client has caused the event: it would repeat with every readiness check.
+  private func isOfProbe(_ event: RelayEvent) -> Bool {
+    guard let user = plan.probeUser else { return false }
+    return switch event {
+    case .allocationOpened(let summary), .allocationClosed(let summary, _): user.owns(summary)
+    default: false
     }
   }
 

@@ -48,6 +48,8 @@ struct ShardPlan: Sendable {
   var hook: HookService?
   /// Nil without `events.webhook`.
   var events: EventSender?
+  /// The user of the server's own allocations, which are in no log, event or count.
+  var probeUser: ProbeUser?
   var serverNames: ServerNames
   /// The addresses from which a header of the PROXY protocol is accepted.
   var trustedProxies: [CIDRBlock]

@@ -7,7 +7,8 @@ typealias Arguments = ProbeRequest
 
 /// Reading the command line.
 extension ProbeRequest {
-  init(_ words: some Sequence<String>) throws(UsageError) {
+  /// Reads `words`. `target` is the server of a command line that names none: STUNCLIENT_TARGET.
+  init(_ words: some Sequence<String>, target: String? = nil) throws(UsageError) {
     self.init()
     var reader = OptionReader(words, Self.table)
     var positional: [String] = []
@@ -41,11 +42,11 @@ extension ProbeRequest {
       return
     }
     isCommandNamed = named != nil
-    try take(positional, named)
+    try take(positional, named, target)
     try check()
   }
 
-  private mutating func take(_ words: [String], _ named: Command?) throws(UsageError) {
+  private mutating func take(_ words: [String], _ named: Command?, _ target: String?) throws(UsageError) {
     switch named {
     case .decode, .credentials:
       command = named ?? .decode
@@ -56,7 +57,7 @@ extension ProbeRequest {
         command = named ?? .relay
         return
       }
-      try takeTarget(words)
+      try takeTarget(words.isEmpty ? [target].compactMap(\.self) : words)
       command = named ?? defaultCommand
     }
   }

@@ -8,7 +8,8 @@ internal import System
 enum Main {
   static func main() {
     do throws(UsageError) {
-      let arguments = try Arguments(CommandLine.arguments.dropFirst())
+      let target = Environment.variables()["STUNCLIENT_TARGET"].flatMap { $0.isEmpty ? nil : $0 }
+      let arguments = try Arguments(CommandLine.arguments.dropFirst(), target: target)
       let status = try run(arguments)
       if let error = Output.failure {
         StandardStreams.writeError("stunclient: standard output: \(error)\n")

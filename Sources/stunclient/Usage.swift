@@ -26,7 +26,8 @@ enum Usage {
       stunclient [COMMAND] [OPTIONS] TARGET [PORT]
 
       Asks a STUN or TURN server. TARGET: HOST[:PORT] or a stun:, stuns:, turn: or
-      turns: URI. Without a command: relay for turn: and turns:, else binding.
+      turns: URI; without one, the variable STUNCLIENT_TARGET. Without a command:
+      relay for turn: and turns:, else binding.
 
         binding      our address as the server sees it     nat       NAT behaviour
         relay        a TURN relay, step by step, timed     security  forbidden peers

@@ -16,6 +16,29 @@ struct ExampleFileTests {
     #expect(try reader.read(file: name).warnings.isEmpty)
   }
 
+  /// The blocks of the documents that are marked ```yaml turnpike: whole configurations.
+  static func blocks() throws -> [(page: String, text: String)] {
+    let folder = Places.repository("docs")
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".md") }.sorted()
+    return try (["README.md"] + names.map { "docs/\($0)" }).flatMap { page in
+      try Places.text(page).components(separatedBy: "\n```yaml turnpike\n").dropFirst().map { rest in
+        (page, rest.components(separatedBy: "\n```")[0] + "\n")
+      }
+    }
+  }
+
+  @Test("Each configuration in the documents is read without a problem")
+  func documents() throws {
+    let blocks = try Self.blocks()
+    #expect(blocks.count >= 8)
+    for block in blocks {
+      let reader = ConfigurationReader(environment: [:]) { path in
+        Array((path == block.page ? block.text : "a-secret-of-the-test").utf8)
+      }
+      #expect(throws: Never.self, "\(block.text)") { try #require(try reader.read(file: block.page).warnings.isEmpty) }
+    }
+  }
+
   @Test("No sample is left out of these tests, and the commented keys of the package's file are keys, too")
   func complete() throws {
     let folder = Places.repository("deploy/examples")

@@ -5,9 +5,9 @@ import subprocess
 
 
 class Authority:
-    """`root` (the CA's PEM), `chain` and `key` of a server named localhost, 127.0.0.1 and ::1."""
+    """`root` (the CA's PEM), `chain` and `key` of a server named localhost, 127.0.0.1, ::1 and `names`."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, names=()):
         self.root = os.path.join(directory, "root.pem")
         self.chain = os.path.join(directory, "server.pem")
         self.key = os.path.join(directory, "server.key")
@@ -21,7 +21,7 @@ class Authority:
         _openssl("req", *curve, "-keyout", self.key, "-out", request, "-subj", "/CN=localhost")
         with open(extensions, "w", encoding="ascii") as file:
             file.write("basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nextendedKeyUsage=serverAuth\n"
-                       "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n")
+                       f"subjectAltName={','.join([*(f'DNS:{name}' for name in names), 'DNS:localhost,IP:127.0.0.1,IP:::1'])}\n")
         _openssl("x509", "-req", "-in", request, "-CA", self.root, "-CAkey", root_key, "-set_serial", "2",
                  "-days", "2", "-extfile", extensions, "-out", self.chain)
         os.chmod(self.key, 0o644)

@@ -53,12 +53,12 @@ class Podman:
     def __init__(self, directory):
         self.directory = directory
         self.prefix = []
-        self._options = ["--root", os.path.join(directory, "storage"), "--runroot", os.path.join(directory, "run"),
+        self.options = ["--root", os.path.join(directory, "storage"), "--runroot", os.path.join(directory, "run"),
                          "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
 
     def run(self, *arguments, seconds=60, check=True, text=None):
         """Runs one podman command; returns the completed process."""
-        command = self.prefix + ["podman"] + self._options + list(arguments)
+        command = self.prefix + ["podman"] + self.options + list(arguments)
         try:
             result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds,
                                     check=False, input=text, stdin=None if text else subprocess.DEVNULL)

@@ -39,10 +39,11 @@ public struct PortBlock: Sendable {
   /// Users, secrets and bans of the admin endpoint.
   public static let adminChanges = PortBlock("admin changes", 30_000..<30_300)
 
-  public static let upgrade = PortBlock("upgrade", 30_300..<30_500)
+  public static let selfProbe = PortBlock("self-probe", 30_300..<30_500)
+  public static let upgrade = PortBlock("upgrade", 30_500..<30_700)
 
   public static let all = [
     webhook, hardening, hostLimit, proxyProtocol, doctor, engine, terminal, relay, coturn, probe, check, server,
-    tcpRelay, discovery, admin, adminChanges, upgrade,
+    tcpRelay, discovery, admin, adminChanges, selfProbe, upgrade,
   ]
 }

@@ -38,6 +38,18 @@ struct ArgumentsTests {
     #expect(try read("credentials turn:a turns:b").operands == ["turn:a", "turns:b"])
   }
 
+  @Test("Without a target the environment's is taken, and only for commands that ask a server")
+  func environmentTarget() throws {
+    let target = "turn:a.test:7"
+    #expect(try Arguments(["--check"], target: target).uri.description == target)
+    #expect(try Arguments(["--check"], target: target).command == .relay)
+    #expect(try Arguments(["ping"], target: target).command == .ping)
+    #expect(try Arguments(["b.test"], target: target).uri.description == "stun:b.test")
+    #expect(try Arguments(["decode"], target: target).operands == [])
+    #expect(try Arguments(["--ice-servers", "x"], target: target).command == .relay)
+    #expect(throws: UsageError.self) { try Arguments(["--check"], target: "turn:") }
+  }
+
   @Test("Options are read in both forms, before and after operands")
   func options() throws {
     let all = try read(
