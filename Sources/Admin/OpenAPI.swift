@@ -87,6 +87,10 @@ enum Schemas {
     "SessionList": object(
       ["sessions": ["type": "array", "items": ["$ref": "#/components/schemas/Session"]]], optional: ["next": string]),
     "Status": status,
+    "Upgrade": object([
+      "process": integer, "allocations": integer, "relays": integer, "connections": integer, "kept": integer,
+      "gap-us": integer,
+    ]),
     "History": history,
     "IceServers": object([
       "iceServers": [

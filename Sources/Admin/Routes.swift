@@ -101,6 +101,13 @@ extension Route {
       return .done
     },
     Route(
+      method: .post, path: "/api/v1/upgrade",
+      summary: "starts the program once more and hands live allocations over to it; 409 if this process goes on",
+      schema: "Upgrade"
+    ) { _, server throws(AdminFailure) in
+      HTTPResponse(json: try server.upgrade())
+    },
+    Route(
       method: .post, path: "/api/v1/credentials",
       summary: "iceServers with a time-limited credential, for a back end to hand to its clients",
       parameters: [

@@ -41,6 +41,8 @@ public protocol ServerView: Sendable {
   func drain() throws(AdminFailure)
   /// Reads the configuration again; throws with its problems if it is wrong.
   func reload() throws(AdminFailure)
+  /// Starts the program once more and hands everything over to it; answers with what was handed over.
+  func upgrade() throws(AdminFailure) -> JSONValue
   /// The effective configuration as YAML, secrets redacted: what `turnpike check` prints.
   func configuration() throws(AdminFailure) -> String
   /// An iceServers document with a time-limited credential.

@@ -180,6 +180,8 @@ static inline pid_t clinux_fork_sibling(void) {
 }
 // The kernel kills this process when the thread that has forked it ends.
 static inline int clinux_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
+// Other processes of the same user cannot read this one's memory and environment.
+static inline int clinux_hide(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 // Ended children leave nothing behind for wait(2).
 static inline void clinux_forget_children(void) { signal(SIGCHLD, SIG_IGN); }
 static inline void clinux_default_children(void) { signal(SIGCHLD, SIG_DFL); }

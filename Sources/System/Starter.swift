@@ -32,6 +32,8 @@ public struct Starter: ~Copyable, Sendable {
     }
     if child == 0 {
       _ = clinux_end_with_parent()
+      // The environment may have secrets.
+      _ = clinux_hide()
       // The parent may have ended before the last call.
       guard getppid() == parent else { _exit(0) }
       if inherited >= 0 { close(inherited) }

@@ -13,7 +13,7 @@ extension SlotMap where Element: ~Copyable {
   }
 
   /// Limit of the slots of a map that is restored.
-  @inlinable public static var restorableSlots: UInt32 { 1 << 20 }
+  @inlinable public static var restorableSlots: UInt32 { 1 << 18 }
 
   public var shape: Shape {
     var highest: UInt32 = 0

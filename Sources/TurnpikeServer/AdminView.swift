@@ -43,6 +43,13 @@ final class AdminView: ServerView {
     case settle(UInt64, Mailbox<UInt64>)
     /// The answer is nil for success, else the problem.
     case reload(number: UInt64, Mailbox<ReloadAnswer>)
+    case upgrade(number: UInt64, Mailbox<UpgradeAnswer>)
+  }
+
+  /// The outcome of an upgrade, with the number of its order.
+  struct UpgradeAnswer: Sendable {
+    var number: UInt64
+    var outcome: UpgradeOutcome
   }
 
   /// An outcome, with the number of its order.
@@ -80,6 +87,7 @@ final class AdminView: ServerView {
   // number than the present question.
   private let pages: SessionPages
   private let reloads: Mailbox<ReloadAnswer>
+  let upgrades: Mailbox<UpgradeAnswer>
   let settled: Mailbox<UInt64>
   private let lastNumber = Atomic<UInt64>(0)
 
@@ -87,6 +95,7 @@ final class AdminView: ServerView {
     pages = try SessionPages(realmNames: server.realmNames)
     pages.use(server.shards)
     reloads = try Mailbox(capacity: 16)
+    upgrades = try Mailbox(capacity: 16)
     settled = try Mailbox(capacity: 16)
     log = server.log
     storePaths = Dictionary(
@@ -109,6 +118,7 @@ final class AdminView: ServerView {
     selfProbe = server.probeUser.flatMap { SelfProbe(server.state.listeners, user: $0) }
     version = server.host.version
     demoSecret = server.demoSecret
+    if let bans = server.succession?.bans { banBook.withLock { $0 = bans } }
     started = .read()
   }
 

@@ -15,4 +15,11 @@ extension DataPlane {
     do throws(Errno) { try UnfragmentedSend.send(bytes, over: descriptor, to: peer) } catch { return true }
     return false
   }
+
+  /// Sends waiting datagrams, then closes the sockets in `closing`.
+  mutating func closeSockets() {
+    if usesRing { ring?.send(&sends, thenCancel: closing.map(\.token)) } else { sends.flush() }
+    for closed in closing { _ = FileDescriptor(owning: closed.descriptor) }
+    closing.removeAll(keepingCapacity: true)
+  }
 }

@@ -184,13 +184,6 @@ struct DataPlane: ~Copyable {
     closing.append((descriptor, Self.token(of: id)))
   }
 
-  /// Sends waiting datagrams, then closes the sockets in `closing`.
-  mutating func closeSockets() {
-    if usesRing { ring?.send(&sends, thenCancel: closing.map(\.token)) } else { sends.flush() }
-    for closed in closing { _ = FileDescriptor(owning: closed.descriptor) }
-    closing.removeAll(keepingCapacity: true)
-  }
-
   // MARK: - Receiving
 
   /// Sends waiting datagrams, waits for events or the deadline, and returns the number of events.

@@ -33,6 +33,8 @@ extension Server {
       let certificate = place.isRemote ? certificate.map { CertificateChoice($0.context) } : nil
       let service = try makeAdmin(place, certificate, view)
       let confinement = host.confinement
+      // The address is bound: from here on no thread needs more than the others, and new ones inherit it.
+      confinement?.confineThread()
       var threads: [Thread] = []
       do throws(Errno) {
         threads.append(
@@ -162,6 +164,8 @@ extension Server {
       case .reload(let number, let answers):
         chores.waiting.append { answers.post(AdminView.ReloadAnswer(number: number, problem: $0)) }
         reload()
+      case .upgrade(let number, let answers):
+        beginUpgrade { answers.post(AdminView.UpgradeAnswer(number: number, outcome: $0)) }
       }
     }
   }

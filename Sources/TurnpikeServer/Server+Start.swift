@@ -56,7 +56,8 @@ extension Server {
     let addresses = watchAddresses()
     host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
     host.confinement?.report(to: log)
-    if let made = firstIceServers() { host.show(made) }
+    // After an upgrade the line has been printed by the older process.
+    if succession == nil, let made = firstIceServers() { host.show(made) }
     showDemo()
     logAllocationLimits()
     log.info(

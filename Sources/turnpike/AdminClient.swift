@@ -84,8 +84,10 @@ struct AdminClient {
   }
 
   /// Sends a request; nil for an answer without a body.
-  func ask(_ method: String, _ path: String, body: JSONValue? = nil) throws(Failure) -> JSONValue? {
-    let answer = try send(method, path, body: body, limit: 1 << 22)
+  func ask(
+    _ method: String, _ path: String, body: JSONValue? = nil, timeout: Duration = .seconds(15)
+  ) throws(Failure) -> JSONValue? {
+    let answer = try send(method, path, body: body, limit: 1 << 22, timeout: timeout)
     if answer.status == 204 { return nil }
     let document = try? JSONValue.decode(answer.body, sizeLimit: 1 << 22)
     if answer.status == 200 || answer.status == 201, let document { return document }
@@ -100,7 +102,7 @@ struct AdminClient {
   }
 
   private func send(
-    _ method: String, _ path: String, body: JSONValue? = nil, limit: Int
+    _ method: String, _ path: String, body: JSONValue? = nil, limit: Int, timeout: Duration = .seconds(15)
   ) throws(Failure) -> HTTPClient.Answer {
     var request = pattern
     request.method = method
@@ -111,7 +113,7 @@ struct AdminClient {
       request.headers.append("Content-Type: application/json")
       request.body = Array((body?.encode() ?? "").utf8)
     }
-    request.timeout = .seconds(15)
+    request.timeout = timeout
     request.answerLimit = limit
     do throws(HTTPClient.Failure) { return try http.send(request) } catch {
       throw .failed("no server answers at \(place): \(error); does it run, with this admin.listen?")

@@ -110,6 +110,22 @@ func reloadServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   return 0
 }
 
+/// `turnpike upgrade`: the server starts its program once more and hands everything over to it.
+func upgradeServer(_ invocation: Invocation) throws(Failure) -> Int32 {
+  _ = try invocation.operands()
+  let answer = try AdminClient(invocation).ask("POST", "/api/v1/upgrade", timeout: .seconds(60)) ?? .object([])
+  if invocation.arguments.has("--json") {
+    try print(answer.encode(pretty: true))
+    return 0
+  }
+  func number(_ name: String) -> Int64 { answer[name]?.integer ?? 0 }
+  tell(
+    "process \(number("process")) has taken over \(number("allocations")) allocations and "
+      + "\(number("connections")) TCP connections within \(number("gap-us") / 1000) ms; "
+      + "\(number("kept")) allocations over TLS and DTLS stay with the older process until they end")
+  return 0
+}
+
 // MARK: - Words for people
 
 /// The two largest units: `2h 5m`.

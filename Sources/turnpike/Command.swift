@@ -6,12 +6,7 @@ internal import TurnpikeServer
 enum Command: String, CaseIterable {
   case serve, check, doctor, user, secret, credentials, `import`, version, help
   case oauthToken = "oauth-token"
-  case status, sessions, kick, ban, drain, reload, capture, demo
-  /// Commands of features that this version does not have.
-  case upgrade
-
-  /// The commands that this version does not have.
-  static let missing: [Command] = [.upgrade]
+  case status, sessions, kick, ban, drain, reload, upgrade, capture, demo
 
   func run(_ invocation: Invocation) throws(Failure) -> Int32 {
     switch self {
@@ -32,8 +27,7 @@ enum Command: String, CaseIterable {
     case .drain: try drainServer(invocation)
     case .reload: try reloadServer(invocation)
     case .capture: try captureMessages(invocation)
-    case .upgrade:
-      throw .failed("this version of turnpike does not have the command \(rawValue)")
+    case .upgrade: try upgradeServer(invocation)
     }
   }
 }

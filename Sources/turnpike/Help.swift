@@ -14,8 +14,8 @@ extension Command {
   /// The command's own options, from the table.
   private var rows: [HelpPage<Command>.Part] {
     switch self {
-    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload, .capture,
-      .demo:
+    case .user, .secret, .credentials, .oauthToken, .status, .sessions, .kick, .ban, .drain, .reload, .upgrade,
+      .capture, .demo:
       [.text("")]
         + Self.table.sections[1].options.filter { $0.commands.contains(self) }.map { .row([$0.name], helpText($0)) }
         + [.text(note)]
@@ -86,10 +86,10 @@ extension Command {
     turnpike credentials             print iceServers JSON, time-limited
     turnpike import coturn FILE      translate a turnserver.conf
     turnpike oauth-token             print an access token, for tests
-    turnpike status | sessions | capture | kick ID | drain | reload   ask a server
+    turnpike status | sessions | capture | kick ID | drain | reload | upgrade
     turnpike ban add ADDRESS | list | remove ADDRESS       clients that it ignores
     turnpike help [COMMAND] | version   or: turnpike help configuration (every key)
-    turnpike demo [--lan]   a page of test calls.   Not in this version: upgrade.
+    turnpike demo [--lan]            run the server with a page of test calls
 
     Every command takes
     """
@@ -254,7 +254,16 @@ extension Command {
       with admin.demo=true, and ends with Ctrl-C.
       """
     case .upgrade:
-      "turnpike \(rawValue)\n\nThis version of turnpike does not have this command yet."
+      """
+      turnpike upgrade [--json] [--admin URL]
+
+      Lets the running server start its program once more, after the package or the
+      image has been replaced, and hand everything over to it: listeners, relays, live
+      allocations, TCP connections. Media goes on; TLS and DTLS clients stay with the
+      older process until they end. Prints what was handed over. Exit status 1 if the
+      new process does not come up: then the older one goes on. SIGUSR2 does the same
+      without waiting.
+      """
     }
   }
 }

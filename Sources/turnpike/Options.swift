@@ -36,7 +36,7 @@ extension Command {
           "--show-secrets", for: [.check], help: "print secrets too, so that the output is a complete configuration",
           manual: "print secrets in place of `<redacted>`, so that the output is a complete configuration."),
         Option(
-          "--json", for: [.doctor, .status, .sessions, .ban], help: "one JSON document",
+          "--json", for: [.doctor, .status, .sessions, .ban, .upgrade], help: "one JSON document",
           manual: """
             print one JSON document; for doctor `verdict`, and `findings` with `area`, `verdict`, `text` and `remedy`.
             """),
@@ -100,7 +100,8 @@ extension Command {
             `admin.token` of this start.
             """),
         Option(
-          "--admin", .text("URL"), for: [.user, .secret, .status, .sessions, .kick, .ban, .drain, .reload, .capture],
+          "--admin", .text("URL"),
+          for: [.user, .secret, .status, .sessions, .kick, .ban, .drain, .reload, .upgrade, .capture],
           help: "the server's admin endpoint: http://IP:PORT or unix:/PATH",
           manual: """
             the admin endpoint of the server, `http://IP:PORT`, `https://NAME:PORT` or `unix:/PATH`; without it
@@ -133,13 +134,14 @@ extension Command {
       .init("capture", .capture, "capture the STUN messages of a user, without secrets"),
       .init("drain", .drain, "let the running server end with its last allocation"),
       .init("reload", .reload, "let the running server read its configuration again"),
+      .init("upgrade", .upgrade, "let the running server hand over to a new process of its program"),
       .init("demo", .demo, "run the server with a page of test calls"),
       .init("version", .version, "print the version"),
       .init(
         "help", .help, "the options of a command",
         operands: .words([
           "serve", "check", "doctor", "user", "secret", "credentials", "import", "oauth-token", "status", "sessions",
-          "kick", "ban", "capture", "drain", "reload", "demo", "version", "configuration", "turnpike.yml",
+          "kick", "ban", "capture", "drain", "reload", "upgrade", "demo", "version", "configuration", "turnpike.yml",
         ])),
     ], standardCommands: [.serve], table: table)
 }

@@ -102,6 +102,12 @@ final class FakeServer: ServerView {
   }
   func drain() throws(AdminFailure) { try record("drain") }
   func reload() throws(AdminFailure) { try record("reload") }
+  func upgrade() throws(AdminFailure) -> JSONValue {
+    try record("upgrade")
+    return [
+      "process": 7, "allocations": 1000, "relays": 1000, "connections": 2, "kept": 1, "gap-us": 9000,
+    ]
+  }
   func configuration() throws(AdminFailure) -> String {
     try record("configuration")
     return "realm: turnpike\n"

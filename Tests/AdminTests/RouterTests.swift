@@ -69,6 +69,8 @@ struct RouterTests {
     Case(method: .get, path: "/api/v1/drain", status: 405),
     Case(method: .post, path: "/api/v1/drain", query: [("force", "1")], status: 400),
     Case(method: .post, path: "/api/v1/reload", status: 204, call: "reload"),
+    Case(method: .post, path: "/api/v1/upgrade", status: 200, call: "upgrade"),
+    Case(method: .get, path: "/api/v1/upgrade", status: 405),
     Case(
       method: .post, path: "/api/v1/credentials", query: [("user", "42"), ("ttl", "60")], status: 200,
       call: "credentials 42 60 -"),

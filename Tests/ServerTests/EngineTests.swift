@@ -219,7 +219,7 @@ struct EngineTests {
 }
 
 /// A peer that returns each datagram.
-private struct Echo {
+struct Echo {
   private var bytes = [UInt8](repeating: 0, count: 66_000)
 
   init(_ socket: borrowing ClientSocket) {}

@@ -41,10 +41,11 @@ public struct PortBlock: Sendable {
 
   public static let selfProbe = PortBlock("self-probe", 30_300..<30_500)
   /// `turnpike demo`.
-  public static let demo = PortBlock("demo", 30_500..<30_600)
+  public static let demo = PortBlock("demo", 30_700..<30_800)
+  public static let upgrade = PortBlock("upgrade", 30_500..<30_700)
 
   public static let all = [
     webhook, hardening, hostLimit, proxyProtocol, doctor, engine, terminal, relay, coturn, probe, check, server,
-    tcpRelay, discovery, admin, adminChanges, selfProbe, demo,
+    tcpRelay, discovery, admin, adminChanges, selfProbe, demo, upgrade,
   ]
 }

@@ -127,6 +127,27 @@ struct AdminCommandTests {
       ])
   }
 
+  @Test("upgrade prints what was handed over; its failure is the server's reason")
+  func upgrade() async throws {
+    let endpoint = try Endpoint { _ in
+      HTTPResponse(
+        200, "application/json",
+        Array(
+          #"{"process":7,"allocations":1000,"relays":1001,"connections":2,"kept":1,"gap-us":9100}"#.utf8))
+    }
+    let told = try await run(endpoint, "upgrade")
+    #expect(told.status == 0 && told.output.isEmpty)
+    #expect(told.errors.contains("process 7 has taken over 1000 allocations and 2 TCP connections within 9 ms"))
+    #expect(endpoint.asked.withLock { $0.first?.hasPrefix("POST /api/v1/upgrade") } == true)
+    let document = try await run(endpoint, "upgrade", "--json")
+    #expect(try JSONValue.decode(document.output)["relays"]?.integer == 1001)
+    let refusing = try Endpoint { _ in
+      HTTPResponse(409, "application/json", Array(#"{"error":"this process goes on: no"}"#.utf8))
+    }
+    let refused = try await run(refusing, "upgrade")
+    #expect(refused.status == 1 && refused.errors.contains("this process goes on: no"))
+  }
+
   @Test("ban add, list and remove ask for it, and say what was done")
   func bans() async throws {
     let endpoint = try Endpoint { request in

@@ -69,17 +69,6 @@ struct CommandLineTests {
     #expect(lines.count <= 24 && lines.allSatisfy { $0.count <= 80 })
   }
 
-  @Test(
-    "A missing feature exits with 1 and says so",
-    arguments: [
-      ["upgrade"]
-    ])
-  func missing(arguments: [String]) async throws {
-    let result = try await Program().run(arguments)
-    #expect(result.status == 1)
-    #expect(result.errors.contains("does not have the command \(arguments[0])"))
-  }
-
   @Test("oauth-token prints a token sealed for the realm with the requested key")
   func accessToken() async throws {
     let keys =
@@ -107,7 +96,7 @@ struct CommandLineTests {
     #expect(result.output.hasPrefix("turnpike ") && result.output.count { $0 == "\n" } == 1)
   }
 
-  @Test("The overview names every command, the missing ones too")
+  @Test("The overview names every command")
   func overview() async throws {
     let text = try await Program().run("help").output
     for command in [
@@ -146,7 +135,7 @@ struct CommandLineTests {
     #expect(made == (try Places.text("docs/man/turnpike.yml.5")), "run deploy/generate")
     #expect(made.split(separator: "\n").allSatisfy { !$0.hasPrefix("'") })
     let manual = try Places.text("docs/man/turnpike.1")
-    for command in Command.allCases where !Command.missing.contains(command) && command != .help {
+    for command in Command.allCases where command != .help {
       #expect(manual.contains("Cm \(command.rawValue)"))
     }
   }

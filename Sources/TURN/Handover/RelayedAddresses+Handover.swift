@@ -67,7 +67,12 @@ extension RelayedAddresses {
   /// - Parameter ordinals: the indices of its relay addresses here; nil: there is none.
   public func restore(_ bytes: [UInt8], ordinals: [UInt8?]) throws(RecordError) {
     var coder = RecordCoder(reading: bytes)
-    while try coder.next() != nil {
+    while let kind = try coder.next() {
+      guard kind == 1 else {
+        // Of another part of the server.
+        coder.end()
+        continue
+      }
       var address = RelayedAddress(0, 0)
       var word: UInt64 = 0
       try coder.code(&address)

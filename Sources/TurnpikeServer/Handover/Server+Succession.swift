@@ -9,6 +9,7 @@ internal import Tables
 struct Succession {
   var connection: HandoverConnection
   var offer: HandoverOffer
+  var bans = BanBook()
   var counts = HandoverCounts()
   /// Allocations that the configuration has no place for.
   var closed = 0
@@ -60,8 +61,9 @@ extension Server {
       let state = try succession.connection.receiveState(shards: shardCount)
       do throws(RecordError) {
         try self.state.relayed.restore(state.server, ordinals: succession.offer.relayOrdinals(self.state.relayed))
+        try self.succession?.bans.restore(state.server)
       } catch {
-        throw HandoverConnection.Failure(reason: "the records of ports cannot be read: \(error)")
+        throw HandoverConnection.Failure(reason: "the records of ports and bans cannot be read: \(error)")
       }
       return state.packages.map {
         var inheritance = ShardInheritance(package: $0, offer: succession.offer)
@@ -83,7 +85,10 @@ extension Server {
       try succession.connection.send(.ready, [], succession.forwards)
       for descriptor in succession.forwards { _ = FileDescriptor(owning: descriptor) }
       let go = try succession.connection.receive(.go, within: 10)
-      for shard in shards { shard.post(.handOver(.begin)) }
+      for shard in shards {
+        shard.post(.bans(succession.bans.list))
+        shard.post(.handOver(.begin))
+      }
       if go.bytes.first == 1 { supervisor = succession.connection }
       if let descriptor = go.descriptors.first {
         supervisor = HandoverConnection(MessageSocket(owning: FileDescriptor(owning: descriptor)))

@@ -4,6 +4,7 @@ internal import Crypto
 internal import Log
 internal import NetIO
 internal import NetworkTypes
+internal import Synchronization
 internal import System
 internal import TURN
 internal import Tables
@@ -19,7 +20,7 @@ struct Upgrade {
   var answers: [(UpgradeOutcome) -> Void]
 
   /// The time in which the newer process must have read its configuration and opened its stores.
-  static let timeout: UInt32 = 60
+  static let timeout: UInt32 = 30
   /// The time in which it must have made its tables; media waits meanwhile.
   static let gapTimeout: UInt32 = 10
 }
@@ -130,7 +131,7 @@ extension Server {
         counts.add(package.counts)
         try upgrade.connection.send(package, ofShard: shard)
       }
-      try upgrade.connection.send(state.relayed.export(), 0, HandoverConnection.serverPart)
+      try upgrade.connection.send(state.relayed.export() + exportBans(), 0, HandoverConnection.serverPart)
       try upgrade.connection.send(.complete)
       let ready = try upgrade.connection.receive(.ready, within: Upgrade.gapTimeout)
       // From here on the newer process is the server.
@@ -146,6 +147,18 @@ extension Server {
     }
     let gap = Instant.read().nanoseconds(since: start) / 1000
     finishUpgrade(upgrade, UpgradeReport(process: upgrade.process, counts: counts, gap: gap))
+  }
+
+  /// The bans of operators, which no file has.
+  private func exportBans() -> [UInt8] {
+    var coder = RecordCoder()
+    for var ban in admin?.view.banBook.withLock({ $0.bans }) ?? [] {
+      coder.begin(BanBook.recordKind)
+      // Writing cannot fail.
+      try? ban.code(with: &coder)
+      coder.end()
+    }
+    return coder.bytes
   }
 
   /// Waits for one report of each shard, by number.
@@ -188,6 +201,8 @@ extension Server {
   /// Clients of TLS and DTLS stay until they end, as after SIGTERM.
   private func drainAfterUpgrade() {
     chores.stopsAt = Instant.read().advanced(by: settings.drainTimeout)
+    // The service manager hears the newer process.
+    chores.nextPulse = nil
     chores.adminStopsAt = Instant.read().advanced(byMilliseconds: 100)
     state.isDraining = true
     configureShards()

@@ -43,7 +43,10 @@ extension Shard {
       foreign.clients = Set(records.secureClients)
       foreign.socket = StreamSocket(descriptor, remote: .none, local: .none)
     }
-    for summary in restored.closed { record(.allocationClosed(summary, .closed)) }
+    for summary in restored.closed {
+      metrics.sessions.adopt(summary)
+      record(.allocationClosed(summary, .closed))
+    }
     adopted.closed = restored.closed.count
   }
 

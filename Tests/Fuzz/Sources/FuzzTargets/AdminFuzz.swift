@@ -98,6 +98,7 @@ private final class FuzzServer: ServerView {
   func endCapture(_ id: String) throws(AdminFailure) -> JSONValue { record() }
   func drain() throws(AdminFailure) { _ = record() }
   func reload() throws(AdminFailure) { _ = record() }
+  func upgrade() throws(AdminFailure) -> JSONValue { record() }
   func configuration() throws(AdminFailure) -> String { "\(record())" }
   func credentials(_ query: CredentialsQuery) throws(AdminFailure) -> JSONValue { record() }
 }

@@ -19,6 +19,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case admin
   case hookAnswer = "hook-answer"
   case rooms
+  case handover
 
   public func problem(with bytes: [UInt8]) -> String? {
     switch self {
@@ -35,6 +36,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .admin: AdminFuzz.problem(with: bytes)
     case .hookAnswer: HookAnswerFuzz.problem(with: bytes)
     case .rooms: RoomFuzz.problem(with: bytes)
+    case .handover: HandoverFuzz.problem(with: bytes)
     }
   }
 }

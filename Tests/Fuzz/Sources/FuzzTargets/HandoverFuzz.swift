@@ -1,0 +1,44 @@
+internal import NetworkTypes
+internal import TURN
+internal import Tables
+
+/// The records of a relay that another process hands over. What is read can be written and read again, and ends without
+/// a trap.
+enum HandoverFuzz {
+  // Shared by all executions, because they are large, and with a limit of 0 they have no effect.
+  private static let limiter = StrangerRateLimiter(limit: 0, seed: (1, 2))
+  private static let users = UserRateLimiter(seed: (1, 2))
+  private static let bandwidth = BandwidthPools(seed: (3, 4))
+  private static let now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
+
+  private static func makeRelay() -> Relay {
+    let own = IPAddress("203.0.113.1") ?? .ipv4Loopback
+    let relayed = RelayedAddresses(
+      entries: [RelayedAddresses.Entry(local: own, advertised: own)], ports: 50_000...50_999)
+    return Relay(
+      settings: RelaySettings(),
+      gate: PeerGate(rules: PeerRules(), relayed: relayed, ownAddresses: [own], closed: []), relayed: relayed,
+      limiter: limiter, users: users, bandwidth: bandwidth,
+      identity: Relay.Identity(shard: 0, shardCount: 2, seed: [1], sharedKey: [2]), now: now)
+  }
+
+  static func problem(with bytes: [UInt8]) -> String? {
+    let mapping = HandoverMapping(
+      realms: [.default], ordinals: [0], endpoints: [Bool](repeating: true, count: 256))
+    var relay = makeRelay()
+    let count: Int
+    do throws(RecordError) { count = try relay.restore(bytes, mapping, now: now).summaries.count } catch { return nil }
+    let exported = relay.export { _ in true }
+    var again = makeRelay()
+    do throws(RecordError) {
+      let restored = try again.restore(exported.bytes, mapping, now: now)
+      guard restored.summaries.count == count else { return "\(restored.summaries.count) of \(count) allocations" }
+    } catch {
+      return "its own records cannot be read: \(error)"
+    }
+    again.advance(to: Now(instant: now.instant.advanced(bySeconds: 3600), wallSeconds: now.wallSeconds + 3600))
+    again.endAllAllocations(now: now)
+    while again.popCommand() != nil {}
+    return again.allocationCount == 0 ? nil : "allocations are left"
+  }
+}

@@ -1,0 +1,150 @@
+import ClientIO
+import Crypto
+import Foundation
+import JSON
+import NetIO
+import NetworkTypes
+import System
+import TestSupport
+import Testing
+import TURNClient
+
+/// The server starts its program once more and hands everything over, with real sockets.
+@Suite("An upgrade without dropping a call", .serialized)
+struct UpgradeServerTests {
+  var soon: Instant { Instant.read().advanced(bySeconds: 5) }
+
+  static func port(_ number: UInt16) -> UInt16 { PortBlock.upgrade[number] }
+
+  /// The ordinary drain, so that clients of TLS and DTLS stay.
+  private func start(_ engine: String, _ port: UInt16, _ settings: [String] = []) throws -> RunningServer {
+    try RunningServer(
+      port: port, ["engine=\(engine)", "peers.allow=127.0.0.0/8", "admin.listen=127.0.0.1:\(port + 2)"] + settings,
+      drainTimeout: "1h")
+  }
+
+  private func upgrade(_ server: RunningServer, _ port: UInt16) throws -> JSONValue {
+    let answer = try AdminClient(port: port + 2, of: server).ask("POST", "/api/v1/upgrade")
+    try #require(answer.status == 200, "\(answer.text) \(server.logText)")
+    return try JSONValue.decode(Array(answer.text.utf8))
+  }
+
+  @Test(
+    "A client's channel, permission and queued datagrams go on; over TLS and DTLS in the older process", .tags(.slow),
+    arguments: Engines.available, [TransportProtocol.udp, .tcp, .tls, .dtls])
+  func conversation(engine: String, transport: TransportProtocol) throws {
+    let server = try start(engine, Self.port(0))
+    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let local = peer.localAddress
+    let address = try #require(local)
+    var session = try server.session(transport: transport)
+    try session.allocate()
+    try session.bindChannel(to: address)
+    var echo = Echo(peer)
+    func exchange(_ round: UInt8) throws {
+      let data = [UInt8](repeating: round, count: 100)
+      try session.send(data, to: address, until: soon)
+      try #require(echo.once(peer, until: soon) == data)
+      let back = try #require(try session.receiveData(until: soon), "round \(round)")
+      try #require(back.data == data && back.peer == address)
+    }
+    try exchange(1)
+    let report = try upgrade(server, Self.port(0))
+    #expect(report["allocations"]?.integer == (transport.isSecure ? 0 : 1))
+    #expect(report["kept"]?.integer == (transport.isSecure ? 1 : 0))
+    for round in 2..<20 { try exchange(UInt8(round)) }
+    // The same credentials, nonce and session in the newer process.
+    try session.createPermission([address])
+    try exchange(20)
+    try session.delete()
+    #expect(server.logs("predecessor-ended"))
+    #expect(server.isRunning)
+  }
+
+  @Test("Clients of both processes reach each other, and a new client the newer one")
+  func both() throws {
+    let port = Self.port(1)
+    let server = try start("epoll", port)
+    var secure = try server.session(transport: .tls)
+    try secure.allocate()
+    var plain = try server.session()
+    try plain.allocate()
+    _ = try upgrade(server, port)
+    var new = try server.session("bob", "hunter2")
+    try new.allocate()
+    func send(_ from: inout AllocationSession, _ to: inout AllocationSession) throws {
+      let source = try #require(from.client.grant?.relayedAddresses.first)
+      let target = try #require(to.client.grant?.relayedAddresses.first)
+      try from.createPermission([target])
+      try to.createPermission([source])
+      try from.send([1, 2, 3], to: target, until: soon)
+      let heard = try #require(try to.receiveData(until: soon))
+      #expect(heard.data == [1, 2, 3] && heard.peer == source)
+    }
+    try send(&secure, &plain)
+    try send(&plain, &secure)
+    try send(&secure, &new)
+    try send(&new, &secure)
+    try send(&plain, &new)
+  }
+
+  @Test("Two upgrades in a row, bans included; SIGTERM reaches the last process, and the first ends with its status")
+  func twice() throws {
+    let port = Self.port(2)
+    let server = try start("auto", port)
+    var session = try server.session()
+    try session.allocate()
+    let admin = AdminClient(port: port + 2, of: server)
+    #expect(try admin.ask("POST", "/api/v1/bans", body: #"{"address":"192.0.2.1"}"#).status < 300)
+    let first = try upgrade(server, port)
+    try awaitEnds(1, of: server)
+    try awaitAnswer(admin)
+    let second = try upgrade(server, port)
+    #expect(first["process"]?.integer != second["process"]?.integer && second["allocations"]?.integer == 1)
+    try awaitEnds(2, of: server)
+    try awaitAnswer(admin)
+    #expect(try admin.ask("GET", "/api/v1/bans").text.contains("192.0.2.1"))
+    try session.refresh()
+    try session.delete()
+    server.send(SIGTERM)
+    #expect(server.waitForEnd() == 0)
+  }
+
+  /// Waits until so many older processes have no clients and no endpoint any more.
+  private func awaitEnds(_ count: Int, of server: RunningServer) throws {
+    let deadline = Instant.read().advanced(bySeconds: 10)
+    while server.logText.components(separatedBy: "predecessor-ended").count <= count {
+      try #require(Instant.read() < deadline, "\(server.logText)")
+      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+    }
+  }
+
+  /// Waits until the newest process has the endpoint.
+  private func awaitAnswer(_ admin: AdminClient) throws {
+    let deadline = Instant.read().advanced(bySeconds: 10)
+    while Instant.read() < deadline {
+      if let answer = try? admin.ask("GET", "/healthz"), answer.status == 200 { return }
+      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+    }
+    Issue.record("nothing answers")
+  }
+
+  @Test("A wrong configuration leaves the older process serving, and the operator gets the reason")
+  func wrongConfiguration() throws {
+    let port = Self.port(3)
+    let folder = FileManager.default.temporaryDirectory.appending(path: "turnpike-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let file = folder.appending(path: "turnpike.yml")
+    try "realm: turnpike\n".write(to: file, atomically: true, encoding: .utf8)
+    let server = try RunningServer(
+      port: port, ["admin.listen=127.0.0.1:\(port + 2)"], configuration: file.path, directory: folder)
+    var session = try server.session()
+    try session.allocate()
+    try "nonsense: 1\n".write(to: file, atomically: true, encoding: .utf8)
+    let answer = try AdminClient(port: port + 2, of: server).ask("POST", "/api/v1/upgrade")
+    #expect(answer.status == 409 && answer.text.contains("unknown key"), "\(answer.text)")
+    #expect(server.logged("upgrade-failed"))
+    try session.refresh()
+  }
+}
