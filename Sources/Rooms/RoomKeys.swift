@@ -1,7 +1,7 @@
 internal import Crypto
 internal import NetworkTypes
 
-/// The keys of rooms: a room link carries the name of a room and its key, which nobody can guess.
+/// The keys of rooms: a room link carries the name of a room and its key, which cannot be guessed.
 ///
 /// A key is the truncated HMAC-SHA256 of the room's name with a secret of this start of the server, so the server keeps
 /// nothing for a room that is empty, and no link outlives the server.

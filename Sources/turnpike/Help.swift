@@ -249,8 +249,8 @@ extension Command {
       turnpike demo [--lan] [--config FILE] [--set KEY=VALUE]...
 
       Runs the server with the demo page, and prints the link of a room: a check of
-      this server in your browser, calls, a live page, chat, files, recording. Whoever
-      has the link may call through this server until it ends. It is "turnpike serve"
+      this server in your browser, calls, a live page, chat, files, recording. Who has
+      the link may call through this server until it ends. It is "turnpike serve"
       with admin.demo=true, and ends with Ctrl-C.
       """
     case .upgrade:

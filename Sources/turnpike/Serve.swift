@@ -78,7 +78,7 @@ private func explained(_ link: String) -> String {
 
       \(link)
 
-    Whoever has the link can call through this server until it ends (Ctrl-C).
+    Everyone who has the link can call through this server until it ends (Ctrl-C).
     For a phone or another computer: turnpike demo --lan
 
   """

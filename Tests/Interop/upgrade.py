@@ -99,19 +99,34 @@ def under_load(arguments, engine, ports):
     generator = server.built("turnload", os.path.join(os.path.dirname(server.program(arguments)), "turnload"))
     if generator is None:
         raise Failure("turnload is not built")
-    figures = {}
+    # A machine that stands still for a moment loses packets too, so a loss is measured once more. An upgrade that loses
+    # packets does so in each of its runs.
+    before = []
+    while True:
+        figures = compare(arguments, engine, ports, generator)
+        if figures["lost"] <= figures["quiet_lost"] or before:
+            break
+        before.append(figures["lost"])
+    figures["lost_before"] = before
+    if figures["lost"] > figures["quiet_lost"]:
+        failure = Failure(f"{before} and {figures['lost']} of {figures['sent']} packets lost, "
+                          f"{figures['quiet_lost']} without an upgrade")
+        failure.figures = figures
+        raise failure
+    return figures
+
+
+def compare(arguments, engine, ports, generator):
+    """Loads one server twice, the second time with an upgrade in the middle; returns the figures."""
     with server.Server(arguments, options(engine, ports)) as running:
         quiet = load(generator, running, lambda: None)
         answers = []
         busy = load(generator, running, lambda: answers.append(upgrade(arguments, running)))
         if not answers:
             raise Failure(f"the upgrade has failed: {running.explain()}")
-        figures = {"quiet_lost": quiet["lost"], "lost": busy["lost"], "sent": busy["sent"], **answers[0]}
-        failure = Failure(f"{busy['lost']} of {busy['sent']} packets lost, {quiet['lost']} without an upgrade")
-        failure.figures = figures
-        if busy["lost"] > quiet["lost"] or busy["failures"] or answers[0]["allocations"] < ALLOCATIONS:
-            raise failure
-    return figures
+        if busy["failures"] or answers[0]["allocations"] < ALLOCATIONS:
+            raise Failure(f"not every allocation has moved: {busy['failures']} failures, {answers[0]}")
+        return {"quiet_lost": quiet["lost"], "lost": busy["lost"], "sent": busy["sent"], **answers[0]}
 
 
 def load(generator, running, meanwhile):

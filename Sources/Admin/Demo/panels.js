@@ -129,13 +129,13 @@ export class Panels {
     if (!text) return;
     const session = this.view.session;
     if (!session) {
-      this.view.say("Join first: there is nobody to write to.");
+      this.view.say("Join first, then write.");
       return;
     }
     if (session.role === "caller") {
       const open = this.peers.filter(({ channel }) => channel.readyState === "open");
       if (!open.length) {
-        this.view.say("Nobody is connected yet.");
+        this.view.say("The other side is not connected yet.");
         return;
       }
       // In a loopback this tab has both ends: the first one writes.
@@ -161,7 +161,7 @@ export class Panels {
   async sendFile() {
     const [file] = byId("file").files;
     const peer = this.peers.find(({ channel }) => channel.readyState === "open");
-    byId("file-words").textContent = peer || !file ? "" : "Nobody is connected yet.";
+    byId("file-words").textContent = peer || !file ? "" : "The other side is not connected yet.";
     if (!file || !peer) return;
     try {
       await peer.transfer.send(file);

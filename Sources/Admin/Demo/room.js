@@ -120,7 +120,7 @@ export class RoomView {
 
   waiting() {
     if (this.mirror) return "";
-    if (this.session?.role === "fan") return "In the room. The picture comes as soon as somebody sends.";
+    if (this.session?.role === "fan") return "In the room. The picture comes as soon as the star sends.";
     if (this.session?.role === "star") return "You are sending. Give the link to those who shall watch.";
     return "In the room. Give the link to the other side, or open it in a second window.";
   }

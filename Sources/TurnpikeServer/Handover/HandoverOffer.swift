@@ -106,7 +106,7 @@ struct HandoverPackage: Sendable {
   /// Of `Shard.exportEngine`.
   var engine: [UInt8] = []
   /// Open descriptors, which the engine's records name by index. In the older process the shard owns them; in the newer
-  /// one whoever takes the package.
+  /// one the code that takes the package.
   var descriptors: [Int32] = []
   var counts = HandoverCounts()
 
