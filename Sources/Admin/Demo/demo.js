@@ -81,8 +81,7 @@ function showLink() {
     ? "This link works only on this computer: open it in a second window or browser. For a phone or another computer "
       + "start the server with turnpike demo --lan, which serves this page over HTTPS."
     : "Open this link on the other device. If its browser warns of the certificate, the server has its own "
-      + "self-signed one: choose Advanced, then proceed. turnpike doctor shows its fingerprint; with "
-      + "tls.certificate the server takes a real one.";
+      + "self-signed one: choose Advanced, then proceed. With tls.certificate the server takes a real one.";
   byId("link-code").hidden = isLocal;
   if (!isLocal) drawCode(byId("link-code"), access.link);
   byId("link-dialog").showModal();

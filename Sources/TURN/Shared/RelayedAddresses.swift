@@ -53,7 +53,8 @@ public final class RelayedAddresses: Sendable {
   /// Whether any advertised address differs from its local one.
   public let hasTranslations: Bool
 
-  // Initialised in init, freed in deinit, never replaced; the words are accessed by atomic operations only.
+  // Initialised in init, freed in deinit, never replaced; the words are accessed by atomic operations only. Every index
+  // comes from `wordIndex`, which is nil for an address or a port that is not ours.
   nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
   let wordCount: Int
   /// Whether another process has taken over, and this one only drains.
