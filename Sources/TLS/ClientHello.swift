@@ -84,7 +84,6 @@ private struct Scan {
     // The last bytes are enough: `value` is used for length fields only.
     value = (value & 0xFFFF) << 8 | Int(byte)
     position += 1
-    if field == .version, position == 5, byte != 3 { return false }
     guard position == fieldEnd else { return true }
     // An empty field ends at once.
     repeat {
@@ -102,6 +101,7 @@ private struct Scan {
       messageEnd = 4 + (value & 0xFF_FFFF)
       guard messageEnd <= ClientHelloForm.longest else { return false }
       next(.version, 2)
+    // `supported_versions` decides, whatever version this field names (RFC 8446 section 4.2.1).
     case .version: next(.random, 32)
     case .random: next(.sessionLength, 1)
     case .sessionLength:

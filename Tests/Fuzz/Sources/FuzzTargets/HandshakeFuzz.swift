@@ -64,7 +64,7 @@ private enum SecondReader {
     guard message[0] == 1 else { return .implausible }
     guard message.count >= 4 else { return .incomplete }
     let end = 4 + Int(message[1]) << 16 + Int(message[2]) << 8 + Int(message[3])
-    guard end <= ClientHelloForm.longest, message.count == 4 || message[4] == 3 else { return .implausible }
+    guard end <= ClientHelloForm.longest else { return .implausible }
     var offset = 4
     // The version and the random bytes.
     for size in [2, 32] {
