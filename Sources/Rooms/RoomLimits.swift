@@ -12,7 +12,8 @@ public struct RoomLimits: Sendable, Equatable {
   public var messageRate = 50
   /// Messages that a connection may send at once.
   public var messageBurst = 300
-  /// Bytes a second of one connection, over the long run; a faster sender is closed.
+  /// Bytes a second of one connection, over the long run; a faster sender is closed. A message to all counts once for
+  /// each receiver.
   public var byteRate = 131_072
   /// Bytes that a connection may send at once.
   public var byteBurst = 1_048_576
