@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import time
 
 from report import Failure
 
@@ -102,7 +101,7 @@ def capture(path, one, two, source=""):
             raise Failure("no candidate is listed")
         two.choose("record-source", "remote")
         two.click("record")
-        time.sleep(2)
+        two.until("/: [1-9]/.test(document.getElementById('record-words').textContent)")
         two.click("record")
         two.until("document.querySelector('#recording video')", 10)
         two.front()
