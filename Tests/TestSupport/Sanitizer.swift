@@ -1,4 +1,4 @@
-public import Foundation
+internal import Foundation
 
 /// The sanitizer of `Tests/sanitize` under which the tests run.
 public enum Sanitizer {
