@@ -43,7 +43,8 @@ struct MemoryTests {
   }
 
   /// In a process of its own: its heap has no other user. It prints what it has measured.
-  @Test func `Strangers' memory is charged what an unfinished association costs`() async throws {
+  @Test(.enabled(if: !Sanitizer.isOn, "a sanitizer has a heap of its own"))
+  func `Strangers' memory is charged what an unfinished association costs`() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
       let context = try TLSContext(server: Identity().files, isDatagram: true)
       let key = HelloCookieKey([UInt8](repeating: 7, count: 32))
