@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`turnpike demo` and `turnpike demo --lan` as a person uses them: the page over HTTPS with the self-signed
-certificate, opened from another device (a network namespace) in Chromium and Firefox, camera and calls there, and the QR code of the
-link, read by zbarimg from a picture of the page.
+certificate, opened from another device (a network namespace) in Chromium and Firefox, camera and calls there, and the
+QR code of the link, read by zbarimg from a picture of the page.
 
 Exit status: the number of failed cases.
 """

@@ -12,10 +12,12 @@ from report import Failure
 SIZES = {"desktop": (1280, 1000, False), "phone": (390, 844, True)}
 
 
-# The first element with one of these ids that can be pressed, also in shadow trees: Firefox's warnings have their buttons there.
+# The first element with one of these ids that can be pressed, also in shadow trees: Firefox's warnings have their
+# buttons there.
 FIND = """((ids) => {
+  const fits = (one) => ids.includes(one.id) && one.checkVisibility() && !one.disabled;
   const find = (root) => [...root.querySelectorAll("*")].reduce((found, one) =>
-    found ?? (ids.includes(one.id) && one.checkVisibility() && !one.disabled ? one : one.shadowRoot && find(one.shadowRoot)), null);
+    found ?? (fits(one) ? one : one.shadowRoot && find(one.shadowRoot)), null);
   return find(document);
 })(%s)"""
 
