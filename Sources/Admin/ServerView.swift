@@ -3,7 +3,8 @@ public import Metrics
 
 /// What the admin endpoint sees of the server and asks of it. `TurnpikeServer` implements it.
 ///
-/// All functions may be called from any thread. Those that throw may wait for shards or stores, for at most some seconds.
+/// All functions may be called from any thread. Those that throw may wait for shards or stores, for at most some
+/// seconds.
 public protocol ServerView: Sendable {
   /// Whether the server serves: quick, and without waiting.
   var health: Health { get }

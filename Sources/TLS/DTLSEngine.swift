@@ -1,5 +1,5 @@
 internal import COpenSSL
-internal import NetworkTypes
+public import NetworkTypes
 public import System
 
 /// One DTLS 1.2 association without a socket (RFC 6347, RFC 7350). The caller passes datagrams in and takes datagrams
@@ -47,12 +47,10 @@ public struct DTLSEngine: ~Copyable, Sendable {
   /// Handles a datagram of an unknown client (RFC 6347 section 4.2.1). No state is kept unless the result is
   /// `verified`.
   ///
-  /// - Parameters:
-  ///   - peer: the bytes of the source's transport address.
-  ///   - seconds: the time of a monotonic clock.
-  public mutating func listen(_ datagram: RawSpan, from peer: [UInt8], at seconds: UInt64) -> ListenResult {
+  /// - Parameter peer: the bytes of the source's transport address.
+  public mutating func listen(_ datagram: RawSpan, from peer: [UInt8], at now: Instant) -> ListenResult {
     unsafe core.state.pointee.cookie?.peer = peer
-    unsafe core.state.pointee.cookie?.period = seconds / 60
+    unsafe core.state.pointee.cookie?.period = now.nanoseconds / 60_000_000_000
     put(datagram)
     ERR_clear_error()
     guard let scratch = unsafe BIO_ADDR_new() else { return .ignored }

@@ -65,8 +65,8 @@ public struct AllocationSummary: Sendable, Equatable {
   public var relayed: SocketAddress
   /// The IPv6 relayed address of a dual allocation.
   public var secondRelayed: SocketAddress?
-  /// Seconds since its creation.
-  public var age: UInt64
+  /// The time since its creation.
+  public var age: Duration
   public var toPeers: TrafficCount
   public var toClient: TrafficCount
   public var drops: AllocationDrops

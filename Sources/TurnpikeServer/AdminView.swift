@@ -192,7 +192,7 @@ final class AdminView: ServerView {
   private func describe(_ row: SessionSummary, shard: Int) -> JSONValue {
     .object(
       pages.record(row, shard: shard).members + [
-        .init("expires-in", Self.number(row.expiresIn)),
+        .init("expires-in", Self.number(UInt64(row.expiresIn.wholeSeconds))),
         .init("permissions", Self.number(UInt64(row.permissions))),
         .init("channels", Self.number(UInt64(row.channels))),
         .init("peer-connections", Self.number(UInt64(row.peerConnections))),

@@ -193,8 +193,8 @@ final class EventSender: Sendable {
   }
 }
 
-/// The signature by which a receiver knows that events are this server's: HMAC-SHA256 over the time, a dot and the body.
-/// The time lets it refuse old requests that are sent again.
+/// The signature by which a receiver knows that events are this server's: HMAC-SHA256 over the time, a dot and the
+/// body. The time lets it refuse old requests that are sent again.
 enum WebhookSignature {
   static func headers(_ body: [UInt8], secret: String) -> [String] {
     let time = "\(Now.read().wallSeconds)"

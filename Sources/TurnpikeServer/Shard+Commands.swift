@@ -164,7 +164,7 @@ extension Shard {
 
   /// The store's answer to a look-up.
   private mutating func take(
-    _ keys: TURN.CredentialKeys?, of user: UserReference, realm: RealmID, lifetime: UInt32?,
+    _ keys: TURN.CredentialKeys?, of user: UserReference, realm: RealmID, lifetime: Duration?,
     for ticket: Handle<PendingRequest>
   ) {
     if !knownKeys.remember(user, realm: realm, keys, lifetime: lifetime, now: now.instant) {

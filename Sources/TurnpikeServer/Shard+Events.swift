@@ -78,7 +78,7 @@ extension Shard {
     plan.log.limited(
       .info, "allocation-closed", source: Self.source(summary.client), burst: Self.allocationLines,
       fields(summary, words) + [
-        ("reason", .text(reason.rawValue)), ("seconds", .number(summary.age)),
+        ("reason", .text(reason.rawValue)), ("seconds", .number(summary.age.wholeSeconds)),
         ("to-peers-packets", .number(summary.toPeers.packets)), ("to-peers-bytes", .number(summary.toPeers.bytes)),
         ("to-client-packets", .number(summary.toClient.packets)),
         ("to-client-bytes", .number(summary.toClient.bytes)),

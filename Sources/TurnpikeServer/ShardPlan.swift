@@ -75,9 +75,10 @@ struct ShardPlan: Sendable {
 enum ShardMessage: Sendable {
   /// The store's answer to a look-up; nil keys for an unknown user.
   ///
-  /// - Parameter lifetime: how many seconds the answer may be kept; nil: as long as those of stores.
+  /// - Parameter lifetime: how long the answer may be kept; nil: as long as those of stores.
   case keys(
-    ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference, TURN.CredentialKeys?, lifetime: UInt32? = nil)
+    ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference, TURN.CredentialKeys?, lifetime: Duration? = nil
+  )
   case keysUnavailable(ticket: Handle<PendingRequest>)
   /// New settings; the cache of the store's answers is emptied.
   case configure(RelaySettings, PeerGate, ServerNames, trustedProxies: [CIDRBlock])

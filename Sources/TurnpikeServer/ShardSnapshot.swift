@@ -56,7 +56,7 @@ struct SessionCounts: Sendable {
   mutating func close(_ summary: AllocationSummary, _ reason: EndReason) {
     live[summary.kind, default: 0] -= 1
     ended[reason, default: 0] += 1
-    lifetimes.record(Double(summary.age))
+    lifetimes.record(Double(summary.age.wholeSeconds))
     bytes.record(Double(summary.toPeers.bytes &+ summary.toClient.bytes))
     quality.record(summary.quality)
   }

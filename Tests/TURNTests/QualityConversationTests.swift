@@ -56,7 +56,7 @@ struct QualityConversationTests {
 
   @Test("The list of sessions has the figures of a live one; a dropped packet has arrived")
   func session() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 100 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100) }
     let (client, _) = try talking(conversation)
     var dropped = 0
     for number in 0...20 where client.channelData(0x4000, Payload.rtp(number).bytes).drop == .overBandwidth {

@@ -219,7 +219,7 @@ extension Relay {
       id: record.handle, kind: record.details.kind, realm: .default, username: record.details.username,
       client: record.client.address, transport: record.client.transport, relayTransport: record.transport,
       relayed: .none, secondRelayed: nil,
-      age: now.instant.nanoseconds(since: record.details.createdAt) / 1_000_000_000,
+      age: now.instant.duration(since: record.details.createdAt),
       toPeers: record.traffic.toPeers, toClient: record.traffic.toClient, drops: record.details.drops,
       quality: AllocationQuality())
   }
