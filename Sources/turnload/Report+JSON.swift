@@ -61,7 +61,7 @@ extension Report {
     guard histogram.count > 0 else { return .null }
     func microseconds(_ nanoseconds: UInt64) -> JSONValue { .double(Double(nanoseconds / 100) / 10) }
     return .record([
-      ("min", microseconds(histogram.minimum)), ("mean", microseconds(histogram.mean)),
+      ("min", microseconds(histogram.minimum ?? 0)), ("mean", microseconds(histogram.mean)),
       ("p50", microseconds(histogram.quantile(thousandths: 500))),
       ("p90", microseconds(histogram.quantile(thousandths: 900))),
       ("p99", microseconds(histogram.quantile(thousandths: 990))), ("max", microseconds(histogram.maximum)),

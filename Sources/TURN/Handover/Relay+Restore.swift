@@ -209,7 +209,7 @@ extension Relay {
     let channel = Channel(
       allocation: slot, number: number, verdict: rules.verdict(peer.address),
       isTranslated: relayed.translated(peer.address) != peer.address, expiresAt: expiresAt, peer: peer,
-      permission: permission ?? Handle(index: .max, generation: 0), rulesGeneration: rules.generation)
+      permission: permission ?? .ended, rulesGeneration: rules.generation)
     _ = channels.insert(channel, to: &allocations[slot].channels, timers: &timers)
   }
 
