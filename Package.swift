@@ -98,7 +98,7 @@ let package = Package(
     library("WebServer", ["CWebSockets", "TLS", "NetworkTypes"]),
     library("WebClient", ["CCurl"]),
     library("Credentials", ["Crypto", "JSON", "StringPreparation", "NetworkTypes"]),
-    library("CredentialsSQLite", ["Credentials", "Crypto", "NetIO", "System", "CSQLite"]),
+    library("CredentialsSQLite", ["Credentials", "Crypto", "NetIO", "System", "CSQLite", "NetworkTypes"]),
 
     // Composition.
     library("Configuration", ["CYAML", "Crypto", "Log", "NetworkTypes", "STUN", "StringPreparation", "TLS"]),

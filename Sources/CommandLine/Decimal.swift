@@ -30,7 +30,7 @@ public enum Decimal {
   }
 }
 
-  public static func padded(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(width - text.utf8.count, 0))
-  }
+extension String {
+  /// The text, with spaces after it up to a width.
+  public func padded(to width: Int) -> String { self + String(repeating: " ", count: max(width - count, 0)) }
 }

@@ -63,20 +63,7 @@ public struct HookAnswer: Sendable {
 
   /// Nil unless the text is exactly so many bytes in hexadecimal digits.
   private static func digest(_ text: String, count: Int) -> Digest? {
-    let digits = text.utf8.map { byte -> UInt8? in
-      switch byte {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-      case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-      default: nil
-      }
-    }
-    guard digits.count == 2 * count else { return nil }
-    var bytes: [UInt8] = []
-    for index in 0..<count {
-      guard let high = digits[2 * index], let low = digits[2 * index + 1] else { return nil }
-      bytes.append(high << 4 | low)
-    }
+    guard let bytes = Hexadecimal.bytes(text.utf8), bytes.count == count else { return nil }
     return Digest(bytes)
   }
 }

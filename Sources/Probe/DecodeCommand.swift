@@ -226,7 +226,7 @@ struct DecodeCommand {
       let remarks = attribute.remarks.isEmpty ? "" : "  <- " + attribute.remarks.joined(separator: "; ")
       let name = attribute.name == "unknown" ? "(\(attribute.byteCount) bytes)" : attribute.name
       lines.append(
-        Style.plain("   \(Self.type(attribute.type)) \(Decimal.padded(name, 25)) \(attribute.text)\(remarks)"))
+        Style.plain("   \(Self.type(attribute.type)) \(name.padded(to: 25)) \(attribute.text)\(remarks)"))
     }
     if let content = dissection.content { lines.append(Style.plain("   \(content)")) }
     lines += dissection.problems.map { "   " + Style.red("problem: ") + Style.plain($0) }

@@ -113,7 +113,7 @@ enum NATCommand {
   private static func lines(_ behaviour: NATBehaviour?, _ report: NATReport) -> [String] {
     guard let behaviour else { return [] }
     var lines: [String] = []
-    func line(_ name: String, _ text: String) { lines.append("  \(Decimal.padded(name, 17))\(text)") }
+    func line(_ name: String, _ text: String) { lines.append("  \(name.padded(to: 17))\(text)") }
     line("local address", "\(behaviour.localAddress)")
     line("mapped address", "\(behaviour.mappedAddress)")
     line("NAT", behaviour.hasNAT ? "yes" : "no: the mapped address is the local one")

@@ -116,7 +116,7 @@ enum RelayCommand {
     for step in report.steps {
       let verdict = step.failure == nil ? "\(Decimal.milliseconds(step.duration)) ms" : "FAILED"
       let again = step.attempts > 1 && step.failure == nil ? " (\(step.attempts) attempts)" : ""
-      lines.append("  \(Decimal.padded(step.name.rawValue, 17))\(verdict)\(again)")
+      lines.append("  \(step.name.rawValue.padded(to: 17))\(verdict)\(again)")
     }
     if let series = report.series { lines += series.lines("packets") }
     return lines

@@ -55,7 +55,7 @@ struct Statistics {
 extension PacketSeries {
   func lines(_ what: String) -> [String] {
     var lines = [
-      "  \(Decimal.padded(what, 17))\(sent) sent, \(received) received, \(Decimal.text(lossPerMille ?? 0, 1)) % lost, "
+      "  \(what.padded(to: 17))\(sent) sent, \(received) received, \(Decimal.text(lossPerMille ?? 0, 1)) % lost, "
         + "\(duplicates) duplicates, \(reordered) reordered, \(late) late" + (refused > 0 ? ", \(refused) refused" : "")
     ]
     if let statistics = Statistics(roundTrips) {

@@ -206,6 +206,6 @@ enum WebhookSignature {
     let key = Array(secret.utf8)
     let message = Array((time + ".").utf8) + body
     let digest = context.authenticate(message.span.rawBytes, key: key.span.rawBytes)
-    return digest.array.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
+    return Hexadecimal.text(digest.array)
   }
 }

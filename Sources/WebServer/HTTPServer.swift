@@ -274,7 +274,7 @@ public final class HTTPServer: @unchecked Sendable {
     guard unsafe cws_start(connection, &headers, response.status, UInt64(response.body.count)) == 0 else {
       return false
     }
-    let all = [HTTPResponse.Header("Content-Type", response.contentType)] + response.headers
+    let all = [HTTPField("Content-Type", response.contentType)] + response.headers
     for header in all where unsafe cws_add(connection, &headers, header.name.lowercased() + ":", header.value) != 0 {
       return false
     }
