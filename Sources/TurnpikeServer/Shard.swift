@@ -30,10 +30,7 @@ struct Shard: ~Copyable {
   var endpoints = EndpointTable()
   var serverNames: ServerNames
   var trustedProxies: [CIDRBlock]
-  /// A cache of the store's answers, so that a busy user costs one look-up.
-  var knownKeys = KnownKeys()
-  var lookUpRate = LookUpRate()
-  var laterLookUps = LaterLookUps()
+  var lookUps = KeyLookUps()
   var siblings = SiblingBells()
   var now: Now
   var nextSweep: Instant

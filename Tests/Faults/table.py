@@ -282,7 +282,7 @@ FAULTS = [
     _server("StrangersMemory", "a refused charge stays", "    used.wrappingSubtract(byteCount, ordering: .relaxed)\n    return false", "    return false"),
     _server("FairQueue", "the first address of the heaviest network gives way", "network.sources.max { sources[$0]?.count ?? 0 < sources[$1]?.count ?? 0 }", "network.sources.min { sources[$0]?.count ?? 0 < sources[$1]?.count ?? 0 }"),
     _server("Shard+Frames", "over a stream, a request that a budget does not allow is lost", "if pauses(connection", "if false, pauses(connection"),
-    _server("Shard+Pauses", "over a stream, a look-up that a rate does not allow is lost", "transport.isStream == true else", "transport.isStream == false else"),
+    _server("Shard+Pauses", "over a stream, a look-up that a rate does not allow is lost", "transport.isStream == true, lookUps", "transport.isStream == false, lookUps"),
     _server("Shard+Frames", "a stranger's message may have any length", "<= Self.longestStrangerMessage || relay", "<= 65_556 || relay"),
     _server("FairQueue", "an address keeps its turn", "if jobs.count(of: source) > 0 { turns.append(source) }", "if jobs.count(of: source) > 0 { turns.insert(source, at: 0) }", "TurnpikeServerTests"),
     _server("FairQueue", "the queue of handshakes has no end", "return jobs.count > limit ? jobs.removeHeaviest() : nil", "return jobs.count > limit * 1000 ? jobs.removeHeaviest() : nil", "TurnpikeServerTests"),
