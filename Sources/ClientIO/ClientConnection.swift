@@ -4,8 +4,8 @@ public import NetworkTypes
 internal import STUN
 public import TLS
 
-/// A connection to a server over UDP, TCP, TLS or DTLS that carries whole messages: datagrams, or the frames of a stream.
-/// Every call blocks until its deadline at most.
+/// A connection to a server over UDP, TCP, TLS or DTLS that carries whole messages: datagrams, or the frames of a
+/// stream. Every call blocks until its deadline at most.
 public struct ClientConnection: ~Copyable {
   public struct Settings {
     public var transport: TransportProtocol

@@ -49,7 +49,7 @@ public struct Settings: Equatable, Sendable {
     case ioUring = "io-uring"
   }
 
-  /// What happens to an allocation when its time-limited name expires.
+  /// The policy for an allocation when its time-limited name expires.
   public enum CredentialExpiry: String, Sendable, CaseIterable {
     case keep
     case noRefresh = "no-refresh"

@@ -86,7 +86,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
     Self.byteCount + (isEstablished ? 0 : earlyDatagrams * Self.recordBufferByteCount + certificateByteCount)
   }
 
-  /// What OpenSSL may keep of a client's Certificate and CertificateVerify.
+  /// The memory that OpenSSL may keep of a client's Certificate and CertificateVerify.
   private var certificateByteCount: Int {
     core.requestsCertificate ? 2 * HandshakeFragments.longestCertificate : 0
   }
@@ -94,7 +94,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
   /// As measured, with a chain of 4 KiB: between two steps of the handshake as much as afterwards, since what one step
   /// leaves to the next takes as much as the two record buffers, which only an established association keeps.
   static let byteCount = 52 << 10
-  /// What OpenSSL allocates for one record.
+  /// The memory that OpenSSL allocates for one record.
   static let recordBufferByteCount = 17 << 10
 
   /// Frees OpenSSL's two record buffers until the next step of the handshake. OpenSSL keeps a datagram that it has not

@@ -12,7 +12,7 @@ public struct SessionSummary: Sendable, Equatable {
   public var peerConnections: UInt32
 }
 
-/// What an operator sees of the live allocations, and does with them.
+/// Lists of the live allocations for operators, and their orders.
 extension Relay {
   /// A part of the live allocations, by slot.
   ///

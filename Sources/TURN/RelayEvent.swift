@@ -28,7 +28,8 @@ public enum EndReason: String, Sendable, CaseIterable {
   case closed
 }
 
-/// What an allocation was when it was made; it may move to another transport (RFC 8016) and lose a family later.
+/// The transports and families of an allocation when it was made; it may move to another transport (RFC 8016) and lose
+/// a family later.
 public struct AllocationKind: Hashable, Sendable {
   public enum Families: String, Sendable, CaseIterable {
     case ipv4

@@ -198,7 +198,7 @@ extension AdminView {
   }
 }
 
-/// Where a list of users continues: its source, and the last user before.
+/// The position at which a list of users continues: its source, and the last user before.
 private struct UserPlace {
   var source = 0
   var last: (realm: String, name: String)?

@@ -42,7 +42,8 @@ extension Server {
     return "\(scheme)://\(demoHost(address.address)):\(address.port)/demo"
   }
 
-  /// A host for the link: the certificate's name or an address that other devices reach; on loopback the address itself.
+  /// A host for the link: the certificate's name or an address that other devices reach; on loopback the address
+  /// itself.
   private func demoHost(_ bound: IPAddress) -> String {
     let names = settings.admin.listen.isRemote ? HostNames(settings) : HostNames()
     if let name = names.ofCertificate ?? names.everywhere { return name }

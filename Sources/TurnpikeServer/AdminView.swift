@@ -11,7 +11,7 @@ internal import TLS
 internal import TURN
 internal import Tables
 
-/// What operators see of the server, from the threads of the admin endpoint.
+/// The server as operators see it, from the threads of the admin endpoint.
 final class AdminView: ServerView {
   /// The parts that change, copied by the main thread.
   struct Facts: Sendable {
@@ -36,7 +36,7 @@ final class AdminView: ServerView {
     }
   }
 
-  /// What an operator asks of the main thread.
+  /// An operator's request to the main thread.
   enum Order: Sendable {
     case drain
     /// Give the shards what the stores have reported, then answer with the number.
@@ -247,7 +247,7 @@ struct SessionID {
   var text: String { "\(shard)-\(handle.index)-\(handle.generation)" }
 }
 
-/// Where a list continues.
+/// The position at which a list continues.
 struct SessionPlace {
   var shard: Int
   var slot: UInt32

@@ -9,8 +9,8 @@ internal import System
 internal import TURN
 internal import TURNClient
 
-/// Who makes the server's own allocations. The credential is made at each start, kept in memory only, and the same for
-/// all realms.
+/// The user of the server's own allocations. The credential is made at each start, kept in memory only, and the same
+/// for all realms.
 final class ProbeUser: Sendable {
   let name: String
   let password: String

@@ -86,7 +86,7 @@ extension Shard {
       ] + summary.quality.fields)
   }
 
-  /// What both lines of an allocation have.
+  /// The fields that both lines of an allocation have.
   private func fields(_ summary: AllocationSummary, _ words: PrivacyText) -> [Log.Field] {
     [
       ("id", .text(SessionID(shard: plan.index, handle: summary.id).text)),

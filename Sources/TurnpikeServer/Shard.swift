@@ -44,7 +44,7 @@ struct Shard: ~Copyable {
   /// The highest number of allocations and connections since memory was released.
   var memoryPeak = 0
   var metrics = ShardMetrics()
-  /// Where the captured messages of a user go; nil without a capture.
+  /// The buffer for the captured messages of a user; nil without a capture.
   var capture: CaptureBuffer?
 
   private init(_ plan: ShardPlan) throws(Errno) {

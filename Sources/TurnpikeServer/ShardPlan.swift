@@ -63,11 +63,11 @@ struct ShardPlan: Sendable {
   /// The exchange of media between the shards.
   var exchange: PacketExchange
   var reports: Mailbox<ShardReport>
-  /// Where the shard publishes its counts.
+  /// The board on which the shard publishes its counts.
   var board: ShardBoard
   var log: Log
   var confinement: Confinement?
-  /// What another process hands over; nil: a start.
+  /// The records that another process hands over; nil: a start.
   var inheritance: ShardInheritance?
 }
 

@@ -62,7 +62,7 @@ struct SessionCounts: Sendable {
   }
 }
 
-/// Where a shard publishes its counts for other threads.
+/// The board on which a shard publishes its counts for other threads.
 ///
 /// A shard skips the publication while a reader copies the counts, so it never waits.
 final class ShardBoard: Sendable {

@@ -68,7 +68,7 @@ extension HTTPServer {
 
   private func receiveText(_ bytes: UnsafeRawBufferPointer, on connection: OpaquePointer) -> Int32 {
     guard let handler = options.webSockets, let socket = unsafe sockets.open[connection] else { return -1 }
-    // What comes after the decision to close is dropped.
+    // A message after the decision to close is dropped.
     guard socket.closing == nil else { return 0 }
     if unsafe lws_frame_is_binary(connection) != 0 {
       unsafe cws_close_code(connection, 1003)

@@ -38,7 +38,7 @@ public final class HTTPServer: @unchecked Sendable {
 
   private let later = Mutex(Later())
 
-  /// What libwebsockets keeps a pointer to. `server` is set after `init` has finished.
+  /// The object that libwebsockets keeps a pointer to. `server` is set after `init` has finished.
   private struct Unowned {
     weak var server: HTTPServer?
     var certificate: CertificateChoice?

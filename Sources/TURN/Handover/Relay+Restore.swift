@@ -27,13 +27,13 @@ public struct HandoverMapping: Sendable {
   }
 }
 
-/// What a relay has taken over.
+/// The records that a relay has taken over.
 public struct RestoredRelay: Sendable {
   /// The relay ports whose sockets the engine must have.
   public var ports: [(handle: Handle<RelayPort>, transport: RelayTransport)] = []
   /// Requests that waited for a store, the ledger or a socket: the engine receives them once more.
   public var waiting: [(client: ClientPath, bytes: [UInt8])] = []
-  /// What the ledger must count.
+  /// The holders that the ledger must count.
   public var holders: [QuotaHolder] = []
   public var summaries: [AllocationSummary] = []
   /// Allocations that the new configuration has no place for: their realm, listener or relay address is gone.

@@ -6,7 +6,7 @@ internal import Tables
 /// Two streams are followed; further ones are not measured until one of these has been silent for two seconds. Their
 /// loss tells of the path, which all streams of one side share.
 struct PathQuality: BitwiseCopyable {
-  /// What one packet changed.
+  /// The change that one packet made.
   struct Change: Equatable, BitwiseCopyable {
     /// RTP packets without duplicates.
     var packets: UInt32 = 0
@@ -95,7 +95,7 @@ struct PathQuality: BitwiseCopyable {
     return Change(lost: missing)
   }
 
-  /// What has been measured so far; nil before there is anything.
+  /// The figures so far; nil before the first.
   var summary: MediaQuality? {
     guard packets > 0 else {
       return gaps.jitter.microseconds.map { MediaQuality(basis: .gaps, jitterMicroseconds: $0) }
@@ -154,7 +154,7 @@ extension PathQuality {
 
 /// The quality of the media that one side of an allocation sends to the relay, for logs and lists.
 public struct MediaQuality: Sendable, Equatable {
-  /// What the figures are made of.
+  /// The source of the figures.
   public enum Basis: String, Sendable {
     /// Sequence numbers and timestamps of RTP or SRTP.
     case rtp

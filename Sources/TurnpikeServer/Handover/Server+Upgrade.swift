@@ -16,7 +16,7 @@ struct Upgrade {
   /// When it is given up.
   var deadline: Instant
   var started = Instant.read()
-  /// Who waits for the outcome.
+  /// The callers that wait for the outcome.
   var answers: [(UpgradeOutcome) -> Void]
 
   /// The time in which the newer process must have read its configuration and opened its stores.
@@ -31,7 +31,7 @@ enum UpgradeOutcome: Sendable {
   case failed(String)
 }
 
-/// What an upgrade did, for logs and operators.
+/// The result of an upgrade, for logs and operators.
 struct UpgradeReport: Sendable {
   var process: Int32
   var counts: HandoverCounts
