@@ -62,22 +62,22 @@ public struct Rooms: Sendable {
       return Self.refuse(id, .full, "the limit of \(limits.connections) connections is reached: try again later")
     }
     members[id] = Member(
-      messages: SendingBudget(rate: limits.messageRate, burst: limits.messageBurst, now: now.nanoseconds),
-      bytes: SendingBudget(rate: limits.byteRate, burst: limits.byteBurst, now: now.nanoseconds),
-      deadline: now.advanced(bySeconds: limits.joinSeconds))
+      messages: SendingBudget(rate: limits.messageRate, burst: limits.messageBurst, now: now),
+      bytes: SendingBudget(rate: Int(limits.rate.perSecond), burst: Int(limits.burst), now: now),
+      deadline: now.advanced(by: limits.joinTimeout))
     return []
   }
 
   /// A message came, one whole text.
   public mutating func received(_ bytes: [UInt8], from id: ConnectionID, now: Instant) -> [Action] {
     guard var member = members[id] else { return [] }
-    guard member.messages.take(1, now: now.nanoseconds), member.bytes.take(bytes.count, now: now.nanoseconds) else {
+    guard member.messages.take(1, now: now), member.bytes.take(bytes.count, now: now) else {
       return removeTooFast(id)
     }
-    if member.room != nil { member.deadline = now.advanced(bySeconds: limits.silenceSeconds) }
+    if member.room != nil { member.deadline = now.advanced(by: limits.silence) }
     members[id] = member
     let message: RoomMessage
-    do throws(RoomMessage.Malformed) { message = try RoomMessage(bytes, sizeLimit: limits.messageSize) } catch {
+    do throws(RoomMessage.Malformed) { message = try RoomMessage(bytes, sizeLimit: Int(limits.messageSize)) } catch {
       return remove(id, .malformed, error.reason)
     }
     switch message {
@@ -95,10 +95,11 @@ public struct Rooms: Sendable {
   public mutating func check(_ id: ConnectionID, now: Instant) -> [Action] {
     guard let member = members[id], now >= member.deadline else { return [] }
     guard member.room != nil else {
-      return remove(id, .silent, "the first message, join, did not come in \(limits.joinSeconds) s")
+      return remove(id, .silent, "the first message, join, did not come in \(limits.joinTimeout.wholeSeconds) s")
     }
     let others = leave(id, isSilent: true)
-    return Self.refuse(id, .silent, "nothing came in \(limits.silenceSeconds) s: send a ping now and then") + others
+    return Self.refuse(id, .silent, "nothing came in \(limits.silence.wholeSeconds) s: send a ping now and then")
+      + others
   }
 
   // MARK: - Rooms
@@ -119,7 +120,7 @@ public struct Rooms: Sendable {
     }
     members[id]?.room = room
     members[id]?.info = info
-    members[id]?.deadline = now.advanced(bySeconds: limits.silenceSeconds)
+    members[id]?.deadline = now.advanced(by: limits.silence)
     rooms[room, default: []].append(id)
     let list = others.compactMap { other in members[other].map { (id: other, info: $0.info) } }
     let news = RoomAnswer.joined(id, info: info)
@@ -136,7 +137,7 @@ public struct Rooms: Sendable {
       let others = (rooms[room] ?? []).filter { $0 != id }
       // The first receiver is paid for already. Without this one sender could fill the queues of a whole room.
       let more = size * max(0, others.count - 1)
-      guard members[id]?.bytes.take(more, now: now.nanoseconds) == true else { return removeTooFast(id) }
+      guard members[id]?.bytes.take(more, now: now) == true else { return removeTooFast(id) }
       return others.map { .send($0, text) }
     }
     // A member may have left while the message was under way: no error.
@@ -158,7 +159,7 @@ public struct Rooms: Sendable {
   }
 
   private mutating func removeTooFast(_ id: ConnectionID) -> [Action] {
-    remove(id, .tooFast, "more than \(limits.messageRate) messages or \(limits.byteRate) bytes a second")
+    remove(id, .tooFast, "more than \(limits.messageRate) messages or \(limits.rate.perSecond.rawValue) bytes a second")
   }
 
   private static func refuse(_ id: ConnectionID, _ closing: Closing, _ reason: String) -> [Action] {

@@ -7,7 +7,7 @@ extension Invocation {
   /// The configuration's path without `--config`.
   static let standardPath = "/etc/turnpike/turnpike.yml"
 
-  /// What `turnpike demo` sets; `--set` may set it otherwise.
+  /// The settings of `turnpike demo`; `--set` overrides them.
   private var demoOverrides: [String] {
     guard command == .demo else { return [] }
     guard arguments.has("--lan") else { return ["admin.demo=true"] }

@@ -190,7 +190,7 @@ struct RoomLimitTests {
     for _ in 0..<10 { #expect(world.send(1, "{\"type\":\"ping\"}").count == 1) }
     #expect(world.send(1, "{\"type\":\"ping\"}").last == "1 close 4429")
 
-    var heavy = World { $0.byteBurst = 900 }
+    var heavy = World { $0.burst = .bytes(900) }
     _ = heavy.enter(1)
     let text = "{\"type\":\"send\",\"data\":\"\(String(repeating: "x", count: 900))\"}"
     #expect(heavy.send(1, text).last == "1 close 4429")
@@ -200,8 +200,8 @@ struct RoomLimitTests {
   func fanOut() {
     let text = "{\"type\":\"send\",\"data\":\"\(String(repeating: "x", count: 1000))\"}"
     var world = World {
-      $0.byteBurst = 10_000
-      $0.byteRate = 1000
+      $0.burst = .bytes(10_000)
+      $0.rate = ByteRate(perSecond: .bytes(1000))
     }
     for id in [1, 2, 3, 4, 5] as [UInt64] { _ = world.enter(id) }
     // Two of 4 × 1,025 bytes fit besides the join, and a third one does not.
@@ -214,7 +214,7 @@ struct RoomLimitTests {
 
   @Test("A message longer than the limit closes its sender")
   func size() {
-    var world = World { $0.messageSize = 200 }
+    var world = World { $0.messageSize = .bytes(200) }
     _ = world.enter(1)
     let text = "{\"type\":\"send\",\"data\":\"\(String(repeating: "x", count: 200))\"}"
     #expect(world.send(1, text).last == "1 close 4400")

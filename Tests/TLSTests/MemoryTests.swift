@@ -32,7 +32,9 @@ struct MemoryTests {
       client.handshake()
       for _ in 0..<2 {
         guard let hello = client.takeDatagram() else { break }
-        if server.listen(hello.span.rawBytes, from: [1], at: 0) == .verified { server.handshake() }
+        if server.listen(hello.span.rawBytes, from: [1], at: Instant(nanoseconds: 0)) == .verified {
+          server.handshake()
+        }
         guard let answer = server.takeDatagram() else { break }
         client.receive(answer.span.rawBytes)
         client.handshake()

@@ -1,4 +1,4 @@
-// Where sound and pictures come from: camera and microphone, the screen, or a test picture that needs no device.
+// The sources of sound and pictures: camera and microphone, the screen, or a test picture that needs no device.
 
 /** Whether this page may use camera, microphone and screen: browsers allow it over HTTPS and on localhost. */
 export const mayCapture = () => window.isSecureContext && !!navigator.mediaDevices;
@@ -40,7 +40,7 @@ export async function open(source, microphone) {
   return navigator.mediaDevices.getUserMedia({ audio, video });
 }
 
-/** What went wrong, for people. */
+/** An error in words for people. */
 export function explain(error) {
   switch (error.name) {
     case "NotAllowedError": return "The browser was not allowed to use it. Allow it in the address bar, and try again.";

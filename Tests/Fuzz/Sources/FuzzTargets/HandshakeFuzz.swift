@@ -131,7 +131,7 @@ enum SecureDatagramFuzz {
   /// no more bytes than the client's datagram.
   private static func answer(to bytes: [UInt8]) -> String? {
     FuzzContexts.listening.withLock { engine in
-      let result = engine?.listen(bytes.span.rawBytes, from: [1], at: 0) ?? .ignored
+      let result = engine?.listen(bytes.span.rawBytes, from: [1], at: Instant(nanoseconds: 0)) ?? .ignored
       var sent = 0
       while let datagram = engine?.takeDatagram() { sent += datagram.count }
       switch result {
