@@ -76,7 +76,7 @@ def rows(tab):
 def token(tab):
     """The page asks for the token, refuses a wrong one, and takes the right one."""
     tab.give_token("wrong")
-    tab.until("document.getElementById('token-dialog').open && !document.getElementById('token-problem').hidden")
+    tab.until("document.getElementById('token-dialog')?.open && !document.getElementById('token-problem').hidden")
     tab.give_token(TOKEN)
     tab.until("document.getElementById('state').textContent === 'ready'")
 

@@ -46,7 +46,7 @@ class Tab:
 
     def give_token(self, token):
         """Answers the page's question for the token."""
-        self.until("document.getElementById('token-dialog').open")
+        self.until("document.getElementById('token-dialog')?.open")
         self.evaluate(f"document.getElementById('token').value = {json.dumps(token)};"
                       "document.querySelector('#token-dialog button').click()")
 
