@@ -5,22 +5,30 @@ extension MessageView {
   /// attributes of requests, also those that the method does not expect, and the two optional ones whose form matters,
   /// such as ADDITIONAL-ADDRESS-FAMILY (RFC 8656 section 7.2). Handlers check it before they use the request.
   public var malformedAttribute: AttributeType? {
-    let fixed: InlineArray<11, (type: AttributeType, byteCount: Int)> = [
-      (.channelNumber, 4), (.lifetime, 4), (.requestedAddressFamily, 4), (.requestedTransport, 4), (.evenPort, 1),
-      (.dontFragment, 0), (.reservationToken, 8), (.connectionID, 4), (.additionalAddressFamily, 4),
-      (.changeRequest, 4), (.responsePort, 4),
-    ]
-    for index in fixed.indices
-    where (range(of: fixed[index].type)?.count ?? fixed[index].byteCount) != fixed[index].byteCount {
-      return fixed[index].type
+    var offset = headerByteCount
+    while offset < protectedEnd {
+      let type = AttributeType(rawValue: bytes.bigEndian16(at: offset))
+      let byteCount = Int(bytes.bigEndian16(at: offset + 2))
+      let start = offset + 4
+      // Only the first of several attributes of one type counts.
+      if !isWellFormed(type, start..<(start + byteCount)), self.offset(of: type) == offset { return type }
+      offset = start + (byteCount + 3) & ~3
     }
-    let addresses: InlineArray<4, AttributeType> = [
-      .xorPeerAddress, .mappedAddress, .xorMappedAddress, .xorRelayedAddress,
-    ]
-    for index in addresses.indices {
-      guard let value = value(of: addresses[index]) else { continue }
-      if (try? STUN.plainAddress(value)) == nil { return addresses[index] }
+    return nil
+  }
+
+  private func isWellFormed(_ type: AttributeType, _ range: Range<Int>) -> Bool {
+    switch type {
+    case .channelNumber, .lifetime, .requestedAddressFamily, .requestedTransport, .connectionID,
+      .additionalAddressFamily, .changeRequest, .responsePort:
+      range.count == 4
+    case .evenPort: range.count == 1
+    case .dontFragment: range.isEmpty
+    case .reservationToken: range.count == 8
+    case .xorPeerAddress, .mappedAddress, .xorMappedAddress, .xorRelayedAddress:
+      (try? STUN.plainAddress(bytes.extracting(range))) != nil
+    case .unknownAttributes: range.count.isMultiple(of: 2)
+    default: true
     }
-    return (range(of: .unknownAttributes)?.count ?? 0) & 1 == 0 ? nil : .unknownAttributes
   }
 }

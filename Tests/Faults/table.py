@@ -178,8 +178,8 @@ FAULTS = [
     _stun("ClassicBinding", "the number of unknown attributes stays odd", "if types.count & 1 == 1, let last = types.last { types.append(last) }", "if types.count & 1 == 2, let last = types.last { types.append(last) }"),
     _stun("ClassicBinding", "USERNAME is unknown to RFC 3489", "[0x0006, 0x0007, 0x0008]", "[0x0007, 0x0008]"),
     _stun("ClassicBinding", "CHANGE-REQUEST is answered as if served", "if change.isAny, !unknown.contains(.changeRequest)", "if !change.isAny, !unknown.contains(.changeRequest)"),
-    _stun("MessageView+Form", "EVEN-PORT has four bytes", "(.evenPort, 1)", "(.evenPort, 4)"),
-    _stun("MessageView+Form", "UNKNOWN-ATTRIBUTES may have an odd length", "(range(of: .unknownAttributes)?.count ?? 0) & 1 == 0 ? nil", "(range(of: .unknownAttributes)?.count ?? 0) & 1 <= 1 ? nil"),
+    _stun("MessageView+Form", "EVEN-PORT has four bytes", "case .evenPort: range.count == 1", "case .evenPort: range.count == 4"),
+    _stun("MessageView+Form", "UNKNOWN-ATTRIBUTES may have an odd length", "case .unknownAttributes: range.count.isMultiple(of: 2)", "case .unknownAttributes: range.count.isMultiple(of: 1)"),
     # The client.
     _client("Retransmission", "one transmission more", "transmissions >= settings.requestCount || now >= end", "transmissions > settings.requestCount || now >= end"),
     _client("Retransmission", "the interval does not double", "interval = min(interval * 2, .seconds(64))", "interval = min(interval, .seconds(64))"),

@@ -55,6 +55,8 @@ final class RateTable: Sendable {
   nonisolated(unsafe) private let buckets: UnsafeMutablePointer<Atomic<UInt64>>
   private let seed: (UInt64, UInt64)
   private let setCount: Int
+  /// A time at which every bucket is full again, in microseconds, rounded up so that shards seldom write it.
+  private let fullAgain = Atomic<UInt64>(0)
 
   private static let ways = 4
   private static let timeMask: UInt64 = 1 << 44 - 1
@@ -84,8 +86,11 @@ final class RateTable: Sendable {
 
   /// Whether a subject's bucket holds a unit, without taking it.
   func hasBudget(_ subject: Subject, _ limit: Limit, now: Instant) -> Bool {
+    guard !limit.isUnlimited else { return true }
     guard let cost = limit.cost(of: 1) else { return false }
     let now = Self.time(of: now)
+    // Mostly nothing was taken for a while, and no bucket has to be found.
+    if fullAgain.load(ordering: .relaxed) <= now { return true }
     return max(bucket(of: subject, limit, now).full, now) + cost <= now + limit.period
   }
 
@@ -165,8 +170,22 @@ final class RateTable: Sendable {
       let word = bucket.tag << 44 | full & Self.timeMask
       let result = unsafe buckets[bucket.slot].compareExchange(
         expected: bucket.word, desired: word, ordering: .relaxed)
-      if result.exchanged { return true }
+      if result.exchanged {
+        recordFull(at: full, now: now)
+        return true
+      }
     }
     return true
+  }
+
+  /// Moves the time at which every bucket is full again. A value from before the clock wrapped is replaced.
+  private func recordFull(at full: UInt64, now: UInt64) {
+    let rounded = (full | 0xF_FFFF) + 1
+    let recorded = fullAgain.load(ordering: .relaxed)
+    if recorded > now + Self.timeMask / 2 {
+      fullAgain.store(rounded, ordering: .relaxed)
+    } else if rounded > recorded {
+      fullAgain.max(rounded, ordering: .relaxed)
+    }
   }
 }
