@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import tempfile
 
@@ -100,15 +101,23 @@ def capture(path, one, two, source=""):
         if not kinds:
             raise Failure("no candidate is listed")
         two.choose("record-source", "remote")
+        source = "document.querySelector('#recording video')?.src ?? ''"
+        before = two.evaluate(source)
         two.click("record")
         two.until("/: [1-9]/.test(document.getElementById('record-words').textContent)")
         two.click("record")
-        two.until("document.querySelector('#recording video')", 10)
+        # The recording of an earlier call stays until there is another one.
+        two.until(f"({source}) !== {json.dumps(before)}")
         two.front()
-        video = "document.querySelector('#recording video')"
-        two.evaluate(f"{video}.play()")
-        two.until(f"{video}.currentTime > 0.3 && {video}.videoWidth > 0")
+        _plays(two)
         return {"ends": [figures], "kinds": kinds, "bytes": _webm(two.download("#recording a"))}
+
+
+def _plays(tab):
+    """Fails unless the recording plays."""
+    video = "document.querySelector('#recording video')"
+    tab.evaluate(f"{video}.play()")
+    tab.until(f"{video}.currentTime > 0.3 && {video}.videoWidth > 0")
 
 
 def _webm(path):
