@@ -89,7 +89,7 @@ def chat_and_file(path, one, two, source=""):
 
 
 def capture(path, one, two, source=""):
-    """System 4: what one captures goes to the other side, which records it; the recording plays and is downloaded."""
+    """System 4: what one captures goes to the other side. Both record it; the recording plays and is downloaded."""
     with _in_room("capture", path, (one, two), source and "test"):
         if source:
             one.choose("source", source)
@@ -100,17 +100,24 @@ def capture(path, one, two, source=""):
         kinds = sorted(set(one.texts("#room-candidates tr[data-type] td:first-child")))
         if not kinds:
             raise Failure("no candidate is listed")
-        two.choose("record-source", "remote")
-        source = "document.querySelector('#recording video')?.src ?? ''"
-        before = two.evaluate(source)
-        two.click("record")
-        two.until("/: [1-9]/.test(document.getElementById('record-words').textContent)")
-        two.click("record")
-        # The recording of an earlier call stays until there is another one.
-        two.until(f"({source}) !== {json.dumps(before)}")
+        _record({one: "local", two: "remote"})
         two.front()
         _plays(two)
         return {"ends": [figures], "kinds": kinds, "bytes": _webm(two.download("#recording a"))}
+
+
+def _record(sources):
+    """Records for a second, each tab what it sends (local) or receives (remote)."""
+    link = "document.querySelector('#recording video')?.src ?? ''"
+    before = {tab: tab.evaluate(link) for tab in sources}
+    for tab, source in sources.items():
+        tab.choose("record-source", source)
+        tab.click("record")
+    for tab in sources:
+        tab.until("/: [1-9]/.test(document.getElementById('record-words').textContent)")
+        tab.click("record")
+        # The recording of an earlier call stays until there is another one.
+        tab.until(f"({link}) !== {json.dumps(before[tab])}")
 
 
 def _plays(tab):
