@@ -45,8 +45,8 @@ function selectedPair(report) {
   return { pair, local: report.get(pair.localCandidateId), remote: report.get(pair.remoteCandidateId) };
 }
 
-const ours = { host: "this device's address", srflx: "the address that the server sees (a NAT's),",
-  prflx: "this device's address on the way", relay: "the relay" };
+const ours = { host: "this device's address", srflx: "this device's NAT", prflx: "this device's address on the way",
+  relay: "the relay" };
 const theirs = { host: "the other side's own address", srflx: "the other side's NAT", prflx: "the other side's address",
   relay: "the other side's relay" };
 
@@ -54,7 +54,7 @@ function side(candidate, kinds) {
   if (!candidate) return "an unknown address";
   const where = candidate.address ? ` ${candidate.address}:${candidate.port}` : "";
   const over = kinds === ours && candidate.candidateType === "relay"
-    ? ` of this server, reached over ${(candidate.relayProtocol || "udp").toUpperCase()},` : "";
+    ? `, reached over ${(candidate.relayProtocol || "udp").toUpperCase()},` : "";
   return `${kinds[candidate.candidateType] || candidate.candidateType}${where}${over}`;
 }
 
