@@ -182,6 +182,7 @@ class Suite:
     def devices(self, tab, microphone):
         """Cameras are listed; another source in a call replaces the tracks, and the call goes on."""
         tab.set("call", DIRECT)
+        tab.front()
         # A camera with its name, after the list of devices has come.
         tab.until("[...document.getElementById('source').options].some(({value}) => /^camera:./.test(value))")
         names = tab.texts("#source option")

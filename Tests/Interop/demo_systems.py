@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import tempfile
 
@@ -88,7 +89,7 @@ def chat_and_file(path, one, two, source=""):
 
 
 def capture(path, one, two, source=""):
-    """System 4: what one captures goes to the other side, which records it; the recording plays and is downloaded."""
+    """System 4: what one captures goes to the other side. Both record it; the recording plays and is downloaded."""
     with _in_room("capture", path, (one, two), source and "test"):
         if source:
             one.choose("source", source)
@@ -99,16 +100,31 @@ def capture(path, one, two, source=""):
         kinds = sorted(set(one.texts("#room-candidates tr[data-type] td:first-child")))
         if not kinds:
             raise Failure("no candidate is listed")
-        two.choose("record-source", "remote")
-        two.click("record")
-        two.until("/: [1-9]/.test(document.getElementById('record-words').textContent)")
-        two.click("record")
-        two.until("document.querySelector('#recording video')", 10)
+        _record({one: "local", two: "remote"})
         two.front()
-        video = "document.querySelector('#recording video')"
-        two.evaluate(f"{video}.play()")
-        two.until(f"{video}.currentTime > 0.3 && {video}.videoWidth > 0")
+        _plays(two)
         return {"ends": [figures], "kinds": kinds, "bytes": _webm(two.download("#recording a"))}
+
+
+def _record(sources):
+    """Records for a second, each tab what it sends (local) or receives (remote)."""
+    link = "document.querySelector('#recording video')?.src ?? ''"
+    before = {tab: tab.evaluate(link) for tab in sources}
+    for tab, source in sources.items():
+        tab.choose("record-source", source)
+        tab.click("record")
+    for tab in sources:
+        tab.until("/: [1-9]/.test(document.getElementById('record-words').textContent)")
+        tab.click("record")
+        # The recording of an earlier call stays until there is another one.
+        tab.until(f"({link}) !== {json.dumps(before[tab])}")
+
+
+def _plays(tab):
+    """Fails unless the recording plays."""
+    video = "document.querySelector('#recording video')"
+    tab.evaluate(f"{video}.play()")
+    tab.until(f"{video}.currentTime > 0.3 && {video}.videoWidth > 0")
 
 
 def _webm(path):

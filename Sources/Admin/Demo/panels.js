@@ -36,6 +36,8 @@ export class Panels {
     for (const panel of document.querySelectorAll("[data-panel]")) panel.hidden = !names.includes(panel.dataset.panel);
     byId("chat-lines").replaceChildren();
     for (const line of [...byId("files").children]) this.forget(line);
+    byId("file-words").textContent = "";
+    delete byId("file-words").dataset.intact;
   }
 
   // ---- Peers
@@ -82,7 +84,7 @@ export class Panels {
 
   choose() {
     this.figures = null;
-    this.plots = makePlots(byId("plots"));
+    this.plots = makePlots(byId("plots"), this.view.session?.role === "star" && this.peer?.info.role === "fan");
     this.refresh();
   }
 

@@ -45,11 +45,12 @@ export class Plot {
   }
 }
 
-/** Bit rate, round-trip time, jitter and loss of one connection. */
-export function makePlots(parent) {
+/** Bit rate, round-trip time, jitter and loss of one connection: of what we receive, or of what we send only. */
+export function makePlots(parent, isSender = false) {
   parent.replaceChildren();
   return {
-    rate: new Plot(parent, "Received", "bit/s", true),
+    isSender,
+    rate: new Plot(parent, isSender ? "Sent" : "Received", "bit/s", true),
     roundTrip: new Plot(parent, "Round trip", "ms"),
     jitter: new Plot(parent, "Jitter", "ms"),
     loss: new Plot(parent, "Loss", "%"),
@@ -57,8 +58,8 @@ export function makePlots(parent) {
 }
 
 export function addTo(plots, figures) {
-  plots.rate.add(figures.rateIn);
+  plots.rate.add(plots.isSender ? figures.rateOut : figures.rateIn);
   plots.roundTrip.add(figures.roundTrip);
-  plots.jitter.add(figures.jitter);
-  plots.loss.add(figures.loss);
+  plots.jitter.add(plots.isSender ? figures.farJitter : figures.jitter);
+  plots.loss.add(plots.isSender ? figures.farLoss : figures.loss);
 }

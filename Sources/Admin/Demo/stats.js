@@ -5,6 +5,7 @@ export async function read(connection, before) {
   const report = await connection.getStats();
   const now = {
     time: performance.now(), bytesIn: 0, bytesOut: 0, lost: 0, received: 0, jitter: 0, frames: 0, audio: 0, pair: null,
+    farJitter: 0, farLoss: 0,
   };
   for (const entry of report.values()) {
     if (entry.type === "inbound-rtp") {
@@ -14,6 +15,11 @@ export async function read(connection, before) {
       now.jitter = Math.max(now.jitter, (entry.jitter || 0) * 1000);
       if (entry.kind === "video") now.frames += entry.framesDecoded || 0;
       else now.audio += entry.packetsReceived || 0;
+    }
+    // The other side reports how our packets arrive.
+    if (entry.type === "remote-inbound-rtp") {
+      now.farJitter = Math.max(now.farJitter, (entry.jitter || 0) * 1000);
+      now.farLoss = Math.max(now.farLoss, (entry.fractionLost || 0) * 100);
     }
     if (entry.type === "outbound-rtp") now.bytesOut += entry.bytesSent || 0;
   }
@@ -39,24 +45,23 @@ function selectedPair(report) {
   return { pair, local: report.get(pair.localCandidateId), remote: report.get(pair.remoteCandidateId) };
 }
 
-const kinds = { host: "an address of this device", srflx: "the address that the server sees (a NAT's)",
-  prflx: "an address that was seen on the way", relay: "a relay" };
+const ours = { host: "this device's address", srflx: "this device's NAT", prflx: "this device's address on the way",
+  relay: "the relay" };
+const theirs = { host: "the other side's own address", srflx: "the other side's NAT", prflx: "the other side's address",
+  relay: "the other side's relay" };
 
-function side(candidate, isOurs) {
+function side(candidate, kinds) {
   if (!candidate) return "an unknown address";
   const where = candidate.address ? ` ${candidate.address}:${candidate.port}` : "";
-  const over = isOurs && candidate.candidateType === "relay"
-    ? ` of this server, reached over ${(candidate.relayProtocol || "udp").toUpperCase()}` : "";
-  const kind = isOurs ? kinds[candidate.candidateType]
-    : { host: "its own address", srflx: "its NAT's address", prflx: "an address that was seen on the way",
-      relay: "a relay of its own" }[candidate.candidateType];
-  return `${kind || candidate.candidateType}${over}${where}`;
+  const over = kinds === ours && candidate.candidateType === "relay"
+    ? `, reached over ${(candidate.relayProtocol || "udp").toUpperCase()},` : "";
+  return `${kinds[candidate.candidateType] || candidate.candidateType}${where}${over}`;
 }
 
 /** The selected pair as a sentence. */
 export function pairWords(pair) {
   if (!pair) return "no path yet";
-  return `From ${side(pair.local, true)} to ${side(pair.remote, false)}`;
+  return `From ${side(pair.local, ours)} to ${side(pair.remote, theirs)}`;
 }
 
 /** The selected pair in short, such as `relay/tls → relay`. */
