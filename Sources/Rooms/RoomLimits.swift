@@ -14,7 +14,8 @@ public struct RoomLimits: Sendable, Equatable {
   public var messageRate = 50
   /// Messages that a connection may send at once.
   public var messageBurst = 300
-  /// The rate of one connection, over the long run; a faster sender is closed.
+  /// The rate of one connection, over the long run; a faster sender is closed. A message to all counts once for each
+  /// receiver.
   public var rate = ByteRate(perSecond: .kibibytes(128))
   /// The bytes that a connection may send at once.
   public var burst = ByteCount.mebibytes(1)

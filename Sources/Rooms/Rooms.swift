@@ -72,8 +72,7 @@ public struct Rooms: Sendable {
   public mutating func received(_ bytes: [UInt8], from id: ConnectionID, now: Instant) -> [Action] {
     guard var member = members[id] else { return [] }
     guard member.messages.take(1, now: now), member.bytes.take(bytes.count, now: now) else {
-      let bytes = limits.rate.perSecond.rawValue
-      return remove(id, .tooFast, "more than \(limits.messageRate) messages or \(bytes) bytes a second")
+      return removeTooFast(id)
     }
     if member.room != nil { member.deadline = now.advanced(by: limits.silence) }
     members[id] = member
@@ -83,7 +82,8 @@ public struct Rooms: Sendable {
     }
     switch message {
     case .join(let room, let key, let info): return join(id, member, room: room, key: key, info: info, now: now)
-    case .send(let receiver, let data): return send(from: id, member, to: receiver, data)
+    case .send(let receiver, let data):
+      return send(from: id, member, to: receiver, data, size: bytes.count, now: now)
     case .ping: return [.send(id, RoomAnswer.pong)]
     }
   }
@@ -129,11 +129,17 @@ public struct Rooms: Sendable {
   }
 
   private mutating func send(
-    from id: ConnectionID, _ member: Member, to receiver: ConnectionID?, _ data: JSONValue
+    from id: ConnectionID, _ member: Member, to receiver: ConnectionID?, _ data: JSONValue, size: Int, now: Instant
   ) -> [Action] {
     guard let room = member.room else { return remove(id, .malformed, "the first message must be join") }
     let text = RoomAnswer.message(from: id, data: data)
-    guard let receiver else { return (rooms[room] ?? []).filter { $0 != id }.map { .send($0, text) } }
+    guard let receiver else {
+      let others = (rooms[room] ?? []).filter { $0 != id }
+      // The first receiver is paid for already. Without this one sender could fill the queues of a whole room.
+      let more = size * max(0, others.count - 1)
+      guard members[id]?.bytes.take(more, now: now) == true else { return removeTooFast(id) }
+      return others.map { .send($0, text) }
+    }
     // A member may have left while the message was under way: no error.
     guard receiver != id, members[receiver]?.room == room else { return [] }
     return [.send(receiver, text)]
@@ -150,6 +156,10 @@ public struct Rooms: Sendable {
   private mutating func remove(_ id: ConnectionID, _ closing: Closing, _ reason: String) -> [Action] {
     let others = leave(id, isSilent: false)
     return Self.refuse(id, closing, reason) + others
+  }
+
+  private mutating func removeTooFast(_ id: ConnectionID) -> [Action] {
+    remove(id, .tooFast, "more than \(limits.messageRate) messages or \(limits.rate.perSecond.rawValue) bytes a second")
   }
 
   private static func refuse(_ id: ConnectionID, _ closing: Closing, _ reason: String) -> [Action] {

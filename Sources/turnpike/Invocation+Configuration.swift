@@ -17,6 +17,16 @@ extension Invocation {
   /// The same for each reading of the configuration: a reload must not change it.
   private static let demoToken = "\(SecureRandom.word())\(SecureRandom.word())"
 
+  /// `turnpike demo` prints a link: a browser reaches no Unix socket.
+  private func demoProblems(_ settings: Settings) -> [ConfigurationProblem] {
+    guard command == .demo, case .unixSocket = settings.admin.listen else { return [] }
+    return [
+      ConfigurationProblem(
+        key: "admin.listen", "\(settings.admin.listen) is no address that a browser can open",
+        suggestion: "add --set admin.listen=127.0.0.1:8478 for this computer, or --lan for others too")
+    ]
+  }
+
   private var configurationPath: String? {
     arguments["--config"] ?? arguments["--coturn"] ?? (command == .check ? operands.first : nil)
       ?? (Files.exists(Self.standardPath) ? Self.standardPath : nil)
@@ -56,6 +66,7 @@ extension Invocation {
       }
     }
     var problems = ConfigurationRules.nameProblems(configuration.settings) + rules(configuration.settings)
+    problems += demoProblems(configuration.settings)
     if let path = configurationPath,
       let problem = ConfigurationRules.modeProblem(ofConfiguration: path, configuration.settings, read: read)
     {

@@ -52,6 +52,7 @@ FAULTS = [
     _rooms("any key opens a room", "guard keys.isKey(key, of: room) else {", "guard RoomKeys.isName(room) || !key.isEmpty else {"),
     _rooms("a message reaches another room", "members[receiver]?.room == room", "members[receiver]?.room != nil"),
     _rooms("a room has no limit of members", "guard others.count < limits.members else {", "guard others.count <= limits.connections else {"),
+    _rooms("a message to all is counted once", "size * max(0, others.count - 1)", "size * min(0, others.count - 1)"),
     _rooms("messages before join lengthen its time", "if member.room != nil { member.deadline", "do { member.deadline"),
     _admin("Gatekeeper", "a WebSocket needs no Origin", "guard request.origin != nil else {", "guard request.origin != \"\" else {"),
     _admin("Gatekeeper", "a wrong room key is taken", "rooms?.room(ofAuthorization: given) == nil", "rooms == nil"),

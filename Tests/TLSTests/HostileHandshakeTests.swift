@@ -57,7 +57,6 @@ struct HostileHandshakeTests {
     arguments: [
       Change(testDescription: "another kind of record", offset: 0, byte: 23),
       Change(testDescription: "another version of records", offset: 1, byte: 4),
-      Change(testDescription: "a minor version that does not exist", offset: 2, byte: 9),
       Change(testDescription: "a record above 16 KiB", offset: 3, byte: 0x80),
       Change(testDescription: "another message", offset: 5, byte: 2),
       Change(testDescription: "a message above 16 KiB", offset: 7, byte: 0xFF),
@@ -76,10 +75,12 @@ struct HostileHandshakeTests {
     #expect(Self.form(bytes + [22, 3, 1, 0, 2, 0, 0]) == .implausible)
   }
 
-  @Test("supported_versions decides (RFC 8446 section 4.2.1): a hello with another legacy version is plausible")
-  func foreignLegacyVersion() {
+  @Test(
+    "Legacy versions of record and message decide nothing (RFC 8446 sections 4.2.1 and 5.1)",
+    arguments: [(offset: 2, byte: 0x2F), (offset: 9, byte: 0xFD), (offset: 10, byte: 0x47)])
+  func foreignLegacyVersion(offset: Int, byte: UInt8) {
     var bytes = Self.records(Self.small, of: 100)
-    bytes[9] = 0xFD
+    bytes[offset] = byte
     #expect(Self.form(bytes) == .whole)
   }
 

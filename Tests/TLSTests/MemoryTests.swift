@@ -46,7 +46,9 @@ struct MemoryTests {
   }
 
   /// In a process of its own: its heap has no other user. It prints what it has measured.
-  @Test("Strangers' memory is charged what an unfinished association costs")
+  @Test(
+    "Strangers' memory is charged what an unfinished association costs",
+    .enabled(if: !Sanitizer.isOn, "a sanitizer has a heap of its own"))
   func charge() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
       let context = try TLSContext(server: Identity().files, isDatagram: true)

@@ -193,6 +193,21 @@ struct WebSocketTests {
     #expect(try next.text() == "1 still here")
   }
 
+  @Test("When too much waits for all, the one for which most waits is cut off; others go on")
+  func slowest() throws {
+    let server = try server {
+      $0.queueLimit = 10_000_000
+      $0.queuesLimit = 500_000
+    }
+    let slow = try WebSocketClient(server)
+    let other = try WebSocketClient(server)
+    #expect(try slow.isOpen() && other.isOpen())
+    try slow.send("flood")
+    #expect(slow.connection.ends())
+    try other.send("still here")
+    #expect(try other.text() == "1 still here")
+  }
+
   @Test("The handler is asked about each socket every few seconds")
   func checked() throws {
     let server = try server { $0.checkInterval = .seconds(1) }

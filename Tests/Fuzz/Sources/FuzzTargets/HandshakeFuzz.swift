@@ -54,7 +54,7 @@ private enum SecondReader {
   }
 
   private static func isPossible(_ header: [UInt8]) -> Bool {
-    guard header[0] == 22, header.count < 2 || header[1] == 3, header.count < 3 || header[2] <= 4 else { return false }
+    guard header[0] == 22, header.count < 2 || header[1] == 3 else { return false }
     guard header.count == 5 else { return true }
     return (1...16_384).contains(Int(header[3]) << 8 | Int(header[4]))
   }
