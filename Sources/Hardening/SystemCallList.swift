@@ -25,7 +25,7 @@ enum SystemCallList {
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "restart_syscall",
   ]
 
-  /// Which of several names a libc calls depends on its version and on the architecture. `writev`: the last words of
+  /// Calls on files. A libc uses one of several names, by its version and the architecture. `writev`: the last words of
   /// abort(3). `ioctl`, `fchmod`, `fsync`, `readlink`, `getcwd`: SQLite, when it opens a store.
   static let files = [
     "read", "pread64", "write", "writev", "pwrite64", "open", "openat", "close", "fstat", "stat", "lstat",

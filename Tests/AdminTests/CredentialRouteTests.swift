@@ -15,7 +15,7 @@ struct CredentialRouteTests {
     var query: [(String, String)] = []
     var body = ""
     var status: UInt32
-    /// What the server was asked; nil: nothing.
+    /// The question to the server; nil: none.
     var call: String?
     var testDescription: String { "\(method.rawValue) \(path) \(query) \(body)" }
   }

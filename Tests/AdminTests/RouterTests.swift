@@ -15,7 +15,7 @@ struct RouterTests {
     var path: String
     var query: [(String, String)] = []
     var status: UInt32
-    /// What the server was asked; nil: nothing.
+    /// The question to the server; nil: none.
     var call: String?
     var testDescription: String { "\(method.rawValue) \(path) \(query)" }
   }

@@ -33,7 +33,7 @@ struct EffectiveConfigurationTests {
       expected.listeners = expected.listeners ?? expected.effectiveListeners
       #expect(second.settings == expected)
       #expect(effective(second, showsSecrets: showsSecrets) == output)
-      // What one key contradicts in the first, it contradicts in the second.
+      // A key that contradicts another one in the first contradicts it in the second.
       #expect(errors(second).map(\.message) == errors(first).map(\.message))
     }
   }

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 import TURNClient
 
-/// What operators change of a running server: users, secrets, and the sessions of removed ones.
+/// Changes of a running server by operators: users, secrets, and the sessions of removed ones.
 @Suite("Changes through the admin endpoint", .serialized)
 struct AdminChangeTests {
   static let token = "t0ken"
@@ -121,7 +121,7 @@ struct AdminChangeTests {
     for after in ["x", "0-1-2", "0-6g-61", "99999999-61-61", "-1-61-61"] {
       _ = try ask(admin, "GET", "/api/v1/users?after=\(after)", status: 400)
     }
-    // What the command adds and what the API adds are the same.
+    // The command and the API add the same.
     #expect(try server.command(["user", "list"]).output.split(separator: "\n").count == 3)
   }
 

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import TLS
 
-/// Who may use the admin endpoint, and where it listens.
+/// The users of the admin endpoint, and its addresses.
 extension AdminServerTests {
   @Test("With a token the API needs it; a reload replaces it")
   func token() throws {

@@ -43,19 +43,17 @@ struct EngineTests {
     arguments: Engines.available, [TransportProtocol.udp, .tcp, .tls, .dtls])
   func conversation(engine: String, transport: TransportProtocol) throws {
     let server = try start(engine, Self.port(0))
-    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
-    let local = peer.localAddress
-    let address = try #require(local)
+    let peer = try EchoPeer()
+    let address = peer.address
     var session = try server.session(transport: transport)
     try session.allocate()
     try session.createPermission([address])
-    var echo = Echo(peer)
     for round in 0..<60 {
       if round == 30 { try session.bindChannel(to: address) }
       // Lengths with every remainder modulo four, an empty datagram, and a fragmented one.
       let data = [UInt8](repeating: UInt8(round), count: round == 7 ? 0 : round == 50 ? 8000 : round * 13)
       try session.send(data, to: address, until: soon)
-      try #require(echo.once(peer, until: soon) == data)
+      try #require(peer.echo(until: soon) == data)
       let back = try #require(try session.receiveData(until: soon), "round \(round)")
       try #require(back.data == data)
       #expect(back.peer == address)
@@ -109,21 +107,19 @@ struct EngineTests {
   @Test("ICMP errors of a closed peer port leave the relay port working", arguments: Engines.available)
   func deadPeer(engine: String) throws {
     let server = try start(engine, Self.port(5))
-    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
-    let local = peer.localAddress
-    let address = try #require(local)
+    let peer = try EchoPeer()
+    let address = peer.address
     let dead = SocketAddress(.ipv4Loopback, port: 9)
     var session = try server.session()
     try session.allocate()
     try session.createPermission([address, dead])
-    var echo = Echo(peer)
     for round in 0..<50 {
       let data = [UInt8(round)]
       try session.send(data, to: dead, until: soon)
       // Several datagrams in one turn: a later send reports the ICMP error of an earlier one.
       for _ in 0..<(round % 3) { try session.send(data, to: dead, until: soon) }
       try session.send(data, to: address, until: soon)
-      #expect(echo.once(peer, until: soon) == data)
+      #expect(peer.echo(until: soon) == data)
       let back = try session.receiveData(until: soon)
       #expect(back?.data == data)
     }
@@ -219,15 +215,22 @@ struct EngineTests {
 }
 
 /// A peer that returns each datagram.
-struct Echo {
-  private var bytes = [UInt8](repeating: 0, count: 66_000)
+final class EchoPeer {
+  let address: SocketAddress
+  private let socket: ClientSocket
 
-  init(_ socket: borrowing ClientSocket) {}
+  init() throws {
+    let socket = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let local = socket.localAddress
+    address = try #require(local)
+    self.socket = socket
+  }
 
-  /// Returns one datagram and gives its content; nil if none arrives in time.
-  mutating func once(_ socket: borrowing ClientSocket, until deadline: Instant) -> [UInt8]? {
+  /// Returns one datagram to its sender and gives its content; nil if none arrives in time.
+  func echo(until deadline: Instant) -> [UInt8]? {
     guard Readiness.wait(for: socket.rawValue, until: deadline) else { return nil }
     var sender = SocketAddress.none
+    var bytes = [UInt8](repeating: 0, count: 66_000)
     let result: ReadResult<Errno>
     do {
       var elements = bytes.mutableSpan

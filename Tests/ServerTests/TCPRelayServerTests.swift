@@ -260,7 +260,7 @@ struct TCPRelayServerTests {
       Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
       left = try sockets().subtracting(before)
     }
-    // What the kernel says about them: protocol, addresses, state.
+    // The kernel's lines about them: protocol, addresses, state.
     let tables = ["tcp", "tcp6", "udp", "udp6", "unix", "netlink"].compactMap { name in
       try? String(contentsOfFile: "/proc/\(server.processIdentifier)/net/\(name)", encoding: .utf8)
     }

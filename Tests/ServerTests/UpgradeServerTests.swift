@@ -34,17 +34,15 @@ struct UpgradeServerTests {
     arguments: Engines.available, [TransportProtocol.udp, .tcp, .tls, .dtls])
   func conversation(engine: String, transport: TransportProtocol) throws {
     let server = try start(engine, Self.port(0))
-    let peer = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
-    let local = peer.localAddress
-    let address = try #require(local)
+    let peer = try EchoPeer()
+    let address = peer.address
     var session = try server.session(transport: transport)
     try session.allocate()
     try session.bindChannel(to: address)
-    var echo = Echo(peer)
     func exchange(_ round: UInt8) throws {
       let data = [UInt8](repeating: round, count: 100)
       try session.send(data, to: address, until: soon)
-      try #require(echo.once(peer, until: soon) == data)
+      try #require(peer.echo(until: soon) == data)
       let back = try #require(try session.receiveData(until: soon), "round \(round)")
       try #require(back.data == data && back.peer == address)
     }

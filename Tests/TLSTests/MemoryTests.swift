@@ -7,7 +7,8 @@ import Testing
 
 @Suite("The cookie of DTLS")
 struct HelloCookieTests {
-  @Test func `The cookie's key computes HMAC-SHA256 (RFC 4231 test cases 1 and 2), again and again`() {
+  @Test("The cookie's key computes HMAC-SHA256 (RFC 4231 test cases 1 and 2), again and again")
+  func key() {
     let first = HelloCookieKey([UInt8](repeating: 0x0B, count: 20))
     let second = HelloCookieKey(Array("Jefe".utf8))
     for _ in 0..<3 {
@@ -45,8 +46,10 @@ struct MemoryTests {
   }
 
   /// In a process of its own: its heap has no other user. It prints what it has measured.
-  @Test(.enabled(if: !Sanitizer.isOn, "a sanitizer has a heap of its own"))
-  func `Strangers' memory is charged what an unfinished association costs`() async throws {
+  @Test(
+    "Strangers' memory is charged what an unfinished association costs",
+    .enabled(if: !Sanitizer.isOn, "a sanitizer has a heap of its own"))
+  func charge() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
       let context = try TLSContext(server: Identity().files, isDatagram: true)
       let key = HelloCookieKey([UInt8](repeating: 7, count: 32))

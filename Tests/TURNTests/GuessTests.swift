@@ -5,7 +5,7 @@ import Testing
 
 @testable import TURN
 
-/// What an attacker could learn from numbers and from the time of an answer.
+/// Facts that an attacker could learn from numbers and from the time of an answer.
 @Suite("What cannot be guessed")
 struct GuessTests {
   /// Pearson's statistic of counts that should all be equal.

@@ -153,7 +153,7 @@ struct LimitTests {
     #expect(conversation.relay.moved.count == MovedClientTable.userLimit)
     move("bob", Conversation.otherKey, from: "192.0.2.8:1")
     #expect(conversation.relay.moved.count == MovedClientTable.userLimit + 1)
-    // What is silent makes room.
+    // A client that sends nothing makes room.
     conversation.wait(seconds: 4000)
     #expect(conversation.relay.moved.count == 0)
     move("alice", Conversation.key, from: "192.0.2.7:1")

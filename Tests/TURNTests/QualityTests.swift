@@ -28,7 +28,7 @@ struct Payload: Sendable {
 
 @Suite("Quality of media on its way to the relay")
 struct QualityTests {
-  /// What the record says after these payloads.
+  /// The record after these payloads.
   private func measure(_ payloads: some Sequence<Payload>) -> PathQuality {
     var quality = PathQuality()
     var now = Instant(nanoseconds: 5_000_000_000)

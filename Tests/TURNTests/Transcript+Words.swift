@@ -109,7 +109,7 @@ enum TranscriptWords {
       + "to client \(summary.toClient.packets)/\(summary.toClient.bytes)" + words(summary.quality)
   }
 
-  /// What is known of an allocation's quality.
+  /// An allocation's quality in words.
   private static func words(_ quality: AllocationQuality) -> String {
     var words = ""
     for (side, media) in [("client", quality.fromClient), ("peers", quality.fromPeers)] {

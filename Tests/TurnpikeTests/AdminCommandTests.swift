@@ -196,7 +196,7 @@ struct AdminCommandTests {
       endpoint.asked.withLock { $0 } == [
         "DELETE /api/v1/sessions?user=a b&realm=turnpike -", "DELETE /api/v1/sessions?revoked=true&realm=turnpike -",
       ])
-    // What is not there is not closed either.
+    // A missing user has no session to close.
     #expect(try await program.run(["user", "remove", "a b", "--close"] + admin).status == 1)
     #expect(endpoint.asked.withLock { $0.count } == 2)
     #expect(try await program.run("user", "list").output.isEmpty)

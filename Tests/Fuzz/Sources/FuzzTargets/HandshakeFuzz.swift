@@ -173,7 +173,7 @@ private struct FuzzRecord {
   }
 }
 
-/// What all inputs share.
+/// The contexts that all inputs share.
 private enum FuzzContexts {
   static let files: CertificateFiles? = {
     guard let made = try? SelfSignedCertificate(commonName: "fuzz", hostNames: [], addresses: [], now: 1_800_000_000)
