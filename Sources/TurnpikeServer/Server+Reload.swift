@@ -169,6 +169,7 @@ extension Server {
     state.limiter.setLimits(
       perAddress: settings.limits.unauthenticatedPerAddress, total: settings.strangerAnswers(shards: shardCount))
     state.ledger.setLimits(makeQuotaLimits())
+    configurePublicAddresses()
     configureShards()
     scheduleLook()
     updateAdmin()

@@ -57,12 +57,20 @@ public final class Server {
   /// Nil without `events.webhook`.
   var events: EventSender?
   var eventThread: Thread?
+  /// The search for public addresses; nil before it starts.
+  var publicAddresses: PublicAddressService?
+  var addressThread: Thread?
+  /// What it searches for now. Reports about another question are out of date.
+  var publicAddressQuestion: PublicAddressSearch.Question?
+  var addressLog = PublicAddressLog()
+  /// How often clients were told another address than before, since the start.
+  var addressChanges: UInt64 = 0
   var handshakes: [HandshakeService] = []
   var handshakeThreads: [Thread] = []
   var state: ServerState
   var chores = Chores()
   let stateDirectory: StateDirectory
-  /// The client of probes for `/readyz`; nil without an admin endpoint.
+  /// The client of probes for `/readyz` and the watchdog; nil without an admin endpoint.
   let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
@@ -89,6 +97,7 @@ public final class Server {
   static let addressEvent: UInt8 = 4
   static let orderEvent: UInt8 = 5
   static let upgradeEvent: UInt8 = 6
+  static let publicAddressEvent: UInt8 = 7
 
   /// The state that all shards share and that a reload changes.
   struct ServerState {
