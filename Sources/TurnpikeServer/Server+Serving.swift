@@ -130,6 +130,8 @@ extension Server {
     eventThread?.joinSoon()
     // It may wait for a name server for seconds; the process's end also ends its thread.
     publicAddresses?.stop()
+    watchdog?.stop()
+    watchdogThread?.joinSoon()
     for service in handshakes { service.stop() }
     for thread in handshakeThreads { thread.join() }
     log.info("stopped")

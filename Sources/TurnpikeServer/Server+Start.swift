@@ -52,6 +52,7 @@ extension Server {
     configureShards()
     pages?.use(shards)
     try startAdmin(engine)
+    try startWatchdog()
     host.confinement?.confineThread()
     try startReader()
     let addresses = watchAddresses()

@@ -48,6 +48,9 @@ public final class Server {
   let orders: Mailbox<AdminView.Order>
   /// Nil without an admin endpoint.
   var admin: AdminEndpoint?
+  /// Nil if systemd does not watch this process.
+  var watchdog: Watchdog?
+  var watchdogThread: Thread?
   /// The certificate in use, and a context with it for the admin endpoint.
   var certificate: (summary: CertificateSummary, context: TLSContext)?
   var storeThreads: [Thread] = []
@@ -70,7 +73,7 @@ public final class Server {
   var state: ServerState
   var chores = Chores()
   let stateDirectory: StateDirectory
-  /// The client of probes for `/readyz` and the watchdog; nil without an admin endpoint.
+  /// The client of probes for `/readyz` and the watchdog; nil without both.
   let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
@@ -161,7 +164,7 @@ public final class Server {
     isDrainTimeoutGiven = configuration.gives("drain-timeout")
     self.host = host
     self.log = log
-    probeUser = settings.admin.listen == .none ? nil : ProbeUser()
+    probeUser = settings.admin.listen == .none && ServiceManager.watchdogInterval == nil ? nil : ProbeUser()
     do throws(Errno) {
       signals = try SignalReader()
       reports = try Mailbox(capacity: 4096)
