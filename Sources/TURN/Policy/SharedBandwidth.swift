@@ -16,13 +16,13 @@ struct AllocationBandwidth: BitwiseCopyable {
 
 /// Limits on the bandwidth of a realm's allocations.
 struct BandwidthLimits {
-  /// Bytes a second of one user, and of the realm; for the default realm, of the server.
+  /// The rate of one user, and of the realm; for the default realm, of the server.
   let user: SharedRate
   let total: SharedRate
 
   init(_ realm: RealmSettings) {
-    user = SharedRate(bytesPerSecond: realm.bandwidthPerUser)
-    total = SharedRate(bytesPerSecond: realm.bandwidth)
+    user = SharedRate(realm.bandwidthPerUser)
+    total = SharedRate(realm.bandwidth)
   }
 }
 

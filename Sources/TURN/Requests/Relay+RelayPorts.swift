@@ -122,7 +122,7 @@ extension Relay {
     details.nameExpiry = principal.nameExpiry
     details.credentialEnd = principal.credentialTimeLeft.map { now.wallSeconds + UInt64($0.wholeSeconds) }
     details.addressError = allocation.addressError
-    details.roundTrip = allocation.roundTrip
+    details.roundTripMicroseconds = allocation.roundTripMicroseconds
     if allocation.wantsTicket { details.mobility = Mobility() }
     let slot = allocations.insert(
       Allocation(
