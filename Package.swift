@@ -160,7 +160,7 @@ let package = Package(
         "Admin", "Configuration", "Credentials", "Crypto", "Dissection", "JSON", "Metrics", "NetworkTypes", "Rooms",
         "STUN",
         "TLS", "TURN",
-        "Tables", "WebServer", "TestSupport",
+        "Tables", "TurnpikeServer", "WebServer", "TestSupport",
       ],
       path: "Tests/Fuzz", exclude: ["Package.swift", "run", "Corpora", "Sources/fuzz"],
       sources: ["Sources/FuzzTargets", "Replay"], swiftSettings: settings),

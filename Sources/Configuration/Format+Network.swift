@@ -91,7 +91,7 @@ extension String {
 
   /// Labels of 1 to 63 letters, digits and hyphens, separated by dots; the last one does not begin with a digit, so
   /// that no address is a name.
-  fileprivate var isHostName: Bool {
+  var isHostName: Bool {
     let labels = utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
     guard utf8.count <= 253, let last = labels.last?.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(last)
     else { return false }

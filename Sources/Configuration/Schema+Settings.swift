@@ -82,9 +82,14 @@ extension Schema where Root == Settings {
         "relay.addresses", \.relay.addresses, Format.list(.address).distinct { $0 },
         "local addresses that relays bind; empty: detected", takesEffect: .atRestart),
       Field(
-        "relay.advertise", \.relay.advertise, .map(.address, .address),
-        "public address of each local address, for servers behind a 1:1 NAT: { LOCAL: PUBLIC }",
-        takesEffect: .atRestart),
+        "relay.advertise", \.relay.advertise, .advertise,
+        "what clients are told behind a 1:1 NAT: auto, the public address or its name, or { LOCAL: PUBLIC }"),
+      Field(
+        "relay.detect", \.relay.detect, Format.list(.addressSource).distinct { $0 },
+        "where auto looks for the public address, in this order; empty: interface, cloud"),
+      Field(
+        "relay.detect-interval", \.relay.detectInterval, .duration(),
+        "how often auto and names in relay.advertise are looked at again; a new address is for new allocations"),
       Field(
         "relay.ports", \.relay.ports, .ports, "UDP and TCP ports for relays; open them in your firewall",
         takesEffect: .atRestart),

@@ -163,12 +163,7 @@ extension Settings {
           key: "relay.addresses", "\(relay.addresses.count) addresses; \(Self.relayLimit) are the most",
           suggestion: "leave some out"))
     }
-    for (local, advertised) in relay.advertise.sorted(by: { $0.key < $1.key }) where local.family != advertised.family {
-      problems.append(
-        ConfigurationProblem(
-          key: "relay.advertise", "\(local) and \(advertised) are not of one family",
-          suggestion: "name an \(local.family == .ipv4 ? "IPv4" : "IPv6") address for \(local)"))
-    }
+    problems += relay.advertiseProblems
     return problems
   }
 

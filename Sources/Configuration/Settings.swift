@@ -114,8 +114,12 @@ public struct Settings: Equatable, Sendable {
   public struct RelaySection: Equatable, Sendable {
     /// Local addresses of relays; empty: detected.
     public var addresses: [IPAddress] = []
-    /// Advertised addresses that replace local ones behind a 1:1 NAT; same family on both sides.
-    public var advertise: [IPAddress: IPAddress] = [:]
+    /// The addresses that clients are told.
+    public var advertise = Advertise.mapping([:])
+    /// Where `auto` looks, in this order; empty: `AddressSource.standard`.
+    public var detect: [AddressSource] = []
+    /// How often `auto` and names are looked at again.
+    public var detectInterval = Duration.seconds(300)
     public var ports: ClosedRange<UInt16> = 49152...65535
     public var tcp = true
     public var mobility = false

@@ -40,7 +40,7 @@ public struct Relay: ~Copyable {
   var timers: TimerWheel
 
   // Shared by all shards.
-  let relayed: RelayedAddresses
+  private(set) var relayed: RelayedAddresses
   let limiter: StrangerRateLimiter
   let users: UserRateLimiter
   /// The shared limits on bandwidth, with this shard's part.
@@ -217,6 +217,7 @@ public struct Relay: ~Copyable {
     realms = RealmTable(settings)
     bandwidth.update(settings)
     timeLimitedKeys.forgetAll()
+    relayed = gate.relayed
     rules.replace(by: gate)
     endForbiddenPeerConnections()
   }

@@ -1,4 +1,5 @@
 internal import Admin
+internal import Configuration
 internal import Metrics
 internal import NetworkTypes
 internal import STUN
@@ -34,6 +35,7 @@ extension AdminView {
     text.sample(strangersMemory.byteCount)
     text.family("turnpike_store_open", .gauge, "1 while a credential store can be read")
     for (index, store) in stores.enumerated() { text.sample(store.isOpen ? 1 : 0, ("store", "\(index)")) }
+    if facts.settings.relay.advertise.looksUp { writePublicAddresses(facts, &text) }
     writeServices(&text)
     text.family(
       "turnpike_admin_request_seconds", .histogram, unit: "seconds",
@@ -44,6 +46,23 @@ extension AdminView {
         "turnpike_certificate_expiry_seconds", .gauge, unit: "seconds", "when the certificate expires, since 1970")
       text.sample(certificate.notAfter)
     }
+  }
+
+  /// The search for public addresses.
+  private func writePublicAddresses(_ facts: Facts, _ text: inout MetricsText) {
+    let rules = PeerRules()
+    text.family("turnpike_public_address", .gauge, "1 if clients are told a public address, 0 if a private one")
+    for (index, entry) in facts.relayed.enumerated() {
+      text.sample(
+        rules.permits(entry.advertised) ? 1 : 0, ("family", entry.local.family.word.lowercased()),
+        ("relay", "\(index)"))
+    }
+    text.family("turnpike_public_address_changes", .counter, "how often clients were told another address than before")
+    text.sample(facts.addressChanges)
+    let counts = publicAddresses?.counts ?? PublicAddressService.Counts()
+    text.family("turnpike_public_address_searches", .counter, "searches for the public address")
+    text.sample(counts.found, ("outcome", "found"))
+    text.sample(counts.failed, ("outcome", "failed"))
   }
 
   /// The webhook and `auth.hook`.

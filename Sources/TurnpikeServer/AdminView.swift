@@ -18,6 +18,9 @@ final class AdminView: ServerView {
     var settings: Settings
     var isDraining = false
     var certificate: CertificateFacts?
+    /// The relay addresses, and what clients are told for them.
+    var relayed: [RelayedAddresses.Entry] = []
+    var addressChanges: UInt64 = 0
     /// The last reported secrets of the stores, by realm.
     var storeSecrets: [RealmID: [[UInt8]]] = [:]
   }
@@ -71,7 +74,7 @@ final class AdminView: ServerView {
   let realmNames: [String]
   let engine: DataPlane.Engine
   let listeners: [ListenerPlan]
-  let relayed: [RelayedAddresses.Entry]
+  let publicAddresses: PublicAddressService?
   let strangersMemory: StrangersMemory
   let stores: [CredentialService]
   /// The path of each realm's store.
@@ -110,7 +113,7 @@ final class AdminView: ServerView {
     realmNames = server.realmNames
     self.engine = engine
     listeners = server.state.listeners
-    relayed = server.state.relayed.entries
+    publicAddresses = server.publicAddresses
     strangersMemory = server.state.strangersMemory
     stores = server.credentialServices
     events = server.events
@@ -121,6 +124,9 @@ final class AdminView: ServerView {
     if let bans = server.succession?.bans { banBook.withLock { $0 = bans } }
     started = .read()
   }
+
+  /// The relay addresses, and what clients are told for them.
+  var relayed: [RelayedAddresses.Entry] { facts.withLock { $0.relayed } }
 
   var health: Health {
     let isDraining = facts.withLock { $0.isDraining }

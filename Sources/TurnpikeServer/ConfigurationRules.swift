@@ -6,6 +6,7 @@ internal import NetworkTypes
 internal import StringPreparation
 public import System
 internal import TLS
+internal import TURN
 
 /// Reads the content of a file, on a thread that may wait for it.
 public typealias FileContent = (_ path: String) throws(FileError) -> [UInt8]
@@ -136,11 +137,19 @@ public enum ConfigurationRules {
       problem.message += "; relays on it are refused (508) until it is"
       problems.append(problem)
     }
-    guard !settings.relay.advertise.isEmpty else { return problems }
     let hostAddresses = Interfaces.addresses()
     let relays = RelayAddresses.detect(
       configured: settings.relay.addresses, hostAddresses: hostAddresses, hasIPv6: Interfaces.hasIPv6)
-    for local in settings.relay.advertise.keys.sorted() where !relays.contains(local) {
+    if settings.relay.advertise == .automatic, settings.relay.sources == [.interface] {
+      for local in relays where !PeerRules().permits(local) {
+        problems.append(
+          ConfigurationProblem(
+            .warning, key: "relay.detect", "finds nothing on the interface: \(local) is private",
+            suggestion: "add cloud, or a STUN server: [ interface, cloud, \"stun:stun.example.org\" ]"))
+      }
+    }
+    guard case .mapping(let addresses) = settings.relay.advertise else { return problems }
+    for local in addresses.keys.sorted() where !relays.contains(local) {
       problems.append(
         ConfigurationProblem(
           .warning, key: "relay.advertise",

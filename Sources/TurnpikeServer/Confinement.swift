@@ -43,6 +43,16 @@ public final class Confinement: Sendable {
     if settings.capabilities { attempt("capabilities") { () throws(Errno) in try Capabilities.keep([]) } }
   }
 
+  /// For the thread that looks up names and asks other hosts, and needs no files of the server.
+  func confineResolver() {
+    if settings.landlock, hasLandlock {
+      attempt("landlock") { () throws(Errno) in
+        try FileFence(readable: Self.systemFiles.filter { $0 != Self.ownFolder } + Self.resolverFiles).restrict()
+      }
+    }
+    if settings.capabilities { attempt("capabilities") { () throws(Errno) in try Capabilities.keep([]) } }
+  }
+
   /// For the main thread before it starts others, which inherit the rules.
   ///
   /// - Parameters:
@@ -116,16 +126,21 @@ public final class Confinement: Sendable {
   /// Files that libraries read late: OpenSSL's and the C library's modules and configuration, and the process's entries
   /// in /proc.
   private static let systemFiles = [
-    "/etc/turnpike",
+    ownFolder,
     "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ssl/openssl.cnf", "/etc/ld.so.cache", "/proc",
     "/sys/devices/system/cpu", "/dev/null", "/dev/urandom",
   ]
 
-  /// Files that the libc and OpenSSL read to look up names and to check certificates.
-  private static let networkFiles = [
+  private static let ownFolder = "/etc/turnpike"
+
+  /// What the libc needs to look up names.
+  private static let resolverFiles = [
     "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
-    "/etc/services", "/etc/ssl", "/usr/share/ca-certificates",
+    "/etc/services",
   ]
+
+  /// What OpenSSL needs to check certificates, too.
+  private static let networkFiles = resolverFiles + ["/etc/ssl", "/usr/share/ca-certificates"]
 
   /// The folders of a file and of its symbolic link's target, because another file may be renamed into place there. A
   /// file in `/` counts itself: its folder would be the whole file system.

@@ -7,18 +7,42 @@ internal import TURN
 
 /// Addresses, ports and the firewall.
 extension Doctor {
-  static func relays(of settings: Settings) -> [(local: IPAddress, advertised: IPAddress)] {
-    RelayAddresses.detect(
-      configured: settings.relay.addresses, hostAddresses: Interfaces.addresses(), hasIPv6: Interfaces.hasIPv6
-    ).map { ($0, settings.relay.advertise[$0] ?? $0) }
+  /// A relay address, and the address that clients are told.
+  struct RelayFacts {
+    var local: IPAddress
+    var advertised: IPAddress
+    /// The search's finding, if there was a search.
+    var finding: PublicAddressSearch.Finding?
+  }
+
+  /// Searches as the server does, if the configuration says so.
+  static func relays(of settings: Settings) -> [RelayFacts] {
+    let locals = RelayAddresses.detect(
+      configured: settings.relay.addresses, hostAddresses: Interfaces.addresses(), hasIPv6: Interfaces.hasIPv6)
+    guard settings.relay.advertise.looksUp else {
+      return locals.map { RelayFacts(local: $0, advertised: settings.relay.advertise.address(for: $0) ?? $0) }
+    }
+    return PublicAddressSearch.run(.init(settings.relay, locals: locals)).map {
+      RelayFacts(local: $0.local, advertised: $0.found ?? $0.local, finding: $0)
+    }
   }
 
   var addresses: [Finding] { relays.map(Self.finding) }
 
-  static func finding(_ relay: (local: IPAddress, advertised: IPAddress)) -> Finding {
+  static func finding(_ relay: RelayFacts) -> Finding {
     let rules = PeerRules()
-    let text =
+    if let found = relay.finding, found.found == nil {
+      return Finding(
+        "relay-address", .warning,
+        "\(relay.local): no public address is found (\(found.reasons.joined(separator: "; ")))",
+        remedy: "set relay.advertise to it, or name a STUN server: relay.detect: [ \"stun:stun.example.org\" ]")
+    }
+    let told =
       relay.local == relay.advertised ? "\(relay.local)" : "\(relay.local), told to clients as \(relay.advertised)"
+    let text = told + (relay.finding.map { ", found by \($0.source)" } ?? "")
+    if let note = relay.finding?.note, !note.isEmpty {
+      return Finding("relay-address", .warning, text, remedy: note)
+    }
     if rules.permits(relay.advertised) { return Finding("relay-address", .good, text) }
     if relay.advertised.isLoopback {
       return Finding(
@@ -27,7 +51,7 @@ extension Doctor {
     }
     return Finding(
       "relay-address", .warning, text + ": private, so only clients in this network can use the relay",
-      remedy: "for the Internet set relay.advertise: { \(relay.local): YOUR-PUBLIC-IP }")
+      remedy: "for the Internet set relay.advertise: auto, or { \(relay.local): YOUR-PUBLIC-IP }")
   }
 
   // MARK: - Ports

@@ -42,7 +42,7 @@ public struct Doctor {
   let settings: Settings
   let environment: [String: String]
   /// The relay addresses with the addresses that clients are told.
-  let relays: [(local: IPAddress, advertised: IPAddress)]
+  let relays: [RelayFacts]
 
   /// Every finding, area by area.
   public static func examine(_ settings: Settings, environment: [String: String]) -> [Finding] {

@@ -35,7 +35,7 @@ enum RelayAddresses {
   /// configured users, information for a trial with the first user.
   static func warnIfPrivate(_ entries: [RelayedAddresses.Entry], listeners: [ListenerPlan], isTrial: Bool, log: Log) {
     let rules = PeerRules()
-    let listensWidely = listeners.contains { $0.address.address.isUnspecified }
+    let listensWidely = listeners.contains { $0.address.address.isUnspecified || rules.permits($0.address.address) }
     let hidden = entries.filter {
       $0.local == $0.advertised && !$0.local.isLoopback && !rules.permits($0.local)
     }
@@ -45,6 +45,6 @@ enum RelayAddresses {
       isTrial ? .info : .warning, "relay-address-private",
       ("addresses", .text(hidden.map { "\($0.local)" }.joined(separator: ","))),
       ("effect", "only clients in this network can use the relay"),
-      ("remedy", "fine on a LAN; for the Internet set relay.advertise: { \(example) }"))
+      ("remedy", "fine on a LAN; for the Internet set relay.advertise: auto, or { \(example) }"))
   }
 }

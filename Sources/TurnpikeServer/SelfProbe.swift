@@ -37,10 +37,25 @@ final class SelfProbe: Sendable {
   private static let timeout = Duration.seconds(2)
   private static let outcomeLifetime = Duration.seconds(1)
 
+  private enum Verdict {
+    /// The data has come back, or the server works and has been told not to allocate here.
+    case works
+    /// The server answers, and refuses the allocation.
+    case refuses(String)
+    /// No answer, or no data.
+    case fails(String)
+
+    var problem: String? {
+      switch self {
+      case .works: nil
+      case .refuses(let problem), .fails(let problem): problem
+      }
+    }
+  }
+
   private struct Outcome {
     var time: Instant
-    /// Nil: the data has come back.
-    var problem: String?
+    var verdict: Verdict
   }
 
   private let target: ServerTarget
@@ -75,17 +90,29 @@ final class SelfProbe: Sendable {
   /// Waits for two seconds at most.
   ///
   /// - Returns: what is wrong, in words; nil if the path works.
-  func run() -> String? {
-    let now = Instant.read()
-    if let outcome = last.withLock({ $0 }), now < outcome.time.advanced(by: Self.outcomeLifetime) {
-      return outcome.problem
-    }
-    let problem = relay(until: now.advanced(by: Self.timeout))
-    last.withLock { $0 = Outcome(time: .read(), problem: problem) }
-    return problem
+  func run() -> String? { verdict().problem }
+
+  /// Why a restart may help; nil if the server answers: one that is full or drains need not be restarted. Waits for two
+  /// seconds at most.
+  func failure() -> String? {
+    if case .fails(let problem) = verdict() { return problem }
+    return nil
   }
 
-  private func relay(until deadline: Instant) -> String? {
+  /// The address of the probe's client.
+  var client: IPAddress { target.address.address }
+
+  private func verdict() -> Verdict {
+    let now = Instant.read()
+    if let outcome = last.withLock({ $0 }), now < outcome.time.advanced(by: Self.outcomeLifetime) {
+      return outcome.verdict
+    }
+    let verdict = relay(until: now.advanced(by: Self.timeout))
+    last.withLock { $0 = Outcome(time: .read(), verdict: verdict) }
+    return verdict
+  }
+
+  private func relay(until deadline: Instant) -> Verdict {
     var settings = ClientAllocation.Settings()
     settings.credential = LongTermCredential(username: user.name, password: user.password)
     settings.refreshesAutomatically = false
@@ -97,42 +124,45 @@ final class SelfProbe: Sendable {
       defer { user.address.withLock { $0 = nil } }
       var session = AllocationSession(
         connection, settings: settings, generator: SeededGenerator(seed: SecureRandom.bytes(32)))
-      let problem = Self.exercise(&session, until: deadline)
+      let verdict = Self.exercise(&session, until: deadline)
       if session.client.grant != nil { _ = try? session.delete() }
       session.close()
-      return problem
+      return verdict
     } catch {
-      return "no connection to the listener \(target.address) over \(target.transport): \(error)"
+      return .fails("no connection to the listener \(target.address) over \(target.transport): \(error)")
     }
   }
 
-  private static func exercise(_ session: inout AllocationSession, until deadline: Instant) -> String? {
+  private static func exercise(_ session: inout AllocationSession, until deadline: Instant) -> Verdict {
     do throws(AllocationSession.Failure) {
       try session.allocate()
-      guard let relayed = session.client.grant?.relayedAddresses.first else { return "Allocate has no relayed address" }
+      guard let relayed = session.client.grant?.relayedAddresses.first else {
+        return .fails("Allocate has no relayed address")
+      }
       try session.createPermission([relayed])
       let data = SecureRandom.bytes(16)
       try session.send(data, to: relayed, asIndication: true, until: deadline)
       guard let datagram = try session.receiveData(until: deadline) else {
-        return "data sent to the own relayed address \(relayed) did not come back"
+        return .fails("data sent to the own relayed address \(relayed) did not come back")
       }
-      guard datagram.data == data, datagram.peer == relayed else { return "other data came back than was sent" }
-      return nil
+      guard datagram.data == data, datagram.peer == relayed else {
+        return .fails("other data came back than was sent")
+      }
+      return .works
     } catch {
       return explain(error)
     }
   }
 
-  /// Why a step failed; nil for answers of a server that works and has been told not to allocate here.
-  private static func explain(_ failure: AllocationSession.Failure) -> String? {
+  private static func explain(_ failure: AllocationSession.Failure) -> Verdict {
     switch failure {
-    case .request(.refused(.tryAlternate, _, _, _)), .request(.refused(.allocationQuotaReached, _, _, _)): nil
+    case .request(.refused(.tryAlternate, _, _, _)), .request(.refused(.allocationQuotaReached, _, _, _)): .works
     case .request(.refused(let code, let phrase, _, _)):
-      "an allocation of the server's own is refused: \(code.rawValue) \(phrase)"
-    case .request(.timeout): "an allocation of the server's own gets no answer"
-    case .request(let other): "an allocation of the server's own fails: \(other)"
-    case .connection(let other): "an allocation of the server's own fails: \(other)"
-    case .outOfOrder: "an allocation of the server's own fails"
+      .refuses("an allocation of the server's own is refused: \(code.rawValue) \(phrase)")
+    case .request(.timeout): .fails("an allocation of the server's own gets no answer")
+    case .request(let other): .fails("an allocation of the server's own fails: \(other)")
+    case .connection(let other): .fails("an allocation of the server's own fails: \(other)")
+    case .outOfOrder: .fails("an allocation of the server's own fails")
     }
   }
 }

@@ -6,6 +6,7 @@ internal import NetworkTypes
 internal import Synchronization
 internal import System
 internal import TLS
+internal import TURN
 internal import WebServer
 
 /// The running admin endpoint.
@@ -146,6 +147,8 @@ extension Server {
     admin.view.facts.withLock { facts in
       facts.settings = settings
       facts.isDraining = state.isDraining
+      facts.relayed = state.relayed.entries
+      facts.addressChanges = addressChanges
       facts.storeSecrets = state.storeContents.mapValues(\.secrets)
       facts.certificate = certificate.map { AdminView.CertificateFacts($0.summary) }
     }

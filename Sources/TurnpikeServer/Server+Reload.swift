@@ -95,11 +95,13 @@ extension Server {
     }
   }
 
-  /// Tells systemd that the main thread and all shards work. Without it for `WatchdogSec`, systemd restarts the server.
+  /// Lets the watchdog look at the relay path and tell systemd, if the main thread and all shards work.
   private func pulse(_ now: Instant) {
     guard let interval = ServiceManager.watchdogInterval else { return chores.nextPulse = nil }
     chores.nextPulse = now.advanced(by: interval / 3)
-    if shards.firstStuck() == nil { ServiceManager.notify("WATCHDOG=1") }
+    guard shards.firstStuck() == nil else { return }
+    // The listeners belong to the newer process.
+    if state.isSucceeded { ServiceManager.notify("WATCHDOG=1") } else { watchdog?.pulse() }
   }
 
   /// Requests a file, unless a read is still pending.
@@ -169,6 +171,7 @@ extension Server {
     state.limiter.setLimits(
       perAddress: settings.limits.unauthenticatedPerAddress, total: settings.strangerAnswers(shards: shardCount))
     state.ledger.setLimits(makeQuotaLimits())
+    configurePublicAddresses()
     configureShards()
     scheduleLook()
     updateAdmin()

@@ -36,6 +36,7 @@ extension Server {
       takeOrders()
       takeReaderReports()
       takeShardReports()
+      usePublicAddresses()
       if state.isDraining, state.idleShards >= shards.count { return stop() }
       if let stopsAt = chores.stopsAt, stopsAt <= Instant.read() {
         log.warning("drain-timeout", ("allocations", .number(state.ledger.total)))
@@ -127,6 +128,10 @@ extension Server {
     // After the shards, whose last events are of their end.
     events?.stop()
     eventThread?.joinSoon()
+    // It may wait for a name server for seconds; the process's end also ends its thread.
+    publicAddresses?.stop()
+    watchdog?.stop()
+    watchdogThread?.joinSoon()
     for service in handshakes { service.stop() }
     for thread in handshakeThreads { thread.join() }
     log.info("stopped")
@@ -198,6 +203,7 @@ extension Server {
       "addresses-changed", ("added", list(current.subtracting(state.ownAddresses))),
       ("removed", list(state.ownAddresses.subtracting(current))))
     configureShards()
+    publicAddresses?.lookAgain()
   }
 }
 

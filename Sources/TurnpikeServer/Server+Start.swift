@@ -38,7 +38,8 @@ extension Server {
     state.connections = ConnectionLedger(files: files)
     logHostLimits(files: files)
     try prepareCredentials()
-    RelayAddresses.warnIfPrivate(state.relayed.entries, listeners: state.listeners, isTrial: firstUser != nil, log: log)
+    try startPublicAddresses()
+    warnOfPrivateAddresses()
     let contexts = try makeFirstContexts(shardCount)
     let engine = try chooseEngine()
     confineFiles()
@@ -51,6 +52,7 @@ extension Server {
     configureShards()
     pages?.use(shards)
     try startAdmin(engine)
+    try startWatchdog()
     host.confinement?.confineThread()
     try startReader()
     let addresses = watchAddresses()
@@ -181,7 +183,7 @@ extension Server.ServerState {
     let addresses = RelayAddresses.detect(
       configured: settings.relay.addresses, hostAddresses: Interfaces.addresses(), hasIPv6: hasIPv6)
     let entries = addresses.map {
-      RelayedAddresses.Entry(local: $0, advertised: settings.relay.advertise[$0] ?? $0)
+      RelayedAddresses.Entry(local: $0, advertised: settings.relay.advertise.address(for: $0) ?? $0)
     }
     let limits = settings.limits
     self.init(

@@ -48,6 +48,9 @@ public final class Server {
   let orders: Mailbox<AdminView.Order>
   /// Nil without an admin endpoint.
   var admin: AdminEndpoint?
+  /// Nil if systemd does not watch this process.
+  var watchdog: Watchdog?
+  var watchdogThread: Thread?
   /// The certificate in use, and a context with it for the admin endpoint.
   var certificate: (summary: CertificateSummary, context: TLSContext)?
   var storeThreads: [Thread] = []
@@ -57,12 +60,20 @@ public final class Server {
   /// Nil without `events.webhook`.
   var events: EventSender?
   var eventThread: Thread?
+  /// The search for public addresses; nil before it starts.
+  var publicAddresses: PublicAddressService?
+  var addressThread: Thread?
+  /// What it searches for now. Reports about another question are out of date.
+  var publicAddressQuestion: PublicAddressSearch.Question?
+  var addressLog = PublicAddressLog()
+  /// How often clients were told another address than before, since the start.
+  var addressChanges: UInt64 = 0
   var handshakes: [HandshakeService] = []
   var handshakeThreads: [Thread] = []
   var state: ServerState
   var chores = Chores()
   let stateDirectory: StateDirectory
-  /// The client of probes for `/readyz`; nil without an admin endpoint.
+  /// The client of probes for `/readyz` and the watchdog; nil without both.
   let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
@@ -89,6 +100,7 @@ public final class Server {
   static let addressEvent: UInt8 = 4
   static let orderEvent: UInt8 = 5
   static let upgradeEvent: UInt8 = 6
+  static let publicAddressEvent: UInt8 = 7
 
   /// The state that all shards share and that a reload changes.
   struct ServerState {
@@ -152,7 +164,7 @@ public final class Server {
     isDrainTimeoutGiven = configuration.gives("drain-timeout")
     self.host = host
     self.log = log
-    probeUser = settings.admin.listen == .none ? nil : ProbeUser()
+    probeUser = settings.admin.listen == .none && ServiceManager.watchdogInterval == nil ? nil : ProbeUser()
     do throws(Errno) {
       signals = try SignalReader()
       reports = try Mailbox(capacity: 4096)

@@ -48,6 +48,8 @@ public final class HTTPClient {
   /// The exchange failed.
   public struct Failure: Error, CustomStringConvertible {
     public var description: String
+    /// Whether nothing was there to answer, or too slowly; false: what answered did it wrongly.
+    public var isSilence = false
   }
 
   /// Sends a request and waits for its answer.
@@ -81,7 +83,11 @@ public final class HTTPClient {
     // libcurl must not keep the pointer to `sink`, which ends here.
     unsafe ccurl_set_pointer(handle, CURLOPT_WRITEDATA, nil)
     guard !sink.isFull else { throw Failure(description: "the answer has more than \(request.answerLimit) bytes") }
-    guard code == CURLE_OK else { throw Failure(description: unsafe String(cString: curl_easy_strerror(code))) }
+    guard code == CURLE_OK else {
+      throw Failure(
+        description: unsafe String(cString: curl_easy_strerror(code)),
+        isSilence: code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT)
+    }
     return Answer(status: unsafe ccurl_status(handle), body: sink.bytes)
   }
 

@@ -71,7 +71,7 @@ enum ConfigurationReference {
       ".El", ".Sh EXAMPLES", ".Bd -literal -offset indent", "realm: example.org", "tls:",
       "  certificate: /etc/letsencrypt/live/turn.example.org/fullchain.pem",
       "  private-key: /etc/letsencrypt/live/turn.example.org/privkey.pem", "relay:",
-      "  advertise: { 10.0.0.5: 203.0.113.5 }", "auth:", "  secrets: [ \"file:/run/secrets/turn\" ]", "limits:",
+      "  advertise: auto", "auth:", "  secrets: [ \"file:/run/secrets/turn\" ]", "limits:",
       "  allocations-per-user: 10", ".Ed", ".Sh SEE ALSO", ".Xr turnpike 1",
     ]
     return lines.joined(separator: "\n")

@@ -2,7 +2,6 @@ internal import System
 internal import Configuration
 internal import Credentials
 internal import Crypto
-internal import NetIO
 internal import NetworkTypes
 internal import TurnpikeServer
 
@@ -24,9 +23,15 @@ func printCredentials(_ invocation: Invocation) throws(Failure) -> Int32 {
   let expiry = Now.read().wallSeconds + ttl
   let username = user.map { "\(expiry):\($0)" } ?? "\(expiry)"
   let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: secret)
+  let names = HostNames(settings)
+  // With a name no URL has an address.
+  let reachable = names.everywhere == nil ? AdvertisedAddresses.find(settings) : (addresses: [], problems: [])
+  if !reachable.problems.isEmpty {
+    tell("the public address is not found (\(reachable.problems.joined(separator: "; "))): set relay.advertise")
+  }
   let urls = IceServers.urls(
-    listeners: settings.listeners ?? Settings.availableDefaultListeners,
-    reachableAddresses: settings.reachableAddresses, names: HostNames(settings))
+    listeners: settings.listeners ?? Settings.availableDefaultListeners, reachableAddresses: reachable.addresses,
+    names: names)
   try print(IceServers(urls: urls, username: username, credential: String(decoding: password, as: UTF8.self)).json)
   return 0
 }
@@ -40,14 +45,4 @@ private func firstSecret(_ settings: Settings, _ invocation: Invocation) throws(
   let secrets = try invocation.withStore(settings) { store throws(StoreError) in try store.secrets(realm: realm) }
   guard let secret = secrets.first else { throw .failed("there is no shared secret; \(hint)") }
   return secret
-}
-
-extension Settings {
-  /// The advertised relay addresses, by which clients also reach listeners on wildcard addresses.
-  fileprivate var reachableAddresses: [IPAddress] {
-    if !relay.addresses.isEmpty { return relay.addresses.map { relay.advertise[$0] ?? $0 } }
-    let families: [IPAddress.Family] = [.ipv4, .ipv6]
-    let found = families.compactMap { Interfaces.defaultRouteSource($0) }
-    return found.isEmpty ? [.ipv4Loopback] : found.map { relay.advertise[$0] ?? $0 }
-  }
 }

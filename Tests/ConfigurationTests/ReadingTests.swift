@@ -50,7 +50,9 @@ struct ReadingTests {
     expected.tls.clientCA = "/ca.pem"
     expected.tls.certificates = [Settings.CertificatePair(certificate: "/o.pem", privateKey: "/o.key")]
     expected.relay.addresses = [IPAddress(192, 0, 2, 10), IPAddress(ipv6High: 0x2001_0DB8_0000_0000, low: 0x10)]
-    expected.relay.advertise = [IPAddress(192, 0, 2, 10): IPAddress(203, 0, 113, 5)]
+    expected.relay.advertise = .automatic
+    expected.relay.detect = [.interface, .cloud, .stun(host: "stun.example.org", port: 3479)]
+    expected.relay.detectInterval = .seconds(60)
     expected.relay.ports = 20000...20999
     expected.relay.tcp = false
     expected.relay.mobility = true
@@ -141,7 +143,8 @@ struct ReadingTests {
     #expect(parsed.settings.listeners?.count == 2)
     #expect(parsed.settings.peers.allow.count == 2)
     #expect(parsed.settings.peers.deny.isEmpty)
-    #expect(parsed.settings.relay.advertise == [IPAddress(192, 0, 2, 1): IPAddress(203, 0, 113, 1)])
+    #expect(
+      parsed.settings.relay.advertise == .mapping([IPAddress(192, 0, 2, 1): .address(IPAddress(203, 0, 113, 1))]))
   }
 
   @Test("--set takes records as YAML")
@@ -242,7 +245,9 @@ let fullDocument = """
          certificates: [ { certificate: /o.pem, private-key: /o.key } ] }
   relay:
     addresses: [192.0.2.10, "2001:db8::10"]
-    advertise: { 192.0.2.10: 203.0.113.5 }
+    advertise: auto
+    detect: [interface, cloud, "stun:stun.example.org:3479"]
+    detect-interval: 1m
     ports: 20000-20999
     tcp: false
     mobility: true

@@ -13,7 +13,7 @@ struct ReloadTests {
   /// For each key that needs a restart, a value that is not the default.
   static let waiting = [
     "realm: other", "workers: 3", "engine: epoll", "state-directory: /elsewhere", "listeners: [udp://127.0.0.1:3478]",
-    "relay.addresses: [127.0.0.1]", "relay.advertise: { 10.0.0.1: 192.0.2.1 }", "relay.ports: 50000-50100",
+    "relay.addresses: [127.0.0.1]", "relay.ports: 50000-50100",
     "auth.store: sqlite:other.db", "nat-discovery.primary: \"127.0.0.1:3478\"",
     "nat-discovery.alternate: \"127.0.0.2:3479\"", "limits.strangers-memory: 64M", "hardening.capabilities: false",
     "hardening.no-new-privileges: false", "hardening.seccomp: false", "hardening.landlock: false",
@@ -59,7 +59,6 @@ struct ReloadTests {
     fresh.engine = running.engine
     fresh.listeners = running.listeners
     fresh.relay.addresses = running.relay.addresses
-    fresh.relay.advertise = running.relay.advertise
     fresh.relay.ports = running.relay.ports
     fresh.natDiscovery = running.natDiscovery
     fresh.auth.hook = running.auth.hook

@@ -22,7 +22,10 @@ import server
 from report import Failure, Report
 
 DEPLOY = os.path.join(server.REPOSITORY, "deploy")
-WATCHDOG = 0.6  # seconds
+WATCHDOG = 1.8  # seconds
+
+# What a fault of the relay path looks like from outside: the listener takes no datagram.
+FAULT = "table ip fault { chain in { type filter hook input priority filter; udp dport 3478 drop; }; }\n"
 
 
 def main():
@@ -35,8 +38,12 @@ def main():
     if arguments.server == "coturn" or server.program(arguments) is None:
         report.skip("everything", "the server is not built, or not the one that it is for")
         return report.finish()
-    isolation.enter(required=False)
+    isolated = isolation.enter(required=False)
     report.run("systemd is told of the start, of life, of reloads and of the end", lambda: notifications(arguments))
+    if isolated and shutil.which("nft"):
+        report.run("a server that relays nothing is not alive", lambda: broken(arguments))
+    else:
+        report.skip("a server that relays nothing is not alive", "there are no namespaces, or no nft")
     if shutil.which("systemd-analyze"):
         report.run("the unit exposes little", exposure)
     else:
@@ -96,11 +103,47 @@ def notifications(arguments):
         return talk(arguments, manager)
 
 
+def broken(arguments):
+    """Without the relay path WATCHDOG=1 stays out, although every thread works, and the log has the reason."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Manager(folder)) as manager, \
+            server.Server(arguments, watched(manager)) as running:
+        if manager.next() != ["READY=1"]:
+            raise Failure("READY=1 did not come")
+        manager.next(WATCHDOG)
+        subprocess.run(["nft", "-f", "-"], input=FAULT, text=True, check=True)
+        try:
+            time.sleep(1.2)  # an outcome is kept for a second
+            manager.forget()
+            silence(manager, 2 * WATCHDOG)
+        finally:
+            subprocess.run(["nft", "delete", "table", "ip", "fault"], check=True)
+        if manager.next(5) != ["WATCHDOG=1"]:
+            raise Failure("WATCHDOG=1 did not come back")
+        with open(running.log, encoding="utf-8") as file:
+            line = re.search(r'error relay-path-broken reason="([^"]*)"', file.read())
+        if not line:
+            raise Failure(f"no line relay-path-broken\n{running.explain()}")
+        return {"reason": line.group(1)}
+
+
+def silence(manager, seconds):
+    """Nothing comes for so long."""
+    try:
+        state = manager.next(seconds)
+    except Failure:
+        return
+    raise Failure(f"{state} while nothing is relayed")
+
+
+def watched(manager):
+    """A server that systemd watches."""
+    return server.Options(users={"alice": "secret"}, settings={"drain-timeout": "0s"}, prefix=[
+        "env", f"NOTIFY_SOCKET={manager.path}", f"WATCHDOG_USEC={int(WATCHDOG * 1_000_000)}"])
+
+
 def talk(arguments, manager):
     """The states of one server's life."""
-    options = server.Options(users={"alice": "secret"}, settings={"drain-timeout": "0s"}, prefix=[
-        "env", f"NOTIFY_SOCKET={manager.path}", f"WATCHDOG_USEC={int(WATCHDOG * 1_000_000)}"])
-    with server.Server(arguments, options) as running:
+    with server.Server(arguments, watched(manager)) as running:
         first = manager.next()
         if first != ["READY=1"]:
             raise Failure(f"{first} at the start")

@@ -75,9 +75,9 @@ final class Conversation {
     let limiter = StrangerRateLimiter(limit: limit, total: total, seed: (1, 2))
     let users = sharedUsers ?? UserRateLimiter(seed: (3, 4))
     let bandwidth = sharedBandwidth ?? BandwidthPools(seed: (5, 6))
-    makeRelay = { [relayed] settings, gate, now in
+    makeRelay = { settings, gate, now in
       Relay(
-        settings: settings, gate: gate, relayed: relayed, limiter: limiter, users: users, bandwidth: bandwidth,
+        settings: settings, gate: gate, relayed: gate.relayed, limiter: limiter, users: users, bandwidth: bandwidth,
         identity: Relay.Identity(
           shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),
         now: now)
@@ -125,6 +125,18 @@ final class Conversation {
     var settings = relay.settings
     change(&settings)
     relay.update(settings: settings, gate: relay.rules.gate)
+    runCommands()
+  }
+
+  /// Tells clients another IPv4 address from now on, as after a change of `relay.advertise`.
+  func advertise(_ text: String) {
+    transcript.add("> \(text) is advertised")
+    let current = relay.rules.gate.relayed
+    let addresses = current.entries.map { $0.local.family == .ipv4 ? IPAddress(text)! : $0.advertised }
+    let gate = PeerGate(
+      rules: PeerRules(), relayed: current.advertising(addresses), ownAddresses: [IPAddress("203.0.113.1")!],
+      closed: [SocketAddress("203.0.113.1:3478")!])
+    relay.update(settings: relay.settings, gate: gate)
     runCommands()
   }
 

@@ -18,6 +18,9 @@ struct HandoverRecordTests {
     ]
     offer.realms = [Array("turnpike".utf8), Array("other".utf8)]
     offer.relayAddresses = [IPAddress("192.0.2.1")!, IPAddress("192.0.2.2")!]
+    offer.advertised = [
+      .init(local: IPAddress("192.0.2.2")!, advertised: IPAddress("203.0.113.2")!)
+    ]
     offer.sharedKey = [UInt8](repeating: 1, count: 32)
     offer.cookieKey = [UInt8](repeating: 2, count: 32)
     offer.seeds = [[UInt8](repeating: 3, count: 32), [UInt8](repeating: 4, count: 32)]

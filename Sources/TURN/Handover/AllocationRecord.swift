@@ -43,6 +43,17 @@ struct AllocationRecord {
     guard count == 0 || count == 2 else { throw coder.failure("a measurement needs both directions") }
     if coder.isReading { qualities = Array(repeating: PathQuality(), count: count) }
     for index in qualities.indices { try qualities[index].code(with: &coder) }
+    // Programs before 28 November 2026 do not have the rest.
+    if coder.hasMore || !coder.isReading { try codeAdvertised(with: &coder) }
+  }
+
+  private mutating func codeAdvertised(with coder: inout RecordCoder) throws(RecordError) {
+    for index in ports.indices {
+      try coder.code(&ports[index].port.advertised)
+      guard ports[index].port.advertised.family == ports[index].port.family else {
+        throw coder.failure("an advertised address is of another family")
+      }
+    }
   }
 
   private mutating func codePorts(with coder: inout RecordCoder) throws(RecordError) {
@@ -120,7 +131,7 @@ extension ConnectRequest {
 extension RelayPort {
   static var unread: RelayPort {
     RelayPort(
-      address: RelayedAddress(0, 0), family: .ipv4, transport: .udp, ticket: .ended,
+      address: RelayedAddress(0, 0), advertised: .ipv4Any, family: .ipv4, transport: .udp, ticket: .ended,
       expiresAt: Instant(nanoseconds: 0), claimsNext: false)
   }
 

@@ -146,6 +146,9 @@ extension Relay {
         relayed.entries[Int(ordinal)].local.family == port.family, relayed.ports.contains(port.address.port)
       else { return false }
       record.ports[index].port.address.ordinal = ordinal
+      if port.advertised.isUnspecified {
+        record.ports[index].port.advertised = relayed.entries[Int(ordinal)].advertised
+      }
     }
     for index in record.peerConnections.indices {
       guard let request = record.peerConnections[index].request else { continue }

@@ -41,7 +41,7 @@ extension RelayedAddresses {
   }
 
   /// The older process keeps nothing but allocations of its own: its peers may be those of the newer one.
-  public func beginSuccession() { hasSuccessor.store(true, ordering: .relaxed) }
+  public func beginSuccession() { portWords.hasSuccessor.store(true, ordering: .relaxed) }
 
   // MARK: - Records
 

@@ -17,13 +17,13 @@ extension Relay {
     guard let port = relayPorts.slot(of: handle), let allocation = relayPorts[port].allocation,
       allocations[allocation].expiresAt > now.instant, Self.isRelayed(type, peer.family)
     else { return }
-    var known = PeerAddress(peer)
-    // The client knows a relay of ours by the address that we advertise.
-    if let advertised = relayed.advertised(for: peer.address) { known = PeerAddress(advertised, port: peer.port) }
-    if permission(for: known.address, on: allocation, now: now) == nil {
-      known = PeerAddress(peer)
-      guard permission(for: peer.address, on: allocation, now: now) != nil else { return }
+    // The client knows a relay of ours by an address that we advertise or advertised.
+    var found: IPAddress?
+    for form in relayed.forms(of: peer.address) where found == nil {
+      if permission(for: form, on: allocation, now: now) != nil { found = form }
     }
+    guard let found else { return }
+    let known = PeerAddress(found, port: peer.port)
     guard allocations[allocation].icmpBucket.take(1, Self.icmpLimit, now: now.instant) else {
       recordLimit(.icmp, allocations[allocation].client, now: now)
       return

@@ -61,7 +61,22 @@ extension Relay {
       let disposition = deliver(datagram, from: known, to: allocation, now: now)
       if case .drop(.noPermission) = disposition {} else { return disposition }
     }
-    return deliver(datagram, from: PeerAddress(source), to: allocation, now: now)
+    let disposition = deliver(datagram, from: PeerAddress(source), to: allocation, now: now)
+    guard case .drop(.noPermission) = disposition, !relayed.former.isEmpty else { return disposition }
+    return deliver(datagram, fromFormerFormOf: source, to: allocation, now: now)
+  }
+
+  /// The sender may be an allocation of ours that was told an address that is not advertised any more.
+  private mutating func deliver(
+    _ datagram: borrowing PeerDatagram, fromFormerFormOf source: SocketAddress, to allocation: Slot<Allocation>,
+    now: Now
+  ) -> Disposition {
+    for index in relayed.former.indices where relayed.former[index].local == source.address {
+      let known = PeerAddress(relayed.former[index].advertised, port: source.port)
+      let disposition = deliver(datagram, from: known, to: allocation, now: now)
+      if case .drop(.noPermission) = disposition {} else { return disposition }
+    }
+    return .drop(.noPermission)
   }
 
   @inline(__always)

@@ -111,7 +111,7 @@ public struct PeerGate: Sendable {
   public typealias ClosedEndpoint = SocketAddress
 
   private let rules: PeerRules
-  private let relayed: RelayedAddresses
+  let relayed: RelayedAddresses
   private let ownAddresses: Set<IPAddress>
   private let closed: [ClosedEndpoint]
 

@@ -8,6 +8,8 @@ public struct RelayPort: BitwiseCopyable {
   /// The port's allocation; nil while the socket is being opened.
   private var owner = OptionalSlot<Allocation>()
   var address: RelayedAddress
+  /// The IP address that the client is told. It stays the same when the server advertises another one.
+  var advertised: IPAddress
   var family: IPAddress.Family
   var transport: RelayTransport
   /// The request for which it is opened.
@@ -18,10 +20,11 @@ public struct RelayPort: BitwiseCopyable {
   var claimsNext: Bool
 
   init(
-    address: RelayedAddress, family: IPAddress.Family, transport: RelayTransport, ticket: Handle<PendingRequest>,
-    expiresAt: Instant, claimsNext: Bool
+    address: RelayedAddress, advertised: IPAddress, family: IPAddress.Family, transport: RelayTransport,
+    ticket: Handle<PendingRequest>, expiresAt: Instant, claimsNext: Bool
   ) {
     self.address = address
+    self.advertised = advertised
     self.family = family
     self.transport = transport
     self.ticket = ticket

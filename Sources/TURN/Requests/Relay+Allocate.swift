@@ -144,7 +144,9 @@ extension Relay {
 
   /// The advertised relayed transport addresses of an allocation, IPv4 first.
   func relayedAddresses(of slot: Slot<Allocation>) -> [SocketAddress] {
-    allocations[slot].ports.compactMap { relayPorts.slot(of: $0) }.map { relayed.advertised(relayPorts[$0].address) }
+    allocations[slot].ports.compactMap { relayPorts.slot(of: $0) }.map { port in
+      SocketAddress(relayPorts[port].advertised, port: relayPorts[port].address.port)
+    }
   }
 
   /// Refuses an Allocate that waited.

@@ -64,15 +64,12 @@ extension Relay {
   }
 
   /// The peer's address as the client knows it; nil without a permission, or if the rules deny it. A relay of ours
-  /// behind a 1:1 NAT connects from its local address, but clients know its advertised address.
+  /// behind a 1:1 NAT connects from its local address, but clients know an advertised address.
   private mutating func permittedPeer(
     _ source: SocketAddress, on allocation: Slot<Allocation>, now: Now
   ) -> PeerAddress? {
-    var candidates = [PeerAddress(source)]
-    if let advertised = relayed.advertised(for: source.address) {
-      candidates.insert(PeerAddress(advertised, port: source.port), at: 0)
-    }
-    for peer in candidates {
+    for address in relayed.forms(of: source.address) {
+      let peer = PeerAddress(address, port: source.port)
       guard let verdict = permission(for: peer.address, on: allocation, now: now)?.verdict else { continue }
       return rules.permits(peer, verdict: verdict, over: .tcp) ? peer : nil
     }

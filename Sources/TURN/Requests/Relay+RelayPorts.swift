@@ -34,7 +34,8 @@ extension Relay {
     pending[allocation: ticket] = allocation
     let handle = relayPorts.insert(
       RelayPort(
-        address: address, family: family, transport: allocation.transport, ticket: ticket, expiresAt: now.instant,
+        address: address, advertised: relayed.advertised(address), family: family, transport: allocation.transport,
+        ticket: ticket, expiresAt: now.instant,
         claimsNext: allocation.parity == .pair && !allocation.usesReservation))
     let local = relayed.local(address)
     commands.append(

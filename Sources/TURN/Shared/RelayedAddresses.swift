@@ -1,5 +1,5 @@
 public import NetworkTypes
-public import STUN
+internal import STUN
 internal import Synchronization
 
 /// The state of every relayed transport address of the server: one word for each port of each relay address. All shards
@@ -17,6 +17,9 @@ internal import Synchronization
 /// ```
 ///
 /// A port number is used for UDP or for TCP, never for both at once.
+///
+/// The addresses are immutable. When clients are to be told another one, `advertising` makes a successor with the same
+/// ports, which each shard gets with its settings.
 @safe
 public final class RelayedAddresses: Sendable {
   /// A local address on which relays listen, and its advertised address (the same without a 1:1 NAT).
@@ -49,29 +52,32 @@ public final class RelayedAddresses: Sendable {
   }
 
   public let entries: [Entry]
+  /// Addresses that were advertised before, newest first: live allocations may have them. At most `formerLimit`.
+  public let former: [Entry]
   public let ports: ClosedRange<UInt16>
-  /// Whether any advertised address differs from its local one.
+  /// Whether any advertised address differs or differed from its local one.
   public let hasTranslations: Bool
 
-  // Initialised in init, freed in deinit, never replaced; the words are accessed by atomic operations only. Every index
-  // comes from `wordIndex`, which is nil for an address or a port that is not ours.
+  // The words of `portWords`, which lives as long as this object. They are accessed by atomic operations only. Every
+  // index comes from `wordIndex`, which is nil for an address or a port that is not ours.
   nonisolated(unsafe) let words: UnsafeMutablePointer<Atomic<UInt64>>
-  let wordCount: Int
+  let portWords: PortWords
+  var wordCount: Int { portWords.count }
   /// Whether another process has taken over, and this one only drains.
-  let hasSuccessor = Atomic<Bool>(false)
+  var hasSuccessor: Bool { portWords.hasSuccessor.load(ordering: .relaxed) }
 
-  public init(entries: [Entry], ports: ClosedRange<UInt16>) {
-    self.entries = entries
-    self.ports = ports
-    hasTranslations = entries.contains { $0.local != $0.advertised }
-    wordCount = max(entries.count * ports.count, 1)
-    unsafe words = .allocate(capacity: wordCount)
-    for index in 0..<wordCount { unsafe (words + index).initialize(to: Atomic(0)) }
+  public convenience init(entries: [Entry], ports: ClosedRange<UInt16>) {
+    self.init(
+      entries: entries, former: [], ports: ports, portWords: PortWords(count: max(entries.count * ports.count, 1)))
   }
 
-  deinit {
-    unsafe words.deinitialize(count: wordCount)
-    unsafe words.deallocate()
+  init(entries: [Entry], former: [Entry], ports: ClosedRange<UInt16>, portWords: PortWords) {
+    self.entries = entries
+    self.former = former
+    self.ports = ports
+    self.portWords = portWords
+    unsafe words = portWords.words
+    hasTranslations = !former.isEmpty || entries.contains { $0.local != $0.advertised }
   }
 
   /// A relayed transport address in its local form, as a key.
@@ -88,10 +94,8 @@ public final class RelayedAddresses: Sendable {
     SocketAddress(entries[Int(address.ordinal)].local, port: address.port)
   }
 
-  /// The advertised form of a relayed transport address, for clients.
-  func advertised(_ address: RelayedAddress) -> SocketAddress {
-    SocketAddress(entries[Int(address.ordinal)].advertised, port: address.port)
-  }
+  /// The IP address that a new allocation is told for this relayed transport address.
+  func advertised(_ address: RelayedAddress) -> IPAddress { entries[Int(address.ordinal)].advertised }
 
   /// Whether a relay address has this local IP address.
   @inline(__always)
@@ -109,7 +113,7 @@ public final class RelayedAddresses: Sendable {
     return ordinal * ports.count + Int(address.port - ports.lowerBound)
   }
 
-  private func state(_ index: Int) -> State {
+  func state(_ index: Int) -> State {
     State(rawValue: unsafe words[index].load(ordering: .relaxed) & State.mask) ?? .free
   }
 
@@ -214,77 +218,5 @@ public final class RelayedAddresses: Sendable {
     let state = State(rawValue: word & State.mask)
     guard state == .live || state == .liveTCP else { return }
     _ = replace(index, word, by: Self.seconds(now) << 35 | UInt64(owner.tag) << 3 | State.free.rawValue)
-  }
-
-  /// Whether `address` is a relay address of ours, in its local or its advertised form.
-  public func contains(_ address: IPAddress) -> Bool {
-    entries.contains { $0.local == address || $0.advertised == address }
-  }
-
-  /// Whether an allocation of any shard has this relayed transport address, in its local or its advertised form.
-  public func isLive(_ address: IPAddress, port: UInt16, _ transport: RelayTransport = .udp) -> Bool {
-    for ordinal in entries.indices where entries[ordinal].local == address || entries[ordinal].advertised == address {
-      guard let index = wordIndex(RelayedAddress(ordinal, port)) else { continue }
-      let state = state(index)
-      if state == .live(transport) || state == .foreign(transport) { return true }
-      // Its successor opens further ports, of which this process does not know.
-      if hasSuccessor.load(ordering: .relaxed) { return true }
-    }
-    return false
-  }
-
-  /// The address to send to for a client's peer address: the local form of our advertised address, else the same.
-  public func translated(_ address: IPAddress) -> IPAddress {
-    for entry in entries where entry.advertised == address { return entry.local }
-    return address
-  }
-
-  /// The destination of packets to a peer: the local form if the peer is our own advertised relay address.
-  @inline(__always)
-  func destination(of peer: PeerAddress) -> SocketAddress {
-    var destination = peer.transportAddress
-    destination.address = translated(peer.address)
-    return destination
-  }
-
-  /// The advertised form of a local relay address; nil if it is the same.
-  func advertised(for local: IPAddress) -> IPAddress? {
-    for entry in entries where entry.local == local && entry.advertised != local { return entry.advertised }
-    return nil
-  }
-}
-
-/// A relayed transport address: the index of a relay address in `RelayedAddresses.entries`, and a port.
-struct RelayedAddress: Hashable, BitwiseCopyable {
-  var ordinal: UInt8
-  var port: UInt16
-
-  init(_ ordinal: Int, _ port: UInt16) {
-    self.ordinal = UInt8(truncatingIfNeeded: ordinal)
-    self.port = port
-  }
-
-  /// The next higher port, for the pairs of EVEN-PORT.
-  var next: RelayedAddress { RelayedAddress(Int(ordinal), port &+ 1) }
-}
-
-/// The owner of a relay port as a 32-bit hash: the user, or without credentials the client's address. If two users have
-/// the same tag, one may only get the other's port a minute early.
-struct PortOwner {
-  let tag: UInt32
-
-  init(username: [UInt8], client: ClientPath) {
-    // FNV-1a.
-    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-    func mix(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-    for byte in username { mix(byte) }
-    if username.isEmpty {
-      let address = client.address.address
-      for shift in stride(from: UInt64(0), to: 64, by: 8) {
-        mix(UInt8(truncatingIfNeeded: address.high >> shift))
-        mix(UInt8(truncatingIfNeeded: address.low >> shift))
-      }
-    }
-    tag = UInt32(truncatingIfNeeded: hash >> 32 ^ hash)
   }
 }

@@ -21,6 +21,8 @@ struct HandoverOffer: Sendable, Equatable {
   var realms: [[UInt8]] = []
   /// The local addresses of relays, by index.
   var relayAddresses: [IPAddress] = []
+  /// What clients are told for them now, and were told before, newest first.
+  var advertised: [RelayedAddresses.Entry] = []
   /// `ServerState.sharedKey`.
   var sharedKey: [UInt8] = []
   /// Of DTLS cookies.
@@ -45,6 +47,19 @@ struct HandoverOffer: Sendable, Equatable {
     try coder.codeList(&seeds, []) { coder, seed throws(RecordError) in try coder.code(&seed) }
     guard sharedKey.count == 32, seeds.count == Int(workers), seeds.allSatisfy({ $0.count == 32 }) else {
       throw coder.failure("a key is missing")
+    }
+    // Programs before 28 November 2026 do not have the rest.
+    if coder.hasMore || !coder.isReading { try codeAdvertised(with: &coder) }
+  }
+
+  private mutating func codeAdvertised(with coder: inout RecordCoder) throws(RecordError) {
+    let none = RelayedAddresses.Entry(local: .ipv4Any, advertised: .ipv4Any)
+    try coder.codeList(&advertised, none) { coder, entry throws(RecordError) in
+      var (local, advertised) = (entry.local, entry.advertised)
+      try coder.code(&local)
+      try coder.code(&advertised)
+      guard local.family == advertised.family else { throw coder.failure("two addresses are of two families") }
+      entry = RelayedAddresses.Entry(local: local, advertised: advertised)
     }
   }
 

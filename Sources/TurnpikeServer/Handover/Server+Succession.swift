@@ -33,6 +33,7 @@ extension Server {
     state.sharedKey = offer.sharedKey
     state.cookieKey = offer.cookieKey
     state.seeds = offer.seeds
+    state.relayed = state.relayed.remembering(offer.advertised)
     succession = Succession(connection: connection, offer: offer)
   }
 

@@ -78,6 +78,7 @@ extension Server {
     }
     offer.realms = realmNames.map { Array($0.utf8) }
     offer.relayAddresses = state.relayed.entries.map(\.local)
+    offer.advertised = state.relayed.entries + state.relayed.former
     offer.sharedKey = state.sharedKey
     offer.cookieKey = state.cookieKey
     offer.seeds = state.seeds

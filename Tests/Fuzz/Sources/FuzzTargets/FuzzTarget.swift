@@ -20,6 +20,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case hookAnswer = "hook-answer"
   case rooms
   case handover
+  case metadata
 
   public func problem(with bytes: [UInt8]) -> String? {
     switch self {
@@ -37,6 +38,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
     case .hookAnswer: HookAnswerFuzz.problem(with: bytes)
     case .rooms: RoomFuzz.problem(with: bytes)
     case .handover: HandoverFuzz.problem(with: bytes)
+    case .metadata: MetadataFuzz.problem(with: bytes)
     }
   }
 }

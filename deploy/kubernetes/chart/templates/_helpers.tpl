@@ -80,7 +80,7 @@ spec:
               fieldPath: status.podIP
         - name: TURNPIKE_RELAY_ADDRESSES
           value: $(POD_IP)
-        {{- with .Values.relay.advertise }}
+        {{- with .Values.relay.advertise | default (eq .Values.mode "host-network" | ternary "auto" "") }}
         - name: TURNPIKE_RELAY_ADVERTISE
           value: {{ . | quote }}
         {{- end }}

@@ -1,0 +1,82 @@
+public import NetworkTypes
+public import STUN
+
+/// What clients and peers know of relay addresses. Behind a 1:1 NAT it is another address than the local one, and it may
+/// change while the server runs: new allocations are told the new address, live ones keep theirs.
+extension RelayedAddresses {
+  /// Limit of `former`. Beyond it the oldest is forgotten: peers outside still reach its allocations, other allocations
+  /// of this server only if the network sends their packets back.
+  public static let formerLimit = 8
+
+  /// The same ports with other advertised addresses.
+  ///
+  /// - Parameter addresses: one for each of `entries`.
+  public func advertising(_ addresses: [IPAddress]) -> RelayedAddresses {
+    let next = zip(entries, addresses).map { Entry(local: $0.local, advertised: $1) }
+    return with(next, former: entries + former)
+  }
+
+  /// The same with the addresses that an older process has advertised.
+  public func remembering(_ earlier: [Entry]) -> RelayedAddresses { with(entries, former: former + earlier) }
+
+  private func with(_ next: [Entry], former candidates: [Entry]) -> RelayedAddresses {
+    var former: [Entry] = []
+    for entry in candidates where entry.advertised != entry.local && next.contains(where: { $0.local == entry.local }) {
+      // An address that is advertised now, for whichever relay address, is not a former one.
+      let isKnown = next.contains { $0.advertised == entry.advertised } || former.contains(entry)
+      if !isKnown, former.count < Self.formerLimit { former.append(entry) }
+    }
+    return RelayedAddresses(entries: next, former: former, ports: ports, portWords: portWords)
+  }
+
+  /// Whether `address` is a relay address of ours, in its local form or one that is or was advertised.
+  public func contains(_ address: IPAddress) -> Bool {
+    entries.contains { $0.local == address || $0.advertised == address }
+      || former.contains { $0.advertised == address }
+  }
+
+  /// Whether an allocation of any shard has this relayed transport address, in any of its forms.
+  public func isLive(_ address: IPAddress, port: UInt16, _ transport: RelayTransport = .udp) -> Bool {
+    for ordinal in entries.indices where isForm(address, of: entries[ordinal]) {
+      guard let index = wordIndex(RelayedAddress(ordinal, port)) else { continue }
+      let state = state(index)
+      if state == .live(transport) || state == .foreign(transport) { return true }
+      // Its successor opens further ports, of which this process does not know.
+      if hasSuccessor { return true }
+    }
+    return false
+  }
+
+  @inline(__always)
+  private func isForm(_ address: IPAddress, of entry: Entry) -> Bool {
+    if entry.local == address || entry.advertised == address { return true }
+    for earlier in former where earlier.advertised == address { return earlier.local == entry.local }
+    return false
+  }
+
+  /// The address to send to for a client's peer address: the local form of our advertised address, else the same.
+  public func translated(_ address: IPAddress) -> IPAddress {
+    for entry in entries where entry.advertised == address { return entry.local }
+    for entry in former where entry.advertised == address { return entry.local }
+    return address
+  }
+
+  /// The destination of packets to a peer: the local form if the peer is our own advertised relay address.
+  @inline(__always)
+  func destination(of peer: PeerAddress) -> SocketAddress {
+    var destination = peer.transportAddress
+    destination.address = translated(peer.address)
+    return destination
+  }
+
+  /// The advertised form of a local relay address; nil if it is the same.
+  func advertised(for local: IPAddress) -> IPAddress? {
+    for entry in entries where entry.local == local && entry.advertised != local { return entry.advertised }
+    return nil
+  }
+
+  /// The addresses by which clients may know a local address: advertised, formerly advertised, and itself.
+  func forms(of local: IPAddress) -> [IPAddress] {
+    (entries + former).filter { $0.local == local && $0.advertised != local }.map(\.advertised) + [local]
+  }
+}

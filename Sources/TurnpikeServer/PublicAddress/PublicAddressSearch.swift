@@ -1,0 +1,184 @@
+internal import Configuration
+internal import NetworkTypes
+internal import System
+internal import TURN
+
+/// Finds out the address that clients must be told for each relay address (`relay.advertise`). Blocks, for seconds.
+struct PublicAddressSearch {
+  /// What to find out.
+  struct Question: Sendable, Equatable {
+    /// The relay addresses.
+    var locals: [IPAddress]
+    /// The local address of the IPv4 default route: a cloud's metadata is about it. Nil: there is no route.
+    var mainAddress: IPAddress?
+    var advertise: Advertise
+    var sources: [AddressSource]
+  }
+
+  /// The answer for one relay address.
+  struct Finding: Sendable, Equatable {
+    var local: IPAddress
+    /// Nil: no source had an answer.
+    var found: IPAddress?
+    /// Where it was found: `stun:stun.example.org`; empty if not.
+    var source = ""
+    /// A remark on what was found; empty: none.
+    var note = ""
+    /// Why each source had no answer.
+    var reasons: [String] = []
+  }
+
+  /// A source has no answer, for this reason.
+  struct NoAnswer: Error, Equatable {
+    var reason: String
+
+    init(_ reason: String) { self.reason = reason }
+  }
+
+  /// The world outside: replaced in tests.
+  struct Outside {
+    var resolve: (_ name: String, IPAddress.Family) throws(NoAnswer) -> [IPAddress]
+    var askCloud: (_ until: Instant) throws(NoAnswer) -> (address: IPAddress, cloud: String)
+    /// The address of `from` as the STUN server sees it, and whether the port was the same.
+    var askSTUN:
+      (_ server: SocketAddress, _ from: IPAddress, _ until: Instant) throws(NoAnswer) -> (
+        address: IPAddress, keepsPort: Bool
+      )
+  }
+
+  /// The longest time for one source; names may take the C library longer.
+  static let sourceTime = Duration.seconds(3)
+  /// Limit of the addresses of one name that are asked.
+  private static let serverLimit = 3
+
+  private let question: Question
+  private let outside: Outside
+  /// The cloud's answer, which is the same for all relay addresses.
+  private var cloud: Result<(address: IPAddress, cloud: String), NoAnswer>?
+
+  init(_ question: Question, _ outside: Outside) {
+    self.question = question
+    self.outside = outside
+  }
+
+  mutating func run() -> [Finding] { question.locals.map { find($0) } }
+
+  private mutating func find(_ local: IPAddress) -> Finding {
+    switch question.advertise.configured(for: local) {
+    case .address(let address): return Finding(local: local, found: address, source: "relay.advertise")
+    case .name(let name): return lookUp(name, for: local)
+    case nil where question.advertise != .automatic:
+      return Finding(local: local, found: local, source: "relay.advertise")
+    case nil: break
+    }
+    var finding = Finding(local: local)
+    for source in question.sources {
+      do throws(NoAnswer) {
+        try ask(source, for: &finding)
+        finding.source = finding.source.isEmpty ? "\(source)" : finding.source
+        finding.reasons = []
+        return finding
+      } catch {
+        finding.reasons.append("\(source): \(error.reason)")
+      }
+    }
+    return finding
+  }
+
+  private mutating func ask(_ source: AddressSource, for finding: inout Finding) throws(NoAnswer) {
+    let local = finding.local
+    switch source {
+    case .interface:
+      guard PeerRules().permits(local) else { throw NoAnswer("\(local) is private") }
+      finding.found = local
+    case .cloud:
+      guard local.family == .ipv4 else { throw NoAnswer("an IPv6 address is on the interface") }
+      guard question.mainAddress == local || question.locals.count(where: { $0.family == .ipv4 }) == 1 else {
+        throw NoAnswer("the metadata is about another address, that of the default route")
+      }
+      let answer = try askCloud()
+      finding.found = answer.address
+      finding.source = "cloud (\(answer.cloud))"
+    case .stun(let host, let port):
+      try askServers(host, port, for: &finding)
+    }
+  }
+
+  private mutating func askCloud() throws(NoAnswer) -> (address: IPAddress, cloud: String) {
+    if let cloud { return try cloud.get() }
+    do throws(NoAnswer) {
+      let answer = try outside.askCloud(.read().advanced(by: Self.sourceTime))
+      cloud = .success(answer)
+      return answer
+    } catch {
+      cloud = .failure(error)
+      throw error
+    }
+  }
+
+  private func askServers(_ host: String, _ port: UInt16, for finding: inout Finding) throws(NoAnswer) {
+    let local = finding.local
+    let deadline = Instant.read().advanced(by: Self.sourceTime)
+    var failure = NoAnswer("no such host name, or it has no \(local.family.word) address")
+    let servers = try addresses(of: host, local.family)
+    for server in servers.filter({ $0.family == local.family }).prefix(Self.serverLimit) {
+      do throws(NoAnswer) {
+        let answer = try outside.askSTUN(SocketAddress(server, port: port), local, deadline)
+        if let reason = Self.reason(against: answer.address, for: local) { throw NoAnswer(reason) }
+        finding.found = answer.address
+        if !answer.keepsPort { finding.note = Self.changesPorts }
+        return
+      } catch {
+        failure = error
+      }
+    }
+    throw failure
+  }
+
+  private func addresses(of host: String, _ family: IPAddress.Family) throws(NoAnswer) -> [IPAddress] {
+    if let address = IPAddress(host) { return [address] }
+    return try outside.resolve(host, family)
+  }
+
+  private static let changesPorts =
+    "the NAT changes ports: forward relay.ports and the listeners' ports to this host, unchanged"
+
+  private func lookUp(_ name: String, for local: IPAddress) -> Finding {
+    var finding = Finding(local: local, source: "name \(name)")
+    do throws(NoAnswer) {
+      let addresses = try outside.resolve(name, local.family)
+      guard let address = addresses.first(where: { $0.family == local.family }) else {
+        // With one name for all, it need not have every family of the host.
+        if case .everywhere = question.advertise, question.locals.contains(where: { $0.family != local.family }) {
+          finding.found = local
+          return finding
+        }
+        throw NoAnswer("it has no \(local.family.word) address")
+      }
+      if let reason = Self.reason(against: address, for: local) { throw NoAnswer(reason) }
+      finding.found = address
+    } catch {
+      finding.source = ""
+      finding.reasons = ["\(name): \(error.reason)"]
+    }
+    return finding
+  }
+
+  /// Why an address cannot be that of this server for clients; nil: it can. A private one can, on a LAN.
+  static func reason(against address: IPAddress, for local: IPAddress) -> String? {
+    if address.family != local.family { return "the answer \(address) is of the other family" }
+    if address.isUnspecified || address.embeddedIPv4 != nil { return "the answer \(address) is no address of a host" }
+    if address.isLoopback, !local.isLoopback { return "the answer \(address) is a loopback address" }
+    let isOfHost =
+      switch address.family {
+      case .ipv4: address.ipv4Bits >> 28 < 0xE && address.ipv4Bits >> 16 != 0xA9FE && address.ipv4Bits >> 24 != 0
+      case .ipv6: address.high >> 56 != 0xFF && address.high >> 54 != 0xFE80 >> 6
+      }
+    return isOfHost ? nil : "the answer \(address) is no address of a host"
+  }
+}
+
+extension IPAddress.Family {
+  /// The family as users write it.
+  var word: String { self == .ipv4 ? "IPv4" : "IPv6" }
+}

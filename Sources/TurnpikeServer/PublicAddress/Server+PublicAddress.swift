@@ -1,0 +1,120 @@
+internal import Configuration
+internal import Log
+internal import NetIO
+internal import NetworkTypes
+internal import System
+internal import TURN
+
+/// What clients are told for the relay addresses, and how it changes while the server runs.
+extension Server {
+  /// The longest wait of the start for the first answers. Then it begins with the addresses that it has.
+  private static let startTime = Duration.seconds(10)
+
+  /// Starts the search on its thread, and waits for its first report if the configuration does not have all answers.
+  func startPublicAddresses() throws(StartFailure) {
+    do throws(Errno) {
+      let service = try PublicAddressService()
+      let confinement = host.confinement
+      addressThread = try Thread(name: "addresses") {
+        confinement?.confineResolver()
+        service.run()
+      }
+      try loop.add(service.reports.rawValue, EventToken(kind: Self.publicAddressEvent))
+      publicAddresses = service
+    } catch {
+      throw .failed("cannot start a thread: \(error)")
+    }
+    keepAddressesOfPredecessor()
+    askForPublicAddresses()
+    // A newer process has the older one's answers, and calls wait for it.
+    guard settings.relay.advertise.looksUp, succession == nil, let reports = publicAddresses?.reports else { return }
+    let deadline = Instant.read().advanced(by: Self.startTime)
+    while reports.isEmpty {
+      let left = deadline.duration(since: .read())
+      guard left > .zero else {
+        return log.warning(
+          "public-address-slow", ("seconds", .number(Self.startTime.wholeSeconds)),
+          ("effect", .text("clients are told \(advertisedText) until the answer comes")),
+          ("remedy", "set relay.advertise to the public address, or correct relay.detect"))
+      }
+      reports.wait(for: left)
+    }
+    takePublicAddresses()
+  }
+
+  /// Logs a private relay address, unless the search has told about it.
+  func warnOfPrivateAddresses() {
+    let searches = settings.relay.advertise.looksUp
+    let known = state.relayed.entries.filter { !searches || addressLog.hasFound($0.local) }
+    RelayAddresses.warnIfPrivate(known, listeners: state.listeners, isTrial: firstUser != nil, log: log)
+  }
+
+  private var advertisedText: String { state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ",") }
+
+  /// After an upgrade clients are told the older process's addresses until the search has ended.
+  private func keepAddressesOfPredecessor() {
+    guard settings.relay.advertise.looksUp, let earlier = succession?.offer.advertised else { return }
+    let kept = state.relayed.entries.map { entry in
+      guard entry.advertised == entry.local else { return entry.advertised }
+      return earlier.first { $0.local == entry.local }?.advertised ?? entry.advertised
+    }
+    state.relayed = state.relayed.advertising(kept)
+  }
+
+  /// Asks the question of the present configuration.
+  func askForPublicAddresses() {
+    guard settings.relay.advertise.looksUp || publicAddressQuestion?.advertise.looksUp == true else { return }
+    let question = PublicAddressSearch.Question(settings.relay, locals: state.relayed.entries.map(\.local))
+    publicAddressQuestion = question
+    publicAddresses?.ask(question, every: settings.relay.detectInterval)
+  }
+
+  /// Takes the answers to the present question; true if clients are told another address than before.
+  @discardableResult
+  func takePublicAddresses() -> Bool {
+    guard let publicAddresses else { return false }
+    let before = state.relayed.entries
+    for report in publicAddresses.reports.takeAll() where report.question == publicAddressQuestion {
+      let told = state.relayed.entries
+      let next = told.map { entry in
+        report.findings.first { $0.local == entry.local }?.found ?? entry.advertised
+      }
+      if next != told.map(\.advertised) { state.relayed = state.relayed.advertising(next) }
+      guard report.question.advertise.looksUp else { continue }
+      for finding in report.findings {
+        guard let index = told.firstIndex(where: { $0.local == finding.local }) else { continue }
+        addressLog.write(finding, told: (told[index].advertised, next[index]), now: .read(), to: log)
+      }
+    }
+    return state.relayed.entries != before
+  }
+
+  /// Uses a new configuration: what it has itself at once, the rest when it is found.
+  func configurePublicAddresses() {
+    let advertise = settings.relay.advertise
+    let next = state.relayed.entries.map { entry in
+      advertise.address(for: entry.local) ?? (advertise.looksUp ? entry.advertised : entry.local)
+    }
+    if next != state.relayed.entries.map(\.advertised) {
+      state.relayed = state.relayed.advertising(next)
+      addressChanges += 1
+    }
+    askForPublicAddresses()
+  }
+
+  /// Takes answers while the server runs: shards and operators get the new addresses.
+  func usePublicAddresses() {
+    guard takePublicAddresses() else { return }
+    addressChanges += 1
+    configureShards()
+    updateAdmin()
+  }
+}
+
+extension Advertise {
+  /// The configured address for a local one; nil: none, or a name.
+  func address(for local: IPAddress) -> IPAddress? {
+    if case .address(let address)? = configured(for: local) { return address }
+    return nil
+  }
+}
