@@ -1,8 +1,8 @@
 public import Crypto
 internal import JSON
 
-/// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, and the
-/// most `allocations` of the user at one time.
+/// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, the most
+/// `allocations` of the user at one time, and the `bandwidth` of the user in bytes a second.
 public struct HookAnswer: Sendable {
   /// How long an answer is kept, in seconds, without `ttl`; and the longest time that `ttl` may give.
   public static let defaultLifetime: UInt32 = 60
@@ -21,14 +21,18 @@ public struct HookAnswer: Sendable {
   public let lifetime: UInt32
   /// The most allocations of the user at one time, at least 1; nil: as many as the configuration says.
   public let allocations: UInt32?
+  /// Media of the user in each direction, in bytes a second, at least 1; nil: as much as the configuration says.
+  public let bandwidth: UInt32?
 
   /// Reads the document that a hook gave for a user of a realm.
   public init(_ document: [UInt8], user: [UInt8], realm: String) throws(Problem) {
     guard let document = try? JSONValue.decode(document), case .object = document else {
       throw Problem(text: "the hook's answer is not a JSON object")
     }
-    lifetime = min(try Self.number(document, "ttl") ?? Self.defaultLifetime, Self.longestLifetime)
-    allocations = try Self.number(document, "allocations")
+    lifetime = min(
+      try Self.number(document, "ttl").map { UInt32(clamping: $0) } ?? Self.defaultLifetime, Self.longestLifetime)
+    allocations = try Self.number(document, "allocations").map { UInt32(clamping: $0) }
+    bandwidth = try Self.number(document, "bandwidth").map { UInt32(clamping: $0) }
     if let password = document["password"]?.string {
       let keys = try Self.keys(password: password, user: user, realm: realm)
       md5 = [keys.md5] + (keys.md5OpaqueString.map { [$0] } ?? [])
@@ -51,13 +55,13 @@ public struct HookAnswer: Sendable {
     }
   }
 
-  /// A whole number above 0, cut to 32 bits; nil if it is not there.
-  private static func number(_ document: JSONValue, _ name: String) throws(Problem) -> UInt32? {
+  /// A whole number above 0; nil if it is not there.
+  private static func number(_ document: JSONValue, _ name: String) throws(Problem) -> UInt64? {
     guard let value = document[name] else { return nil }
     guard let number = value.integer, number >= 1 else {
       throw Problem(text: "\(name) in the hook's answer is not a whole number above 0")
     }
-    return UInt32(clamping: number)
+    return UInt64(number)
   }
 
   /// Nil unless the text is exactly so many bytes in hexadecimal digits.

@@ -20,6 +20,7 @@ final class AdminView: ServerView {
     var certificate: CertificateFacts?
     /// The last reported secrets of the stores, by realm.
     var storeSecrets: [RealmID: [[UInt8]]] = [:]
+    var upgrades = UpgradeCounts()
   }
 
   /// The certificate in use.
@@ -102,7 +103,7 @@ final class AdminView: ServerView {
       uniqueKeysWithValues: server.realmNumbers.compactMap { number in
         server.storePath(ofRealm: number).map { (number, $0) }
       })
-    facts = Mutex(Facts(settings: server.settings))
+    facts = Mutex(Facts(settings: server.settings, upgrades: server.state.upgrades))
     past = Mutex(Past(history: History(Self.counts(server.boards)), last: .read()))
     self.orders = orders
     shards = server.shards
@@ -119,6 +120,7 @@ final class AdminView: ServerView {
     version = server.host.version
     demoSecret = server.demoSecret
     if let bans = server.succession?.bans { banBook.withLock { $0 = bans } }
+    if let capture = server.succession?.capture { captures.withLock { $0 = capture } }
     started = .read()
   }
 

@@ -6,7 +6,7 @@ enum HookAnswerFuzz {
     do throws(HookAnswer.Problem) {
       let answer = try HookAnswer(bytes, user: Array("carol".utf8), realm: "turnpike")
       guard (1...HookAnswer.longestLifetime).contains(answer.lifetime) else { return "kept \(answer.lifetime) s" }
-      if answer.allocations == 0 { return "a limit of 0 would mean no limit" }
+      if answer.allocations == 0 || answer.bandwidth == 0 { return "a limit of 0 would mean no limit" }
       return answer.md5.isEmpty ? "a user without a key" : nil
     } catch {
       return error.text.isEmpty || error.text.contains("\n") ? "refused with \(error.text)" : nil
