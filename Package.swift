@@ -15,9 +15,9 @@ let settings: [SwiftSetting] = [
 ]
 
 /// The files of the web pages.
-let dashboardFiles = ["index.html", "dashboard.css", "dashboard.js", "chart.js", "words.js", "favicon.svg"].map {
-  "Dashboard/\($0)"
-}
+let dashboardFiles = [
+  "index.html", "dashboard.css", "dashboard.js", "chart.js", "server.js", "words.js", "favicon.svg",
+].map { "Dashboard/\($0)" }
 let demoFiles = [
   "demo.html", "demo.css", "demo.js", "access.js", "candidates.js", "check.js", "media.js", "modes.js", "panels.js",
   "peer.js", "plot.js", "qr.js", "record.js", "room.js", "session.js", "signal.js", "stats.js", "transfer.js",
@@ -93,12 +93,12 @@ let package = Package(
         "TURNClient", "STUN", "Crypto", "NetIO", "System", "TLS", "Tables",
         "NetworkTypes",
       ]),
-    library("Hardening", ["CSeccomp", "System"]),
+    library("Hardening", ["CSeccomp", "System", "NetworkTypes"]),
     library("Log", ["System"]),
-    library("WebServer", ["CWebSockets", "TLS"]),
+    library("WebServer", ["CWebSockets", "TLS", "NetworkTypes"]),
     library("WebClient", ["CCurl"]),
     library("Credentials", ["Crypto", "JSON", "StringPreparation", "NetworkTypes"]),
-    library("CredentialsSQLite", ["Credentials", "Crypto", "NetIO", "System", "CSQLite"]),
+    library("CredentialsSQLite", ["Credentials", "Crypto", "NetIO", "System", "CSQLite", "NetworkTypes"]),
 
     // Composition.
     library("Configuration", ["CYAML", "Crypto", "Log", "NetworkTypes", "STUN", "StringPreparation", "TLS"]),
@@ -164,7 +164,7 @@ let package = Package(
       ],
       path: "Tests/Fuzz", exclude: ["Package.swift", "run", "Corpora", "Sources/fuzz"],
       sources: ["Sources/FuzzTargets", "Replay"], swiftSettings: settings),
-    tests("Hardening", ["Hardening", "System", "TestSupport"]),
+    tests("Hardening", ["Hardening", "System", "NetworkTypes", "TestSupport"]),
     tests("NetIO", ["NetIO", "System", "Tables", "NetworkTypes", "TestSupport"]),
     tests(
       "Turnpike",

@@ -6,7 +6,7 @@ build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistrin
 # For the tests with clients of other projects. A package that the distribution does not have is skipped with a warning.
 test_packages=(coturn haproxy fail2ban prometheus stun-client stun-server erlang-p1-stun gir1.2-nice-0.1 python3-gi python3-pip openssl ethtool
   iproute2 nftables libnss3-tools fish zsh man-db python3 python3-websocket golang-go golang-github-pion-turn.v2-dev golang-github-pion-dtls.v2-dev)
-browser_packages=(chromium firefox-esr)
+browser_packages=(chromium firefox-esr zbar-tools)
 container_packages=(podman buildah crun debootstrap docker-compose)
 
 swift_version=6.3

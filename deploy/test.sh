@@ -15,7 +15,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 other_peoples=(examples uclient upgrade reload systemd proxy client_certificates fail2ban discovery ip_fields ice_clients pion path_mtu heap nat_verdicts other_servers install monitoring
   delivery documents)
-suites=("${other_peoples[@]}" browser_call nat_call dashboard demo)
+suites=("${other_peoples[@]}" browser_call nat_call dashboard demo demo_nat demo_lan)
 for option in "$@"; do
   case $option in
     --no-browsers) suites=("${other_peoples[@]}") browser_packages=() ;;

@@ -7,7 +7,8 @@ public import WebServer
 
 /// The admin endpoint: health, metrics, the API and the dashboard over HTTP.
 ///
-/// The server's own thread answers what needs no waiting; one worker does the rest, in order. No shard waits for either.
+/// The server's own thread answers what needs no waiting; one worker does the rest, in order. No shard waits for
+/// either.
 public final class AdminService: Sendable {
   private let http: HTTPServer
   private let router: Router
@@ -24,7 +25,7 @@ public final class AdminService: Sendable {
     case stop
   }
 
-  /// Where the endpoint listens.
+  /// The address of the endpoint.
   public enum Failure: Error, Sendable {
     case cannotListen
     case system(Errno)
@@ -64,7 +65,7 @@ public final class AdminService: Sendable {
     self.server = server
   }
 
-  /// What follows the address of the demo page in the link of a room: `#NAME.KEY`; nil without a demo page.
+  /// The part of a room's link after the address of the demo page: `#NAME.KEY`; nil without a demo page.
   public func roomLink(_ name: String) -> String? { rooms.map { "#\(name).\($0.key(of: name))" } }
 
   /// Replaces the token, after a reload.

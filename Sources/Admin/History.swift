@@ -2,7 +2,7 @@ public import JSON
 
 /// The last hour of the server for the dashboard: a ring of one sample for each interval.
 public struct History: Sendable {
-  /// What the server counts; all but `allocations` since its start.
+  /// Counts of the server; all but `allocations` since its start.
   public struct Counts: Sendable, Equatable {
     public var allocations = 0
     public var bytesToPeers: UInt64 = 0
@@ -28,7 +28,7 @@ public struct History: Sendable {
   static let capacity = 360
 
   private var ring: [Sample] = []
-  /// Where the next sample goes, once the ring is full.
+  /// The index of the next sample, once the ring is full.
   private var position = 0
   private var last: Counts
 

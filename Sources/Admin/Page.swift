@@ -15,6 +15,7 @@ struct Page: Sendable {
     Page(path: "/dashboard.css", contentType: "text/css; charset=utf-8", body: PackageResources.dashboard_css),
     Page(path: "/dashboard.js", contentType: "text/javascript; charset=utf-8", body: PackageResources.dashboard_js),
     Page(path: "/chart.js", contentType: "text/javascript; charset=utf-8", body: PackageResources.chart_js),
+    Page(path: "/server.js", contentType: "text/javascript; charset=utf-8", body: PackageResources.server_js),
     Page(path: "/words.js", contentType: "text/javascript; charset=utf-8", body: PackageResources.words_js),
     Page(path: "/favicon.svg", contentType: "image/svg+xml", body: PackageResources.favicon_svg),
   ]

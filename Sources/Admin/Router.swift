@@ -4,8 +4,8 @@ internal import Rooms
 internal import Synchronization
 internal import WebServer
 
-/// Finds the operation of a request, and refuses those that are not an operator's. Pure but for its locks: tests call it
-/// without a socket.
+/// Finds the operation of a request, and refuses those that are not an operator's. Pure but for its locks: tests call
+/// it without a socket.
 final class Router: Sendable {
   struct Job: Sendable {
     var route: Route

@@ -2,7 +2,7 @@ internal import JSON
 internal import Rooms
 internal import WebServer
 
-/// What the demo page asks for before it calls. No part of the API for operators.
+/// The route that the demo page asks before a call. It is no part of the API for operators.
 extension Route {
   static func roomAccess(_ keys: RoomKeys) -> Route {
     Route(

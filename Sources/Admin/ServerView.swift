@@ -1,9 +1,10 @@
 public import JSON
 public import Metrics
 
-/// What the admin endpoint sees of the server and asks of it. `TurnpikeServer` implements it.
+/// The server as the admin endpoint sees it. `TurnpikeServer` implements it.
 ///
-/// All functions may be called from any thread. Those that throw may wait for shards or stores, for at most some seconds.
+/// All functions may be called from any thread. Those that throw may wait for shards or stores, for at most some
+/// seconds.
 public protocol ServerView: Sendable {
   /// Whether the server serves: quick, and without waiting.
   var health: Health { get }
@@ -49,7 +50,8 @@ public protocol ServerView: Sendable {
   func configuration() throws(AdminFailure) -> String
   /// An iceServers document with a time-limited credential.
   func credentials(_ query: CredentialsQuery) throws(AdminFailure) -> JSONValue
-  /// What the demo page needs for a call: iceServers with a credential of its own, and facts that explain them.
+  /// The document that the demo page needs for a call: iceServers with a credential of its own, and facts that
+  /// explain them.
   func demoAccess(room: String) throws(AdminFailure) -> JSONValue
 }
 
@@ -78,7 +80,7 @@ public struct SessionQuery: Sendable, Equatable {
   public init() {}
 }
 
-/// What a capture has.
+/// The state of a capture.
 public struct CaptureQuery: Sendable, Equatable {
   public static let longestTime: UInt32 = 600
   public var user: String

@@ -9,9 +9,9 @@ public import TURNClient
 public struct BindingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
-  /// Nanoseconds; 0 over UDP, and without TLS.
-  public var connectDuration: UInt64 = 0
-  public var handshakeDuration: UInt64 = 0
+  /// Zero over UDP, and without TLS.
+  public var connectDuration = Duration.zero
+  public var handshakeDuration = Duration.zero
   public var tls: TLSConnectionSummary?
   /// One for each request that has ended, in order.
   public var samples: [Result<BindingProbe.Response, CheckFailure>] = []
@@ -37,7 +37,7 @@ public struct BindingReport: ConnectionReport, Sendable {
   }
 
   /// Round trips of the good answers, in order.
-  public var roundTrips: [UInt64] {
+  public var roundTrips: [Duration] {
     samples.compactMap { sample in if case .success(let response) = sample { response.roundTrip } else { nil } }
   }
 

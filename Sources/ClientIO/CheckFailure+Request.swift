@@ -47,10 +47,11 @@ extension CheckFailure {
   private init(wrongCredentialsAt place: String, _ options: CheckOptions, _ isNonceSame: Bool) {
     let token = options.credential?.accessToken != nil
     let text = "\(place): the server rejected the \(token ? "access token" : "user name or password") (401)"
-    if let seconds = options.secondsSinceExpiry {
+    if let age = options.timeSinceExpiry {
       self.init(
         .credentialExpired, text,
-        advice: "the credential ended \(seconds) s ago by this machine's clock: get a new one, or set the clock")
+        advice:
+          "the credential ended \(age.wholeSeconds) s ago by this machine's clock: get a new one, or set the clock")
       return
     }
     let cause = options.likelyWrong
@@ -105,13 +106,13 @@ extension CheckFailure {
 }
 
 extension CheckOptions {
-  /// Seconds since a time-limited credential expired; nil if it is still valid, or is not time-limited.
-  fileprivate var secondsSinceExpiry: UInt64? {
+  /// The time since a time-limited credential expired; nil if it is still valid, or is not time-limited.
+  fileprivate var timeSinceExpiry: Duration? {
     guard let credential, credential.accessToken == nil,
       let expiry = TimeLimitedCredential.expiry(ofUsername: credential.username), expiry > Self.earliestExpiry
     else { return nil }
     let now = Now.read().wallSeconds
-    return expiry < now ? now - expiry : nil
+    return expiry < now ? .seconds(now - expiry) : nil
   }
 
   /// Only a number from 2001 on counts as an expiry: a smaller number may be an ordinary name.

@@ -4,8 +4,8 @@ public import NetworkTypes
 internal import STUN
 public import TLS
 
-/// A connection to a server over UDP, TCP, TLS or DTLS that carries whole messages: datagrams, or the frames of a stream.
-/// Every call blocks until its deadline at most.
+/// A connection to a server over UDP, TCP, TLS or DTLS that carries whole messages: datagrams, or the frames of a
+/// stream. Every call blocks until its deadline at most.
 public struct ClientConnection: ~Copyable {
   public struct Settings {
     public var transport: TransportProtocol
@@ -31,9 +31,9 @@ public struct ClientConnection: ~Copyable {
 
   public let transport: TransportProtocol
   public let remote: SocketAddress
-  /// Nanoseconds of the TCP connection and of the TLS or DTLS handshake; 0 over UDP.
-  public let connectDuration: UInt64
-  public let handshakeDuration: UInt64
+  /// The time of the TCP connection, and that of the TLS or DTLS handshake; zero over UDP.
+  public let connectDuration: Duration
+  public let handshakeDuration: Duration
   /// The result of the TLS or DTLS handshake; nil without one.
   public let tlsSummary: TLSConnectionSummary?
 
@@ -58,8 +58,8 @@ public struct ClientConnection: ~Copyable {
   public init(_ settings: Settings, until deadline: Instant) throws(ConnectionFailure) {
     let begin = Instant.read()
     let socket = try Self.open(settings)
-    var connectDuration: UInt64 = 0
-    var handshakeDuration: UInt64 = 0
+    var connectDuration = Duration.zero
+    var handshakeDuration = Duration.zero
     var summary: TLSConnectionSummary?
     var secure: SecureStream?
     var datagrams: DatagramLayer?
@@ -68,20 +68,20 @@ public struct ClientConnection: ~Copyable {
       guard Readiness.wait(for: socket.rawValue, writing: true, until: deadline) else { throw .timeout(.connecting) }
       if let error = socket.takePendingError() { throw ConnectionFailure(error) }
       let connected = Instant.read()
-      connectDuration = connected.nanoseconds(since: begin)
+      connectDuration = connected.duration(since: begin)
       if settings.transport == .tls {
         guard let context = settings.tls else { throw .unsupported(.tls) }
         let layer = try SecureStream(context, settings.serverName)
         ciphertext = [UInt8](repeating: 0, count: 65_536)
         summary = try Self.handshake(layer, over: socket, ciphertext: &ciphertext, until: deadline)
-        handshakeDuration = Instant.read().nanoseconds(since: connected)
+        handshakeDuration = Instant.read().duration(since: connected)
         secure = layer
       }
     } else if settings.transport == .dtls {
       guard let context = settings.tls else { throw .unsupported(.dtls) }
       let layer = try DatagramLayer(context, settings.serverName)
       summary = try layer.handshake(over: socket, until: deadline)
-      handshakeDuration = Instant.read().nanoseconds(since: begin)
+      handshakeDuration = Instant.read().duration(since: begin)
       datagrams = layer
     }
     transport = settings.transport

@@ -10,18 +10,18 @@ public enum ClockDiagnosis {
   public enum Finding: Hashable, Sendable {
     /// A credential that is valid for years is refused too.
     case otherSecret
-    /// The server's clock is this many seconds ahead of ours.
-    case serverAhead(seconds: UInt64)
+    /// The server's clock is ahead of ours, by so many whole seconds.
+    case serverAhead(by: Duration)
     /// The server's answers contradict each other.
     case unclear
   }
 
-  /// Limit of the search, in seconds: ten years.
+  /// Limit of the search: ten years of seconds.
   private static let horizon: UInt64 = 315_360_000
 
   /// Finds the cause. `name`: the part of the user name after the colon.
   public static func run(
-    _ target: ServerTarget, _ options: CheckOptions, name: String, secret: [UInt8], lifetime: UInt64,
+    _ target: ServerTarget, _ options: CheckOptions, name: String, secret: [UInt8], lifetime: Duration,
     generator: inout SeededGenerator
   ) -> Finding {
     let now = Now.read().wallSeconds
@@ -38,14 +38,14 @@ public enum ClockDiagnosis {
     case true?: break
     }
     // The server refuses a credential that ends before its own time, and accepts a later one.
-    var refused = lifetime
+    var refused = UInt64(lifetime.wholeSeconds)
     var taken = horizon
     while taken - refused > 1 {
       let middle = refused + (taken - refused) / 2
       guard let isGood = isTaken(middle, &generator) else { return .unclear }
       if isGood { taken = middle } else { refused = middle }
     }
-    return .serverAhead(seconds: refused)
+    return .serverAhead(by: .seconds(refused))
   }
 
   /// Whether the server grants an allocation; nil if the answer is about something else.

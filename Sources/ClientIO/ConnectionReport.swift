@@ -4,9 +4,9 @@ internal import TLS
 /// The connection's part of reports on Binding requests.
 protocol ConnectionReport {
   var localAddress: SocketAddress? { get set }
-  /// Nanoseconds; 0 over UDP, and without TLS.
-  var connectDuration: UInt64 { get set }
-  var handshakeDuration: UInt64 { get set }
+  /// Zero over UDP, and without TLS.
+  var connectDuration: Duration { get set }
+  var handshakeDuration: Duration { get set }
   var tls: TLSConnectionSummary? { get set }
 }
 

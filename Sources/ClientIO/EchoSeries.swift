@@ -74,7 +74,7 @@ enum EchoSeries {
   }
 
   private static func lastWait(_ series: PacketSeries, _ timeout: Duration) -> Duration {
-    min(timeout, .seconds(1) + .nanoseconds(Int64(clamping: series.maximum)))
+    min(timeout, .seconds(1) + (series.maximum ?? .zero))
   }
 
   private static func packet(_ tag: UInt64, _ number: Int) -> [UInt8] {

@@ -21,14 +21,14 @@ struct LifetimeSearch: ~Copyable {
 
   private let server: SocketAddress
   private let local: SocketAddress?
-  private let schedule: [UInt32]
+  private let schedule: [Duration]
   private let timeout: Duration
   private let caller: ClientSocket
   private var sleepers: [Sleeper] = []
   private var buffer = [UInt8](repeating: 0, count: 2048)
 
   init(
-    _ server: SocketAddress, from local: SocketAddress?, _ schedule: [UInt32], timeout: Duration
+    _ server: SocketAddress, from local: SocketAddress?, _ schedule: [Duration], timeout: Duration
   ) throws(NATBehaviour.Unknown) {
     // None of these many sockets can have the user's port.
     var local = local
@@ -55,10 +55,10 @@ struct LifetimeSearch: ~Copyable {
 
   /// Tests one binding at each time of the schedule.
   mutating func run(_ generator: inout SeededGenerator) -> BindingLifetime {
-    var trials: [(seconds: UInt32, isAlive: Bool)] = []
-    for (seconds, sleeper) in zip(schedule, sleepers) {
-      Readiness.sleep(until: sleeper.began.advanced(bySeconds: seconds))
-      trials.append((seconds, call(sleeper, &generator)))
+    var trials: [(time: Duration, isAlive: Bool)] = []
+    for (time, sleeper) in zip(schedule, sleepers) {
+      Readiness.sleep(until: sleeper.began.advanced(by: time))
+      trials.append((time, call(sleeper, &generator)))
     }
     return BindingLifetime(trials: trials)
   }

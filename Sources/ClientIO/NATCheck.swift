@@ -14,8 +14,8 @@ public struct NATReport: Sendable {
   public var failure: CheckFailure?
   /// Warnings.
   public var complaints: [CheckFailure] = []
-  /// Nanoseconds of the first round trip.
-  public var roundTrip: UInt64?
+  /// The first round trip.
+  public var roundTrip: Duration?
 
   public var verdict: CheckFailure? { failure }
 
@@ -41,9 +41,9 @@ public struct NATCheck: ~Copyable {
   private let hairpin: ClientSocket
   private var buffer = [UInt8](repeating: 0, count: 2048)
 
-  /// Tests the `questions`, and the lifetime of bindings up to `lifetime` seconds unless it is nil.
+  /// Tests the `questions`, and the lifetime of bindings up to `lifetime` unless it is nil.
   public static func run(
-    _ target: ServerTarget, _ options: CheckOptions, questions: NATDiscovery.Questions, lifetime: UInt32?,
+    _ target: ServerTarget, _ options: CheckOptions, questions: NATDiscovery.Questions, lifetime: Duration?,
     generator: consuming SeededGenerator
   ) -> NATReport {
     var generator = generator
@@ -97,7 +97,7 @@ public struct NATCheck: ~Copyable {
     report = NATReport(target: target)
   }
 
-  private consuming func run(_ questions: NATDiscovery.Questions, _ lifetime: UInt32?) -> NATReport {
+  private consuming func run(_ questions: NATDiscovery.Questions, _ lifetime: Duration?) -> NATReport {
     guard let local = mapping.localAddress else {
       report.failure = CheckFailure(.system, "the kernel does not say where a socket is bound")
       return report
@@ -126,7 +126,7 @@ public struct NATCheck: ~Copyable {
   /// Timeout after which silence counts as an answer: eight round trips, but no less than
   /// one slow answer may take.
   private var silenceTimeout: Duration {
-    let roundTrips = Duration.nanoseconds(Int64(clamping: report.roundTrip ?? 0)) * 8
+    let roundTrips = (report.roundTrip ?? .zero) * 8
     return min(max(.milliseconds(1500), roundTrips), options.timeout)
   }
 
@@ -204,7 +204,7 @@ public struct NATCheck: ~Copyable {
 
   // MARK: - Lifetime (RFC 5780 section 4.6)
 
-  private mutating func measureLifetime(upTo maximum: UInt32) -> Result<BindingLifetime, NATBehaviour.Unknown> {
+  private mutating func measureLifetime(upTo maximum: Duration) -> Result<BindingLifetime, NATBehaviour.Unknown> {
     do {
       var search = try LifetimeSearch(
         target.address, from: options.local, BindingLifetime.schedule(upTo: maximum), timeout: silenceTimeout)

@@ -10,8 +10,9 @@ public struct PingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
   public var mappedAddress: SocketAddress?
-  public var connectDuration: UInt64 = 0
-  public var handshakeDuration: UInt64 = 0
+  /// Zero over UDP, and without TLS.
+  public var connectDuration = Duration.zero
+  public var handshakeDuration = Duration.zero
   public var tls: TLSConnectionSummary?
   public var series = PacketSeries()
   /// The number of changes of our mapped address.
@@ -28,7 +29,7 @@ public struct PingReport: ConnectionReport, Sendable {
 public enum PingCheck {
   /// An event of a series.
   public enum Event: Sendable {
-    case answer(number: Int, roundTrip: UInt64)
+    case answer(number: Int, roundTrip: Duration)
     /// An error response, or a success without a mapped address.
     case refused(number: Int, CheckFailure)
     case duplicate(number: Int)

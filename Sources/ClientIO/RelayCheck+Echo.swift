@@ -33,16 +33,16 @@ extension RelayCheck {
         try session.send(there, to: peer.address, asIndication: !isChannel, until: end)
         if try turnAround(there, back, at: &peer, relayed, until: end) { hasArrived = true }
         if hasArrived, try receive(back, from: &session, isChannel, until: end) {
-          record(name, Instant.read().nanoseconds(since: begin), attempts: attempt)
+          record(name, Instant.read().duration(since: begin), attempts: attempt)
           return true
         }
       }
     } catch {
-      record(name, Instant.read().nanoseconds(since: begin), failure(error, "data"))
+      record(name, Instant.read().duration(since: begin), failure(error, "data"))
       return false
     }
     record(
-      name, Instant.read().nanoseconds(since: begin),
+      name, Instant.read().duration(since: begin),
       Self.lost(at: peer.address, through: relayed, hasArrived: hasArrived), attempts: limits.attempts)
     return false
   }

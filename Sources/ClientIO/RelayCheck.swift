@@ -34,7 +34,7 @@ public struct RelayCheck: ~Copyable {
     do { connection = try options.connect(to: target) } catch {
       if case .tls(_, let summary) = error { report.tls = summary }
       let isTLS = if case .tls = error { true } else { error == .timeout(.handshake) }
-      let duration = Instant.read().nanoseconds(since: begin)
+      let duration = Instant.read().duration(since: begin)
       var failure = CheckFailure(error, target, within: options.within)
       failure.lookAround(target, options, &random)
       record(isTLS ? .tls : .connect, duration, failure)
@@ -73,7 +73,7 @@ public struct RelayCheck: ~Copyable {
     let before = report.steps.count
     let begin = Instant.read()
     if var peer = SocketPeer(reaching: relayed, server: bindingServer, generator: &random) {
-      record(.peer, Instant.read().nanoseconds(since: begin))
+      record(.peer, Instant.read().duration(since: begin))
       report.peerKind = .socket
       report.peerAddress = peer.address
       exercise(&session, relayed, &peer)
@@ -122,18 +122,18 @@ public struct RelayCheck: ~Copyable {
       var peer = try AllocationPeer(target, options, generator: SeededGenerator(seed: seed()))
       do throws(AllocationSession.Failure) {
         try peer.permit(relayed)
-        record(.peer, Instant.read().nanoseconds(since: begin))
+        record(.peer, Instant.read().duration(since: begin))
         report.peerKind = .allocation
         report.peerAddress = peer.address
         exercise(&session, relayed, &peer)
       } catch {
         let what = "CreatePermission for \(relayed) of the second allocation"
-        record(.peer, Instant.read().nanoseconds(since: begin), failure(error, what, isAboutPeer: true))
+        record(.peer, Instant.read().duration(since: begin), failure(error, what, isAboutPeer: true))
       }
       // After any failure too, the allocation is deleted.
       peer.delete()
     } catch {
-      record(.peer, Instant.read().nanoseconds(since: begin), failure(error, "The second allocation"))
+      record(.peer, Instant.read().duration(since: begin), failure(error, "The second allocation"))
     }
   }
 
@@ -156,7 +156,7 @@ public struct RelayCheck: ~Copyable {
       &session, &peer, count: count, interval: interval, timeout: options.timeout, tag: random.next(), stop: stop)
     let series = outcome.series
     report.series = series
-    let duration = Instant.read().nanoseconds(since: begin)
+    let duration = Instant.read().duration(since: begin)
     if let error = outcome.failure {
       record(.series, duration, failure(error, "data"))
     } else if series.received == 0, series.sent > 0 {
@@ -181,7 +181,7 @@ public struct RelayCheck: ~Copyable {
       return true
     } catch {
       let isAboutPeer = name == .permission || name == .channelBind
-      let duration = Instant.read().nanoseconds(since: begin)
+      let duration = Instant.read().duration(since: begin)
       var failure = failure(error, what, isAboutPeer: isAboutPeer)
       failure.lookAround(target, options, &random)
       record(name, duration, failure)
@@ -190,7 +190,7 @@ public struct RelayCheck: ~Copyable {
   }
 
   mutating func record(
-    _ name: RelayReport.Name, _ duration: UInt64, _ failure: CheckFailure? = nil, attempts: Int = 1
+    _ name: RelayReport.Name, _ duration: Duration, _ failure: CheckFailure? = nil, attempts: Int = 1
   ) {
     report.steps.append(RelayReport.Step(name: name, duration: duration, failure: failure, attempts: attempts))
   }

@@ -8,8 +8,7 @@ public struct RelayReport: Sendable {
     /// Stable: `connect`, `tls`, `allocate`, `peer`, `permission`, `send-echo`, `channel-bind`, `channel-echo`,
     /// `series`, `refresh`, `delete`.
     public var name: Name
-    /// Nanoseconds.
-    public var duration: UInt64
+    public var duration: Duration
     /// Nil: it succeeded.
     public var failure: CheckFailure?
     /// Transmissions of the data or request; 1 without loss.
@@ -51,8 +50,8 @@ public struct RelayReport: Sendable {
   /// The first failure; nil: everything works.
   public var verdict: CheckFailure? { steps.lazy.compactMap(\.failure).first }
 
-  /// Nanoseconds of all steps.
-  public var totalDuration: UInt64 { steps.reduce(0) { $0 + $1.duration } }
+  /// The time of all steps.
+  public var totalDuration: Duration { steps.reduce(.zero) { $0 + $1.duration } }
 
   init(target: ServerTarget) { self.target = target }
 }

@@ -101,7 +101,7 @@ extension SecurityCheck {
     let isReflected = NATCheck.receive(third, &buffer, &source, until: end) != nil
     record(
       "response-address", "RESPONSE-ADDRESS of RFC 3489", isReflected ? .letThrough : .refused,
-      isReflected ? "the server sends to whomever a stranger names" : "not honoured")
+      isReflected ? "the server sends to any address that a stranger names" : "not honoured")
   }
 
   /// The server must not answer an HTTP request on the TURN port.

@@ -1,3 +1,5 @@
+internal import NetworkTypes
+
 /// Numbers as text, for people and for JSON.
 public enum Decimal {
   /// `value` in units of 10^-decimals, without trailing zeros: `text(1250, 3)` is `1.25`.
@@ -21,12 +23,14 @@ public enum Decimal {
     return "\(digits.dropLast(decimals)).\(digits.suffix(decimals))"
   }
 
-  /// Nanoseconds as milliseconds with three decimals: `0.312`.
-  public static func milliseconds(_ nanoseconds: UInt64) -> String {
-    text(nanoseconds / 1000 + (nanoseconds % 1000 >= 500 ? 1 : 0), 3)
+  /// Milliseconds with up to three decimals: `0.312`.
+  public static func milliseconds(_ duration: Duration) -> String {
+    let nanoseconds = duration.wholeNanoseconds
+    return text(nanoseconds / 1000 + (nanoseconds % 1000 >= 500 ? 1 : 0), 3)
   }
+}
 
-  public static func padded(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(width - text.utf8.count, 0))
-  }
+extension String {
+  /// The text, with spaces after it up to a width.
+  public func padded(to width: Int) -> String { self + String(repeating: " ", count: max(width - count, 0)) }
 }

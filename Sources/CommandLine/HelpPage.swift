@@ -57,7 +57,7 @@ public struct HelpPage<Command: Hashable & Sendable>: Sendable {
     var lines = Self.wrapped(words, indent: column, separator: " ")
     if labels.count + 2 > column { return [labels] + lines }
     let first = lines.isEmpty ? "" : String(lines.removeFirst().dropFirst(column))
-    return [Decimal.padded(labels, column) + first] + lines
+    return [labels.padded(to: column) + first] + lines
   }
 
   /// Lines of at most `width` columns.

@@ -1,6 +1,6 @@
 public import NetworkTypes
 
-/// Where the admin endpoint listens.
+/// The address of the admin endpoint.
 public enum AdminPlace: Hashable, Sendable, CustomStringConvertible {
   case none
   case address(SocketAddress)

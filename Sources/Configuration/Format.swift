@@ -179,19 +179,30 @@ extension Format where Value == Duration {
   }
 }
 
-extension Format where Value == ByteCount {
+extension Format where Value == ByteRate {
   /// Bytes a second, or `64k`, `2M`, `1G` (decimal).
   static var rate: Format {
-    bytes("a rate in bytes a second (a number, or with k, M or G; 0: no limit)", from: 0, example: "64k")
+    bytes(
+      "a rate in bytes a second (a number, or with k, M or G; 0: no limit)", from: 0, example: "64k",
+      make: { .bytesPerSecond($0) }, number: { $0.perSecond.rawValue })
   }
+}
 
+extension Format where Value == ByteCount {
   /// An amount of memory, from 1 MB on.
   static var size: Format {
-    bytes("a size in bytes from 1M on (a number, or with k, M or G)", from: 1_000_000, example: "32M")
+    bytes(
+      "a size in bytes from 1M on (a number, or with k, M or G)", from: 1_000_000, example: "32M",
+      make: { .bytes($0) }, number: \.rawValue)
   }
+}
 
+extension Format {
   /// The limit, a terabyte, exceeds any interface and memory, and prevents overflows of sums.
-  private static func bytes(_ expectation: String, from least: UInt64, example: String) -> Format {
+  fileprivate static func bytes(
+    _ expectation: String, from least: UInt64, example: String,
+    make: @escaping (UInt64) -> Value, number: @escaping (Value) -> UInt64
+  ) -> Format {
     scalar(
       expectation, example: example,
       parse: { text in
@@ -199,10 +210,10 @@ extension Format where Value == ByteCount {
         let unit = text.last.flatMap { units[$0] }
         guard let number = UInt64(decimalDigits: unit == nil ? text[...] : text.dropLast()) else { return nil }
         let (count, overflow) = number.multipliedReportingOverflow(by: unit ?? 1)
-        return !overflow && (least...1_000_000_000_000).contains(count) ? .bytes(count) : nil
+        return !overflow && (least...1_000_000_000_000).contains(count) ? make(count) : nil
       },
       write: { value in
-        let count = value.rawValue
+        let count = number(value)
         for (unit, size) in [("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000)] as [(String, UInt64)]
         where count > 0 && count % size == 0 {
           return .plain("\(count / size)\(unit)")

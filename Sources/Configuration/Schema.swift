@@ -1,7 +1,7 @@
 internal import StringPreparation
 
-/// The keys of a value: one field each. Reading, suggestions, the environment, overrides, the effective configuration, the
-/// reload and the reference that `turnpike help` prints all use these fields.
+/// The keys of a value: one field each. Reading, suggestions, the environment, overrides, the effective configuration,
+/// the reload and the reference that `turnpike help` prints all use these fields.
 struct Schema<Root> {
   var fields: [Field<Root>]
 }

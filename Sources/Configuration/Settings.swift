@@ -49,7 +49,7 @@ public struct Settings: Equatable, Sendable {
     case ioUring = "io-uring"
   }
 
-  /// What happens to an allocation when its time-limited name expires.
+  /// The policy for an allocation when its time-limited name expires.
   public enum CredentialExpiry: String, Sendable, CaseIterable {
     case keep
     case noRefresh = "no-refresh"
@@ -204,9 +204,9 @@ public struct Settings: Equatable, Sendable {
     public var permissionsPerAllocation: UInt32 = 1024
     public var channelsPerAllocation: UInt32 = 1024
     /// Bytes each second, in each direction.
-    public var bandwidthPerAllocation = ByteCount.zero
-    public var bandwidthPerUser = ByteCount.zero
-    public var bandwidth = ByteCount.zero
+    public var bandwidthPerAllocation = ByteRate.unlimited
+    public var bandwidthPerUser = ByteRate.unlimited
+    public var bandwidth = ByteRate.unlimited
     /// Limit of new peer addresses in a user's permissions, for each minute.
     public var newPeersPerUser: UInt32 = 6000
     /// Limit of a user's Connect requests (RFC 6062), for each second.

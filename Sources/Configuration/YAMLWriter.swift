@@ -27,8 +27,9 @@ struct YAMLWriter: ~Copyable {
     unsafe emitter = .allocate(capacity: 1)
     unsafe output = .allocate(capacity: 1)
     unsafe output.initialize(to: [])
-    // Fails only without memory, when Swift's own allocations end the process too. `check`, `help` and `import` write YAML,
-    // and the server for an operator's GET of /api/v1/configuration: the text is of the settings, never of a packet.
+    // Fails only without memory, when Swift's own allocations end the process too. `check`, `help` and `import` write
+    // YAML, and the server for an operator's GET of /api/v1/configuration: the text is of the settings, never of a
+    // packet.
     guard unsafe yaml_emitter_initialize(emitter) == 1 else { fatalError("no memory for libyaml") }
     unsafe yaml_emitter_set_output(
       emitter,

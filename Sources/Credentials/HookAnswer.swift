@@ -1,12 +1,13 @@
 public import Crypto
 internal import JSON
+internal import NetworkTypes
 
 /// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, the most
 /// `allocations` of the user at one time, and the `bandwidth` of the user in bytes a second.
 public struct HookAnswer: Sendable {
-  /// How long an answer is kept, in seconds, without `ttl`; and the longest time that `ttl` may give.
-  public static let defaultLifetime: UInt32 = 60
-  public static let longestLifetime: UInt32 = 3600
+  /// How long an answer is kept without `ttl`; and the longest time that `ttl` may give.
+  public static let defaultLifetime = Duration.seconds(60)
+  public static let longestLifetime = Duration.seconds(3600)
 
   /// Why a document is refused, in words.
   public struct Problem: Error, Equatable {
@@ -17,8 +18,8 @@ public struct HookAnswer: Sendable {
   public let md5: [Digest]
   /// The SHA-256 key of 32 bytes; nil if the hook gave only an MD5 key.
   public let sha256: Digest?
-  /// The seconds for which the answer is kept, 1 to `longestLifetime`.
-  public let lifetime: UInt32
+  /// The time for which the answer is kept: from a second to `longestLifetime`.
+  public let lifetime: Duration
   /// The most allocations of the user at one time, at least 1; nil: as many as the configuration says.
   public let allocations: UInt32?
   /// Media of the user in each direction, in bytes a second, at least 1; nil: as much as the configuration says.
@@ -29,10 +30,9 @@ public struct HookAnswer: Sendable {
     guard let document = try? JSONValue.decode(document), case .object = document else {
       throw Problem(text: "the hook's answer is not a JSON object")
     }
-    lifetime = min(
-      try Self.number(document, "ttl").map { UInt32(clamping: $0) } ?? Self.defaultLifetime, Self.longestLifetime)
-    allocations = try Self.number(document, "allocations").map { UInt32(clamping: $0) }
-    bandwidth = try Self.number(document, "bandwidth").map { UInt32(clamping: $0) }
+    lifetime = min(try Self.number(document, "ttl").map { .seconds($0) } ?? Self.defaultLifetime, Self.longestLifetime)
+    allocations = try Self.number(document, "allocations")
+    bandwidth = try Self.number(document, "bandwidth")
     if let password = document["password"]?.string {
       let keys = try Self.keys(password: password, user: user, realm: realm)
       md5 = [keys.md5] + (keys.md5OpaqueString.map { [$0] } ?? [])
@@ -55,31 +55,18 @@ public struct HookAnswer: Sendable {
     }
   }
 
-  /// A whole number above 0; nil if it is not there.
-  private static func number(_ document: JSONValue, _ name: String) throws(Problem) -> UInt64? {
+  /// A whole number above 0, cut to 32 bits; nil if it is not there.
+  private static func number(_ document: JSONValue, _ name: String) throws(Problem) -> UInt32? {
     guard let value = document[name] else { return nil }
     guard let number = value.integer, number >= 1 else {
       throw Problem(text: "\(name) in the hook's answer is not a whole number above 0")
     }
-    return UInt64(number)
+    return UInt32(clamping: number)
   }
 
   /// Nil unless the text is exactly so many bytes in hexadecimal digits.
   private static func digest(_ text: String, count: Int) -> Digest? {
-    let digits = text.utf8.map { byte -> UInt8? in
-      switch byte {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-      case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-      default: nil
-      }
-    }
-    guard digits.count == 2 * count else { return nil }
-    var bytes: [UInt8] = []
-    for index in 0..<count {
-      guard let high = digits[2 * index], let low = digits[2 * index + 1] else { return nil }
-      bytes.append(high << 4 | low)
-    }
+    guard let bytes = Hexadecimal.bytes(text.utf8), bytes.count == count else { return nil }
     return Digest(bytes)
   }
 }

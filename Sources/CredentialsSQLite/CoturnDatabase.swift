@@ -1,5 +1,6 @@
 public import Credentials
 public import Crypto
+internal import NetworkTypes
 
 /// The content of coturn's user database (SQLite), read without changing it.
 public struct CoturnDatabase: Sendable {
@@ -47,22 +48,22 @@ public struct CoturnDatabase: Sendable {
     let connection = try SQLiteConnection(path: path, .reading)
     let tables = try Set(
       connection.prepare("SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'table'").rows().map {
-        Self.text($0[0])
+        $0[0].string
       })
     guard tables.contains("turnusers_lt") else {
       throw .unavailable("\(path): has no table turnusers_lt, so it is not a user database of coturn")
     }
     users = try Self.rows(connection, "SELECT realm, name, hmackey FROM turnusers_lt ORDER BY realm, name").map {
-      User(realm: Self.text($0[0]), name: Self.text($0[1]), key: Self.key($0[2]))
+      User(realm: $0[0].string, name: $0[1].string, key: Self.key($0[2]))
     }
     if tables.contains("turn_secret") {
       secrets = try Self.rows(connection, "SELECT realm, value FROM turn_secret ORDER BY rowid").map {
-        Secret(realm: Self.text($0[0]), value: $0[1].bytes)
+        Secret(realm: $0[0].string, value: $0[1].bytes)
       }
     }
     for (table, isAllowed) in [("allowed_peer_ip", true), ("denied_peer_ip", false)] where tables.contains(table) {
       peerRanges += try Self.rows(connection, "SELECT realm, ip_range FROM \(table) ORDER BY rowid").map {
-        PeerRange(realm: Self.text($0[0]), range: Self.text($0[1]), isAllowed: isAllowed)
+        PeerRange(realm: $0[0].string, range: $0[1].string, isAllowed: isAllowed)
       }
     }
     if tables.contains("oauth_key") {
@@ -87,17 +88,9 @@ public struct CoturnDatabase: Sendable {
     return try connection.prepare("SELECT \(columns.joined(separator: ", "))\(parts[from.lowerBound...])").rows()
   }
 
-  private static func text(_ value: Value) -> String { String(decoding: value.bytes, as: UTF8.self) }
-
   /// An MD5 key of 32 hexadecimal digits.
   private static func key(_ value: Value) -> Digest? {
-    let digits = value.bytes.map { Character(Unicode.Scalar($0)).hexDigitValue }
-    guard digits.count == 32 else { return nil }
-    var bytes: [UInt8] = []
-    for index in stride(from: 0, to: 32, by: 2) {
-      guard let high = digits[index], let low = digits[index + 1] else { return nil }
-      bytes.append(UInt8(high << 4 | low))
-    }
+    guard let bytes = Hexadecimal.bytes(value.bytes), bytes.count == 16 else { return nil }
     return Digest(bytes)
   }
 
@@ -105,9 +98,9 @@ public struct CoturnDatabase: Sendable {
     // coturn: without a lifetime the key does not end.
     let lifetime = UInt64(clamping: row[4].number)
     let start = UInt64(clamping: row[3].number)
-    let algorithm = text(row[2])
+    let algorithm = row[2].string
     return OAuthKey(
-      id: text(row[0]), key: text(row[1]), algorithm: algorithm.isEmpty ? "A256GCM" : algorithm,
-      notAfter: lifetime == 0 ? nil : start + min(lifetime, .max - start), realm: text(row[5]))
+      id: row[0].string, key: row[1].string, algorithm: algorithm.isEmpty ? "A256GCM" : algorithm,
+      notAfter: lifetime == 0 ? nil : start + min(lifetime, .max - start), realm: row[5].string)
   }
 }

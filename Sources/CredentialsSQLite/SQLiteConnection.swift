@@ -140,6 +140,9 @@ enum Value: Equatable {
     return 0
   }
 
+  /// The bytes as a text.
+  var string: String { String(decoding: bytes, as: UTF8.self) }
+
   /// The bytes of a text.
   static func text(_ text: String) -> Value { .blob(Array(text.utf8)) }
 }

@@ -143,7 +143,7 @@ public final class SQLiteCredentialStore: CredentialStore {
       Self.optional(realm), .text(after?.realm ?? ""), .blob(Array((after?.name ?? "").utf8)),
       .integer(Int64(limit))
     ).map { row in
-      StoredUser(realm: Self.text(row[0]), name: Self.text(row[1]), created: UInt64(clamping: row[2].number))
+      StoredUser(realm: row[0].string, name: row[1].string, created: UInt64(clamping: row[2].number))
     }
   }
 
@@ -163,15 +163,13 @@ public final class SQLiteCredentialStore: CredentialStore {
   public func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret] {
     try statements.listSecrets.rows(Self.optional(realm)).map { row in
       StoredSecret(
-        id: UInt64(clamping: row[0].number), realm: Self.text(row[1]), created: UInt64(clamping: row[2].number))
+        id: UInt64(clamping: row[0].number), realm: row[1].string, created: UInt64(clamping: row[2].number))
     }
   }
 
   private static func optional(_ digest: Digest?) -> Value { digest.map { .blob($0.array) } ?? .null }
 
   private static func optional(_ text: String?) -> Value { text.map { .text($0) } ?? .null }
-
-  private static func text(_ value: Value) -> String { String(decoding: value.bytes, as: UTF8.self) }
 }
 
 /// Every statement of the store, prepared once.

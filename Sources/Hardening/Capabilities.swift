@@ -1,4 +1,5 @@
 internal import CSeccomp
+internal import NetworkTypes
 public import System
 
 /// Capabilities of Linux (capabilities(7)).
@@ -55,7 +56,7 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
   /// Names of this process's threads that have, or can get, other capabilities than these.
   public static func threads(with kept: Capabilities) -> [String] {
     Files.names(in: "/proc/self/task").compactMap { task in
-      guard let status = try? Files.read("/proc/self/task/\(task)/status", limit: 1 << 16) else { return nil }
+      guard let status = try? Files.read("/proc/self/task/\(task)/status", limit: .kibibytes(64)) else { return nil }
       var name = task
       for line in String(decoding: status, as: UTF8.self).split(separator: "\n") {
         if line.hasPrefix("Name:\t") { name = String(line.dropFirst(6)) }

@@ -1,15 +1,15 @@
 /// The calls have names, so that the list is valid on every architecture. It has the calls that strace showed after the
-/// filter was loaded (both engines; every transport, relayed TCP, a reload, a drain, changed stores and certificates), and
-/// calls with a reason beside them. Threads, timers and rings are made before the filter is loaded, so the calls that make
-/// them are not in the list.
+/// filter was loaded (both engines; every transport, relayed TCP, a reload, a drain, changed stores and certificates),
+/// and calls with a reason beside them. Threads, timers and rings are made before the filter is loaded, so the calls
+/// that make them are not in the list.
 enum SystemCallList {
   static let allowed = memory + threads + time + signals + files + events + sockets + process
 
   /// `mremap`: realloc of large blocks.
   static let memory = ["brk", "mmap", "munmap", "mremap", "mprotect", "madvise"]
 
-  /// A thread may be at its own first calls when the filter is loaded: `set_robust_list`, `rseq`, `setpriority`, and what
-  /// it gives up itself (`capset`, Landlock).
+  /// A thread may be at its own first calls when the filter is loaded: `set_robust_list`, `rseq`, `setpriority`, and
+  /// what it gives up itself (`capset`, Landlock).
   /// Locks that spin call `sched_yield`; malloc counts the cores (`sched_getaffinity`) for a new heap.
   static let threads = [
     "futex", "set_robust_list", "rseq", "gettid", "sched_yield", "sched_getaffinity", "setpriority",

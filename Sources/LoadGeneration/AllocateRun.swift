@@ -21,7 +21,7 @@ struct AllocateRun: ~Copyable {
   }
 
   mutating func run(progress: (LoadProgress) -> Void) throws(LoadError) -> LoadResult {
-    let residentBefore = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    let residentBefore = settings.serverProcess.flatMap(ProcessorTime.residentMemory)
     for index in session.clients.indices { try begin(index) }
     try session.side.flush()
     let start = Instant.read()
@@ -39,7 +39,7 @@ struct AllocateRun: ~Copyable {
     result.firstFailure = session.firstFailure
     result.latency = latency
     result.residentBefore = residentBefore
-    result.residentAfter = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    result.residentAfter = settings.serverProcess.flatMap(ProcessorTime.residentMemory)
     if completed == 0 {
       guard session.failures == 0 else { throw .socket("every cycle", reason: session.firstFailure ?? "failed") }
       throw .nothingReceived(sent: started)

@@ -59,7 +59,7 @@ enum FloorRun {
     var alarm = try Alarm()
     try loop.add(alarm.rawValue, EventToken(kind: alarmKind))
     let byteCount = settings.payloadByteCount
-    let first = Reading(settings, own: OwnProcess.threadProcessorTime)
+    let first = Reading(settings, own: Thread.processorTime)
     let end = first.instant.advanced(by: settings.duration)
     let sent = Atomic<UInt64>(0)
     let generator = try Thread(name: "generator") {
@@ -74,8 +74,8 @@ enum FloorRun {
     result.completed = try Thread.withCore(0) { () throws(Errno) -> UInt64 in
       try pass(from: receiver, over: onward, to: sinkAddress, waitingBy: loop)
     }
-    result.measure(from: first, to: Reading(settings, own: OwnProcess.threadProcessorTime))
-    result.elapsed = end.nanoseconds(since: first.instant)
+    result.measure(from: first, to: Reading(settings, own: Thread.processorTime))
+    result.elapsed = end.duration(since: first.instant)
     result.sent = sent.load(ordering: .relaxed)
     result.lost = result.sent - min(result.completed, result.sent)
     return result

@@ -8,7 +8,7 @@ public struct LatencyHistogram: Sendable {
   private var counts = [UInt64](repeating: 0, count: bucketCount)
   public private(set) var count: UInt64 = 0
   public private(set) var sum: UInt64 = 0
-  public private(set) var minimum = UInt64.max
+  private var smallest = UInt64.max
   public private(set) var maximum: UInt64 = 0
 
   public init() {}
@@ -18,9 +18,12 @@ public struct LatencyHistogram: Sendable {
     counts[Self.bucket(nanoseconds)] &+= 1
     count &+= 1
     sum &+= nanoseconds
-    if nanoseconds < minimum { minimum = nanoseconds }
+    if nanoseconds < smallest { smallest = nanoseconds }
     if nanoseconds > maximum { maximum = nanoseconds }
   }
+
+  /// Nil without any value.
+  public var minimum: UInt64? { count > 0 ? smallest : nil }
 
   public var mean: UInt64 { count > 0 ? sum / count : 0 }
 

@@ -41,13 +41,13 @@ public enum LoadGenerator {
   private static func hold(
     _ settings: LoadSettings, progress: (LoadProgress) -> Void
   ) throws(LoadError) -> LoadResult {
-    let before = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    let before = settings.serverProcess.flatMap(ProcessorTime.residentMemory)
     var session = try Session(settings, count: settings.allocations)
     let begin = Instant.read()
     try session.allocateAll()
     var result = LoadResult()
     result.unit = .allocation
-    result.setUp = Instant.read().nanoseconds(since: begin)
+    result.setUp = Instant.read().duration(since: begin)
     let first = Reading(settings)
     let end = first.instant.advanced(by: settings.duration)
     var nextReport = first.instant
@@ -63,7 +63,7 @@ public enum LoadGenerator {
     }
     result.measure(from: first, to: Reading(settings))
     result.residentBefore = before
-    result.residentAfter = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    result.residentAfter = settings.serverProcess.flatMap(ProcessorTime.residentMemory)
     let held = session.clients.reduce(0) { $0 + ($1.machine.state == .allocated ? 1 : 0) }
     result.completed = UInt64(held)
     result.sent = UInt64(settings.allocations)

@@ -1,18 +1,18 @@
-internal import NetworkTypes
+public import NetworkTypes
 internal import System
 
 /// CPU time from /proc.
 public enum ProcessorTime {
-  /// CPU nanoseconds of all threads of a process, from its tasks' schedstat; nil without such a process. Work of the
+  /// CPU time of all threads of a process, from its tasks' schedstat; nil without such a process. Work of the
   /// network stack within the process's system calls counts, including softirqs after a send.
-  public static func ofProcess(_ process: Int) -> UInt64? {
+  public static func ofProcess(_ process: Int) -> Duration? {
     let path = "/proc/\(process)/task"
-    var sum: UInt64?
+    var sum: Duration?
     for task in Files.names(in: path) {
       guard let text = text("\(path)/\(task)/schedstat"), let first = text.split(separator: " ").first,
         let nanoseconds = UInt64(decimalDigits: first)
       else { continue }
-      sum = (sum ?? 0) + nanoseconds
+      sum = (sum ?? .zero) + .nanoseconds(nanoseconds)
     }
     return sum
   }
@@ -30,26 +30,26 @@ public enum ProcessorTime {
     return sum
   }
 
-  /// Idle nanoseconds of a core since the system started, in steps of 10 ms.
-  public static func idle(ofCore core: Int) -> UInt64? {
+  /// The idle time of a core since the system started, in steps of 10 ms.
+  public static func idle(ofCore core: Int) -> Duration? {
     guard let text = text("/proc/stat") else { return nil }
     for line in text.split(separator: "\n") {
       let words = line.split(separator: " ")
       guard words.count > 8, words[0] == "cpu\(core)" else { continue }
       // Fields 4, 5 and 8: idle, iowait and steal.
       let ticks = [4, 5, 8].compactMap { UInt64(decimalDigits: words[$0]) }.reduce(0, +)
-      return ticks * 10_000_000
+      return .milliseconds(ticks * 10)
     }
     return nil
   }
 
-  /// Resident bytes of a process.
-  public static func residentBytes(ofProcess process: Int) -> UInt64? {
+  /// The resident memory of a process.
+  public static func residentMemory(ofProcess process: Int) -> ByteCount? {
     guard let text = text("/proc/\(process)/status") else { return nil }
     for line in text.split(separator: "\n") where line.hasPrefix("VmRSS:") {
       let words = line.split(separator: " ")
       guard words.count > 1, let kilobytes = UInt64(decimalDigits: words[1]) else { return nil }
-      return kilobytes * 1024
+      return .bytes(kilobytes * 1024)
     }
     return nil
   }
@@ -63,14 +63,14 @@ public enum ProcessorTime {
 /// CPU times of the server and of this process at one instant.
 struct Reading {
   let instant: Instant
-  let server: UInt64?
+  let server: Duration?
   let serverSwitches: UInt64?
-  let coreIdle: UInt64?
-  let own: UInt64?
+  let coreIdle: Duration?
+  let own: Duration?
 
   /// - Parameter own: our CPU time, if that is not the whole process's.
-  init(_ settings: LoadSettings, own: UInt64? = nil) {
-    let helpers = settings.serverHelpers.compactMap(ProcessorTime.ofProcess).reduce(0, +)
+  init(_ settings: LoadSettings, own: Duration? = nil) {
+    let helpers = settings.serverHelpers.compactMap(ProcessorTime.ofProcess).reduce(.zero, +)
     server = settings.serverProcess.flatMap(ProcessorTime.ofProcess).map { $0 + helpers }
     serverSwitches = settings.serverProcess.flatMap(ProcessorTime.switches)
     coreIdle = settings.serverCore.flatMap(ProcessorTime.idle)

@@ -18,8 +18,8 @@ struct TrafficRun: ~Copyable {
   /// Packets that reached their destination, and packets that the server carried.
   private var arrived: UInt64 = 0
   private var carried: UInt64 = 0
-  private var setUpTime: UInt64 = 0
-  private var residentBefore: UInt64?
+  private var setUpTime = Duration.zero
+  private var residentBefore: ByteCount?
 
   private init(_ settings: LoadSettings, session: consuming Session) {
     self.settings = settings
@@ -30,7 +30,7 @@ struct TrafficRun: ~Copyable {
 
   /// Makes the allocations that the work needs.
   static func open(_ settings: LoadSettings) throws(LoadError) -> TrafficRun {
-    let residentBefore = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    let residentBefore = settings.serverProcess.flatMap(ProcessorTime.residentMemory)
     let begin = Instant.read()
     var run = TrafficRun(settings, session: try Session(settings, count: settings.allocations))
     switch settings.work {
@@ -39,7 +39,7 @@ struct TrafficRun: ~Copyable {
     default: break
     }
     run.residentBefore = residentBefore
-    run.setUpTime = Instant.read().nanoseconds(since: begin)
+    run.setUpTime = Instant.read().duration(since: begin)
     return run
   }
 
@@ -104,7 +104,7 @@ struct TrafficRun: ~Copyable {
     result.latency = latency
     result.setUp = setUpTime
     result.residentBefore = residentBefore
-    result.residentAfter = settings.serverProcess.flatMap(ProcessorTime.residentBytes)
+    result.residentAfter = settings.serverProcess.flatMap(ProcessorTime.residentMemory)
     result.failures = session.failures
     result.firstFailure = session.firstFailure
     if through == 0 { throw .nothingReceived(sent: pacer.sent) }

@@ -64,7 +64,7 @@ public struct MetricsText: ~Copyable {
     text += "\(family)\(suffix)\(Self.list(labels)) \(value)\n"
   }
 
-  /// What a sample's name has after the family's.
+  /// The suffix of a sample's name after the family's.
   private var suffix: String {
     switch kind {
     case .counter: "_total"

@@ -23,7 +23,7 @@ public struct RelaySockets: ~Copyable {
   nonisolated(unsafe) private var entries: UnsafeMutablePointer<Entry>
   private var capacity = 64
   /// The last slot of each descriptor.
-  private var slotOfDescriptor: [UInt32] = []
+  private var slotOfDescriptor: [OptionalSlot<Entry>] = []
   public private(set) var count = 0
 
   public init() {
@@ -48,8 +48,8 @@ public struct RelaySockets: ~Copyable {
     if unsafe entries[index].descriptor >= 0 { closeDescriptor(at: index) } else { count += 1 }
     let descriptor = socket.release()
     unsafe entries[index] = Entry(descriptor: descriptor, generation: handle.generation)
-    while slotOfDescriptor.count <= Int(descriptor) { slotOfDescriptor.append(.max) }
-    slotOfDescriptor[Int(descriptor)] = handle.index
+    while slotOfDescriptor.count <= Int(descriptor) { slotOfDescriptor.append(OptionalSlot()) }
+    slotOfDescriptor[Int(descriptor)] = OptionalSlot(Slot(index: handle.index))
   }
 
   private mutating func grow(beyond index: Int) {
@@ -111,9 +111,10 @@ public struct RelaySockets: ~Copyable {
 
   /// The handle of a descriptor's socket; nil for other descriptors.
   public func find(_ descriptor: Int32) -> Handle<Entry>? {
-    guard descriptor >= 0, Int(descriptor) < slotOfDescriptor.count else { return nil }
-    let index = slotOfDescriptor[Int(descriptor)]
-    guard Int(index) < capacity, unsafe entries[Int(index)].descriptor == descriptor else { return nil }
+    guard descriptor >= 0, Int(descriptor) < slotOfDescriptor.count,
+      let index = slotOfDescriptor[Int(descriptor)].slot?.index,
+      Int(index) < capacity, unsafe entries[Int(index)].descriptor == descriptor
+    else { return nil }
     return Handle(index: index, generation: unsafe entries[Int(index)].generation)
   }
 

@@ -16,6 +16,9 @@ extension Duration {
   /// A duration that a 32-bit field of a message carries.
   public init(wireSeconds seconds: UInt32) { self = .seconds(Int64(seconds)) }
 
+  /// Seconds with their fraction, as metrics have them.
+  public var fractionalSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
+
   /// Seconds, rounded down; 0 if negative, `.max` beyond 136 years.
   public var wholeSeconds: UInt32 { UInt32(clamping: components.seconds) }
 

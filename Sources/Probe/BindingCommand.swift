@@ -76,14 +76,15 @@ enum BindingCommand {
       let median = Decimal.milliseconds(statistics.percentile(50))
       outcome.summary =
         "\(report.target.transport.label) \(report.target.address) mapped \(response.mappedAddress) rtt \(median) ms"
-      let limit = arguments.thresholds.roundTrip.map { Decimal.text($0, 6) } ?? ""
-      let lossLimit = arguments.thresholds.loss.map { Decimal.text($0, 1) } ?? ""
-      outcome.performance = ["rtt=\(median)ms;\(limit);;0;", "loss=\(Decimal.text(loss, 1))%;\(lossLimit);;0;100"]
+      outcome.performance = [
+        "rtt=\(median)ms;\(arguments.roundTripLimit);;0;",
+        "loss=\(Decimal.text(loss, 1))%;\(arguments.lossLimit);;0;100",
+      ]
       if let threshold = arguments.thresholds.roundTrip, statistics.percentile(50) > threshold {
-        outcome.warnings.append("the median round trip is \(median) ms, over \(limit) ms")
+        outcome.warnings.append("the median round trip is \(median) ms, over \(arguments.roundTripLimit) ms")
       }
       if let threshold = arguments.thresholds.loss, loss > threshold {
-        outcome.warnings.append("\(Decimal.text(loss, 1)) % of the requests were lost, over \(lossLimit) %")
+        outcome.warnings.append("\(Decimal.text(loss, 1)) % of the requests were lost, over \(arguments.lossLimit) %")
       }
     }
     if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
@@ -116,10 +117,10 @@ enum BindingCommand {
       if let local = report.localAddress { lines.append("  local address    \(local)") }
       lines.append("  mapped address   \(response.mappedAddress)")
     }
-    if report.connectDuration > 0 {
+    if report.connectDuration > .zero {
       lines.append("  connected in     \(Decimal.milliseconds(report.connectDuration)) ms")
     }
-    if report.handshakeDuration > 0 {
+    if report.handshakeDuration > .zero {
       lines.append("  handshake in     \(Decimal.milliseconds(report.handshakeDuration)) ms")
     }
     lines += report.tls?.lines(now: now) ?? []
@@ -158,7 +159,7 @@ enum BindingCommand {
       ("connect_ms", isStream ? .milliseconds(report.connectDuration) : .null),
       (
         "tls_handshake_ms",
-        report.handshakeDuration > 0 ? .milliseconds(report.handshakeDuration) : .null
+        report.handshakeDuration > .zero ? .milliseconds(report.handshakeDuration) : .null
       ),
       ("sent", .whole(report.sent)), ("received", .whole(report.roundTrips.count)),
       ("loss_percent", .double(Double(loss) / 10)), ("rtt_ms", statistics?.json ?? .null),

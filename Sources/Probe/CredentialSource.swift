@@ -15,10 +15,10 @@ public struct CredentialSource: Sendable {
   public var passwordFile: String?
   public var secretFile: String?
   public var tokenFile: String?
-  /// How long a credential made from a secret is valid, in seconds.
-  public var lifetime: UInt64
+  /// How long a credential made from a secret is valid.
+  public var lifetime: Duration
 
-  public init(prefix: String, lifetime: UInt64) {
+  public init(prefix: String, lifetime: Duration) {
     self.prefix = prefix
     self.lifetime = lifetime
   }
@@ -117,10 +117,10 @@ public struct CredentialSource: Sendable {
 
   // MARK: - The kinds
 
-  /// A credential that ends after `lifetime` seconds (draft-uberti-behave-turn-rest-00). Without a name the expiry
+  /// A credential that ends after `lifetime` (draft-uberti-behave-turn-rest-00). Without a name the expiry
   /// alone is the user name.
-  public static func timeLimited(_ name: String?, _ secret: [UInt8], lifetime: UInt64) -> LongTermCredential {
-    let expiry = Now.read().wallSeconds &+ lifetime
+  public static func timeLimited(_ name: String?, _ secret: [UInt8], lifetime: Duration) -> LongTermCredential {
+    let expiry = Now.read().wallSeconds &+ UInt64(lifetime.wholeSeconds)
     let username = Array((name.map { "\(expiry):\($0)" } ?? "\(expiry)").utf8)
     return LongTermCredential(
       username: username, password: TimeLimitedCredential.password(username: username, secret: secret))

@@ -1,5 +1,6 @@
 internal import CommandLine
 internal import JSON
+internal import NetworkTypes
 internal import TURNClient
 
 /// `stunclient credentials`: the configuration of a web page, with a credential made from a shared secret.
@@ -24,8 +25,10 @@ enum CredentialsCommand {
     let name = JSONValue.string(String(decoding: made.username, as: UTF8.self))
     let password = JSONValue.string(String(decoding: made.password, as: UTF8.self))
     if urls.isEmpty {
-      return JSONValue.record([("username", name), ("credential", password), ("ttl", .whole(arguments.timeToLive))])
-        .encode() + "\n"
+      return JSONValue.record([
+        ("username", name), ("credential", password), ("ttl", .whole(arguments.timeToLive.wholeSeconds)),
+      ])
+      .encode() + "\n"
     }
     let server: JSONValue = .record([("urls", .strings(urls)), ("username", name), ("credential", password)])
     return JSONValue.record([("iceServers", .array([server]))]).encode() + "\n"

@@ -21,7 +21,7 @@ struct DecodeCommand {
   private var cutShort = 0
 
   /// Limit of a capture's or text's bytes, and of explained messages; further messages are counted.
-  private static let sizeLimit = 256 << 20
+  private static let sizeLimit = ByteCount.mebibytes(256)
   static let messageLimit = 1_000_000
   private let messageLimit: Int
   /// Limit of messages read from one stream or text.
@@ -106,7 +106,7 @@ struct DecodeCommand {
   private mutating func decode(_ bytes: [UInt8]) {
     if let segment = CapturedSegment.recognize(bytes) {
       addNote("the bytes begin with the headers of a packet, which are left out")
-      return record(dissector.dissect(datagram: segment.payload), Place(segment: segment, time: 0))
+      return record(dissector.dissect(datagram: segment.payload), Place(segment: segment, time: .zero))
     }
     let limit = max(Self.streamLimit - found, 0)
     let dissections = dissector.dissect(stream: bytes, limit: limit)
@@ -162,7 +162,7 @@ struct DecodeCommand {
     }
     // Frames of several interfaces are not in the order of time.
     let time = frame.nanoseconds >= (first ?? 0) ? frame.nanoseconds - (first ?? 0) : 0
-    let place = Place(segment: segment, time: time)
+    let place = Place(segment: segment, time: .nanoseconds(time))
     let (content, messages) = finder.take(segment)
     count(content.rawValue)
     for message in messages {
@@ -184,8 +184,8 @@ struct DecodeCommand {
   /// The position of a message in the capture.
   private struct Place {
     var segment: CapturedSegment
-    /// Nanoseconds since the first frame.
-    var time: UInt64
+    /// The time since the first frame.
+    var time: Duration
 
     var transport: String { segment.transport == .udp ? "UDP" : "TCP" }
   }
@@ -217,7 +217,7 @@ struct DecodeCommand {
   private func text(_ dissection: Dissection, _ place: Place?) -> String {
     var head = "\(found)  "
     if let place {
-      let time = Decimal.fixed(place.time / 1000, 6)
+      let time = Decimal.fixed(place.time.wholeNanoseconds / 1000, 6)
       head += "\(time) \(place.transport) \(place.segment.source) > \(place.segment.destination)  "
     }
     var lines = [head + Style.green(Style.plain(dissection.title)) + ", \(dissection.byteCount) bytes"]
@@ -226,7 +226,7 @@ struct DecodeCommand {
       let remarks = attribute.remarks.isEmpty ? "" : "  <- " + attribute.remarks.joined(separator: "; ")
       let name = attribute.name == "unknown" ? "(\(attribute.byteCount) bytes)" : attribute.name
       lines.append(
-        Style.plain("   \(Self.type(attribute.type)) \(Decimal.padded(name, 25)) \(attribute.text)\(remarks)"))
+        Style.plain("   \(Self.type(attribute.type)) \(name.padded(to: 25)) \(attribute.text)\(remarks)"))
     }
     if let content = dissection.content { lines.append(Style.plain("   \(content)")) }
     lines += dissection.problems.map { "   " + Style.red("problem: ") + Style.plain($0) }
@@ -248,7 +248,7 @@ struct DecodeCommand {
     }
     return [
       ("kind", .string(dissection.kind.rawValue)), ("title", .string(dissection.title)),
-      ("time", place.map { .double(Double($0.time) / 1e9) } ?? .null),
+      ("time", place.map { .double($0.time.fractionalSeconds) } ?? .null),
       ("transport", .optional(place?.transport.lowercased())),
       ("source", .optional(place?.segment.source.description)),
       ("destination", .optional(place?.segment.destination.description)), ("length", .whole(dissection.byteCount)),

@@ -1,6 +1,7 @@
 internal import ClientIO
 internal import CommandLine
 internal import JSON
+internal import NetworkTypes
 internal import System
 internal import TURNClient
 
@@ -21,7 +22,8 @@ enum IceServerList {
     let name = path == "-" ? "standard input" : path
     let content: [UInt8]
     do {
-      content = path == "-" ? try StandardStreams.readInput(limit: 1 << 20) : try Files.read(path, limit: 1 << 20)
+      content =
+        path == "-" ? try StandardStreams.readInput(limit: .mebibytes(1)) : try Files.read(path, limit: .mebibytes(1))
     } catch {
       throw UsageError("\(name): \(error)")
     }

@@ -1,4 +1,5 @@
 public import JSON
+internal import NetworkTypes
 
 /// The forms of values in reports.
 extension JSONValue {
@@ -10,8 +11,9 @@ extension JSONValue {
   public static func strings(_ texts: [String]) -> JSONValue { .array(texts.map(JSONValue.string)) }
   public static func whole(_ value: some BinaryInteger) -> JSONValue { .integer(Int64(clamping: value)) }
 
-  /// Nanoseconds as milliseconds with three decimals.
-  public static func milliseconds(_ nanoseconds: UInt64) -> JSONValue {
-    .double(Double(nanoseconds / 1000 + (nanoseconds % 1000 >= 500 ? 1 : 0)) / 1000)
+  /// Milliseconds with three decimals.
+  public static func milliseconds(_ duration: Duration) -> JSONValue {
+    let nanoseconds = duration.wholeNanoseconds
+    return .double(Double(nanoseconds / 1000 + (nanoseconds % 1000 >= 500 ? 1 : 0)) / 1000)
   }
 }

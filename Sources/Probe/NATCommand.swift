@@ -113,7 +113,7 @@ enum NATCommand {
   private static func lines(_ behaviour: NATBehaviour?, _ report: NATReport) -> [String] {
     guard let behaviour else { return [] }
     var lines: [String] = []
-    func line(_ name: String, _ text: String) { lines.append("  \(Decimal.padded(name, 17))\(text)") }
+    func line(_ name: String, _ text: String) { lines.append("  \(name.padded(to: 17))\(text)") }
     line("local address", "\(behaviour.localAddress)")
     line("mapped address", "\(behaviour.mappedAddress)")
     line("NAT", behaviour.hasNAT ? "yes" : "no: the mapped address is the local one")
@@ -176,7 +176,8 @@ enum NATCommand {
     let lifetime: JSONValue
     if case .success(let found)? = report.lifetime {
       lifetime = .record([
-        ("at_least", .whole(found.atLeast)), ("less_than", found.lessThan.map { .whole($0) } ?? .null),
+        ("at_least", .whole(found.atLeast.wholeSeconds)),
+        ("less_than", found.lessThan.map { .whole($0.wholeSeconds) } ?? .null),
       ])
     } else {
       lifetime = .null
@@ -287,7 +288,7 @@ extension NATBehaviour.Filtering {
 
 extension BindingLifetime {
   var words: String {
-    switch (atLeast, lessThan) {
+    switch (atLeast.wholeSeconds, lessThan?.wholeSeconds) {
     case (let least, nil): "more than \(least) s, which is as long as was looked"
     case (0, let most?): "less than \(most) s"
     case (let least, let most?): "\(least) to \(most) s"

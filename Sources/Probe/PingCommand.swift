@@ -98,10 +98,10 @@ enum PingCommand {
     let series = requests.series
     text +=
       "\(series.sent) sent, \(series.received) received, \(Decimal.text(series.lossPerMille ?? 0, 1)) % lost\(last)"
-    if series.received > 0 {
+    if let minimum = series.minimum, let mean = series.mean, let maximum = series.maximum {
       text +=
-        ", min \(Decimal.milliseconds(series.minimum)), mean \(Decimal.milliseconds(series.mean)), "
-        + "max \(Decimal.milliseconds(series.maximum)), jitter \(Decimal.milliseconds(series.jitter)) ms"
+        ", min \(Decimal.milliseconds(minimum)), mean \(Decimal.milliseconds(mean)), "
+        + "max \(Decimal.milliseconds(maximum)), jitter \(Decimal.milliseconds(series.jitter)) ms"
     }
     return text + "\u{1B}[?7h"
   }

@@ -39,7 +39,7 @@ package struct ProbeRequest: Sendable {
   /// Nil: the command's default.
   package var interval: Duration?
   package var timeout = Duration.seconds(10)
-  package var credentials = CredentialSource(prefix: "STUNCLIENT", lifetime: 600)
+  package var credentials = CredentialSource(prefix: "STUNCLIENT", lifetime: .seconds(600))
   /// `security`: another user of the server.
   package var second = SecondUserSource()
   package var trust = TrustSource()
@@ -47,9 +47,9 @@ package struct ProbeRequest: Sendable {
   package var prometheus: String?
   package var thresholds = Thresholds()
   package var mode: Mode?
-  /// The longest binding lifetime of a NAT that is tested, in seconds; nil: no test.
-  package var lifetime: UInt32?
-  package var timeToLive: UInt64 = 86_400
+  /// The longest binding lifetime of a NAT that is tested; nil: no test.
+  package var lifetime: Duration?
+  package var timeToLive = Duration.seconds(86_400)
   package var isOwner = false
   package var nameServer: SocketAddress?
   package var isTraced = false
@@ -58,8 +58,7 @@ package struct ProbeRequest: Sendable {
 
   /// Limits beyond which the result is a warning; nil: no such limit.
   package struct Thresholds: Sendable {
-    /// Nanoseconds.
-    package var roundTrip: UInt64?
+    package var roundTrip: Duration?
     /// Tenths of a percent.
     package var loss: UInt64?
     package var days: Int64?

@@ -37,8 +37,8 @@ enum RelayCommand {
     case .otherSecret:
       outcome.failure?.advice =
         "the shared secret is wrong (not expired: a credential that is valid for ten years was refused, too)"
-    case .serverAhead(let seconds):
-      outcome.failure?.advice = "this machine's clock is \(seconds) s behind the server's"
+    case .serverAhead(let difference):
+      outcome.failure?.advice = "this machine's clock is \(difference.wholeSeconds) s behind the server's"
     case .unclear: break
     }
   }
@@ -63,12 +63,11 @@ enum RelayCommand {
         "\(report.target.transport.label) \(report.target.address) relayed \(relayed), "
         + "all steps in \(Decimal.milliseconds(report.totalDuration)) ms"
     }
-    let limit = arguments.thresholds.roundTrip.map { Decimal.text($0, 6) } ?? ""
     if let echo {
-      outcome.performance.append("echo=\(Decimal.milliseconds(echo))ms;\(limit);;0;")
+      outcome.performance.append("echo=\(Decimal.milliseconds(echo))ms;\(arguments.roundTripLimit);;0;")
       if let threshold = arguments.thresholds.roundTrip, echo > threshold {
         outcome.warnings.append(
-          "the echo through the relay took \(Decimal.milliseconds(echo)) ms, over \(limit) ms")
+          "the echo through the relay took \(Decimal.milliseconds(echo)) ms, over \(arguments.roundTripLimit) ms")
       }
     }
     if let series = report.series { describe(series, arguments, &outcome) }
@@ -80,7 +79,7 @@ enum RelayCommand {
       Metric(
         name: "step_seconds", help: "How long each step of a relay check took.",
         labels: [("step", step.name.rawValue), ("ok", step.failure == nil ? "true" : "false")],
-        value: Double(step.duration) / 1e9)
+        value: step.duration.fractionalSeconds)
     }
     if let series = report.series { outcome.metrics += series.metrics("relay_rtt", "Round trips through the relay.") }
     outcome.metrics += report.tls?.metrics ?? []
@@ -117,7 +116,7 @@ enum RelayCommand {
     for step in report.steps {
       let verdict = step.failure == nil ? "\(Decimal.milliseconds(step.duration)) ms" : "FAILED"
       let again = step.attempts > 1 && step.failure == nil ? " (\(step.attempts) attempts)" : ""
-      lines.append("  \(Decimal.padded(step.name.rawValue, 17))\(verdict)\(again)")
+      lines.append("  \(step.name.rawValue.padded(to: 17))\(verdict)\(again)")
     }
     if let series = report.series { lines += series.lines("packets") }
     return lines

@@ -65,7 +65,7 @@ enum SecurityCommand {
       case .unknown: "can't tell    "
       case .notApplicable: "doesn't apply "
       }
-    return "  \(word)\(Decimal.padded(finding.check, 17))\(finding.subject): \(finding.detail)"
+    return "  \(word)\(finding.check.padded(to: 17))\(finding.subject): \(finding.detail)"
   }
 
   private static func members(_ finding: SecurityReport.Finding) -> [(String, JSONValue)] {

@@ -1,23 +1,27 @@
 internal import CommandLine
 internal import JSON
+internal import NetworkTypes
 internal import TURNClient
 
 /// Statistics of round trips.
 struct Statistics {
-  /// Nanoseconds, ascending; never empty.
-  private let sorted: [UInt64]
+  /// Ascending; never empty.
+  private let sorted: [Duration]
 
-  init?(_ values: [UInt64]) {
+  init?(_ values: [Duration]) {
     guard !values.isEmpty else { return nil }
     sorted = values.sorted()
   }
 
-  var minimum: UInt64 { sorted[0] }
-  var maximum: UInt64 { sorted[sorted.count - 1] }
-  var mean: UInt64 { sorted.reduce(0, &+) / UInt64(sorted.count) }
+  var minimum: Duration { sorted[0] }
+  var maximum: Duration { sorted[sorted.count - 1] }
+  var mean: Duration {
+    let total: Duration = sorted.reduce(.zero, +)
+    return total / sorted.count
+  }
 
-  /// The nearest-rank percentile, in nanoseconds.
-  func percentile(_ percent: Int) -> UInt64 {
+  /// The nearest-rank percentile.
+  func percentile(_ percent: Int) -> Duration {
     let rank = (sorted.count * percent + 99) / 100
     return sorted[min(max(rank, 1), sorted.count) - 1]
   }
@@ -42,7 +46,7 @@ struct Statistics {
       ("0", minimum), ("0.5", percentile(50)), ("0.9", percentile(90)), ("0.99", percentile(99)), ("1", maximum),
     ]
     return quantiles.map { quantile, value in
-      Metric(name: name + "_seconds", help: help, labels: [("quantile", quantile)], value: Double(value) / 1e9)
+      Metric(name: name + "_seconds", help: help, labels: [("quantile", quantile)], value: value.fractionalSeconds)
     }
   }
 }
@@ -51,7 +55,7 @@ struct Statistics {
 extension PacketSeries {
   func lines(_ what: String) -> [String] {
     var lines = [
-      "  \(Decimal.padded(what, 17))\(sent) sent, \(received) received, \(Decimal.text(lossPerMille ?? 0, 1)) % lost, "
+      "  \(what.padded(to: 17))\(sent) sent, \(received) received, \(Decimal.text(lossPerMille ?? 0, 1)) % lost, "
         + "\(duplicates) duplicates, \(reordered) reordered, \(late) late" + (refused > 0 ? ", \(refused) refused" : "")
     ]
     if let statistics = Statistics(roundTrips) {
@@ -73,7 +77,7 @@ extension PacketSeries {
   func metrics(_ name: String, _ help: String) -> [Metric] {
     (Statistics(roundTrips)?.metrics(name, help) ?? []) + [
       Metric(name: "loss_ratio", help: "Packets without an answer.", value: Double(lossPerMille ?? 0) / 1000),
-      Metric(name: "jitter_seconds", help: "Jitter of the round trips (RFC 3550).", value: Double(jitter) / 1e9),
+      Metric(name: "jitter_seconds", help: "Jitter of the round trips (RFC 3550).", value: jitter.fractionalSeconds),
       Metric(name: "duplicates", help: "Answers that came twice.", value: Double(duplicates)),
       Metric(name: "reordered", help: "Answers that came out of order.", value: Double(reordered)),
     ]
@@ -82,6 +86,6 @@ extension PacketSeries {
 
 extension ProbeRequest {
   /// The thresholds in the form of monitoring's performance data.
-  var roundTripLimit: String { thresholds.roundTrip.map { Decimal.text($0, 6) } ?? "" }
+  var roundTripLimit: String { thresholds.roundTrip.map { Decimal.text($0.wholeNanoseconds, 6) } ?? "" }
   var lossLimit: String { thresholds.loss.map { Decimal.text($0, 1) } ?? "" }
 }

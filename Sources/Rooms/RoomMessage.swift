@@ -1,4 +1,5 @@
 public import JSON
+internal import NetworkTypes
 
 /// A message of a client to the server. All are JSON objects with a `type`.
 public enum RoomMessage: Equatable, Sendable {
@@ -67,10 +68,11 @@ public enum RoomMessage: Equatable, Sendable {
 
 /// Messages of the server to a client.
 enum RoomAnswer {
-  static func welcome(_ id: UInt64, others: [(id: UInt64, info: JSONValue)], heartbeat: UInt32) -> [UInt8] {
+  static func welcome(_ id: UInt64, others: [(id: UInt64, info: JSONValue)], heartbeat: Duration) -> [UInt8] {
     let list = others.map { other -> JSONValue in ["id": number(other.id), "info": other.info] }
     return bytes([
-      "type": "welcome", "id": number(id), "members": .array(list), "heartbeat": .integer(Int64(heartbeat)),
+      "type": "welcome", "id": number(id), "members": .array(list),
+      "heartbeat": .integer(Int64(heartbeat.wholeSeconds)),
     ])
   }
 

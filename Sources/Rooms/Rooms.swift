@@ -62,27 +62,28 @@ public struct Rooms: Sendable {
       return Self.refuse(id, .full, "the limit of \(limits.connections) connections is reached: try again later")
     }
     members[id] = Member(
-      messages: SendingBudget(rate: limits.messageRate, burst: limits.messageBurst, now: now.nanoseconds),
-      bytes: SendingBudget(rate: limits.byteRate, burst: limits.byteBurst, now: now.nanoseconds),
-      deadline: now.advanced(bySeconds: limits.joinSeconds))
+      messages: SendingBudget(rate: limits.messageRate, burst: limits.messageBurst, now: now),
+      bytes: SendingBudget(rate: Int(limits.rate.perSecond), burst: Int(limits.burst), now: now),
+      deadline: now.advanced(by: limits.joinTimeout))
     return []
   }
 
   /// A message came, one whole text.
   public mutating func received(_ bytes: [UInt8], from id: ConnectionID, now: Instant) -> [Action] {
     guard var member = members[id] else { return [] }
-    guard member.messages.take(1, now: now.nanoseconds), member.bytes.take(bytes.count, now: now.nanoseconds) else {
-      return remove(id, .tooFast, "more than \(limits.messageRate) messages or \(limits.byteRate) bytes a second")
+    guard member.messages.take(1, now: now), member.bytes.take(bytes.count, now: now) else {
+      return removeTooFast(id)
     }
-    if member.room != nil { member.deadline = now.advanced(bySeconds: limits.silenceSeconds) }
+    if member.room != nil { member.deadline = now.advanced(by: limits.silence) }
     members[id] = member
     let message: RoomMessage
-    do throws(RoomMessage.Malformed) { message = try RoomMessage(bytes, sizeLimit: limits.messageSize) } catch {
+    do throws(RoomMessage.Malformed) { message = try RoomMessage(bytes, sizeLimit: Int(limits.messageSize)) } catch {
       return remove(id, .malformed, error.reason)
     }
     switch message {
     case .join(let room, let key, let info): return join(id, member, room: room, key: key, info: info, now: now)
-    case .send(let receiver, let data): return send(from: id, member, to: receiver, data)
+    case .send(let receiver, let data):
+      return send(from: id, member, to: receiver, data, size: bytes.count, now: now)
     case .ping: return [.send(id, RoomAnswer.pong)]
     }
   }
@@ -94,10 +95,11 @@ public struct Rooms: Sendable {
   public mutating func check(_ id: ConnectionID, now: Instant) -> [Action] {
     guard let member = members[id], now >= member.deadline else { return [] }
     guard member.room != nil else {
-      return remove(id, .silent, "the first message, join, did not come in \(limits.joinSeconds) s")
+      return remove(id, .silent, "the first message, join, did not come in \(limits.joinTimeout.wholeSeconds) s")
     }
     let others = leave(id, isSilent: true)
-    return Self.refuse(id, .silent, "nothing came in \(limits.silenceSeconds) s: send a ping now and then") + others
+    return Self.refuse(id, .silent, "nothing came in \(limits.silence.wholeSeconds) s: send a ping now and then")
+      + others
   }
 
   // MARK: - Rooms
@@ -118,7 +120,7 @@ public struct Rooms: Sendable {
     }
     members[id]?.room = room
     members[id]?.info = info
-    members[id]?.deadline = now.advanced(bySeconds: limits.silenceSeconds)
+    members[id]?.deadline = now.advanced(by: limits.silence)
     rooms[room, default: []].append(id)
     let list = others.compactMap { other in members[other].map { (id: other, info: $0.info) } }
     let news = RoomAnswer.joined(id, info: info)
@@ -127,11 +129,17 @@ public struct Rooms: Sendable {
   }
 
   private mutating func send(
-    from id: ConnectionID, _ member: Member, to receiver: ConnectionID?, _ data: JSONValue
+    from id: ConnectionID, _ member: Member, to receiver: ConnectionID?, _ data: JSONValue, size: Int, now: Instant
   ) -> [Action] {
     guard let room = member.room else { return remove(id, .malformed, "the first message must be join") }
     let text = RoomAnswer.message(from: id, data: data)
-    guard let receiver else { return (rooms[room] ?? []).filter { $0 != id }.map { .send($0, text) } }
+    guard let receiver else {
+      let others = (rooms[room] ?? []).filter { $0 != id }
+      // The first receiver is paid for already. Without this one sender could fill the queues of a whole room.
+      let more = size * max(0, others.count - 1)
+      guard members[id]?.bytes.take(more, now: now) == true else { return removeTooFast(id) }
+      return others.map { .send($0, text) }
+    }
     // A member may have left while the message was under way: no error.
     guard receiver != id, members[receiver]?.room == room else { return [] }
     return [.send(receiver, text)]
@@ -148,6 +156,10 @@ public struct Rooms: Sendable {
   private mutating func remove(_ id: ConnectionID, _ closing: Closing, _ reason: String) -> [Action] {
     let others = leave(id, isSilent: false)
     return Self.refuse(id, closing, reason) + others
+  }
+
+  private mutating func removeTooFast(_ id: ConnectionID) -> [Action] {
+    remove(id, .tooFast, "more than \(limits.messageRate) messages or \(limits.rate.perSecond.rawValue) bytes a second")
   }
 
   private static func refuse(_ id: ConnectionID, _ closing: Closing, _ reason: String) -> [Action] {

@@ -23,15 +23,6 @@ public enum Environment {
 public enum OwnProcess {
   public static var identifier: Int { Int(getpid()) }
 
-  /// CPU time of this process in nanoseconds, including ended threads.
-  public static var processorTime: UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
-
-  /// CPU time of the calling thread in nanoseconds.
-  public static var threadProcessorTime: UInt64 { read(CLOCK_THREAD_CPUTIME_ID) }
-
-  private static func read(_ clock: clockid_t) -> UInt64 {
-    var value = timespec()
-    guard unsafe clock_gettime(clock, &value) == 0 else { return 0 }
-    return UInt64(clamping: value.tv_sec) * 1_000_000_000 + UInt64(clamping: value.tv_nsec)
-  }
+  /// CPU time of this process, including ended threads; `Thread.processorTime` is that of the calling thread.
+  public static var processorTime: Duration { Thread.processorTime(of: CLOCK_PROCESS_CPUTIME_ID) }
 }

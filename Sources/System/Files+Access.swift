@@ -1,13 +1,14 @@
 internal import CLinux
+public import NetworkTypes
 
 /// Access to regular files, and error texts with path, owner and mode.
 extension Files {
-  /// The content of a regular file of at most `limit` bytes. Never waits for a pipe's writer: a pipe, device, socket or
+  /// The content of a regular file of at most `limit`. Never waits for a pipe's writer: a pipe, device, socket or
   /// directory throws `notRegular`. A network drive that does not answer can still block.
   ///
   /// - Parameter followsLinks: false refuses a symbolic link.
   public static func readRegular(
-    _ path: String, limit: Int, followsLinks: Bool = true
+    _ path: String, limit: ByteCount, followsLinks: Bool = true
   ) throws(FileError) -> [UInt8] {
     // With these flags a FIFO without a writer does not block, and a terminal does not become the controlling terminal.
     let descriptor = try open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | (followsLinks ? 0 : O_NOFOLLOW))
@@ -19,7 +20,9 @@ extension Files {
   }
 
   /// The content of a regular file of at most 4 MiB.
-  public static func readRegular(_ path: String) throws(FileError) -> [UInt8] { try readRegular(path, limit: 1 << 22) }
+  public static func readRegular(_ path: String) throws(FileError) -> [UInt8] {
+    try readRegular(path, limit: .mebibytes(4))
+  }
 
   /// Creates an empty file with mode 0600 and its folder's owner. An existing file is not changed.
   public static func createState(_ path: String) throws(FileError) {

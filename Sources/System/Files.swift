@@ -1,10 +1,11 @@
 internal import CLinux
+public import NetworkTypes
 
 /// The reason why a file could not be read or written.
 public enum FileError: Error, Equatable, Sendable {
   case system(Errno)
   /// The file has more bytes than the caller accepts.
-  case tooLarge(limit: Int)
+  case tooLarge(limit: ByteCount)
   /// The path is a device, pipe, socket or directory, and not a regular file.
   case notRegular
 }
@@ -13,7 +14,7 @@ extension FileError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .system(let error): error.description
-    case .tooLarge(let limit): "it has more than \(limit) bytes"
+    case .tooLarge(let limit): "it has more than \(limit.rawValue) bytes"
     case .notRegular: "it is a directory, pipe, socket or device, not a regular file"
     }
   }
@@ -21,9 +22,9 @@ extension FileError: CustomStringConvertible {
 
 /// Reads and writes whole files: configuration, certificates, secrets and state. Never used while a packet waits.
 public enum Files {
-  /// The content of a file (or pipe) of at most `limit` bytes. A pipe blocks until its writer closes it, so the server
+  /// The content of a file (or pipe) of at most `limit`. A pipe blocks until its writer closes it, so the server
   /// uses this only before it serves, and `readRegular` later.
-  public static func read(_ path: String, limit: Int = 1 << 22) throws(FileError) -> [UInt8] {
+  public static func read(_ path: String, limit: ByteCount = .mebibytes(4)) throws(FileError) -> [UInt8] {
     let descriptor = try open(path, O_RDONLY)
     return try read(descriptor, limit: limit)
   }
@@ -31,13 +32,14 @@ public enum Files {
   /// Reads a password or secret of at most 64 KiB from a file, or from standard input for `-`, without one final
   /// newline.
   public static func readSecret(_ path: String) throws(FileError) -> [UInt8] {
-    var content = path == "-" ? try StandardStreams.readInput(limit: 65_536) : try read(path, limit: 65_536)
+    var content =
+      path == "-" ? try StandardStreams.readInput(limit: .kibibytes(64)) : try read(path, limit: .kibibytes(64))
     if content.last == UInt8(ascii: "\n") { content.removeLast() }
     if content.last == UInt8(ascii: "\r") { content.removeLast() }
     return content
   }
 
-  static func read(_ descriptor: borrowing FileDescriptor, limit: Int) throws(FileError) -> [UInt8] {
+  static func read(_ descriptor: borrowing FileDescriptor, limit: ByteCount) throws(FileError) -> [UInt8] {
     let raw = descriptor.rawValue
     var content: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
@@ -46,7 +48,7 @@ public enum Files {
         try retrying { unsafe chunk.withUnsafeMutableBytes { unsafe CLinux.read(raw, $0.baseAddress, $0.count) } }
       }
       if count == 0 { return content }
-      guard content.count + count <= limit else { throw .tooLarge(limit: limit) }
+      guard content.count + count <= Int(limit) else { throw .tooLarge(limit: limit) }
       content += chunk[..<count]
     }
   }

@@ -1,8 +1,8 @@
 internal import CLinux
 public import NetworkTypes
 
-/// One end of a connection between two processes of one host, for messages with descriptors (SOCK_SEQPACKET, SCM_RIGHTS).
-/// Every wait has a deadline.
+/// One end of a connection between two processes of one host, for messages with descriptors (SOCK_SEQPACKET,
+/// SCM_RIGHTS). Every wait has a deadline.
 public struct MessageSocket: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
 

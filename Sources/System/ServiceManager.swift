@@ -2,8 +2,8 @@ internal import CLinux
 
 /// Notifies systemd, if it started this process (sd_notify(3)): one datagram to the socket that it names.
 public enum ServiceManager {
-  /// The longest time between two `WATCHDOG=1` after which systemd ends this process (sd_watchdog_enabled(3)); nil if it
-  /// does not watch this process.
+  /// The longest time between two `WATCHDOG=1` after which systemd ends this process (sd_watchdog_enabled(3)); nil if
+  /// it does not watch this process.
   public static var watchdogInterval: Duration? {
     guard let interval = variable("WATCHDOG_USEC").flatMap({ Int64($0) }), interval > 0 else { return nil }
     if let process = variable("WATCHDOG_PID"), process != "\(getpid())" { return nil }

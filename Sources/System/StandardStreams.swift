@@ -1,4 +1,5 @@
 internal import CLinux
+public import NetworkTypes
 
 extension Errno {
   /// The reader has closed the pipe.
@@ -15,8 +16,8 @@ public enum StandardStreams {
   /// Writes to standard error. Errors are ignored, because there is no other place to report them.
   public static func writeError(_ text: String) { try? Files.write(Array(text.utf8), to: 2) }
 
-  /// Reads standard input to its end, but at most `limit` bytes.
-  public static func readInput(limit: Int) throws(FileError) -> [UInt8] {
+  /// Reads standard input to its end, but at most `limit`.
+  public static func readInput(limit: ByteCount) throws(FileError) -> [UInt8] {
     let descriptor = FileDescriptor(owning: 0)
     do throws(FileError) {
       let content = try Files.read(descriptor, limit: limit)

@@ -65,8 +65,8 @@ public struct Starter: ~Copyable, Sendable {
       connection: MessageSocket(owning: FileDescriptor(owning: answer.descriptors[0])))
   }
 
-  /// The connection to the older process, if one has started this process. Removes the variable, so that no program that
-  /// this one starts inherits it.
+  /// The connection to the older process, if one has started this process. Removes the variable, so that no program
+  /// that this one starts inherits it.
   public static func inherited() -> MessageSocket? {
     guard let text = unsafe getenv(variable).map({ unsafe String(cString: $0) }) else { return nil }
     unsafe unsetenv(variable)

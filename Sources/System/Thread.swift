@@ -96,9 +96,11 @@ public struct Thread: Sendable {
   }
 
   /// The CPU time of the calling thread.
-  public static var processorTime: Duration {
+  public static var processorTime: Duration { processorTime(of: CLOCK_THREAD_CPUTIME_ID) }
+
+  static func processorTime(of clock: clockid_t) -> Duration {
     var value = timespec()
-    _ = unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &value)
+    _ = unsafe clock_gettime(clock, &value)
     return .seconds(value.tv_sec) + .nanoseconds(value.tv_nsec)
   }
 

@@ -53,8 +53,7 @@ extension CertificateSummary {
     var digest = [UInt8](repeating: 0, count: 32)
     var length: UInt32 = 0
     if unsafe X509_digest(certificate, EVP_sha256(), &digest, &length) == 1 {
-      let digits = Array("0123456789abcdef")
-      fingerprint = String(digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+      fingerprint = Hexadecimal.text(digest)
     }
     OpenSSLErrors.clear()
   }

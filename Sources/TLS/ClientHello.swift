@@ -67,12 +67,11 @@ private struct Scan {
   }
 
   /// The length of the record whose header begins at an offset; 0 if the header is incomplete, nil if it is not a
-  /// handshake record's.
+  /// handshake record's. The minor version means nothing (RFC 8446 section 5.1).
   private static func recordLength(_ bytes: RawSpan, at offset: Int) -> Int? {
     let left = bytes.byteCount - offset
     guard bytes.byte(at: offset) == 22 else { return nil }
     if left > 1, bytes.byte(at: offset + 1) != 3 { return nil }
-    if left > 2, bytes.byte(at: offset + 2) > 4 { return nil }
     guard left >= 5 else { return 0 }
     let length = Int(bytes.bigEndian16(at: offset + 3))
     return (1...16_384).contains(length) ? length : nil
@@ -84,7 +83,6 @@ private struct Scan {
     // The last bytes are enough: `value` is used for length fields only.
     value = (value & 0xFFFF) << 8 | Int(byte)
     position += 1
-    if field == .version, position == 5, byte != 3 { return false }
     guard position == fieldEnd else { return true }
     // An empty field ends at once.
     repeat {
@@ -102,6 +100,7 @@ private struct Scan {
       messageEnd = 4 + (value & 0xFF_FFFF)
       guard messageEnd <= ClientHelloForm.longest else { return false }
       next(.version, 2)
+    // `supported_versions` decides, whatever version this field names (RFC 8446 section 4.2.1).
     case .version: next(.random, 32)
     case .random: next(.sessionLength, 1)
     case .sessionLength:

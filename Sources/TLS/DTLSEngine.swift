@@ -1,5 +1,5 @@
 internal import COpenSSL
-internal import NetworkTypes
+public import NetworkTypes
 public import System
 
 /// One DTLS 1.2 association without a socket (RFC 6347, RFC 7350). The caller passes datagrams in and takes datagrams
@@ -47,12 +47,10 @@ public struct DTLSEngine: ~Copyable, Sendable {
   /// Handles a datagram of an unknown client (RFC 6347 section 4.2.1). No state is kept unless the result is
   /// `verified`.
   ///
-  /// - Parameters:
-  ///   - peer: the bytes of the source's transport address.
-  ///   - seconds: the time of a monotonic clock.
-  public mutating func listen(_ datagram: RawSpan, from peer: [UInt8], at seconds: UInt64) -> ListenResult {
+  /// - Parameter peer: the bytes of the source's transport address.
+  public mutating func listen(_ datagram: RawSpan, from peer: [UInt8], at now: Instant) -> ListenResult {
     unsafe core.state.pointee.cookie?.peer = peer
-    unsafe core.state.pointee.cookie?.period = seconds / 60
+    unsafe core.state.pointee.cookie?.period = now.nanoseconds / 60_000_000_000
     put(datagram)
     ERR_clear_error()
     guard let scratch = unsafe BIO_ADDR_new() else { return .ignored }
@@ -88,7 +86,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
     Self.byteCount + (isEstablished ? 0 : earlyDatagrams * Self.recordBufferByteCount + certificateByteCount)
   }
 
-  /// What OpenSSL may keep of a client's Certificate and CertificateVerify.
+  /// The memory that OpenSSL may keep of a client's Certificate and CertificateVerify.
   private var certificateByteCount: Int {
     core.requestsCertificate ? 2 * HandshakeFragments.longestCertificate : 0
   }
@@ -96,7 +94,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
   /// As measured, with a chain of 4 KiB: between two steps of the handshake as much as afterwards, since what one step
   /// leaves to the next takes as much as the two record buffers, which only an established association keeps.
   static let byteCount = 52 << 10
-  /// What OpenSSL allocates for one record.
+  /// The memory that OpenSSL allocates for one record.
   static let recordBufferByteCount = 17 << 10
 
   /// Frees OpenSSL's two record buffers until the next step of the handshake. OpenSSL keeps a datagram that it has not

@@ -8,8 +8,8 @@ public struct SelfSignedCertificate: Sendable {
   /// PEM (PKCS #8) of its private key.
   public let key: [UInt8]
 
-  /// The validity: ten years, in seconds.
-  public static let lifetime: Int64 = 10 * 365 * 86_400 + 2 * 86_400
+  /// The validity: ten years.
+  public static let lifetime = Duration.seconds(10 * 365 * 86_400 + 2 * 86_400)
 
   /// Makes a P-256 key and a certificate for the host names and addresses given, valid from a day before `now`
   /// (seconds since 1970; clocks differ) for ten years.
@@ -74,7 +74,7 @@ public struct SelfSignedCertificate: Sendable {
     return unsafe BN_rand(serial, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1
       && BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(certificate)) != nil
       && ASN1_TIME_set(X509_getm_notBefore(certificate), Int(now - 86_400)) != nil
-      && ASN1_TIME_set(X509_getm_notAfter(certificate), Int(now + lifetime)) != nil
+      && ASN1_TIME_set(X509_getm_notAfter(certificate), Int(now + lifetime.components.seconds)) != nil
       && X509_NAME_add_entry_by_txt(
         X509_get_subject_name(certificate), "CN", MBSTRING_FLAG | 0, name, CInt(name.count), -1, 0) == 1
       && X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) == 1

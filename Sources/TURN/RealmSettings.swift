@@ -1,3 +1,5 @@
+public import NetworkTypes
+
 /// One realm: its name, its credentials, and the limits of its allocations.
 public struct RealmSettings: Sendable {
   /// The prepared name as UTF-8. Also the server name of access tokens (RFC 7635 section 6.1).
@@ -19,13 +21,13 @@ public struct RealmSettings: Sendable {
   /// Limits for each allocation; 0 is no limit.
   public var permissionsPerAllocation: UInt32 = 1024
   public var channelsPerAllocation: UInt32 = 1024
-  /// Bytes of media a second, in each direction.
-  public var bandwidthPerAllocation: UInt64 = 0
+  /// Media in each direction.
+  public var bandwidthPerAllocation = ByteRate.unlimited
 
-  /// Bytes of media a second, in each direction: of one user, and of the whole realm. The default realm's limit applies
-  /// to the whole server. 0 is no limit.
-  public var bandwidthPerUser: UInt64 = 0
-  public var bandwidth: UInt64 = 0
+  /// Media in each direction: of one user, and of the whole realm. The default realm's limit applies to the whole
+  /// server.
+  public var bandwidthPerUser = ByteRate.unlimited
+  public var bandwidth = ByteRate.unlimited
 
   /// Limits for each user: new peer addresses in permissions a minute, and Connect requests a second. 0 is no limit.
   public var newPeersPerUser: UInt32 = 0

@@ -171,7 +171,7 @@ extension Relay {
       realm: allocations[slot].details.realm, username: allocations[slot].details.username, client: client.address,
       transport: client.transport, relayTransport: allocations[slot].transport, relayed: addresses.first ?? .none,
       secondRelayed: addresses.dropFirst().first,
-      age: now.instant.nanoseconds(since: allocations[slot].details.createdAt) / 1_000_000_000,
+      age: now.instant.duration(since: allocations[slot].details.createdAt),
       toPeers: allocations[slot].toPeers, toClient: allocations[slot].toClient,
       drops: allocations[slot].details.drops, quality: quality(of: slot))
   }

@@ -4,15 +4,15 @@ public import Tables
 /// A live allocation with what only lists of sessions show.
 public struct SessionSummary: Sendable, Equatable {
   public var allocation: AllocationSummary
-  /// Seconds until it expires.
-  public var expiresIn: UInt64
+  /// The time until it expires.
+  public var expiresIn: Duration
   public var permissions: UInt32
   public var channels: UInt32
   /// Connections to peers (RFC 6062).
   public var peerConnections: UInt32
 }
 
-/// What an operator sees of the live allocations, and does with them.
+/// Lists of the live allocations for operators, and their orders.
 extension Relay {
   /// A part of the live allocations, by slot.
   ///
@@ -50,7 +50,7 @@ extension Relay {
   private func session(_ slot: Slot<Allocation>, now: Now) -> SessionSummary {
     SessionSummary(
       allocation: summary(of: slot, now: now),
-      expiresIn: allocations[slot].expiresAt.nanoseconds(since: now.instant) / 1_000_000_000,
+      expiresIn: allocations[slot].expiresAt.duration(since: now.instant),
       permissions: allocations[slot].permissions.count, channels: allocations[slot].channels.count,
       peerConnections: allocations[slot].peerConnections.count)
   }

@@ -28,7 +28,8 @@ public enum EndReason: String, Sendable, CaseIterable {
   case closed
 }
 
-/// What an allocation was when it was made; it may move to another transport (RFC 8016) and lose a family later.
+/// The transports and families of an allocation when it was made; it may move to another transport (RFC 8016) and lose
+/// a family later.
 public struct AllocationKind: Hashable, Sendable {
   public enum Families: String, Sendable, CaseIterable {
     case ipv4
@@ -65,8 +66,8 @@ public struct AllocationSummary: Sendable, Equatable {
   public var relayed: SocketAddress
   /// The IPv6 relayed address of a dual allocation.
   public var secondRelayed: SocketAddress?
-  /// Seconds since its creation.
-  public var age: UInt64
+  /// The time since its creation.
+  public var age: Duration
   public var toPeers: TrafficCount
   public var toClient: TrafficCount
   public var drops: AllocationDrops

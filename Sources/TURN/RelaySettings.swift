@@ -1,7 +1,7 @@
 internal import NetworkTypes
 public import STUN
 
-/// What happens to an allocation when its owner's time-limited name expires.
+/// The policy for an allocation when its owner's time-limited name expires.
 public enum CredentialExpiryPolicy: Sendable {
   /// It goes on as long as the client refreshes it.
   case keep
@@ -32,7 +32,7 @@ public struct RelaySettings: Sendable {
   /// The lifetime of a nonce.
   public var nonceLifetime = Duration.seconds(600)
 
-  /// What happens to an allocation when its owner's time-limited name expires.
+  /// The policy for an allocation when its owner's time-limited name expires.
   public var onCredentialExpiry = CredentialExpiryPolicy.keep
 
   /// Lifetimes of RFC 8656 sections 7.2, 9 and 12.

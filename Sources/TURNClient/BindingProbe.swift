@@ -20,8 +20,8 @@ public struct BindingProbe: ~Copyable {
     /// RFC 5780: the source of the response, and the server's other address.
     public var responseOrigin: SocketAddress?
     public var otherAddress: SocketAddress?
-    /// Nanoseconds from the last transmission of the request to the response.
-    public var roundTrip: UInt64
+    /// The time from the last transmission of the request to the response.
+    public var roundTrip: Duration
     /// Transmissions of the request; after more than one, `roundTrip` may belong to an earlier one.
     public var transmissions: Int
 
@@ -29,7 +29,7 @@ public struct BindingProbe: ~Copyable {
       mappedAddress: SocketAddress, isXORMapped: Bool, plainMappedAddress: SocketAddress? = nil,
       software: String? = nil,
       hasFingerprint: Bool, responseOrigin: SocketAddress? = nil, otherAddress: SocketAddress? = nil,
-      roundTrip: UInt64, transmissions: Int
+      roundTrip: Duration, transmissions: Int
     ) {
       self.mappedAddress = mappedAddress
       self.isXORMapped = isXORMapped
@@ -127,7 +127,7 @@ public struct BindingProbe: ~Copyable {
     switch message.type.messageClass {
     case .success:
       outcome = Self.read(
-        message, roundTrip: now.nanoseconds(since: lastSent), transmissions: retransmission.transmissions)
+        message, roundTrip: now.duration(since: lastSent), transmissions: retransmission.transmissions)
     case .error: outcome = .failure(RequestFailure(response: message, isAuthenticated: true))
     case .request, .indication: discarded = .unexpected
     }
@@ -135,7 +135,7 @@ public struct BindingProbe: ~Copyable {
 
   /// Reads a success response to a Binding request.
   static func read(
-    _ message: borrowing MessageView, roundTrip: UInt64, transmissions: Int
+    _ message: borrowing MessageView, roundTrip: Duration, transmissions: Int
   ) -> Result<Response, RequestFailure> {
     do {
       let xorMapped = try message.xorAddress(.xorMappedAddress)

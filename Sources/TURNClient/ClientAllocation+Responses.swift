@@ -183,7 +183,7 @@ extension ClientAllocation {
     events.append(
       Event(
         operation: transaction.operation, failure: failure, isAutomatic: transaction.isAutomatic,
-        duration: now.nanoseconds(since: transaction.began), roundTrips: transaction.roundTrips,
+        duration: now.duration(since: transaction.began), roundTrips: transaction.roundTrips,
         transmissions: transaction.transmissions))
   }
 

@@ -65,15 +65,15 @@ public struct ClientAllocation: ~Copyable {
     public var failure: RequestFailure?
     /// Whether the refresh was automatic, not a command of the caller.
     public var isAutomatic: Bool
-    /// Nanoseconds from the command to the end, including round trips for credentials.
-    public var duration: UInt64
+    /// The time from the command to the end, including round trips for credentials.
+    public var duration: Duration
     /// Round trips: 2 for the first request to a server that requires credentials.
     public var roundTrips: Int
     /// Requests sent, retransmissions included.
     public var transmissions: Int
 
     public init(
-      operation: Operation, failure: RequestFailure?, isAutomatic: Bool, duration: UInt64, roundTrips: Int,
+      operation: Operation, failure: RequestFailure?, isAutomatic: Bool, duration: Duration, roundTrips: Int,
       transmissions: Int
     ) {
       self.operation = operation

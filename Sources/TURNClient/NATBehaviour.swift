@@ -55,27 +55,28 @@ public struct NATBehaviour: Hashable, Sendable {
 
 /// Bounds of the lifetime of a NAT's bindings.
 public struct BindingLifetime: Hashable, Sendable {
-  /// Seconds without traffic after which a binding still existed; 0: none did.
-  public var atLeast: UInt32
-  /// Seconds after which a binding had ended; nil: none had.
-  public var lessThan: UInt32?
+  /// The time without traffic after which a binding still existed; zero: none did.
+  public var atLeast: Duration
+  /// The time after which a binding had ended; nil: none had.
+  public var lessThan: Duration?
 
   /// The bounds from trials of separate bindings. A failed trial that is shorter than a successful one was a lost
   /// packet.
-  public init(trials: [(seconds: UInt32, isAlive: Bool)]) {
-    atLeast = trials.filter(\.isAlive).map(\.seconds).max() ?? 0
+  public init(trials: [(time: Duration, isAlive: Bool)]) {
+    atLeast = trials.filter(\.isAlive).map(\.time).max() ?? .zero
     let longest = atLeast
-    lessThan = trials.filter { !$0.isAlive && $0.seconds > longest }.map(\.seconds).min()
+    lessThan = trials.filter { !$0.isAlive && $0.time > longest }.map(\.time).min()
   }
 
-  /// The times of trials within `maximum` seconds: fine steps for short lifetimes, coarse steps for long ones.
-  public static func schedule(upTo maximum: UInt32) -> [UInt32] {
+  /// The times of trials within `maximum`, in whole seconds: fine steps for short lifetimes, coarse steps for long
+  /// ones.
+  public static func schedule(upTo maximum: Duration) -> [Duration] {
     var seconds: [UInt32] = []
     var next: UInt32 = 1
-    while next < maximum {
+    while next < maximum.wholeSeconds {
       seconds.append(next)
       next = max(next + 1, next + next / 4)
     }
-    return seconds + [maximum]
+    return seconds.map(Duration.init(wireSeconds:)) + [maximum]
   }
 }

@@ -5,8 +5,8 @@ public import NetworkTypes
 public struct PacketSeries: Sendable {
   /// The kind of an answer.
   public enum Arrival: Hashable, Sendable {
-    /// The first answer to this packet, this many nanoseconds after it was sent.
-    case answer(roundTrip: UInt64)
+    /// The first answer to this packet.
+    case answer(roundTrip: Duration)
     /// The first answer to this packet; it is an error.
     case refusal
     case duplicate
@@ -26,14 +26,15 @@ public struct PacketSeries: Sendable {
   public private(set) var late = 0
   /// Answers that came after the answer of a later packet.
   public private(set) var reordered = 0
-  /// The jitter of round trips in nanoseconds, smoothed over 16 packets like RTP's interarrival jitter (RFC 3550
+  /// The jitter of round trips, smoothed over 16 packets like RTP's interarrival jitter (RFC 3550
   /// section 6.4.1).
-  public var jitter: UInt64 { scaledJitter >> 4 }
-  /// The shortest and longest round trip of all answers.
-  public private(set) var minimum = UInt64.max
-  public private(set) var maximum: UInt64 = 0
-  public private(set) var sum: UInt64 = 0
+  public var jitter: Duration { .nanoseconds(scaledJitter >> 4) }
+  /// The shortest and longest round trip of all answers; nil without answers.
+  public private(set) var minimum: Duration?
+  public private(set) var maximum: Duration?
 
+  /// The round trips of all answers together, in nanoseconds like the numbers below.
+  private var sum: UInt64 = 0
   private var scaledJitter: UInt64 = 0
   private var lastRoundTrip: UInt64?
   private var highestAnswered = -1
@@ -56,7 +57,8 @@ public struct PacketSeries: Sendable {
   /// The number of pending packets.
   public var pendingCount: Int { pending.count }
 
-  public var mean: UInt64 { received > 0 ? sum / UInt64(received) : 0 }
+  /// The mean round trip; nil without answers.
+  public var mean: Duration? { received > 0 ? .nanoseconds(sum / UInt64(received)) : nil }
 
   /// The lost share of ended packets, in tenths of a percent; nil if none has ended.
   public var lossPerMille: UInt64? { Self.lossPerMille(lost: lost, of: received + refused + lost) }
@@ -69,7 +71,7 @@ public struct PacketSeries: Sendable {
   }
 
   /// The last round trips, unordered.
-  public var roundTrips: [UInt64] { recent }
+  public var roundTrips: [Duration] { recent.map { .nanoseconds($0) } }
 
   /// Records that the next packet is sent; returns its number, from 0.
   public mutating func send(at now: Instant) -> Int {
@@ -87,12 +89,13 @@ public struct PacketSeries: Sendable {
     let roundTrip = now.nanoseconds(since: begin)
     received += 1
     sum &+= roundTrip
-    minimum = min(minimum, roundTrip)
-    maximum = max(maximum, roundTrip)
+    let duration = Duration.nanoseconds(roundTrip)
+    minimum = min(minimum ?? duration, duration)
+    maximum = max(maximum ?? duration, duration)
     if number < highestAnswered { reordered += 1 }
     highestAnswered = max(highestAnswered, number)
     record(roundTrip)
-    return .answer(roundTrip: roundTrip)
+    return .answer(roundTrip: duration)
   }
 
   /// Records an error as the answer.

@@ -57,7 +57,7 @@ public struct PingRequests: ~Copyable {
     if message.type.messageClass == .error {
       return refuse(number, RequestFailure(response: message, isAuthenticated: true))
     }
-    switch BindingProbe.read(message, roundTrip: 0, transmissions: 1) {
+    switch BindingProbe.read(message, roundTrip: .zero, transmissions: 1) {
     case .success(let response):
       if let before = mappedAddress, before != response.mappedAddress { remappings += 1 }
       mappedAddress = response.mappedAddress

@@ -24,6 +24,9 @@ public struct Handle<Element: ~Copyable>: Sendable, BitwiseCopyable {
     self.index = index
     self.generation = generation
   }
+
+  /// The handle of an element that has ended: it finds nothing, because the generations of elements are odd.
+  @inlinable public static var ended: Handle { Handle(index: 0, generation: 0) }
 }
 
 // Written out, because the synthesized `Hashable` is not inlined into other modules.

@@ -73,6 +73,12 @@ public struct OptionalSlot<Element: ~Copyable>: BitwiseCopyable, Sendable {
   @inlinable public var slot: Slot<Element>? { index == .max ? nil : Slot(index: index) }
 }
 
+// Written explicitly, because the synthesised `Equatable` is not inlined into other modules.
+extension OptionalSlot: Equatable where Element: ~Copyable {
+  @inlinable
+  public static func == (first: Self, second: Self) -> Bool { first.index == second.index }
+}
+
 /// A handle or none in eight bytes; `Handle?` has twelve.
 @frozen
 public struct OptionalHandle<Element: ~Copyable>: BitwiseCopyable, Sendable {

@@ -164,9 +164,10 @@ public struct RecordCoder: Sendable {
 
   @inlinable public mutating func code<Element: ~Copyable>(_ handle: inout OptionalHandle<Element>) throws(RecordError)
   {
-    var inner = handle.handle ?? Handle(index: .max, generation: 0)
-    try code(&inner)
-    if isReading { handle = OptionalHandle(inner.index == .max ? nil : inner) }
+    try code(&handle.index)
+    try code(&handle.generation)
+    // One form of none: equality compares both words.
+    if isReading { handle = OptionalHandle(handle.handle) }
   }
 }
 

@@ -1,5 +1,6 @@
 extension SlotMap where Element: ~Copyable {
-  /// What a restored map needs besides its elements: then stale handles of the old map find nothing in the new one.
+  /// The state that a restored map needs besides its elements: with it, stale handles of the old map find nothing in
+  /// the new one.
   public struct Shape: Sendable, Equatable {
     /// One past the highest slot that was ever taken.
     public var upperBound: UInt32

@@ -79,7 +79,7 @@ extension AdminView {
 }
 
 extension CaptureFilter.Names {
-  /// What `log.privacy` allows.
+  /// The part of names that `log.privacy` allows.
   init(_ privacy: LogPrivacy) {
     switch privacy {
     case .full: self = .whole

@@ -221,7 +221,7 @@ extension AdminView {
   }
 }
 
-/// Where a list of users continues: its source, and the last user before.
+/// The position at which a list of users continues: its source, and the last user before.
 private struct UserPlace {
   var source = 0
   var last: (realm: String, name: String)?
@@ -242,20 +242,9 @@ private struct UserPlace {
   /// Hexadecimal, because names may have any character.
   var text: String { "\(source)-\(Self.encode(last?.realm ?? ""))-\(Self.encode(last?.name ?? ""))" }
 
-  private static func encode(_ text: String) -> String {
-    text.utf8.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
-  }
+  private static func encode(_ text: String) -> String { Hexadecimal.text(text.utf8) }
 
   private static func decode(_ text: Substring) -> String? {
-    guard text.utf8.count % 2 == 0, text.utf8.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }) else {
-      return nil
-    }
-    var bytes: [UInt8] = []
-    var rest = text.utf8[...]
-    while let high = rest.popFirst(), let low = rest.popFirst() {
-      guard let byte = UInt8(String(decoding: [high, low], as: UTF8.self), radix: 16) else { return nil }
-      bytes.append(byte)
-    }
-    return String(validating: bytes, as: UTF8.self)
+    Hexadecimal.bytes(text.utf8).flatMap { String(validating: $0, as: UTF8.self) }
   }
 }

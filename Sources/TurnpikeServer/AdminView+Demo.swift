@@ -10,14 +10,14 @@ internal import TURN
 
 /// The demo page.
 extension AdminView {
-  /// Seconds for which a credential of the demo page is valid.
-  private static let demoSeconds: UInt64 = 3600
+  /// The time for which a credential of the demo page is valid.
+  private static let demoLifetime = Duration.seconds(3600)
 
   func demoAccess(room: String) throws(AdminFailure) -> JSONValue {
     guard let demoSecret else { throw .conflict("the demo page is off: set admin.demo to true") }
     let settings = facts.withLock { $0.settings }
     let names = HostNames(settings)
-    let username = "\(Now.read().wallSeconds + Self.demoSeconds):demo-\(room)"
+    let username = "\(Now.read().wallSeconds + UInt64(Self.demoLifetime.wholeSeconds)):demo-\(room)"
     let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: demoSecret)
     let urls = IceServers.urls(
       listeners: settings.effectiveListeners, reachableAddresses: relayed.map(\.advertised), names: names)
@@ -26,7 +26,7 @@ extension AdminView {
     return .object(
       [
         .init("iceServers", servers.document["iceServers"] ?? []),
-        .init("seconds", Self.number(Self.demoSeconds)),
+        .init("seconds", Self.number(UInt64(Self.demoLifetime.wholeSeconds))),
         .init("has-turns", .bool(names.ofCertificate != nil)),
         .init("hosts", .array(relayed.map { .string("\($0.advertised)") })),
         .init("listeners", .array(listeners.map { .string("\($0.transport)://\($0.address)") })),
@@ -42,7 +42,8 @@ extension Server {
     return "\(scheme)://\(demoHost(address.address)):\(address.port)/demo"
   }
 
-  /// A host for the link: the certificate's name or an address that other devices reach; on loopback the address itself.
+  /// A host for the link: the certificate's name or an address that other devices reach; on loopback the address
+  /// itself.
   private func demoHost(_ bound: IPAddress) -> String {
     let names = settings.admin.listen.isRemote ? HostNames(settings) : HostNames()
     if let name = names.ofCertificate ?? names.everywhere { return name }

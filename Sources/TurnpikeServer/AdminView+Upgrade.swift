@@ -25,7 +25,7 @@ extension UpgradeReport {
     [
       "process": .integer(Int64(process)), "allocations": .integer(Int64(counts.allocations)),
       "relays": .integer(Int64(counts.relays)), "connections": .integer(Int64(counts.connections)),
-      "kept": .integer(Int64(counts.kept)), "gap-us": .integer(Int64(clamping: gap)),
+      "kept": .integer(Int64(counts.kept)), "gap-us": .integer(Int64(clamping: gap.wholeNanoseconds / 1000)),
     ]
   }
 }

@@ -11,7 +11,7 @@ internal import TLS
 internal import TURN
 internal import Tables
 
-/// What operators see of the server, from the threads of the admin endpoint.
+/// The server as operators see it, from the threads of the admin endpoint.
 final class AdminView: ServerView {
   /// The parts that change, copied by the main thread.
   struct Facts: Sendable {
@@ -37,7 +37,7 @@ final class AdminView: ServerView {
     }
   }
 
-  /// What an operator asks of the main thread.
+  /// An operator's request to the main thread.
   enum Order: Sendable {
     case drain
     /// Give the shards what the stores have reported, then answer with the number.
@@ -131,7 +131,8 @@ final class AdminView: ServerView {
   }
 
   func probe() throws(AdminFailure) {
-    for index in shards.indices { _ = try ask(index, .show(Handle(index: .max, generation: 1))) }
+    // The question costs a shard a look into its table.
+    for index in shards.indices { _ = try ask(index, .show(.ended)) }
     if let problem = selfProbe?.run() { throw .unavailable(problem) }
   }
 
@@ -194,7 +195,7 @@ final class AdminView: ServerView {
   private func describe(_ row: SessionSummary, shard: Int) -> JSONValue {
     .object(
       pages.record(row, shard: shard).members + [
-        .init("expires-in", Self.number(row.expiresIn)),
+        .init("expires-in", Self.number(UInt64(row.expiresIn.wholeSeconds))),
         .init("permissions", Self.number(UInt64(row.permissions))),
         .init("channels", Self.number(UInt64(row.channels))),
         .init("peer-connections", Self.number(UInt64(row.peerConnections))),
@@ -248,7 +249,7 @@ struct SessionID {
   var text: String { "\(shard)-\(handle.index)-\(handle.generation)" }
 }
 
-/// Where a list continues.
+/// The position at which a list continues.
 struct SessionPlace {
   var shard: Int
   var slot: UInt32

@@ -5,8 +5,8 @@ internal import TURN
 
 /// A running capture, or the last one: filled by all shards, read by the admin endpoint.
 ///
-/// A shard never waits for it: a message that comes while another thread has the lock is left out and counted. The first
-/// message beyond `CaptureFile.limit` ends the capture.
+/// A shard never waits for it: a message that comes while another thread has the lock is left out and counted. The
+/// first message beyond `CaptureFile.limit` ends the capture.
 final class CaptureBuffer: Sendable {
   let number: Int
   let filter: CaptureFilter

@@ -121,7 +121,7 @@ public final class Confinement: Sendable {
     "/sys/devices/system/cpu", "/dev/null", "/dev/urandom",
   ]
 
-  /// What the libc and OpenSSL need to look up names and to check certificates.
+  /// Files that the libc and OpenSSL read to look up names and to check certificates.
   private static let networkFiles = [
     "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
     "/etc/services", "/etc/ssl", "/usr/share/ca-certificates",

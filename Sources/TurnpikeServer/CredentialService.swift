@@ -165,7 +165,7 @@ final class CredentialService: Sendable {
   }
 }
 
-/// What a store has for a realm as a whole.
+/// The facts about a realm as a whole that a store has.
 struct StoreContent: Equatable, Sendable {
   /// The shared secrets.
   var secrets: [[UInt8]] = []

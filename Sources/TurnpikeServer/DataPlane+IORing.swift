@@ -19,7 +19,7 @@ extension DataPlane {
     ring?.send(&sends, thenWait: waits && !hasFailures)
     nextSlot = 0
     nextReplySlot = 0
-    lastPort = .max
+    lastPort = OptionalSlot()
     // The datagrams of the last turn have been sent, so the kernel may reuse their slots.
     if !arrivals.isEmpty {
       for arrival in arrivals where arrival.slot >= 0 { ring?.provide(Int(arrival.slot), buffers) }

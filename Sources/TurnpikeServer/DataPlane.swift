@@ -69,7 +69,7 @@ struct DataPlane: ~Copyable {
   var arrivals: [Event] = []
   var isLoopWatched = false
   /// The relay port of the turn's last datagram.
-  var lastPort = UInt32.max
+  var lastPort = OptionalSlot<RelayPort>()
   var buffers: PacketBuffers
   var batch: ReceiveBatch
   /// More entries than slots, because a slot may hold many merged datagrams.
@@ -232,8 +232,9 @@ struct DataPlane: ~Copyable {
   @inline(__always)
   mutating func learn(_ id: Handle<RelayPort>, asked: Int, _ slots: Range<Int>) {
     if usesRing {
-      relayPorts.learn(Handle(sameAs: id), asked: 2, received: lastPort == id.index ? 2 : 1)
-      lastPort = id.index
+      let port = OptionalSlot(Slot<RelayPort>(index: id.index))
+      relayPorts.learn(Handle(sameAs: id), asked: 2, received: lastPort == port ? 2 : 1)
+      lastPort = port
     } else {
       relayPorts.learn(Handle(sameAs: id), asked: min(asked, Self.batchSlots - slots.lowerBound), received: slots.count)
     }

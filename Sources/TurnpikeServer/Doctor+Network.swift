@@ -109,7 +109,7 @@ extension Doctor {
 
   // MARK: - The firewall
 
-  /// What the firewall has to let in: it cannot be asked.
+  /// The ports that a firewall must let in: the firewall itself cannot be asked.
   var firewall: [Finding] {
     var ports: [String] = []
     for listener in listeners where !listener.address.address.isLoopback {

@@ -193,8 +193,8 @@ final class EventSender: Sendable {
   }
 }
 
-/// The signature by which a receiver knows that events are this server's: HMAC-SHA256 over the time, a dot and the body.
-/// The time lets it refuse old requests that are sent again.
+/// The signature by which a receiver knows that events are this server's: HMAC-SHA256 over the time, a dot and the
+/// body. The time lets it refuse old requests that are sent again.
 enum WebhookSignature {
   static func headers(_ body: [UInt8], secret: String) -> [String] {
     let time = "\(Now.read().wallSeconds)"
@@ -206,6 +206,6 @@ enum WebhookSignature {
     let key = Array(secret.utf8)
     let message = Array((time + ".").utf8) + body
     let digest = context.authenticate(message.span.rawBytes, key: key.span.rawBytes)
-    return digest.array.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
+    return Hexadecimal.text(digest.array)
   }
 }

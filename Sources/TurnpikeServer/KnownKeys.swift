@@ -18,8 +18,8 @@ struct KnownKeys {
   }
 
   static let limit = 10_000
-  private static let lifetime: UInt32 = 60
-  private static let negativeLifetime: UInt32 = 5
+  private static let lifetime = Duration.seconds(60)
+  private static let negativeLifetime = Duration.seconds(5)
 
   private var keys: [User: (keys: TURN.CredentialKeys, until: Instant)] = [:]
   private var unknown: [User: Instant] = [:]
@@ -33,19 +33,19 @@ struct KnownKeys {
 
   /// Adds an answer; false if users were removed to make room.
   ///
-  /// - Parameter lifetime: in seconds; nil: as long as answers of stores.
+  /// - Parameter lifetime: nil: as long as answers of stores.
   mutating func remember(
-    _ user: UserReference, realm: RealmID, _ found: TURN.CredentialKeys?, lifetime: UInt32? = nil, now: Instant
+    _ user: UserReference, realm: RealmID, _ found: TURN.CredentialKeys?, lifetime: Duration? = nil, now: Instant
   ) -> Bool {
     let user = User(realm: realm, reference: user)
     guard let found else {
       if unknown.count >= Self.limit { unknown.removeAll(keepingCapacity: true) }
-      unknown[user] = now.advanced(bySeconds: Self.negativeLifetime)
+      unknown[user] = now.advanced(by: Self.negativeLifetime)
       return true
     }
     let isFull = keys.count >= Self.limit
     if isFull { keys.removeAll() }
-    keys[user] = (found, now.advanced(bySeconds: lifetime ?? Self.lifetime))
+    keys[user] = (found, now.advanced(by: lifetime ?? Self.lifetime))
     return !isFull
   }
 

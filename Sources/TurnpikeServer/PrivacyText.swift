@@ -28,8 +28,7 @@ struct PrivacyText {
   static func text(_ user: UserReference) -> String {
     switch user {
     case .name(let name): String(decoding: name, as: UTF8.self)
-    case .hash(let hash):
-      "userhash:" + hash.map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined()
+    case .hash(let hash): "userhash:" + Hexadecimal.text(hash)
     }
   }
 

@@ -190,7 +190,7 @@ struct SecureDatagramClients: ~Copyable {
 
   /// Reads a datagram of a client without an association; `takeAnswers` may have an answer afterwards.
   mutating func listen(_ datagram: RawSpan, from client: Client, now: Instant) -> DTLSEngine.ListenResult {
-    listening?.listen(datagram, from: client.bytes, at: now.nanoseconds / 1_000_000_000) ?? .ignored
+    listening?.listen(datagram, from: client.bytes, at: now) ?? .ignored
   }
 
   /// The listening engine's answers.

@@ -9,8 +9,8 @@ internal import System
 internal import TURN
 internal import TURNClient
 
-/// Who makes the server's own allocations. The credential is made at each start, kept in memory only, and the same for
-/// all realms.
+/// The user of the server's own allocations. The credential is made at each start, kept in memory only, and the same
+/// for all realms.
 final class ProbeUser: Sendable {
   let name: String
   let password: String
@@ -18,17 +18,12 @@ final class ProbeUser: Sendable {
   let address = Mutex<SocketAddress?>(nil)
 
   init() {
-    name = "readyz-" + Self.hexadecimal(SecureRandom.bytes(8))
-    password = Self.hexadecimal(SecureRandom.bytes(32))
+    name = "readyz-" + Hexadecimal.text(SecureRandom.bytes(8))
+    password = Hexadecimal.text(SecureRandom.bytes(32))
   }
 
   func owns(_ allocation: AllocationSummary) -> Bool {
     allocation.username.elementsEqual(name.utf8) || address.withLock { $0 } == allocation.client
-  }
-
-  private static func hexadecimal(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
 }
 

@@ -129,9 +129,9 @@ extension Server {
     result.channelsPerAllocation = limits.channelsPerAllocation
     result.newPeersPerUser = limits.newPeersPerUser
     result.connectsPerUser = limits.connectsPerUser
-    result.bandwidthPerAllocation = limits.bandwidthPerAllocation.rawValue
-    result.bandwidthPerUser = limits.bandwidthPerUser.rawValue
-    result.bandwidth = limits.bandwidth.rawValue
+    result.bandwidthPerAllocation = limits.bandwidthPerAllocation
+    result.bandwidthPerUser = limits.bandwidthPerUser
+    result.bandwidth = limits.bandwidth
     return result
   }
 

@@ -3,6 +3,7 @@ internal import Credentials
 internal import CredentialsSQLite
 internal import Crypto
 internal import Log
+internal import NetworkTypes
 internal import System
 
 /// The user that the first start creates if no users are configured. It is an ordinary user of the store, so that the
@@ -93,7 +94,7 @@ extension Server {
   /// user.
   private func keptFirstUser(_ store: SQLiteCredentialStore) throws(StoreError) -> FirstUser? {
     guard let path = statePath("first-user"),
-      let content = try? Files.readRegular(path, limit: 4096, followsLinks: false),
+      let content = try? Files.readRegular(path, limit: .kibibytes(4), followsLinks: false),
       let file = FirstUserFile(content)
     else { return nil }
     let realm = settings.realm

@@ -213,7 +213,7 @@ extension Server.ServerState {
           shards: settings.workers == 0 ? Thread.usableCoreCount : settings.workers),
         seed: (SecureRandom.word(), SecureRandom.word())),
       ledger: QuotaLedger(limits: []),
-      strangersMemory: StrangersMemory(limit: Int(clamping: limits.strangersMemory.rawValue)),
+      strangersMemory: StrangersMemory(limit: limits.strangersMemory),
       automatic: AllocationLimits(
         ports: settings.relay.ports.count, addresses: entries.count, descriptors: FileLimit.raise()),
       sharedKey: SecureRandom.bytes(32))

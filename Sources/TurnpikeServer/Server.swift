@@ -44,7 +44,7 @@ public final class Server {
   var shards: [Mailbox<ShardMessage>] = []
   var shardThreads: [Thread] = []
   var boards: [ShardBoard] = []
-  /// What operators ask of the main thread.
+  /// Requests of operators to the main thread.
   let orders: Mailbox<AdminView.Order>
   /// Nil without an admin endpoint.
   var admin: AdminEndpoint?
@@ -76,7 +76,7 @@ public final class Server {
 
   /// Nil while no newer process is started.
   var upgrade: Upgrade?
-  /// What this process has taken over from another one, and its connection to it.
+  /// The state that this process has taken over from another one, and its connection to it.
   var succession: Succession?
   /// The older process or the one before it, which waits for this one's end and passes signals on.
   var supervisor: HandoverConnection?

@@ -74,7 +74,7 @@ struct SessionRecord: Sendable {
     if let second = allocation.secondRelayed { members.append(.init("second-relayed", .string("\(second)"))) }
     members += [
       .init("relay-transport", .string("\(allocation.relayTransport)")),
-      .init("seconds", AdminView.number(allocation.age)),
+      .init("seconds", AdminView.number(UInt64(allocation.age.wholeSeconds))),
       .init("to-peers", AdminView.traffic(allocation.toPeers)),
       .init("to-client", AdminView.traffic(allocation.toClient)),
       .init(

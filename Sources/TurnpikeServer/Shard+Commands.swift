@@ -25,7 +25,7 @@ extension Shard {
       if let since { metrics.recordAnswer(since: since) }
       deliver(bytes, to: path)
     case .lookUpKeys(let ticket, let realm, let user):
-      lookUp(ticket, realm: realm, user: user)
+      lookUp(KeyLookUp(ticket: ticket, realm: realm, user: user))
     case .admit(let ticket, let holder):
       relay.admitted(ticket, admit(holder), holder, now: now)
     case .release(let holder):
@@ -96,27 +96,19 @@ extension Shard {
     relay.relayPortFailed(id, now: now)
   }
 
-  mutating func lookUp(_ ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference) {
-    switch knownKeys.find(user, realm: realm, now: now.instant) {
-    case .known(let keys): return relay.keysFound(ticket, keys, now: now)
-    case .noUser: return relay.keysFound(ticket, nil, now: now)
-    case .notAsked: break
-    }
-    let client = relay.path(ofTicket: ticket)?.address.address ?? .ipv4Any
-    guard plan.limiter.takeLookUp(client, now: now.instant) else {
-      countLimit(.lookUpsOfAddress, client)
-      return postpone(LaterLookUps.Entry(ticket: ticket, realm: realm, user: user))
-    }
-    guard lookUpRate.take(now: now.instant) else {
-      countLimit(.lookUpRate, client)
-      return postpone(LaterLookUps.Entry(ticket: ticket, realm: realm, user: user))
-    }
-    let lookUp = CredentialService.LookUp(
-      ticket: ticket, realm: realm, user: user, source: client, answers: plan.mailbox)
-    guard plan.credentials[realm]?.lookUp(lookUp) ?? plan.hook?.lookUp(lookUp) ?? false else {
+  mutating func lookUp(_ lookUp: KeyLookUp) {
+    let client = relay.path(ofTicket: lookUp.ticket)?.address.address ?? .ipv4Any
+    switch lookUps.step(lookUp, from: client, plan.limiter, now: now.instant) {
+    case .found(let keys): relay.keysFound(lookUp.ticket, keys, now: now)
+    case .limited(let limit):
+      countLimit(limit, client)
+      postpone(lookUp)
+    case .ask:
+      let question = CredentialService.LookUp(
+        ticket: lookUp.ticket, realm: lookUp.realm, user: lookUp.user, source: client, answers: plan.mailbox)
+      if plan.credentials[lookUp.realm]?.lookUp(question) ?? plan.hook?.lookUp(question) ?? false { return }
       countLimit(.lookUps, client)
-      relay.keysUnavailable(ticket, now: now)
-      return
+      relay.keysUnavailable(lookUp.ticket, now: now)
     }
   }
 
@@ -165,10 +157,10 @@ extension Shard {
 
   /// The store's answer to a look-up.
   private mutating func take(
-    _ keys: TURN.CredentialKeys?, of user: UserReference, realm: RealmID, lifetime: UInt32?,
+    _ keys: TURN.CredentialKeys?, of user: UserReference, realm: RealmID, lifetime: Duration?,
     for ticket: Handle<PendingRequest>
   ) {
-    if !knownKeys.remember(user, realm: realm, keys, lifetime: lifetime, now: now.instant) {
+    if !lookUps.remember(user, realm: realm, keys, lifetime: lifetime, now: now.instant) {
       countLimit(.knownKeys, relay.path(ofTicket: ticket)?.address.address ?? .ipv4Any)
     }
     relay.keysFound(ticket, keys, now: now)
@@ -206,7 +198,7 @@ extension Shard {
     case .keysUnavailable(let ticket):
       relay.keysUnavailable(ticket, now: now)
     case .configure(let settings, let gate, let names, let proxies):
-      knownKeys.forgetAll()
+      lookUps.forgetAll()
       serverNames = names
       trustedProxies = proxies
       relay.update(settings: settings, gate: gate)

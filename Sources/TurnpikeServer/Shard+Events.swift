@@ -79,7 +79,7 @@ extension Shard {
     plan.log.limited(
       .info, "allocation-closed", source: Self.source(summary.client), burst: Self.allocationLines,
       fields(summary, words) + [
-        ("reason", .text(reason.rawValue)), ("seconds", .number(summary.age)),
+        ("reason", .text(reason.rawValue)), ("seconds", .number(summary.age.wholeSeconds)),
         ("to-peers-packets", .number(summary.toPeers.packets)), ("to-peers-bytes", .number(summary.toPeers.bytes)),
         ("to-client-packets", .number(summary.toClient.packets)),
         ("to-client-bytes", .number(summary.toClient.bytes)),
@@ -87,7 +87,7 @@ extension Shard {
       ] + summary.quality.fields)
   }
 
-  /// What both lines of an allocation have.
+  /// The fields that both lines of an allocation have.
   private func fields(_ summary: AllocationSummary, _ words: PrivacyText) -> [Log.Field] {
     [
       ("id", .text(SessionID(shard: plan.index, handle: summary.id).text)),

@@ -44,43 +44,15 @@ extension Shard {
 
   /// Handles a look-up that a rate does not allow now: postpones a stream client's look-up; any other client
   /// retransmits its request.
-  mutating func postpone(_ lookUp: LaterLookUps.Entry) {
-    guard !laterLookUps.isFull, relay.path(ofTicket: lookUp.ticket)?.transport.isStream == true else {
+  mutating func postpone(_ lookUp: KeyLookUp) {
+    guard relay.path(ofTicket: lookUp.ticket)?.transport.isStream == true, lookUps.postpone(lookUp) else {
       return relay.lookUpRefused(lookUp.ticket)
     }
-    laterLookUps.append(lookUp)
   }
 
   /// Tries postponed look-ups again. Look-ups that the rate still does not allow are postponed again.
   mutating func retryLookUps() {
-    for entry in laterLookUps.takeAll() where relay.path(ofTicket: entry.ticket) != nil {
-      lookUp(entry.ticket, realm: entry.realm, user: entry.user)
-    }
+    for entry in lookUps.takePostponed() where relay.path(ofTicket: entry.ticket) != nil { lookUp(entry) }
     runCommands()
-  }
-}
-
-/// Look-ups that wait for the next second.
-struct LaterLookUps {
-  struct Entry {
-    var ticket: Handle<PendingRequest>
-    var realm: RealmID
-    var user: UserReference
-  }
-
-  private var entries: [Entry] = []
-
-  /// Limit of entries, also of clients that hang up meanwhile; a further request is dropped.
-  static let limit = 4096
-
-  var isFull: Bool { entries.count >= Self.limit }
-
-  mutating func append(_ entry: Entry) { entries.append(entry) }
-
-  /// Takes all entries, the oldest first.
-  mutating func takeAll() -> [Entry] {
-    guard !entries.isEmpty else { return [] }
-    defer { entries = [] }
-    return entries
   }
 }

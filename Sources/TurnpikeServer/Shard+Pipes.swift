@@ -56,7 +56,7 @@ extension Shard {
       tcp[pipe].lastMoved = now.instant
       streams[connection].lastHeard = now.instant
       let pause = relay.pipeCarried(count, tcp[pipe].id, toPeer: false, now: now)
-      tcp.throttle(pipe, .peer, nanoseconds: pause, now: now.instant)
+      tcp.throttle(pipe, .peer, for: pause, now: now.instant)
       let isTaken = Self.forward(&streams[connection], plane.buffers, slot: slot, count: count, &blocks)
       if !isTaken { endPipe(pipe) }
     }
@@ -131,7 +131,7 @@ extension Shard {
     guard !range.isEmpty else { return }
     tcp[pipe].lastMoved = now.instant
     let pause = relay.pipeCarried(range.count, tcp[pipe].id, toPeer: true, now: now)
-    tcp.throttle(pipe, .client, nanoseconds: pause, now: now.instant)
+    tcp.throttle(pipe, .client, for: pause, now: now.instant)
     if !Self.write(&tcp[pipe], plane.buffers, slot: slot, range, &blocks) { endPipe(pipe) }
   }
 

@@ -30,10 +30,7 @@ struct Shard: ~Copyable {
   var endpoints = EndpointTable()
   var serverNames: ServerNames
   var trustedProxies: [CIDRBlock]
-  /// A cache of the store's answers, so that a busy user costs one look-up.
-  var knownKeys = KnownKeys()
-  var lookUpRate = LookUpRate()
-  var laterLookUps = LaterLookUps()
+  var lookUps = KeyLookUps()
   var siblings = SiblingBells()
   var now: Now
   var nextSweep: Instant
@@ -47,7 +44,7 @@ struct Shard: ~Copyable {
   /// The highest number of allocations and connections since memory was released.
   var memoryPeak = 0
   var metrics = ShardMetrics()
-  /// Where the captured messages of a user go; nil without a capture.
+  /// The buffer for the captured messages of a user; nil without a capture.
   var capture: CaptureBuffer?
 
   private init(_ plan: ShardPlan) throws(Errno) {

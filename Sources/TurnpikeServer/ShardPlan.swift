@@ -63,7 +63,7 @@ struct ShardPlan: Sendable {
   /// The exchange of media between the shards.
   var exchange: PacketExchange
   var reports: Mailbox<ShardReport>
-  /// Where the shard publishes its counts.
+  /// The board on which the shard publishes its counts.
   var board: ShardBoard
   var log: Log
   var confinement: Confinement?
@@ -75,9 +75,10 @@ struct ShardPlan: Sendable {
 enum ShardMessage: Sendable {
   /// The store's answer to a look-up; nil keys for an unknown user.
   ///
-  /// - Parameter lifetime: how many seconds the answer may be kept; nil: as long as those of stores.
+  /// - Parameter lifetime: how long the answer may be kept; nil: as long as those of stores.
   case keys(
-    ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference, TURN.CredentialKeys?, lifetime: UInt32? = nil)
+    ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference, TURN.CredentialKeys?, lifetime: Duration? = nil
+  )
   case keysUnavailable(ticket: Handle<PendingRequest>)
   /// New settings; the cache of the store's answers is emptied.
   case configure(RelaySettings, PeerGate, ServerNames, trustedProxies: [CIDRBlock])
@@ -96,7 +97,7 @@ enum ShardMessage: Sendable {
   case capture(CaptureFilter?, CaptureBuffer?)
   /// Nothing: whether it is taken shows whether the shard works.
   case ping
-  /// What another process hands over.
+  /// The records that another process hands over.
   case inherit(ShardInheritance)
   /// A step of a handover to another process, or from it.
   case handOver(HandoverStep)

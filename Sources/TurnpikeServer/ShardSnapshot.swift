@@ -62,13 +62,13 @@ struct SessionCounts: Sendable {
   mutating func close(_ summary: AllocationSummary, _ reason: EndReason) {
     live[summary.kind, default: 0] -= 1
     ended[reason, default: 0] += 1
-    lifetimes.record(Double(summary.age))
+    lifetimes.record(Double(summary.age.wholeSeconds))
     bytes.record(Double(summary.toPeers.bytes &+ summary.toClient.bytes))
     quality.record(summary.quality)
   }
 }
 
-/// Where a shard publishes its counts for other threads.
+/// The board on which a shard publishes its counts for other threads.
 ///
 /// A shard skips the publication while a reader copies the counts, so it never waits.
 final class ShardBoard: Sendable {

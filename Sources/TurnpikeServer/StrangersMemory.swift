@@ -1,3 +1,4 @@
+internal import NetworkTypes
 internal import Synchronization
 
 /// One budget over all shards for the memory of unauthenticated clients (`limits.strangers-memory`). A charge is
@@ -5,11 +6,11 @@ internal import Synchronization
 ///
 /// Used once for each connection, association, engine or frame, never for a packet of an allocation.
 final class StrangersMemory: Sendable {
-  let limit: Int
+  private let limit: Int
   private let used = Atomic<Int>(0)
 
-  /// - Parameter limit: in bytes; 0: no limit.
-  init(limit: Int) { self.limit = limit }
+  /// - Parameter limit: zero: no limit.
+  init(limit: ByteCount) { self.limit = Int(limit) }
 
   /// The bytes charged now.
   var byteCount: Int { used.load(ordering: .relaxed) }

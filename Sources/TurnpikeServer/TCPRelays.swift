@@ -106,14 +106,13 @@ struct TCPRelays: ~Copyable {
   }
 
   /// Pauses reading from one side; zero resumes it at once.
-  mutating func throttle(_ slot: Slot<Pipe>, _ side: Side, nanoseconds: UInt64, now: Instant) {
-    let until =
-      nanoseconds > 0 ? Instant(nanoseconds: now.nanoseconds &+ nanoseconds) : Instant(nanoseconds: 0)
+  mutating func throttle(_ slot: Slot<Pipe>, _ side: Side, for pause: Duration, now: Instant) {
+    let until = pause > .zero ? now.advanced(by: pause) : Instant(nanoseconds: 0)
     switch side {
     case .peer: pipes[slot].readsPeerFrom = until
     case .client: pipes[slot].readsClientFrom = until
     }
-    if nanoseconds > 0 { wait(slot, until: until) }
+    if pause > .zero { wait(slot, until: until) }
   }
 
   private mutating func wait(_ slot: Slot<Pipe>, until: Instant) {

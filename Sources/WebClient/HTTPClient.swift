@@ -33,7 +33,8 @@ public final class HTTPClient {
     public var authorities: String?
     /// The address for the connection in place of the URL's host and port: `192.0.2.1:8478`; nil: those of the URL.
     public var connectsTo: String?
-    /// Whether the certificate must have the URL's host; false only where `authorities` has nothing but this certificate.
+    /// Whether the certificate must have the URL's host; false only where `authorities` has nothing but this
+    /// certificate.
     public var checksName = true
 
     public init(url: String) { self.url = url }

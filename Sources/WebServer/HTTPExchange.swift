@@ -2,8 +2,8 @@
 struct HTTPExchange {
   var id: HTTPServer.ExchangeID
   var request: HTTPRequest
-  /// The time at which the whole body must be there, in microseconds of libwebsockets' clock.
-  var bodyEnd: Int64 = .max
+  /// The time of libwebsockets' clock at which the whole body must be there.
+  let bodyEnd: Duration
   /// Whether the handler has the request, or an error has been given without it.
   var isDispatched = false
   var response: HTTPResponse?
@@ -11,8 +11,9 @@ struct HTTPExchange {
   /// The number of bytes of the body that are written.
   var offset = 0
 
-  init(id: HTTPServer.ExchangeID, request: HTTPRequest) {
+  init(id: HTTPServer.ExchangeID, request: HTTPRequest, bodyEnd: Duration) {
     self.id = id
     self.request = request
+    self.bodyEnd = bodyEnd
   }
 }

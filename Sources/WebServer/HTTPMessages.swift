@@ -10,21 +10,10 @@ public struct HTTPRequest: Sendable, Equatable {
     case options = "OPTIONS"
   }
 
-  /// One parameter of the query, decoded.
-  public struct Parameter: Sendable, Equatable {
-    public var name: String
-    public var value: String
-
-    public init(_ name: String, _ value: String) {
-      self.name = name
-      self.value = value
-    }
-  }
-
   public var method: Method
   /// The path, decoded, without the query.
   public var path: String
-  public var query: [Parameter] = []
+  public var query: [HTTPField] = []
   public var authorization: String?
   public var host: String?
   public var origin: String?
@@ -45,20 +34,9 @@ public struct HTTPRequest: Sendable, Equatable {
 
 /// The answer to a request.
 public struct HTTPResponse: Sendable, Equatable {
-  /// A header besides Content-Type and Content-Length.
-  public struct Header: Sendable, Equatable {
-    public var name: String
-    public var value: String
-
-    public init(_ name: String, _ value: String) {
-      self.name = name
-      self.value = value
-    }
-  }
-
   public var status: UInt32
   public var contentType: String
-  public var headers: [Header] = []
+  public var headers: [HTTPField] = []
   public var body: [UInt8]
 
   public init(_ status: UInt32, _ contentType: String = "text/plain; charset=utf-8", _ body: [UInt8]) {
@@ -70,5 +48,16 @@ public struct HTTPResponse: Sendable, Equatable {
   /// Plain text, with a newline at its end.
   public init(_ status: UInt32, text: String) {
     self.init(status, "text/plain; charset=utf-8", Array((text + "\n").utf8))
+  }
+}
+
+/// A header field, or a parameter of a query, decoded.
+public struct HTTPField: Sendable, Equatable {
+  public var name: String
+  public var value: String
+
+  public init(_ name: String, _ value: String) {
+    self.name = name
+    self.value = value
   }
 }

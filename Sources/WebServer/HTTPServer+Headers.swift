@@ -58,7 +58,8 @@ extension HTTPServer {
     return text.hasPrefix("::ffff:") ? String(text.dropFirst(7)) : text
   }
 
-  /// Text that a C function writes with its final zero; it returns the number of bytes without it, or a negative number.
+  /// Text that a C function writes with its final zero; it returns the number of bytes without it, or a negative
+  /// number.
   private static func text(capacity: Int, _ write: (UnsafeMutablePointer<CChar>) -> Int32) -> String? {
     var bytes = [CChar](repeating: 0, count: capacity)
     let count = unsafe bytes.withUnsafeMutableBufferPointer { buffer in

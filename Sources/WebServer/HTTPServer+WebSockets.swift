@@ -1,4 +1,5 @@
 internal import CWebSockets
+internal import NetworkTypes
 
 /// WebSockets (RFC 6455).
 extension HTTPServer {
@@ -20,7 +21,7 @@ extension HTTPServer {
     case LWS_CALLBACK_TIMER:
       guard let id = unsafe sockets.open[connection]?.id, let handler = options.webSockets else { return 0 }
       apply(handler.check(id))
-      unsafe lws_set_timer_usecs(connection, Int64(options.checkSeconds) * 1_000_000)
+      unsafe lws_set_timer_usecs(connection, Int64(clamping: options.checkInterval.wholeNanoseconds / 1000))
       return 0
     case LWS_CALLBACK_CLOSED:
       unsafe endSocket(connection)
@@ -52,7 +53,7 @@ extension HTTPServer {
     let id = sockets.lastNumber
     unsafe sockets.open[connection] = WebSockets.Socket(id: id)
     unsafe sockets.names[id] = connection
-    unsafe lws_set_timer_usecs(connection, Int64(options.checkSeconds) * 1_000_000)
+    unsafe lws_set_timer_usecs(connection, Int64(clamping: options.checkInterval.wholeNanoseconds / 1000))
     apply(handler.opened(id))
     return 0
   }
@@ -67,13 +68,13 @@ extension HTTPServer {
 
   private func receiveText(_ bytes: UnsafeRawBufferPointer, on connection: OpaquePointer) -> Int32 {
     guard let handler = options.webSockets, let socket = unsafe sockets.open[connection] else { return -1 }
-    // What comes after the decision to close is dropped.
+    // A message after the decision to close is dropped.
     guard socket.closing == nil else { return 0 }
     if unsafe lws_frame_is_binary(connection) != 0 {
       unsafe cws_close_code(connection, 1003)
       return -1
     }
-    guard socket.input.count + bytes.count <= options.messageLimit else {
+    guard socket.input.count + bytes.count <= Int(options.messageLimit) else {
       unsafe cws_close_code(connection, 1009)
       return -1
     }
@@ -126,7 +127,7 @@ extension HTTPServer {
     }
   }
 
-  /// Seconds in which a client must read what waits before its close frame.
+  /// The time in which a client must read what waits before its close frame.
   private static let closeSeconds: Int32 = 5
 
   private func send(_ text: [UInt8], to id: UInt64) {
@@ -134,12 +135,12 @@ extension HTTPServer {
       socket.closing == nil, !text.isEmpty
     else { return }
     let cost = WebSockets.cost(of: text)
-    guard socket.outputCost + cost <= options.queueLimit else { return unsafe cutOff(connection) }
+    guard socket.outputCost + cost <= Int(options.queueLimit) else { return unsafe cutOff(connection) }
     unsafe sockets.open[connection]?.output.append(text)
     unsafe sockets.open[connection]?.outputCost += cost
     sockets.cost += cost
     unsafe lws_callback_on_writable(connection)
-    if sockets.cost > options.queuesLimit,
+    if sockets.cost > Int(options.queuesLimit),
       let slowest = unsafe sockets.open.max(by: { unsafe $0.value.outputCost < $1.value.outputCost })
     {
       unsafe cutOff(slowest.key)

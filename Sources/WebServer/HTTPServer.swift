@@ -1,4 +1,5 @@
 internal import CWebSockets
+internal import NetworkTypes
 internal import Synchronization
 internal import TLS
 
@@ -37,7 +38,7 @@ public final class HTTPServer: @unchecked Sendable {
 
   private let later = Mutex(Later())
 
-  /// What libwebsockets keeps a pointer to. `server` is set after `init` has finished.
+  /// The object that libwebsockets keeps a pointer to. `server` is set after `init` has finished.
   private struct Unowned {
     weak var server: HTTPServer?
     var certificate: CertificateChoice?
@@ -79,7 +80,7 @@ public final class HTTPServer: @unchecked Sendable {
       unsafe settings.is_unix = true
     }
     unsafe settings.connections = options.connections + 8
-    unsafe settings.request_seconds = options.requestSeconds
+    unsafe settings.request_seconds = options.requestTimeout.wholeSeconds
     unsafe settings.is_secure = options.certificate != nil
     return unsafe place.withCString { place in
       unsafe settings.place = place
@@ -167,15 +168,14 @@ public final class HTTPServer: @unchecked Sendable {
     unsafe forget(connection)
     lastNumber += 1
     let id = ExchangeID(number: lastNumber)
+    let bodyEnd = Self.now + options.bodyTimeout
     guard let method = unsafe Self.method(of: connection) else {
-      unsafe exchanges[connection] = HTTPExchange(id: id, request: HTTPRequest(.get, path))
+      unsafe exchanges[connection] = HTTPExchange(id: id, request: HTTPRequest(.get, path), bodyEnd: bodyEnd)
       return unsafe respond(HTTPResponse(405, text: "this method is not supported"), on: connection)
     }
     var request = HTTPRequest(method, path)
     unsafe Self.readHeaders(of: connection, into: &request)
-    var exchange = HTTPExchange(id: id, request: request)
-    exchange.bodyEnd = Self.microseconds + Int64(options.bodySeconds) * 1_000_000
-    unsafe exchanges[connection] = exchange
+    unsafe exchanges[connection] = HTTPExchange(id: id, request: request, bodyEnd: bodyEnd)
     unsafe names[id] = connection
     if unsafe Self.header(WSI_TOKEN_HTTP_TRANSFER_ENCODING, of: connection) != nil {
       return unsafe respond(HTTPResponse(411, text: "a body needs Content-Length"), on: connection)
@@ -185,39 +185,39 @@ public final class HTTPServer: @unchecked Sendable {
     guard let count = UInt64(length) else {
       return unsafe respond(HTTPResponse(400, text: "Content-Length is not a number"), on: connection)
     }
-    guard count <= UInt64(options.bodyLimit) else {
+    guard count <= options.bodyLimit.rawValue else {
       return unsafe respond(
-        HTTPResponse(413, text: "the limit of a request's body is \(options.bodyLimit) bytes"), on: connection)
+        HTTPResponse(413, text: "the limit of a request's body is \(options.bodyLimit.rawValue) bytes"), on: connection)
     }
     return count == 0 ? unsafe dispatch(connection) : 0
   }
 
   private func receive(_ bytes: UnsafeRawBufferPointer, on connection: OpaquePointer) -> Int32 {
     // Without a copy of the exchange, which would copy the body for each part.
-    guard let end = unsafe exchanges[connection]?.bodyEnd, Self.microseconds < end else { return -1 }
-    guard let count = unsafe exchanges[connection]?.request.body.count, count + bytes.count <= options.bodyLimit else {
-      return -1
-    }
+    guard let end = unsafe exchanges[connection]?.bodyEnd, Self.now < end else { return -1 }
+    guard let count = unsafe exchanges[connection]?.request.body.count,
+      count + bytes.count <= Int(options.bodyLimit)
+    else { return -1 }
     unsafe exchanges[connection]?.request.body.append(contentsOf: bytes)
     return 0
   }
 
   /// The present time of libwebsockets' own clock.
-  private static var microseconds: Int64 { lws_now_usecs() }
+  private static var now: Duration { .microseconds(lws_now_usecs()) }
 
   /// The whole request is there.
   private func dispatch(_ connection: OpaquePointer) -> Int32 {
     guard let exchange = unsafe exchanges[connection], !exchange.isDispatched else { return 0 }
     unsafe exchanges[connection]?.isDispatched = true
     guard let response = handler(exchange.request, exchange.id) else {
-      unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Self.longestWait)
+      unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Self.longestWaitSeconds)
       return 0
     }
     return unsafe respond(response, on: connection)
   }
 
-  /// The longest time in seconds that an exchange waits for `answer`, or for its client to read.
-  private static let longestWait: Int32 = 30
+  /// The longest time that an exchange waits for `answer`, or for its client to read.
+  private static let longestWaitSeconds: Int32 = 30
 
   private func takeAnswers() {
     let answers = later.withLock { later in
@@ -257,7 +257,7 @@ public final class HTTPServer: @unchecked Sendable {
     guard written >= 0 else { return -1 }
     if isLast { return unsafe finish(connection) }
     unsafe exchanges[connection]?.offset = end
-    unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Self.longestWait)
+    unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Self.longestWaitSeconds)
     unsafe lws_callback_on_writable(connection)
     return 0
   }
@@ -274,7 +274,7 @@ public final class HTTPServer: @unchecked Sendable {
     guard unsafe cws_start(connection, &headers, response.status, UInt64(response.body.count)) == 0 else {
       return false
     }
-    let all = [HTTPResponse.Header("Content-Type", response.contentType)] + response.headers
+    let all = [HTTPField("Content-Type", response.contentType)] + response.headers
     for header in all where unsafe cws_add(connection, &headers, header.name.lowercased() + ":", header.value) != 0 {
       return false
     }

@@ -1,4 +1,5 @@
-/// Takes the WebSockets (RFC 6455) of a server. All functions are called on the server's thread, so they must not block.
+/// Takes the WebSockets (RFC 6455) of a server. All functions are called on the server's thread, so they must not
+/// block.
 ///
 /// The answer to each event is a list of actions, for any of the open sockets; those of sockets that are gone have no
 /// effect.
@@ -15,7 +16,7 @@ public protocol WebSocketHandler: Sendable {
   func check(_ socket: UInt64) -> [WebSocketAction]
 }
 
-/// What the server does to a WebSocket.
+/// An action of the server on a WebSocket.
 public enum WebSocketAction: Sendable, Equatable {
   /// Sends a text message.
   case send(UInt64, [UInt8])
@@ -37,7 +38,7 @@ struct WebSockets {
     var output: [[UInt8]] = []
     /// The number of bytes of the first one that are sent.
     var offset = 0
-    /// What `output` costs.
+    /// The cost of `output`.
     var outputCost = 0
     /// The code of the close frame that follows `output`.
     var closing: UInt16?
@@ -48,7 +49,7 @@ struct WebSockets {
   var open: [OpaquePointer: Socket]
   var names: [UInt64: OpaquePointer]
   var lastNumber: UInt64 = 0
-  /// What all messages cost that wait for clients.
+  /// The cost of all messages that wait for clients.
   var cost = 0
 
   init() {

@@ -31,7 +31,7 @@ struct Arguments {
   var serverProcess: Int?
   var serverHelpers: [Int] = []
   var serverCore: Int?
-  var credentials = CredentialSource(prefix: "TURNLOAD", lifetime: 86_400)
+  var credentials = CredentialSource(prefix: "TURNLOAD", lifetime: .seconds(86_400))
   var trust = TrustSource()
   var isOwner = false
   var isJSON = false

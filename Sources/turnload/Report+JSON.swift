@@ -16,18 +16,18 @@ extension Report {
     ]
     guard let result else { return .record(members) }
     members += [
-      ("unit", .string(result.unit.rawValue)), ("seconds", .double(Double(result.elapsed) / 1e9)),
+      ("unit", .string(result.unit.rawValue)), ("seconds", .double(result.elapsed.fractionalSeconds)),
       ("completed", .whole(result.completed)),
       // `hold` counts allocations: it has no rate.
       ("per_second", settings.work == .hold ? .null : Self.rounded(result.perSecond)),
       ("sent", .whole(result.sent)), ("lost", .whole(result.lost)),
       ("loss_percent", Self.rounded(result.lossShare * 100, 10_000)), ("failures", .whole(result.failures)),
       ("first_failure", .optional(result.firstFailure)),
-      ("setup_seconds", .double(Double(result.setUp) / 1e9)),
+      ("setup_seconds", .double(result.setUp.fractionalSeconds)),
       ("found_rate", result.foundRate.map { .whole($0) } ?? .null),
       ("confirmed", result.foundRate == nil ? .null : .bool(result.isConfirmed)),
       ("latency_us", latency(result.latency)), ("server", server(result)),
-      ("generator", .record([("cpu_ns_each", Self.optional(result.each(result.ownTime)))])),
+      ("generator", .record([("cpu_ns_each", Self.optional(result.nanosecondsEach(result.ownTime)))])),
     ]
     return .record(members)
   }
@@ -61,7 +61,7 @@ extension Report {
     guard histogram.count > 0 else { return .null }
     func microseconds(_ nanoseconds: UInt64) -> JSONValue { .double(Double(nanoseconds / 100) / 10) }
     return .record([
-      ("min", microseconds(histogram.minimum)), ("mean", microseconds(histogram.mean)),
+      ("min", microseconds(histogram.minimum ?? 0)), ("mean", microseconds(histogram.mean)),
       ("p50", microseconds(histogram.quantile(thousandths: 500))),
       ("p90", microseconds(histogram.quantile(thousandths: 900))),
       ("p99", microseconds(histogram.quantile(thousandths: 990))), ("max", microseconds(histogram.maximum)),
@@ -69,13 +69,13 @@ extension Report {
   }
 
   private func server(_ result: LoadResult) -> JSONValue {
-    func bytes(_ count: UInt64?) -> JSONValue { count.map { .whole($0) } ?? .null }
+    func bytes(_ count: ByteCount?) -> JSONValue { count.map { .whole($0.rawValue) } ?? .null }
     return .record([
-      ("cpu_ns_each", Self.optional(result.each(result.serverTime))),
-      ("core_busy_ns_each", Self.optional(result.each(result.coreTime))),
+      ("cpu_ns_each", Self.optional(result.nanosecondsEach(result.serverTime))),
+      ("core_busy_ns_each", Self.optional(result.nanosecondsEach(result.coreTime))),
       (
         "core_busy_percent",
-        Self.optional(result.coreTime.map { Double($0) * 100 / Double(max(result.elapsed, 1)) })
+        Self.optional(result.coreTime.map { $0 * 100 / max(result.elapsed, .nanoseconds(1)) })
       ),
       (
         "task_switches_each",

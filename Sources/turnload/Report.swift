@@ -1,5 +1,6 @@
 internal import CommandLine
 internal import LoadGeneration
+internal import NetworkTypes
 
 /// A result in each form of output.
 struct Report {
@@ -55,9 +56,9 @@ struct Report {
     guard let result else { return "failed: \(failure?.message ?? "")\n" }
     let place = settings.work == .floor ? "" : " over \(settings.transport) at \(settings.server)"
     var lines = [settings.work.rawValue + place]
-    let seconds = Self.tenths(Double(result.elapsed) / 1e9)
+    let seconds = Self.tenths(result.elapsed.fractionalSeconds)
     let rate = "in \(seconds) s: \(Int64(result.perSecond)) a second"
-    let made = "held for \(seconds) s, made in \(Self.thousandths(Double(result.setUp) / 1e9)) s"
+    let made = "held for \(seconds) s, made in \(Self.thousandths(result.setUp.fractionalSeconds)) s"
     let units = "\(result.unit.rawValue)s"
     let margin = String(repeating: " ", count: 13 - units.count)
     lines.append("\(units)\(margin)\(result.completed) \(settings.work == .hold ? made : rate)")
@@ -74,10 +75,12 @@ struct Report {
       ("its core     ", result.coreTime),
     ]
     for (name, time) in times {
-      if let each = result.each(time) { lines.append("\(name)\(Int64(each)) ns for each \(result.unit.rawValue)") }
+      if let each = result.nanosecondsEach(time) {
+        lines.append("\(name)\(Int64(each)) ns for each \(result.unit.rawValue)")
+      }
     }
     if let before = result.residentBefore, let after = result.residentAfter {
-      lines.append("memory       \(before >> 10) KiB before, \(after >> 10) KiB after")
+      lines.append("memory       \(before.rawValue >> 10) KiB before, \(after.rawValue >> 10) KiB after")
     }
     if result.failures > 0 { lines.append("failures     \(result.failures), first: \(result.firstFailure ?? "")") }
     lines += warnings.map { "warning      \($0)" }

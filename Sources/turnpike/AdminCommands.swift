@@ -1,3 +1,4 @@
+internal import CommandLine
 internal import JSON
 
 /// `turnpike status`: the state of the running server.
@@ -152,10 +153,6 @@ func amount(_ bytes: Int64) -> String {
     unit += 1
   }
   return unit == 0 ? "\(value) B" : "\(value).\(tenths) \(units[unit])"
-}
-
-extension String {
-  fileprivate func padded(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
 }
 
 /// A text for a part of a URL (RFC 3986 section 2.1).

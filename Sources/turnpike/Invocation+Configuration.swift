@@ -7,7 +7,7 @@ extension Invocation {
   /// The configuration's path without `--config`.
   static let standardPath = "/etc/turnpike/turnpike.yml"
 
-  /// What `turnpike demo` sets; `--set` may set it otherwise.
+  /// The settings of `turnpike demo`; `--set` overrides them.
   private var demoOverrides: [String] {
     guard command == .demo else { return [] }
     guard arguments.has("--lan") else { return ["admin.demo=true"] }
@@ -16,6 +16,16 @@ extension Invocation {
 
   /// The same for each reading of the configuration: a reload must not change it.
   private static let demoToken = "\(SecureRandom.word())\(SecureRandom.word())"
+
+  /// `turnpike demo` prints a link: a browser reaches no Unix socket.
+  private func demoProblems(_ settings: Settings) -> [ConfigurationProblem] {
+    guard command == .demo, case .unixSocket = settings.admin.listen else { return [] }
+    return [
+      ConfigurationProblem(
+        key: "admin.listen", "\(settings.admin.listen) is no address that a browser can open",
+        suggestion: "add --set admin.listen=127.0.0.1:8478 for this computer, or --lan for others too")
+    ]
+  }
 
   private var configurationPath: String? {
     arguments["--config"] ?? arguments["--coturn"] ?? (command == .check ? operands.first : nil)
@@ -56,6 +66,7 @@ extension Invocation {
       }
     }
     var problems = ConfigurationRules.nameProblems(configuration.settings) + rules(configuration.settings)
+    problems += demoProblems(configuration.settings)
     if let path = configurationPath,
       let problem = ConfigurationRules.modeProblem(ofConfiguration: path, configuration.settings, read: read)
     {

@@ -1,6 +1,7 @@
 internal import Configuration
 internal import Credentials
 internal import CredentialsSQLite
+internal import NetworkTypes
 internal import StringPreparation
 internal import System
 internal import TurnpikeServer
@@ -57,7 +58,7 @@ func lineOfInput(_ what: String) throws(Failure) -> [UInt8] {
   if StandardStreams.isInputTerminal { tell("type the \(what), then Return and Ctrl-D") }
   var bytes: [UInt8]
   do throws(FileError) {
-    bytes = try StandardStreams.readInput(limit: 4096)
+    bytes = try StandardStreams.readInput(limit: .kibibytes(4))
   } catch {
     throw .failed("standard input: \(error)")
   }

@@ -21,7 +21,7 @@ func printAccessToken(_ invocation: Invocation) throws(Failure) -> Int32 {
   // 160 bits: the length that every server must support (RFC 7635 section 6.2).
   let macKey = SecureRandom.bytes(20)
   guard let digest = Digest(macKey),
-    let token = AccessToken(macKey: digest, timestamp: now << 16, lifetime: ttl).sealed(
+    let token = AccessToken(macKey: digest, timestamp: now << 16, lifetime: .seconds(ttl)).sealed(
       key: AccessTokenKey(id: Array(key.id.utf8), key: key.key), serverName: Array(realm.utf8),
       nonce: SecureRandom.bytes(AEAD.nonceByteCount))
   else { throw .failed("the key \(key.id.debugDescription) does not fit its algorithm") }

@@ -1,3 +1,4 @@
+internal import CommandLine
 internal import System
 
 /// Prints a list: aligned below headings on a terminal; elsewhere a line for each row with tabs between the columns and
@@ -10,7 +11,7 @@ func printTable(_ headings: [String], _ rows: [[String]]) throws(Failure) {
   let all = [headings] + rows
   let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
   let lines = all.map { row in
-    zip(row, widths).dropLast().map { $0 + String(repeating: " ", count: $1 - $0.count + 2) }.joined()
+    zip(row, widths).dropLast().map { $0.padded(to: $1 + 2) }.joined()
       + (row.last ?? "")
   }
   try print(lines.joined(separator: "\n"))

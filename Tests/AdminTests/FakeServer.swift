@@ -145,7 +145,7 @@ func request(
   peer: String = "127.0.0.1", body: String = ""
 ) -> HTTPRequest {
   var request = HTTPRequest(method, path)
-  request.query = query.map { HTTPRequest.Parameter($0.0, $0.1) }
+  request.query = query.map { HTTPField($0.0, $0.1) }
   request.authorization = token.map { "Bearer \($0)" }
   request.contentType = type ?? (method == .post ? "application/json" : nil)
   request.host = host

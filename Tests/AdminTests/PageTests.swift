@@ -39,7 +39,7 @@ struct PageTests {
   @Test("The script never sets HTML from texts")
   func script() throws {
     let files = (Page.all + Page.demo).filter { $0.path.hasSuffix(".js") }.map(\.body)
-    #expect(files.count == 19)
+    #expect(files.count == 20)
     let text = String(decoding: files.joined(), as: UTF8.self)
     for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
       #expect(!text.contains(word))
@@ -58,4 +58,23 @@ struct PageTests {
       }
     }
   }
+
+  @Test("docs/webrtc.md quotes lines of the page's files, in their order")
+  func quoted() throws {
+    var blocks = 0
+    for part in try Places.text("docs/webrtc.md").components(separatedBy: "\n```js").dropFirst() {
+      let lines = part.components(separatedBy: "\n```")[0].split(separator: "\n", omittingEmptySubsequences: false)
+      let page = try #require(Page.find("/demo/" + lines[0].dropFirst()), "a block names no file: \(lines[0])")
+      var rest = String(decoding: page.body, as: UTF8.self).split(separator: "\n").map(trimmed)[...]
+      for line in lines.dropFirst().map(trimmed) where line != "…" {
+        let found = rest.firstIndex(of: line)
+        #expect(found != nil, "\(page.path) has no such line here: \(line)")
+        if let found { rest = rest[(found + 1)...] }
+      }
+      blocks += 1
+    }
+    #expect(blocks == 13)
+  }
+
+  private func trimmed(_ line: Substring) -> Substring { line.trimmingPrefix { $0 == " " } }
 }

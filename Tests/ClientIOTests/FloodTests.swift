@@ -121,7 +121,7 @@ final class Flooder: Sendable {
       while receive() != nil {}
       return
     }
-    while let datagram = receive(), engine.listen(datagram.span.rawBytes, from: [1], at: 0) != .verified {
+    while let datagram = receive(), engine.listen(datagram.span.rawBytes, from: [1], at: .read()) != .verified {
       send(&engine)
     }
     engine.handshake()

@@ -80,10 +80,10 @@ extension ReasonTests {
       let target = ServerTarget(uri: uri, transport: .udp, address: server.address)
       var generator = SeededGenerator(seed: [9])
       let finding = ClockDiagnosis.run(
-        target, Self.options { $0.timeout = .milliseconds(2000) }, name: "bob", secret: secret, lifetime: 600,
+        target, Self.options { $0.timeout = .milliseconds(2000) }, name: "bob", secret: secret, lifetime: .seconds(600),
         generator: &generator)
-      if case .serverAhead(let seconds) = finding {
-        #expect((ahead...(ahead + 5)).contains(seconds), "\(seconds) for \(ahead)")
+      if case .serverAhead(let found) = finding {
+        #expect((Duration.seconds(ahead)...(.seconds(ahead + 5))).contains(found), "\(found) for \(ahead)")
       } else {
         #expect(finding == .otherSecret && other != secret)
       }

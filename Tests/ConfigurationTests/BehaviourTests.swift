@@ -13,7 +13,7 @@ struct BehaviourTests {
     var key: String
     var file: String
     var function: String
-    /// What the file has of the key, if not its name.
+    /// The text of the key in the file, if it is not its name.
     var word: String?
     var testDescription: String { key }
 

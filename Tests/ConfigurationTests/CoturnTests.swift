@@ -123,7 +123,7 @@ struct CoturnTests {
       """)
     let settings = configuration.settings
     #expect(settings.effectiveListeners.map(\.address.port) == [443, 443, 443, 443])
-    #expect(settings.limits.allocations == 0 && settings.limits.bandwidth == .zero)
+    #expect(settings.limits.allocations == 0 && settings.limits.bandwidth == .unlimited)
     #expect(settings.effectiveYAML().contains("nonce-lifetime: 10m"))
     #expect(configuration.warnings.map(\.description) == [Self.privateNetworks])
   }

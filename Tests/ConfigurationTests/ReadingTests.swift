@@ -84,9 +84,9 @@ struct ReadingTests {
     expected.limits.allocationsPerAddress = 3
     expected.limits.permissionsPerAllocation = 4
     expected.limits.channelsPerAllocation = 5
-    expected.limits.bandwidthPerAllocation = .bytes(64_000)
-    expected.limits.bandwidthPerUser = .bytes(2_000_000)
-    expected.limits.bandwidth = .bytes(1_000_000_000)
+    expected.limits.bandwidthPerAllocation = .bytesPerSecond(64_000)
+    expected.limits.bandwidthPerUser = .bytesPerSecond(2_000_000)
+    expected.limits.bandwidth = .bytesPerSecond(1_000_000_000)
     expected.limits.newPeersPerUser = 8
     expected.limits.connectsPerUser = 9
     expected.limits.unauthenticatedPerAddress = 6

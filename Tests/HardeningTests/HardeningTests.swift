@@ -1,5 +1,6 @@
 import Foundation
 import Hardening
+import NetworkTypes
 import Synchronization
 import System
 import TestSupport
@@ -105,7 +106,7 @@ struct HardeningTests {
   func filter() async {
     await #expect(processExitsWith: .success) {
       try SystemCallFilter.load()
-      _ = try Files.read("/proc/self/status", limit: 1 << 16)
+      _ = try Files.read("/proc/self/status", limit: .kibibytes(64))
       precondition((try? Thread(name: "later") {}) == nil)
       // sethostname(2) is in neither list.
       let status = unsafe sethostname("x", 1)
@@ -121,7 +122,7 @@ struct HardeningTests {
   func coreDumps() async {
     await #expect(processExitsWith: .success) {
       try ProcessLocks.forbidCoreDumps()
-      let limits = String(decoding: try Files.read("/proc/self/limits", limit: 1 << 16), as: UTF8.self)
+      let limits = String(decoding: try Files.read("/proc/self/limits", limit: .kibibytes(64)), as: UTF8.self)
       let core = limits.split(separator: "\n").first { $0.hasPrefix("Max core file size") }
       precondition(core?.split(separator: " ").dropFirst(4).prefix(2) == ["0", "0"])
     }

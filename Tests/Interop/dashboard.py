@@ -6,7 +6,6 @@ Exit status: the number of failed cases.
 """
 
 import argparse
-import base64
 import json
 import os
 import sys
@@ -17,6 +16,7 @@ import chromium
 import isolation
 import server
 from report import Failure, Report
+from tabs import SIZES, ChromiumTab
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "Hostile"))
 import client  # noqa: E402
@@ -24,7 +24,6 @@ import messages  # noqa: E402
 
 ADMIN = "127.0.0.1:8478"
 TOKEN = "dashboard-token"
-SIZES = {"desktop": (1280, 1000, False), "phone": (390, 844, True)}
 
 
 def main():
@@ -43,7 +42,8 @@ def main():
         settings={"admin.listen": ADMIN, "admin.token": TOKEN})
     with server.Server(arguments, options) as running, chromium.Chromium() as browser:
         sessions = [Session(running, "alice"), Session(running, "alice"), Session(running, "bob")]
-        tab = Tab(browser)
+        tab = ChromiumTab(browser)
+        tab.open(f"http://{ADMIN}/")
         report.run("it asks for the token", lambda: token(tab))
         report.run("it shows the live sessions and filters them", lambda: shown(tab, sessions))
         report.run("it fits a phone and a desktop", lambda: sizes(tab, sessions, arguments.pictures))
@@ -68,56 +68,16 @@ class Session:
             self.client.socket.send(b"\x40\x00\x03\xe8" + bytes(1000))
 
 
-class Tab(chromium.Page):
-    """A tab with the dashboard."""
-
-    def __init__(self, browser):
-        target = browser.request("Target.createTarget", {"url": "about:blank"}, 20)["targetId"]
-        session = browser.request("Target.attachToTarget", {"targetId": target, "flatten": True}, 10)["sessionId"]
-        super().__init__(browser, session, target)
-        self.resize(*SIZES["desktop"])
-        browser.request("Page.enable", {}, 10, session)
-        browser.request("Page.navigate", {"url": f"http://{ADMIN}/"}, 20, session)
-        self.until("document.readyState === 'complete'", 20)
-
-    def resize(self, width, height, is_mobile):
-        """Sets the size of the window."""
-        self.browser.request(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 2 if is_mobile else 1, "mobile": is_mobile}, 10, self.session)
-
-    def scheme(self, name):
-        """Chooses light or dark."""
-        self.browser.request(
-            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": name}]}, 10, self.session)
-
-    def picture(self, path):
-        """Writes a picture of the whole page."""
-        data = self.browser.request(
-            "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": True}, 30, self.session)["data"]
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(data))
-
-    def until(self, expression, seconds=10):
-        """Waits until an expression is true."""
-        end = time.monotonic() + seconds
-        while not self.evaluate(expression):
-            if time.monotonic() > end:
-                raise Failure(f"not true in {seconds} s: {expression}; the page: {self.evaluate('document.body?.innerText')}")
-            time.sleep(0.1)
-
-    def rows(self):
-        """The number of rows of sessions."""
-        return self.evaluate("document.querySelectorAll('#sessions tbody tr').length")
+def rows(tab):
+    """The number of rows of sessions."""
+    return tab.evaluate("document.querySelectorAll('#sessions tbody tr').length")
 
 
 def token(tab):
     """The page asks for the token, refuses a wrong one, and takes the right one."""
-    tab.until("document.getElementById('token-dialog').open")
-    give = "document.getElementById('token').value = {}; document.querySelector('#token-dialog button').click()"
-    tab.evaluate(give.format(json.dumps("wrong")))
-    tab.until("document.getElementById('token-dialog').open && !document.getElementById('token-problem').hidden")
-    tab.evaluate(give.format(json.dumps(TOKEN)))
+    tab.give_token("wrong")
+    tab.until("document.getElementById('token-dialog')?.open && !document.getElementById('token-problem').hidden")
+    tab.give_token(TOKEN)
     tab.until("document.getElementById('state').textContent === 'ready'")
 
 
@@ -125,7 +85,7 @@ def shown(tab, sessions):
     """Three sessions are there; the filter leaves one; its rate follows the traffic."""
     tab.until("document.querySelectorAll('#sessions tbody tr').length === 3", 15)
     tab.evaluate("document.getElementById('filter').value = 'BO'; document.getElementById('filter').dispatchEvent(new Event('input'))")
-    if tab.rows() != 1 or "bob" not in tab.evaluate("document.querySelector('#sessions tbody').innerText"):
+    if rows(tab) != 1 or "bob" not in tab.evaluate("document.querySelector('#sessions tbody').innerText"):
         raise Failure("the filter does not show bob alone")
     end = time.monotonic() + 15
     while "kbit/s" not in tab.evaluate("document.querySelector('[data-name=to-peers]').textContent"):
@@ -192,7 +152,7 @@ def listed():
 
 def own(tab):
     """Every resource comes from the server itself."""
-    names = json.loads(tab.evaluate("JSON.stringify(performance.getEntriesByType('resource').map((entry) => entry.name))"))
+    names = tab.resources()
     strange = [name for name in names if not name.startswith(f"http://{ADMIN}/")]
     if strange or len(names) < 5:
         raise Failure(f"{strange or names}")

@@ -1,9 +1,11 @@
 """Controls Firefox over WebDriver BiDi, which it supports directly, without geckodriver."""
 
+import ctypes
 import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 
 import certificates
@@ -31,6 +33,9 @@ PREFERENCES = {
     "extensions.update.enabled": False,
     "dom.min_background_timeout_value": 4,
     "remote.active-protocols": 1,
+    "browser.download.folderList": 2,
+    "browser.download.useDownloadDir": True,
+    "browser.download.always_ask_before_handling_new_types": False,
 }
 
 # Firefox ESR 140 has onicecandidateerror but never fires it; 153 is the first version that was seen to fire it.
@@ -67,11 +72,13 @@ class Firefox(processes.Owned):
         self._socket = None
         self._number = 0
         profile = os.path.join(self.directory, "profile")
-        os.makedirs(profile)
+        self.downloads = os.path.join(self.directory, "downloads")
+        for folder in (profile, self.downloads):
+            os.makedirs(folder)
         if root:
             certificates.trust_in_nss(profile, root)
         with open(os.path.join(profile, "user.js"), "w", encoding="ascii") as file:
-            for key, value in PREFERENCES.items():
+            for key, value in {**PREFERENCES, "browser.download.dir": self.downloads}.items():
                 file.write(f"user_pref({json.dumps(key)}, {json.dumps(value)});\n")
         self.begin(lambda: self._start(profile, list(prefix)))
 
@@ -117,10 +124,30 @@ class Firefox(processes.Owned):
         ready = processes.wait_for_line(self.log, r"WebDriver BiDi listening on (ws://\S+)", self.process, 60)
         if not ready:
             raise RuntimeError(f"Firefox did not start\n{processes.tail(self.log, 8)}")
-        self._socket = websocket.create_connection(ready.group(1) + "/session", timeout=20, suppress_origin=True)
+        connect = lambda: websocket.create_connection(  # noqa: E731
+            ready.group(1) + "/session", timeout=20, suppress_origin=True)
+        self._socket = _in_network_of(self.process.pid, connect) if prefix else connect()
         session = self.request("session.new", {"capabilities": {}}, 20)
         version = int(session["capabilities"]["browserVersion"].split(".")[0])
         self.tells_errors = version >= ERROR_EVENTS_SINCE
+
+
+def _in_network_of(process, function):
+    """Runs a function in a thread that is in another process's network namespace; sockets stay there."""
+    result = []
+
+    def run():
+        with open(f"/proc/{process}/ns/net", "rb") as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+        result.append(function())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if not result:
+        raise RuntimeError("Firefox's network namespace cannot be entered")
+    return result[0]
 
 
 class Page:

@@ -1,6 +1,7 @@
 """Prints the results of tests, as JSON and as text, and counts the failures."""
 
 import json
+import threading
 import time
 
 
@@ -16,6 +17,7 @@ class Report:
         self.passed = 0
         self.failed = 0
         self.skipped = 0
+        self._printing = threading.Lock()  # suites may run cases beside each other
 
     def run(self, name, function):
         """Runs one case: `function` returns its numbers or raises `Failure`. Returns whether it passed."""
@@ -31,13 +33,14 @@ class Report:
         seconds = line["seconds"]  # a case that ran in the background measures its own
         if error is not None:
             line["error"] = error
-        print(json.dumps(line), flush=True)
-        if error is None:
-            self.passed += 1
-            print(f"PASS  {name} ({seconds} s)", flush=True)
-        else:
-            self.failed += 1
-            print(f"FAIL  {name} ({seconds} s): {error}", flush=True)
+        with self._printing:
+            print(json.dumps(line), flush=True)
+            if error is None:
+                self.passed += 1
+                print(f"PASS  {name} ({seconds} s)", flush=True)
+            else:
+                self.failed += 1
+                print(f"FAIL  {name} ({seconds} s): {error}", flush=True)
         return error is None
 
     def skip(self, name, reason):

@@ -162,7 +162,7 @@ struct SilenceTests {
     settings.work = .floor
     settings.duration = .milliseconds(100)
     let result = try LoadGenerator.run(settings)
-    #expect(result.completed > 0 && result.lost == 0 && (result.ownTime ?? 0) > 0)
+    #expect(result.completed > 0 && result.lost == 0 && (result.ownTime ?? .zero) > .zero)
   }
 
   @Test("The floor at a fixed rate counts only the CPU time of the forwarding thread")
@@ -176,6 +176,6 @@ struct SilenceTests {
     #expect(result.completed == result.sent)
     // The generator's thread is busy all the time: its 200 ms of CPU time must not be counted.
     let own = try #require(result.ownTime)
-    #expect(own > 0 && own < 150_000_000)
+    #expect(own > .zero && own < .milliseconds(150))
   }
 }

@@ -190,15 +190,31 @@ struct RoomLimitTests {
     for _ in 0..<10 { #expect(world.send(1, "{\"type\":\"ping\"}").count == 1) }
     #expect(world.send(1, "{\"type\":\"ping\"}").last == "1 close 4429")
 
-    var heavy = World { $0.byteBurst = 900 }
+    var heavy = World { $0.burst = .bytes(900) }
     _ = heavy.enter(1)
     let text = "{\"type\":\"send\",\"data\":\"\(String(repeating: "x", count: 900))\"}"
     #expect(heavy.send(1, text).last == "1 close 4429")
   }
 
+  @Test("A message to all counts once for each receiver, so that one sender cannot fill the queues of a room")
+  func fanOut() {
+    let text = "{\"type\":\"send\",\"data\":\"\(String(repeating: "x", count: 1000))\"}"
+    var world = World {
+      $0.burst = .bytes(10_000)
+      $0.rate = ByteRate(perSecond: .bytes(1000))
+    }
+    for id in [1, 2, 3, 4, 5] as [UInt64] { _ = world.enter(id) }
+    // Two of 4 × 1,025 bytes fit besides the join, and a third one does not.
+    for _ in 0..<2 { #expect(world.send(1, text).count == 4) }
+    #expect(world.send(1, text)[1] == "1 close 4429")
+    // To one member as many bytes as were sent.
+    for _ in 0..<9 { #expect(world.send(2, text.replacing("\"data\"", with: "\"to\":3,\"data\"")).count == 1) }
+    #expect(world.send(3, "{\"type\":\"ping\"}") == ["3 {\"type\":\"pong\"}"])
+  }
+
   @Test("A message longer than the limit closes its sender")
   func size() {
-    var world = World { $0.messageSize = 200 }
+    var world = World { $0.messageSize = .bytes(200) }
     _ = world.enter(1)
     let text = "{\"type\":\"send\",\"data\":\"\(String(repeating: "x", count: 200))\"}"
     #expect(world.send(1, text).last == "1 close 4400")

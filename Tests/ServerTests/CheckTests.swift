@@ -174,7 +174,7 @@ struct CheckTests {
     ] as [(Int64, String)])
   func expiry(days: Int64, message: String) throws {
     // The age at which a certificate has this many days left.
-    let age = SelfSignedCertificate.lifetime - days * 86_400 - (days == 0 ? -60 : 60)
+    let age = SelfSignedCertificate.lifetime.components.seconds - days * 86_400 - (days == 0 ? -60 : 60)
     let pair = try SelfSignedCertificate(commonName: "old", hostNames: ["old"], addresses: [], now: now - age)
     let certificate = try folder.write(pair.certificate, to: "old.pem")
     let key = try folder.write(pair.key, to: "old.key")

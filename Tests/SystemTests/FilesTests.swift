@@ -1,4 +1,5 @@
 internal import Foundation
+internal import NetworkTypes
 internal import System
 internal import Testing
 internal import TestSupport
@@ -45,8 +46,8 @@ struct FilesTests {
     #expect(throws: FileError.self) { try Files.read(directory) }
     #expect(throws: FileError.self) { try Files.writeAtomically([], to: directory + "/missing/file") }
     try Files.writeAtomically([1, 2, 3], to: directory + "/three")
-    #expect(try Files.read(directory + "/three", limit: 3).count == 3)
-    #expect(throws: FileError.tooLarge(limit: 2)) { try Files.read(directory + "/three", limit: 2) }
+    #expect(try Files.read(directory + "/three", limit: .bytes(3)).count == 3)
+    #expect(throws: FileError.tooLarge(limit: .bytes(2))) { try Files.read(directory + "/three", limit: .bytes(2)) }
     #expect(throws: FileError.self) { try Files.makeDirectory(directory + "/three/below") }
     #expect("\(FileError.system(.noSuchFile))" == "No such file or directory")
   }

@@ -14,7 +14,8 @@ struct CertificateFilesTests {
     #expect(identity.files.leaf.fingerprint.count == 64)
     #expect(identity.files.leaf.validityError(now: realNow(), file: "chain") == nil)
     #expect(
-      identity.files.leaf.notAfter - identity.files.leaf.notBefore == SelfSignedCertificate.lifetime + 86_400)
+      identity.files.leaf.notAfter - identity.files.leaf.notBefore == SelfSignedCertificate.lifetime.components.seconds
+        + 86_400)
   }
 
   @Test("Each error names the file and its fault")

@@ -31,12 +31,13 @@ struct DatagramEnds: ~Copyable {
   {
     client.handshake()
     let hello = try #require(fromClient().first)
-    #expect(server.listen(hello.span.rawBytes, from: peer, at: at) == .cookieAsked)
+    #expect(
+      server.listen(hello.span.rawBytes, from: peer, at: Instant(nanoseconds: at * 1_000_000_000)) == .cookieAsked)
     let answer = try #require(fromServer().first)
     #expect(answer.count < hello.count)
     hand(answer, to: &client)
     let second = try #require(fromClient().first)
-    return server.listen(second.span.rawBytes, from: later ?? peer, at: seconds)
+    return server.listen(second.span.rawBytes, from: later ?? peer, at: Instant(nanoseconds: seconds * 1_000_000_000))
   }
 
   /// Exchanges datagrams until both ends are silent. Returns the messages that each end read.
@@ -141,7 +142,7 @@ struct DatagramTests {
       client.handshake()
       let hello = takeDatagrams(&client)
       let first = try #require(hello.first)
-      #expect(server.listen(first.span.rawBytes, from: [peer], at: 0) == .cookieAsked)
+      #expect(server.listen(first.span.rawBytes, from: [peer], at: Instant(nanoseconds: 0)) == .cookieAsked)
       let answer = takeDatagrams(&server)
       #expect(answer.map(\.count) == [44])
     }
@@ -187,10 +188,10 @@ struct DatagramTests {
         bytes[Int.random(in: 0..<bytes.count, using: &random)] = .random(in: 0...255, using: &random)
       }
       if Bool.random(using: &random) { bytes = Array(bytes.prefix(Int.random(in: 0...bytes.count, using: &random))) }
-      #expect(server.listen(bytes.span.rawBytes, from: [1], at: 0) != .verified)
+      #expect(server.listen(bytes.span.rawBytes, from: [1], at: Instant(nanoseconds: 0)) != .verified)
       _ = takeDatagrams(&server)
     }
-    #expect(server.listen(hello.span.rawBytes, from: [1], at: 0) == .cookieAsked)
+    #expect(server.listen(hello.span.rawBytes, from: [1], at: Instant(nanoseconds: 0)) == .cookieAsked)
   }
 
   @Test("A record too short to be authentic does not end the association")

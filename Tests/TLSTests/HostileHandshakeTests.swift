@@ -57,13 +57,11 @@ struct HostileHandshakeTests {
     arguments: [
       Change(testDescription: "another kind of record", offset: 0, byte: 23),
       Change(testDescription: "another version of records", offset: 1, byte: 4),
-      Change(testDescription: "a minor version that does not exist", offset: 2, byte: 9),
       Change(testDescription: "a record above 16 KiB", offset: 3, byte: 0x80),
       Change(testDescription: "another message", offset: 5, byte: 2),
       Change(testDescription: "a message above 16 KiB", offset: 7, byte: 0xFF),
       Change(testDescription: "a message that ends too late", offset: 8, byte: 42),
       Change(testDescription: "a message that ends too early", offset: 8, byte: 40),
-      Change(testDescription: "another major version", offset: 9, byte: 2),
       Change(testDescription: "a session identifier of 33 bytes", offset: 43, byte: 33),
       Change(testDescription: "no cipher suite", offset: 45, byte: 0),
       Change(testDescription: "half a cipher suite", offset: 45, byte: 3),
@@ -75,6 +73,15 @@ struct HostileHandshakeTests {
     bytes[change.offset] = change.byte
     // A message that ends too late is detected at the latest with the next record.
     #expect(Self.form(bytes + [22, 3, 1, 0, 2, 0, 0]) == .implausible)
+  }
+
+  @Test(
+    "Legacy versions of record and message decide nothing (RFC 8446 sections 4.2.1 and 5.1)",
+    arguments: [(offset: 2, byte: 0x2F), (offset: 9, byte: 0xFD), (offset: 10, byte: 0x47)])
+  func foreignLegacyVersion(offset: Int, byte: UInt8) {
+    var bytes = Self.records(Self.small, of: 100)
+    bytes[offset] = byte
+    #expect(Self.form(bytes) == .whole)
   }
 
   @Test("A ClientHello above 16 KiB is refused")

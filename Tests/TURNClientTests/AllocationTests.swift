@@ -38,7 +38,8 @@ struct AllocationTests {
     #expect(
       events(&client) == [
         .init(
-          operation: .allocate, failure: nil, isAutomatic: false, duration: 45_000_000, roundTrips: 2, transmissions: 2)
+          operation: .allocate, failure: nil, isAutomatic: false, duration: .milliseconds(45), roundTrips: 2,
+          transmissions: 2)
       ])
     #expect(outputs(&client) == [])
     #expect(client.deadline == at(45).advanced(bySeconds: 540))
@@ -218,7 +219,7 @@ struct AllocationTests {
       events(&client) == [
         .init(
           operation: .allocate, failure: .timeout(transmissions: 7, discarded: nil), isAutomatic: false,
-          duration: 39_500_000_000, roundTrips: 1, transmissions: 7)
+          duration: .milliseconds(39_500), roundTrips: 1, transmissions: 7)
       ])
   }
 }

@@ -21,7 +21,7 @@ struct LifeTests {
     #expect(try Request(permission).peers == [peer, address("[2001:db8::5]:1")])
     #expect(try server.verify(permission))
     feed(&client, try server.respond(to: permission), at(110))
-    #expect(events(&client).map(\.duration) == [10_000_000])
+    #expect(events(&client).map(\.duration) == [.milliseconds(10)])
 
     // Without a channel: Send indications out, Data indications in.
     #expect(frame(client: &client, data, to: peer, &writer))

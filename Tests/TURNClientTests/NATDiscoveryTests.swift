@@ -60,7 +60,7 @@ struct NATDiscoveryTests {
       return .response(
         BindingProbe.Response(
           mappedAddress: seen, isXORMapped: true, plainMappedAddress: plainMapped(seen), hasFingerprint: false,
-          otherAddress: otherAddress, roundTrip: 1_000_000, transmissions: 1), from: source)
+          otherAddress: otherAddress, roundTrip: .milliseconds(1), transmissions: 1), from: source)
     }
 
     mutating func discover(_ questions: NATDiscovery.Questions = .init()) throws -> NATDiscovery {
@@ -201,7 +201,7 @@ struct NATDiscoveryTests {
         .response(
           BindingProbe.Response(
             mappedAddress: SocketAddress(Self.outside, port: 40_000), isXORMapped: true, hasFingerprint: false,
-            roundTrip: 1, transmissions: 1), from: source))
+            roundTrip: .milliseconds(1), transmissions: 1), from: source))
       #expect(discovery.failure == .answeredFrom(source) && discovery.behaviour == nil)
     }
   }
@@ -219,15 +219,20 @@ struct NATDiscoveryTests {
 
   @Test("The binding lifetime lies between the longest pause that it survived and the next that it did not")
   func lifetimes() {
-    #expect(BindingLifetime.schedule(upTo: 10) == [1, 2, 3, 4, 5, 6, 7, 8, 10])
-    #expect(BindingLifetime.schedule(upTo: 600).count < 40 && BindingLifetime.schedule(upTo: 600).last == 600)
+    #expect(BindingLifetime.schedule(upTo: .seconds(10)) == [1, 2, 3, 4, 5, 6, 7, 8, 10].map { .seconds($0) })
+    let long = BindingLifetime.schedule(upTo: .seconds(600))
+    #expect(long.count < 40 && long.last == .seconds(600))
     #expect(
-      BindingLifetime(trials: [(1, true), (2, true), (4, false), (8, false)]) == .init(trials: [(2, true), (4, false)]))
-    let oneLost = BindingLifetime(trials: [(1, true), (2, false), (4, true), (8, false)])
-    #expect(oneLost.atLeast == 4 && oneLost.lessThan == 8)
-    let all = BindingLifetime(trials: [(1, true)])
-    #expect(all.atLeast == 1 && all.lessThan == nil)
-    let none = BindingLifetime(trials: [(1, false)])
-    #expect(none.atLeast == 0 && none.lessThan == 1)
+      Self.lifetime((1, true), (2, true), (4, false), (8, false)) == Self.lifetime((2, true), (4, false)))
+    let oneLost = Self.lifetime((1, true), (2, false), (4, true), (8, false))
+    #expect(oneLost.atLeast == .seconds(4) && oneLost.lessThan == .seconds(8))
+    let all = Self.lifetime((1, true))
+    #expect(all.atLeast == .seconds(1) && all.lessThan == nil)
+    let none = Self.lifetime((1, false))
+    #expect(none.atLeast == .zero && none.lessThan == .seconds(1))
+  }
+
+  private static func lifetime(_ trials: (seconds: Int, isAlive: Bool)...) -> BindingLifetime {
+    BindingLifetime(trials: trials.map { (.seconds($0.seconds), $0.isAlive) })
   }
 }

@@ -14,8 +14,8 @@ struct PacketSeriesTests {
     #expect(series.send(at: Self.at(0)) == 0)
     #expect(series.send(at: Self.at(10)) == 1)
     #expect(series.send(at: Self.at(20)) == 2)
-    #expect(series.receive(1, at: Self.at(15)) == .answer(roundTrip: 5_000_000))
-    #expect(series.receive(0, at: Self.at(16)) == .answer(roundTrip: 16_000_000))
+    #expect(series.receive(1, at: Self.at(15)) == .answer(roundTrip: .milliseconds(5)))
+    #expect(series.receive(0, at: Self.at(16)) == .answer(roundTrip: .milliseconds(16)))
     #expect(series.receive(1, at: Self.at(17)) == .duplicate)
     #expect(series.giveUp(sentBefore: Self.at(20)) == [])
     #expect(series.giveUp(sentBefore: Self.at(21)) == [2])
@@ -24,7 +24,8 @@ struct PacketSeriesTests {
     #expect(series.sent == 3 && series.received == 2 && series.lost == 1 && series.duplicates == 1)
     #expect(series.late == 1 && series.reordered == 1)
     #expect(series.lossPerMille == 334)
-    #expect(series.minimum == 5_000_000 && series.maximum == 16_000_000 && series.mean == 10_500_000)
+    #expect(series.minimum == .milliseconds(5) && series.maximum == .milliseconds(16))
+    #expect(series.mean == .microseconds(10_500))
     #expect(series.oldestSent() == nil)
   }
 
@@ -36,7 +37,7 @@ struct PacketSeriesTests {
       _ = series.receive(number, at: Self.at(100 + roundTrip))
     }
     // 16/16 = 1 ms after the second; 1 - 1/16 + 16/16 after the third.
-    #expect(series.jitter == 1_937_500)
+    #expect(series.jitter == .nanoseconds(1_937_500))
   }
 
   @Test("Memory stays bounded without any answer and with every answer")
@@ -48,7 +49,7 @@ struct PacketSeriesTests {
     var lively = PacketSeries()
     for number in 0..<20_000 {
       let sent = lively.send(at: Self.at(UInt64(number)))
-      #expect(lively.receive(sent, at: Self.at(UInt64(number) + 1)) == .answer(roundTrip: 1_000_000))
+      #expect(lively.receive(sent, at: Self.at(UInt64(number) + 1)) == .answer(roundTrip: .milliseconds(1)))
     }
     #expect(lively.receive(19_999, at: Self.at(20_000)) == .duplicate)
     #expect(lively.receive(0, at: Self.at(20_000)) == .unknown)
@@ -106,7 +107,7 @@ struct PacketSeriesTests {
     #expect(requests.receive([1, 2, 3].span.rawBytes, at: Self.at(2)) == nil)
     #expect(requests.strays == 2)
     let arrival = requests.receive(good.span.rawBytes, at: Self.at(3))
-    #expect(arrival?.number == 1 && arrival?.arrival == .answer(roundTrip: 2_000_000))
+    #expect(arrival?.number == 1 && arrival?.arrival == .answer(roundTrip: .milliseconds(2)))
     #expect(requests.mappedAddress == SocketAddress(.ipv4Loopback, port: 9))
   }
 

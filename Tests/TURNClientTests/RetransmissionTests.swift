@@ -86,7 +86,7 @@ struct BindingProbeTests {
     #expect(answer.isXORMapped && answer.hasFingerprint)
     #expect(answer.software == "test")
     #expect(answer.otherAddress == address("192.0.2.9:3479"))
-    #expect(answer.roundTrip == 25_000_000)
+    #expect(answer.roundTrip == .milliseconds(25))
     #expect(answer.transmissions == 1)
   }
 
@@ -103,7 +103,7 @@ struct BindingProbeTests {
     }
     feed(&probe, response, at(510))
     let answer = try #require(try probe.outcome?.get())
-    #expect(answer.roundTrip == 10_000_000)
+    #expect(answer.roundTrip == .milliseconds(10))
     #expect(answer.transmissions == 2)
     #expect(!answer.isXORMapped)
     #expect(probe.deadline == nil)

@@ -19,7 +19,7 @@ struct AccessTokenTests {
     lifetime: UInt32 = 600, serverName: [UInt8] = serverName, nonce: UInt8 = 1
   ) -> [UInt8] {
     guard let digest = Digest(macKey) else { return [] }
-    return AccessToken(macKey: digest, timestamp: made << 16, lifetime: lifetime).sealed(
+    return AccessToken(macKey: digest, timestamp: made << 16, lifetime: .seconds(lifetime)).sealed(
       key: key, serverName: serverName, nonce: [UInt8](repeating: nonce, count: 12)) ?? []
   }
 
@@ -49,7 +49,7 @@ struct AccessTokenTests {
     let opened = AccessToken(sealed.span.rawBytes, key: key, serverName: Self.serverName)
     let token = try #require(opened)
     #expect(token.macKey.array == [UInt8](repeating: 7, count: 20))
-    #expect(token.timestamp == Self.now << 16 && token.lifetime == 600)
+    #expect(token.timestamp == Self.now << 16 && token.lifetime == .seconds(600))
     #expect(open(sealed, key, Array("example.net".utf8)) == nil)
     var other = key
     other.key[0] ^= 1
@@ -95,7 +95,7 @@ struct AccessTokenTests {
   func lifetime(
     made: UInt64, lifetime: UInt32, expected: Int64?
   ) throws {
-    let token = AccessToken(macKey: try #require(Digest([1])), timestamp: made << 16, lifetime: lifetime)
+    let token = AccessToken(macKey: try #require(Digest([1])), timestamp: made << 16, lifetime: .seconds(lifetime))
     #expect(token.timeLeft(now: Self.now) == expected.map { .seconds($0) })
   }
 

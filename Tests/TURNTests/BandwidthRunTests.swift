@@ -18,9 +18,9 @@ struct BandwidthRunTests {
   @Test(
     "Clients that send 16 KB at a time get the whole limit, and at the server's limit each its share", .tags(.slow),
     arguments: [
-      Case(testDescription: "limits.bandwidth", hasShares: true) { $0.bandwidth = UInt64(limit) },
+      Case(testDescription: "limits.bandwidth", hasShares: true) { $0.bandwidth = .bytesPerSecond(UInt64(limit)) },
       Case(testDescription: "limits.bandwidth-per-user", hasShares: false) {
-        $0.bandwidthPerUser = UInt64(limit)
+        $0.bandwidthPerUser = .bytesPerSecond(UInt64(limit))
       },
     ],
     // Datagrams of a run, and the bytes of each.

@@ -239,7 +239,7 @@ struct EventTests {
     }
     #expect([opened.relayed, opened.secondRelayed].compactMap { $0 } == answer?.relayedAddresses)
     #expect(closed.relayed == opened.relayed && closed.secondRelayed == opened.secondRelayed)
-    #expect(closed.age == 7 && closed.toPeers.packets == 100 && closed.toPeers.bytes == 300)
+    #expect(closed.age == .seconds(7) && closed.toPeers.packets == 100 && closed.toPeers.bytes == 300)
     #expect(closed.toClient.packets == 1 && closed.toClient.bytes == 2)
     #expect(closed.username == Array("alice".utf8) && closed.client == client.path.address)
     #expect(closed.transport == .udp && closed.relayTransport == .udp)

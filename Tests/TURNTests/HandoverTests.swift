@@ -100,7 +100,7 @@ struct HandoverTests {
         if isOwn {
           settings.realms[0].users[Array("alice".utf8)]?.bandwidth = 100_000
         } else {
-          settings.realms[0].bandwidthPerUser = 100_000
+          settings.realms[0].bandwidthPerUser = .bytesPerSecond(100_000)
         }
       }
       let conversation = Conversation(configure)

@@ -72,15 +72,15 @@ struct LimitTests {
         client.allocate { $0.append(.evenPort, [UInt8(0x80)]) }
       }
     },
-    Row(.bandwidth, .udp, { $0.realms[0].bandwidthPerAllocation = 100 }) { scene, relayed in
+    Row(.bandwidth, .udp, { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100) }) { scene, relayed in
       for _ in 0..<20 { _ = scene.client.hear([UInt8](repeating: 1, count: 100), from: "8.8.8.8:1", on: relayed) }
       scene.conversation.runCommands()
     },
-    Row(.userBandwidth, .udp, { $0.realms[0].bandwidthPerUser = 100 }) { scene, relayed in
+    Row(.userBandwidth, .udp, { $0.realms[0].bandwidthPerUser = .bytesPerSecond(100) }) { scene, relayed in
       for _ in 0..<20 { _ = scene.client.hear([UInt8](repeating: 1, count: 100), from: "8.8.8.8:1", on: relayed) }
       scene.conversation.runCommands()
     },
-    Row(.serverBandwidth, .udp, { $0.realms[0].bandwidth = 100 }) { scene, relayed in
+    Row(.serverBandwidth, .udp, { $0.realms[0].bandwidth = .bytesPerSecond(100) }) { scene, relayed in
       for _ in 0..<20 { _ = scene.client.hear([UInt8](repeating: 1, count: 100), from: "8.8.8.8:1", on: relayed) }
       scene.conversation.runCommands()
     },

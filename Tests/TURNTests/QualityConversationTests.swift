@@ -56,7 +56,7 @@ struct QualityConversationTests {
 
   @Test("The list of sessions has the figures of a live one; a dropped packet has arrived")
   func session() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 100 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100) }
     let (client, _) = try talking(conversation)
     var dropped = 0
     for number in 0...20 where client.channelData(0x4000, Payload.rtp(number).bytes).drop == .overBandwidth {
@@ -197,10 +197,10 @@ struct QualityConversationTests {
     let nonces = (0..<4096).map { Array("nonce \(10_000 + $0)".utf8) }
     for nonce in nonces { times.sent(nonce.span.rawBytes, now: start) }
     for nonce in nonces { times.answered(nonce.span.rawBytes, now: start.advanced(byMilliseconds: 40)) }
-    let known = nonces.filter { times.roundTrip(of: $0.span.rawBytes) == 40_000 }
-    let unknown = nonces.filter { times.roundTrip(of: $0.span.rawBytes) == 0 }
+    let known = nonces.filter { times.roundTripMicroseconds(of: $0.span.rawBytes) == 40_000 }
+    let unknown = nonces.filter { times.roundTripMicroseconds(of: $0.span.rawBytes) == nil }
     #expect((500...ChallengeTimes.capacity).contains(known.count))
     #expect(known.count + unknown.count == nonces.count)
-    #expect(times.roundTrip(of: [1, 2].span.rawBytes) == 0)
+    #expect(times.roundTripMicroseconds(of: [1, 2].span.rawBytes) == nil)
   }
 }

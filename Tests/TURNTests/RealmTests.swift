@@ -17,7 +17,7 @@ struct RealmTests {
       realm.users = [Array("alice".utf8): CredentialKeys(md5: [key])]
       realm.secrets = [Array("north-wind".utf8)]
       realm.channelsPerAllocation = 1
-      realm.bandwidthPerAllocation = 100
+      realm.bandwidthPerAllocation = .bytesPerSecond(100)
       $0.realms.append(realm)
     }
   }

@@ -201,7 +201,7 @@ struct RecordTests {
     var second = RealmSettings()
     second.name = Array("second".utf8)
     second.secrets = [[1, 2, 3]]
-    second.bandwidthPerAllocation = 1000
+    second.bandwidthPerAllocation = .bytesPerSecond(1000)
     settings.realms.append(second)
     let table = RealmTable(settings)
     let names = [0, 1, 9].map { String(decoding: table[RealmID(rawValue: $0)].settings.name, as: UTF8.self) }

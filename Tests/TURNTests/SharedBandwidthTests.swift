@@ -37,7 +37,7 @@ struct SharedBandwidthTests {
 
   @Test("All allocations of a user share one rate in each direction, and other users have their own")
   func users() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerUser = 100_000 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerUser = .bytesPerSecond(100_000) }
     let first = TestClient(conversation, "192.0.2.7:1")
     let relayed = try #require(first.allocate()?.relayedAddress)
     first.bind(0x4001, "8.8.8.8:7000")
@@ -69,7 +69,7 @@ struct SharedBandwidthTests {
           Array("alice".utf8): CredentialKeys(md5: [Conversation.key], bandwidth: 100_000),
           Array("bob".utf8): CredentialKeys(md5: [Conversation.otherKey]),
         ]
-        $0.realms[0].bandwidthPerUser = ofRealm
+        $0.realms[0].bandwidthPerUser = .bytesPerSecond(ofRealm)
       }
       let first = Self.client(conversation, "192.0.2.7:1")
       let passed = pass(60, Self.video, from: first, else: .overUserBandwidth)
@@ -93,8 +93,11 @@ struct SharedBandwidthTests {
   @Test("Small datagrams pass after larger ones are dropped, up to the whole rate")
   func audioLast() {
     for (cause, configure) in [
-      (DropCause.overUserBandwidth, { (realm: inout RealmSettings) in realm.bandwidthPerUser = 100_000 }),
-      (DropCause.overServerBandwidth, { (realm: inout RealmSettings) in realm.bandwidth = 100_000 }),
+      (
+        DropCause.overUserBandwidth,
+        { (realm: inout RealmSettings) in realm.bandwidthPerUser = .bytesPerSecond(100_000) }
+      ),
+      (DropCause.overServerBandwidth, { (realm: inout RealmSettings) in realm.bandwidth = .bytesPerSecond(100_000) }),
     ] {
       let conversation = Conversation { configure(&$0.realms[0]) }
       let client = Self.client(conversation, "192.0.2.7:1")
@@ -123,7 +126,7 @@ struct SharedBandwidthTests {
 
   @Test("The server's rate is reached, and an allocation below its fair share loses nothing", .tags(.slow))
   func fair() {
-    let conversation = Conversation { $0.realms[0].bandwidth = 1_000_000 }
+    let conversation = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(1_000_000) }
     let clients = (1...4).map { Self.client(conversation, "192.0.2.\($0):1") }
     // 100, 500, 2,000 and 4,000 KB/s: the fair share is 400 KB/s for the two largest ones, or less for three.
     let rates = [100, 500, 2000, 4000]
@@ -139,7 +142,9 @@ struct SharedBandwidthTests {
   func shards() {
     let pools = BandwidthPools(seed: (5, 6))
     let conversations = (0..<2).map { shard in
-      Conversation(shard: shard, shardCount: 2, bandwidth: pools) { $0.realms[0].bandwidth = 1_000_000 }
+      Conversation(shard: shard, shardCount: 2, bandwidth: pools) {
+        $0.realms[0].bandwidth = .bytesPerSecond(1_000_000)
+      }
     }
     let clients = conversations.map { Self.client($0, "192.0.2.7:1") }
     var passed = [0, 0]
@@ -163,9 +168,9 @@ struct SharedBandwidthTests {
   func realms() throws {
     let conversation = RealmTests.conversation()
     conversation.change {
-      $0.realms[1].bandwidthPerAllocation = 0
-      $0.realms[1].bandwidth = 10_000
-      $0.realms[0].bandwidth = 100_000
+      $0.realms[1].bandwidthPerAllocation = .unlimited
+      $0.realms[1].bandwidth = .bytesPerSecond(10_000)
+      $0.realms[0].bandwidth = .bytesPerSecond(100_000)
     }
     let there = Self.client(conversation, "192.0.2.7:1", realm: true)
     let here = Self.client(conversation, "192.0.2.8:1")
@@ -175,41 +180,49 @@ struct SharedBandwidthTests {
     let notice = try #require(conversation.notices(.realmBandwidth).first)
     #expect(notice.realm == RealmID(rawValue: 1))
     // Packets that exceed the server's rate are reported with the server's key, for every realm.
-    conversation.change { $0.realms[1].bandwidth = 0 }
+    conversation.change { $0.realms[1].bandwidth = .unlimited }
     #expect(pass(1, Self.video, from: there, else: .overServerBandwidth) == 0)
     // A reload removes both limits.
-    conversation.change { $0.realms[0].bandwidth = 0 }
+    conversation.change { $0.realms[0].bandwidth = .unlimited }
     #expect(pass(500, Self.video, from: there, else: .overRealmBandwidth) == 500)
   }
 
   @Test("Pipes wait for the user's rate and the server's", arguments: [true, false])
   func pipes(ofUser: Bool) throws {
     let conversation = Conversation {
-      if ofUser { $0.realms[0].bandwidthPerUser = 100_000 } else { $0.realms[0].bandwidth = 100_000 }
+      if ofUser {
+        $0.realms[0].bandwidthPerUser = .bytesPerSecond(100_000)
+      } else {
+        $0.realms[0].bandwidth = .bytesPerSecond(100_000)
+      }
     }
     let (client, _) = try TCPRelayTests().allocated(conversation)
     let (id, _) = try TCPRelayTests().connected(conversation, client)
-    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)
-    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: false, now: conversation.now) == 0)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == .zero)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: false, now: conversation.now) == .zero)
     let pause = conversation.relay.pipeCarried(90_000, id, toPeer: true, now: conversation.now)
-    #expect((490_000_000...510_000_000).contains(pause))
+    #expect((Duration.milliseconds(490)...(.milliseconds(510))).contains(pause))
     conversation.tick(seconds: 2)
-    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == .zero)
   }
 
   @Test("A pipe keeps a rate at which one read takes many seconds", arguments: [true, false])
   func slowPipe(ofUser: Bool) throws {
     let conversation = Conversation {
-      if ofUser { $0.realms[0].bandwidthPerUser = 2000 } else { $0.realms[0].bandwidth = 2000 }
+      if ofUser {
+        $0.realms[0].bandwidthPerUser = .bytesPerSecond(2000)
+      } else {
+        $0.realms[0].bandwidth = .bytesPerSecond(2000)
+      }
     }
     let (client, _) = try TCPRelayTests().allocated(conversation)
     let (id, _) = try TCPRelayTests().connected(conversation, client)
-    var seconds: UInt64 = 0
+    var seconds: UInt32 = 0
     for _ in 0..<5 {
       // The bytes of 10 seconds.
       let pause = conversation.relay.pipeCarried(20_000, id, toPeer: true, now: conversation.now)
-      seconds += pause / 1_000_000_000
-      conversation.tick(milliseconds: Int(pause / 1_000_000))
+      seconds += pause.wholeSeconds
+      conversation.tick(milliseconds: Int(pause / .milliseconds(1)))
     }
     // Up to the bytes of one second pass at once; a fair share of the server's rate is up to a quarter below it.
     #expect((45...(ofUser ? 52 : 65)).contains(seconds), "\(seconds)")
@@ -217,7 +230,7 @@ struct SharedBandwidthTests {
 
   @Test("Datagrams larger than a second's worth of a slow rate pass from time to time")
   func slowRate() {
-    let conversation = Conversation { $0.realms[0].bandwidthPerUser = 900 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerUser = .bytesPerSecond(900) }
     let client = Self.client(conversation, "192.0.2.7:1")
     var passed = 0
     for _ in 0..<60 {

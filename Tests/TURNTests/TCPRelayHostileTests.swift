@@ -13,7 +13,9 @@ struct TCPRelayHostileTests {
     "In 60,000 random steps every connection is closed exactly once, and no record is left",
     .tags(.slow))
   func randomWalk() {
-    let conversation = Conversation(ports: 50_000...50_031) { $0.realms[0].bandwidthPerAllocation = 10_000 }
+    let conversation = Conversation(ports: 50_000...50_031) {
+      $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(10_000)
+    }
     conversation.transcript.isKept = false
     var generator = SeededGenerator(seed: Array("tcp relay walk".utf8))
     let controls = (0..<6).map {

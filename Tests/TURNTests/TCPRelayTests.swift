@@ -273,20 +273,20 @@ struct TCPRelayTests {
 
   @Test("The bytes of pipes are counted, and a pipe pauses after one second's worth")
   func bandwidth() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = 100_000 }
+    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100_000) }
     let (client, _) = try allocated(conversation)
     let (id, _) = try connected(conversation, client)
-    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)
-    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: false, now: conversation.now) == 0)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == .zero)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: false, now: conversation.now) == .zero)
     let pause = conversation.relay.pipeCarried(90_000, id, toPeer: true, now: conversation.now)
-    #expect((490_000_000...510_000_000).contains(pause))
+    #expect((Duration.milliseconds(490)...(.milliseconds(510))).contains(pause))
     conversation.tick(seconds: 2)
-    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == 0)
+    #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == .zero)
     client.refresh(0)
     let summary = conversation.events.compactMap {
       if case .allocationClosed(let summary, _) = $0 { summary } else { nil }
     }
     #expect(summary.first?.toPeers.bytes == 210_000)
-    #expect(conversation.relay.pipeCarried(1, id, toPeer: true, now: conversation.now) == 0)
+    #expect(conversation.relay.pipeCarried(1, id, toPeer: true, now: conversation.now) == .zero)
   }
 }

@@ -105,7 +105,7 @@ enum TranscriptWords {
     let second = summary.secondRelayed.map { " and \($0)" } ?? ""
     return
       "\(text(summary.username)) \(summary.client)/\(summary.transport) at \(summary.relayed)\(second)/\(summary.relayTransport) "
-      + "\(summary.age) s, to peers \(summary.toPeers.packets)/\(summary.toPeers.bytes), "
+      + "\(summary.age.wholeSeconds) s, to peers \(summary.toPeers.packets)/\(summary.toPeers.bytes), "
       + "to client \(summary.toClient.packets)/\(summary.toClient.bytes)" + words(summary.quality)
   }
 

@@ -30,7 +30,7 @@ public final class Child: Sendable {
 
   /// Starts a program as leader of a new process group, with these three streams and no other descriptors.
   ///
-  /// - Parameter environment: nil for this process's environment.
+  /// - Parameter environment: nil for this process's environment. The options of a sanitizer come on top.
   public init(
     _ program: String, _ arguments: [String], environment: [String: String]? = nil, input: Stream = .null,
     output: Stream = .null, errors: Stream = .null
@@ -57,10 +57,8 @@ public final class Child: Sendable {
     unsafe posix_spawn_file_actions_addclosefrom_np(&actions, 3)
     unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
     let words = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
-    let variables =
-      unsafe (environment ?? ProcessInfo.processInfo.environment).map {
-        unsafe strdup("\($0.key)=\($0.value)")
-      } + [nil]
+    let all = Sanitizer.options.merging(environment ?? ProcessInfo.processInfo.environment) { $1 }
+    let variables = unsafe all.map { unsafe strdup("\($0.key)=\($0.value)") } + [nil]
     defer { unsafe (words + variables).forEach { unsafe free($0) } }
     var identifier: pid_t = 0
     let code = unsafe posix_spawn(&identifier, program, &actions, &attributes, words, variables)

@@ -90,11 +90,11 @@ struct StrangerTests {
 
   @Test("Memory is charged up to the limit, and released memory can be charged again")
   func memory() {
-    let memory = StrangersMemory(limit: 100)
+    let memory = StrangersMemory(limit: .bytes(100))
     #expect(memory.charge(60) && memory.charge(40) && !memory.charge(1) && memory.byteCount == 100)
     memory.release(40)
     #expect(!memory.charge(41) && memory.charge(40))
-    let unlimited = StrangersMemory(limit: 0)
+    let unlimited = StrangersMemory(limit: .zero)
     #expect(unlimited.charge(1 << 40))
   }
 

@@ -170,6 +170,20 @@ struct CommandLineTests {
     #expect(result.output.isEmpty)
   }
 
+  @Test(
+    "turnpike demo needs an address that a browser can open",
+    arguments: [
+      ("unix:/run/turnpike/admin.sock", "admin.listen: unix:/run/turnpike/admin.sock is no address that a browser"),
+      ("\"\"", "admin.demo: the demo page is a part of the admin endpoint, and admin.listen is empty"),
+    ])
+  func demoWithoutAddress(place: String, problem: String) async throws {
+    let program = try Program()
+    let file = try program.directory.write("admin:\n  listen: \(place)\n", to: "t.yml")
+    let result = try await program.run("demo", "--config", file)
+    #expect(result.status == 78 && result.output.isEmpty)
+    #expect(result.errors.contains(problem) && result.errors.contains("127.0.0.1:8478"), "\(result.errors)")
+  }
+
   @Test("Unusable static users and unreadable files are a wrong configuration")
   func unusable() async throws {
     let program = try Program()

@@ -96,7 +96,7 @@ struct HTTPServerTests {
 
   @Test("A body of the limit's size is taken, also when it comes slowly")
   func largestBody() throws {
-    let server = try TestServer({ $0.bodyLimit = 10_000 }) { request, _ in
+    let server = try TestServer({ $0.bodyLimit = .bytes(10_000) }) { request, _ in
       HTTPResponse(200, text: "\(request.body.count)")
     }
     let client = try server.connect()

@@ -43,7 +43,7 @@ struct HostileTests {
 
   @Test("A client whose headers do not come is cut off, also if it sends a byte now and then")
   func slowHeaders() throws {
-    let server = try TestServer({ $0.requestSeconds = 1 }, handler: Self.answer)
+    let server = try TestServer({ $0.requestTimeout = .seconds(1) }, handler: Self.answer)
     let silent = try server.connect()
     let begun = try server.connect()
     try begun.send("GET / HTTP/1.1\r\nHo")
@@ -54,7 +54,7 @@ struct HostileTests {
 
   @Test("A client whose body does not come is cut off")
   func slowBody() throws {
-    let server = try TestServer({ $0.requestSeconds = 1 }, handler: Self.answer)
+    let server = try TestServer({ $0.requestTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()
     try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
     #expect(client.ends())
@@ -63,7 +63,7 @@ struct HostileTests {
 
   @Test("A client whose body comes byte by byte is cut off too")
   func drippingBody() throws {
-    let server = try TestServer({ $0.bodySeconds = 1 }, handler: Self.answer)
+    let server = try TestServer({ $0.bodyTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()
     try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
     let deadline = Instant.read().advanced(bySeconds: 5)
@@ -99,7 +99,7 @@ struct HostileTests {
     let server = try TestServer(
       {
         $0.connections = 8
-        $0.requestSeconds = 1
+        $0.requestTimeout = .seconds(1)
       }, handler: Self.answer)
     let silent = try (0..<40).map { _ in try server.connect() }
     let client = try server.connect()

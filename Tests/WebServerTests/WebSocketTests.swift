@@ -163,7 +163,7 @@ struct WebSocketTests {
 
   @Test("Binary messages, long ones and those that are no UTF-8 close their socket")
   func wrong() throws {
-    let server = try server { $0.messageLimit = 1000 }
+    let server = try server { $0.messageLimit = .bytes(1000) }
     for (payload, opcode, code) in [
       ([1, 2, 3], 2, 1003), ([UInt8](repeating: UInt8(ascii: "x"), count: 1001), 1, 1009),
       ([0xFF, 0xFE], 1, 1007),
@@ -182,7 +182,7 @@ struct WebSocketTests {
 
   @Test("A client that does not read is cut off at the limit of what waits for it")
   func slow() throws {
-    let server = try server { $0.queueLimit = 100_000 }
+    let server = try server { $0.queueLimit = .bytes(100_000) }
     let client = try WebSocketClient(server)
     #expect(try client.isOpen())
     try client.send("flood")
@@ -193,9 +193,24 @@ struct WebSocketTests {
     #expect(try next.text() == "1 still here")
   }
 
+  @Test("When too much waits for all, the one for which most waits is cut off; others go on")
+  func slowest() throws {
+    let server = try server {
+      $0.queueLimit = 10_000_000
+      $0.queuesLimit = 500_000
+    }
+    let slow = try WebSocketClient(server)
+    let other = try WebSocketClient(server)
+    #expect(try slow.isOpen() && other.isOpen())
+    try slow.send("flood")
+    #expect(slow.connection.ends())
+    try other.send("still here")
+    #expect(try other.text() == "1 still here")
+  }
+
   @Test("The handler is asked about each socket every few seconds")
   func checked() throws {
-    let server = try server { $0.checkSeconds = 1 }
+    let server = try server { $0.checkInterval = .seconds(1) }
     let client = try WebSocketClient(server)
     #expect(try client.isOpen())
     #expect(try client.text() == "1 checked")

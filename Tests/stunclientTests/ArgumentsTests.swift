@@ -59,7 +59,7 @@ struct ArgumentsTests {
     #expect(all.count == 5)
     #expect(all.interval == .milliseconds(250))
     #expect(all.timeout == .milliseconds(2500))
-    #expect(all.thresholds.roundTrip == 1_500_000)
+    #expect(all.thresholds.roundTrip == .microseconds(1500))
     #expect(all.thresholds.loss == 25)
     #expect(all.thresholds.days == 14)
     #expect(all.uri.port == 99)
@@ -161,12 +161,13 @@ struct FigureTests {
 
   @Test("Percentiles are of the nearest rank")
   func percentiles() throws {
-    let one = try #require(Statistics([7]))
-    #expect(one.percentile(50) == 7 && one.percentile(99) == 7)
-    let hundred = try #require(Statistics((1...100).reversed()))
-    #expect(hundred.percentile(50) == 50)
-    #expect(hundred.percentile(99) == 99)
-    #expect(hundred.minimum == 1 && hundred.maximum == 100 && hundred.mean == 50)
+    let one = try #require(Statistics([.seconds(7)]))
+    #expect(one.percentile(50) == .seconds(7) && one.percentile(99) == .seconds(7))
+    let hundred = try #require(Statistics((1...100).reversed().map { .seconds($0) }))
+    #expect(hundred.percentile(50) == .seconds(50))
+    #expect(hundred.percentile(99) == .seconds(99))
+    #expect(hundred.minimum == .seconds(1) && hundred.maximum == .seconds(100))
+    #expect(hundred.mean == .milliseconds(50_500))
     #expect(Statistics([]) == nil)
   }
 

@@ -2,48 +2,17 @@
 // as user names, are only ever set as text, never as HTML.
 
 import { Chart } from "./chart.js";
+import { ask, bearer, token, TokenDialog } from "./server.js";
 import { age, bitRate, element, scaled, shortWords, splitName, words } from "./words.js";
 
 const statusInterval = 5000;
 const longestList = 500;
-const tokenKey = "turnpike-token";
 
 const byId = (id) => document.getElementById(id);
 
-// ---- Requests
-
-class Refused extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
-async function ask(path, method = "GET") {
-  const token = sessionStorage.getItem(tokenKey);
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(15000) });
-  if (answer.status === 204) return null;
-  const document = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(answer.status, document.error || `HTTP status ${answer.status}`);
-  return document;
-}
-
-/** Asks for the token; resolves when one is given. */
-function askForToken(problem) {
-  const dialog = byId("token-dialog");
-  byId("token-problem").textContent = problem;
-  byId("token-problem").hidden = !problem;
-  byId("token").value = "";
-  if (!dialog.open) dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      const value = byId("token").value.trim();
-      if (value) sessionStorage.setItem(tokenKey, value);
-      resolve();
-    }, { once: true });
-  });
-}
+const tokenDialog = new TokenDialog(
+  ["This server asks for its ", element("code", "admin.token"), ". The page keeps it until this tab is closed."],
+  "Open the dashboard");
 
 // ---- The last hour
 
@@ -205,7 +174,7 @@ function end(session) {
   dialog.addEventListener("close", async () => {
     if (dialog.returnValue !== "end") return;
     try {
-      await ask(`api/v1/sessions/${encodeURIComponent(session.id)}`, "DELETE");
+      await ask(`api/v1/sessions/${encodeURIComponent(session.id)}`, bearer(), "DELETE");
     } catch (error) {
       // A session that has ended meanwhile is what was wanted.
       if (error.status !== 404) notice(`The session was not ended: ${error.message}`);
@@ -251,16 +220,16 @@ async function refresh() {
   if (isRefreshing) return;
   isRefreshing = true;
   try {
-    showStatus(await ask("api/v1/status"));
-    takeSessions(await ask(`api/v1/sessions?limit=${longestList}${query()}`));
+    showStatus(await ask("api/v1/status", bearer()));
+    takeSessions(await ask(`api/v1/sessions?limit=${longestList}${query()}`, bearer()));
     if (performance.now() >= nextHistory) {
-      showHistory(await ask("api/v1/history"));
+      showHistory(await ask("api/v1/history", bearer()));
       nextHistory = performance.now() + 9000;
     }
     notice("");
   } catch (error) {
     if (error.status === 401) {
-      await askForToken(sessionStorage.getItem(tokenKey) ? "This is not the token." : "");
+      await tokenDialog.ask(token() ? "This is not the token." : "");
       setTimeout(refresh, 0);
     } else {
       byId("state").textContent = "no answer";

@@ -1,10 +1,10 @@
-// What the server gives to this page: iceServers with a credential, and the key of the room.
+// The server's answer to this page: iceServers with a credential, and the key of the room.
+
+import { ask, bearer, token, TokenDialog } from "../server.js";
+import { element } from "../words.js";
 
 /** Seconds after which iceServers are asked for again; the credential is valid for an hour. */
 const freshness = 1200;
-const tokenKey = "turnpike-token";
-
-const byId = (id) => document.getElementById(id);
 
 /** The room and key of the page's link: `#NAME.KEY`. */
 export function linkParts() {
@@ -12,32 +12,16 @@ export function linkParts() {
   return room ? { room, key } : null;
 }
 
-async function ask(headers, room) {
+const tokenDialog = new TokenDialog(
+  ["A new room needs the server's ", element("code", "admin.token"), "; guests need only the link of a room. The page ",
+    "keeps the token until this tab is closed."],
+  "Make a room");
+
+function askForAccess(headers, room) {
   const url = new URL("demo/access", document.baseURI);
   url.hash = "";
   if (room) url.searchParams.set("room", room);
-  const answer = await fetch(url, { headers, cache: "no-store", signal: AbortSignal.timeout(15000) });
-  const document_ = await answer.json().catch(() => ({}));
-  if (!answer.ok) {
-    throw Object.assign(new Error(document_.error || `HTTP status ${answer.status}`), { status: answer.status });
-  }
-  return document_;
-}
-
-/** Asks for the token; resolves when one is given. */
-function askForToken(problem) {
-  const dialog = byId("token-dialog");
-  byId("token-problem").textContent = problem;
-  byId("token-problem").hidden = !problem;
-  byId("token").value = "";
-  if (!dialog.open) dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      const value = byId("token").value.trim();
-      if (value) sessionStorage.setItem(tokenKey, value);
-      resolve();
-    }, { once: true });
-  });
+  return ask(url, headers);
 }
 
 /** A name for a new room. */
@@ -56,12 +40,9 @@ export class Access {
     let problem = "";
     for (;;) {
       const link = linkParts();
-      const token = sessionStorage.getItem(tokenKey);
-      const headers = {};
-      if (link) headers.Authorization = `Room ${link.room}.${link.key}`;
-      else if (token) headers.Authorization = `Bearer ${token}`;
+      const headers = link ? { Authorization: `Room ${link.room}.${link.key}` } : bearer();
       try {
-        this.answer = await ask(headers, link ? "" : newRoom());
+        this.answer = await askForAccess(headers, link ? "" : newRoom());
         this.time = performance.now();
         // A reload stays in the room, and the address can be copied for others.
         if (!link) history.replaceState(null, "", `#${this.answer.room}.${this.answer.key}`);
@@ -70,9 +51,9 @@ export class Access {
         if (link && error.status === 403) {
           history.replaceState(null, "", location.pathname);
           problem = "This room link is not valid any more. With the server's token a new room is made.";
-          if (!await this.isOpen()) await askForToken(problem);
+          if (!await this.isOpen()) await tokenDialog.ask(problem);
         } else if (error.status === 401 || error.status === 429) {
-          await askForToken(token ? error.message : problem);
+          await tokenDialog.ask(token() ? error.message : problem);
         } else {
           throw error;
         }
@@ -82,7 +63,7 @@ export class Access {
 
   /** Whether the server needs no token. */
   async isOpen() {
-    return ask({}, "probe").then(() => true, (error) => error.status !== 401);
+    return askForAccess({}, "probe").then(() => true, (error) => error.status !== 401);
   }
 
   get link() {

@@ -24,6 +24,11 @@ export function relayProtocol(candidate) {
   return { 0: "tls", 1: "tcp" }[preference] ?? "udp";
 }
 
+/** Host and port of the server that gave a candidate, such as `192.0.2.1:3478`; not every browser tells. */
+function serverOf(url) {
+  return url ? url.replace(/^\w+:/, "").split("?")[0] : "–";
+}
+
 export function row(candidate, after) {
   const parts = parse(candidate.candidate);
   const line = element("tr");
@@ -32,7 +37,7 @@ export function row(candidate, after) {
     type: over ? `relay over ${over.toUpperCase()}` : parts.type,
     protocol: parts.tcpType ? `${parts.protocol} ${parts.tcpType}` : parts.protocol,
     address: parts.address.includes(":") ? `[${parts.address}]:${parts.port}` : `${parts.address}:${parts.port}`,
-    priority: String(parts.priority), time: `${Math.round(after)} ms`,
+    server: serverOf(candidate.url), priority: String(parts.priority), time: `${Math.round(after)} ms`,
   };
   for (const [name, text] of Object.entries(cells)) {
     line.append(element("td", text, { "data-name": name, "data-label": name }));

@@ -179,7 +179,7 @@ export function listCandidates(body, peer) {
   body.replaceChildren(...rows);
   if (!rows.length) {
     const line = element("tr");
-    line.append(element("td", "None yet.", { colspan: "5" }));
+    line.append(element("td", "None yet.", { colspan: "6" }));
     body.append(line);
   }
 }

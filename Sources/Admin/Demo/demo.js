@@ -17,10 +17,15 @@ function ownServers() {
   const text = byId("own-servers").value.trim();
   if (!text) return null;
   const value = JSON.parse(text);
-  const servers = Array.isArray(value) ? value : value.iceServers ?? [value];
+  const servers = Array.isArray(value) ? value : value?.iceServers ?? [value];
   for (const server of servers) {
-    const areGood = [server.urls].flat().every((url) => /^(stun|turn)s?:/.test(url));
-    if (!areGood) throw new Error("urls must begin with turn: or stun:");
+    const urls = [server?.urls ?? []].flat();
+    if (!urls.length) throw new Error("each server needs urls");
+    if (!urls.every((url) => /^(stun|turn)s?:/.test(url))) throw new Error("urls must begin with turn: or stun:");
+    const needsLogin = urls.some((url) => url.startsWith("turn"));
+    if (needsLogin && !(server.username && server.credential)) {
+      throw new Error("a turn: server needs username and credential");
+    }
   }
   return servers;
 }
@@ -82,9 +87,11 @@ function showLink() {
       + "start the server with turnpike demo --lan, which serves this page over HTTPS."
     : "Open this link on the other device. If its browser warns of the certificate, the server has its own "
       + "self-signed one: choose Advanced, then proceed. With tls.certificate the server takes a real one.";
-  byId("link-code").hidden = isLocal;
+  // An SVG element has no property `hidden`.
+  byId("link-code").toggleAttribute("hidden", isLocal);
   if (!isLocal) drawCode(byId("link-code"), access.link);
   byId("link-dialog").showModal();
+  byId("link-text").setSelectionRange(0, 0);
 }
 
 async function copyLink() {

@@ -1,14 +1,16 @@
-// Where sound and pictures come from: camera and microphone, the screen, or a test picture that needs no device.
+// The sources of sound and pictures: camera and microphone, the screen, or a test picture that needs no device.
 
 /** Whether this page may use camera, microphone and screen: browsers allow it over HTTPS and on localhost. */
 export const mayCapture = () => window.isSecureContext && !!navigator.mediaDevices;
 
-/** The options of the list of sources: what needs no device, then each camera. */
-export async function sources() {
+/** The devices of this computer. Firefox gives the list only to a window that has the focus, so this may take long. */
+export const devices = async () => (mayCapture() ? navigator.mediaDevices.enumerateDevices() : []);
+
+/** The options of the list of sources: each camera, then what needs no device. Without a list, any camera. */
+export function sources(list) {
   const options = [];
   if (mayCapture()) {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    const cameras = devices.filter((device) => device.kind === "videoinput");
+    const cameras = list?.filter((device) => device.kind === "videoinput") ?? [{ deviceId: "", label: "Camera" }];
     options.push(...cameras.map((device, index) => ({
       value: `camera:${device.deviceId}`, text: device.label || `Camera ${index + 1}`,
     })));
@@ -19,10 +21,8 @@ export async function sources() {
   return options;
 }
 
-export async function microphones() {
-  if (!mayCapture()) return [];
-  const devices = await navigator.mediaDevices.enumerateDevices();
-  return devices.filter((device) => device.kind === "audioinput")
+export function microphones(list) {
+  return list.filter((device) => device.kind === "audioinput")
     .map((device, index) => ({ value: device.deviceId, text: device.label || `Microphone ${index + 1}` }));
 }
 
@@ -40,7 +40,7 @@ export async function open(source, microphone) {
   return navigator.mediaDevices.getUserMedia({ audio, video });
 }
 
-/** What went wrong, for people. */
+/** An error in words for people. */
 export function explain(error) {
   switch (error.name) {
     case "NotAllowedError": return "The browser was not allowed to use it. Allow it in the address bar, and try again.";

@@ -9,8 +9,9 @@ import { Transfer } from "./transfer.js";
 
 const byId = (id) => document.getElementById(id);
 const bytes = (count) => scaled(count, "B").join(" ");
-/** Limit of lines of chat; the oldest one gives way. */
+/** Limits of lines of chat and of received files; the oldest one gives way. */
 const lineLimit = 200;
+const fileLimit = 16;
 
 export class Panels {
   constructor(view) {
@@ -34,7 +35,7 @@ export class Panels {
     this.names = names;
     for (const panel of document.querySelectorAll("[data-panel]")) panel.hidden = !names.includes(panel.dataset.panel);
     byId("chat-lines").replaceChildren();
-    byId("files").replaceChildren();
+    for (const line of [...byId("files").children]) this.forget(line);
   }
 
   // ---- Peers
@@ -47,6 +48,9 @@ export class Panels {
     peer.transfer.addEventListener("sent", ({ detail }) => this.sent(detail));
     peer.transfer.addEventListener("progress", ({ detail }) => this.progress(detail));
     peer.transfer.addEventListener("beat", ({ detail }) => { peer.beat = detail.milliseconds; });
+    peer.transfer.addEventListener("problem", ({ detail }) => {
+      byId("file-words").textContent = `A message of ${peer.info.name} failed: ${detail.text}.`;
+    });
     peer.transfer.addEventListener("silent", () => this.view.say(`No heartbeat from ${peer.info.name}.`));
     peer.addEventListener("candidate", () => this.refresh());
     this.listPeers();
@@ -188,6 +192,13 @@ export class Panels {
     line.append(link, element("span", ` ${bytes(size)} from ${peer.info.name}, `), element("span",
       isIntact ? `checksums equal (SHA-256 ${checksum.slice(0, 16)}…)` : "damaged: the checksums differ"));
     byId("files").append(line);
+    while (byId("files").children.length > fileLimit) this.forget(byId("files").firstChild);
+  }
+
+  /** Gives the memory of a received file back. */
+  forget(line) {
+    URL.revokeObjectURL(line.querySelector("a").href);
+    line.remove();
   }
 
   // ---- Recording

@@ -3,6 +3,8 @@
 
 /** Milliseconds in which candidates are collected into one message. */
 const batchTime = 40;
+/** Limit of candidates that wait for a description; further ones are dropped. */
+const earlyLimit = 256;
 /** Milliseconds after which a lost connection is worth an ICE restart. */
 const patience = 4000;
 
@@ -121,7 +123,7 @@ export class Peer extends EventTarget {
   /** A candidate that comes before the remote description has to wait: addIceCandidate would throw. */
   async add(candidate) {
     if (!this.connection.remoteDescription) {
-      this.early.push(candidate);
+      if (this.early.length < earlyLimit) this.early.push(candidate);
       return;
     }
     try {

@@ -1,7 +1,7 @@
 // The room tabs: sources, calls, videos, and what happens in words.
 
 import { element } from "../words.js";
-import { close, explain, microphones, open, sources } from "./media.js";
+import { close, devices, explain, microphones, open, sources } from "./media.js";
 import { modes } from "./modes.js";
 import { Panels } from "./panels.js";
 import { Session } from "./session.js";
@@ -23,7 +23,10 @@ export class RoomView {
     byId("start").onclick = () => this.run(() => this.start(modes[this.mode].roles[0]));
     byId("watch").onclick = () => this.run(() => this.start("fan"));
     byId("loopback").onclick = () => this.run(() => this.loopback());
-    byId("hang-up").onclick = () => this.hangUp();
+    byId("hang-up").onclick = () => {
+      this.hangUp();
+      this.say("You have hung up.");
+    };
     byId("restart").onclick = () => this.session?.restart();
     byId("source").onchange = () => this.run(() => this.changeSource());
     byId("microphone").onchange = () => this.run(() => this.changeSource());
@@ -48,10 +51,11 @@ export class RoomView {
   }
 
   async listDevices() {
-    fill(byId("source"), await sources());
-    const list = await microphones();
-    fill(byId("microphone"), list);
-    byId("microphone-field").hidden = list.length < 2;
+    if (!byId("source").options.length) fill(byId("source"), sources(null));
+    const list = await devices();
+    fill(byId("source"), sources(list));
+    fill(byId("microphone"), microphones(list));
+    byId("microphone-field").hidden = microphones(list).length < 2;
   }
 
   /** Runs an action of a button, and says what went wrong. */
@@ -179,6 +183,10 @@ export class RoomView {
     close(this.stream);
     this.stream = await open(byId("source").value, byId("microphone").value);
     byId("local").srcObject = this.stream;
+    // The person ends the sharing of the screen in the browser's own bar, or pulls the camera's plug.
+    for (const track of this.stream.getTracks()) {
+      track.onended = () => this.say(`${track.label || track.kind} has ended. Choose another source.`);
+    }
     // Names of devices are known only after the permission.
     this.listDevices();
   }

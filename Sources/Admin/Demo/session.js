@@ -127,7 +127,7 @@ export class Session extends EventTarget {
 
   message({ from, data }) {
     const info = this.people.get(from);
-    if (!info) return;
+    if (!info || !data) return;
     if (typeof data.chat === "string") this.tell("chat", { from: info, text: data.chat });
     if (!data.bye && !data.description && !data.candidates) return;
     // In the order of arrival, although making the peer waits for iceServers.

@@ -1,4 +1,4 @@
-// What getStats tells, in a few numbers and words.
+// The figures of getStats, in a few numbers and words.
 
 /** Sums of all streams, and the selected candidate pair. Rates come from the difference to `before`. */
 export async function read(connection, before) {

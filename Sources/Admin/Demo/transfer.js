@@ -12,13 +12,14 @@ const beatTime = 2000;
 const silence = 8000;
 
 async function checksum(buffer) {
+  if (!crypto.subtle) throw new Error("checksums need HTTPS or localhost");
   const digest = await crypto.subtle.digest("SHA-256", buffer);
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
  * Events: `chat` (text), `file` (name, size, blob, isIntact, checksum), `sent` (name, size, seconds, isIntact),
- * `progress` (name, part), `beat` (milliseconds), `silent`.
+ * `progress` (name, part), `beat` (milliseconds), `silent`, `problem` (text).
  */
 export class Transfer extends EventTarget {
   constructor(channel) {
@@ -70,13 +71,13 @@ export class Transfer extends EventTarget {
     this.sending = { name: file.name, size: file.size, begin: performance.now() };
     try {
       const buffer = await file.arrayBuffer();
-      this.say({ file: { name: file.name, size: file.size, type: file.type } });
+      this.sending.checksum = await checksum(buffer);
+      this.say({ file: { name: file.name, size: file.size } });
       for (let offset = 0; offset < buffer.byteLength; offset += chunkSize) {
         if (this.channel.bufferedAmount > highWater) await this.drained();
         this.channel.send(buffer.slice(offset, offset + chunkSize));
         this.tell("progress", { name: file.name, part: offset / buffer.byteLength });
       }
-      this.sending.checksum = await checksum(buffer);
       this.say({ end: this.sending.checksum });
     } catch (error) {
       this.sending = null;
@@ -101,15 +102,15 @@ export class Transfer extends EventTarget {
 
   // ---- Receiving
 
-  announced({ name, size, type }) {
+  announced({ name, size }) {
     const fits = Number.isInteger(size) && size >= 0 && size <= fileLimit;
-    this.incoming = fits ? { name: String(name).slice(0, 200), size, type, parts: [], count: 0 } : null;
+    this.incoming = fits ? { name: String(name).slice(0, 200), size, parts: [], count: 0 } : null;
   }
 
   bytes(data) {
     this.heard = performance.now();
     const incoming = this.incoming;
-    if (!incoming) return;
+    if (!incoming || !data.byteLength) return;
     incoming.count += data.byteLength;
     if (incoming.count > incoming.size) {
       this.incoming = null;

@@ -28,13 +28,13 @@ public struct AccessToken: Sendable, Equatable {
   public var macKey: Digest
   /// The creation time: seconds since 1970 in 48 bits, and 1/64,000 of a second in 16 bits.
   public var timestamp: UInt64
-  /// The lifetime in seconds from `timestamp` on.
-  public var lifetime: UInt32
+  /// The lifetime from `timestamp` on; 32 bits of seconds in the token.
+  public var lifetime: Duration
 
-  /// Seconds by which the clocks of both servers may differ (RFC 7635 section 7).
-  public static let clockDifference: UInt64 = 5
+  /// The time by which the clocks of both servers may differ (RFC 7635 section 7).
+  public static let clockDifference = Duration.seconds(5)
 
-  public init(macKey: Digest, timestamp: UInt64, lifetime: UInt32) {
+  public init(macKey: Digest, timestamp: UInt64, lifetime: Duration) {
     self.macKey = macKey
     self.timestamp = timestamp
     self.lifetime = lifetime
@@ -57,7 +57,7 @@ public struct AccessToken: Sendable, Equatable {
     else { return nil }
     self.macKey = macKey
     timestamp = block[(2 + keyByteCount)..<(10 + keyByteCount)].reduce(0) { $0 << 8 | UInt64($1) }
-    lifetime = block[(10 + keyByteCount)...].reduce(0) { $0 << 8 | UInt32($1) }
+    lifetime = Duration(wireSeconds: block[(10 + keyByteCount)...].reduce(0) { $0 << 8 | UInt32($1) })
   }
 
   /// Seals the token for a server name.
@@ -67,7 +67,7 @@ public struct AccessToken: Sendable, Equatable {
   public func sealed(key: AccessTokenKey, serverName: [UInt8], nonce: [UInt8]) -> [UInt8]? {
     var block = [0, UInt8(macKey.count)] + macKey.array
     block += (0..<8).map { UInt8(truncatingIfNeeded: timestamp >> (56 - 8 * $0)) }
-    block += (0..<4).map { UInt8(truncatingIfNeeded: lifetime >> (24 - 8 * $0)) }
+    block += (0..<4).map { UInt8(truncatingIfNeeded: lifetime.wholeSeconds >> (24 - 8 * $0)) }
     guard let box = AEAD.seal(block, key: key.key, nonce: nonce, associatedData: serverName) else { return nil }
     return [0, UInt8(nonce.count)] + nonce + box
   }
@@ -76,8 +76,8 @@ public struct AccessToken: Sendable, Equatable {
   /// (RFC 7635 sections 7 and 9).
   public func timeLeft(now: UInt64) -> Duration? {
     let made = timestamp >> 16
-    let distance = now > made ? now - made : made - now
-    let limit = UInt64(lifetime) + Self.clockDifference
-    return limit > distance ? .seconds(Int64(clamping: limit - distance)) : nil
+    let distance = Duration.seconds(now > made ? now - made : made - now)
+    let left = lifetime + Self.clockDifference - distance
+    return left > .zero ? left : nil
   }
 }

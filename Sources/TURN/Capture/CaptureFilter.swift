@@ -1,6 +1,6 @@
 internal import NetworkTypes
 
-/// Which messages a capture has, and how much of names.
+/// The messages that a capture has, and how much of names.
 public struct CaptureFilter: Sendable {
   /// How much of USERNAME a captured message shows.
   public enum Names: UInt8, Sendable, CaseIterable {

@@ -124,7 +124,7 @@ extension ConnectRequest {
 extension RelayPort {
   static var unread: RelayPort {
     RelayPort(
-      address: RelayedAddress(0, 0), family: .ipv4, transport: .udp, ticket: Handle(index: .max, generation: 0),
+      address: RelayedAddress(0, 0), family: .ipv4, transport: .udp, ticket: .ended,
       expiresAt: Instant(nanoseconds: 0), claimsNext: false)
   }
 
@@ -167,7 +167,10 @@ extension AllocationDetails {
     try coder.code(&admittedAddress)
     try coder.code(&mobility, Mobility()) { coder, mobility throws(RecordError) in try mobility.code(with: &coder) }
     try coder.code(&nonceBirth)
+    // The record has no byte for nil: no round trip takes 0 microseconds.
+    var roundTrip = roundTripMicroseconds ?? 0
     try coder.code(&roundTrip)
+    roundTripMicroseconds = roundTrip == 0 ? nil : roundTrip
   }
 }
 

@@ -87,7 +87,7 @@ extension RecordCoder {
 
   public mutating func code(_ value: inout ClientPath) throws(RecordError) {
     var (address, endpoint, transport) = (value.address, value.endpoint, value.transport)
-    var connection = value.connection ?? Handle(index: .max, generation: 0)
+    var connection = OptionalHandle(value.connection)
     var realm = value.realm
     try code(&address)
     try code(&endpoint)
@@ -96,7 +96,7 @@ extension RecordCoder {
     try code(&realm)
     value = ClientPath(
       address: address, endpoint: endpoint, transport: transport,
-      connection: connection.index == .max ? nil : connection, realm: realm)
+      connection: connection.handle, realm: realm)
   }
 }
 

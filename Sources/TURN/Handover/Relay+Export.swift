@@ -73,7 +73,7 @@ extension Relay {
     coder.end()
   }
 
-  /// What the records of one relay have once.
+  /// The values that the records of one relay have once.
   mutating func codeState(with coder: inout RecordCoder) throws(RecordError) {
     try tickets.code(with: &coder)
     try portPicker.code(with: &coder)

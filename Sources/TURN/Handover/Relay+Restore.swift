@@ -27,13 +27,13 @@ public struct HandoverMapping: Sendable {
   }
 }
 
-/// What a relay has taken over.
+/// The records that a relay has taken over.
 public struct RestoredRelay: Sendable {
   /// The relay ports whose sockets the engine must have.
   public var ports: [(handle: Handle<RelayPort>, transport: RelayTransport)] = []
   /// Requests that waited for a store, the ledger or a socket: the engine receives them once more.
   public var waiting: [(client: ClientPath, bytes: [UInt8])] = []
-  /// What the ledger must count.
+  /// The holders that the ledger must count.
   public var holders: [QuotaHolder] = []
   public var summaries: [AllocationSummary] = []
   /// Allocations that the new configuration has no place for: their realm, listener or relay address is gone.
@@ -212,7 +212,7 @@ extension Relay {
     let channel = Channel(
       allocation: slot, number: number, verdict: rules.verdict(peer.address),
       isTranslated: relayed.translated(peer.address) != peer.address, expiresAt: expiresAt, peer: peer,
-      permission: permission ?? Handle(index: .max, generation: 0), rulesGeneration: rules.generation)
+      permission: permission ?? .ended, rulesGeneration: rules.generation)
     _ = channels.insert(channel, to: &allocations[slot].channels, timers: &timers)
   }
 
@@ -222,7 +222,7 @@ extension Relay {
       id: record.handle, kind: record.details.kind, realm: .default, username: record.details.username,
       client: record.client.address, transport: record.client.transport, relayTransport: record.transport,
       relayed: .none, secondRelayed: nil,
-      age: now.instant.nanoseconds(since: record.details.createdAt) / 1_000_000_000,
+      age: now.instant.duration(since: record.details.createdAt),
       toPeers: record.traffic.toPeers, toClient: record.traffic.toClient, drops: record.details.drops,
       quality: AllocationQuality())
   }

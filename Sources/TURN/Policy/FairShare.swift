@@ -31,6 +31,7 @@ struct ByDirection<Value: BitwiseCopyable>: BitwiseCopyable {
 /// An allocation that sends less than this rate loses nothing. Refusals are counted over all shards, so that the rate
 /// is the same in each.
 struct FairShare: BitwiseCopyable {
+  /// The shared limit, and the present rate, in bytes a second.
   private let most: UInt64
   private var rate: UInt64
   private(set) var limit: RateLimit
@@ -42,11 +43,11 @@ struct FairShare: BitwiseCopyable {
   /// The minimum of the rate: one large datagram a second.
   private static let least: UInt64 = 1500
 
-  /// - Parameter rate: the shared limit in bytes a second; 0: no limit.
-  init(of rate: UInt64) {
-    most = rate
-    self.rate = rate
-    limit = RateLimit(perSecond: rate)
+  /// The share of a limit.
+  init(of shared: ByteRate) {
+    most = shared.perSecond.rawValue
+    rate = most
+    limit = RateLimit(shared)
   }
 
   /// Records that the shared limit has refused a datagram.

@@ -59,7 +59,8 @@ struct PortPicker: ~Copyable {
   ) -> RelayedAddress? {
     let count = relayed.ports.count
     let start = Int(generator.next(below: UInt64(count)))
-    // A random stride without a common divisor with the count visits every port once, in an order that cannot be guessed.
+    // A random stride without a common divisor with the count visits every port once, in an order that cannot be
+    // guessed.
     var stride = 1
     if count > 2 {
       repeat {

@@ -10,6 +10,9 @@ struct RateLimit: BitwiseCopyable {
   /// - Parameter rate: units a second; 0 is no limit.
   init(perSecond rate: UInt64) { cost = rate == 0 ? 0 : (1_000_000_000 << 16) / rate }
 
+  /// A limit on bytes.
+  init(_ rate: ByteRate) { self.init(perSecond: rate.perSecond.rawValue) }
+
   @inline(__always)
   var isUnlimited: Bool { cost == 0 }
 

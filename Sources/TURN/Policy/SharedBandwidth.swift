@@ -22,13 +22,13 @@ struct BandwidthUser: BitwiseCopyable {
 
 /// Limits on the bandwidth of a realm's allocations.
 struct BandwidthLimits {
-  /// Bytes a second of one user, and of the realm; for the default realm, of the server.
+  /// The rate of one user, and of the realm; for the default realm, of the server.
   let user: SharedRate
   let total: SharedRate
 
   init(_ realm: RealmSettings) {
-    user = SharedRate(bytesPerSecond: realm.bandwidthPerUser)
-    total = SharedRate(bytesPerSecond: realm.bandwidth)
+    user = SharedRate(realm.bandwidthPerUser)
+    total = SharedRate(realm.bandwidth)
   }
 }
 
@@ -98,7 +98,7 @@ struct SharedBandwidth {
   }
 
   private func userLimit(_ user: BandwidthUser, _ index: Int) -> SharedRate {
-    user.own > 0 ? SharedRate(bytesPerSecond: UInt64(user.own)) : realms[index].limits.user
+    user.own > 0 ? SharedRate(.bytesPerSecond(UInt64(user.own))) : realms[index].limits.user
   }
 
   /// Returns the limit that stops a datagram; nil if it may pass, and then it has been paid for.

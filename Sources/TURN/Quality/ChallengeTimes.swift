@@ -16,8 +16,8 @@ struct ChallengeTimes {
   private struct Entry {
     var nonce: UInt64 = 0
     var sentAt = Instant(nanoseconds: 0)
-    /// Microseconds until the first answer; 0: none yet.
-    var roundTrip: UInt32 = 0
+    /// The time until the first answer; 0: none yet.
+    var microseconds: UInt32 = 0
   }
 
   private var entries = [Entry](repeating: Entry(), count: capacity)
@@ -33,7 +33,7 @@ struct ChallengeTimes {
       guard Int(index) < Self.capacity else { throw coder.failure("there is no such challenge") }
       try coder.code(&entries[Int(index)].nonce)
       try coder.code(&entries[Int(index)].sentAt)
-      try coder.code(&entries[Int(index)].roundTrip)
+      try coder.code(&entries[Int(index)].microseconds)
     }
   }
 
@@ -48,16 +48,16 @@ struct ChallengeTimes {
   mutating func answered(_ nonce: RawSpan, now: Instant) {
     let name = Self.name(of: nonce)
     let index = Self.index(of: name)
-    guard entries[index].nonce == name, entries[index].roundTrip == 0 else { return }
+    guard entries[index].nonce == name, entries[index].microseconds == 0 else { return }
     let time = now.nanoseconds(since: entries[index].sentAt)
-    if time <= Self.longest { entries[index].roundTrip = UInt32(truncatingIfNeeded: time / 1000) }
+    if time <= Self.longest { entries[index].microseconds = UInt32(truncatingIfNeeded: time / 1000) }
   }
 
-  /// At most so many microseconds; 0: unknown.
-  func roundTrip(of nonce: RawSpan) -> UInt32 {
+  /// The round trip of the client that has answered with this nonce, at most; nil if it is unknown.
+  func roundTripMicroseconds(of nonce: RawSpan) -> UInt32? {
     let name = Self.name(of: nonce)
     let entry = entries[Self.index(of: name)]
-    return entry.nonce == name ? entry.roundTrip : 0
+    return entry.nonce == name && entry.microseconds > 0 ? entry.microseconds : nil
   }
 
   /// The last eight characters: 48 bits of the nonce's MAC.

@@ -6,7 +6,7 @@ internal import Tables
 /// Two streams are followed; further ones are not measured until one of these has been silent for two seconds. Their
 /// loss tells of the path, which all streams of one side share.
 struct PathQuality: BitwiseCopyable {
-  /// What one packet changed.
+  /// The change that one packet made.
   struct Change: Equatable, BitwiseCopyable {
     /// RTP packets without duplicates.
     var packets: UInt32 = 0
@@ -95,7 +95,7 @@ struct PathQuality: BitwiseCopyable {
     return Change(lost: missing)
   }
 
-  /// What has been measured so far; nil before there is anything.
+  /// The figures so far; nil before the first.
   var summary: MediaQuality? {
     guard packets > 0 else {
       return gaps.jitter.microseconds.map { MediaQuality(basis: .gaps, jitterMicroseconds: $0) }
@@ -114,17 +114,13 @@ extension PathQuality {
   /// The regularity of payloads without sequence numbers: the deviation between one gap and the next. Payloads that one
   /// turn received have no gap.
   private struct Gaps: BitwiseCopyable {
-    /// Microseconds; a longer gap is a pause of the sender.
-    private static let longest: UInt32 = 1_000_000
-
     private var arrival: UInt32 = 0
-    /// The last gap; `.max` after a pause.
-    private var gap = UInt32.max
+    private var gap = Gap()
     var jitter = Jitter()
 
     mutating func code(with coder: inout RecordCoder) throws(RecordError) {
       try coder.code(&arrival)
-      try coder.code(&gap)
+      try coder.code(&gap.word)
       try jitter.code(with: &coder)
     }
 
@@ -135,15 +131,30 @@ extension PathQuality {
       let last = gap
       let length = now &- arrival
       arrival = now
-      gap = length <= Self.longest ? length : .max
-      if gap != .max, last != .max { jitter.record(Int64(length) &- Int64(last)) }
+      gap = Gap(length)
+      if let length = gap.microseconds, let last = last.microseconds { jitter.record(Int64(length) &- Int64(last)) }
     }
+  }
+
+  /// The last gap, or none after a pause, in four bytes; `UInt32?` has eight.
+  private struct Gap: BitwiseCopyable {
+    /// A longer gap is a pause of the sender.
+    private static let longestMicroseconds: UInt32 = 1_000_000
+
+    fileprivate var word = UInt32.max
+
+    init() {}
+
+    @inline(__always)
+    init(_ microseconds: UInt32) { if microseconds <= Self.longestMicroseconds { word = microseconds } }
+
+    @inline(__always) var microseconds: UInt32? { word == .max ? nil : word }
   }
 }
 
 /// The quality of the media that one side of an allocation sends to the relay, for logs and lists.
 public struct MediaQuality: Sendable, Equatable {
-  /// What the figures are made of.
+  /// The source of the figures.
   public enum Basis: String, Sendable {
     /// Sequence numbers and timestamps of RTP or SRTP.
     case rtp

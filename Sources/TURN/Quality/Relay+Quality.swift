@@ -41,35 +41,34 @@ extension Relay {
     let records = allocations[slot].quality
     quality.fromClient = records.toPeers.slot.flatMap { qualities[$0].summary }
     quality.fromPeers = records.toClients.slot.flatMap { qualities[$0].summary }
-    let roundTrip = allocations[slot].details.roundTrip
-    if roundTrip > 0 { quality.roundTripMicroseconds = roundTrip }
+    quality.roundTripMicroseconds = allocations[slot].details.roundTripMicroseconds
     return quality
   }
 
   // MARK: - The client's round trip
 
-  /// The round trip of the client that has sent this request, at most; 0: unknown.
-  func roundTrip(of request: borrowing Request) -> UInt32 {
-    guard let nonce = request.message.value(of: .nonce) else { return 0 }
-    return challengeTimes.roundTrip(of: nonce)
+  /// The round trip of the client that has sent this request, at most; nil if it is unknown.
+  func roundTripMicroseconds(of request: borrowing Request) -> UInt32? {
+    guard let nonce = request.message.value(of: .nonce) else { return nil }
+    return challengeTimes.roundTripMicroseconds(of: nonce)
   }
 
   /// The client of an allocation whose round trip no STUN transaction has shown; nil if one has.
   public func clientWithoutRoundTrip(_ handle: Handle<Allocation>) -> ClientPath? {
-    guard let slot = allocations.slot(of: handle), allocations[slot].details.roundTrip == 0 else { return nil }
+    guard let slot = allocations.slot(of: handle), allocations[slot].details.roundTripMicroseconds == nil else { return nil }
     return allocations[slot].client
   }
 
   /// Takes the round trip of the client's connection, in microseconds, for such an allocation.
   public mutating func recordRoundTrip(_ microseconds: UInt32, of handle: Handle<Allocation>) {
-    guard let slot = allocations.slot(of: handle), allocations[slot].details.roundTrip == 0 else { return }
-    allocations[slot].details.roundTrip = microseconds
+    guard let slot = allocations.slot(of: handle), allocations[slot].details.roundTripMicroseconds == nil else { return }
+    allocations[slot].details.roundTripMicroseconds = microseconds
   }
 
   /// Keeps the shortest round trip of an allocation: also 438 is a challenge.
   mutating func keepRoundTrip(of request: borrowing Request) {
-    guard let slot = allocations.find(request.client) else { return }
-    let (found, kept) = (roundTrip(of: request), allocations[slot].details.roundTrip)
-    if found > 0, kept == 0 || found < kept { allocations[slot].details.roundTrip = found }
+    guard let slot = allocations.find(request.client), let found = roundTripMicroseconds(of: request) else { return }
+    let kept = allocations[slot].details.roundTripMicroseconds
+    allocations[slot].details.roundTripMicroseconds = min(found, kept ?? found)
   }
 }

@@ -92,8 +92,8 @@ struct AllocationDetails {
   var mobility: Mobility?
   /// The creation time of the nonce in the last 438, in seconds since 1970.
   var nonceBirth: UInt64 = 0
-  /// The client's round trip is at most so many microseconds: `ChallengeTimes`. 0: unknown.
-  var roundTrip: UInt32 = 0
+  /// The client's round trip, at most: `ChallengeTimes`. Nil if it is unknown.
+  var roundTripMicroseconds: UInt32?
   /// The bandwidth that came with the owner's keys: beside them, because a look into them would count references.
   var ownBandwidth: UInt32 = 0
 

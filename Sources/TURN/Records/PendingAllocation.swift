@@ -22,8 +22,8 @@ struct PendingAllocation {
   var hasFingerprint: Bool
   /// Whether the client may move (RFC 8016).
   var wantsTicket = false
-  /// The client's round trip is at most so many microseconds; 0: unknown.
-  var roundTrip: UInt32 = 0
+  /// The client's round trip, at most; nil if it is unknown.
+  var roundTripMicroseconds: UInt32?
   /// Whether the ledger has admitted it.
   var isAdmitted = false
   /// The number of tried ports of the current family that belong to another process.

@@ -68,7 +68,7 @@ extension Relay {
     plan.addressError = addressError
     plan.transport = transport
     plan.wantsTicket = message.has(.mobilityTicket)
-    plan.roundTrip = roundTrip(of: request)
+    plan.roundTripMicroseconds = roundTripMicroseconds(of: request)
     return plan
   }
 

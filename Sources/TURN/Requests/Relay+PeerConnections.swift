@@ -87,9 +87,9 @@ extension Relay {
 
   /// Counts bytes of a pipe and charges the bandwidth limits.
   ///
-  /// - Returns: the nanoseconds for which reading in that direction must pause; 0: no pause.
-  public mutating func pipeCarried(_ count: Int, _ handle: Handle<PeerConnection>, toPeer: Bool, now: Now) -> UInt64 {
-    guard let slot = peerConnections.slot(of: handle) else { return 0 }
+  /// - Returns: the time for which reading in that direction must pause; zero: no pause.
+  public mutating func pipeCarried(_ count: Int, _ handle: Handle<PeerConnection>, toPeer: Bool, now: Now) -> Duration {
+    guard let slot = peerConnections.slot(of: handle) else { return .zero }
     let allocation = peerConnections[slot].allocation
     let direction: MediaDirection = toPeer ? .toPeers : .toClients
     if toPeer {
@@ -108,8 +108,10 @@ extension Relay {
         allocations[allocation].client.realm, direction, now: now.instant)
     }
     let limit = realms.bandwidth(of: allocations[allocation].client.realm)
-    guard !limit.isUnlimited else { return wait }
-    return max(wait, allocations[allocation].buckets[direction].charge(count, limit, now: now.instant))
+    if !limit.isUnlimited {
+      wait = max(wait, allocations[allocation].buckets[direction].charge(count, limit, now: now.instant))
+    }
+    return wait == 0 ? .zero : .nanoseconds(wait)
   }
 
   // MARK: - Ends

@@ -121,7 +121,7 @@ extension Relay {
     details.nameExpiry = principal.nameExpiry
     details.credentialEnd = principal.credentialTimeLeft.map { now.wallSeconds + UInt64($0.wholeSeconds) }
     details.addressError = allocation.addressError
-    details.roundTrip = allocation.roundTrip
+    details.roundTripMicroseconds = allocation.roundTripMicroseconds
     details.ownBandwidth = principal.keys?.bandwidth ?? 0
     bandwidth.watch(details.ownBandwidth)
     if allocation.wantsTicket { details.mobility = Mobility() }

@@ -36,10 +36,9 @@ struct SharedRate: BitwiseCopyable, Sendable {
   /// Bytes that are taken at a time: the rate's bytes in 4 ms.
   let slice: Int
 
-  /// - Parameter rate: bytes a second; 0: no limit.
-  init(bytesPerSecond rate: UInt64) {
-    limit = RateTable.Limit(perSecond: rate)
-    slice = Int(min(rate / 256, 1 << 24))
+  init(_ rate: ByteRate) {
+    limit = RateTable.Limit(perSecond: rate.perSecond.rawValue)
+    slice = Int(min(rate.perSecond.rawValue / 256, 1 << 24))
   }
 
   @inline(__always) var isUnlimited: Bool { limit.isUnlimited }

@@ -80,8 +80,8 @@ public final class StrangerRateLimiter: Sendable {
       RateTable.Subject(client.address, group: UInt64(group)), RateTable.Limit(perSecond: share), now: now)
   }
 
-  /// The last quarter of the budget for all is for challenges: a flood of Bindings from many addresses must not stop new
-  /// calls.
+  /// The last quarter of the budget for all is for challenges: a flood of Bindings from many addresses must not stop
+  /// new calls.
   private static let challengeReserve: UInt64 = 250_000_000
 
   /// - Parameter reserve: nanoseconds of the budget that must be left.

@@ -36,8 +36,8 @@ struct TimerWheel: ~Copyable {
   /// One bit for each bucket with timers, so that the next deadline is found without a scan of the buckets.
   private var occupied: [UInt64]
   private var currentTick: UInt64
-  /// The tick of the first timer; `.max` without timers. Every packet asks for it, so it is not searched then.
-  private var firstTick = UInt64.max
+  /// The tick of the first timer; nil without timers. Every packet asks for it, so it is not searched then.
+  private var firstTick: UInt64?
 
   init(now: Instant) {
     buckets = Array(repeating: OwnedList(), count: Self.bucketCount)
@@ -57,7 +57,7 @@ struct TimerWheel: ~Copyable {
     let slot = entries.insert(Entry(subject: subject, tick: tick))
     buckets[bucket].insert(slot, in: &entries)
     occupied[bucket / 64] |= 1 << UInt64(bucket % 64)
-    firstTick = min(firstTick, tick)
+    firstTick = min(firstTick ?? tick, tick)
     return TimerHandle(entries.handle(of: slot))
   }
 
@@ -88,18 +88,18 @@ struct TimerWheel: ~Copyable {
       }
       guard currentTick < nowTick else { return nil }
       // Skips empty buckets, so that a long sleep costs no scan.
-      currentTick = min(max(firstTick, currentTick + 1), nowTick)
+      currentTick = min(max(firstTick ?? nowTick, currentTick + 1), nowTick)
     }
   }
 
   /// The time of the next timer; nil without timers.
   @inline(__always)
   func nextDeadline() -> Instant? {
-    firstTick == .max ? nil : Instant(nanoseconds: firstTick * Self.tickNanoseconds)
+    firstTick.map { Instant(nanoseconds: $0 * Self.tickNanoseconds) }
   }
 
-  private func nextOccupiedTick() -> UInt64 {
-    guard entries.count > 0 else { return .max }
+  private func nextOccupiedTick() -> UInt64? {
+    guard entries.count > 0 else { return nil }
     let start = Int(currentTick % UInt64(Self.bucketCount))
     let words = occupied.count
     for step in 0...words {
@@ -112,6 +112,6 @@ struct TimerWheel: ~Copyable {
       let distance = (bucket - start + Self.bucketCount) % Self.bucketCount
       return currentTick + UInt64(distance)
     }
-    return .max
+    return nil
   }
 }

@@ -143,7 +143,7 @@ public final class HandoverConnection: Sendable {
     [UInt8(truncatingIfNeeded: shard >> 8), UInt8(truncatingIfNeeded: shard)]
   }
 
-  /// What a process has received until `complete`.
+  /// The records that a process has received until `complete`.
   struct State {
     var packages: [HandoverPackage]
     /// The server's records.

@@ -2,7 +2,7 @@ internal import NetworkTypes
 internal import TURN
 internal import Tables
 
-/// What the older process tells the newer one first: what must be the same in both, and what is the same all the time.
+/// The first message of the older process to the newer one: facts that must be the same in both, or that never change.
 struct HandoverOffer: Sendable, Equatable {
   /// The version of the messages; the records have their own.
   static let version: UInt16 = 1
@@ -106,7 +106,7 @@ extension RecordCoder {
   }
 }
 
-/// What one shard hands over.
+/// The records of one shard.
 struct HandoverPackage: Sendable {
   /// Of `Relay.export`.
   var relay: [UInt8] = []
@@ -122,7 +122,7 @@ struct HandoverPackage: Sendable {
   static let descriptorLimit = 1 << 20
 }
 
-/// What has been handed over, for logs and operators.
+/// The numbers of records that were handed over, for logs and operators.
 struct HandoverCounts: Sendable, Equatable {
   var allocations = 0
   var relays = 0

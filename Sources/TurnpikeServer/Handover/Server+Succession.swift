@@ -5,7 +5,7 @@ internal import System
 internal import TURN
 internal import Tables
 
-/// What this process takes over from an older one.
+/// The state that this process takes over from an older one.
 struct Succession {
   var connection: HandoverConnection
   var offer: HandoverOffer

@@ -16,7 +16,7 @@ struct Upgrade {
   /// When it is given up.
   var deadline: Instant
   var started = Instant.read()
-  /// Who waits for the outcome.
+  /// The callers that wait for the outcome.
   var answers: [(UpgradeOutcome) -> Void]
 
   /// The time in which the newer process must have read its configuration and opened its stores.
@@ -31,12 +31,12 @@ enum UpgradeOutcome: Sendable {
   case failed(String)
 }
 
-/// What an upgrade did, for logs and operators.
+/// The result of an upgrade, for logs and operators.
 struct UpgradeReport: Sendable {
   var process: Int32
   var counts: HandoverCounts
-  /// How long no process has read, in microseconds.
-  var gap: UInt64
+  /// How long no process has read.
+  var gap: Duration
 }
 
 /// The older process's side of an upgrade.
@@ -163,7 +163,7 @@ extension Server {
       for shard in shards { shard.post(.handOver(.resume)) }
       throw error
     }
-    let gap = Instant.read().nanoseconds(since: start) / 1000
+    let gap = Instant.read().duration(since: start)
     let parts = zip([start] + marks, marks + [.read()]).map { $1.nanoseconds(since: $0) / 1000 }
     log.debug(
       "upgrade-gap", ("pause-us", .number(parts[0])), ("export-us", .number(parts[1])),
@@ -195,7 +195,7 @@ extension Server {
     log.info(
       "upgraded", ("process", .number(report.process)), ("allocations", .number(report.counts.allocations)),
       ("connections", .number(report.counts.connections)), ("kept", .number(report.counts.kept)),
-      ("gap-us", .number(report.gap)))
+      ("gap-us", .number(report.gap.wholeNanoseconds / 1000)))
     for answer in upgrade.answers { answer(.done(report)) }
     // Under a service manager, or if another process waits for the server's end, this one need not wait.
     if supervisor == nil, !ServiceManager.isThere {

@@ -2,7 +2,7 @@ internal import Synchronization
 internal import TURN
 internal import Tables
 
-/// What only this process has in memory, and no shard: bans and a capture.
+/// The bans and the capture, which only the main process has in memory, and no shard.
 extension Server {
   func exportState() -> [UInt8] { exportBans() + exportCapture() }
 

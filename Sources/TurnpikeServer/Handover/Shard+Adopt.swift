@@ -6,7 +6,7 @@ internal import System
 internal import TURN
 internal import Tables
 
-/// What a shard of the newer process begins with.
+/// The state with which a shard of the newer process begins.
 struct ShardInheritance: Sendable {
   var package: HandoverPackage
   var offer: HandoverOffer
@@ -35,7 +35,7 @@ extension Shard {
   /// Takes over the sockets and records of a shard of the older process.
   mutating func adopt(_ inheritance: ShardInheritance) throws(RecordError) {
     var descriptors = inheritance.package.descriptors.map { Optional($0) }
-    // What has no place here is closed.
+    // Descriptors that have no place here are closed.
     defer { for case let descriptor? in descriptors { _ = FileDescriptor(owning: descriptor) } }
     let records = try EngineRecords(inheritance.package.engine)
     for (number, index) in records.listeners {
@@ -120,7 +120,7 @@ extension Shard {
   }
 }
 
-/// What a shard has taken over and not used yet.
+/// The state that a shard has taken over and not used yet.
 struct AdoptedState {
   /// Listening sockets, by the listeners' numbers; `openListeners` takes them.
   var listeners: [Int: Int32] = [:]

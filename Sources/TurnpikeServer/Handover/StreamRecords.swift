@@ -20,7 +20,7 @@ struct ConnectionRecord {
   var lastHeard = Instant(nanoseconds: 0)
   /// The beginning of an incomplete frame.
   var partial: [UInt8] = []
-  /// What waits to be written, and how many bytes of it belong to a frame that is partly written.
+  /// The bytes that wait to be written, and how many of them belong to a frame that is partly written.
   var outgoing: [UInt8] = []
   var begun: UInt32 = 0
 
@@ -60,7 +60,7 @@ struct PipeRecord {
   var state = State.unbound
   var client = OptionalHandle<Connection>()
   var awaitsAnswer = false
-  /// What waits for the peer.
+  /// The bytes that wait for the peer.
   var toPeer: [UInt8] = []
   var peerHasEnded = false
   var clientHasEnded = false

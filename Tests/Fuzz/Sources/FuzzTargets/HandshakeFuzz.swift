@@ -54,7 +54,7 @@ private enum SecondReader {
   }
 
   private static func isPossible(_ header: [UInt8]) -> Bool {
-    guard header[0] == 22, header.count < 2 || header[1] == 3, header.count < 3 || header[2] <= 4 else { return false }
+    guard header[0] == 22, header.count < 2 || header[1] == 3 else { return false }
     guard header.count == 5 else { return true }
     return (1...16_384).contains(Int(header[3]) << 8 | Int(header[4]))
   }
@@ -64,7 +64,7 @@ private enum SecondReader {
     guard message[0] == 1 else { return .implausible }
     guard message.count >= 4 else { return .incomplete }
     let end = 4 + Int(message[1]) << 16 + Int(message[2]) << 8 + Int(message[3])
-    guard end <= ClientHelloForm.longest, message.count == 4 || message[4] == 3 else { return .implausible }
+    guard end <= ClientHelloForm.longest else { return .implausible }
     var offset = 4
     // The version and the random bytes.
     for size in [2, 32] {
@@ -131,7 +131,7 @@ enum SecureDatagramFuzz {
   /// no more bytes than the client's datagram.
   private static func answer(to bytes: [UInt8]) -> String? {
     FuzzContexts.listening.withLock { engine in
-      let result = engine?.listen(bytes.span.rawBytes, from: [1], at: 0) ?? .ignored
+      let result = engine?.listen(bytes.span.rawBytes, from: [1], at: Instant(nanoseconds: 0)) ?? .ignored
       var sent = 0
       while let datagram = engine?.takeDatagram() { sent += datagram.count }
       switch result {

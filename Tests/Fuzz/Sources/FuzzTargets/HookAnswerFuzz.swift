@@ -5,7 +5,9 @@ enum HookAnswerFuzz {
   static func problem(with bytes: [UInt8]) -> String? {
     do throws(HookAnswer.Problem) {
       let answer = try HookAnswer(bytes, user: Array("carol".utf8), realm: "turnpike")
-      guard (1...HookAnswer.longestLifetime).contains(answer.lifetime) else { return "kept \(answer.lifetime) s" }
+      guard (Duration.seconds(1)...HookAnswer.longestLifetime).contains(answer.lifetime) else {
+        return "kept \(answer.lifetime)"
+      }
       if answer.allocations == 0 || answer.bandwidth == 0 { return "a limit of 0 would mean no limit" }
       return answer.md5.isEmpty ? "a user without a key" : nil
     } catch {

@@ -12,7 +12,7 @@ enum RoomFuzz {
     limits.connections = 6
     limits.rooms = 2
     limits.members = 3
-    limits.messageSize = 2048
+    limits.messageSize = .bytes(2048)
     var rooms = Rooms(limits: limits, keys: keys)
     var open: Set<UInt64> = []
     var members: Set<UInt64> = []
