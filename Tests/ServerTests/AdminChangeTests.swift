@@ -96,7 +96,8 @@ struct AdminChangeTests {
     let (server, admin) = try start(14)
     _ = try ask(admin, "POST", "/api/v1/users", #"{"name":"carol","password":"first"}"#, status: 201)
     let live = try Live(server.session("carol", "first"))
-    let given = try ask(admin, "POST", "/api/v1/users/password", #"{"name":"carol","password":"0ther-pw"}"#, status: 200)
+    let path = "/api/v1/users/password"
+    let given = try ask(admin, "POST", path, #"{"name":"carol","password":"0ther-pw"}"#, status: 200)
     #expect(given["password"] == nil && given["name"]?.string == "carol")
     // The shards' caches are emptied when the store's change is seen, some milliseconds later.
     #expect(try AdminServerTests().soon { try allocate(server, "carol", "first") == 401 })

@@ -55,14 +55,15 @@ extension Relay {
 
   /// The client of an allocation whose round trip no STUN transaction has shown; nil if one has.
   public func clientWithoutRoundTrip(_ handle: Handle<Allocation>) -> ClientPath? {
-    guard let slot = allocations.slot(of: handle), allocations[slot].details.roundTripMicroseconds == nil else { return nil }
-    return allocations[slot].client
+    guard let slot = allocations.slot(of: handle) else { return nil }
+    return allocations[slot].details.roundTripMicroseconds == nil ? allocations[slot].client : nil
   }
 
   /// Takes the round trip of the client's connection, in microseconds, for such an allocation.
   public mutating func recordRoundTrip(_ microseconds: UInt32, of handle: Handle<Allocation>) {
-    guard let slot = allocations.slot(of: handle), allocations[slot].details.roundTripMicroseconds == nil else { return }
-    allocations[slot].details.roundTripMicroseconds = microseconds
+    guard let slot = allocations.slot(of: handle) else { return }
+    let kept = allocations[slot].details.roundTripMicroseconds
+    allocations[slot].details.roundTripMicroseconds = kept ?? microseconds
   }
 
   /// Keeps the shortest round trip of an allocation: also 438 is a challenge.
