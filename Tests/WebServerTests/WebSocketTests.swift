@@ -196,8 +196,8 @@ struct WebSocketTests {
   @Test("When too much waits for all, the one for which most waits is cut off; others go on")
   func slowest() throws {
     let server = try server {
-      $0.queueLimit = 10_000_000
-      $0.queuesLimit = 500_000
+      $0.queueLimit = .bytes(10_000_000)
+      $0.queuesLimit = .bytes(500_000)
     }
     let slow = try WebSocketClient(server)
     let other = try WebSocketClient(server)
