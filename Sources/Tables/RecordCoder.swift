@@ -10,8 +10,8 @@
 /// A later version may append fields to a record: this one skips what it does not know. Bytes that no writer makes are
 /// an error with its place, never a trap.
 ///
-/// Its functions are inlinable, so that other modules specialize them: a record of a thousand bytes then takes a
-/// microsecond, and a hundred without, in which no process reads.
+/// Its functions are inlinable, so that other modules specialize them: otherwise each byte takes several calls through
+/// tables of types, and no process reads sockets meanwhile.
 public struct RecordCoder: Sendable {
   @usableFromInline var storage: [UInt8]
   @usableFromInline let reads: Bool

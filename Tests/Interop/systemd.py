@@ -187,7 +187,8 @@ def stops(system):
     system.run("systemctl", "reload", "turnpike")
     system.await_line(r"\breloaded\b")
     system.run("systemctl", "kill", "-s", "USR2", "--kill-whom=main", "turnpike")
-    system.await_line(r"(?s)\bupgraded\b.*\bupgraded\b")
+    # The older process has ended: until then systemd is not the parent of the newer one.
+    system.await_line(r"(?s)\bupgraded\b.*\bupgraded\b.*\bstopped\b")
     system.run("systemctl", "stop", "turnpike")
     state = system.unit()
     if (state["ActiveState"], state["Result"], state["NRestarts"]) != ("inactive", "success", "0"):
