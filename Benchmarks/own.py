@@ -5,6 +5,8 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
+import urllib.request
 
 import network
 import servers
@@ -167,3 +169,85 @@ def two_shards(bench, options):
     finally:
         for server in running.values():
             server.stop()
+
+
+# The part of a packet's CPU time that metrics and logs may cost, and the change of the 99th percentile by a scraper.
+OBSERVED = 1.02
+SCRAPED = 1.10
+
+
+class Scraper:
+    """Reads a server's metrics once a second, in the server's namespace, as Prometheus does."""
+
+    def __init__(self, server):
+        self.url = f"http://{server.admin}/metrics"
+        self.stop = threading.Event()
+        self.count = 0
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self.stop.wait(1):
+            with urllib.request.urlopen(self.url, timeout=5) as answer:
+                if b"turnpike_relayed_packets_total" in answer.read():
+                    self.count += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+
+def observation(bench, options):
+    """Measures a packet with the admin endpoint, metrics and lines at info against one without; and the latency with a
+    scraper against that without, with 10,000 allocations. On loopback only: a scraper must reach the server."""
+    print("\n| metrics, logs and a scraper | with | without | ratio | at most |  |")
+    print("| --- | ---: | ---: | ---: | ---: | --- |")
+    running = {}
+    try:
+        for name, observed in (("turnpike", True), ("against", False)):
+            running[observed] = servers.Server(
+                name, options.program, bench.directory, options.server_core, address=bench.address,
+                engine=options.engine, enter=network.enter_server() + bench.priority(), observed=observed)
+        for scenario in (FLOW["up"], FLOW["down"]):
+            cost = {True: [], False: []}
+            for round_number in range(2 * bench.rounds):
+                for observed in (True, False) if round_number % 2 else (False, True):
+                    result = bench.load(running[observed], scenario)
+                    bench.runs.append({"scenario": f"observed, {scenario.key}", "server": str(observed), "result": result})
+                    cost[observed].append(result["server"]["cpu_ns_each"])
+            compare(scenario.title + ", CPU", cost, OBSERVED)
+        scraped(bench, running[True])
+    except (RuntimeError, OSError, subprocess.SubprocessError, TypeError, ZeroDivisionError) as error:
+        print(f"observation: {error}", file=sys.stderr)
+    finally:
+        for server in running.values():
+            server.stop()
+
+
+def scraped(bench, server):
+    """Latencies of paced echoes over 10,000 allocations, with and without a scraper, alternately."""
+    scenario = relay("scraped", "echo, 10,000 packets/s, 10,000 allocations, p99, us",
+                     "--allocations 10000 --direction echo --rate 10000")
+    duration, bench.duration = bench.duration, max(bench.duration, 4)
+    latency = {True: [], False: []}
+    try:
+        for _ in range(bench.rounds):
+            latency[False].append(bench.load(server, scenario)["latency_us"]["p99"])
+            with Scraper(server) as scraper:
+                latency[True].append(bench.load(server, scenario)["latency_us"]["p99"])
+            if scraper.count < 3:
+                raise RuntimeError(f"only {scraper.count} scrapes")
+    finally:
+        bench.duration = duration
+    bench.runs.append({"scraped": {str(key): values for key, values in latency.items()}})
+    compare(scenario.title, latency, SCRAPED)
+
+
+def compare(title, values, bar):
+    """Prints the medians of both kinds and the median of the ratios of neighbours."""
+    value = statistics.median(a / b for a, b in zip(values[True], values[False]))
+    print(f"| {title} | {statistics.median(values[True]):,.0f} | {statistics.median(values[False]):,.0f} | {value:.3f} | "
+          f"{bar} | {'met' if value <= bar else 'not met'} |", flush=True)

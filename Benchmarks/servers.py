@@ -29,8 +29,8 @@ def make_certificate(directory):
 class Server:
     """One process of one server."""
 
-    def __init__(self, name, program, directory, core, address=ADDRESS, engine=None, enter=(), workers=1):
-        self.name, self.core, self.address, self.workers = name, core, address, workers
+    def __init__(self, name, program, directory, core, address=ADDRESS, engine=None, enter=(), workers=1, observed=False):
+        self.name, self.core, self.address, self.workers, self.observed = name, core, address, workers, observed
         self.port, self.tls_port = ports(name)
         self.directory = directory
         command = self._coturn(program) if name == "coturn" else self._turnpike(program, engine)
@@ -51,7 +51,8 @@ class Server:
             "peers: { allow: [127.0.0.0/8, 10.0.0.0/8] }",
             "limits: { unauthenticated-per-address: 0, unauthenticated: 0, allocations: 0, allocations-per-user: 0, "
             "allocations-per-address: 0, new-peers-per-user: 0, connects-per-user: 0 }",
-            "admin: { listen: \"\" }", "log: { level: warning }",
+            f"admin: {{ listen: \"{self.admin if self.observed else ''}\" }}",
+            f"log: {{ level: {'info' if self.observed else 'warning'} }}",
             f"state-directory: {self.directory}/{self.name}-state",
         ]
         if engine:
@@ -72,6 +73,11 @@ class Server:
             "--log-file", "/dev/null", "--simple-log", "--userdb", os.path.join(self.directory, "turndb"),
             "--pidfile", os.path.join(self.directory, "coturn.pid"),
         ]
+
+    @property
+    def admin(self):
+        """The address of the admin endpoint of a server that is observed."""
+        return f"127.0.0.1:{self.port + 2}"
 
     @property
     def pid(self):

@@ -33,14 +33,14 @@ public final class AdminService: Sendable {
 
   /// Opens the listener; `run` and `work` serve.
   ///
-  /// - Parameter hasDemo: whether there is the demo page with its rooms.
+  /// - Parameter roomSecret: makes the keys of the demo page's rooms; nil: there is no demo page.
   public init(
-    _ options: HTTPServer.Options, token: String, hasDemo: Bool = false, server: any ServerView
+    _ options: HTTPServer.Options, token: String, roomSecret: [UInt8]? = nil, server: any ServerView
   ) throws(Failure) {
     let work: Mailbox<Work>
     do throws(Errno) { work = try Mailbox(capacity: Self.waitingLimit + 1) } catch { throw .system(error) }
     let isPrivate = if case .unixSocket = options.place { true } else { false }
-    let rooms = hasDemo ? RoomKeys(secret: SecureRandom.bytes(32)) : nil
+    let rooms = roomSecret.map { RoomKeys(secret: $0) }
     let router = Router(token: token, isPrivate: isPrivate, rooms: rooms, server: server)
     var options = options
     if let rooms { options.webSockets = RoomDoor(rooms, router) }

@@ -40,6 +40,18 @@ extension Route {
       return HTTPResponse(201, json: try server.addUser(user))
     },
     Route(
+      method: .post, path: "/api/v1/users/password", access: .keepers,
+      summary: "changes the password of a user of the store; without a password one is made and returned, only here",
+      parameters: [
+        Parameter(name: "name", place: "body", type: "string", text: "the name of the user", isRequired: true),
+        Parameter(name: "password", place: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+      ], schema: "NewUser"
+    ) { call, server throws(AdminFailure) in
+      let user = UserToAdd(
+        name: call.text("name") ?? "", realm: call.text("realm"), password: call.text("password"))
+      return HTTPResponse(json: try server.changePassword(user))
+    },
+    Route(
       method: .delete, path: "/api/v1/users", access: .keepers, summary: "removes a user from the store",
       parameters: [
         Parameter(name: "name", place: "query", type: "string", text: "the name of the user", isRequired: true),

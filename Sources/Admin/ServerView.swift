@@ -26,6 +26,8 @@ public protocol ServerView: Sendable {
   func endSessions(_ selection: SessionsToEnd) throws(AdminFailure) -> JSONValue
   func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue
   func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue
+  /// Stores new keys of a user.
+  func changePassword(_ user: UserToAdd) throws(AdminFailure) -> JSONValue
   func removeUser(_ user: UserToRemove) throws(AdminFailure) -> JSONValue
   func secrets(realm: String?) throws(AdminFailure) -> JSONValue
   func addSecret(_ secret: SecretToAdd) throws(AdminFailure) -> JSONValue

@@ -2,8 +2,8 @@ public import Crypto
 internal import JSON
 internal import NetworkTypes
 
-/// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, and
-/// the most `allocations` of the user at one time.
+/// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, the most
+/// `allocations` of the user at one time, and the `bandwidth` of the user in bytes a second.
 public struct HookAnswer: Sendable {
   /// How long an answer is kept without `ttl`; and the longest time that `ttl` may give.
   public static let defaultLifetime = Duration.seconds(60)
@@ -22,6 +22,8 @@ public struct HookAnswer: Sendable {
   public let lifetime: Duration
   /// The most allocations of the user at one time, at least 1; nil: as many as the configuration says.
   public let allocations: UInt32?
+  /// Media of the user in each direction, in bytes a second, at least 1; nil: as much as the configuration says.
+  public let bandwidth: UInt32?
 
   /// Reads the document that a hook gave for a user of a realm.
   public init(_ document: [UInt8], user: [UInt8], realm: String) throws(Problem) {
@@ -30,6 +32,7 @@ public struct HookAnswer: Sendable {
     }
     lifetime = min(try Self.number(document, "ttl").map { .seconds($0) } ?? Self.defaultLifetime, Self.longestLifetime)
     allocations = try Self.number(document, "allocations")
+    bandwidth = try Self.number(document, "bandwidth")
     if let password = document["password"]?.string {
       let keys = try Self.keys(password: password, user: user, realm: realm)
       md5 = [keys.md5] + (keys.md5OpaqueString.map { [$0] } ?? [])

@@ -35,11 +35,12 @@ public struct Histogram: Sendable {
 
   public var count: UInt64 { counts.reduce(0, &+) }
 
-  public mutating func record(_ value: Double) {
+  /// - Parameter count: how often the value was measured.
+  public mutating func record(_ value: Double, count: UInt64 = 1) {
     var index = 0
     while index < boundCount, value > boundValues[index] { index += 1 }
-    countValues[index] &+= 1
-    sum += value
+    countValues[index] &+= count
+    sum += value * Double(count)
   }
 
   /// Adds another histogram with the same bounds; one with other bounds is ignored.

@@ -59,6 +59,21 @@ public struct StreamSocket: ~Copyable, Sendable {
     self.local = local
   }
 
+  /// The shortest round trip of some minutes that TCP has measured, in microseconds; nil if it has measured none.
+  public var roundTrip: UInt32? {
+    // The part of struct tcp_info up to tcpi_min_rtt (Linux 4.6). Later kernels only append to it.
+    var words = InlineArray<38, UInt32>(repeating: 0)
+    let wanted = MemoryLayout<InlineArray<38, UInt32>>.size
+    var length = socklen_t(wanted)
+    guard unsafe getsockopt(descriptor.rawValue, Int32(IPPROTO_TCP), TCP_INFO, &words, &length) == 0,
+      Int(length) == wanted
+    else { return nil }
+    let (smoothed, shortest) = (words[17], words[37])
+    // Before the first measurement the shortest is the largest number.
+    let value = shortest == .max || shortest == 0 ? smoothed : shortest
+    return value == 0 ? nil : value
+  }
+
   /// Releases the descriptor without closing it.
   consuming func release() -> FileDescriptor { descriptor }
 

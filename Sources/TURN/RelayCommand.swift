@@ -5,8 +5,8 @@ public import Tables
 /// A task for the engine, apart from relaying packets. Commands are rare, so they may allocate. The engine empties the
 /// queue after every input, in order.
 public enum RelayCommand: Sendable {
-  /// Send a message to a client: the answer to a request that waited.
-  case reply(ClientPath, [UInt8])
+  /// Send a message to a client: the answer to a request that waited since then, or, without a time, an indication.
+  case reply(ClientPath, [UInt8], since: Instant?)
   /// Ask the credential store; answered with `Relay.keysFound` or `Relay.keysUnavailable`.
   case lookUpKeys(ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference)
   /// Ask the ledger whether this user and address may have one more allocation; answered with `Relay.admitted`.
@@ -78,11 +78,15 @@ public struct CredentialKeys: Sendable {
   public var sha256: Digest?
   /// The user's name, if it was looked up by its hash.
   public var name: [UInt8]?
+  /// The user's bandwidth in each direction, in bytes a second, in place of the realm's; 0: the realm's. 32 bits, because
+  /// every allocation has it.
+  public var bandwidth: UInt32
 
-  public init(md5: [Digest], sha256: Digest? = nil, name: [UInt8]? = nil) {
+  public init(md5: [Digest], sha256: Digest? = nil, name: [UInt8]? = nil, bandwidth: UInt32 = 0) {
     self.md5 = md5
     self.sha256 = sha256
     self.name = name
+    self.bandwidth = bandwidth
   }
 
   mutating func wipe() {

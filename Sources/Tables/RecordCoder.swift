@@ -9,92 +9,101 @@
 ///
 /// A later version may append fields to a record: this one skips what it does not know. Bytes that no writer makes are
 /// an error with its place, never a trap.
+///
+/// Its functions are inlinable, so that other modules specialize them: otherwise each byte takes several calls through
+/// tables of types, and no process reads sockets meanwhile.
 public struct RecordCoder: Sendable {
-  /// The records so far, or those that are read.
-  public private(set) var bytes: [UInt8]
-  public let isReading: Bool
-  private var position = 0
+  @usableFromInline var storage: [UInt8]
+  @usableFromInline let reads: Bool
+  @usableFromInline var position = 0
   /// The end of the record that is read.
-  private var limit = 0
+  @usableFromInline var limit = 0
   /// The beginning of the record that is written.
-  private var start = 0
+  @usableFromInline var start = 0
+
+  /// The records so far, or those that are read.
+  @inlinable public var bytes: [UInt8] { storage }
+
+  @inlinable public var isReading: Bool { reads }
 
   /// Limit of the bytes of one text or list of bytes.
-  public static let longestBytes = 1 << 20
-  private static let headByteCount = 5
+  @inlinable public static var longestBytes: Int { 1 << 20 }
+  @usableFromInline static var headByteCount: Int { 5 }
 
   /// Begins to write.
   public init() {
-    bytes = []
-    isReading = false
+    storage = []
+    reads = false
   }
 
   /// Begins to read.
   public init(reading bytes: [UInt8]) {
-    self.bytes = bytes
-    isReading = true
+    storage = bytes
+    reads = true
   }
 
   /// An error of the read bytes at the present place.
-  public func failure(_ problem: StaticString) -> RecordError { RecordError(problem: problem, offset: position) }
+  @inlinable public func failure(_ problem: StaticString) -> RecordError {
+    RecordError(problem: problem, offset: position)
+  }
 
   // MARK: - Records
 
   /// Begins to write a record.
-  public mutating func begin(_ kind: UInt8) {
-    start = bytes.count
-    bytes += [kind, 0, 0, 0, 0]
+  @inlinable public mutating func begin(_ kind: UInt8) {
+    start = storage.count
+    storage += [kind, 0, 0, 0, 0]
   }
 
   /// The kind of the next record, which is read until `end`; nil after the last one.
-  public mutating func next() throws(RecordError) -> UInt8? {
-    guard position < bytes.count else { return nil }
-    guard bytes.count - position >= Self.headByteCount else { throw failure("a record has no length") }
-    let kind = bytes[position]
+  @inlinable public mutating func next() throws(RecordError) -> UInt8? {
+    guard position < storage.count else { return nil }
+    guard storage.count - position >= Self.headByteCount else { throw failure("a record has no length") }
+    let kind = storage[position]
     var length = 0
-    for index in 0..<4 { length |= Int(bytes[position + 1 + index]) << (8 * index) }
-    guard length <= bytes.count - position - Self.headByteCount else { throw failure("a record is cut off") }
+    for index in 0..<4 { length |= Int(storage[position + 1 + index]) << (8 * index) }
+    guard length <= storage.count - position - Self.headByteCount else { throw failure("a record is cut off") }
     position += Self.headByteCount
     limit = position + length
     return kind
   }
 
   /// Ends the record that is written or read.
-  public mutating func end() {
+  @inlinable public mutating func end() {
     if isReading {
       position = limit
     } else {
-      let length = bytes.count - start - Self.headByteCount
-      for index in 0..<4 { bytes[start + 1 + index] = UInt8(truncatingIfNeeded: length >> (8 * index)) }
+      let length = storage.count - start - Self.headByteCount
+      for index in 0..<4 { storage[start + 1 + index] = UInt8(truncatingIfNeeded: length >> (8 * index)) }
     }
   }
 
   /// Whether the record that is read has more fields.
-  public var hasMore: Bool { position < limit }
+  @inlinable public var hasMore: Bool { position < limit }
 
   // MARK: - Fields
 
-  public mutating func code<Value: FixedWidthInteger>(_ value: inout Value) throws(RecordError) {
+  @inlinable public mutating func code<Value: FixedWidthInteger>(_ value: inout Value) throws(RecordError) {
     let count = Value.bitWidth / 8
     guard isReading else {
-      for index in 0..<count { bytes.append(UInt8(truncatingIfNeeded: value >> Value(8 * index))) }
+      for index in 0..<count { storage.append(UInt8(truncatingIfNeeded: value >> Value(8 * index))) }
       return
     }
     guard limit - position >= count else { throw failure("a record is too short") }
     var read: Value = 0
-    for index in 0..<count { read |= Value(truncatingIfNeeded: bytes[position + index]) << Value(8 * index) }
+    for index in 0..<count { read |= Value(truncatingIfNeeded: storage[position + index]) << Value(8 * index) }
     position += count
     value = read
   }
 
-  public mutating func code(_ value: inout Bool) throws(RecordError) {
+  @inlinable public mutating func code(_ value: inout Bool) throws(RecordError) {
     var byte: UInt8 = value ? 1 : 0
     try code(&byte)
     guard byte <= 1 else { throw failure("a flag is neither 0 nor 1") }
     value = byte == 1
   }
 
-  public mutating func code<Value: RawRepresentable>(
+  @inlinable public mutating func code<Value: RawRepresentable>(
     _ value: inout Value
   ) throws(RecordError) where Value.RawValue: FixedWidthInteger {
     var raw = value.rawValue
@@ -105,20 +114,20 @@ public struct RecordCoder: Sendable {
   }
 
   /// Up to `longestBytes` bytes.
-  public mutating func code(_ value: inout [UInt8]) throws(RecordError) {
+  @inlinable public mutating func code(_ value: inout [UInt8]) throws(RecordError) {
     var count = UInt32(truncatingIfNeeded: value.count)
     try code(&count)
     guard isReading else {
-      bytes += value
+      storage += value
       return
     }
     guard count <= Self.longestBytes, Int(count) <= limit - position else { throw failure("bytes are cut off") }
-    value = Array(bytes[position..<(position + Int(count))])
+    value = Array(storage[position..<(position + Int(count))])
     position += Int(count)
   }
 
   /// The number of elements of a list, each of at least `byteCount` bytes.
-  public mutating func code(count: inout Int, atLeast byteCount: Int = 1) throws(RecordError) {
+  @inlinable public mutating func code(count: inout Int, atLeast byteCount: Int = 1) throws(RecordError) {
     var number = UInt32(truncatingIfNeeded: count)
     try code(&number)
     guard isReading else { return }
@@ -129,7 +138,7 @@ public struct RecordCoder: Sendable {
   /// A value or none.
   ///
   /// - Parameter empty: a value to read into.
-  public mutating func code<Value>(
+  @inlinable public mutating func code<Value>(
     _ value: inout Value?, _ empty: @autoclosure () -> Value,
     _ body: (inout RecordCoder, inout Value) throws(RecordError) -> Void
   ) throws(RecordError) {
@@ -141,19 +150,20 @@ public struct RecordCoder: Sendable {
     value = inner
   }
 
-  public mutating func code<Value: FixedWidthInteger>(_ value: inout Value?) throws(RecordError) {
+  @inlinable public mutating func code<Value: FixedWidthInteger>(_ value: inout Value?) throws(RecordError) {
     try code(&value, 0) { coder, inner throws(RecordError) in try coder.code(&inner) }
   }
 
   /// The handle of an element; its slot is below `SlotMap.restorableSlots`.
-  public mutating func code<Element: ~Copyable>(_ handle: inout Handle<Element>) throws(RecordError) {
+  @inlinable public mutating func code<Element: ~Copyable>(_ handle: inout Handle<Element>) throws(RecordError) {
     var (index, generation) = (handle.index, handle.generation)
     try code(&index)
     try code(&generation)
     if isReading { handle = Handle(index: index, generation: generation) }
   }
 
-  public mutating func code<Element: ~Copyable>(_ handle: inout OptionalHandle<Element>) throws(RecordError) {
+  @inlinable public mutating func code<Element: ~Copyable>(_ handle: inout OptionalHandle<Element>) throws(RecordError)
+  {
     try code(&handle.index)
     try code(&handle.generation)
     // One form of none: equality compares both words.

@@ -17,7 +17,7 @@ extension AdminView {
     let filter = CaptureFilter(user: user, names: CaptureFilter.Names(privacy))
     let buffer: CaptureBuffer? = captures.withLock { last in
       if let last, last.isRunning(at: now.instant) { return nil }
-      let new = CaptureBuffer(number: (last?.number ?? 0) + 1, now: now, seconds: query.seconds)
+      let new = CaptureBuffer(number: (last?.number ?? 0) + 1, filter, now: now, seconds: query.seconds)
       last = new
       return new
     }
@@ -27,6 +27,14 @@ extension AdminView {
       throw .unavailable("a shard is too busy")
     }
     return describe(buffer)
+  }
+
+  /// A capture that an older process has begun.
+  func resumeCapture() {
+    guard let buffer = captures.withLock({ $0 }), buffer.isRunning(at: .read()) else { return }
+    for shard in shards where !shard.post(.capture(buffer.filter, buffer), unlessMoreThan: 1024) {
+      return endCapture(buffer)
+    }
   }
 
   func capture(_ id: String) throws(AdminFailure) -> [UInt8] {

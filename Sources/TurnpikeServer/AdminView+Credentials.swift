@@ -58,6 +58,30 @@ extension AdminView {
   }
 
   func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue {
+    try store(user, "user-added") { store, record throws(StoreError) in try store.addUser(record) }
+  }
+
+  /// Live allocations go on with the keys that they have. The store's change empties the shards' caches.
+  func changePassword(_ user: UserToAdd) throws(AdminFailure) -> JSONValue {
+    do throws(AdminFailure) {
+      return try store(user, "password-changed") { store, record throws(StoreError) in
+        try store.setPassword(of: record)
+      }
+    } catch {
+      throw explain(error, user.name, user.realm ?? realmNames[0])
+    }
+  }
+
+  /// A user of the configuration is not in the store.
+  private func explain(_ error: AdminFailure, _ name: String, _ realm: String) -> AdminFailure {
+    guard Self.configuredUsers(facts.withLock { $0.settings }, realm: realm).contains(name) else { return error }
+    return .conflict("\(name.debugDescription) is a user of the configuration: change it there, and reload")
+  }
+
+  private func store(
+    _ user: UserToAdd, _ change: String,
+    _ body: (any CredentialStore, UserRecord) throws(StoreError) -> Void
+  ) throws(AdminFailure) -> JSONValue {
     let realm = user.realm ?? realmNames[0]
     let new: NewUser
     do throws(UserRecord.Invalid) {
@@ -65,10 +89,10 @@ extension AdminView {
     } catch {
       throw .invalid("\(error)")
     }
-    try change(realm, explained: { $0.explained(user: user.name, realm: realm) }) { store throws(StoreError) in
-      try store.addUser(new.record)
+    try self.change(realm, explained: { $0.explained(user: user.name, realm: realm) }) { store throws(StoreError) in
+      try body(store, new.record)
     }
-    record("user-added", ("realm", .text(realm)), ("user", words.user(Array(user.name.utf8))))
+    record(change, ("realm", .text(realm)), ("user", words.user(Array(user.name.utf8))))
     var members: [JSONValue.Member] = [.init("name", .string(user.name)), .init("realm", .string(realm))]
     if let made = new.madePassword { members.append(.init("password", .string(made))) }
     return .object(members)
@@ -81,8 +105,7 @@ extension AdminView {
         try store.removeUser(realm: realm, username: Array(user.name.utf8))
       }
     } catch {
-      guard Self.configuredUsers(facts.withLock { $0.settings }, realm: realm).contains(user.name) else { throw error }
-      throw .conflict("\(user.name.debugDescription) is a user of the configuration: remove it there, and reload")
+      throw explain(error, user.name, realm)
     }
     record("user-removed", ("realm", .text(realm)), ("user", words.user(Array(user.name.utf8))))
     return try closed(user.closes ? SessionsToEnd(kind: .user(user.name), realm: realm) : nil)

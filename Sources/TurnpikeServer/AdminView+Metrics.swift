@@ -17,8 +17,10 @@ extension AdminView {
     Self.writeTraffic(snapshots, &text)
     Self.writeQuality(snapshots, &text)
     Self.writeRequests(snapshots, &text)
+    Self.writeRequestTime(snapshots, &text)
     Self.writeLimits(snapshots, &text)
     Self.writeShards(snapshots, &text)
+    writeFallbacks(snapshots, &text)
     return text.finish()
   }
 
@@ -37,6 +39,7 @@ extension AdminView {
     for (index, store) in stores.enumerated() { text.sample(store.isOpen ? 1 : 0, ("store", "\(index)")) }
     if facts.settings.relay.advertise.looksUp { writePublicAddresses(facts, &text) }
     writeServices(&text)
+    writeUpgrades(facts.upgrades, &text)
     text.family(
       "turnpike_admin_request_seconds", .histogram, unit: "seconds",
       "time from the arrival of a request at the admin endpoint to its answer")
@@ -84,6 +87,16 @@ extension AdminView {
       text.family("turnpike_hook_resting", .gauge, "1 while auth.hook is not asked because it has failed")
       text.sample(hook.isResting ? 1 : 0)
     }
+  }
+
+  /// The upgrades since the first process of this server.
+  private func writeUpgrades(_ upgrades: UpgradeCounts, _ text: inout MetricsText) {
+    text.family("turnpike_upgrades", .counter, "upgrades since the first process: done, or failed without an effect")
+    text.sample(upgrades.done, ("outcome", "done"))
+    text.sample(upgrades.failed, ("outcome", "failed"))
+    text.family("turnpike_upgrade_allocations", .counter, "live allocations at upgrades: moved or not")
+    text.sample(upgrades.moved, ("outcome", "moved"))
+    text.sample(upgrades.kept, ("outcome", "kept"))
   }
 
   private static func writeAllocations(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
@@ -173,6 +186,13 @@ extension AdminView {
     }
   }
 
+  private static func writeRequestTime(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    text.family(
+      "turnpike_request_seconds", .histogram, unit: "seconds",
+      "time from the arrival of a STUN request at a shard to its answer, with the waiting for stores and peers")
+    text.histogram(sum(snapshots, \.requestTime))
+  }
+
   private static func writeLimits(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
     text.family("turnpike_limit_reached", .counter, "how often each limit was reached")
     for limit in ShardLimit.allCases {
@@ -185,11 +205,21 @@ extension AdminView {
     }
   }
 
+  /// Where the kernel has refused what is faster, and what is used in its place.
+  private func writeFallbacks(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
+    let isAutomatic = facts.withLock { $0.settings.engine == .auto }
+    text.family("turnpike_engine_fallbacks", .counter, "uses of a slower interface because the kernel refused this one")
+    text.sample(engine == .epoll && isAutomatic ? 1 : 0, ("from", "io_uring"))
+    text.sample(snapshots.reduce(0) { $0 &+ $1.refusedRuns }, ("from", "udp_segment"))
+  }
+
   private static func writeShards(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
     text.family("turnpike_connections", .gauge, "open connections and associations")
     text.sample(snapshots.reduce(0) { $0 + $1.connections }, ("kind", "stream"))
     text.sample(snapshots.reduce(0) { $0 + $1.associations }, ("kind", "dtls"))
     text.sample(snapshots.reduce(0) { $0 + $1.pipes }, ("kind", "peer"))
+    text.family("turnpike_refused_proxies", .counter, "connections closed for their PROXY header, or its absence")
+    text.sample(snapshots.reduce(0) { $0 &+ $1.refusedProxies })
     text.family("turnpike_shard_processor_seconds", .counter, unit: "seconds", "CPU time of each shard's thread")
     for (index, snapshot) in snapshots.enumerated() { text.sample(snapshot.processorTime, ("shard", "\(index)")) }
     text.family(

@@ -23,6 +23,7 @@ final class AdminView: ServerView {
     var addressChanges: UInt64 = 0
     /// The last reported secrets of the stores, by realm.
     var storeSecrets: [RealmID: [[UInt8]]] = [:]
+    var upgrades = UpgradeCounts()
   }
 
   /// The certificate in use.
@@ -105,7 +106,7 @@ final class AdminView: ServerView {
       uniqueKeysWithValues: server.realmNumbers.compactMap { number in
         server.storePath(ofRealm: number).map { (number, $0) }
       })
-    facts = Mutex(Facts(settings: server.settings))
+    facts = Mutex(Facts(settings: server.settings, upgrades: server.state.upgrades))
     past = Mutex(Past(history: History(Self.counts(server.boards)), last: .read()))
     self.orders = orders
     shards = server.shards
@@ -122,6 +123,7 @@ final class AdminView: ServerView {
     version = server.host.version
     demoSecret = server.demoSecret
     if let bans = server.succession?.bans { banBook.withLock { $0 = bans } }
+    if let capture = server.succession?.capture { captures.withLock { $0 = capture } }
     started = .read()
   }
 

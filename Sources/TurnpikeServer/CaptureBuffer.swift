@@ -9,22 +9,56 @@ internal import TURN
 /// first message beyond `CaptureFile.limit` ends the capture.
 final class CaptureBuffer: Sendable {
   let number: Int
+  let filter: CaptureFilter
   /// Nanoseconds since 1970 at `start`.
   private let wallStart: UInt64
   private let start: Instant
   let seconds: UInt32
   let deadline: Instant
-  private let file = Mutex(CaptureFile())
-  private let leftOut = Atomic<Int>(0)
-  private let hasBeenEnded = Atomic<Bool>(false)
+  private let file: Mutex<CaptureFile>
+  private let leftOut: Atomic<Int>
+  private let hasBeenEnded: Atomic<Bool>
   private let isForgotten = Atomic<Bool>(false)
 
-  init(number: Int, now: Now, seconds: UInt32) {
+  init(number: Int, _ filter: CaptureFilter, now: Now, seconds: UInt32) {
     self.number = number
+    self.filter = filter
     self.seconds = seconds
     start = now.instant
     wallStart = now.wallSeconds &* 1_000_000_000
     deadline = now.instant.advanced(bySeconds: seconds)
+    file = Mutex(CaptureFile())
+    leftOut = Atomic(0)
+    hasBeenEnded = Atomic(false)
+  }
+
+  /// A capture of another process, which goes on here.
+  init(_ record: CaptureRecord) {
+    number = Int(record.number)
+    filter = CaptureFilter(user: record.user, names: record.names)
+    seconds = record.seconds
+    start = record.start
+    wallStart = record.wallStart
+    deadline = record.start.advanced(bySeconds: record.seconds)
+    file = Mutex(CaptureFile(bytes: record.bytes, messages: Int(record.messages)))
+    leftOut = Atomic(Int(record.leftOut))
+    hasBeenEnded = Atomic(record.hasEnded)
+  }
+
+  var record: CaptureRecord {
+    let file = file.withLock { $0 }
+    var record = CaptureRecord()
+    record.number = UInt32(clamping: number)
+    record.user = filter.user
+    record.names = filter.names
+    record.seconds = seconds
+    record.start = start
+    record.wallStart = wallStart
+    record.hasEnded = hasBeenEnded.load(ordering: .relaxed)
+    record.messages = UInt32(clamping: file.messages)
+    record.leftOut = UInt32(clamping: leftOut.load(ordering: .relaxed))
+    record.bytes = file.bytes
+    return record
   }
 
   func isRunning(at now: Instant) -> Bool { now < deadline && !hasBeenEnded.load(ordering: .relaxed) }

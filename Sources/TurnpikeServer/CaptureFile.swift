@@ -16,6 +16,12 @@ struct CaptureFile: Sendable {
     appendBlock(1, words: [101, 0, 1 << 16 | 9, 9, 0])
   }
 
+  /// The beginning of a file that another process has made.
+  init(bytes: [UInt8], messages: Int) {
+    self.bytes = bytes
+    self.messages = messages
+  }
+
   /// Adds a message; false if the file would become too long.
   ///
   /// - Parameters:

@@ -51,6 +51,7 @@ extension Server {
       } catch {
         throw AdminUnavailable(reason: "cannot start a thread: \(error)")
       }
+      view.resumeCapture()
       admin = AdminEndpoint(service: service, view: view, certificate: certificate, threads: threads)
       updateAdmin()
       log.info("admin", ("address", .text("\(place)")), ("tls", place.isRemote ? "on" : "off"))
@@ -89,7 +90,8 @@ extension Server {
     options.certificate = certificate
     if place.isRemote, certificate == nil { throw AdminUnavailable(reason: "there is no certificate") }
     do throws(AdminService.Failure) {
-      let service = try AdminService(options, token: settings.admin.token, hasDemo: settings.admin.demo, server: view)
+      let service = try AdminService(
+        options, token: settings.admin.token, roomSecret: settings.admin.demo ? roomSecret : nil, server: view)
       if let path = place.unixSocket { try restrict(path) }
       return service
     } catch {
@@ -149,6 +151,7 @@ extension Server {
       facts.isDraining = state.isDraining
       facts.relayed = state.relayed.entries
       facts.addressChanges = addressChanges
+      facts.upgrades = state.upgrades
       facts.storeSecrets = state.storeContents.mapValues(\.secrets)
       facts.certificate = certificate.map { AdminView.CertificateFacts($0.summary) }
     }

@@ -89,7 +89,7 @@ extension Server {
       updateAdmin()
     case .failed(let shard, _, let error):
       log.error("shard-failed", ("shard", .number(shard)), ("error", "\(error)"))
-    case .bound, .unreadable, .paused, .exported, .stopped: break
+    case .prepared, .bound, .unreadable, .paused, .exported, .stopped: break
     }
   }
 

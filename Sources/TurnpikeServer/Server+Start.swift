@@ -119,7 +119,6 @@ extension Server {
         throw .failed("cannot start shard \(index): \(error)")
       }
     }
-    let inheritance = try receiveInheritance()
     for (index, mailbox) in mailboxes.enumerated() {
       do throws(Errno) {
         let plan = ShardPlan(
@@ -136,36 +135,57 @@ extension Server {
           contexts: contexts.isEmpty ? nil : contexts[index],
           cookieKey: cookieKey,
           mailbox: mailbox, siblings: mailboxes, exchange: exchange, reports: reports, board: ShardBoard(), log: log,
-          confinement: host.confinement, inheritance: inheritance?[index])
+          confinement: host.confinement, inherits: succession != nil)
         shardThreads.append(try Thread(name: "shard-\(index)") { Shard.run(plan) })
         shards.append(mailbox)
         boards.append(plan.board)
       } catch {
         throw .failed("cannot start shard \(index): \(error)")
       }
-      try waitUntilBound(index)
+      try wait(for: succession == nil ? .bound : .prepared, of: [index])
     }
+    try inherit()
     try finishSuccession()
     for listener in state.listeners {
       log.info("listening", ("transport", "\(listener.transport)"), ("address", "\(listener.address)"))
     }
   }
 
-  private func waitUntilBound(_ index: Int) throws(StartFailure) {
-    while true {
+  /// Gives the shards what the older process hands over. All at once if they bind nothing: the order of bound sockets
+  /// matters.
+  private func inherit() throws(StartFailure) {
+    guard let inheritance = try receiveInheritance(), let offer = succession?.offer else { return }
+    let bindsNothing = state.listeners.allSatisfy { offer.has($0) }
+    for (index, part) in inheritance.enumerated() {
+      shards[index].post(.inherit(part))
+      if !bindsNothing { try wait(for: .bound, of: [index]) }
+    }
+    if bindsNothing { try wait(for: .bound, of: Set(inheritance.indices)) }
+  }
+
+  private enum Stage {
+    case prepared
+    case bound
+  }
+
+  /// Waits until these shards have come so far.
+  private func wait(for stage: Stage, of indices: Set<Int>) throws(StartFailure) {
+    var missing = indices
+    while !missing.isEmpty {
       _ = loop.wait()
       for report in reports.takeAll() {
         switch report {
-        case .bound(let shard, let counts, let closed) where shard == index:
+        case .prepared(let shard) where stage == .prepared: missing.remove(shard)
+        case .bound(let shard, let counts, let closed):
           succession?.counts.add(counts)
           succession?.closed += closed
-          return
+          if stage == .bound { missing.remove(shard) }
         case .unreadable(_, let error):
           throw .failed("the records of the running server cannot be read: \(error)")
         case .failed(_, let listener, let error):
           throw .failed(listener.map { Self.listenFailure($0, error) } ?? "a shard could not start: \(error)")
         case .storeChanged(let contents): state.storeContents.merge(contents) { $1 }
-        case .bound, .paused, .exported, .idle, .memoryFreed, .stopped: break
+        case .prepared, .paused, .exported, .idle, .memoryFreed, .stopped: break
         }
       }
     }

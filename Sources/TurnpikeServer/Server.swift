@@ -77,8 +77,10 @@ public final class Server {
   let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
-  /// A secret of this start for the time-limited credentials of the demo page; nil without it.
-  let demoSecret: [UInt8]?
+  /// A secret of the first process for the time-limited credentials of the demo page; nil without it.
+  var demoSecret: [UInt8]?
+  /// The same for the keys of its rooms.
+  var roomSecret = SecureRandom.bytes(32)
   /// Shared by all contexts, so that a session can be resumed on another shard and after a change of certificate.
   /// Replaced with every change of certificate and every day (RFC 7525 section 3.4).
   var ticketKeys = TLSContext.TicketKeys()
@@ -129,6 +131,7 @@ public final class Server {
     var idleShards = 0
     /// Whether a newer process has the listeners, and this one only drains.
     var isSucceeded = false
+    var upgrades = UpgradeCounts()
   }
 
   /// Runs a server until a signal ends it.

@@ -21,7 +21,8 @@ extension Shard {
 
   private mutating func run(_ command: RelayCommand) {
     switch command {
-    case .reply(let path, let bytes):
+    case .reply(let path, let bytes, let since):
+      if let since { metrics.recordAnswer(since: since) }
       deliver(bytes, to: path)
     case .lookUpKeys(let ticket, let realm, let user):
       lookUp(KeyLookUp(ticket: ticket, realm: realm, user: user))
@@ -221,6 +222,9 @@ extension Shard {
       useCapture(filter, buffer)
     case .handOver(let step):
       take(step)
+    // Only `awaitInheritance` expects it.
+    case .inherit:
+      break
     case .reportWhenIdle:
       reportsWhenIdle = true
     case .stop: stop()

@@ -134,6 +134,7 @@ extension Shard {
   /// Runs the commands of the request in a slot, then sends its answer.
   @inline(__always)
   private mutating func sendReply(to client: ClientPath, slot: Int, isPart: Bool) {
+    metrics.answersInTurn &+= 1
     // An answer does not copy the request's DSCP and ECN.
     plane.sends.trafficClass = 0
     // Commands run before the answer is sent: released quota is free, and a deleted allocation's port is closed.

@@ -15,6 +15,7 @@ extension Shard {
     if isOfProbe(event) { return }
     switch event {
     case .allocationOpened(let summary):
+      measureRoundTrip(of: summary.id)
       metrics.sessions.open(summary)
       plan.events?.post(ServerEvent(.opened(sessionRecord(summary))))
       recordOpened(summary, words)

@@ -13,12 +13,21 @@ struct ShardMetrics: ~Copyable {
 
   var sessions = SessionCounts()
   var turnTime = ShardSnapshot().turnTime
+  var requestTime = ShardSnapshot().requestTime
+  /// Requests that the present turn has answered: their answers leave at its end.
+  var answersInTurn: UInt64 = 0
+  var refusedProxies: UInt64 = 0
   /// Clients' datagrams that the kernel dropped.
   var receiveDrops: UInt64 = 0
   var nextPublication = Instant(nanoseconds: 0)
   var nextSample = Instant(nanoseconds: 0)
   /// Whether something has happened since the last publication.
   var isStale = true
+
+  /// Counts the answer to a request that has waited.
+  mutating func recordAnswer(since arrival: Instant) {
+    requestTime.record(Double(Instant.read().nanoseconds(since: arrival)) / 1e9)
+  }
 }
 
 /// Publishes the shard's counts, and answers questions about its allocations.
@@ -29,8 +38,16 @@ extension Shard {
   @inline(__always)
   mutating func endTurnMetrics(events: Int) {
     if events > 1 || (events == 1 && plane.event(0).token.kind != EventKind.alarm) { metrics.isStale = true }
+    if metrics.answersInTurn > 0 { recordAnswers() }
     guard now.instant >= metrics.nextSample else { return }
     sample(events: events)
+  }
+
+  /// One look at the clock for all answers of the turn, and none for a turn of media alone.
+  private mutating func recordAnswers() {
+    metrics.requestTime.record(
+      Double(Instant.read().nanoseconds(since: now.instant)) / 1e9, count: metrics.answersInTurn)
+    metrics.answersInTurn = 0
   }
 
   private mutating func sample(events: Int) {
@@ -57,6 +74,9 @@ extension Shard {
     snapshot.sendDrops = plane.sends.overflows
     snapshot.receiveDrops = metrics.receiveDrops
     snapshot.turnTime = metrics.turnTime
+    snapshot.requestTime = metrics.requestTime
+    snapshot.refusedProxies = metrics.refusedProxies
+    snapshot.refusedRuns = plane.sends.refusedRuns
     snapshot.processorTime = Thread.processorTime / .seconds(1)
     snapshot.shardLimits = limitNotices.totals
     snapshot.relayLimits = relay.limitTotals

@@ -63,8 +63,9 @@ extension Shard {
     return restorePartialFrame(connection, slot: slot)
   }
 
-  /// Logs a refused connection, one line in ten seconds for each address.
-  func recordProxyRefusal(_ address: IPAddress, _ reason: String) {
+  /// Counts and logs a refused connection, one line in ten seconds for each address.
+  mutating func recordProxyRefusal(_ address: IPAddress, _ reason: String) {
+    metrics.refusedProxies &+= 1
     plan.log.limited(
       .warning, "proxy-refused", source: Self.source(SocketAddress(address, port: 0)), ("address", "\(address)"),
       ("reason", .text(reason)), ("effect", "the connection has been closed"))

@@ -108,10 +108,11 @@ struct Shard: ~Copyable {
   static func open(_ plan: ShardPlan) throws(OpenFailure) -> Shard {
     var shard: Shard
     do throws(Errno) { shard = try Shard(plan) } catch { throw .listener(nil, error) }
-    if let inheritance = plan.inheritance {
+    if plan.inherits {
       shard.plane.isStopped = true
       // Until `HandoverStep.begin`.
       shard.handover.phase = .paused
+      let inheritance = shard.awaitInheritance()
       do throws(RecordError) { try shard.adopt(inheritance) } catch { throw .records(error) }
     }
     do throws(ListenFailure) { try shard.openListeners() } catch { throw .listener(error.listener, error.error) }

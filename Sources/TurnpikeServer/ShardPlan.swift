@@ -67,8 +67,8 @@ struct ShardPlan: Sendable {
   var board: ShardBoard
   var log: Log
   var confinement: Confinement?
-  /// The records that another process hands over; nil: a start.
-  var inheritance: ShardInheritance?
+  /// Whether another process hands over: the shard waits for `ShardMessage.inherit` before it opens its sockets.
+  var inherits = false
 }
 
 /// A message to a shard.
@@ -97,6 +97,8 @@ enum ShardMessage: Sendable {
   case capture(CaptureFilter?, CaptureBuffer?)
   /// Nothing: whether it is taken shows whether the shard works.
   case ping
+  /// The records that another process hands over.
+  case inherit(ShardInheritance)
   /// A step of a handover to another process, or from it.
   case handOver(HandoverStep)
   /// Report when no allocation is left.
@@ -117,6 +119,8 @@ struct ForwardedDatagram: Sendable {
 
 /// A message from a shard or another thread to the main thread.
 enum ShardReport: Sendable {
+  /// The shard is ready for what another process hands over.
+  case prepared(shard: Int)
   /// All sockets of the shard are bound.
   case bound(shard: Int, HandoverCounts, closed: Int)
   /// The records of another process cannot be used; the thread has ended.

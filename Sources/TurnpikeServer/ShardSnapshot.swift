@@ -20,6 +20,12 @@ struct ShardSnapshot: Sendable {
   var relayLimits = InlineArray<32, UInt64>(repeating: 0)
   /// Seconds from the wake-up of a turn to its last send, sampled.
   var turnTime = Histogram(from: 0.000_005, factor: 2, buckets: 16)
+  /// Seconds from a request's arrival to its answer.
+  var requestTime = Histogram(from: 0.000_005, factor: 2, buckets: 21)
+  /// Connections that were closed for their header of the PROXY protocol.
+  var refusedProxies: UInt64 = 0
+  /// Runs of datagrams that the kernel did not cut (UDP_SEGMENT), so that each was sent by itself.
+  var refusedRuns: UInt64 = 0
   /// The CPU time of the thread in seconds.
   var processorTime = 0.0
 }

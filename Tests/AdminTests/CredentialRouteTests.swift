@@ -39,6 +39,12 @@ struct CredentialRouteTests {
     Case(method: .post, path: "/api/v1/users", body: #"{"name":"a","pasword":"p"}"#, status: 400),
     Case(method: .post, path: "/api/v1/users", body: #"{"name":"a","password":null}"#, status: 400),
     Case(method: .post, path: "/api/v1/users", query: [("name", "a")], body: #"{"name":"a"}"#, status: 400),
+    Case(method: .post, path: "/api/v1/users/password", body: #"{"name":"a"}"#, status: 200, call: "password a - -"),
+    Case(
+      method: .post, path: "/api/v1/users/password", body: #"{"name":"a","realm":"r","password":"p"}"#, status: 200,
+      call: "password a r p"),
+    Case(method: .post, path: "/api/v1/users/password", body: "{}", status: 400),
+    Case(method: .delete, path: "/api/v1/users/password", query: [("name", "a")], status: 405),
     Case(
       method: .delete, path: "/api/v1/users", query: [("name", "a/b")], status: 200, call: "remove user a/b - false"),
     Case(
@@ -93,7 +99,7 @@ struct CredentialRouteTests {
     let changes = Route.all.filter { route in
       route.method != .get && (route.path.hasPrefix("/api/v1/users") || route.path.hasPrefix("/api/v1/secrets"))
     }
-    #expect(changes.count == 4 && changes.allSatisfy { $0.access == .keepers })
+    #expect(changes.count == 5 && changes.allSatisfy { $0.access == .keepers })
   }
 
   @Test("The OpenAPI document has the members of each body, and which are required")

@@ -59,6 +59,10 @@ final class FakeServer: ServerView {
     try record("add user \(user.name) \(user.realm ?? "-") \(user.password ?? "-")")
     return ["name": .string(user.name)]
   }
+  func changePassword(_ user: UserToAdd) throws(AdminFailure) -> JSONValue {
+    try record("password \(user.name) \(user.realm ?? "-") \(user.password ?? "-")")
+    return ["name": .string(user.name)]
+  }
   func removeUser(_ user: UserToRemove) throws(AdminFailure) -> JSONValue {
     try record("remove user \(user.name) \(user.realm ?? "-") \(user.closes)")
     return ["closed": 1]

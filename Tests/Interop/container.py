@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 
 from podman import LIMITS, Podman, enter_mount_namespace
@@ -86,6 +87,7 @@ class Suite:
                 ("the printed user relays", self.relays),
                 ("its own tools", self.tools),
                 ("the usual system call filter refuses io_uring, deploy/seccomp.json allows it", self.engines),
+                ("an upgrade, a call going on", self.upgrades),
                 ("SIGTERM drains, twice ends", self.drains),
                 ("the next start prints the same line, and stops at once", self.second_start),
                 ("a health check can fail", self.unhealthy),
@@ -271,6 +273,34 @@ class Suite:
         if found != {"usual": "epoll", "ours": "io_uring"}:
             raise Failure(f"engines: {found}")
         return found
+
+    def upgrades(self):
+        """`podman exec turnpike turnpike upgrade` under load: process 1 stays, no packet is lost, and a stop ends both."""
+        entry = json.loads(self.printed)["iceServers"][0]
+        settings = ["-e", f"TURNLOAD_USERNAME={entry['username']}", "-e", f"TURNLOAD_PASSWORD={entry['credential']}"]
+        before = self.podman.inspect("container", "turnpike")["State"]
+        answers = []
+
+        def upgrade():
+            done = self.podman.run("exec", "turnpike", "turnpike", "upgrade", "--json", check=False)
+            answers.append(json.loads(done.stdout) if done.returncode == 0 else done.stderr)
+
+        timer = threading.Timer(4, upgrade)
+        timer.start()
+        load = json.loads(self.podman.run(
+            "run", "--rm", *HARDENED, *settings, "--entrypoint", "turnload", SLIM, "relay-to-relay", "--json", "--rate",
+            "500", "--duration", "6", self.turn_url(entry), check=False).stdout)
+        timer.join()
+        if not answers or isinstance(answers[0], str) or not answers[0]["allocations"]:
+            raise Failure(f"turnpike upgrade: {answers}")
+        if load["lost"] or load["failures"]:
+            raise Failure(f"{load['lost']} of {load['sent']} packets lost, {load['failures']} failures")
+        self.healthy()
+        after = self.podman.inspect("container", "turnpike")["State"]
+        if not after["Running"] or (after["Pid"], after["StartedAt"]) != (before["Pid"], before["StartedAt"]):
+            raise Failure(f"before: {before}, after: {after}")
+        self.relays()
+        return {"sent": load["sent"], "lost": load["lost"], "main": after["Pid"], **answers[0]}
 
     def bridge(self):
         """A bridge with published ports, as in deploy/compose/bridge.yml: a client outside relays through the host's address."""

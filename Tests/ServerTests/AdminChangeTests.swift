@@ -91,6 +91,29 @@ struct AdminChangeTests {
     #expect(server.logs("change=user-removed") && server.logged("change=user-added"))
   }
 
+  @Test("A changed password is the only one from then on, and live allocations go on")
+  func password() throws {
+    let (server, admin) = try start(14)
+    _ = try ask(admin, "POST", "/api/v1/users", #"{"name":"carol","password":"first"}"#, status: 201)
+    let live = try Live(server.session("carol", "first"))
+    let path = "/api/v1/users/password"
+    let given = try ask(admin, "POST", path, #"{"name":"carol","password":"0ther-pw"}"#, status: 200)
+    #expect(given["password"] == nil && given["name"]?.string == "carol")
+    // The shards' caches are emptied when the store's change is seen, some milliseconds later.
+    #expect(try AdminServerTests().soon { try allocate(server, "carol", "first") == 401 })
+    #expect(try allocate(server, "carol", "0ther-pw") == nil)
+    let made = try ask(admin, "POST", "/api/v1/users/password", #"{"name":"carol"}"#, status: 200)
+    let password = try #require(made["password"]?.string)
+    #expect(password.count == 22)
+    #expect(try AdminServerTests().soon { try allocate(server, "carol", password) == nil })
+    try live.session.refresh()
+    #expect(try ask(admin, "POST", "/api/v1/users/password", #"{"name":"nobody"}"#, status: 404)["error"] != nil)
+    let configured = try ask(admin, "POST", "/api/v1/users/password", #"{"name":"alice"}"#, status: 409)
+    #expect(configured["error"]?.string?.contains("change it there, and reload") == true)
+    #expect(try ask(admin, "POST", "/api/v1/users/password", #"{"name":"carol","password":""}"#, status: 400) != .null)
+    #expect(server.logs("change=password-changed") && !server.logged(password) && !server.logged("0ther-pw"))
+  }
+
   @Test("The list of users has those of the configuration and the store, in pages, and never a key")
   func list() throws {
     let folder = try TemporaryDirectory()

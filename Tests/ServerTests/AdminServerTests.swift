@@ -109,6 +109,9 @@ struct AdminServerTests {
           && metrics[#"turnpike_responses_total{method="allocate",code="0"}"#] == 1
           && metrics[#"turnpike_responses_total{method="allocate",code="401"}"#] == 1
       })
+    // A challenge, Allocate, CreatePermission and Refresh; the datagrams are no requests.
+    #expect(try admin.metrics()["turnpike_request_seconds_count"] == 4)
+    #expect(try admin.metrics()["turnpike_request_seconds_sum"] ?? 0 > 0)
   }
 
   @Test("A wrong password is counted")

@@ -197,8 +197,11 @@ struct EngineTests {
   @Test("If seccomp refuses io_uring, auto uses epoll and logs it once", .enabled(if: hasPython))
   func fallback() throws {
     let server = try RunningServer(
-      port: Self.port(6), ["engine=auto"], wrapper: [Self.python] + Self.refusing)
+      port: Self.port(6), ["engine=auto", "admin.listen=127.0.0.1:\(Self.port(6) + 2)"],
+      wrapper: [Self.python] + Self.refusing)
     #expect(server.logs("engine-fallback"))
+    let metrics = try AdminClient(port: Self.port(6) + 2, of: server).metrics()
+    #expect(metrics[#"turnpike_engine_fallbacks_total{from="io_uring"}"#] == 1)
     #expect(server.logs("engine=epoll"))
     var session = try server.session()
     try session.allocate()

@@ -96,11 +96,14 @@ struct ProxyProtocolServerTests {
 
   @Test("A connection without a valid header is closed, and the log has the reason", arguments: wrong)
   func refused(bytes: [UInt8], reason: String) throws {
-    let server = try server(3)
+    let port = Self.port(3)
+    let server = try server(3, ["admin.listen=127.0.0.1:\(port + 2)"])
     let stream = try connect(server, bytes)
     #expect(try stream.receiveToEnd().isEmpty)
     #expect(server.logs("proxy-refused address=127.0.0.1 reason="))
     #expect(server.logged(reason))
+    let admin = AdminClient(port: port + 2, of: server)
+    #expect(try AdminServerTests().soon { try admin.metrics()["turnpike_refused_proxies_total"] == 1 })
   }
 
   @Test("A connection from an address that is not trusted is closed; a reload changes the trusted ones")

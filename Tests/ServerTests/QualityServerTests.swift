@@ -14,6 +14,25 @@ extension AdminServerTests {
       + [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: time >> $0) } + [1, 2, 3, 4, 5]
   }
 
+  @Test(
+    "Without a challenge the round trip of a TCP connection is the kernel's", arguments: [TransportProtocol.tcp, .tls])
+  func roundTripOfConnection(transport: TransportProtocol) throws {
+    let (server, admin) = try start(41, ["auth.anonymous=true", "auth.users=", "log.level=info"])
+    var session = try server.session(transport: transport)
+    try session.allocate()
+    #expect(
+      try soon {
+        let quality = try admin.document("/api/v1/sessions")["sessions"]?[0]?["quality"]
+        return (1...1_000_000).contains(quality?["round-trip-us"]?.integer ?? 0)
+      })
+    try session.delete()
+    #expect(server.logs(" round-trip-us="))
+    // Over UDP nothing is known without a challenge.
+    var other = try server.session()
+    try other.allocate()
+    #expect(try soon { try admin.document("/api/v1/sessions")["sessions"]?[0]?["quality"]?["round-trip-us"] == nil })
+  }
+
   @Test("Sessions, log and metrics show the loss of a client's RTP and the client's round trip")
   func quality() throws {
     let (server, admin) = try start(40, ["log.level=info"])

@@ -29,11 +29,14 @@ final class RunningServer {
   /// Starts the server on every IPv4 address, with UDP and TCP on `port` and TLS and DTLS on the next port, and waits
   /// until it is ready.
   ///
-  /// - Parameter isConfiguredByFile: whether only `configuration` and `settings` configure the server.
+  /// - Parameters:
+  ///   - isConfiguredByFile: whether only `configuration` and `settings` configure the server.
+  ///   - coturn: a turnserver.conf in place of `configuration`.
   init(
     port: UInt16, _ settings: [String] = [], environment: [String: String] = [:], listeners: String? = nil,
     users: Bool = true, drainTimeout: String? = "0s", configuration: String? = nil, directory given: URL? = nil,
-    waitsForLine: Bool = true, wrapper: [String] = [], ready: String = " ready ", isConfiguredByFile: Bool = false
+    waitsForLine: Bool = true, wrapper: [String] = [], ready: String = " ready ", isConfiguredByFile: Bool = false,
+    coturn: String? = nil
   ) throws {
     self.port = port
     directory = given ?? FileManager.default.temporaryDirectory.appending(path: "turnpike-\(UUID().uuidString)")
@@ -48,7 +51,8 @@ final class RunningServer {
     if let drainTimeout { all.append("drain-timeout=\(drainTimeout)") }
     if users { all.append("auth.users=alice=secret,bob=hunter2") }
     if isConfiguredByFile { all = [] }
-    let arguments = (configuration.map { ["--config", $0] } ?? []) + (all + settings).flatMap { ["--set", $0] }
+    let file = configuration.map { ["--config", $0] } ?? coturn.map { ["serve", "--coturn", $0] } ?? []
+    let arguments = file + (all + settings).flatMap { ["--set", $0] }
     process = try Child(
       wrapper.first ?? Self.program, wrapper.isEmpty ? arguments : wrapper.dropFirst() + [Self.program] + arguments,
       environment: environment, output: .pipe(output), errors: .pipe(errors))

@@ -102,6 +102,9 @@ struct UpgradeServerTests {
     try awaitEnds(2, of: server)
     try awaitAnswer(admin)
     #expect(try admin.ask("GET", "/api/v1/bans").text.contains("192.0.2.1"))
+    let metrics = try admin.metrics()
+    #expect(metrics[#"turnpike_upgrades_total{outcome="done"}"#] == 2)
+    #expect(metrics[#"turnpike_upgrade_allocations_total{outcome="moved"}"#] == 2)
     try session.refresh()
     try session.delete()
     server.send(SIGTERM)
@@ -127,6 +130,42 @@ struct UpgradeServerTests {
     Issue.record("nothing answers")
   }
 
+  @Test("The counts of a session, a capture and the rooms of the demo page go on in the newer process")
+  func state() throws {
+    let port = Self.port(4)
+    let server = try start("epoll", port, ["admin.demo=true", "log.level=info"])
+    let admin = AdminClient(port: port + 2, of: server)
+    let key = try admin.document("/demo/access?room=tea")["key"]?.string
+    #expect(key?.count == 24)
+    let sink = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let peer = SocketAddress(.ipv4Loopback, port: sink.localAddress?.port ?? 0)
+    var session = try server.session()
+    try session.allocate()
+    try session.bindChannel(to: peer)
+    #expect(try admin.ask("POST", "/api/v1/captures?user=alice&seconds=60").status < 300)
+    #expect(server.logs("capture-started"))
+    // A question to the shards comes after the capture.
+    _ = try admin.document("/api/v1/sessions")
+    for _ in 0..<3 { try session.send([UInt8](repeating: 1, count: 100), to: peer, until: soon) }
+    try session.refresh()
+    _ = try upgrade(server, port)
+    for _ in 0..<4 { try session.send([UInt8](repeating: 2, count: 100), to: peer, until: soon) }
+    try session.refresh()
+    try awaitEnds(1, of: server)
+    try awaitAnswer(admin)
+    let row = try admin.document("/api/v1/sessions")["sessions"]?[0]
+    #expect(row?["to-peers"]?["packets"]?.integer == 7 && row?["to-peers"]?["bytes"]?.integer == 700)
+    #expect(try admin.document("/demo/access?room=tea")["key"]?.string == key)
+    _ = try admin.document("/api/v1/sessions")
+    try session.refresh()
+    let capture = try JSONValue.decode(try admin.ask("DELETE", "/api/v1/captures/1").text)
+    // Refresh requests with their answers; the newer process takes the capture up when its endpoint starts.
+    #expect((4...6).contains(capture["messages"]?.integer ?? 0), "\(capture)")
+    #expect(try admin.ask("GET", "/api/v1/captures/1").status == 200)
+    try session.delete()
+    #expect(server.logs(" to-peers-packets=7 to-peers-bytes=700 "))
+  }
+
   @Test("A wrong configuration leaves the older process serving, and the operator gets the reason")
   func wrongConfiguration() throws {
     let port = Self.port(3)
@@ -142,7 +181,10 @@ struct UpgradeServerTests {
     try "nonsense: 1\n".write(to: file, atomically: true, encoding: .utf8)
     let answer = try AdminClient(port: port + 2, of: server).ask("POST", "/api/v1/upgrade")
     #expect(answer.status == 409 && answer.text.contains("unknown key"), "\(answer.text)")
-    #expect(server.logged("upgrade-failed"))
+    #expect(server.logs("upgrade-failed"))
+    let metrics = try AdminClient(port: port + 2, of: server).metrics()
+    #expect(metrics[#"turnpike_upgrades_total{outcome="failed"}"#] == 1)
+    #expect(metrics[#"turnpike_upgrades_total{outcome="done"}"#] == 0)
     try session.refresh()
   }
 }

@@ -1,6 +1,7 @@
 import CLinux
 import ClientIO
 import JSON
+import NetIO
 import NetworkTypes
 import System
 import TestSupport
@@ -120,13 +121,45 @@ struct WebhookServerTests {
     _ = receiver
   }
 
+  @Test("A hook may limit a user's bandwidth")
+  func bandwidth() throws {
+    let receiver = try Receiver(port: Self.port(12) + 5) { _, _ in
+      HTTPResponse(200, "application/json", Array(#"{"password":"of-carol","bandwidth":4000}"#.utf8))
+    }
+    let port = Self.port(12)
+    let server = try server(
+      12, ["auth.hook=\(Self.url(12))", "peers.allow=127.0.0.0/8", "admin.listen=127.0.0.1:\(port + 2)"])
+    let sink = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let peer = SocketAddress(.ipv4Loopback, port: sink.localAddress?.port ?? 0)
+    for (name, password) in [("carol", "of-carol"), ("alice", "secret")] {
+      var session = try server.session(name, password)
+      try session.allocate()
+      try session.createPermission([peer])
+      for _ in 0..<20 {
+        try session.send(
+          [UInt8](repeating: 1, count: 500), to: peer, asIndication: true, until: Instant.read().advanced(bySeconds: 1))
+      }
+      try session.refresh()
+    }
+    let admin = AdminClient(port: port + 2, of: server)
+    // Of carol's 10,000 bytes at most those of a second or two pass, of alice's all.
+    #expect(
+      try AdminServerTests().soon {
+        let metrics = try admin.metrics()
+        let passed = metrics[#"turnpike_relayed_packets_total{direction="to_peers"}"#] ?? 0
+        let dropped = metrics[#"turnpike_drops_total{cause="over_user_bandwidth"}"#] ?? 0
+        return passed + dropped == 40 && (8...18).contains(dropped)
+      })
+    _ = receiver
+  }
+
   @Test(
     "A hook that lies, fails or is gone admits no user, and configured users go on",
     arguments: zip(
-      4...10 as ClosedRange<UInt16>,
+      [4, 5, 6, 7, 8, 9, 10, 13] as [UInt16],
       [
         (200, #"{"password":5}"#), (200, "not JSON"), (200, #"{"key":"12"}"#), (500, ""), (200, #"{"password":""}"#),
-        (200, #"{"password":"x","ttl":0}"#), (0, ""),
+        (200, #"{"password":"x","ttl":0}"#), (0, ""), (200, #"{"password":"x","bandwidth":-1}"#),
       ]))
   func lies(number: UInt16, answer: (status: UInt32, body: String)) throws {
     let (status, body) = answer

@@ -14,6 +14,8 @@ final class Conversation {
   let relayed: RelayedAddresses
   var openPorts: [Handle<RelayPort>: SocketAddress] = [:]
   var lateReplies: [(ClientPath, [UInt8])] = []
+  /// For each of them the milliseconds that its request has waited; nil for an indication.
+  var answerTimes: [UInt64?] = []
   var lookUps: [(ticket: Handle<PendingRequest>, user: UserReference)] = []
   var lookUpRealms: [UInt8] = []
   var events: [RelayEvent] = []
@@ -175,7 +177,9 @@ final class Conversation {
     while let command = relay.popCommand() {
       transcript.add("  \(describe(command))")
       switch command {
-      case .reply(let path, let bytes): lateReplies.append((path, bytes))
+      case .reply(let path, let bytes, let since):
+        lateReplies.append((path, bytes))
+        answerTimes.append(since.map { now.instant.nanoseconds(since: $0) / 1_000_000 })
       case .lookUpKeys(let ticket, let realm, let user):
         lookUps.append((ticket, user))
         lookUpRealms.append(realm.rawValue)

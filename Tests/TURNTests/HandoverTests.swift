@@ -93,6 +93,33 @@ struct HandoverTests {
     #expect(conversation.openPorts.count == 1)
   }
 
+  @Test("A user has no second burst of bandwidth in the newer process, with a rate of the realm or of its own")
+  func userBandwidth() throws {
+    for isOwn in [false, true] {
+      func configure(_ settings: inout RelaySettings) {
+        if isOwn {
+          settings.realms[0].users[Array("alice".utf8)]?.bandwidth = 100_000
+        } else {
+          settings.realms[0].bandwidthPerUser = .bytesPerSecond(100_000)
+        }
+      }
+      let conversation = Conversation(configure)
+      let alice = TestClient(conversation, "192.0.2.7:5000")
+      _ = try #require(alice.allocate())
+      alice.bind(0x4001, "8.8.8.8:7000")
+      let video = [UInt8](repeating: 1, count: 1000)
+      let before = (0..<120).count { _ in alice.channelData(0x4001, video).drop == nil }
+      let exported = conversation.relay.export { _ in true }
+      let successor = Conversation(configure)
+      _ = try successor.relay.restore(exported.bytes, .same(conversation.relay), now: conversation.now)
+      let same = TestClient(successor, "192.0.2.7:5000")
+      let after = (0..<120).count { _ in same.channelData(0x4001, video).drop == nil }
+      #expect((70...80).contains(before) && after <= 2, "\(isOwn): \(before), then \(after)")
+      successor.tick(seconds: 1)
+      #expect((0..<120).count { _ in same.channelData(0x4001, video).drop == nil } >= 70)
+    }
+  }
+
   @Test("An unknown version, a cut or a changed record is an error or another relay, never a trap")
   func damage() throws {
     let conversation = Conversation { $0.allowsMobility = true }

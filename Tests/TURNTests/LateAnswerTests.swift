@@ -63,6 +63,23 @@ struct LateAnswerTests {
     #expect(commands(conversation).count == 2)
   }
 
+  @Test("An answer knows how long its request has waited in all: for the store, then for the ledger")
+  func waitingTime() throws {
+    let conversation = Conversation {
+      $0.realms[0].users = [:]
+      $0.realms[0].hasStore = true
+    }
+    let client = TestClient(conversation)
+    client.challenge()
+    _ = client.ask(client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) })
+    conversation.tick(seconds: 2)
+    conversation.relay.keysFound(
+      conversation.lookUps[0].ticket, CredentialKeys(md5: [Conversation.key]), now: conversation.now)
+    conversation.tick(milliseconds: 500)
+    conversation.runCommands()
+    #expect(conversation.answerTimes == [2500])
+  }
+
   @Test("Both ports of a pair that the kernel refused are available again")
   func refusedPair() throws {
     let conversation = Conversation(ports: 50_000...50_001, hasIPv6: false)

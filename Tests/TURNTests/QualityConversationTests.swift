@@ -167,6 +167,29 @@ struct QualityConversationTests {
     #expect(quality(conversation)?.roundTripMicroseconds == nil)
   }
 
+  @Test("The round trip of the connection counts only if no challenge has shown one")
+  func ofConnection() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation)
+    client.challenge()
+    conversation.tick(milliseconds: 30)
+    client.allocate()
+    let slow = TestClient(conversation, "192.0.2.8:5000")
+    slow.challenge()
+    conversation.tick(seconds: 11)
+    slow.allocate()
+    let ids = conversation.events.compactMap { event in
+      if case .allocationOpened(let summary) = event { summary.id } else { nil }
+    }
+    let known = ids.map { conversation.relay.clientWithoutRoundTrip($0)?.address == slow.path.address }
+    #expect(known == [false, true])
+    for id in ids { conversation.relay.recordRoundTrip(700, of: id) }
+    client.refresh(0)
+    #expect(quality(conversation)?.roundTripMicroseconds == 30_000)
+    slow.refresh(0)
+    #expect(quality(conversation)?.roundTripMicroseconds == 700)
+  }
+
   @Test("A new challenge may overwrite another one: that client has no known round trip")
   func challengeLimit() {
     var times = ChallengeTimes()

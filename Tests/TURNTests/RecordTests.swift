@@ -138,7 +138,8 @@ struct RecordTests {
     var tickets: [Handle<PendingRequest>] = []
     for number in 0..<3 {
       let request = PendingRequest(
-        bytes: [UInt8(number)], client: client, transactionID: TransactionID(high: 0, low: UInt64(number)))
+        bytes: [UInt8(number)], client: client, transactionID: TransactionID(high: 0, low: UInt64(number)),
+        arrivedAt: Self.start)
       tickets.append(pending.insert(request, now: Self.start, timers: &timers))
     }
     let facts = [

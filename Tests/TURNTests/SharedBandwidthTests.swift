@@ -61,6 +61,35 @@ struct SharedBandwidthTests {
     #expect((75...101).contains(later))
   }
 
+  @Test("A rate that came with a user's keys is the user's own, without a rate of the realm and in place of it")
+  func ownRate() throws {
+    for ofRealm in [0, 20_000, 10_000_000] as [UInt64] {
+      let conversation = Conversation {
+        $0.realms[0].users = [
+          Array("alice".utf8): CredentialKeys(md5: [Conversation.key], bandwidth: 100_000),
+          Array("bob".utf8): CredentialKeys(md5: [Conversation.otherKey]),
+        ]
+        $0.realms[0].bandwidthPerUser = .bytesPerSecond(ofRealm)
+      }
+      let first = Self.client(conversation, "192.0.2.7:1")
+      let passed = pass(60, Self.video, from: first, else: .overUserBandwidth)
+      // A new configuration does not change it.
+      conversation.change { $0.software = [] }
+      let both = passed + pass(60, Self.video, from: first, else: .overUserBandwidth)
+      #expect((75...79).contains(both), "\(ofRealm): \(both)")
+      // The sum of both allocations is the user's.
+      let second = Self.client(conversation, "192.0.2.8:1")
+      #expect(pass(10, Self.video, from: second, else: .overUserBandwidth) <= 1)
+      let other = TestClient(conversation, "192.0.2.9:1")
+      other.username = "bob"
+      other.key = Conversation.otherKey
+      other.allocate()
+      other.bind(0x4001, "8.8.8.8:7000")
+      let free = pass(100, Self.video, from: other, else: .overUserBandwidth)
+      #expect(ofRealm == 20_000 ? (10...20).contains(free) : free == 100, "\(ofRealm): \(free)")
+    }
+  }
+
   @Test("Small datagrams pass after larger ones are dropped, up to the whole rate")
   func audioLast() {
     for (cause, configure) in [

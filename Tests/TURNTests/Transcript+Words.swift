@@ -166,7 +166,8 @@ extension Conversation {
 
   func describe(_ command: RelayCommand) -> String {
     switch command {
-    case .reply(let path, let bytes): "late reply to \(TranscriptWords.client(path)): \(TranscriptWords.message(bytes))"
+    case .reply(let path, let bytes, _):
+      "late reply to \(TranscriptWords.client(path)): \(TranscriptWords.message(bytes))"
     case .lookUpKeys(_, let realm, let user): "look up \(TranscriptWords.user(user)) in realm \(realm.rawValue)"
     case .admit(_, let holder): "admit \(TranscriptWords.holder(holder))"
     case .release(let holder): "release \(TranscriptWords.holder(holder))"

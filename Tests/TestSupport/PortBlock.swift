@@ -43,9 +43,16 @@ public struct PortBlock: Sendable {
   /// `turnpike demo`.
   public static let demo = PortBlock("demo", 30_700..<30_800)
   public static let upgrade = PortBlock("upgrade", 30_500..<30_700)
+  /// The behaviour of configuration keys.
+  public static let keys = PortBlock("keys", 30_800..<31_200)
+  /// Files of coturn.
+  public static let coturnFiles = PortBlock("files of coturn", 31_300..<31_400)
+  /// Client certificates, and certificates by server name.
+  public static let certificates = PortBlock("certificates", 31_200..<31_300)
 
   public static let all = [
     webhook, hardening, hostLimit, proxyProtocol, doctor, engine, terminal, relay, coturn, probe, check, server,
-    tcpRelay, discovery, admin, adminChanges, selfProbe, demo, upgrade,
+    tcpRelay, discovery, admin, adminChanges, selfProbe, demo, upgrade, keys,
+    certificates, coturnFiles,
   ]
 }

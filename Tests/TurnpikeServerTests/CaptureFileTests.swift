@@ -45,7 +45,7 @@ struct CaptureFileTests {
   @Test("Two shards at once: every message is in the file or counted")
   func buffer() async {
     let now = Now(instant: Instant(nanoseconds: 1_000_000_000), wallSeconds: 1_800_000_000)
-    let buffer = CaptureBuffer(number: 1, now: now, seconds: 10)
+    let buffer = CaptureBuffer(number: 1, CaptureFilter(user: [], names: .whole), now: now, seconds: 10)
     let path = ClientPath(address: client, endpoint: EndpointID(rawValue: 0), transport: .tls)
     let server = server
     await withTaskGroup(of: Void.self) { group in

@@ -24,6 +24,7 @@ struct HandoverRecordTests {
     offer.sharedKey = [UInt8](repeating: 1, count: 32)
     offer.cookieKey = [UInt8](repeating: 2, count: 32)
     offer.seeds = [[UInt8](repeating: 3, count: 32), [UInt8](repeating: 4, count: 32)]
+    offer.upgrades = UpgradeCounts(done: 1, failed: 2, moved: 3, kept: 4)
     return offer
   }
 

@@ -7,9 +7,10 @@ extension Relay {
   mutating func lookUp(_ received: borrowing ReceivedMessage, _ claim: Claim) -> Disposition {
     if pending.contains(received.client, received.message.transactionID) { return .deferred }
     let isProven = liveAllocation(on: received.client, now: received.now) != nil
-    guard let ticket = wait(received.message, from: received.client, isProven: isProven, now: received.now) else {
-      return .drop(.tooManyWaiting)
-    }
+    guard
+      let ticket = wait(
+        received.message, from: received.client, isProven: isProven, arrivedAt: received.arrivedAt, now: received.now)
+    else { return .drop(.tooManyWaiting) }
     commands.append(.lookUpKeys(ticket: ticket, realm: received.client.realm, user: claim.user))
     return .deferred
   }
@@ -17,11 +18,12 @@ extension Relay {
   /// Stores a waiting request; nil if too many wait already. A quarter of the entries is kept for clients with a live
   /// allocation or a verified password.
   mutating func wait(
-    _ message: borrowing MessageView, from client: ClientPath, isProven: Bool, now: Now
+    _ message: borrowing MessageView, from client: ClientPath, isProven: Bool, arrivedAt: Instant, now: Now
   ) -> Handle<PendingRequest>? {
     let limit = isProven ? settings.waitingRequests : settings.waitingRequests / 4 * 3
     guard !pending.isFull(for: client, limit: limit, perSource: settings.waitingRequestsPerSource) else { return nil }
-    let request = PendingRequest(bytes: message.bytes.copied(), client: client, transactionID: message.transactionID)
+    let request = PendingRequest(
+      bytes: message.bytes.copied(), client: client, transactionID: message.transactionID, arrivedAt: arrivedAt)
     return pending.insert(request, now: now.instant, timers: &timers)
   }
 
@@ -45,7 +47,7 @@ extension Relay {
     guard let request = pending.remove(ticket, timers: &timers) else { return }
     let bytes = request.bytes
     guard let message = try? MessageView(bytes.span.rawBytes) else { return }
-    let received = ReceivedMessage(message, from: request.client, now: now)
+    let received = ReceivedMessage(message, from: request.client, now: now, arrivedAt: request.arrivedAt)
     answer(request, with: unauthenticatedError(.serverError, received), now: now)
   }
 
@@ -53,14 +55,14 @@ extension Relay {
     if case .drop(let cause) = disposition {
       countDrop(cause, of: request.client, now: now)
     } else {
-      deliverLate(disposition, to: request.client)
+      deliverLate(disposition, to: request.client, since: request.arrivedAt)
     }
   }
 
   private mutating func resume(_ request: PendingRequest, keys: CredentialKeys?, now: Now) -> Disposition {
     let bytes = request.bytes
     guard let message = try? MessageView(bytes.span.rawBytes) else { return .drop(.malformed) }
-    let received = ReceivedMessage(message, from: request.client, now: now)
+    let received = ReceivedMessage(message, from: request.client, now: now, arrivedAt: request.arrivedAt)
     guard let claim = claim(of: received) else { return .drop(.malformed) }
     let realm = realms[request.client.realm].settings
     let name = claim.name ?? hashedName(claim.user, in: realm) ?? keys?.name

@@ -3,11 +3,11 @@ internal import NetworkTypes
 /// The messages that a capture has, and how much of names.
 public struct CaptureFilter: Sendable {
   /// How much of USERNAME a captured message shows.
-  public enum Names: Sendable, CaseIterable {
-    case whole
+  public enum Names: UInt8, Sendable, CaseIterable {
+    case whole = 0
     /// The first two bytes, and the expiry of a time-limited name.
-    case beginning
-    case none
+    case beginning = 1
+    case none = 2
   }
 
   /// The user's name; for a time-limited name the part after the colon is enough.

@@ -14,6 +14,8 @@ struct AllocationRecord {
   var icmpBucket = RateBucket()
   var unfragmentedBucket = RateBucket()
   var bandwidth = AllocationBandwidth()
+  /// When the user's buckets of shared bandwidth are full again.
+  var userBuckets = ByDirection<UInt64>(0)
   var details = AllocationDetails.unread
   var ports: [(handle: Handle<RelayPort>, port: RelayPort)] = []
   /// In the order in which they are inserted into their list.
@@ -35,6 +37,8 @@ struct AllocationRecord {
     try icmpBucket.code(with: &coder)
     try unfragmentedBucket.code(with: &coder)
     try bandwidth.code(with: &coder)
+    try coder.code(&userBuckets.toPeers)
+    try coder.code(&userBuckets.toClients)
     try details.code(with: &coder)
     try codePorts(with: &coder)
     try codePeers(with: &coder)

@@ -49,6 +49,7 @@ extension RecordCoder {
     for index in keys.md5.indices { try code(&keys.md5[index]) }
     try code(&keys.sha256, .zero) { coder, key throws(RecordError) in try coder.code(&key) }
     try code(&keys.name, []) { coder, name throws(RecordError) in try coder.code(&name) }
+    try code(&keys.bandwidth)
   }
 
   mutating func code(_ principal: inout Principal) throws(RecordError) {

@@ -125,6 +125,7 @@ extension Relay {
     record.unfragmentedBucket = allocations[slot].unfragmentedBucket
     record.bandwidth = allocations[slot].bandwidth
     record.details = allocations[slot].details
+    record.userBuckets = bandwidth.fullTimes(of: record.details.bandwidthSubject)
     // A five-tuple of a connection that stays can never be used in the newer process.
     if let next = record.details.mobility?.pending, !isMoving(next) { record.details.mobility?.pending = nil }
     for handle in allocations[slot].ports {

@@ -104,6 +104,8 @@ extension Relay {
       return false
     }
     record.details.bandwidthSubject = RateTable.Subject(record.details.quotaHolder)
+    record.details.ownBandwidth = record.details.keys?.bandwidth ?? 0
+    bandwidth.watch(record.details.ownBandwidth)
     var allocation = Allocation(
       client: record.client, transport: record.transport, expiresAt: record.expiresAt, details: record.details)
     (allocation.toPeers, allocation.toClient) = record.traffic
@@ -111,6 +113,7 @@ extension Relay {
     allocation.icmpBucket = record.icmpBucket
     allocation.unfragmentedBucket = record.unfragmentedBucket
     allocation.bandwidth = record.bandwidth
+    bandwidth.restore(record.details.bandwidthSubject, fullAt: record.userBuckets, now: now.instant)
     allocation.hasPendingMove = record.details.mobility?.pending != nil
     guard let slot = allocations.restore(allocation, at: record.handle) else {
       throw coder.failure("two allocations have one handle or one client")

@@ -68,8 +68,10 @@ extension Relay {
       }
     }
     guard bandwidth.isLimited else { return nil }
+    let user = BandwidthUser(
+      subject: allocations[allocation].details.bandwidthSubject, own: allocations[allocation].details.ownBandwidth)
     return bandwidth.stops(
-      count, of: &allocations[allocation].bandwidth, allocations[allocation].details.bandwidthSubject,
+      count, of: &allocations[allocation].bandwidth, user,
       allocations[allocation].client.realm, direction, now: now.instant)
   }
 

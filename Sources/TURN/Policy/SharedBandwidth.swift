@@ -14,6 +14,12 @@ struct AllocationBandwidth: BitwiseCopyable {
   }
 }
 
+/// A user in the shared limits, with the limit of its own in bytes a second; 0: none.
+struct BandwidthUser: BitwiseCopyable {
+  let subject: RateTable.Subject
+  let own: UInt32
+}
+
 /// Limits on the bandwidth of a realm's allocations.
 struct BandwidthLimits {
   /// The rate of one user, and of the realm; for the default realm, of the server.
@@ -43,8 +49,10 @@ struct SharedBandwidth {
   private let pools: BandwidthPools
   private var realms: [RealmBandwidth]
 
-  /// Whether any shared limit is configured.
+  /// Whether any shared limit is configured, or a user has one of its own.
   private(set) var isLimited: Bool
+  /// Whether an allocation of a user with a limit of its own was made or adopted.
+  private var hasOwnLimits = false
 
   init(_ settings: RelaySettings, _ pools: BandwidthPools) {
     self.pools = pools
@@ -56,7 +64,42 @@ struct SharedBandwidth {
   }
 
   /// Applies new settings.
-  mutating func update(_ settings: RelaySettings) { self = SharedBandwidth(settings, pools) }
+  mutating func update(_ settings: RelaySettings) {
+    let hadOwnLimits = hasOwnLimits
+    self = SharedBandwidth(settings, pools)
+    hasOwnLimits = hadOwnLimits
+    isLimited = isLimited || hadOwnLimits
+  }
+
+  /// From the first user with a limit of its own on, each packet looks for limits.
+  ///
+  /// - Parameter own: the user's limit in bytes a second; 0: none.
+  mutating func watch(_ own: UInt32) {
+    guard own > 0 else { return }
+    hasOwnLimits = true
+    isLimited = true
+  }
+
+  /// The times at which a user's buckets are full again, for another process.
+  func fullTimes(of user: RateTable.Subject) -> ByDirection<UInt64> {
+    var times = ByDirection<UInt64>(0)
+    guard isLimited else { return times }
+    for direction in [MediaDirection.toPeers, .toClients] {
+      times[direction] = pools[direction].users.fullTime(of: user)
+    }
+    return times
+  }
+
+  /// Takes over a user's buckets from another process.
+  func restore(_ user: RateTable.Subject, fullAt times: ByDirection<UInt64>, now: Instant) {
+    for direction in [MediaDirection.toPeers, .toClients] {
+      pools[direction].users.restore(user, fullAt: times[direction], now: now)
+    }
+  }
+
+  private func userLimit(_ user: BandwidthUser, _ index: Int) -> SharedRate {
+    user.own > 0 ? SharedRate(.bytesPerSecond(UInt64(user.own))) : realms[index].limits.user
+  }
 
   /// Returns the limit that stops a datagram; nil if it may pass, and then it has been paid for.
   ///
@@ -64,17 +107,17 @@ struct SharedBandwidth {
   /// their fair share.
   @inline(never)
   mutating func stops(
-    _ count: Int, of allocation: inout AllocationBandwidth, _ user: RateTable.Subject, _ realm: RealmID,
+    _ count: Int, of allocation: inout AllocationBandwidth, _ user: BandwidthUser, _ realm: RealmID,
     _ direction: MediaDirection, now: Instant
   ) -> DropCause? {
     let index = self.index(of: realm)
     if let cause = exceedsShare(count, of: &allocation, index, direction, now: now) { return cause }
     if index != 0, !take(count, index, direction, now: now) { return .overRealmBandwidth }
     guard take(count, 0, direction, now: now) else { return .overServerBandwidth }
-    let limit = realms[index].limits.user
+    let limit = userLimit(user, index)
     let isWithin =
       limit.isUnlimited
-      || allocation.userLease[direction].take(count, limit, from: pools[direction].users, of: user, now: now)
+      || allocation.userLease[direction].take(count, limit, from: pools[direction].users, of: user.subject, now: now)
     return isWithin ? nil : .overUserBandwidth
   }
 
@@ -82,7 +125,7 @@ struct SharedBandwidth {
   ///
   /// - Returns: the nanoseconds for which reading in this direction must pause; 0: no pause.
   mutating func charge(
-    _ count: Int, of allocation: inout AllocationBandwidth, _ user: RateTable.Subject, _ realm: RealmID,
+    _ count: Int, of allocation: inout AllocationBandwidth, _ user: BandwidthUser, _ realm: RealmID,
     _ direction: MediaDirection, now: Instant
   ) -> UInt64 {
     let index = self.index(of: realm)
@@ -90,10 +133,10 @@ struct SharedBandwidth {
     var wait = share.isUnlimited ? 0 : allocation.share[direction].charge(count, share, now: now)
     wait = max(wait, charge(count, 0, direction, now: now))
     if index != 0 { wait = max(wait, charge(count, index, direction, now: now)) }
-    let limit = realms[index].limits.user
+    let limit = userLimit(user, index)
     if !limit.isUnlimited {
       let owed = allocation.userLease[direction].charge(
-        count, limit, from: pools[direction].users, of: user, now: now)
+        count, limit, from: pools[direction].users, of: user.subject, now: now)
       wait = max(wait, owed)
     }
     return wait

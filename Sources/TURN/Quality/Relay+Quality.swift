@@ -1,6 +1,6 @@
 internal import NetworkTypes
 internal import STUN
-internal import Tables
+public import Tables
 
 /// Measures how media and requests reach the relay.
 extension Relay {
@@ -51,6 +51,19 @@ extension Relay {
   func roundTripMicroseconds(of request: borrowing Request) -> UInt32? {
     guard let nonce = request.message.value(of: .nonce) else { return nil }
     return challengeTimes.roundTripMicroseconds(of: nonce)
+  }
+
+  /// The client of an allocation whose round trip no STUN transaction has shown; nil if one has.
+  public func clientWithoutRoundTrip(_ handle: Handle<Allocation>) -> ClientPath? {
+    guard let slot = allocations.slot(of: handle) else { return nil }
+    return allocations[slot].details.roundTripMicroseconds == nil ? allocations[slot].client : nil
+  }
+
+  /// Takes the round trip of the client's connection, in microseconds, for such an allocation.
+  public mutating func recordRoundTrip(_ microseconds: UInt32, of handle: Handle<Allocation>) {
+    guard let slot = allocations.slot(of: handle) else { return }
+    let kept = allocations[slot].details.roundTripMicroseconds
+    allocations[slot].details.roundTripMicroseconds = kept ?? microseconds
   }
 
   /// Keeps the shortest round trip of an allocation: also 438 is a challenge.

@@ -94,6 +94,8 @@ struct AllocationDetails {
   var nonceBirth: UInt64 = 0
   /// The client's round trip, at most: `ChallengeTimes`. Nil if it is unknown.
   var roundTripMicroseconds: UInt32?
+  /// The bandwidth that came with the owner's keys: beside them, because a look into them would count references.
+  var ownBandwidth: UInt32 = 0
 
   /// The user and address in the quota.
   var quotaHolder: QuotaHolder { QuotaHolder(realm: realm, user: quotaName, address: admittedAddress) }

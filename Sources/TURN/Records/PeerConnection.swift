@@ -33,6 +33,8 @@ struct ConnectRequest {
   var transactionID: TransactionID
   var principal: Principal
   var hasFingerprint: Bool
+  /// Nil after a handover.
+  var arrivedAt: Instant?
 }
 
 /// The peer connections of a shard's allocations: by peer, by CONNECTION-ID, and in a list for each allocation.

@@ -7,14 +7,17 @@ public struct PendingRequest {
   var bytes: [UInt8]
   var client: ClientPath
   var transactionID: TransactionID
+  /// When the request came from the client.
+  var arrivedAt: Instant
   /// The allocation of an authenticated, valid Allocate; nil before.
   var allocation: PendingAllocation?
   var timer = TimerWheel.TimerHandle()
 
-  init(bytes: [UInt8], client: ClientPath, transactionID: TransactionID) {
+  init(bytes: [UInt8], client: ClientPath, transactionID: TransactionID, arrivedAt: Instant) {
     self.bytes = bytes
     self.client = client
     self.transactionID = transactionID
+    self.arrivedAt = arrivedAt
   }
 }
 

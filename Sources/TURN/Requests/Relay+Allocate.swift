@@ -29,7 +29,10 @@ extension Relay {
       allocation.families = [relayed.local(address).family]
     }
     let isKnown = request.principal.key != nil
-    guard let ticket = wait(message, from: request.client, isProven: isKnown, now: request.now) else {
+    guard
+      let ticket = wait(
+        message, from: request.client, isProven: isKnown, arrivedAt: request.arrivedAt, now: request.now)
+    else {
       if let address = allocation.reserved { relayed.release(address) }
       throw .drop(.tooManyWaiting)
     }
@@ -168,8 +171,8 @@ extension Relay {
   ) {
     let bytes = request.bytes
     guard let message = try? MessageView(bytes.span.rawBytes) else { return }
-    let received = ReceivedMessage(message, from: request.client, now: now)
+    let received = ReceivedMessage(message, from: request.client, now: now, arrivedAt: request.arrivedAt)
     let disposition = refuse(Request(received, by: allocation.principal), .code(code))
-    deliverLate(disposition, to: request.client)
+    deliverLate(disposition, to: request.client, since: request.arrivedAt)
   }
 }

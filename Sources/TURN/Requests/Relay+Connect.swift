@@ -42,7 +42,7 @@ extension Relay {
       peer, .connecting, to: allocation,
       for: ConnectRequest(
         client: request.client, transactionID: request.message.transactionID, principal: request.principal,
-        hasFingerprint: request.message.has(.fingerprint)),
+        hasFingerprint: request.message.has(.fingerprint), arrivedAt: request.arrivedAt),
       now: request.now)
     commands.append(
       .connectPeer(

@@ -162,15 +162,19 @@ extension Relay {
   }
 
   /// Sends the written message to a client without an input of that client.
-  mutating func sendWritten(to client: ClientPath) {
+  ///
+  /// - Parameter since: when the request arrived that it answers; nil for an indication.
+  mutating func sendWritten(to client: ClientPath, since: Instant? = nil) {
     if isCapturing { captureIfWanted(to: client) }
-    commands.append(.reply(client, writer.bytes.copied()))
+    commands.append(.reply(client, writer.bytes.copied(), since: since))
   }
 
   /// Turns the disposition of a request that waited into commands, because its datagram is no longer in a buffer.
-  mutating func deliverLate(_ disposition: Disposition, to client: ClientPath) {
+  ///
+  /// - Parameter since: when the request arrived; nil: unknown.
+  mutating func deliverLate(_ disposition: Disposition, to client: ClientPath, since: Instant?) {
     switch disposition {
-    case .reply: sendWritten(to: client)
+    case .reply: sendWritten(to: client, since: since)
     case .drop(let cause): counters.count(cause)
     case .toPeer, .toShard, .toClient, .deferred: break
     }

@@ -18,7 +18,8 @@ extension Relay {
     awaitBind(slot, now: now)
     beginSuccess(.connect, request.transactionID)
     writer.append(.connectionID, peerConnections[slot].identifier)
-    deliverLate(finish(by: request.principal, fingerprint: request.hasFingerprint), to: request.client)
+    let disposition = finish(by: request.principal, fingerprint: request.hasFingerprint)
+    deliverLate(disposition, to: request.client, since: request.arrivedAt)
   }
 
   /// The reason why a connection failed.
@@ -97,8 +98,10 @@ extension Relay {
     }
     var wait: UInt64 = 0
     if bandwidth.isLimited {
+      let user = BandwidthUser(
+        subject: allocations[allocation].details.bandwidthSubject, own: allocations[allocation].details.ownBandwidth)
       wait = bandwidth.charge(
-        count, of: &allocations[allocation].bandwidth, allocations[allocation].details.bandwidthSubject,
+        count, of: &allocations[allocation].bandwidth, user,
         allocations[allocation].client.realm, direction, now: now.instant)
     }
     let limit = realms.bandwidth(of: allocations[allocation].client.realm)
@@ -149,7 +152,8 @@ extension Relay {
     counters.answers.count(.connect, code)
     writer.begin(MessageType(.connect, .error), transactionID: request.transactionID)
     writer.append(code)
-    deliverLate(finish(by: request.principal, fingerprint: request.hasFingerprint), to: request.client)
+    let disposition = finish(by: request.principal, fingerprint: request.hasFingerprint)
+    deliverLate(disposition, to: request.client, since: request.arrivedAt)
   }
 
   private mutating func remove(_ slot: Slot<PeerConnection>) {

@@ -100,7 +100,7 @@ extension Relay {
     let slot = create(allocation, for: request, now: now)
     let disposition = answerAllocate(
       slot, transactionID: request.transactionID, by: allocation.principal, fingerprint: allocation.hasFingerprint)
-    deliverLate(disposition, to: request.client)
+    deliverLate(disposition, to: request.client, since: request.arrivedAt)
   }
 
   private mutating func create(
@@ -123,6 +123,8 @@ extension Relay {
     details.credentialEnd = principal.credentialTimeLeft.map { now.wallSeconds + UInt64($0.wholeSeconds) }
     details.addressError = allocation.addressError
     details.roundTripMicroseconds = allocation.roundTripMicroseconds
+    details.ownBandwidth = principal.keys?.bandwidth ?? 0
+    bandwidth.watch(details.ownBandwidth)
     if allocation.wantsTicket { details.mobility = Mobility() }
     let slot = allocations.insert(
       Allocation(

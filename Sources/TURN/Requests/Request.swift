@@ -7,12 +7,15 @@ struct ReceivedMessage: ~Escapable {
   let message: MessageView
   let client: ClientPath
   let now: Now
+  /// Earlier than `now` if the request has waited.
+  let arrivedAt: Instant
 
   @_lifetime(copy message)
-  init(_ message: MessageView, from client: ClientPath, now: Now) {
+  init(_ message: MessageView, from client: ClientPath, now: Now, arrivedAt: Instant? = nil) {
     self.message = message
     self.client = client
     self.now = now
+    self.arrivedAt = arrivedAt ?? now.instant
   }
 }
 
@@ -22,12 +25,14 @@ struct Request: ~Escapable {
   let client: ClientPath
   let principal: Principal
   let now: Now
+  let arrivedAt: Instant
 
   @_lifetime(copy received)
   init(_ received: borrowing ReceivedMessage, by principal: Principal) {
     message = received.message
     client = received.client
     now = received.now
+    arrivedAt = received.arrivedAt
     self.principal = principal
   }
 

@@ -122,6 +122,27 @@ final class RateTable: Sendable {
     return wait * 1000
   }
 
+  // MARK: - Handover
+
+  /// The time at which a subject's bucket is full again, for `restore` in another process; 0: it has no bucket.
+  func fullTime(of subject: Subject) -> UInt64 {
+    let bits = hash(subject)
+    let set = Int(bits & UInt64(setCount - 1)) * Self.ways
+    for slot in set..<(set + Self.ways) {
+      let word = unsafe buckets[slot].load(ordering: .relaxed)
+      if word != 0, word >> 44 == bits >> 44 { return word & Self.timeMask }
+    }
+    return 0
+  }
+
+  /// Takes over the bucket of another process, which has the same monotonic clock.
+  func restore(_ subject: Subject, fullAt time: UInt64, now instant: Instant) {
+    let limit = Limit(perSecond: 1)
+    _ = change(subject, limit, now: instant) { full, now in
+      time > now ? max(full, min(time, now + limit.period + Self.largestDebt)) : nil
+    }
+  }
+
   // MARK: - Buckets
 
   /// Limit in microseconds of the debt beyond one period, for units that are paid for afterwards: one minute.

@@ -29,6 +29,10 @@ struct HandoverOffer: Sendable, Equatable {
   var cookieKey: [UInt8] = []
   /// `Relay.Identity.seed` of each shard.
   var seeds: [[UInt8]] = []
+  var upgrades = UpgradeCounts()
+  /// `Server.demoSecret` and `Server.roomSecret`; empty without the demo page.
+  var demoSecret: [UInt8] = []
+  var roomSecret: [UInt8] = []
 
   mutating func code(with coder: inout RecordCoder) throws(RecordError) {
     var version = Self.version
@@ -45,6 +49,9 @@ struct HandoverOffer: Sendable, Equatable {
     try coder.code(&sharedKey)
     try coder.code(&cookieKey)
     try coder.codeList(&seeds, []) { coder, seed throws(RecordError) in try coder.code(&seed) }
+    try upgrades.code(with: &coder)
+    try coder.code(&demoSecret)
+    try coder.code(&roomSecret)
     guard sharedKey.count == 32, seeds.count == Int(workers), seeds.allSatisfy({ $0.count == 32 }) else {
       throw coder.failure("a key is missing")
     }
@@ -101,7 +108,7 @@ struct HandoverOffer: Sendable, Equatable {
 }
 
 extension RecordCoder {
-  /// A list of at most 4,096 elements.
+  /// A list of at most 65,536 elements.
   mutating func codeList<Element>(
     _ list: inout [Element], _ empty: Element,
     _ body: (inout RecordCoder, inout Element) throws(RecordError) -> Void
@@ -143,5 +150,27 @@ struct HandoverCounts: Sendable, Equatable {
     relays += other.relays
     connections += other.connections
     kept += other.kept
+  }
+}
+
+/// The upgrades of this server since its first process, for metrics: each process adds its own.
+struct UpgradeCounts: Sendable, Equatable {
+  var done: UInt64 = 0
+  var failed: UInt64 = 0
+  /// Allocations that went from one process to the next, and those that stayed with the older one.
+  var moved: UInt64 = 0
+  var kept: UInt64 = 0
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&done)
+    try coder.code(&failed)
+    try coder.code(&moved)
+    try coder.code(&kept)
+  }
+
+  mutating func add(_ counts: HandoverCounts) {
+    done &+= 1
+    moved &+= UInt64(clamping: counts.allocations)
+    kept &+= UInt64(clamping: counts.kept)
   }
 }

@@ -10,6 +10,7 @@ struct Succession {
   var connection: HandoverConnection
   var offer: HandoverOffer
   var bans = BanBook()
+  var capture: CaptureBuffer?
   var counts = HandoverCounts()
   /// Allocations that the configuration has no place for.
   var closed = 0
@@ -34,6 +35,12 @@ extension Server {
     state.cookieKey = offer.cookieKey
     state.seeds = offer.seeds
     state.relayed = state.relayed.remembering(offer.advertised)
+    state.upgrades = offer.upgrades
+    // Links of rooms and credentials of the page stay valid.
+    if demoSecret != nil, offer.demoSecret.count == 32, offer.roomSecret.count == 32 {
+      demoSecret = offer.demoSecret
+      roomSecret = offer.roomSecret
+    }
     succession = Succession(connection: connection, offer: offer)
   }
 
@@ -63,6 +70,7 @@ extension Server {
       do throws(RecordError) {
         try self.state.relayed.restore(state.server, ordinals: succession.offer.relayOrdinals(self.state.relayed))
         try self.succession?.bans.restore(state.server)
+        self.succession?.capture = try CaptureRecord.read(state.server)
       } catch {
         throw HandoverConnection.Failure(reason: "the records of ports and bans cannot be read: \(error)")
       }
@@ -86,6 +94,7 @@ extension Server {
       try succession.connection.send(.ready, [], succession.forwards)
       for descriptor in succession.forwards { _ = FileDescriptor(owning: descriptor) }
       let go = try succession.connection.receive(.go, within: 10)
+      state.upgrades.add(succession.counts)
       for shard in shards {
         shard.post(.bans(succession.bans.list))
         shard.post(.handOver(.begin))

@@ -52,6 +52,7 @@ extension Server {
       ? "this process cannot start programs" : state.isDraining ? "the server drains" : nil
     if let refusal {
       log.error("upgrade-failed", ("error", .text(refusal)), ("effect", "this process goes on"))
+      countFailedUpgrade()
       return answer(.failed(refusal))
     }
     do throws(Errno) {
@@ -65,8 +66,14 @@ extension Server {
       try? started.connection.send(.offer, offer())
     } catch {
       log.error("upgrade-failed", ("error", "\(error)"), ("effect", "this process goes on"))
+      countFailedUpgrade()
       answer(.failed("the new process cannot be started: \(error)"))
     }
+  }
+
+  private func countFailedUpgrade() {
+    state.upgrades.failed &+= 1
+    updateAdmin()
   }
 
   private func offer() -> [UInt8] {
@@ -82,6 +89,11 @@ extension Server {
     offer.sharedKey = state.sharedKey
     offer.cookieKey = state.cookieKey
     offer.seeds = state.seeds
+    offer.upgrades = state.upgrades
+    if let demoSecret {
+      offer.demoSecret = demoSecret
+      offer.roomSecret = roomSecret
+    }
     var coder = RecordCoder()
     coder.begin(1)
     // Writing cannot fail.
@@ -99,6 +111,7 @@ extension Server {
     log.error(
       "upgrade-failed", ("process", .number(upgrade.process)), ("error", .text(reason)),
       ("effect", "this process goes on"))
+    countFailedUpgrade()
     for answer in upgrade.answers { answer(.failed(reason)) }
   }
 
@@ -123,17 +136,22 @@ extension Server {
   private func handOver(_ upgrade: Upgrade) throws(HandoverConnection.Failure) {
     let start = Instant.read()
     var counts = HandoverCounts()
+    var marks: [Instant] = []
     do throws(HandoverConnection.Failure) {
       for shard in shards { shard.post(.handOver(.pause)) }
       _ = try collect { if case .paused = $0 { HandoverPackage() } else { nil } }
+      marks.append(.read())
       for shard in shards { shard.post(.handOver(.export)) }
       let packages = try collect { if case .exported(_, let package) = $0 { package } else { nil } }
+      marks.append(.read())
       for (shard, package) in packages.enumerated() {
         counts.add(package.counts)
         try upgrade.connection.send(package, ofShard: shard)
       }
-      try upgrade.connection.send(state.relayed.export() + exportBans(), 0, HandoverConnection.serverPart)
+      let rest = state.relayed.export() + exportState()
+      try upgrade.connection.send(rest, 0, HandoverConnection.serverPart)
       try upgrade.connection.send(.complete)
+      marks.append(.read())
       let ready = try upgrade.connection.receive(.ready, within: Upgrade.gapTimeout)
       // From here on the newer process is the server.
       if ServiceManager.isThere { ServiceManager.notify("MAINPID=\(upgrade.process)") }
@@ -147,19 +165,11 @@ extension Server {
       throw error
     }
     let gap = Instant.read().duration(since: start)
+    let parts = zip([start] + marks, marks + [.read()]).map { $1.nanoseconds(since: $0) / 1000 }
+    log.debug(
+      "upgrade-gap", ("pause-us", .number(parts[0])), ("export-us", .number(parts[1])),
+      ("send-us", .number(parts[2])), ("restore-us", .number(parts[3])))
     finishUpgrade(upgrade, UpgradeReport(process: upgrade.process, counts: counts, gap: gap))
-  }
-
-  /// The bans of operators, which no file has.
-  private func exportBans() -> [UInt8] {
-    var coder = RecordCoder()
-    for var ban in admin?.view.banBook.withLock({ $0.bans }) ?? [] {
-      coder.begin(BanBook.recordKind)
-      // Writing cannot fail.
-      try? ban.code(with: &coder)
-      coder.end()
-    }
-    return coder.bytes
   }
 
   /// Waits for one report of each shard, by number.

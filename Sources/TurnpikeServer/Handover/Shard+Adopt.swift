@@ -16,6 +16,22 @@ struct ShardInheritance: Sendable {
 
 /// The newer process's side. Nothing is received before `HandoverStep.begin`.
 extension Shard {
+  /// Waits for what the older process hands over. Everything else of the shard is made by now, because no process reads
+  /// while it is handed over.
+  mutating func awaitInheritance() -> ShardInheritance {
+    plan.reports.post(.prepared(shard: plan.index))
+    while true {
+      plan.mailbox.wait()
+      var found: ShardInheritance?
+      for message in plan.mailbox.takeAll() {
+        if case .inherit(let inheritance) = message { found = inheritance } else { handover.deferred.append(message) }
+      }
+      guard let found else { continue }
+      now = Now.read()
+      return found
+    }
+  }
+
   /// Takes over the sockets and records of a shard of the older process.
   mutating func adopt(_ inheritance: ShardInheritance) throws(RecordError) {
     var descriptors = inheritance.package.descriptors.map { Optional($0) }

@@ -85,6 +85,7 @@ private final class FuzzServer: ServerView {
   func endSessions(_ selection: SessionsToEnd) throws(AdminFailure) -> JSONValue { record() }
   func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue { record() }
   func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue { recordChange() }
+  func changePassword(_ user: UserToAdd) throws(AdminFailure) -> JSONValue { recordChange() }
   func removeUser(_ user: UserToRemove) throws(AdminFailure) -> JSONValue { recordChange() }
   func secrets(realm: String?) throws(AdminFailure) -> JSONValue { record() }
   func addSecret(_ secret: SecretToAdd) throws(AdminFailure) -> JSONValue { recordChange() }

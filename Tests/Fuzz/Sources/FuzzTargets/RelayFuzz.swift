@@ -266,7 +266,7 @@ final class RelayWorld {
   private func run(_ client: Int) {
     while let command = relay.popCommand() {
       switch command {
-      case .reply(_, let bytes): answer = bytes
+      case .reply(_, let bytes, _): answer = bytes
       case .lookUpKeys(let ticket, _, _): relay.keysUnavailable(ticket, now: now)
       case .admit(let ticket, let holder):
         admitted += 1

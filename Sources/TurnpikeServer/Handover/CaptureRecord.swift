@@ -1,0 +1,58 @@
+internal import NetworkTypes
+internal import TURN
+internal import Tables
+
+/// A capture on its way to another process, where it goes on.
+struct CaptureRecord {
+  /// The kind among the server's records; 1 is a port, 2 a ban.
+  static let kind: UInt8 = 3
+
+  var number: UInt32 = 0
+  var user: [UInt8] = []
+  var names = CaptureFilter.Names.none
+  /// How long it takes in all.
+  var seconds: UInt32 = 0
+  var start = Instant(nanoseconds: 0)
+  /// Nanoseconds since 1970 at `start`.
+  var wallStart: UInt64 = 0
+  var hasEnded = false
+  var messages: UInt32 = 0
+  var leftOut: UInt32 = 0
+  /// The file so far.
+  var bytes: [UInt8] = []
+
+  mutating func code(with coder: inout RecordCoder) throws(RecordError) {
+    try coder.code(&number)
+    try coder.code(&user)
+    try coder.code(&names)
+    try coder.code(&seconds)
+    try coder.code(&start.nanoseconds)
+    try coder.code(&wallStart)
+    try coder.code(&hasEnded)
+    try coder.code(&messages)
+    try coder.code(&leftOut)
+    // A text of a record is shorter than a file may be.
+    let size = RecordCoder.longestBytes
+    var parts = stride(from: 0, to: bytes.count, by: size).map { Array(bytes[$0..<min($0 + size, bytes.count)]) }
+    try coder.codeList(&parts, []) { coder, part throws(RecordError) in try coder.code(&part) }
+    guard parts.reduce(0, { $0 + $1.count }) <= CaptureFile.limit, seconds <= 86_400 else {
+      throw coder.failure("no capture is so long")
+    }
+    bytes = Array(parts.joined())
+  }
+
+  /// The capture among the server's records; nil if there is none.
+  static func read(_ bytes: [UInt8]) throws(RecordError) -> CaptureBuffer? {
+    var coder = RecordCoder(reading: bytes)
+    var found: CaptureBuffer?
+    while let kind = try coder.next() {
+      if kind == Self.kind {
+        var record = CaptureRecord()
+        try record.code(with: &coder)
+        found = CaptureBuffer(record)
+      }
+      coder.end()
+    }
+    return found
+  }
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+"""A storm of reloads under load: 100 configurations, right and wrong ones in turn, while 1,000 relays carry media.
+
+With both engines: nothing is lost that the quiet run of the same server does not lose; every wrong configuration is
+refused by name, and the last right one is in force. Exit status: the number of failed cases.
+"""
+
+import argparse
+import pathlib
+import re
+import signal
+import sys
+import threading
+import time
+
+import isolation
+import server
+import upgrade
+from report import Failure, Report
+
+RELOADS = 100
+SECONDS = 6
+# What changes from one configuration to the next: users, secrets, limits, peers, lifetimes, and mistakes of each kind.
+RIGHT = [
+    "auth: { secrets: [ north, south ] }\n",
+    "limits: { bandwidth-per-user: 100M, permissions-per-allocation: 900 }\n",
+    "peers: { deny: [ 198.51.100.0/24, 203.0.113.0/24 ] }\nlifetime: { default: 700s }\n",
+    "tls: { minimum-version: \"1.2\" }\nsoftware: another\n",
+]
+WRONG = [
+    ("nonsense: 1\n", "unknown key"), ("limits: { allocations-per-user: many }\n", "allocations-per-user"),
+    ("auth: { secrets: [ \"\" ] }\n", "auth.secrets"), ("peers: [\n", "turnpike.yml"),
+    ("tls: { certificate: /nowhere/chain.pem, private-key: /nowhere/key.pem }\n", "/nowhere/"),
+]
+
+
+def main():
+    """Runs the suite."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    server.add_arguments(parser)
+    arguments = parser.parse_args()
+    report = Report("reload")
+    ports = {} if isolation.enter(required=False) else {"port": 23478, "tls_port": 23479}
+    if arguments.server != "turnpike":
+        report.skip("everything", "the configurations are Turnpike's")
+        return report.finish()
+    for engine in upgrade.ENGINES:
+        report.run(f"{RELOADS} reloads, {engine}", lambda e=engine: storm(arguments, e, ports))
+    return report.finish()
+
+
+def storm(arguments, engine, ports):
+    """Compares the losses; a machine that stands still loses packets too, so a loss is measured once more."""
+    before = []
+    while True:
+        figures = compare(arguments, engine, ports)
+        if figures["lost"] <= figures["quiet_lost"] or before:
+            break
+        before.append(figures["lost"])
+    figures["lost_before"] = before
+    if figures["lost"] > figures["quiet_lost"]:
+        failure = Failure(f"{before} and {figures['lost']} of {figures['sent']} packets lost, "
+                          f"{figures['quiet_lost']} without reloads")
+        failure.figures = figures
+        raise failure
+    return figures
+
+
+def compare(arguments, engine, ports):
+    """Loads one server twice, the second time with the storm."""
+    generator = server.built("turnload", str(pathlib.Path(server.program(arguments)).with_name("turnload")))
+    if generator is None:
+        raise Failure("turnload is not built")
+    upgrade.SECONDS = SECONDS
+    chosen = upgrade.options(engine, ports)
+    chosen.configuration = RIGHT[0]
+    with server.Server(arguments, chosen) as running:
+        quiet = upgrade.load(generator, running, lambda: None)
+        outcome = {}
+        threading.Timer(1, lambda: outcome.update(reloads(running))).start()
+        busy = upgrade.load(generator, running, lambda: None)
+        deadline = time.monotonic() + 10
+        while not outcome and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if "error" in outcome or not outcome:
+            raise Failure(f"{outcome.get('error', 'the storm has not ended')}: {running.explain()}")
+        if busy["failures"]:
+            raise Failure(f"{busy['failures']} allocations failed")
+        return {"quiet_lost": quiet["lost"], "lost": busy["lost"], "sent": busy["sent"], **outcome}
+
+
+def reloads(running):
+    """Writes one configuration after another and waits for the outcome of each."""
+    file = pathlib.Path(running.directory, "turnpike.yml")
+    started = time.monotonic()
+    done = {"reloaded": 0, "refused": 0}
+    for number in range(RELOADS):
+        text, reason = (RIGHT[number // 2 % len(RIGHT)], None) if number % 2 == 0 else WRONG[number // 2 % len(WRONG)]
+        scratch = file.with_suffix(".new")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.rename(file)
+        place = pathlib.Path(running.log).stat().st_size
+        running.process.send_signal(signal.SIGHUP)
+        line = outcome(running, place)
+        if line is None:
+            return {"error": f"no outcome of reload {number}: {text!r}"}
+        if (reason is None) != ("reload-failed" not in line):
+            return {"error": f"reload {number} of {text!r}: {line}"}
+        if reason and reason not in line:
+            return {"error": f"{reason!r} is not in {line}"}
+        done["refused" if reason else "reloaded"] += 1
+    return {**done, "seconds": round(time.monotonic() - started, 2)}
+
+
+def outcome(running, place):
+    """The lines of the log from a place up to the outcome of a reload; None after ten seconds without it."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with open(running.log, "rb") as log:
+            log.seek(place)
+            text = log.read().decode(errors="replace")
+        if re.search(r"\b(reloaded|reload-failed)\b", text):
+            return text
+        time.sleep(0.005)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

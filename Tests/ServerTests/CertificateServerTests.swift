@@ -1,0 +1,121 @@
+import ClientIO
+import Foundation
+import NetIO
+import NetworkTypes
+import STUN
+import System
+import TestSupport
+import Testing
+import TLS
+
+/// `tls.client-ca`, and certificates that the server name chooses (`tls.certificates`), over TLS and DTLS.
+@Suite("Certificates of clients, and of several names", .serialized)
+struct CertificateServerTests {
+  /// An authority that issues client certificates, made by OpenSSL's tool.
+  private struct Authority {
+    let folder: TemporaryDirectory
+    var root: String { folder.path("root.pem") }
+
+    init() throws {
+      folder = try TemporaryDirectory()
+      try run(
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-keyout", folder.path("root.key"), "-out", root, "-subj", "/CN=authority")
+    }
+
+    /// A certificate that is good for clients, or for servers alone.
+    func issue(use: String = "clientAuth") throws -> CertificateFiles {
+      let (key, request, chain) = (folder.path("client.key"), folder.path("client.csr"), folder.path("client.pem"))
+      let extensions = try folder.write("extendedKeyUsage=\(use)\n", to: "client.cnf")
+      try run(
+        "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", request,
+        "-subj", "/CN=client")
+      try run(
+        "x509", "-req", "-in", request, "-CA", root, "-CAkey", folder.path("root.key"), "-set_serial", "7", "-days",
+        "2", "-extfile", extensions, "-out", chain)
+      return try CertificateFiles(chain: .path(chain), key: .path(key))
+    }
+
+    private func run(_ words: String...) throws {
+      let result = try Child.run(CertificateServerTests.openssl, words, environment: [:])
+      try #require(result.status == 0, "\(result.errors)")
+    }
+  }
+
+  static let openssl = "/usr/bin/openssl"
+  static let hasOpenSSL = FileManager.default.isExecutableFile(atPath: openssl)
+
+  /// The subject of the server's certificate, after the answer to a Binding request over this connection; nil if the
+  /// handshake fails, or the server ends the connection after it.
+  private func subject(
+    _ server: RunningServer, _ transport: TransportProtocol, _ certificate: CertificateFiles? = nil,
+    name: String = "localhost"
+  ) throws -> String? {
+    let context = try TLSContext(client: .none, certificate: certificate, isDatagram: transport == .dtls)
+    do throws(ConnectionFailure) {
+      var connection = try ClientConnection(
+        ClientConnection.Settings(
+          transport: transport, remote: SocketAddress(.ipv4Loopback, port: server.tlsPort), serverName: name,
+          tls: context),
+        until: Instant.read().advanced(bySeconds: 3))
+      var writer = MessageWriter()
+      writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 2))
+      let deadline = Instant.read().advanced(bySeconds: 3)
+      try connection.send(writer.bytes, until: deadline)
+      guard try connection.receive(until: deadline) else { return nil }
+      return connection.tlsSummary?.certificate?.subject
+    } catch {
+      return nil
+    }
+  }
+
+  @Test(
+    "With tls.client-ca only clients with a certificate of this authority are served", .enabled(if: hasOpenSSL),
+    arguments: [TransportProtocol.tls, .dtls])
+  func clientAuthority(transport: TransportProtocol) throws {
+    let (clients, others) = (try Authority(), try Authority())
+    let port = PortBlock.certificates[transport == .tls ? 0 : 1]
+    let server = try RunningServer(
+      port: port, ["tls.client-ca=\(clients.root)", "log.level=info"],
+      listeners: "udp://127.0.0.1:\(port),tls://127.0.0.1:\(port + 1),dtls://127.0.0.1:\(port + 1)")
+    #expect(try subject(server, transport, try clients.issue()) != nil)
+    #expect(try subject(server, transport) == nil)
+    #expect(server.logs("client-certificate-refused client=127.0.0.1:"))
+    #expect(try subject(server, transport, try others.issue()) == nil)
+    #expect(try subject(server, transport, try clients.issue(use: "serverAuth")) == nil)
+    // Plain messages need no certificate, so these listeners refuse them.
+    #expect(try !ServerTests().bind(SocketAddress(.ipv4Loopback, port: server.tlsPort), milliseconds: 300))
+    #expect(try ServerTests().bind(SocketAddress(.ipv4Loopback, port: server.port)))
+    #expect(try subject(server, transport, try clients.issue()) != nil)
+  }
+
+  @Test(
+    "The requested server name chooses the certificate; another name, and none, get tls.certificate",
+    arguments: [TransportProtocol.tls, .dtls])
+  func serverName(transport: TransportProtocol) throws {
+    let folder = try TemporaryDirectory()
+    func pair(_ name: String, _ hosts: [String]) throws -> String {
+      let made = try SelfSignedCertificate(
+        commonName: name, hostNames: hosts, addresses: [], now: Int64(Date().timeIntervalSince1970))
+      let chain = try folder.write(made.certificate, to: "\(name).pem")
+      return "certificate: \(chain), private-key: \(try folder.write(made.key, to: "\(name).key"))"
+    }
+    let file = try folder.write(
+      """
+      auth: { users: { alice: secret } }
+      tls:
+        { \(try pair("main", ["turn.example.org"])),
+          certificates: [ { \(try pair("north", ["north.example.org"])) },
+            { \(try pair("south", ["*.south.example.org"])) } ] }
+      """, to: "turnpike.yml")
+    let server = try RunningServer(
+      port: PortBlock.certificates[transport == .tls ? 2 : 3], users: false, configuration: file)
+    for (name, expected) in [
+      ("turn.example.org", "main"), ("north.example.org", "north"), ("NORTH.example.org", "north"),
+      ("a.south.example.org", "south"), ("a.b.south.example.org", "main"), ("other.example.org", "main"),
+      ("127.0.0.1", "main"),
+    ] {
+      #expect(try subject(server, transport, name: name) == "CN=\(expected)", "\(name)")
+    }
+  }
+}
