@@ -49,17 +49,17 @@ struct HandoverOffer: Sendable, Equatable {
     try coder.code(&sharedKey)
     try coder.code(&cookieKey)
     try coder.codeList(&seeds, []) { coder, seed throws(RecordError) in try coder.code(&seed) }
-    try upgrades.code(with: &coder)
-    try coder.code(&demoSecret)
-    try coder.code(&roomSecret)
     guard sharedKey.count == 32, seeds.count == Int(workers), seeds.allSatisfy({ $0.count == 32 }) else {
       throw coder.failure("a key is missing")
     }
     // Programs before 28 November 2026 do not have the rest.
-    if coder.hasMore || !coder.isReading { try codeAdvertised(with: &coder) }
+    if coder.hasMore || !coder.isReading { try codeRest(with: &coder) }
   }
 
-  private mutating func codeAdvertised(with coder: inout RecordCoder) throws(RecordError) {
+  private mutating func codeRest(with coder: inout RecordCoder) throws(RecordError) {
+    try upgrades.code(with: &coder)
+    try coder.code(&demoSecret)
+    try coder.code(&roomSecret)
     let none = RelayedAddresses.Entry(local: .ipv4Any, advertised: .ipv4Any)
     try coder.codeList(&advertised, none) { coder, entry throws(RecordError) in
       var (local, advertised) = (entry.local, entry.advertised)
