@@ -71,6 +71,9 @@ public final class AdminService: Sendable {
   /// Replaces the token, after a reload.
   public func setToken(_ token: String) { router.setToken(token) }
 
+  /// Replaces the origins whose pages may ask for credentials, after a reload.
+  public func setOrigins(_ origins: [String]) { router.setOrigins(origins) }
+
   /// The body of the thread that speaks HTTP.
   public func serve() { http.run() }
 

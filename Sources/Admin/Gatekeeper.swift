@@ -8,6 +8,8 @@ internal import WebServer
 struct Gatekeeper: Sendable {
   /// The bearer token; empty: every client that reaches the endpoint is an operator.
   var token: [UInt8]
+  /// The origins of `admin.allow-origins`.
+  var origins: [String] = []
   /// Failed tokens of each client.
   private var failures: [String: Int] = [:]
   private var windowEnd = Instant(nanoseconds: 0)
@@ -32,10 +34,22 @@ struct Gatekeeper: Sendable {
     return Self.refusalOfBrowser(request, hasToken: !token.isEmpty)
   }
 
+  /// The headers that let a page of another origin read an answer of this route; none if it may not.
+  func headers(for request: HTTPRequest, of route: Route) -> [HTTPField] {
+    guard route.takesOrigins, let origin = request.origin, origins.contains(origin) else { return [] }
+    return [HTTPField("Access-Control-Allow-Origin", origin), HTTPField("Vary", "Origin")]
+  }
+
   /// The refusal of a request; nil if it may pass.
-  mutating func refusal(of request: HTTPRequest, for access: Route.Access, now: Instant) -> HTTPResponse? {
+  ///
+  /// - Parameter mayBeForeign: whether the request's page may be of another origin.
+  mutating func refusal(
+    of request: HTTPRequest, for access: Route.Access, mayBeForeign: Bool = false, now: Instant
+  ) -> HTTPResponse? {
     guard access != .open else { return nil }
-    if let refusal = Self.refusalOfBrowser(request, hasToken: !token.isEmpty) { return refusal }
+    if let refusal = Self.refusalOfBrowser(request, hasToken: !token.isEmpty, mayBeForeign: mayBeForeign) {
+      return refusal
+    }
     if access == .guests, let given = request.authorization, given.lowercased().hasPrefix("room ") {
       // Keys of 144 bits cannot be tried out, so wrong ones are not counted.
       return rooms?.room(ofAuthorization: given) == nil ? HTTPResponse(.forbidden, Self.wrongRoom) : nil
@@ -73,12 +87,14 @@ struct Gatekeeper: Sendable {
 
   /// Refuses requests that another web page makes through the operator's browser.
   ///
-  /// A page of another origin sends its Origin, and cannot send a JSON type without asking first, which is never
-  /// allowed. A page whose name was changed to our address (DNS rebinding) sends its own name as Host; without a token
+  /// A page of another origin sends its Origin, and cannot send a JSON type without asking first, which only the origins
+  /// in `admin.allow-origins` may. A page whose name was changed to our address (DNS rebinding) sends its own name as Host; without a token
   /// only addresses and `localhost` are taken.
-  private static func refusalOfBrowser(_ request: HTTPRequest, hasToken: Bool) -> HTTPResponse? {
+  private static func refusalOfBrowser(
+    _ request: HTTPRequest, hasToken: Bool, mayBeForeign: Bool = false
+  ) -> HTTPResponse? {
     let host = request.host ?? ""
-    if let origin = request.origin, origin != "http://" + host, origin != "https://" + host {
+    if !mayBeForeign, let origin = request.origin, origin != "http://" + host, origin != "https://" + host {
       return HTTPResponse(.forbidden, "requests of other web pages are refused")
     }
     if !hasToken, !host.isEmpty, !isLocal(host) {

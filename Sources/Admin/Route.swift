@@ -31,6 +31,8 @@ struct Route: Sendable {
   var access = Access.operators
   /// Whether it may wait for shards or stores: then it runs on the worker's thread.
   var mayWait = true
+  /// Whether pages of the origins in `admin.allow-origins` may ask for it.
+  var takesOrigins = false
   var summary: String
   var parameters: [Parameter] = []
   /// The name of the response's schema in the OpenAPI document; nil for text and for 204.

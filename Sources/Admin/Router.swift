@@ -10,6 +10,8 @@ final class Router: Sendable {
   struct Job: Sendable {
     var route: Route
     var call: Route.Call
+    /// Further headers of the answer.
+    var headers: [HTTPField] = []
   }
 
   enum Result: Sendable {
@@ -39,20 +41,25 @@ final class Router: Sendable {
 
   func setToken(_ token: String) { gatekeeper.withLock { $0.token = Array(token.utf8) } }
 
+  func setOrigins(_ origins: [String]) { gatekeeper.withLock { $0.origins = origins } }
+
   func route(_ request: HTTPRequest, now: Instant) -> Result {
     if let page = pages.first(where: { $0.path == request.path }) { return .response(page.answer(request)) }
     var allowed: [String] = []
     for route in routes {
       guard let parts = route.match(request.path) else { continue }
+      let headers = gatekeeper.withLock { $0.headers(for: request, of: route) }
+      if request.method == .options, !headers.isEmpty { return .response(Self.preflight(route, headers)) }
       let method = request.method == .head ? .get : request.method
       guard route.method == method else {
         allowed.append(route.method.rawValue)
         continue
       }
-      if let refusal = gatekeeper.withLock({ $0.refusal(of: request, for: route.access, now: now) }) {
-        return .response(refusal.hardened)
+      let refusal = gatekeeper.withLock {
+        $0.refusal(of: request, for: route.access, mayBeForeign: !headers.isEmpty, now: now)
       }
-      let job = Job(route: route, call: Route.Call(request: request, parts: parts))
+      if let refusal { return .response(refusal.hardened.with(headers)) }
+      let job = Job(route: route, call: Route.Call(request: request, parts: parts), headers: headers)
       return route.mayWait ? .job(job) : .response(carryOut(job))
     }
     guard allowed.isEmpty else {
@@ -67,18 +74,34 @@ final class Router: Sendable {
     return .response(HTTPResponse(404, json: ["error": reason]).hardened)
   }
 
+  /// The answer to a browser that asks whether a page of another origin may make a request (Fetch, "CORS-preflight").
+  private static func preflight(_ route: Route, _ headers: [HTTPField]) -> HTTPResponse {
+    let permission = [
+      HTTPField("Access-Control-Allow-Methods", route.method.rawValue),
+      HTTPField("Access-Control-Allow-Headers", "authorization, content-type"),
+      HTTPField("Access-Control-Max-Age", "600"),
+    ]
+    return HTTPResponse(204, []).hardened.with(headers + permission)
+  }
+
   func carryOut(_ job: Job) -> HTTPResponse {
     do throws(AdminFailure) {
       var call = job.call
       try job.route.check(&call)
-      return try job.route.action(call, server).hardened
+      return try job.route.action(call, server).hardened.with(job.headers)
     } catch {
-      return HTTPResponse(error).hardened
+      return HTTPResponse(error).hardened.with(job.headers)
     }
   }
 }
 
 extension HTTPResponse {
+  func with(_ more: [HTTPField]) -> HTTPResponse {
+    var response = self
+    response.headers += more
+    return response
+  }
+
   /// With the headers that every answer has: browsers keep nothing and guess no type.
   var hardened: HTTPResponse {
     var response = self

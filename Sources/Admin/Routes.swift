@@ -108,7 +108,7 @@ extension Route {
       HTTPResponse(json: try server.upgrade())
     },
     Route(
-      method: .post, path: "/api/v1/credentials",
+      method: .post, path: "/api/v1/credentials", takesOrigins: true,
       summary: "iceServers with a time-limited credential, for a back end to hand to its clients",
       parameters: [
         Parameter(name: "user", place: "query", type: "string", text: "the user of the credential"),

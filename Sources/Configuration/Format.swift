@@ -82,6 +82,21 @@ extension Format where Value == String {
       parse: { bytes.contains($0.utf8.count) && !$0.hasControls ? $0 : nil }, write: { .text($0) })
   }
 
+  /// The origin of web pages, as browsers send it (RFC 6454 section 6.1).
+  static var origin: Format {
+    scalar(
+      "the origin of web pages", example: "https://app.example.org",
+      nearest: { $0 == "*" ? "the origins one by one: with * every page could try tokens" : nil },
+      parse: { isOrigin($0) ? $0 : nil }, write: { .text($0) })
+  }
+
+  private static func isOrigin(_ text: String) -> Bool {
+    guard let scheme = ["https://", "http://"].first(where: text.hasPrefix), text.utf8.count <= 255 else { return false }
+    let host = text.dropFirst(scheme.count)
+    let allowed = Array("abcdefghijklmnopqrstuvwxyz0123456789-.:[]")
+    return !host.isEmpty && host.allSatisfy(allowed.contains)
+  }
+
   /// The path of a file or directory.
   static func path(example: String) -> Format {
     scalar(

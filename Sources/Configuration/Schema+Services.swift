@@ -18,6 +18,9 @@ extension Schema where Root == Settings {
         "admin.token", \.admin.token, .secret("a token", mayBeEmpty: true),
         "bearer token of API and dashboard; needed off loopback"),
       Field(
+        "admin.allow-origins", \.admin.allowOrigins, Format.list(.origin).distinct { $0 },
+        "web pages of these origins may ask for credentials (CORS), with the token; empty: no other page may"),
+      Field(
         "admin.demo", \.admin.demo, .boolean, "true: a page at /demo for a check and calls in the browser",
         takesEffect: .atRestart),
       Field(

@@ -235,6 +235,8 @@ public struct Settings: Equatable, Sendable {
   public struct AdminSection: Equatable, Sendable {
     public var listen = AdminPlace.address(SocketAddress(IPAddress(127, 0, 0, 1), port: 8478))
     public var token = ""
+    /// Origins whose pages may ask for credentials, such as `https://app.example.org`.
+    public var allowOrigins: [String] = []
     public var demo = false
 
     public init() {}

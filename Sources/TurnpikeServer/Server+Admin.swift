@@ -156,6 +156,7 @@ extension Server {
       facts.certificate = certificate.map { AdminView.CertificateFacts($0.summary) }
     }
     admin.service.setToken(settings.admin.token)
+    admin.service.setOrigins(settings.admin.allowOrigins)
     if let certificate { admin.certificate?.use(certificate.context) }
   }
 

@@ -91,23 +91,32 @@ private let longestList = 1_000_000
 func endSession(_ invocation: Invocation) throws(Failure) -> Int32 {
   let id = try invocation.operands("ID")[0]
   _ = try AdminClient(invocation).ask("DELETE", "/api/v1/sessions/\(percentEncoded(id))")
-  tell("ended the session \(id)")
-  return 0
+  return try report("ended the session \(id)", ["session": .string(id), "state": "ended"], invocation)
 }
 
 /// `turnpike drain`: the server refuses new allocations and ends with the last one.
 func drainServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   _ = try invocation.operands()
   _ = try AdminClient(invocation).ask("POST", "/api/v1/drain")
-  tell("the server refuses new allocations, and ends with the last one or after drain-timeout")
-  return 0
+  return try report(
+    "the server refuses new allocations, and ends with the last one or after drain-timeout",
+    ["state": "draining"], invocation)
 }
 
 /// `turnpike reload`: the server reads configuration and certificates again.
 func reloadServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   _ = try invocation.operands()
   _ = try AdminClient(invocation).ask("POST", "/api/v1/reload")
-  tell("the server has read its configuration again")
+  return try report("the server has read its configuration again", ["state": "reloaded"], invocation)
+}
+
+/// Says what was done: a line on standard error, or a JSON document on standard output.
+private func report(_ words: String, _ document: JSONValue, _ invocation: Invocation) throws(Failure) -> Int32 {
+  guard invocation.arguments.has("--json") else {
+    tell(words)
+    return 0
+  }
+  try print(document.encode(pretty: true))
   return 0
 }
 

@@ -206,7 +206,7 @@ extension Command {
       """
     case .kick:
       """
-      turnpike kick ID [--admin URL]
+      turnpike kick ID [--json] [--admin URL]
 
       Ends one live allocation of the running server; the ID is the first column of
       turnpike sessions. The client may allocate again: take its credentials too.
@@ -223,14 +223,14 @@ extension Command {
       """
     case .drain:
       """
-      turnpike drain [--admin URL]
+      turnpike drain [--json] [--admin URL]
 
       Lets the running server refuse new allocations. It ends with the last one, or
       after drain-timeout; SIGTERM does the same.
       """
     case .reload:
       """
-      turnpike reload [--admin URL]
+      turnpike reload [--json] [--admin URL]
 
       Lets the running server read its configuration, certificates and secrets again
       and waits for the outcome: exit status 1 if the configuration is wrong. SIGHUP

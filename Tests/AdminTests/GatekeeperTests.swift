@@ -45,6 +45,41 @@ struct GatekeeperTests {
     #expect(router.answer(request(.get, "/api/v1/status", token: "new")).status == 200)
   }
 
+  @Test("Only pages of admin.allow-origins may ask for credentials, with the token, and for nothing else")
+  func origins() {
+    let router = Router(token: "secret", server: server)
+    let page = "https://app.example.org"
+    func answer(
+      _ method: HTTPRequest.Method, _ path: String, _ origin: String, _ token: String = "secret"
+    ) -> HTTPResponse {
+      var asked = request(method, path, token: token)
+      asked.origin = origin
+      return router.answer(asked)
+    }
+    let path = "/api/v1/credentials"
+    #expect(answer(.post, path, page).status == 403)
+    #expect(answer(.options, path, page).status == 405)
+    router.setOrigins([page])
+    let preflight = answer(.options, path, page, "")
+    #expect(preflight.status == 204 && preflight.body.isEmpty)
+    #expect(preflight.header("Access-Control-Allow-Origin") == page && preflight.header("Vary") == "Origin")
+    #expect(preflight.header("Access-Control-Allow-Methods") == "POST")
+    #expect(preflight.header("Access-Control-Allow-Headers") == "authorization, content-type")
+    for (token, status) in [("secret", 200), ("wrong", 401)] as [(String, UInt32)] {
+      let given = answer(.post, path, page, token)
+      #expect(given.status == status && given.header("Access-Control-Allow-Origin") == page)
+    }
+    for other in ["https://app.example.org:444", "http://app.example.org", "https://evil.example", "null"] {
+      let refused = answer(.post, path, other)
+      #expect(refused.status == 403 && refused.header("Access-Control-Allow-Origin") == nil)
+      #expect(answer(.options, path, other).status == 405)
+    }
+    for route in Route.all where route.path != path {
+      #expect(answer(.options, route.path, page).header("Access-Control-Allow-Origin") == nil, "\(route.path)")
+    }
+    #expect(answer(.get, "/api/v1/status", page).status == 403)
+  }
+
   @Test("After ten wrong tokens a client waits ten seconds, other clients do not")
   func throttle() {
     let router = Router(token: "secret", server: server)

@@ -51,6 +51,8 @@ struct BehaviourTests {
     server("tls.certificates", "CertificateServerTests", "serverName", "certificates: ["),
     server("relay.addresses", "ServerTests+Host", "relayAddressThatComesLater"),
     keys("relay.advertise", "advertise"), keys("relay.ports", "relayPorts"),
+    Proof("relay.detect", "TurnpikeServerTests/PublicAddressSearchTests.swift", "order", "sources"),
+    Proof("relay.detect-interval", "Interop/public_address.py", "change"),
     server("relay.tcp", "TCPRelayServerTests", "off"),
     server("relay.mobility", "TCPRelayServerTests+Mobility", "mobility"),
   ]
@@ -93,6 +95,7 @@ struct BehaviourTests {
     server("nat-discovery.primary", "DiscoveryServerTests", "fourSockets"),
     server("nat-discovery.alternate", "DiscoveryServerTests", "fourSockets"),
     server("admin.listen", "AdminDoorTests", "unixSocket"), server("admin.token", "AdminDoorTests", "token"),
+    server("admin.allow-origins", "AdminDoorTests", "origins", "allow-origins"),
     server("admin.demo", "DemoServerTests", "off", "admin.demo"),
     server("hardening.capabilities", "HardeningServerTests", "nothing"),
     server("hardening.no-new-privileges", "HardeningServerTests", "nothing"),
@@ -110,7 +113,8 @@ struct BehaviourTests {
   @Test("The named test exists, in a file that has the key", arguments: all)
   func exists(proof: Proof) throws {
     let text = try Places.text("Tests/" + proof.file)
-    #expect(text.contains("  func \(proof.function)("), "no func \(proof.function) in Tests/\(proof.file)")
+    let word = proof.file.hasSuffix(".py") ? "def" : "func"
+    #expect(text.contains("  \(word) \(proof.function)("), "no \(word) \(proof.function) in Tests/\(proof.file)")
     #expect(text.contains(proof.word ?? proof.key), "no \(proof.word ?? proof.key) in Tests/\(proof.file)")
   }
 

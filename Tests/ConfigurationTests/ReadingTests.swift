@@ -292,7 +292,7 @@ let fullDocument = """
     strangers-memory: 64M
   hardening: { capabilities: false, no-new-privileges: false, seccomp: false, landlock: false, core-dumps: true }
   nat-discovery: { primary: "192.0.2.1:3478", alternate: "192.0.2.2:3479" }
-  admin: { listen: "0.0.0.0:8080", token: t0ken, demo: true }
+  admin: { listen: "0.0.0.0:8080", token: t0ken, allow-origins: [ "https://app.example.org" ], demo: true }
   log: { level: debug, format: json, privacy: full }
   events: { webhook: "https://app.example.org/events", secret: t0ken-of-events, usage-interval: 5s }
   """

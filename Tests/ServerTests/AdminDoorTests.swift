@@ -34,6 +34,22 @@ extension AdminServerTests {
     #expect(try admin.ask("OPTIONS", "/api/v1/drain", headers: ["Origin: http://evil.example"]).status == 405)
   }
 
+  @Test("Pages of admin.allow-origins may ask for credentials; a reload replaces the list")
+  func origins() throws {
+    let folder = try TemporaryDirectory()
+    let page = "Origin: https://app.example.org"
+    let file = try folder.write("admin: { token: t0ken, allow-origins: [ 'https://app.example.org' ] }\n", to: "t.yml")
+    var (_, admin) = try start(22, configuration: file)
+    #expect(try admin.ask("OPTIONS", "/api/v1/credentials", headers: [page]).status == 204)
+    #expect(try admin.ask("POST", "/api/v1/credentials?user=a", headers: [page]).status == 401)
+    admin.token = "t0ken"
+    #expect(try admin.ask("POST", "/api/v1/credentials?user=a", headers: [page]).status != 403)
+    #expect(try admin.ask("POST", "/api/v1/drain", headers: [page]).status == 403)
+    try folder.write("admin: { token: t0ken }\n", to: "t.yml")
+    #expect(try admin.ask("POST", "/api/v1/reload").status == 204)
+    #expect(try admin.ask("POST", "/api/v1/credentials?user=a", headers: [page]).status == 403)
+  }
+
   @Test("A configured port that is taken is a failed start")
   func takenPort() throws {
     let (first, _) = try start(23)

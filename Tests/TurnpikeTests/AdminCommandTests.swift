@@ -125,6 +125,14 @@ struct AdminCommandTests {
         "DELETE /api/v1/sessions/0-1-2 Bearer t0ken", "POST /api/v1/drain Bearer t0ken",
         "POST /api/v1/reload Bearer t0ken",
       ])
+    for (words, document) in [
+      (["kick", "0-1-2"], ["session": "0-1-2", "state": "ended"]), (["drain"], ["state": "draining"]),
+      (["reload"], ["state": "reloaded"]),
+    ] as [([String], JSONValue)] {
+      let result = try await run(endpoint, words + ["--json"], environment: token)
+      #expect(try JSONValue.decode(result.output) == document)
+      #expect(result.errors.isEmpty)
+    }
   }
 
   @Test("upgrade prints what was handed over; its failure is the server's reason")

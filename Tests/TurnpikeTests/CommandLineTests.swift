@@ -25,7 +25,7 @@ struct CommandLineTests {
       (["user", "add", "a", "--close"], "--close"), (["user", "remove", "a", "--admin", "unix:/x"], "--close"),
       (["secret", "list", "--close"], "--close"), (["status", "x"], "\"x\""),
       (["sessions", "--transport", "sctp"], "udp, tcp, tls or dtls"),
-      (["status", "--admin", "example.org"], "http://IP:PORT"), (["drain", "--json"], "no option --json"),
+      (["status", "--admin", "example.org"], "http://IP:PORT"), (["capture", "--json"], "no option --json"),
       (["capture"], "--user"), (["capture", "--user", "a", "--seconds", "601"], "1 to 600"),
     ])
   func wrongUsage(arguments: [String], hint: String) async throws {
