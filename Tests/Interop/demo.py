@@ -83,6 +83,7 @@ class Suite:
             return
         with firefox.Firefox(root=self.authority.root) as browser:
             tab = DemoFirefox(browser)
+            tab.enter(self.link, "Fox")
             self.case("firefox: check", lambda: self.check(tab))
             self.case("firefox: devices", lambda: self.devices(tab, "any"))
             for path in PATHS[:3]:
@@ -183,18 +184,18 @@ class Suite:
         """Cameras are listed; another source in a call replaces the tracks, and the call goes on."""
         tab.set("call", DIRECT)
         tab.front()
-        # A camera with its name, after the list of devices has come.
-        tab.until("[...document.getElementById('source').options].some(({value}) => /^camera:./.test(value))")
+        tab.until("document.getElementById('source').options[0]?.value.startsWith('camera:')")
         names = tab.texts("#source option")
         for name in ("Screen, with its sound", "Test picture and tone"):
             if name not in names:
                 raise Failure(f"no {name}: {names}")
-        camera = tab.evaluate("document.getElementById('source').options[0].value")
-        tab.choose("source", camera)
+        first = "document.getElementById('source').options[0].value"
+        tab.choose("source", tab.evaluate(first))
         tab.click("loopback")
         tab.arrived(DIRECT, MIRROR)
         labels = {}
-        for source in ("test", camera):
+        # Firefox tells the cameras' ids only after the permission, so they are read again.
+        for source in ("test", tab.evaluate(first)):
             before = tab.evaluate("demo.room.stream.id")
             tab.choose("source", source)
             tab.until("demo.room.stream && demo.room.session.stream === demo.room.stream"
