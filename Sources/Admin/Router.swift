@@ -81,7 +81,7 @@ final class Router: Sendable {
       HTTPField("Access-Control-Allow-Headers", "authorization, content-type"),
       HTTPField("Access-Control-Max-Age", "600"),
     ]
-    return HTTPResponse(204, []).hardened.with(headers + permission)
+    return HTTPResponse(204, "application/json", []).hardened.with(headers + permission)
   }
 
   func carryOut(_ job: Job) -> HTTPResponse {

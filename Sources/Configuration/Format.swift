@@ -91,7 +91,9 @@ extension Format where Value == String {
   }
 
   private static func isOrigin(_ text: String) -> Bool {
-    guard let scheme = ["https://", "http://"].first(where: text.hasPrefix), text.utf8.count <= 255 else { return false }
+    guard text.utf8.count <= 255, let scheme = ["https://", "http://"].first(where: text.hasPrefix) else {
+      return false
+    }
     let host = text.dropFirst(scheme.count)
     let allowed = Array("abcdefghijklmnopqrstuvwxyz0123456789-.:[]")
     return !host.isEmpty && host.allSatisfy(allowed.contains)

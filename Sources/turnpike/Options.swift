@@ -36,7 +36,8 @@ extension Command {
           "--show-secrets", for: [.check], help: "print secrets too, so that the output is a complete configuration",
           manual: "print secrets in place of `<redacted>`, so that the output is a complete configuration."),
         Option(
-          "--json", for: [.doctor, .status, .sessions, .kick, .ban, .drain, .reload, .upgrade], help: "one JSON document",
+          "--json", for: [.doctor, .status, .sessions, .kick, .ban, .drain, .reload, .upgrade],
+          help: "one JSON document",
           manual: """
             print one JSON document; for doctor `verdict`, and `findings` with `area`, `verdict`, `text` and `remedy`.
             """),

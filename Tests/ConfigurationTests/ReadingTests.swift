@@ -103,6 +103,7 @@ struct ReadingTests {
     expected.natDiscovery.alternate = SocketAddress(IPAddress(192, 0, 2, 2), port: 3479)
     expected.admin.listen = .address(SocketAddress(.ipv4Any, port: 8080))
     expected.admin.token = "t0ken"
+    expected.admin.allowOrigins = ["https://app.example.org"]
     expected.admin.demo = true
     expected.log.level = .debug
     expected.log.format = .json

@@ -125,11 +125,12 @@ struct AdminCommandTests {
         "DELETE /api/v1/sessions/0-1-2 Bearer t0ken", "POST /api/v1/drain Bearer t0ken",
         "POST /api/v1/reload Bearer t0ken",
       ])
-    for (words, document) in [
-      (["kick", "0-1-2"], ["session": "0-1-2", "state": "ended"]), (["drain"], ["state": "draining"]),
-      (["reload"], ["state": "reloaded"]),
-    ] as [([String], JSONValue)] {
-      let result = try await run(endpoint, words + ["--json"], environment: token)
+    let documents: [(Child.Result, JSONValue)] = [
+      (try await run(endpoint, "kick", "0-1-2", "--json", environment: token), ["session": "0-1-2", "state": "ended"]),
+      (try await run(endpoint, "drain", "--json", environment: token), ["state": "draining"]),
+      (try await run(endpoint, "reload", "--json", environment: token), ["state": "reloaded"]),
+    ]
+    for (result, document) in documents {
       #expect(try JSONValue.decode(result.output) == document)
       #expect(result.errors.isEmpty)
     }
