@@ -42,10 +42,11 @@ public enum RelayCommand: Sendable {
   case sendUnfragmented(Handle<RelayPort>, SocketAddress, [UInt8])
   /// Forward a client's datagram to another shard, for its `Relay.receiveForwarded`.
   case forward(shard: Int, ClientPath, [UInt8])
-  /// A message of the user of a capture.
-  case captured(CapturedMessage)
+  /// A message of the user of a capture. Indirect, as events: the summaries in them would make every command several
+  /// times as large, and the queue copies commands.
+  indirect case captured(CapturedMessage)
   /// An event for the log.
-  case event(RelayEvent)
+  indirect case event(RelayEvent)
 }
 
 /// The user and the address that an allocation counts for.
