@@ -87,9 +87,9 @@ struct Gatekeeper: Sendable {
 
   /// Refuses requests that another web page makes through the operator's browser.
   ///
-  /// A page of another origin sends its Origin, and cannot send a JSON type without asking first, which only the origins
-  /// in `admin.allow-origins` may. A page whose name was changed to our address (DNS rebinding) sends its own name as Host; without a token
-  /// only addresses and `localhost` are taken.
+  /// A page of another origin sends its Origin, and cannot send a JSON type without asking first, which only the
+  /// origins in `admin.allow-origins` may. A page whose name was changed to our address (DNS rebinding) sends its own
+  /// name as Host; without a token only addresses and `localhost` are taken.
   private static func refusalOfBrowser(
     _ request: HTTPRequest, hasToken: Bool, mayBeForeign: Bool = false
   ) -> HTTPResponse? {

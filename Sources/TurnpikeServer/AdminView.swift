@@ -106,7 +106,8 @@ final class AdminView: ServerView {
       uniqueKeysWithValues: server.realmNumbers.compactMap { number in
         server.storePath(ofRealm: number).map { (number, $0) }
       })
-    facts = Mutex(Facts(settings: server.settings, upgrades: server.state.upgrades))
+    facts = Mutex(
+      Facts(settings: server.settings, relayed: server.state.relayed.entries, upgrades: server.state.upgrades))
     past = Mutex(Past(history: History(Self.counts(server.boards)), last: .read()))
     self.orders = orders
     shards = server.shards

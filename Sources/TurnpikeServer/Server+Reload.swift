@@ -100,8 +100,7 @@ extension Server {
     guard let interval = ServiceManager.watchdogInterval else { return chores.nextPulse = nil }
     chores.nextPulse = now.advanced(by: interval / 3)
     guard shards.firstStuck() == nil else { return }
-    // The listeners belong to the newer process.
-    if state.isSucceeded { ServiceManager.notify("WATCHDOG=1") } else { watchdog?.pulse() }
+    watchdog?.pulse()
   }
 
   /// Requests a file, unless a read is still pending.

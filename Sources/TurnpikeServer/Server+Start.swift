@@ -172,7 +172,8 @@ extension Server {
   private func wait(for stage: Stage, of indices: Set<Int>) throws(StartFailure) {
     var missing = indices
     while !missing.isEmpty {
-      _ = loop.wait()
+      // Not the event loop: it also has the reports of other threads, which would end every wait at once.
+      reports.wait()
       for report in reports.takeAll() {
         switch report {
         case .prepared(let shard) where stage == .prepared: missing.remove(shard)

@@ -28,6 +28,14 @@ struct ShardSnapshot: Sendable {
   var refusedRuns: UInt64 = 0
   /// The CPU time of the thread in seconds.
   var processorTime = 0.0
+
+  /// What was dropped or refused because there was too much of it.
+  var refusals: UInt64 {
+    var sum = receiveDrops &+ sendDrops
+    for index in shardLimits.indices { sum &+= shardLimits[index] }
+    for index in relayLimits.indices { sum &+= relayLimits[index] }
+    return sum
+  }
 }
 
 /// Allocations by kind.

@@ -16,16 +16,21 @@ final class Watchdog: Sendable {
   private let probe: SelfProbe?
   /// The present bans: the probe is a client, too.
   private let bans: @Sendable () -> BanList
+  /// Grows while the server drops packets or refuses what exceeds a limit.
+  private let overload: @Sendable () -> UInt64
   private let log: Log
 
-  init(_ probe: SelfProbe?, bans: @escaping @Sendable () -> BanList, log: Log) throws(Errno) {
+  init(
+    _ probe: SelfProbe?, bans: @escaping @Sendable () -> BanList, overload: @escaping @Sendable () -> UInt64, log: Log
+  ) throws(Errno) {
     queue = try Mailbox(capacity: 4)
     self.probe = probe
     self.bans = bans
+    self.overload = overload
     self.log = log
   }
 
-  /// Begins one probe, unless one is under way. The main thread calls this while it and all shards work.
+  /// Begins one probe, unless one waits. The main thread calls this while it and all shards work.
   func pulse() { queue.post(.pulse, unlessMoreThan: 0) }
 
   func stop() { queue.post(.stop) }
@@ -42,9 +47,12 @@ final class Watchdog: Sendable {
   }
 
   private func look() {
+    let before = overload()
     guard let probe, !bans().contains(probe.client), let problem = probe.failure() else {
       return ServiceManager.notify("WATCHDOG=1")
     }
+    // A flood takes the probe's packets too. A restart would end all calls, and not the flood.
+    guard overload() == before else { return ServiceManager.notify("WATCHDOG=1") }
     log.limited(
       .error, "relay-path-broken", ("reason", .text(problem)),
       ("effect", "systemd restarts the server if this lasts for WatchdogSec"))
@@ -56,10 +64,12 @@ extension Server {
   func startWatchdog() throws(StartFailure) {
     guard ServiceManager.watchdogInterval != nil else { return }
     let view = admin?.view
+    let boards = boards
     do throws(Errno) {
       let watchdog = try Watchdog(
         probeUser.flatMap { SelfProbe(state.listeners, user: $0) },
-        bans: { view?.banBook.withLock { $0.list } ?? BanList([]) }, log: log)
+        bans: { view?.banBook.withLock { $0.list } ?? BanList([]) },
+        overload: { boards.reduce(0) { $0 &+ $1.read().refusals } }, log: log)
       let confinement = host.confinement
       watchdogThread = try Thread(name: "watchdog") {
         confinement?.confineThread()

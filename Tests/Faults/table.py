@@ -322,7 +322,7 @@ FAULTS = [
     _admin("Router", "HEAD is another method than GET", "request.method == .head ? .get : request.method", "request.method"),
     _admin("Gatekeeper", "an operation needs no token", "guard access != .open else", "guard access == .open else"),
     _admin("Gatekeeper", "every local user may change users", "access == .keepers && !isPrivate ?", "access == .open && !isPrivate ?"),
-    _admin("Router", "browsers may keep a refusal", "return .response(refusal.hardened)", "return .response(refusal)"),
+    _admin("Router", "browsers may keep a refusal", "return .response(refusal.hardened.with(headers))", "return .response(refusal.with(headers))"),
     _admin("Route", "a misspelt filter shows everything", "for parameter in call.request.query where !names.contains(parameter.name)", "for parameter in call.request.query where false && !names.contains(parameter.name)"),
     _admin("Route", "an empty part of a path matches", "if word.isEmpty { return nil }", ""),
     _admin("Routes", "readyz is good while the server drains", 'if server.health.isDraining { throw .unavailable("the server drains") }', ""),

@@ -47,7 +47,7 @@ struct AllocationRecord {
     guard count == 0 || count == 2 else { throw coder.failure("a measurement needs both directions") }
     if coder.isReading { qualities = Array(repeating: PathQuality(), count: count) }
     for index in qualities.indices { try qualities[index].code(with: &coder) }
-    // Programs before 28 November 2026 do not have the rest.
+    // New fields come last, so that a record without them can be read.
     if coder.hasMore || !coder.isReading { try codeAdvertised(with: &coder) }
   }
 

@@ -29,7 +29,7 @@ enum RelayRecordKind: UInt8 {
 /// up. After the newer one has come up, `forgetExported` removes what it has.
 extension Relay {
   /// The version of the records: a reader knows which it understands.
-  public static var recordVersion: UInt16 { 1 }
+  public static var recordVersion: UInt16 { 2 }
 
   /// - Parameter isMoving: whether the allocation of a client moves; the others stay here.
   public mutating func export(_ isMoving: (ClientPath) -> Bool) -> ExportedRelay {

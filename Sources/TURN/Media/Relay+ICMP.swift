@@ -18,10 +18,7 @@ extension Relay {
       allocations[allocation].expiresAt > now.instant, Self.isRelayed(type, peer.family)
     else { return }
     // The client knows a relay of ours by an address that we advertise or advertised.
-    var found: IPAddress?
-    for form in relayed.forms(of: peer.address) where found == nil {
-      if permission(for: form, on: allocation, now: now) != nil { found = form }
-    }
+    let found = relayed.form(of: peer.address) { permission(for: $0, on: allocation, now: now) != nil }
     guard let found else { return }
     let known = PeerAddress(found, port: peer.port)
     guard allocations[allocation].icmpBucket.take(1, Self.icmpLimit, now: now.instant) else {

@@ -79,4 +79,16 @@ extension RelayedAddresses {
   func forms(of local: IPAddress) -> [IPAddress] {
     (entries + former).filter { $0.local == local && $0.advertised != local }.map(\.advertised) + [local]
   }
+
+  /// The first of the addresses by which clients may know a local address that fulfils a condition: advertised, formerly
+  /// advertised, and itself.
+  func form(of local: IPAddress, where isKnown: (IPAddress) -> Bool) -> IPAddress? {
+    for entry in entries where entry.local == local && entry.advertised != local {
+      if isKnown(entry.advertised) { return entry.advertised }
+    }
+    for entry in former where entry.local == local && entry.advertised != local {
+      if isKnown(entry.advertised) { return entry.advertised }
+    }
+    return isKnown(local) ? local : nil
+  }
 }

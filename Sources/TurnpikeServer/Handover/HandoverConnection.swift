@@ -27,6 +27,7 @@ enum HandoverMessage: UInt8 {
   case part = 3
   /// The number of a shard, and descriptors beside the bytes.
   case descriptors = 4
+  /// The number of allocations that stay with the older process, 32 bits, big-endian.
   case complete = 5
   case ready = 6
   /// 1 if the older process waits for the newer one's end, else 0; the descriptor of a connection to one that waits.
@@ -148,13 +149,18 @@ public final class HandoverConnection: Sendable {
     var packages: [HandoverPackage]
     /// The server's records.
     var server: [UInt8] = []
+    /// Allocations that stay with the older process.
+    var kept = 0
   }
 
   func receiveState(shards: Int) throws(Failure) -> State {
     var state = State(packages: Array(repeating: HandoverPackage(), count: shards))
     while true {
       let message = try receive(within: 10)
-      if message.kind == .complete { return state }
+      if message.kind == .complete {
+        if message.bytes.count == 4 { state.kept = message.bytes.reduce(0) { $0 << 8 | Int($1) } }
+        return state
+      }
       guard message.bytes.count >= 2, message.kind == .part || message.kind == .descriptors else {
         throw Failure(reason: "the other process has sent another message")
       }

@@ -52,7 +52,7 @@ struct HandoverOffer: Sendable, Equatable {
     guard sharedKey.count == 32, seeds.count == Int(workers), seeds.allSatisfy({ $0.count == 32 }) else {
       throw coder.failure("a key is missing")
     }
-    // Programs before 28 November 2026 do not have the rest.
+    // An older program's offer may end here.
     if coder.hasMore || !coder.isReading { try codeRest(with: &coder) }
   }
 

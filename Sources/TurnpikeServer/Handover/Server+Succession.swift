@@ -74,6 +74,7 @@ extension Server {
       } catch {
         throw HandoverConnection.Failure(reason: "the records of ports and bans cannot be read: \(error)")
       }
+      self.succession?.counts.kept = state.kept
       return state.packages.map {
         var inheritance = ShardInheritance(package: $0, offer: succession.offer)
         if let ends = try? MessageSocket.pair(), shardCount <= MessageSocket.descriptorLimit {

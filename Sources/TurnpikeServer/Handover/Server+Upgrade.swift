@@ -150,7 +150,8 @@ extension Server {
       }
       let rest = state.relayed.export() + exportState()
       try upgrade.connection.send(rest, 0, HandoverConnection.serverPart)
-      try upgrade.connection.send(.complete)
+      let kept = UInt32(clamping: counts.kept)
+      try upgrade.connection.send(.complete, (0..<4).map { UInt8(truncatingIfNeeded: kept >> (24 - 8 * $0)) })
       marks.append(.read())
       let ready = try upgrade.connection.receive(.ready, within: Upgrade.gapTimeout)
       // From here on the newer process is the server.
@@ -214,6 +215,7 @@ extension Server {
     chores.stopsAt = Instant.read().advanced(by: settings.drainTimeout)
     // The service manager hears the newer process.
     chores.nextPulse = nil
+    publicAddresses?.stop()
     chores.adminStopsAt = Instant.read().advanced(byMilliseconds: 100)
     state.isDraining = true
     configureShards()

@@ -14,7 +14,7 @@ struct CloudMetadata {
     var headers: [String] = []
   }
 
-  /// Link-local, so a request never leaves the cloud; no name is looked up, and no redirect is followed.
+  /// Link-local, so no router of the Internet forwards a request. No name is looked up, and no redirect is followed.
   private static let service = "http://169.254.169.254"
   private static let tokenPath = "/latest/api/token"
   /// A service in the same machine room; elsewhere the start waits for this long in vain.

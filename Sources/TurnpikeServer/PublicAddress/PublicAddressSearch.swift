@@ -118,9 +118,10 @@ struct PublicAddressSearch {
 
   private func askServers(_ host: String, _ port: UInt16, for finding: inout Finding) throws(NoAnswer) {
     let local = finding.local
-    let deadline = Instant.read().advanced(by: Self.sourceTime)
     var failure = NoAnswer("no such host name, or it has no \(local.family.word) address")
     let servers = try addresses(of: host, local.family)
+    // The look-up has its own time: a dead name server may take five seconds.
+    let deadline = Instant.read().advanced(by: Self.sourceTime)
     for server in servers.filter({ $0.family == local.family }).prefix(Self.serverLimit) {
       do throws(NoAnswer) {
         let answer = try outside.askSTUN(SocketAddress(server, port: port), local, deadline)
@@ -149,7 +150,7 @@ struct PublicAddressSearch {
       let addresses = try outside.resolve(name, local.family)
       guard let address = addresses.first(where: { $0.family == local.family }) else {
         // With one name for all, it need not have every family of the host.
-        if case .everywhere = question.advertise, question.locals.contains(where: { $0.family != local.family }) {
+        if case .everywhere = question.advertise, try hasOtherFamily(name, local) {
           finding.found = local
           return finding
         }
@@ -162,6 +163,12 @@ struct PublicAddressSearch {
       finding.reasons = ["\(name): \(error.reason)"]
     }
     return finding
+  }
+
+  /// Whether a name has addresses of the family that this host has besides. A name without any is an error.
+  private func hasOtherFamily(_ name: String, _ local: IPAddress) throws(NoAnswer) -> Bool {
+    guard let other = question.locals.first(where: { $0.family != local.family })?.family else { return false }
+    return try outside.resolve(name, other).contains { $0.family == other }
   }
 
   /// Why an address cannot be that of this server for clients; nil: it can. A private one can, on a LAN.
