@@ -19,8 +19,9 @@ let dashboardFiles = [
   "index.html", "dashboard.css", "dashboard.js", "chart.js", "server.js", "words.js", "favicon.svg",
 ].map { "Dashboard/\($0)" }
 let demoFiles = [
-  "demo.html", "demo.css", "demo.js", "access.js", "candidates.js", "check.js", "media.js", "modes.js", "panels.js",
-  "peer.js", "plot.js", "qr.js", "record.js", "room.js", "session.js", "signal.js", "stats.js", "transfer.js",
+  "demo.html", "demo.css", "demo.js", "access.js", "candidates.js", "check.js", "line.js", "media.js", "modes.js",
+  "panels.js", "peer.js", "plot.js", "qr.js", "record.js", "room.js", "session.js", "signal.js", "stats.js",
+  "transfer.js",
 ].map { "Demo/\($0)" }
 
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {

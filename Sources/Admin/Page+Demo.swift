@@ -7,6 +7,7 @@ extension Page {
     script("candidates.js", PackageResources.candidates_js),
     script("check.js", PackageResources.check_js),
     script("demo.js", PackageResources.demo_js),
+    script("line.js", PackageResources.line_js),
     script("media.js", PackageResources.media_js),
     script("modes.js", PackageResources.modes_js),
     script("panels.js", PackageResources.panels_js),

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Chromium and Firefox open the demo page on one computer: the check, both ends in one tab over UDP, TCP and TLS, the
-five systems without a relay, devices and the screen, and what texts of strangers do. demo_nat.py has the systems
-between NATs. With `--pictures FOLDER` it writes pictures, light and dark, wide and narrow.
+five systems without a relay, devices and the screen, faults and wrong links, and what texts of strangers do.
+demo_nat.py has the systems between NATs. With `--pictures FOLDER` it writes pictures, light and dark, wide and narrow.
 
 Exit status: the number of failed cases.
 """
@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import chromium
+import demo_edges
 import demo_strangers
 import demo_systems as systems
 import firefox
@@ -103,6 +104,10 @@ class Suite:
         self.case("own iceServers", lambda: self.own_servers(one))
         self.case("devices", lambda: self.devices(one, ""))
         self.case("lost signalling, ICE restart, hang-up, the next call", lambda: self.reconnection(one, two))
+        self.case("a firewall closes UDP and TCP", lambda: demo_edges.firewall(one, self.link, DIRECT))
+        self.case("candidates before the description", lambda: demo_edges.early_candidates(one, self.link, DIRECT))
+        self.case("a link that is not valid any more", lambda: demo_edges.stale_link(three, self.link, TOKEN))
+        self.case("a file over the limit", lambda: demo_edges.large_file(DIRECT, one, two))
         self.case("texts of strangers stay texts", lambda: demo_strangers.texts(DIRECT, one, two))
         self.case("the page's policy refuses what is not its own", lambda: demo_strangers.policy(one))
         self.case("sizes and pictures", lambda: self.sizes(one))

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """The demo page between two symmetric NATs: its five systems over UDP, TCP and TLS, with relays only and with any path.
 
-Two groups of people at the same time, each in a room of its own: one with Chromium alone, and one with Chromium behind
-one NAT and Firefox behind the other. The page comes over HTTPS by a name, with a certificate that the browsers trust.
-At the end a NAT loses its network for some seconds, and a browser is killed.
+Three groups of people at the same time, each in a room of its own: one with Chromium alone, one with Chromium behind
+one NAT and Firefox behind the other, and one (demo_outages.py) whose NAT loses its network for a while and whose
+browser is killed. The page comes over HTTPS by a name, with a certificate that the browsers trust.
 
 Exit status: the number of failed cases.
 """
@@ -12,12 +12,10 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 import chromium
 import demo_systems as systems
@@ -25,14 +23,16 @@ import firefox
 import isolation
 import server
 from certificates import Authority
+from demo_group import Group
+from demo_outages import Outages
 from demo_page import DemoChromium, DemoFirefox, Path
 from network import SERVER, Network
-from report import Failure, Report
+from report import Report
 
 NAME = "turn.test"
 PAGE = f"https://{NAME}:8478/demo"
 TOKEN = "demo-token"
-LANS = ("10.1.0", "10.2.0")
+LANS = ("10.1.0", "10.2.0", "10.3.0")
 PATHS = [Path(transport, is_relay, has_nats=True) for is_relay in (True, False) for transport in ("udp", "tcp", "tls")]
 
 
@@ -41,6 +41,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     server.add_arguments(parser)
     parser.add_argument("--only", default="", help="run only the cases whose name contains this")
+    parser.add_argument("--outages", default="", help="in place of all else, the network is away for so many seconds, "
+                                                      "such as 5,20,60, for Chromium and for Firefox")
     arguments = parser.parse_args()
     report = Report("demo_nat")
     if arguments.server == "coturn" or not chromium.installed():
@@ -57,7 +59,7 @@ def main():
 
 
 class Scene:
-    """Two NATs, the server, and the browsers behind the NATs."""
+    """Three NATs, the server, and the browsers behind the NATs."""
 
     def __init__(self, arguments, stack):
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="turnpike-interop-demo-"))
@@ -96,52 +98,29 @@ def _name_server(folder):
 
 
 def run(report, arguments, scene):
-    """Runs both groups beside each other, then what concerns the network of both."""
+    """Runs the groups beside each other."""
     first = Chromiums(report, arguments, scene)
     if not report.run("the page asks for the token and makes a room", first.begin):
         return
-    groups = [first]
+    groups = [first, Outages(report, arguments, scene, first.link_of("third"))]
     reason = firefox.drivable()
     if reason:
         report.skip("firefox", reason)
     else:
         groups.append(Mixed(report, arguments, scene, first.link_of("second")))
+    if arguments.outages:
+        groups = groups[1:2]
     threads = [threading.Thread(target=group.run) for group in groups]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    first.case("a NAT without network for some seconds: ICE restart", first.outage)
-
-
-class Group:
-    """People in one room, and the cases that they go through."""
-
-    def __init__(self, report, arguments, scene):
-        self.report, self.arguments, self.scene = report, arguments, scene
-
-    def case(self, name, function):
-        """Runs one case if it is wanted."""
-        name = f"{self.label}: {name}"
-        if self.arguments.only in name and not self.report.run(name, function):
-            print(self.scene.server.explain(), flush=True)
-
-    def systems(self, path):
-        """The five systems over one path."""
-        one, two, three = self.roles(path)
-        self.case(f"one-way, two watchers, one late, {path}", lambda: systems.one_way(path, one, two, three))
-        self.case(f"call of two {path}", lambda: systems.call_of_two(path, one, two))
-        self.case(f"chat and a file of 1 MiB {path}", lambda: systems.chat_and_file(path, one, two, "test"))
-        source = self.captured(path)
-        self.case(f"candidates, capture and recording {path}", lambda: systems.capture(path, one, two, source))
-        self.case(f"live page, two fans, one late, {path}", lambda: systems.live_page(path, one, two, three, "test"))
 
 
 class Chromiums(Group):
     """Ann behind one NAT; Ben and Cem behind the other one."""
 
     label = "chromium-chromium"
-    dora = None
 
     def begin(self):
         """Ann makes a room with the token; the others need only its link."""
@@ -151,8 +130,8 @@ class Chromiums(Group):
         self.ann.until("location.hash.length > 20 && document.getElementById('state').className === 'pill ready'")
         link = self.ann.evaluate("location.href")
         self.ann.name = self.ann.evaluate("document.getElementById('name').value")
-        self.far = self.scene.chromium("b")
-        self.ben, self.cem = DemoChromium(self.far), DemoChromium(self.far)
+        far = self.scene.chromium("b")
+        self.ben, self.cem = DemoChromium(far), DemoChromium(far)
         self.ben.enter(link, "Ben")
         self.cem.enter(link, "Cem")
 
@@ -175,59 +154,6 @@ class Chromiums(Group):
         """All cases."""
         for path in PATHS:
             self.systems(path)
-        self.case("a killed browser", self.killed)
-
-    def outage(self):
-        """Media stop when a NAT loses its network, both sides say so, and come back by themselves with a new path."""
-        path = Path("any", False, has_nats=True)
-        dora = self.dora or self.ben
-        for tab in (self.ann, dora):
-            tab.set("call", path, "test")
-        self.ann.click("start")
-        self.ann.until_in_room()
-        dora.click("start")
-        self.ann.arrived(path)
-        down = time.monotonic()
-        self._link("down")
-        try:
-            self.ann.until_said(f"Nothing comes from {dora.name}", 15)
-            noticed = time.monotonic() - down
-            self.ann.until("[...demo.room.session.peers.values()].some((peer) => peer.restarts)")
-        finally:
-            self._link("up")
-        up = time.monotonic()
-        self.ann.until("[...demo.room.session.peers.values()].some((peer) => peer.connection.connectionState"
-                       " === 'connected')", 40)
-        self.ann.until_more()
-        dora.until_more()
-        restarts = [tab.figures()[0]["restarts"] for tab in (self.ann, dora)]
-        return {"noticed_s": round(noticed, 1), "back_s": round(time.monotonic() - up, 1), "restarts": restarts}
-
-    def _link(self, state):
-        subprocess.run(["ip", "-n", "nat-b", "link", "set", "wan", state], check=True)
-        if state == "up":
-            subprocess.run(["ip", "-n", "nat-b", "route", "replace", "default", "via", "12.1.0.1"], check=True)
-
-    def killed(self):
-        """A browser that dies without a word has vanished; its place is free for the next caller."""
-        path = Path("udp", True, has_nats=True)
-        for tab in (self.ann, self.ben):
-            tab.set("call", path, "test")
-        self.ann.click("start")
-        self.ann.until_in_room()
-        self.ben.click("start")
-        self.ann.arrived(path)
-        os.killpg(self.far.process.pid, signal.SIGKILL)
-        begin = time.monotonic()
-        self.ann.until_said("Ben has vanished", 20)
-        noticed = time.monotonic() - begin
-        # Its media might still come for some seconds, so it is kept as long.
-        self.ann.until("demo.room.session.peers.size === 0", 25)
-        self.dora = DemoChromium(self.scene.chromium("b"))
-        self.dora.enter(self.ann.evaluate("location.href"), "Dora")
-        self.dora.set("call", path, "test")
-        self.dora.click("start")
-        return {"noticed_s": round(noticed, 1), "next": self.dora.arrived(path)}
 
 
 class Mixed(Group):
@@ -261,6 +187,16 @@ class Mixed(Group):
             return
         for path in PATHS:
             self.systems(path)
+            if path.is_relay and path.transport != "tcp":
+                self.reverse(path)
+
+    def reverse(self, path):
+        """Where only relays are allowed Firefox receives too: as watcher, as fan, and it records what comes."""
+        cases = (("one-way", lambda: systems.one_way(path, self.eva, self.fox, self.fay)),
+                 ("a recording", lambda: systems.capture(path, self.eva, self.fox, "test")),
+                 ("a live page", lambda: systems.live_page(path, self.eva, self.fox, self.fay, "test")))
+        for name, function in cases:
+            self.case(f"Firefox receives, {name} {path}", function)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,21 @@ FIGURES = """(async () => {
   return JSON.stringify(result);
 })()"""
 
+# What the panel for learners must show, from the browser itself and not from the page's own code.
+TOLD = """(async () => {
+  const {connection} = demo.room.panels.peer;
+  const report = await connection.getStats();
+  const of = (id) => report.get(id) ?? {};
+  const transport = [...report.values()].find((entry) => entry.type === "transport");
+  const pair = transport?.selectedCandidatePairId ? of(transport.selectedCandidatePairId)
+    : [...report.values()].find((entry) => entry.type === "candidate-pair" && entry.selected) ?? {};
+  const places = [pair.localCandidateId, pair.remoteCandidateId].map(of)
+    .filter(({address}) => address).map(({address, port}) => `${address}:${port}`);
+  return JSON.stringify({local: connection.localDescription.sdp, remote: connection.remoteDescription.sdp, places,
+    states: [connection.connectionState, connection.iceConnectionState, connection.iceGatheringState,
+      connection.signalingState]});
+})()"""
+
 SESSION, MIRROR = "demo.room.session", "demo.room.mirror"
 
 
@@ -72,9 +87,24 @@ class DemoTab:
         """Figures of the peers of a session."""
         return json.loads(self.evaluate(FIGURES % session))
 
+    def learn(self):
+        """The panel for learners shows both descriptions, all states and the selected pair, as the browser has them."""
+        end = time.monotonic() + 5
+        while True:
+            told = json.loads(self.evaluate(TOLD))
+            shown = {"local": self.text("sdp-local"), "remote": self.text("sdp-remote")}
+            states, path = self.text("states"), self.text("path")
+            wanted = "connection {}, ICE {}, gathering {}, signalling {}".format(*told["states"])
+            if all(shown[side] == told[side] and "\r\nm=" in shown[side] for side in shown) and states == wanted \
+                    and told["places"] and all(place in path for place in told["places"]):
+                return {"places": told["places"], "states": states}
+            if time.monotonic() > end:
+                raise Failure(f"the panel for learners has {states!r}, {path!r}, {shown}; the browser {told}")
+            time.sleep(0.2)
+
     def until_more(self, count=20, seconds=15):
         """Waits until more frames of the first peer have been decoded."""
-        before = self.figures()[0]["frames"]
+        before = (self.figures() or [{"frames": 0}])[0]["frames"]
         self.until_async(f"{FIGURES % SESSION}.then((text) => JSON.parse(text)[0]?.frames >= {before + count})",
                          seconds)
 

@@ -50,7 +50,10 @@ def one_way(path, star, early, late, source=""):
 
 
 def call_of_two(path, one, two, third=None, source=""):
-    """System 2: both see and hear each other, with a heartbeat; a third one is told that the call is full."""
+    """System 2: both see and hear each other, with a heartbeat; a third one is told that the call is full.
+
+    Both see descriptions, states and the selected pair as the browser has them.
+    """
     with _in_room("call", path, (one, two, *([third] if third else [])), source):
         figures = _call(path, one, two)
         if third:
@@ -58,9 +61,10 @@ def call_of_two(path, one, two, third=None, source=""):
             third.until_said("Two people are in this call")
         one.until("document.getElementById('path').textContent.includes('Heartbeat')", 10)
         words = one.text("path")
+        learned = [tab.learn() for tab in (one, two)]
         two.click("hang-up")
         one.until_said(f"{two.name} has hung up")
-        return {"ends": figures, "words": words}
+        return {"ends": figures, "words": words, "learned": learned}
 
 
 def chat_and_file(path, one, two, source=""):

@@ -1,4 +1,4 @@
-"""Two clients behind symmetric NATs and a server, each in its own network namespace.
+"""Two clients behind symmetric NATs (a third one if it is wanted) and a server, each in its own network namespace.
 
                           internet (forwards; no route to any LAN)
                9.9.9.1  /      | 11.1.0.1      \\ 12.1.0.1
@@ -7,17 +7,19 @@
        (no default route)      | LAN .1          | LAN .1
                            client-a LAN .2    client-b LAN .2
 
-The addresses look global, because a relay refuses private peers; none of them leaves the namespaces. The NAT routers
-answer packets without a mapping with ICMP port unreachable, and the server has no route to the clients' LANs.
+The third one, c, is like b, with 13.1.0 in place of 12.1.0. The addresses look global, because a relay refuses private
+peers; none of them leaves the namespaces. The NAT routers answer packets without a mapping with ICMP port unreachable,
+and the server has no route to the clients' LANs.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 
 SERVER = "9.9.9.9"
-NAMES = ("internet", "server", "nat-a", "nat-b", "client-a", "client-b")
+PUBLIC = {"a": "11.1.0", "b": "12.1.0", "c": "13.1.0"}
 
 MASQUERADE = """
 table ip nat {
@@ -42,15 +44,29 @@ table ip silence {
 """
 
 
+# Loses every packet to and from a NAT, without a word.
+SILENT_CUT = """
+table ip cut {{
+  chain forward {{
+    type filter hook forward priority filter;
+    ip saddr {0} drop
+    ip daddr {0} drop
+  }}
+}}
+"""
+
+
 class Network:
-    """The namespaces; a context manager. `lans` are the first three numbers of each client's LAN.
+    """The namespaces; a context manager. `lans` are the first three numbers of each client's LAN: two or three.
 
     Without `icmp` no host sends ICMP errors, and without `no_route` the server has a default route: simpler
     networks, for comparison.
     """
 
     def __init__(self, lans, icmp=True, no_route=True):
-        self.lans = lans
+        self.sides = list(zip("abc", PUBLIC.values(), lans))
+        self.names = ["internet", "server"] + [f"{kind}-{side}" for side, _, _ in self.sides
+                                               for kind in ("nat", "client")]
         self.icmp = icmp
         self.no_route = no_route
 
@@ -67,7 +83,7 @@ class Network:
 
     def close(self):
         """Removes the namespaces and with them every interface."""
-        for name in NAMES:
+        for name in self.names:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
     def inside(self, name):
@@ -80,12 +96,33 @@ class Network:
         keys, values = (line.split()[1:] for line in text.splitlines() if line.startswith(protocol + ":"))
         return int(dict(zip(keys, values))[key])
 
+    @contextlib.contextmanager
+    def cut(self, side, is_silent):
+        """A NAT has no network while the context is open.
+
+        Silent: packets are lost, and the NAT keeps its mappings. Else its interface is down: senders get ICMP errors,
+        and the mappings are gone.
+        """
+        nat, public = f"nat-{side}", PUBLIC[side]
+        if is_silent:
+            _run(self.inside("internet") + ["nft", "-f", "-"], SILENT_CUT.format(f"{public}.2"))
+        else:
+            _run(["ip", "-n", nat, "link", "set", "wan", "down"])
+        try:
+            yield
+        finally:
+            if is_silent:
+                _run(self.inside("internet") + ["nft", "delete", "table", "ip", "cut"])
+            else:
+                _run(["ip", "-n", nat, "link", "set", "wan", "up"])
+                _run(["ip", "-n", nat, "route", "replace", "default", "via", f"{public}.1"])
+
     def _build(self):
-        for name in NAMES:
+        for name in self.names:
             _run(["ip", "netns", "add", name])
             _run(["ip", "-n", name, "link", "set", "lo", "up"])
         _link("internet", "server", "9.9.9.1", "server", "wan", SERVER)
-        for side, public, lan in (("a", "11.1.0", self.lans[0]), ("b", "12.1.0", self.lans[1])):
+        for side, public, lan in self.sides:
             nat, client = f"nat-{side}", f"client-{side}"
             _link("internet", nat, f"{public}.1", nat, "wan", f"{public}.2")
             _link(nat, "lan", f"{lan}.1", client, "lan", f"{lan}.2")
@@ -93,7 +130,7 @@ class Network:
             _run(["ip", "-n", client, "route", "add", "default", "via", f"{lan}.1"])
             _run(["ip", "-n", "server", "route", "add", f"{public}.0/24", "via", "9.9.9.1"])
             _run(self.inside(nat) + ["nft", "-f", "-"], MASQUERADE)
-        for name in ("internet", "nat-a", "nat-b"):
+        for name in ("internet", *(f"nat-{side}" for side, _, _ in self.sides)):
             for setting in ("ip_forward=1", "icmp_ratelimit=0"):
                 key, _, value = setting.partition("=")
                 _run(self.inside(name) + ["sh", "-c", f"echo {value} > /proc/sys/net/ipv4/{key}"])

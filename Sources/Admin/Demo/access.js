@@ -30,7 +30,8 @@ const newRoom = () => `room-${crypto.getRandomValues(new Uint32Array(1))[0].toSt
 export class Access {
   /** The answer of the server: `room`, `key`, `iceServers`, `has-turns`, `hosts`. */
   async get(isFresh = false) {
-    const age = (performance.now() - this.time) / 1000;
+    // Not performance.now(): its clock may stand while the computer sleeps.
+    const age = (Date.now() - this.time) / 1000;
     if (this.answer && !isFresh && age < freshness) return this.answer;
     this.pending ??= this.fetch().finally(() => { this.pending = null; });
     return this.pending;
@@ -43,7 +44,7 @@ export class Access {
       const headers = link ? { Authorization: `Room ${link.room}.${link.key}` } : bearer();
       try {
         this.answer = await askForAccess(headers, link ? "" : newRoom());
-        this.time = performance.now();
+        this.time = Date.now();
         // A reload stays in the room, and the address can be copied for others.
         if (!link) history.replaceState(null, "", `#${this.answer.room}.${this.answer.key}`);
         return this.answer;

@@ -53,7 +53,9 @@ export class Panels {
     peer.transfer.addEventListener("problem", ({ detail }) => {
       byId("file-words").textContent = `A message of ${peer.info.name} failed: ${detail.text}.`;
     });
-    peer.transfer.addEventListener("silent", () => this.view.say(`No heartbeat from ${peer.info.name}.`));
+    peer.transfer.addEventListener("silent", () => {
+      if (peer.isConnected) this.view.say(`No heartbeat from ${peer.info.name}.`);
+    });
     peer.addEventListener("candidate", () => this.refresh());
     this.listPeers();
   }
@@ -93,18 +95,26 @@ export class Panels {
     const peer = this.peer;
     if (peer) listCandidates(byId("room-candidates"), peer);
     else byId("room-candidates").replaceChildren();
-    byId("sdp-local").textContent = peer?.connection.localDescription?.sdp ?? "none yet";
-    byId("sdp-remote").textContent = peer?.connection.remoteDescription?.sdp ?? "none yet";
-    byId("states").textContent = peer
-      ? `connection ${peer.connection.connectionState}, ICE ${peer.connection.iceConnectionState}, `
-        + `gathering ${peer.connection.iceGatheringState}, signalling ${peer.connection.signalingState}`
-      : "";
+    this.learn();
     byId("path").textContent = peer ? "" : "No call.";
+  }
+
+  /** What learners want to see. Texts that stay are not set again, so that a part of them can be selected. */
+  learn() {
+    const connection = this.peer?.connection;
+    const texts = {
+      "sdp-local": connection?.localDescription?.sdp ?? "none yet",
+      "sdp-remote": connection?.remoteDescription?.sdp ?? "none yet",
+      states: connection ? `connection ${connection.connectionState}, ICE ${connection.iceConnectionState}, `
+        + `gathering ${connection.iceGatheringState}, signalling ${connection.signalingState}` : "",
+    };
+    for (const [id, text] of Object.entries(texts)) if (byId(id).textContent !== text) byId(id).textContent = text;
   }
 
   async measure() {
     const peer = this.peer;
     if (!peer || peer.isClosed) return;
+    this.learn();
     const figures = await read(peer.connection, this.figures);
     if (peer !== this.peer) return;
     this.figures = figures;
@@ -117,7 +127,7 @@ export class Panels {
 
   showPeople(session) {
     if (session !== this.view.session) return;
-    const rows = [{ name: `${session.name} (you)`, role: session.role }, ...session.people.values()];
+    const rows = [{ name: `${session.name} (you)`, role: session.role }, ...session.others.map(({ info }) => info)];
     const roles = { star: "sends", fan: "watches", caller: "calls" };
     byId("people").replaceChildren(...rows.map(({ name, role }) => {
       const line = element("li", name);

@@ -5,15 +5,24 @@
 const batchTime = 40;
 /** Limit of candidates that wait for a description; further ones are dropped. */
 const earlyLimit = 256;
-/** Milliseconds after which a lost connection is worth an ICE restart. */
+/** Milliseconds after which a lost connection is worth an ICE restart; the polite side waits longer. */
 const patience = 4000;
+const politePatience = 6000;
+/** Milliseconds after which a restart without success is followed by the next one, and the least pause between two. */
+const retryTime = 15000;
+const leastPause = 3000;
+/** Milliseconds in which new iceServers must come for a restart; else it uses those that are known. */
+const configurationTime = 3000;
 
 /** Events: `track`, `channel`, `state`, `log` (text), `candidate`. */
 export class Peer extends EventTarget {
-  /** `send` carries a message to the other side's `take`. */
-  constructor({ tag, info, configuration, isPolite, send }) {
+  /**
+   * `send` carries a message to the other side's `take`: each must arrive, once and in order. `configure` promises a
+   * configuration with fresh credentials.
+   */
+  constructor({ tag, info, configuration, configure, isPolite, send }) {
     super();
-    Object.assign(this, { tag, info, isPolite, send, isOffering: false, isIgnoring: false });
+    Object.assign(this, { tag, info, configure, isPolite, send, isOffering: false, restarts: 0, hasFailed: false });
     this.early = [];
     this.batch = [];
     this.local = [];
@@ -39,15 +48,32 @@ export class Peer extends EventTarget {
   }
 
   changed(state) {
-    if (state === "connected" && !this.connectedAfter) {
+    if (state === "connected" && this.connectedAfter === undefined) {
       this.connectedAfter = Math.round(performance.now() - this.began);
     }
-    clearTimeout(this.restartTimer);
-    if (state === "failed" || state === "disconnected") {
-      const wait = state === "failed" ? 0 : patience;
-      this.restartTimer = setTimeout(() => this.restart(), wait);
+    if (state === "connected") clearTimeout(this.restartTimer);
+    if (state === "disconnected") this.planRestart(this.isPolite ? politePatience : patience);
+    if (state === "failed") {
+      // Firefox does not bring media back after this, though the state may become "connected" again.
+      if (this.connectedAfter !== undefined) this.hasFailed = true;
+      else this.planRestart(Math.max(0, (this.restarted ?? 0) + leastPause - performance.now()));
     }
     this.tell("state", { state });
+  }
+
+  get isConnected() { return this.connection.connectionState === "connected"; }
+
+  /** An offer without an answer shows that a new path was wanted, although the old one may seem to work again. */
+  get isWell() { return this.isConnected && this.connection.signalingState === "stable"; }
+
+  planRestart(wait) {
+    clearTimeout(this.restartTimer);
+    this.restartTimer = setTimeout(() => {
+      if (this.hasFailed) return;
+      // An offer of ours is under way: the next one can only follow its answer.
+      if (this.connection.signalingState === "stable") this.restart();
+      else this.planRestart(retryTime);
+    }, wait);
   }
 
   addStream(stream) {
@@ -110,8 +136,7 @@ export class Peer extends EventTarget {
   async describe(description) {
     const connection = this.connection;
     const collides = description.type === "offer" && (this.isOffering || connection.signalingState !== "stable");
-    this.isIgnoring = collides && !this.isPolite;
-    if (this.isIgnoring) return;
+    if (collides && !this.isPolite) return;
     await connection.setRemoteDescription(description);
     if (description.type === "offer") {
       await connection.setLocalDescription();
@@ -126,21 +151,24 @@ export class Peer extends EventTarget {
       if (this.early.length < earlyLimit) this.early.push(candidate);
       return;
     }
-    try {
-      await this.connection.addIceCandidate(candidate);
-      this.remote.push(candidate);
-    } catch (error) {
-      // Candidates of an offer that we ignore belong to no description of ours.
-      if (!this.isIgnoring) throw error;
-    }
+    // It may belong to an offer that we ignore, or that another one has replaced.
+    const fragment = candidate.usernameFragment;
+    if (fragment && !this.connection.remoteDescription.sdp.includes(`a=ice-ufrag:${fragment}\r\n`)) return;
+    await this.connection.addIceCandidate(candidate);
+    this.remote.push(candidate);
   }
 
   /** New candidates and a new path, while tracks and channel stay: after a change of the network, for example. */
-  async restart(configuration) {
+  async restart() {
+    if (this.isClosed) return;
+    this.restarted = performance.now();
+    this.planRestart(retryTime);
+    this.restarts += 1;
+    this.tell("log", { text: "ICE restart: looking for a new path" });
+    const late = new Promise((resolve) => { setTimeout(resolve, configurationTime); });
+    const configuration = await Promise.race([this.configure(), late]).catch(() => null);
     if (this.isClosed) return;
     if (configuration) this.connection.setConfiguration(configuration);
-    this.restarts = (this.restarts || 0) + 1;
-    this.tell("log", { text: "ICE restart: looking for a new path" });
     this.connection.restartIce();
   }
 

@@ -118,7 +118,8 @@ export class RoomView {
     byId("state").textContent = ok ? text : text.slice(0, 60);
     byId("state").className = `pill ${ok ? "ready" : "draining"}`;
     if (!ok) this.say(text);
-    if (ok) this.say(this.waiting());
+    else if (this.session?.peers.size) this.say("Back in the room.");
+    else this.say(this.waiting());
     if (isFinal) this.hangUp();
   }
 

@@ -1,10 +1,11 @@
 // A member of a room: who calls whom. A star sends to every fan, with an offer of its own for each, also for those who
 // come later. Two callers send to each other, and the one who comes second makes the offer.
 
+import { Line } from "./line.js";
 import { Peer } from "./peer.js";
 import { Signal } from "./signal.js";
 
-/** Milliseconds that a peer is kept after its signalling has gone: its media may still flow while it reconnects. */
+/** Milliseconds that a peer without media is kept after its signalling has gone: both may come back. */
 const grace = 15000;
 
 /**
@@ -32,25 +33,39 @@ export class Session extends EventTarget {
 
   /** Hangs up: the others are told that it is on purpose. */
   stop() {
+    this.isOver = true;
     if (this.signal.id) this.signal.send({ bye: true });
     this.signal.close();
-    for (const peer of this.peers.values()) peer.close();
+    for (const peer of this.peers.values()) {
+      clearTimeout(peer.graceTimer);
+      peer.close();
+    }
     this.peers.clear();
     this.people.clear();
   }
 
   // ---- Who is there
 
+  /** The other members. After a break the server may list a member twice for a while, and also us. */
+  get others() {
+    const byTag = new Map([...this.people].map(([id, info]) => [info.tag, { id, info }]));
+    byTag.delete(this.tag);
+    return [...byTag.values()];
+  }
+
   welcome(members) {
     this.people = new Map(members.filter(({ info }) => info.group === this.group).map(({ id, info }) => [id, info]));
-    const callers = [...this.people.values()].filter((info) => info.role === "caller" && !this.peers.has(info.tag));
-    if (this.role === "caller" && callers.length > 1) {
+    const others = this.others;
+    if (this.role === "caller" && others.filter(({ info }) => info.role === "caller").length > 1) {
       this.tell("busy", {});
       this.stop();
       return;
     }
-    for (const [id, info] of this.people) {
-      if (!this.resume(id, info) && this.mustCall(info)) this.call(id, info);
+    for (const peer of this.peers.values()) {
+      if (!others.some(({ info }) => info.tag === peer.tag)) this.miss(peer, "while we were away");
+    }
+    for (const { id, info } of others) {
+      if (!this.resume(id, info) && this.mustCall(info)) this.enqueue(() => this.call(id, info));
     }
     this.tell("people", {});
   }
@@ -59,7 +74,7 @@ export class Session extends EventTarget {
     if (info.group !== this.group) return;
     this.people.set(id, info);
     // A caller who comes later makes the offer itself.
-    if (!this.resume(id, info) && this.role === "star" && info.role === "fan") this.call(id, info);
+    if (!this.resume(id, info) && this.role === "star" && info.role === "fan") this.enqueue(() => this.call(id, info));
     this.tell("people", {});
   }
 
@@ -67,29 +82,51 @@ export class Session extends EventTarget {
     return this.role === "star" ? info.role === "fan" : this.role === "caller" && info.role === "caller";
   }
 
-  /** A member whose connection to the room was away is the same peer under a new number. */
+  mayCallUs(info) {
+    return this.role === "fan" ? info.role === "star" : this.role === "caller" && info.role === "caller";
+  }
+
+  /** A member whose connection to the room was away, or ours, is the same peer under a new number. */
   resume(id, info) {
     const peer = this.peers.get(info.tag);
     if (!peer) return false;
     clearTimeout(peer.graceTimer);
     peer.id = id;
     peer.isAway = false;
-    const isWell = peer.connection.connectionState === "connected";
-    if (!isWell && !peer.isPolite) this.configuration().then((configuration) => peer.restart(configuration));
+    peer.line.resume();
+    // The side that called restarts. Before the first answer there is nothing to restart.
+    if (peer.hasFailed || peer.line.isFull) this.renew(peer);
+    else if (!peer.isWell && !peer.isPolite && peer.connection.remoteDescription) peer.restart();
     this.tell("peer", { peer });
     return true;
+  }
+
+  /** A connection that has failed is not repaired: the side that called calls again. */
+  renew(peer) {
+    // When the signalling comes back this is called again.
+    if (peer.isAway || !this.signal.id) return;
+    if (peer.isPolite) this.signal.send({ call: peer.call, isUnknown: true }, peer.id);
+    else this.enqueue(() => this.peers.get(peer.tag) === peer && this.call(peer.id, peer.info));
   }
 
   left({ id, reason }) {
     const info = this.people.get(id);
     this.people.delete(id);
     const peer = info && this.peers.get(info.tag);
-    if (peer && peer.id === id) {
-      peer.isAway = true;
-      this.tell("log", { text: `${peer.info.name} has vanished (${reason}); waiting for a sign` });
-      peer.graceTimer = setTimeout(() => this.drop(peer, "vanished"), grace);
-    }
+    if (peer && peer.id === id) this.miss(peer, reason);
     this.tell("people", {});
+  }
+
+  /** The signalling of a peer is gone: it is kept as long as its media flow, and a while longer. */
+  miss(peer, reason) {
+    peer.isAway = true;
+    this.tell("log", { text: `${peer.info.name} has vanished (${reason}); waiting for a sign` });
+    const look = () => {
+      if (!peer.isConnected) return this.drop(peer, "vanished");
+      peer.graceTimer = setTimeout(look, grace);
+    };
+    clearTimeout(peer.graceTimer);
+    peer.graceTimer = setTimeout(look, grace);
   }
 
   drop(peer, reason) {
@@ -101,26 +138,41 @@ export class Session extends EventTarget {
 
   // ---- Calls
 
-  call(id, info) {
-    const made = this.make(id, info, false).then((peer) => {
-      // Tracks and channel make the browser fire negotiationneeded: the offer follows by itself.
-      if (this.stream) peer.addStream(this.stream);
-    });
-    made.catch((error) => this.tell("log", { text: `the call failed: ${error.message}` }));
+  /** Runs one action after the other, although making a peer waits for iceServers. */
+  enqueue(action) {
+    this.work = (this.work ?? Promise.resolve()).then(() => this.isOver || action())
+      .catch((error) => this.tell("log", { text: `the call failed: ${error.message}` }));
   }
 
-  async make(id, info, isPolite) {
+  async call(id, info) {
+    const old = this.peers.get(info.tag);
+    if (old) this.drop(old, "lost the connection");
+    const number = crypto.getRandomValues(new Uint32Array(1))[0];
+    const peer = await this.make(id, info, { call: number, isPolite: false });
+    // Tracks and channel make the browser fire negotiationneeded: the offer follows by itself.
+    if (this.stream) peer?.addStream(this.stream);
+  }
+
+  /** Both ends of a call name it by the same number, so messages of an earlier call are recognized. */
+  async make(id, info, { call, isPolite }) {
     for (const old of [...this.peers.values()]) {
       // In a call of two a new caller takes the place of one that has vanished.
       if (this.role === "caller" && old.isAway) this.drop(old, "vanished");
     }
+    const configuration = await this.configuration();
+    if (this.isOver) return null;
+    const line = new Line((data) => this.signal.send({ call, ...data }, peer.id), (data) => peer.take(data));
     const peer = new Peer({
-      tag: info.tag, info, isPolite, configuration: await this.configuration(),
-      send: (data) => this.signal.send(data, peer.id),
+      tag: info.tag, info, isPolite, configuration, configure: this.configuration, send: (data) => line.send(data),
     });
-    peer.id = id;
+    Object.assign(peer, { id, call, line });
     this.peers.set(info.tag, peer);
     peer.addEventListener("log", (event) => this.tell("log", event.detail));
+    // Where media do not come through, the signalling may be dead too.
+    peer.addEventListener("state", ({ detail }) => {
+      if (["disconnected", "failed"].includes(detail.state)) this.signal.probe();
+      if (detail.state === "failed" && peer.hasFailed) this.renew(peer);
+    });
     this.tell("peer", { peer });
     return peer;
   }
@@ -129,10 +181,7 @@ export class Session extends EventTarget {
     const info = this.people.get(from);
     if (!info || !data) return;
     if (typeof data.chat === "string") this.tell("chat", { from: info, text: data.chat });
-    if (!data.bye && !data.description && !data.candidates) return;
-    // In the order of arrival, although making the peer waits for iceServers.
-    this.work = (this.work || Promise.resolve()).then(() => this.handle(from, info, data))
-      .catch((error) => this.tell("log", { text: error.message }));
+    if (data.bye || data.call) this.enqueue(() => this.handle(from, info, data));
   }
 
   async handle(from, info, data) {
@@ -141,14 +190,30 @@ export class Session extends EventTarget {
       if (peer) this.drop(peer, "hung up");
       return;
     }
-    if (!peer) {
-      // Candidates alone belong to a call that we have ended.
-      const mayCall = this.role === "fan" ? info.role === "star" : this.role === "caller";
-      if (!data.description || !mayCall) return;
-      peer = await this.make(from, info, true);
-      if (this.stream && this.role !== "fan") peer.addStream(this.stream);
+    if (peer?.call !== data.call) {
+      peer = await this.answer(from, info, data, peer);
+    } else if (data.isUnknown) {
+      this.drop(peer, "lost the call");
+      if (this.mustCall(info)) await this.call(from, info);
+      return;
     }
-    peer.take(data);
+    peer?.line.take(data);
+  }
+
+  /** A message of a call that we do not have: a new call, or one that we have given up. */
+  async answer(from, info, data, old) {
+    const isNew = data.number === 1 && data.description?.type === "offer";
+    if (!isNew || !this.mayCallUs(info)) {
+      if (!old && !data.isUnknown) this.signal.send({ call: data.call, isUnknown: true }, from);
+      return null;
+    }
+    // Both have called at the same time: the greater number wins.
+    const isOpen = old && !old.isPolite && !old.connection.remoteDescription;
+    if (isOpen && old.call > data.call) return null;
+    if (old) this.drop(old, "called again");
+    const peer = await this.make(from, info, { call: data.call, isPolite: true });
+    if (this.stream && this.role !== "fan") peer?.addStream(this.stream);
+    return peer;
   }
 
   /** A text for one member or for all of the room, through the server. */
@@ -160,7 +225,7 @@ export class Session extends EventTarget {
   }
 
   async restart() {
-    for (const peer of this.peers.values()) await peer.restart(await this.configuration());
+    for (const peer of this.peers.values()) await peer.restart();
   }
 
   tell(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }

@@ -3,8 +3,15 @@
 
 /** Close codes after which a new attempt cannot succeed: a faulty message, and a wrong room key. */
 const final = [4400, 4403];
+/** Milliseconds within which the server must take us in, and answer a ping; then a new connection is made. */
+const joinTime = 6000;
+const answerTime = 4000;
+/** The longest pause between two attempts, in milliseconds. */
+const longestPause = 2000;
 
 /**
+ * Messages to one member are lost if the connection breaks meanwhile: see line.js.
+ *
  * Events: `welcome` (id, members), `joined` (id, info), `left` (id, reason), `message` (from, data),
  * `state` (text, ok).
  */
@@ -12,15 +19,24 @@ export class Signal extends EventTarget {
   /** `info` is a small object that the other members are told: here tag, name, mode and role. */
   constructor(room, key, info) {
     super();
-    Object.assign(this, { room, key, info, id: 0, queue: [], attempts: 0, isOver: false });
+    Object.assign(this, { room, key, info, id: 0, queue: [], attempts: 0, total: 0, isOver: false });
+    this.hurry = () => (this.retry ? this.connect() : this.probe());
+    addEventListener("online", this.hurry);
   }
 
   connect() {
     const url = new URL("demo/socket", document.baseURI);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.hash = "";
+    // Firefox makes an address that failed wait, up to a minute: each attempt has an address of its own.
+    this.total += 1;
+    if (this.total > 1) url.searchParams.set("attempt", this.total);
+    clearTimeout(this.retry);
+    this.retry = null;
     const socket = new WebSocket(url);
     this.socket = socket;
+    // TCP repeats its first packet with longer and longer pauses. We do not wait for it.
+    this.deadline = setTimeout(() => this.abandon(), joinTime);
     this.tell("state", { text: this.attempts ? "reconnecting" : "connecting", ok: false });
     socket.onopen = () => {
       socket.send(JSON.stringify({ type: "join", room: this.room, key: this.key, info: this.info }));
@@ -30,12 +46,14 @@ export class Signal extends EventTarget {
   }
 
   take(message) {
-    this.heard = performance.now();
+    clearTimeout(this.deadline);
+    this.deadline = null;
     if (message.type === "refused") this.refusal = message.reason;
     if (message.type === "welcome") {
       this.id = message.id;
       this.attempts = 0;
-      this.beat(message.heartbeat);
+      this.refusal = "";
+      this.timer = setInterval(() => this.probe(), message.heartbeat * 1000);
       this.tell("state", { text: "in the room", ok: true });
       this.flush();
     }
@@ -43,24 +61,30 @@ export class Signal extends EventTarget {
   }
 
   /** The heartbeat: a connection on which no answer comes is dead, though the browser may not know it yet. */
-  beat(seconds) {
-    clearInterval(this.timer);
-    this.timer = setInterval(() => {
-      if (performance.now() - this.heard > seconds * 2500) this.socket.close();
-      else this.socket.send('{"type":"ping"}');
-    }, seconds * 1000);
+  probe() {
+    if (!this.id || this.deadline) return;
+    this.socket.send('{"type":"ping"}');
+    this.deadline = setTimeout(() => this.abandon(), answerTime);
   }
 
-  /** Sends to one member, or to all without `to`. Messages wait while the connection is away. */
+  /** Gives a connection up without waiting for its end, which may take minutes. */
+  abandon() {
+    const socket = this.socket;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+    this.closed(socket);
+  }
+
+  /** Sends to one member, or to all without `to`. Messages to all wait while the connection is away. */
   send(data, to) {
-    this.queue.push(JSON.stringify(to ? { type: "send", to, data } : { type: "send", data }));
+    this.queue.push(to ? { type: "send", to, data } : { type: "send", data });
     this.flush();
   }
 
   /** At most 40 messages a second: the server closes connections that send more for long. */
   flush() {
     if (this.pause || !this.queue.length || !this.id || this.socket.readyState !== WebSocket.OPEN) return;
-    this.socket.send(this.queue.shift());
+    this.socket.send(JSON.stringify(this.queue.shift()));
     this.pause = setTimeout(() => {
       this.pause = null;
       this.flush();
@@ -70,14 +94,17 @@ export class Signal extends EventTarget {
   closed(socket, code) {
     if (socket !== this.socket) return;
     clearInterval(this.timer);
+    clearTimeout(this.deadline);
+    this.deadline = null;
     this.id = 0;
     if (this.isOver) return;
+    this.queue = this.queue.filter(({ to }) => !to);
     if (final.includes(code)) {
       this.tell("state", { text: this.refusal || "refused", ok: false, isFinal: true });
       return;
     }
     this.attempts += 1;
-    const wait = Math.min(8000, 250 * 2 ** this.attempts) * (0.75 + Math.random() / 2);
+    const wait = Math.min(longestPause, 250 * 2 ** this.attempts) * (0.75 + Math.random() / 2);
     this.tell("state", { text: this.refusal || "the connection is lost, trying again", ok: false });
     this.retry = setTimeout(() => this.connect(), wait);
   }
@@ -85,11 +112,11 @@ export class Signal extends EventTarget {
   /** Leaves the room, after what waits has been sent. */
   close() {
     this.isOver = true;
+    removeEventListener("online", this.hurry);
     clearInterval(this.timer);
-    clearTimeout(this.retry);
-    clearTimeout(this.pause);
-    for (const text of this.queue.splice(0)) {
-      if (this.socket.readyState === WebSocket.OPEN) this.socket.send(text);
+    for (const timer of [this.deadline, this.retry, this.pause]) clearTimeout(timer);
+    for (const message of this.queue.splice(0)) {
+      if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
     }
     this.socket?.close(1000);
   }

@@ -126,7 +126,10 @@ export class Transfer extends EventTarget {
     if (!incoming) return;
     // Not the sender's type: the browser must not open it as a page.
     const blob = new Blob(incoming.parts, { type: "application/octet-stream" });
-    const own = await checksum(await blob.arrayBuffer());
+    const own = await checksum(await blob.arrayBuffer()).catch((error) => {
+      this.say({ got: "none" });
+      throw error;
+    });
     this.say({ got: own });
     this.tell("file", { name: incoming.name, size: incoming.count, blob, isIntact: own === expected, checksum: own });
   }
