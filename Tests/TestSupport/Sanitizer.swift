@@ -7,6 +7,9 @@ public enum Sanitizer {
     ["ASAN_OPTIONS", "TSAN_OPTIONS"].contains($0.key) || isOn && $0.key == "LD_PRELOAD"
   }
 
+  /// Whether a program has a thread of the sanitizer, besides its own ones.
+  public static let hasThread = ProcessInfo.processInfo.environment["TSAN_OPTIONS"] != nil
+
   /// Whether there is one: it has a heap of its own, so what the C library counts means nothing.
   public static let isOn = ["ASAN_OPTIONS", "TSAN_OPTIONS"].contains {
     ProcessInfo.processInfo.environment[$0] != nil
