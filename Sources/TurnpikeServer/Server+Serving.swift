@@ -17,6 +17,7 @@ extension Server {
     // The addresses may have changed since the shards got them.
     refreshOwnAddresses()
     if ServiceManager.watchdogInterval != nil { chores.nextPulse = .read() }
+    for signal in earlySignals { _ = act(on: signal) }
     while true {
       _ = loop.wait(for: chores.next.duration(since: .read()))
       runChores()

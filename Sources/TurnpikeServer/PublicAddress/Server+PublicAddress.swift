@@ -37,9 +37,23 @@ extension Server {
           ("effect", .text("clients are told \(advertisedText) until the answer comes")),
           ("remedy", "set relay.advertise to the public address, or correct relay.detect"))
       }
-      reports.wait(for: left)
+      _ = Readiness.wait(forAnyOf: [reports.rawValue, signals.rawValue], until: deadline)
+      try heedEarlySignals()
     }
     takePublicAddresses()
+  }
+
+  /// Reads signals while the start waits. SIGTERM and SIGINT end the process at once: it has no client yet. Others are
+  /// kept for a running server.
+  private func heedEarlySignals() throws(StartFailure) {
+    while let signal = signals.next() {
+      switch signal {
+      case .terminate, .interrupt:
+        log.info("stopped")
+        throw StartFailure(outcome: .stopped)
+      case .reload, .upgrade: earlySignals.append(signal)
+      }
+    }
   }
 
   /// Logs a private relay address, unless the search has told about it.
@@ -86,7 +100,22 @@ extension Server {
         addressLog.write(finding, told: (told[index].advertised, next[index]), now: .read(), to: log)
       }
     }
-    return state.relayed.entries != before
+    guard state.relayed.entries != before else { return false }
+    warnOfSharedAddresses()
+    return true
+  }
+
+  /// Logs a public address that was found for several relays. `ConfigurationRules` reports a configured one.
+  private func warnOfSharedAddresses() {
+    for shared in RelayAddresses.shared(state.relayed.entries) {
+      log.limited(
+        .warning, "public-address-shared", source: "\(shared.advertised)", burst: 1,
+        [
+          ("address", .text("\(shared.advertised)")),
+          ("relays", .text(shared.locals.map(\.description).joined(separator: ","))),
+          ("effect", .text(RelayAddresses.sharedEffect)), ("remedy", .text(RelayAddresses.sharedRemedy)),
+        ])
+    }
   }
 
   /// Uses a new configuration: what it has itself at once, the rest when it is found.
