@@ -88,7 +88,8 @@ extension Server {
     }
     offer.realms = realmNames.map { Array($0.utf8) }
     offer.relayAddresses = state.relayed.entries.map(\.local)
-    offer.advertised = state.relayed.entries + state.relayed.former
+    offer.advertised =
+      state.relayed.entries + state.relayed.former.map { .init(local: $0.local, advertised: $0.advertised) }
     offer.sharedKey = state.sharedKey
     offer.cookieKey = state.cookieKey
     offer.seeds = state.seeds

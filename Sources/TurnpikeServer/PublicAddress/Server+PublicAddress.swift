@@ -72,7 +72,7 @@ extension Server {
       guard entry.advertised == entry.local else { return entry.advertised }
       return earlier.first { $0.local == entry.local }?.advertised ?? entry.advertised
     }
-    state.relayed = state.relayed.advertising(kept)
+    state.relayed = state.relayed.advertising(kept, now: .read())
   }
 
   /// Asks the question of the present configuration.
@@ -93,7 +93,7 @@ extension Server {
       let next = told.map { entry in
         report.findings.first { $0.local == entry.local }?.found ?? entry.advertised
       }
-      if next != told.map(\.advertised) { state.relayed = state.relayed.advertising(next) }
+      if next != told.map(\.advertised) { state.relayed = state.relayed.advertising(next, now: .read()) }
       guard report.question.advertise.looksUp else { continue }
       for finding in report.findings {
         guard let index = told.firstIndex(where: { $0.local == finding.local }) else { continue }
@@ -125,10 +125,19 @@ extension Server {
       advertise.address(for: entry.local) ?? (advertise.looksUp ? entry.advertised : entry.local)
     }
     if next != state.relayed.entries.map(\.advertised) {
-      state.relayed = state.relayed.advertising(next)
+      state.relayed = state.relayed.advertising(next, now: .read())
       addressChanges += 1
     }
     askForPublicAddresses()
+  }
+
+  /// Forgets former public addresses whose time is over.
+  func forgetFormerAddresses() {
+    guard let next = state.relayed.forgetting(now: .read()) else { return }
+    let gone = state.relayed.former.filter { !next.former.contains($0) }.map(\.advertised.description)
+    log.info("public-address-forgotten", ("addresses", .text(gone.joined(separator: ","))))
+    state.relayed = next
+    configureShards()
   }
 
   /// Takes answers while the server runs: shards and operators get the new addresses.
