@@ -82,6 +82,7 @@ def stale_link(tab, link, token):
     words = tab.text("token-problem")
     if "not valid any more" not in words:
         raise Failure(words)
+    tab.front()  # the end of a dialog waits for the next picture of the page
     tab.give_token(token)
     tab.until("location.hash.length > 20 && document.getElementById('state').className === 'pill ready'")
     if tab.evaluate("location.hash") == f"#{room}":
