@@ -61,8 +61,7 @@ struct Shard: ~Copyable {
     secureDatagrams = SecureDatagramClients(context: plan.contexts?.datagram, cookieKey: plan.cookieKey)
     relay = Relay(
       settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, users: plan.users,
-      bandwidth: plan.bandwidth,
-      identity: plan.identity, now: now)
+      bandwidth: plan.bandwidth, strangersMemory: plan.strangersMemory, identity: plan.identity, now: now)
   }
 
   /// Opens every socket of the plan, in its order.

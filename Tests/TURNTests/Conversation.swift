@@ -56,6 +56,7 @@ final class Conversation {
     ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, total: UInt32 = 0, hasIPv6: Bool = true,
     shard: Int = 0, shardCount: Int = 1, relayed shared: RelayedAddresses? = nil, own: Set<IPAddress>? = nil,
     users sharedUsers: UserRateLimiter? = nil, bandwidth sharedBandwidth: BandwidthPools? = nil,
+    strangersMemory: StrangersMemory = StrangersMemory(limit: .zero),
     _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
     var settings = RelaySettings()
@@ -80,6 +81,7 @@ final class Conversation {
     makeRelay = { settings, gate, now in
       Relay(
         settings: settings, gate: gate, relayed: gate.relayed, limiter: limiter, users: users, bandwidth: bandwidth,
+        strangersMemory: strangersMemory,
         identity: Relay.Identity(
           shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),
         now: now)

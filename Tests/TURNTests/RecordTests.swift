@@ -132,7 +132,8 @@ struct RecordTests {
 
   @Test("Requests wait within their limits, and leave no record")
   func pendingRequests() throws {
-    var pending = PendingRequests()
+    let memory = StrangersMemory(limit: .zero)
+    var pending = PendingRequests(memory: memory)
     var timers = TimerWheel(now: Self.start)
     let client = try self.client("192.0.2.7:4000", endpoint: 3)
     var tickets: [Handle<PendingRequest>] = []
@@ -140,8 +141,10 @@ struct RecordTests {
       let request = PendingRequest(
         bytes: [UInt8(number)], client: client, transactionID: TransactionID(high: 0, low: UInt64(number)),
         arrivedAt: Self.start)
-      tickets.append(pending.insert(request, now: Self.start, timers: &timers))
+      let ticket = pending.insert(request, isProven: number == 0, now: Self.start, timers: &timers)
+      tickets.append(try #require(ticket))
     }
+    #expect(memory.byteCount == 2 * (PendingRequest.overhead + 1))
     let facts = [
       pending.contains(client, TransactionID(high: 0, low: 2)),
       pending.contains(try self.client("192.0.2.7:4001"), TransactionID(high: 0, low: 2)),
@@ -154,7 +157,7 @@ struct RecordTests {
     let ofClient = Set(pending.tickets(of: client))
     #expect(ofClient == Set(tickets))
     let removed = tickets.map { pending.remove($0, timers: &timers)?.bytes }
-    #expect(removed == [[0], [1], [2]])
+    #expect(removed == [[0], [1], [2]] && memory.byteCount == 0)
     let again = pending.remove(tickets[0], timers: &timers) == nil
     let left = pending.count + timers.count
     #expect(again && left == 0)

@@ -16,15 +16,17 @@ extension Relay {
   }
 
   /// Stores a waiting request; nil if too many wait already. A quarter of the entries is kept for clients with a live
-  /// allocation or a verified password.
+  /// allocation or a verified password. The requests of others are charged to strangers' memory.
   mutating func wait(
     _ message: borrowing MessageView, from client: ClientPath, isProven: Bool, arrivedAt: Instant, now: Now
   ) -> Handle<PendingRequest>? {
     let limit = isProven ? settings.waitingRequests : settings.waitingRequests / 4 * 3
-    guard !pending.isFull(for: client, limit: limit, perSource: settings.waitingRequestsPerSource) else { return nil }
+    guard message.bytes.byteCount <= PendingRequest.longest,
+      !pending.isFull(for: client, limit: limit, perSource: settings.waitingRequestsPerSource)
+    else { return nil }
     let request = PendingRequest(
       bytes: message.bytes.copied(), client: client, transactionID: message.transactionID, arrivedAt: arrivedAt)
-    return pending.insert(request, now: now.instant, timers: &timers)
+    return pending.insert(request, isProven: isProven, now: now.instant, timers: &timers)
   }
 
   /// The client of a waiting request; nil if it no longer waits.
