@@ -39,12 +39,15 @@ extension Server {
       var threads: [Thread] = []
       do throws(Errno) {
         threads.append(
+          // TLS of strangers is computed here: on a busy core shards go first.
           try Thread(name: "admin") {
+            Thread.lowerPriority()
             confinement?.confineThread()
             service.serve()
           })
         threads.append(
           try Thread(name: "admin-work") {
+            Thread.lowerPriority()
             confinement?.confineThread()
             service.carryOut()
           })
@@ -128,6 +131,7 @@ extension Server {
       let confinement = host.confinement
       let first = EventSender.Settings(settings.events)
       eventThread = try Thread(name: "events") {
+        Thread.lowerPriority()
         confinement?.confineThread()
         sender.run(first)
       }
