@@ -13,7 +13,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-other_peoples=(examples uclient upgrade reload systemd proxy client_certificates fail2ban discovery ip_fields ice_clients pion
+other_peoples=(examples uclient coturn_files upgrade reload systemd proxy client_certificates fail2ban discovery ip_fields ice_clients pion
   path_mtu heap nat_verdicts public_address other_servers install monitoring delivery documents)
 suites=("${other_peoples[@]}" browser_call nat_call dashboard demo demo_nat demo_lan)
 for option in "$@"; do

@@ -68,14 +68,19 @@ extension AdminView {
         try store.setPassword(of: record)
       }
     } catch {
-      throw explain(error, user.name, user.realm ?? realmNames[0])
+      throw explain(error, user.name, user.realm ?? realmNames[0], remedy: "write its new password there")
     }
   }
 
   /// A user of the configuration is not in the store.
-  private func explain(_ error: AdminFailure, _ name: String, _ realm: String) -> AdminFailure {
-    guard Self.configuredUsers(facts.withLock { $0.settings }, realm: realm).contains(name) else { return error }
-    return .conflict("\(name.debugDescription) is a user of the configuration: change it there, and reload")
+  private func explain(_ error: AdminFailure, _ name: String, _ realm: String, remedy: String) -> AdminFailure {
+    let settings = facts.withLock { $0.settings }
+    guard Self.configuredUsers(settings, realm: realm).contains(name) else { return error }
+    let key = realm == settings.realm ? "auth.users" : "realms.\(realm).users"
+    let variable = realm == settings.realm ? ", TURNPIKE_AUTH_USERS" : ""
+    return .conflict(
+      "\(name.debugDescription) is in \(key) (the configuration file\(variable) or --set), not in the store: "
+        + "\(remedy), then reload the server (turnpike reload, or SIGHUP); restart it if it is not in the file")
   }
 
   private func store(
@@ -105,7 +110,7 @@ extension AdminView {
         try store.removeUser(realm: realm, username: Array(user.name.utf8))
       }
     } catch {
-      throw explain(error, user.name, realm)
+      throw explain(error, user.name, realm, remedy: "remove it there")
     }
     record("user-removed", ("realm", .text(realm)), ("user", words.user(Array(user.name.utf8))))
     return try closed(user.closes ? SessionsToEnd(kind: .user(user.name), realm: realm) : nil)

@@ -85,7 +85,7 @@ struct CoturnTests {
       denied-peer-ip=192.88.99.0-192.88.99.255
       no-multicast-peers
       allowed-peer-ip=10.0.0.1
-      user-quota=12
+      user-quota=12 # 4 streams per video call
       total-quota=1200
       external-ip=203.0.113.7
       cert=/etc/fullchain.pem
@@ -103,7 +103,7 @@ struct CoturnTests {
       settings.effectiveListeners.map { "\($0.transport) \($0.address)" } == [
         "udp 0.0.0.0:3478", "tcp 0.0.0.0:3478", "udp [::]:3478", "tcp [::]:3478",
       ])
-    #expect("\(settings.relay.advertise)".contains("10.1.2.3") && settings.effectiveYAML().contains("203.0.113.7"))
+    #expect(settings.relay.advertise == .everywhere(.address(IPAddress("203.0.113.7")!)))
     #expect(configuration.warnings == [])
   }
 
@@ -113,12 +113,14 @@ struct CoturnTests {
       """
       listening-port=443
       fingerprint
+      lt-cred-mech # Only on coTURN below v4.5.0.8!
       use-auth-secret
       static-auth-secret=abc
       realm=your.domain.tld
       total-quota=0
       bps-capacity=0
       stale-nonce
+      no-loopback-peers # Only on coTURN below v4.5.1.0!
       no-multicast-peers
       """)
     let settings = configuration.settings
@@ -197,6 +199,27 @@ struct CoturnTests {
     #expect(direct.peers.allow.map(\.description) == ["2001:db8::/120"])
     #expect(yaml.contains("primary: \"192.0.2.1:3478\"") || yaml.contains("primary: 192.0.2.1:3478"))
     #expect(yaml.contains("192.0.2.2:3479"))
+  }
+
+  @Test("One public address is told for every relay; of several, each is told for the local one that it belongs to")
+  func externalAddresses() throws {
+    #expect(translate("external-ip=203.0.113.7").yaml == "relay:\n  advertise: \"203.0.113.7\"\n")
+    #expect(!translate("relay-ip=203.0.113.7\nexternal-ip=203.0.113.7").yaml.contains("advertise"))
+    let both = try read("external-ip=203.0.113.7\nexternal-ip=203.0.113.8/10.1.2.4\n").settings.relay.advertise
+    let wanted = ["10.1.2.3": "203.0.113.7", "10.1.2.4": "203.0.113.8"].map {
+      (IPAddress($0)!, PublicAddress.address(IPAddress($1)!))
+    }
+    #expect(both == .mapping(Dictionary(uniqueKeysWithValues: wanted)))
+  }
+
+  @Test("A comment after a value is ignored, except in a text")
+  func comments() throws {
+    let settings = try read(
+      "realm=example.org\ntotal-quota=7 # all\nno-tcp-relay # none\nstatic-auth-secret=a #b\nuser-quota=3#c\n"
+        + "user-quota=3\t# three\n"
+    ).settings
+    #expect(settings.limits.allocations == 7 && settings.limits.allocationsPerUser == 3 && !settings.relay.tcp)
+    #expect(settings.auth.secrets == ["a #b"])
   }
 
   // MARK: - Options without an equivalent

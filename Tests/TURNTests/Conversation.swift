@@ -105,7 +105,10 @@ final class Conversation {
   }
 
   private func handOverIfForced() {
-    guard Self.alwaysHandsOver, relay.pending.count == 0, relay.captureState == nil else { return }
+    // The engine takes all commands after each input, and so before a handover.
+    guard Self.alwaysHandsOver, relay.commands.isEmpty, relay.pending.count == 0, relay.captureState == nil else {
+      return
+    }
     do { try handOver() } catch { Issue.record("the records cannot be read: \(error)") }
   }
 

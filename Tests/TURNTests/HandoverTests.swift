@@ -120,6 +120,42 @@ struct HandoverTests {
     }
   }
 
+  @Test("The server's limit of bandwidth and its shares go on, also if the newer process has a smaller limit or none")
+  func serverBandwidth() throws {
+    let conversation = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(100_000) }
+    let alice = TestClient(conversation, "192.0.2.7:5000")
+    _ = try #require(alice.allocate())
+    alice.bind(0x4001, "8.8.8.8:7000")
+    let video = [UInt8](repeating: 1, count: 1000)
+    let before = (0..<120).count { _ in alice.channelData(0x4001, video).drop == nil }
+    #expect((70...80).contains(before))
+    let exported = conversation.relay.export { _ in true }
+    for (limit, passing) in [(100_000, 0...2), (50_000, 0...2), (0, 120...120)] {
+      let successor = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(UInt64(limit)) }
+      _ = try successor.relay.restore(exported.bytes, .same(conversation.relay), now: conversation.now)
+      let same = TestClient(successor, "192.0.2.7:5000")
+      let after = (0..<120).count { _ in same.channelData(0x4001, video).drop == nil }
+      #expect(passing.contains(after), "\(limit): \(after)")
+      successor.tick(seconds: 2)
+      #expect((0..<120).count { _ in same.channelData(0x4001, video).drop == nil } >= 35)
+    }
+  }
+
+  @Test("A Connect that waits keeps its time of arrival")
+  func connectTime() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation, "192.0.2.7:5000", transport: .tcp, connection: 3)
+    _ = try #require(client.allocate(.tcp))
+    let peer = SocketAddress("8.8.8.8:7000")!
+    client.permit("8.8.8.8:7000")
+    _ = client.ask(client.request(.connect) { $0.append(.xorPeerAddress, xor: peer) })
+    conversation.tick(seconds: 2)
+    try conversation.handOver()
+    conversation.relay.peerConnected(try #require(conversation.connects.last).id, now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.answerTimes.last == 2000)
+  }
+
   @Test("An unknown version, a cut or a changed record is an error or another relay, never a trap")
   func damage() throws {
     let conversation = Conversation { $0.allowsMobility = true }

@@ -239,4 +239,19 @@ struct SharedBandwidthTests {
     }
     #expect((40...60).contains(passed))
   }
+
+  @Test("Packets look for limits as long as an allocation's user has one of its own")
+  func ownLimitEnds() throws {
+    let conversation = Conversation {
+      $0.realms[0].users[Array("alice".utf8)]?.bandwidth = 100_000
+    }
+    #expect(!conversation.relay.bandwidth.isLimited)
+    let clients = [Self.client(conversation, "192.0.2.7:1"), Self.client(conversation, "192.0.2.8:1")]
+    conversation.change { $0.software = [] }
+    #expect(conversation.relay.bandwidth.isLimited)
+    _ = clients[0].refresh(0)
+    #expect(conversation.relay.bandwidth.isLimited)
+    conversation.wait(seconds: 601)
+    #expect(conversation.relay.allocationCount == 0 && !conversation.relay.bandwidth.isLimited)
+  }
 }

@@ -49,6 +49,17 @@ struct AllocationRecord {
     for index in qualities.indices { try qualities[index].code(with: &coder) }
     // New fields come last, so that a record without them can be read.
     if coder.hasMore || !coder.isReading { try codeAdvertised(with: &coder) }
+    if coder.hasMore || !coder.isReading { try codeArrivals(with: &coder) }
+  }
+
+  /// When the waiting Connect requests came.
+  private mutating func codeArrivals(with coder: inout RecordCoder) throws(RecordError) {
+    for index in peerConnections.indices where peerConnections[index].request != nil {
+      var arrival = peerConnections[index].request?.arrivedAt ?? Instant(nanoseconds: 0)
+      try coder.code(&arrival)
+      // No request comes when the host starts.
+      peerConnections[index].request?.arrivedAt = arrival.nanoseconds == 0 ? nil : arrival
+    }
   }
 
   private mutating func codeAdvertised(with coder: inout RecordCoder) throws(RecordError) {

@@ -65,6 +65,10 @@ extension Relay {
       case .movedClient: try restoreMovedClient(mapping, from: &coder)
       case .waitingRequest: try restoreRequest(mapping, from: &coder, &result)
       case .foreignPort: try restoreForeignPort(mapping, from: &coder)
+      case .bandwidth:
+        var realm: UInt8 = 0
+        try coder.code(&realm)
+        try bandwidth.code(mapping.realm(RealmID(rawValue: realm)), with: &coder, now: now.instant)
       // A record of a later version.
       case nil: break
       }
