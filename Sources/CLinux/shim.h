@@ -37,6 +37,7 @@
 #include <sys/timex.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -177,6 +178,29 @@ static inline pid_t clinux_fork(void) { return fork(); }
 // A child of the caller's parent, so that the caller need not wait for it.
 static inline pid_t clinux_fork_sibling(void) {
   return (pid_t)syscall(SYS_clone, CLINUX_CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+}
+// A grandchild whose parent has ended, so that the nearest service manager (or process 1) has become its parent.
+static inline pid_t clinux_fork_orphan(void) {
+  int ends[2];
+  pid_t grandchild = -1;
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  pid_t child = fork();
+  if (child == 0) {
+    grandchild = fork();
+    if (grandchild == 0) {
+      close(ends[0]);
+      close(ends[1]);
+      return 0;
+    }
+    _exit(write(ends[1], &grandchild, sizeof grandchild) < 0);
+  }
+  close(ends[1]);
+  if (child > 0) {
+    if (read(ends[0], &grandchild, sizeof grandchild) != (ssize_t)sizeof grandchild) grandchild = -1;
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
+  }
+  close(ends[0]);
+  return grandchild;
 }
 // The kernel kills this process when the thread that has forked it ends.
 static inline int clinux_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }

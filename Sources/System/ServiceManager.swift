@@ -13,6 +13,10 @@ public enum ServiceManager {
   /// Whether a service manager has started this process and wants to be told its state.
   public static var isThere: Bool { variable("NOTIFY_SOCKET") != nil }
 
+  /// Whether it also follows this process as its child. Process 1 of a container is the child of the container's
+  /// runtime, and all other processes of the container end with it.
+  public static var followsProcesses: Bool { isThere && getpid() != 1 }
+
   private static func variable(_ name: String) -> String? {
     unsafe getenv(name).map { unsafe String(cString: $0) }
   }

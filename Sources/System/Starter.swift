@@ -6,7 +6,7 @@ public import NetworkTypes
 ///
 /// It is forked before the server has threads, files or secrets. It has the arguments, the environment, the working
 /// folder, the standard streams and the rights of the start, and waits for the server's request; it ends with the
-/// server. The new process is a child of the server, not of the starter.
+/// server. The new process is a child of the server, or of the service manager (`Parent`), never of the starter.
 public struct Starter: ~Copyable, Sendable {
   private let requests: MessageSocket
 
@@ -46,6 +46,15 @@ public struct Starter: ~Copyable, Sendable {
     clinux_forget_children()
   }
 
+  /// The process that becomes the parent of a new one.
+  public enum Parent: UInt8, Sendable {
+    /// The server, which waits for the new process's end.
+    case server = 1
+    /// The service manager. systemd waits only for its own children: it kills a main process of another parent at once,
+    /// without the time of its stop.
+    case serviceManager = 2
+  }
+
   /// A process that has been started, and the connection to it.
   public struct Started: ~Copyable {
     public let process: Int32
@@ -55,8 +64,8 @@ public struct Starter: ~Copyable, Sendable {
   }
 
   /// Starts the program once more.
-  public func launch(until deadline: Instant) throws(Errno) -> Started {
-    try requests.send([1], until: deadline)
+  public func launch(as parent: Parent, until deadline: Instant) throws(Errno) -> Started {
+    try requests.send([parent.rawValue], until: deadline)
     guard let answer = try requests.receive(until: deadline), answer.descriptors.count == 1, answer.bytes.count == 5
     else { throw .brokenPipe }
     let process = answer.bytes[1...].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
@@ -83,19 +92,21 @@ private struct StarterProcess {
 
   func run() -> Never {
     let requests = MessageSocket(owning: FileDescriptor(owning: end))
-    while let message = try? requests.receive(until: .distantFuture), message.bytes == [1] {
-      answer(requests)
+    while let message = try? requests.receive(until: .distantFuture), message.bytes.count == 1,
+      let parent = Starter.Parent(rawValue: message.bytes[0])
+    {
+      answer(requests, parent)
     }
     _exit(0)
   }
 
-  private func answer(_ requests: borrowing MessageSocket) {
+  private func answer(_ requests: borrowing MessageSocket, _ parent: Starter.Parent) {
     let deadline = Instant.read().advanced(bySeconds: 5)
     guard let ends = try? MessageSocket.pair() else {
       try? requests.send([0], until: deadline)
       return
     }
-    let process = clinux_fork_sibling()
+    let process = parent == .server ? clinux_fork_sibling() : clinux_fork_orphan()
     if process == 0 { execute(ends.second, other: ends.first) }
     close(ends.second)
     if process > 0 {

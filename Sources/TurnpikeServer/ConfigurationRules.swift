@@ -148,6 +148,7 @@ public enum ConfigurationRules {
             suggestion: "add cloud, or a STUN server: [ interface, cloud, \"stun:stun.example.org\" ]"))
       }
     }
+    problems += sharedAddressProblems(settings.relay.advertise, relays)
     guard case .mapping(let addresses) = settings.relay.advertise else { return problems }
     for local in addresses.keys.sorted() where !relays.contains(local) {
       problems.append(
@@ -157,6 +158,21 @@ public enum ConfigurationRules {
           suggestion: "relays use \(list(relays)); this host has \(list(hostAddresses))"))
     }
     return problems
+  }
+
+  /// One public address for several relays. What is looked up is checked when it is known.
+  private static func sharedAddressProblems(_ advertise: Advertise, _ relays: [IPAddress]) -> [ConfigurationProblem] {
+    let entries = relays.compactMap { local -> RelayedAddresses.Entry? in
+      if case .name? = advertise.configured(for: local) { return nil }
+      return advertise == .automatic
+        ? nil : RelayedAddresses.Entry(local: local, advertised: advertise.address(for: local) ?? local)
+    }
+    return RelayAddresses.shared(entries).map { shared in
+      ConfigurationProblem(
+        .warning, key: "relay.advertise",
+        "clients are told \(shared.advertised) for \(list(shared.locals)): \(RelayAddresses.sharedEffect)",
+        suggestion: RelayAddresses.sharedRemedy)
+    }
   }
 
   private static func isHere(_ address: IPAddress) -> Bool {

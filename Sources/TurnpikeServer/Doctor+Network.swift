@@ -27,7 +27,18 @@ extension Doctor {
     }
   }
 
-  var addresses: [Finding] { relays.map(Self.finding) }
+  var addresses: [Finding] { relays.map(Self.finding) + Self.sharedFindings(relays) }
+
+  /// Public addresses that were found for several relays; configured ones are among the configuration's problems.
+  static func sharedFindings(_ relays: [RelayFacts]) -> [Finding] {
+    let found = relays.filter { $0.finding != nil }
+    return RelayAddresses.shared(found.map { .init(local: $0.local, advertised: $0.advertised) }).map { shared in
+      Finding(
+        "relay-address", .warning,
+        "\(shared.advertised) is told to clients for \(shared.locals.map(\.description).joined(separator: " and ")): "
+          + RelayAddresses.sharedEffect, remedy: RelayAddresses.sharedRemedy)
+    }
+  }
 
   static func finding(_ relay: RelayFacts) -> Finding {
     let rules = PeerRules()

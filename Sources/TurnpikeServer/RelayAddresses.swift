@@ -31,6 +31,18 @@ enum RelayAddresses {
     }
   }
 
+  /// Public addresses that are told for several relays of one family, with these.
+  static func shared(_ entries: [RelayedAddresses.Entry]) -> [(advertised: IPAddress, locals: [IPAddress])] {
+    Set(entries.map(\.advertised)).sorted().compactMap { advertised in
+      let locals = entries.filter { $0.advertised == advertised }.map(\.local)
+      return locals.count > 1 ? (advertised, locals) : nil
+    }
+  }
+
+  static let sharedEffect = "a NAT sends each port to one of them, so the peers of the others do not reach them"
+  static let sharedRemedy =
+    "name one of them in relay.addresses, or give each its own public address in relay.advertise: { LOCAL: PUBLIC }"
+
   /// Logs one line if clients would get a relayed address that other networks cannot reach: a warning for a server with
   /// configured users, information for a trial with the first user.
   static func warnIfPrivate(_ entries: [RelayedAddresses.Entry], listeners: [ListenerPlan], isTrial: Bool, log: Log) {

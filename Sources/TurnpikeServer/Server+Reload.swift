@@ -75,6 +75,7 @@ extension Server {
   func runChores() {
     let now = Instant.read()
     stopAdminIfDue(now)
+    forgetFormerAddresses()
     if chores.nextKeys <= now {
       chores.nextKeys = now.advanced(by: Chores.ticketKeyInterval)
       ask(.certificate, .certificate(certificateSource(settings.tls)))

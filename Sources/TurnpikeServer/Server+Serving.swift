@@ -17,8 +17,10 @@ extension Server {
     // The addresses may have changed since the shards got them.
     refreshOwnAddresses()
     if ServiceManager.watchdogInterval != nil { chores.nextPulse = .read() }
+    for signal in earlySignals { _ = act(on: signal) }
     while true {
-      _ = loop.wait(for: chores.next.duration(since: .read()))
+      let next = min(chores.next, state.relayed.nextForgetting ?? chores.next)
+      _ = loop.wait(for: next.duration(since: .read()))
       runChores()
       if addresses?.drain() ?? true { refreshOwnAddresses() }
       while let signal = signals.next() {

@@ -33,6 +33,8 @@ public final class Server {
   let log: Log
   let host: ServerHost
   let signals: SignalReader
+  /// Those that came during the start, for the running server.
+  var earlySignals: [Signal] = []
   let reader: BackgroundReader
   let reports: Mailbox<ShardReport>
   let loop: EventLoop

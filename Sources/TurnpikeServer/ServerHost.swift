@@ -59,8 +59,10 @@ final class StarterBox: Sendable {
 
   init(_ starter: consuming Starter) { self.starter = starter }
 
-  func launch(until deadline: Instant) throws(Errno) -> (process: Int32, connection: HandoverConnection) {
-    let started = try starter.launch(until: deadline)
+  func launch(
+    as parent: Starter.Parent, until deadline: Instant
+  ) throws(Errno) -> (process: Int32, connection: HandoverConnection) {
+    let started = try starter.launch(as: parent, until: deadline)
     let process = started.process
     return (process, HandoverConnection(started.take()))
   }

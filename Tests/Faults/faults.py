@@ -57,7 +57,7 @@ def copy_sources():
 def run(words, seconds):
     """Returns exit status and output; None as the status after the timeout. Ends every child process."""
     with subprocess.Popen(words, cwd=COPY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          start_new_session=True) as child:
+                          errors="replace", start_new_session=True) as child:
         try:
             output, _ = child.communicate(timeout=seconds)
             return child.returncode, output

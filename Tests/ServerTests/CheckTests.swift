@@ -148,6 +148,9 @@ struct CheckTests {
       "relay: { addresses: [127.0.0.1], advertise: { 127.0.0.1: 203.0.113.5, 192.0.2.77: 203.0.113.6 } }",
       "relays use 127.0.0.1; this host has "),
     Mistake(
+      "relay: { addresses: [127.0.0.1, 127.0.0.2], advertise: 203.0.113.5 }",
+      "relay.advertise: clients are told 203.0.113.5 for 127.0.0.1, 127.0.0.2: a NAT sends each port to one of them"),
+    Mistake(
       "relay: { addresses: [192.0.2.77] }",
       "relay.addresses: 192.0.2.77 is on no interface of this host; relays on it are refused (508)"),
   ].filter { !$0.yaml.contains("[::]") || Interfaces.hasIPv6 }

@@ -1,6 +1,9 @@
 import ClientIO
 import Foundation
+import NetIO
+import NetworkTypes
 import STUN
+import System
 import Testing
 import TestSupport
 import TURNClient
@@ -151,5 +154,28 @@ extension ServerTests {
     server.send(SIGTERM)
     #expect(server.waitForEnd() == 0)
     #expect(server.logs(" stopped"))
+  }
+
+  @Test("SIGTERM ends a start that waits for its public address at once, with 0", arguments: [SIGTERM, SIGINT])
+  func stopDuringStart(signal: Int32) throws {
+    let silent = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    let place = "stun:127.0.0.1:\(silent.localAddress?.port ?? 0)"
+    let folder = try TemporaryDirectory()
+    let server = try RunningServer(
+      port: Self.port(40),
+      ["state-directory=\(folder.path("state"))", "relay.advertise=auto", "relay.detect=\(place)"],
+      ready: "state-directory-made")
+    // The start waits for three seconds for an answer to this.
+    #expect(Readiness.wait(for: silent.rawValue, until: Instant.read().advanced(bySeconds: 5)))
+    server.send(signal)
+    #expect(server.waitForEnd() == 0)
+    #expect(server.logs(" stopped") && !server.logged(" ready ") && !server.logged("public-address-failed"))
+  }
+
+  @Test("A public address that is found for two relays is a warning")
+  func sharedAddress() throws {
+    let server = try RunningServer(
+      port: Self.port(41), ["relay.addresses=127.0.0.1,127.0.0.2", "relay.advertise=localhost"])
+    #expect(server.logs("warning public-address-shared address=127.0.0.1 relays=127.0.0.1,127.0.0.2 "))
   }
 }

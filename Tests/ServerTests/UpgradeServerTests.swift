@@ -17,9 +17,12 @@ struct UpgradeServerTests {
   static func port(_ number: UInt16) -> UInt16 { PortBlock.upgrade[number] }
 
   /// The ordinary drain, so that clients of TLS and DTLS stay.
-  private func start(_ engine: String, _ port: UInt16, _ settings: [String] = []) throws -> RunningServer {
+  private func start(
+    _ engine: String, _ port: UInt16, _ settings: [String] = ["peers.allow=127.0.0.0/8"],
+    environment: [String: String] = [:]
+  ) throws -> RunningServer {
     try RunningServer(
-      port: port, ["engine=\(engine)", "peers.allow=127.0.0.0/8", "admin.listen=127.0.0.1:\(port + 2)"] + settings,
+      port: port, ["engine=\(engine)", "admin.listen=127.0.0.1:\(port + 2)"] + settings, environment: environment,
       drainTimeout: "1h")
   }
 
@@ -62,7 +65,8 @@ struct UpgradeServerTests {
   @Test("Clients of both processes reach each other, and a new client the newer one")
   func both() throws {
     let port = Self.port(1)
-    let server = try start("epoll", port)
+    // Loopback addresses are no peers here: only the relays of the two processes are.
+    let server = try start("epoll", port, [])
     var secure = try server.session(transport: .tls)
     try secure.allocate()
     var plain = try server.session()
@@ -111,6 +115,39 @@ struct UpgradeServerTests {
     #expect(server.waitForEnd() == 0)
   }
 
+  @Test("Under a service manager the newer process is the manager's child from its start, and the older one just ends")
+  func serviceManager() throws {
+    let port = Self.port(5)
+    let server = try start("auto", port, environment: ["NOTIFY_SOCKET": "@turnpike-upgrade-tests-\(getpid())"])
+    let newer = try #require(try upgrade(server, port)["process"]?.integer.flatMap { Int32(exactly: $0) })
+    defer { kill(newer, SIGKILL) }
+    let status = try String(contentsOfFile: "/proc/\(newer)/status", encoding: .utf8)
+    let parent = status.split(separator: "\n").first { $0.hasPrefix("PPid:") }?.split(separator: "\t").last
+    #expect(parent.map(String.init) != "\(server.processIdentifier)", "\(status)")
+    #expect(server.waitForEnd() == 0)
+    try awaitAnswer(AdminClient(port: port + 2, of: server))
+  }
+
+  @Test(
+    "Process 1 of a container stays for the newer one, also if the container's runtime is told its state",
+    .enabled(if: geteuid() == 0, "a process namespace needs root"))
+  func container() throws {
+    let port = Self.port(7)
+    let server = try RunningServer(
+      port: port, ["admin.listen=127.0.0.1:\(port + 2)"],
+      environment: ["NOTIFY_SOCKET": "@turnpike-upgrade-tests-\(getpid())"],
+      wrapper: ["/usr/bin/unshare", "--pid", "--fork", "--kill-child"])
+    let admin = AdminClient(port: port + 2, of: server)
+    for count in 1...2 {
+      _ = try upgrade(server, port)
+      try awaitEnds(count, of: server)
+      try awaitAnswer(admin)
+    }
+    var session = try server.session()
+    try session.allocate()
+    #expect(server.isRunning)
+  }
+
   /// Waits until so many older processes have no clients and no endpoint any more.
   private func awaitEnds(_ count: Int, of server: RunningServer) throws {
     let deadline = Instant.read().advanced(bySeconds: 10)
@@ -133,7 +170,7 @@ struct UpgradeServerTests {
   @Test("The counts of a session, a capture and the rooms of the demo page go on in the newer process")
   func state() throws {
     let port = Self.port(4)
-    let server = try start("epoll", port, ["admin.demo=true", "log.level=info"])
+    let server = try start("epoll", port, ["peers.allow=127.0.0.0/8", "admin.demo=true", "log.level=info"])
     let admin = AdminClient(port: port + 2, of: server)
     let key = try admin.document("/demo/access?room=tea")["key"]?.string
     #expect(key?.count == 24)

@@ -53,10 +53,11 @@ struct AdvertisedAddressTests {
   }
 
   private static let local = IPAddress("10.0.0.5")!
+  private static let start = Instant(nanoseconds: 1_000_000_000)
 
   private func told(_ numbers: [UInt8]) -> RelayedAddresses {
     let first = RelayedAddresses(entries: [.init(local: Self.local, advertised: Self.local)], ports: 50_000...50_001)
-    return numbers.reduce(first) { $0.advertising([IPAddress(198, 51, 100, $1)]) }
+    return numbers.reduce(first) { $0.advertising([IPAddress(198, 51, 100, $1)], now: Self.start) }
   }
 
   @Test("The forms of an address: the present one, former ones, newest first, and the local one")
@@ -73,7 +74,7 @@ struct AdvertisedAddressTests {
     let owner = PortOwner(username: [1], client: client)
     let now = Instant(nanoseconds: 1)
     #expect(told([]).claim(RelayedAddress(0, 50_000), for: owner, now: now, ignoresQuarantine: false))
-    let next = relayed.advertising([Self.local])
+    let next = relayed.advertising([Self.local], now: Self.start)
     #expect(relayed.claim(RelayedAddress(0, 50_000), for: owner, now: now, ignoresQuarantine: false))
     #expect(!next.claim(RelayedAddress(0, 50_000), for: owner, now: now, ignoresQuarantine: false))
     #expect(next.forms(of: Self.local).count == 4)
@@ -85,6 +86,23 @@ struct AdvertisedAddressTests {
     #expect(relayed.former.map(\.advertised) == (12...19).reversed().map { IPAddress(198, 51, 100, $0) })
     let stranger = RelayedAddresses.Entry(local: IPAddress("10.0.0.6")!, advertised: IPAddress("198.51.100.99")!)
     let known = RelayedAddresses.Entry(local: Self.local, advertised: IPAddress("198.51.100.50")!)
-    #expect(told([1]).remembering([stranger, known]).former == [known])
+    let remembered = told([1]).remembering([stranger, known], now: Self.start)
+    #expect(remembered.former == [.init(known, since: Self.start)])
+  }
+
+  @Test("A former address is forgotten a day after another one has taken its place")
+  func forgetting() throws {
+    let day = RelayedAddresses.formerTime
+    let later = Self.start.advanced(bySeconds: 60)
+    let both = told([1, 2]).advertising([IPAddress(198, 51, 100, 3)], now: later)
+    let first = IPAddress(198, 51, 100, 1)
+    #expect(both.former.map(\.since) == [later, Self.start] && both.contains(first))
+    #expect(both.nextForgetting == Self.start.advanced(by: day))
+    #expect(both.forgetting(now: Self.start.advanced(bySeconds: 86_399)) == nil)
+    let one = try #require(both.forgetting(now: Self.start.advanced(by: day)))
+    #expect(!one.contains(first) && one.translated(first) == first && one.contains(IPAddress(198, 51, 100, 2)))
+    let none = try #require(one.forgetting(now: later.advanced(by: day)))
+    #expect(none.former.isEmpty && none.nextForgetting == nil && none.contains(IPAddress(198, 51, 100, 3)))
+    #expect(none.forgetting(now: later.advanced(by: day)) == nil)
   }
 }

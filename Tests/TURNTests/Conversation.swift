@@ -136,7 +136,8 @@ final class Conversation {
     let current = relay.rules.gate.relayed
     let addresses = current.entries.map { $0.local.family == .ipv4 ? IPAddress(text)! : $0.advertised }
     let gate = PeerGate(
-      rules: PeerRules(), relayed: current.advertising(addresses), ownAddresses: [IPAddress("203.0.113.1")!],
+      rules: PeerRules(), relayed: current.advertising(addresses, now: now.instant),
+      ownAddresses: [IPAddress("203.0.113.1")!],
       closed: [SocketAddress("203.0.113.1:3478")!])
     relay.update(settings: relay.settings, gate: gate)
     runCommands()

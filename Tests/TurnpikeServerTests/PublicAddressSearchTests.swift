@@ -20,6 +20,8 @@ struct PublicAddressSearchTests {
     let cloud: IPAddress?
     let seen: [IPAddress: IPAddress]
     let keepsPort: Bool
+    /// The default route's address.
+    let main = Mutex<IPAddress?>(PublicAddressSearchTests.local)
 
     init(
       names: [String: [IPAddress]] = [:], cloud: IPAddress? = nil, seen: [IPAddress: IPAddress] = [:],
@@ -33,6 +35,7 @@ struct PublicAddressSearchTests {
 
     var outside: PublicAddressSearch.Outside {
       PublicAddressSearch.Outside(
+        mainAddress: { self.main.withLock { $0 } },
         resolve: { name, family throws(NoAnswer) in
           self.asked.withLock { $0.append("\(name) \(family)") }
           guard let addresses = self.names[name] else { throw NoAnswer("the name servers do not answer") }
@@ -52,10 +55,10 @@ struct PublicAddressSearchTests {
 
     func search(
       _ advertise: Advertise = .automatic, _ sources: [AddressSource] = [.interface, .cloud],
-      locals: [IPAddress] = [PublicAddressSearchTests.local], main: IPAddress? = PublicAddressSearchTests.local
+      locals: [IPAddress] = [PublicAddressSearchTests.local]
     ) -> [PublicAddressSearch.Finding] {
       var search = PublicAddressSearch(
-        .init(locals: locals, mainAddress: main, advertise: advertise, sources: sources), outside)
+        .init(locals: locals, advertise: advertise, sources: sources), outside)
       return search.run()
     }
   }
@@ -86,13 +89,29 @@ struct PublicAddressSearchTests {
   @Test("Each family is found independently; the cloud is asked once, for IPv4")
   func families() {
     let world = World(cloud: Self.open)
-    let found = world.search(locals: [Self.local, Self.sixth], main: Self.local)
+    let found = world.search(locals: [Self.local, Self.sixth])
     #expect(found.map(\.found) == [Self.open, nil] && found[0].source == "cloud (aws)")
     #expect(found[1].reasons == ["interface: fd00::5 is private", "cloud: an IPv6 address is on the interface"])
     #expect(world.asked.withLock { $0 } == ["cloud"])
     // The metadata is about the address of the default route.
     let other = IPAddress(10, 0, 0, 6)
-    #expect(world.search(locals: [Self.local, other], main: Self.local).map(\.found) == [Self.open, nil])
+    #expect(world.search(locals: [Self.local, other]).map(\.found) == [Self.open, nil])
+  }
+
+  @Test("The default route is asked for in each search: it may come late, and change")
+  func route() {
+    let world = World(cloud: Self.open)
+    let other = IPAddress(10, 0, 0, 6)
+    let question = PublicAddressSearch.Question(
+      locals: [Self.local, other], advertise: .automatic, sources: [.interface, .cloud])
+    func search(_ main: IPAddress?) -> [IPAddress?] {
+      world.main.withLock { $0 = main }
+      var search = PublicAddressSearch(question, world.outside)
+      return search.run().map(\.found)
+    }
+    #expect(search(nil) == [nil, nil])
+    #expect(search(Self.local) == [Self.open, nil])
+    #expect(search(other) == [nil, Self.open])
   }
 
   @Test("A NAT that changes the port is remarked")

@@ -8,22 +8,39 @@ extension RelayedAddresses {
   /// of this server only if the network sends their packets back.
   public static let formerLimit = 8
 
+  /// How long a former address is one of ours. Then another host of the Internet may have it, and an allocation that is
+  /// older than this loses what `formerLimit` says.
+  public static let formerTime = Duration.seconds(86_400)
+
   /// The same ports with other advertised addresses.
   ///
   /// - Parameter addresses: one for each of `entries`.
-  public func advertising(_ addresses: [IPAddress]) -> RelayedAddresses {
+  public func advertising(_ addresses: [IPAddress], now: Instant) -> RelayedAddresses {
     let next = zip(entries, addresses).map { Entry(local: $0.local, advertised: $1) }
-    return with(next, former: entries + former)
+    return with(next, former: entries.map { Former($0, since: now) } + former)
   }
 
-  /// The same with the addresses that an older process has advertised.
-  public func remembering(_ earlier: [Entry]) -> RelayedAddresses { with(entries, former: former + earlier) }
+  /// The same with the addresses that an older process has advertised, for `formerTime` from now.
+  public func remembering(_ earlier: [Entry], now: Instant) -> RelayedAddresses {
+    with(entries, former: former + earlier.map { Former($0, since: now) })
+  }
 
-  private func with(_ next: [Entry], former candidates: [Entry]) -> RelayedAddresses {
-    var former: [Entry] = []
+  /// The same without the former addresses whose time is over; nil if there are none.
+  public func forgetting(now: Instant) -> RelayedAddresses? {
+    let kept = former.filter { $0.since.advanced(by: Self.formerTime) > now }
+    return kept.count == former.count ? nil : with(entries, former: kept)
+  }
+
+  /// The time of the next call of `forgetting`; nil: there is no former address.
+  public var nextForgetting: Instant? { former.map { $0.since.advanced(by: Self.formerTime) }.min() }
+
+  private func with(_ next: [Entry], former candidates: [Former]) -> RelayedAddresses {
+    var former: [Former] = []
     for entry in candidates where entry.advertised != entry.local && next.contains(where: { $0.local == entry.local }) {
       // An address that is advertised now, for whichever relay address, is not a former one.
-      let isKnown = next.contains { $0.advertised == entry.advertised } || former.contains(entry)
+      let isKnown =
+        next.contains { $0.advertised == entry.advertised }
+        || former.contains { $0.local == entry.local && $0.advertised == entry.advertised }
       if !isKnown, former.count < Self.formerLimit { former.append(entry) }
     }
     return RelayedAddresses(entries: next, former: former, ports: ports, portWords: portWords)
@@ -77,7 +94,8 @@ extension RelayedAddresses {
 
   /// The addresses by which clients may know a local address: advertised, formerly advertised, and itself.
   func forms(of local: IPAddress) -> [IPAddress] {
-    (entries + former).filter { $0.local == local && $0.advertised != local }.map(\.advertised) + [local]
+    let current = entries.filter { $0.local == local && $0.advertised != local }.map(\.advertised)
+    return current + former.filter { $0.local == local && $0.advertised != local }.map(\.advertised) + [local]
   }
 
   /// The first of the addresses by which clients may know a local address that fulfils a condition: advertised, formerly

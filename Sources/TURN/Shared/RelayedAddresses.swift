@@ -33,6 +33,19 @@ public final class RelayedAddresses: Sendable {
     }
   }
 
+  /// An entry of before, and since when another address is told in its place.
+  public struct Former: Equatable, Sendable {
+    public let local: IPAddress
+    public let advertised: IPAddress
+    public let since: Instant
+
+    public init(_ entry: Entry, since: Instant) {
+      local = entry.local
+      advertised = entry.advertised
+      self.since = since
+    }
+  }
+
   enum State: UInt64 {
     case free = 0
     case claimed = 1
@@ -52,8 +65,9 @@ public final class RelayedAddresses: Sendable {
   }
 
   public let entries: [Entry]
-  /// Addresses that were advertised before, newest first: live allocations may have them. At most `formerLimit`.
-  public let former: [Entry]
+  /// Addresses that were advertised before, newest first: live allocations may have them. At most `formerLimit`, and for
+  /// `formerTime`.
+  public let former: [Former]
   public let ports: ClosedRange<UInt16>
   /// Whether any advertised address differs or differed from its local one.
   public let hasTranslations: Bool
@@ -71,7 +85,7 @@ public final class RelayedAddresses: Sendable {
       entries: entries, former: [], ports: ports, portWords: PortWords(count: max(entries.count * ports.count, 1)))
   }
 
-  init(entries: [Entry], former: [Entry], ports: ClosedRange<UInt16>, portWords: PortWords) {
+  init(entries: [Entry], former: [Former], ports: ClosedRange<UInt16>, portWords: PortWords) {
     self.entries = entries
     self.former = former
     self.ports = ports

@@ -56,7 +56,8 @@ extension Server {
       return answer(.failed(refusal))
     }
     do throws(Errno) {
-      guard let started = try host.starter?.launch(until: Instant.read().advanced(bySeconds: 10)) else { return }
+      guard let started = try host.starter?.launch(as: newParent, until: .read().advanced(bySeconds: 10))
+      else { return }
       try loop.add(started.connection.rawValue, EventToken(kind: Self.upgradeEvent))
       upgrade = Upgrade(
         connection: started.connection, process: started.process,
@@ -70,6 +71,8 @@ extension Server {
       answer(.failed("the new process cannot be started: \(error)"))
     }
   }
+
+  private var newParent: Starter.Parent { ServiceManager.followsProcesses ? .serviceManager : .server }
 
   private func countFailedUpgrade() {
     state.upgrades.failed &+= 1
@@ -85,7 +88,8 @@ extension Server {
     }
     offer.realms = realmNames.map { Array($0.utf8) }
     offer.relayAddresses = state.relayed.entries.map(\.local)
-    offer.advertised = state.relayed.entries + state.relayed.former
+    offer.advertised =
+      state.relayed.entries + state.relayed.former.map { .init(local: $0.local, advertised: $0.advertised) }
     offer.sharedKey = state.sharedKey
     offer.cookieKey = state.cookieKey
     offer.seeds = state.seeds
@@ -155,8 +159,8 @@ extension Server {
       marks.append(.read())
       let ready = try upgrade.connection.receive(.ready, within: Upgrade.gapTimeout)
       // From here on the newer process is the server.
-      if ServiceManager.isThere { ServiceManager.notify("MAINPID=\(upgrade.process)") }
-      let waits = supervisor == nil && !ServiceManager.isThere
+      if ServiceManager.followsProcesses { ServiceManager.notify("MAINPID=\(upgrade.process)") }
+      let waits = supervisor == nil && !ServiceManager.followsProcesses
       try upgrade.connection.send(.go, [waits ? 1 : 0], supervisor.map { [$0.rawValue] } ?? [])
       for (index, shard) in shards.enumerated() {
         shard.post(.handOver(.leave(index < ready.descriptors.count ? ready.descriptors[index] : -1)))
@@ -200,7 +204,7 @@ extension Server {
       ("gap-us", .number(report.gap.wholeNanoseconds / 1000)))
     for answer in upgrade.answers { answer(.done(report)) }
     // Under a service manager, or if another process waits for the server's end, this one need not wait.
-    if supervisor == nil, !ServiceManager.isThere {
+    if supervisor == nil, !ServiceManager.followsProcesses {
       successor = upgrade.connection
     } else {
       formerConnection = upgrade.connection

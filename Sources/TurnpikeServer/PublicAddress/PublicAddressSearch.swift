@@ -9,8 +9,6 @@ struct PublicAddressSearch {
   struct Question: Sendable, Equatable {
     /// The relay addresses.
     var locals: [IPAddress]
-    /// The local address of the IPv4 default route: a cloud's metadata is about it. Nil: there is no route.
-    var mainAddress: IPAddress?
     var advertise: Advertise
     var sources: [AddressSource]
   }
@@ -37,6 +35,9 @@ struct PublicAddressSearch {
 
   /// The world outside: replaced in tests.
   struct Outside {
+    /// The local address of the IPv4 default route: a cloud's metadata is about it. Nil: there is no route. It may change
+    /// from one search to the next.
+    var mainAddress: () -> IPAddress?
     var resolve: (_ name: String, IPAddress.Family) throws(NoAnswer) -> [IPAddress]
     var askCloud: (_ until: Instant) throws(NoAnswer) -> (address: IPAddress, cloud: String)
     /// The address of `from` as the STUN server sees it, and whether the port was the same.
@@ -93,7 +94,7 @@ struct PublicAddressSearch {
       finding.found = local
     case .cloud:
       guard local.family == .ipv4 else { throw NoAnswer("an IPv6 address is on the interface") }
-      guard question.mainAddress == local || question.locals.count(where: { $0.family == .ipv4 }) == 1 else {
+      guard outside.mainAddress() == local || question.locals.count(where: { $0.family == .ipv4 }) == 1 else {
         throw NoAnswer("the metadata is about another address, that of the default route")
       }
       let answer = try askCloud()

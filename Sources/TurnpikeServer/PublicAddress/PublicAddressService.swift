@@ -100,16 +100,15 @@ extension PublicAddressSearch {
 extension PublicAddressSearch.Question {
   /// The question of a configuration, for these relay addresses.
   init(_ settings: Settings.RelaySection, locals: [IPAddress]) {
-    self.init(
-      locals: locals, mainAddress: Interfaces.defaultRouteSource(.ipv4), advertise: settings.advertise,
-      sources: settings.sources)
+    self.init(locals: locals, advertise: settings.advertise, sources: settings.sources)
   }
 }
 
 extension PublicAddressSearch.Outside {
-  /// The C library's names, the metadata service and STUN servers.
+  /// The host's routes, the C library's names, the metadata service and STUN servers.
   static func world(_ client: HTTPClient) -> PublicAddressSearch.Outside {
     PublicAddressSearch.Outside(
+      mainAddress: { Interfaces.defaultRouteSource(.ipv4) },
       resolve: { name, family throws(PublicAddressSearch.NoAnswer) in
         do throws(ResolutionError) {
           return try Resolver.addresses(of: name, family: family).map(\.address)

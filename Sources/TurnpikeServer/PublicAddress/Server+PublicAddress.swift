@@ -37,9 +37,23 @@ extension Server {
           ("effect", .text("clients are told \(advertisedText) until the answer comes")),
           ("remedy", "set relay.advertise to the public address, or correct relay.detect"))
       }
-      reports.wait(for: left)
+      _ = Readiness.wait(forAnyOf: [reports.rawValue, signals.rawValue], until: deadline)
+      try heedEarlySignals()
     }
     takePublicAddresses()
+  }
+
+  /// Reads signals while the start waits. SIGTERM and SIGINT end the process at once: it has no client yet. Others are
+  /// kept for a running server.
+  private func heedEarlySignals() throws(StartFailure) {
+    while let signal = signals.next() {
+      switch signal {
+      case .terminate, .interrupt:
+        log.info("stopped")
+        throw StartFailure(outcome: .stopped)
+      case .reload, .upgrade: earlySignals.append(signal)
+      }
+    }
   }
 
   /// Logs a private relay address, unless the search has told about it.
@@ -58,7 +72,7 @@ extension Server {
       guard entry.advertised == entry.local else { return entry.advertised }
       return earlier.first { $0.local == entry.local }?.advertised ?? entry.advertised
     }
-    state.relayed = state.relayed.advertising(kept)
+    state.relayed = state.relayed.advertising(kept, now: .read())
   }
 
   /// Asks the question of the present configuration.
@@ -79,14 +93,29 @@ extension Server {
       let next = told.map { entry in
         report.findings.first { $0.local == entry.local }?.found ?? entry.advertised
       }
-      if next != told.map(\.advertised) { state.relayed = state.relayed.advertising(next) }
+      if next != told.map(\.advertised) { state.relayed = state.relayed.advertising(next, now: .read()) }
       guard report.question.advertise.looksUp else { continue }
       for finding in report.findings {
         guard let index = told.firstIndex(where: { $0.local == finding.local }) else { continue }
         addressLog.write(finding, told: (told[index].advertised, next[index]), now: .read(), to: log)
       }
     }
-    return state.relayed.entries != before
+    guard state.relayed.entries != before else { return false }
+    warnOfSharedAddresses()
+    return true
+  }
+
+  /// Logs a public address that was found for several relays. `ConfigurationRules` reports a configured one.
+  private func warnOfSharedAddresses() {
+    for shared in RelayAddresses.shared(state.relayed.entries) {
+      log.limited(
+        .warning, "public-address-shared", source: "\(shared.advertised)", burst: 1,
+        [
+          ("address", .text("\(shared.advertised)")),
+          ("relays", .text(shared.locals.map(\.description).joined(separator: ","))),
+          ("effect", .text(RelayAddresses.sharedEffect)), ("remedy", .text(RelayAddresses.sharedRemedy)),
+        ])
+    }
   }
 
   /// Uses a new configuration: what it has itself at once, the rest when it is found.
@@ -96,10 +125,19 @@ extension Server {
       advertise.address(for: entry.local) ?? (advertise.looksUp ? entry.advertised : entry.local)
     }
     if next != state.relayed.entries.map(\.advertised) {
-      state.relayed = state.relayed.advertising(next)
+      state.relayed = state.relayed.advertising(next, now: .read())
       addressChanges += 1
     }
     askForPublicAddresses()
+  }
+
+  /// Forgets former public addresses whose time is over.
+  func forgetFormerAddresses() {
+    guard let next = state.relayed.forgetting(now: .read()) else { return }
+    let gone = state.relayed.former.filter { !next.former.contains($0) }.map(\.advertised.description)
+    log.info("public-address-forgotten", ("addresses", .text(gone.joined(separator: ","))))
+    state.relayed = next
+    configureShards()
   }
 
   /// Takes answers while the server runs: shards and operators get the new addresses.
