@@ -1,9 +1,9 @@
 /// The sessions that an operator ends together.
 public struct SessionsToEnd: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
-    /// Of a user, by the whole name.
+    /// The sessions of a user, by the whole name.
     case user(String)
-    /// Of time-limited names that no present secret has signed.
+    /// The sessions of time-limited names that no present secret has signed.
     case revoked
   }
 

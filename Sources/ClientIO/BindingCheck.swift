@@ -120,7 +120,7 @@ public enum BindingCheck {
         } else if due < deadline, stop() {
           return nil
         }
-        // After every message: a flood of other messages must not delay the timers.
+        // The timers run after every message: a flood of other messages must not delay them.
         probe.advance(to: .read())
       }
     } catch {

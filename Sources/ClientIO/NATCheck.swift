@@ -159,7 +159,7 @@ public struct NATCheck: ~Copyable {
       if let count = receive(socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
       }
-      // After every message: a flood of other messages must not delay the timers.
+      // The timers run after every message: a flood of other messages must not delay them.
       probe.advance(to: .read())
     }
     switch probe.outcome {

@@ -202,7 +202,7 @@ extension AdminView {
   private struct UserSource {
     /// The store's path; nil: the configuration.
     var path: String?
-    /// By realm and name.
+    /// The users of the configuration, by realm and name.
     var configured: [StoredUser]
 
     func users(

@@ -30,7 +30,7 @@ struct CaptureFile: Sendable {
   mutating func append(
     _ message: [UInt8], time: UInt64, from source: SocketAddress, to target: SocketAddress, comment: String
   ) -> Bool {
-    // Before the packet is made: headers, block and comment take less than 256 bytes.
+    // This check comes before the packet is made: headers, block and comment take less than 256 bytes.
     guard bytes.count + message.count + 256 <= Self.limit else { return false }
     let packet = Self.packet(message, from: source, to: target)
     let text = Array(comment.utf8.prefix(64))

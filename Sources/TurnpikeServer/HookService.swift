@@ -27,7 +27,7 @@ final class HookService: Sendable {
     var found: UInt64 = 0
     var unknown: UInt64 = 0
     var failures: UInt64 = 0
-    /// Not asked, because the queue was full or the breaker open.
+    /// Look-ups that were not asked, because the queue was full or the breaker open.
     var refused: UInt64 = 0
   }
 

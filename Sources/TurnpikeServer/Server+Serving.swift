@@ -127,7 +127,7 @@ extension Server {
     for thread in shardThreads { thread.join() }
     for thread in admin?.threads ?? [] { thread.joinSoon() }
     for thread in storeThreads + hookThreads { thread.joinSoon() }
-    // After the shards, whose last events are of their end.
+    // The events stop after the shards, which report the end of their allocations.
     events?.stop()
     eventThread?.joinSoon()
     // It may wait for a name server for seconds; the process's end also ends its thread.

@@ -21,7 +21,7 @@ public final class Server {
     case stopped
     /// A newer process has taken over and has ended with this status.
     case succeeded(Int32)
-    /// It could not start or continue; with the error, its place and a remedy.
+    /// It could not start or continue; with the error, its origin and a remedy.
     case failed(String)
     /// The configuration needs something that this host does not have.
     case misconfigured(String)

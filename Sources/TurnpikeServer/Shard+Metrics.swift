@@ -7,7 +7,7 @@ internal import Tables
 
 /// The counts of a shard that are not the relay's, and when it publishes them.
 struct ShardMetrics: ~Copyable {
-  /// At most so often a shard publishes, and so often it measures a turn.
+  /// The shortest time between two publications of a shard, and the time between two measured turns.
   static let interval = Duration.milliseconds(100)
   static let sampleInterval = Duration.milliseconds(10)
 

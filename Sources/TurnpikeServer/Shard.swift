@@ -110,7 +110,7 @@ struct Shard: ~Copyable {
     do throws(Errno) { shard = try Shard(plan) } catch { throw .listener(nil, error) }
     if plan.inherits {
       shard.plane.isStopped = true
-      // Until `HandoverStep.begin`.
+      // The shard reads nothing until `HandoverStep.begin`.
       shard.handover.phase = .paused
       let inheritance = shard.awaitInheritance()
       do throws(RecordError) { try shard.adopt(inheritance) } catch { throw .records(error) }

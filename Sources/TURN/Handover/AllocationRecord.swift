@@ -18,11 +18,11 @@ struct AllocationRecord {
   var userBuckets = ByDirection<UInt64>(0)
   var details = AllocationDetails.unread
   var ports: [(handle: Handle<RelayPort>, port: RelayPort)] = []
-  /// In the order in which they are inserted into their list.
+  /// The permissions, in the order in which they are inserted into their list.
   var permissions: [(address: IPAddress, expiresAt: Instant)] = []
   var channels: [(number: UInt16, peer: PeerAddress, expiresAt: Instant)] = []
   var peerConnections: [PeerConnectionRecord] = []
-  /// Of both directions, or none.
+  /// The measurements of both directions; empty without any.
   var qualities: [PathQuality] = []
 
   mutating func code(with coder: inout RecordCoder) throws(RecordError) {

@@ -15,7 +15,7 @@ struct PathQuality: BitwiseCopyable {
 
   // The first 56 bytes are what a packet of the first stream uses: with the slot's header they fit one cache line.
   private var packets: UInt64 = 0
-  /// Of ended sequences, and what has left the windows. Saturating, as are the two below.
+  /// Lost packets of ended sequences and of numbers that have left the windows. This count and the next two saturate.
   private var lost: UInt32 = 0
   private var late: UInt32 = 0
   private var first: RTPStream
@@ -78,7 +78,7 @@ struct PathQuality: BitwiseCopyable {
     }
   }
 
-  /// Gives a new stream the place of one that has ended.
+  /// Follows a new stream instead of one that has ended.
   @inline(never)
   private mutating func begin(_ header: RTPHeader, arrival: UInt32) -> Change {
     let missing: UInt32

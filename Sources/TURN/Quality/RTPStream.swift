@@ -38,11 +38,11 @@ struct RTPStream: BitwiseCopyable {
   /// Microseconds; nil while unknown.
   var jitterMicroseconds: UInt32? { jitter.microseconds }
 
-  /// Microseconds of silence after which another stream gets this one's place; shorter for one that is not proven.
+  /// Microseconds of silence after which another stream replaces this one; shorter for one that is not proven.
   private static let silence: UInt32 = 2_000_000
   private static let silenceOfUnproven: UInt32 = 500_000
 
-  /// Whether another stream may have this one's place.
+  /// Whether another stream may replace this one.
   func hasEnded(at now: UInt32) -> Bool { now &- arrival > (isProven ? Self.silence : Self.silenceOfUnproven) }
 
   /// Records a packet of this stream; nil if it does not count, because the stream is not proven yet.
