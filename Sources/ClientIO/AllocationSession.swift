@@ -160,7 +160,7 @@ public struct AllocationSession: ~Copyable {
 
   private mutating func flush() throws(ConnectionFailure) {
     while let message = client.takeOutput() {
-      try connection.send(message, until: Instant.read().advanced(bySeconds: 10))
+      try connection.send(message, until: Instant.read().advanced(by: .seconds(10)))
     }
   }
 

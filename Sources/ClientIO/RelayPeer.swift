@@ -117,7 +117,7 @@ struct AllocationPeer: RelayPeer, ~Copyable {
   }
 
   mutating func send(_ data: [UInt8], to relay: SocketAddress) throws(AllocationSession.Failure) {
-    try session.send(data, to: relay, until: Instant.read().advanced(bySeconds: 5))
+    try session.send(data, to: relay, until: Instant.read().advanced(by: .seconds(5)))
   }
 
   mutating func delete() {

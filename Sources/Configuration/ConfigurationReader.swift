@@ -1,5 +1,6 @@
 public import NetworkTypes
 internal import StringPreparation
+internal import TURN
 
 /// A configuration: its values, and warnings about them.
 public struct Configuration: Sendable {
@@ -205,9 +206,9 @@ struct ParsedConfiguration {
 
   /// Checks combinations of keys. Keys that could not be read have their default and cause no further problem.
   mutating func check() {
-    if settings.lifetime.default > settings.lifetime.maximum {
+    if settings.turn.defaultLifetime > settings.turn.maximumLifetime {
       let isWish = origins["lifetime.default"] != nil
-      settings.lifetime.default = settings.lifetime.maximum
+      settings.turn.defaultLifetime = settings.turn.maximumLifetime
       if isWish {
         problems.append(
           locating(

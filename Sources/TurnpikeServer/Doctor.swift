@@ -81,7 +81,7 @@ public struct Doctor {
     }
     // Errors and expiry are in the findings about the configuration.
     guard let all = try? CertificateSource.certificates(settings.tls, Files.readRegular) else { return [] }
-    let now = Int64(clamping: Now.read().wallSeconds)
+    let now = Now.read().wall
     return all.all.map { files in
       let names = files.leaf.dnsNames.joined(separator: ", ")
       let text = "\(files.chain.name): \(files.leaf.daysLeft(now: now)) days left, for \(names)"

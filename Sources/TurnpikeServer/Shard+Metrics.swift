@@ -77,7 +77,7 @@ extension Shard {
     snapshot.requestTime = metrics.requestTime
     snapshot.refusedProxies = metrics.refusedProxies
     snapshot.refusedRuns = plane.sends.refusedRuns
-    snapshot.processorTime = Thread.processorTime / .seconds(1)
+    snapshot.processorTime = Thread.processorTime
     snapshot.shardLimits = limitNotices.totals
     snapshot.relayLimits = relay.limitTotals
   }

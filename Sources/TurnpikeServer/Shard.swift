@@ -53,7 +53,7 @@ struct Shard: ~Copyable {
     self.plane = plane
     self.plan = plan
     now = Now.read()
-    nextSweep = now.instant.advanced(bySeconds: 1)
+    nextSweep = now.instant.advanced(by: .seconds(1))
     serverNames = plan.serverNames
     trustedProxies = plan.trustedProxies
     datagramListeners = DatagramListeners(count: plan.listeners.count)

@@ -27,7 +27,7 @@ struct ShardSnapshot: Sendable {
   /// Runs of datagrams that the kernel did not cut (UDP_SEGMENT), so that each was sent by itself.
   var refusedRuns: UInt64 = 0
   /// The CPU time of the thread in seconds.
-  var processorTime = 0.0
+  var processorTime = Duration.zero
 
   /// What was dropped or refused because there was too much of it.
   var refusals: UInt64 {

@@ -162,8 +162,8 @@ extension AllocationDetails {
     try coder.code(&username)
     try coder.code(&quotaName)
     try coder.code(&keys, .ofNoUser) { coder, keys throws(RecordError) in try coder.code(&keys) }
-    try coder.code(&credentialEnd)
-    try coder.code(&nameExpiry)
+    try coder.code(&credentialEnd, .epoch) { coder, time throws(RecordError) in try coder.code(&time) }
+    try coder.code(&nameExpiry, .epoch) { coder, time throws(RecordError) in try coder.code(&time) }
     try kind.code(with: &coder)
     try drops.code(with: &coder)
     try coder.code(&transactionID)

@@ -47,19 +47,19 @@ struct RTPStream: BitwiseCopyable {
 
   /// Records a packet of this stream; nil if it does not count, because the stream is not proven yet.
   @inline(__always)
-  mutating func record(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Place? {
+  mutating func record(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Order? {
     guard isProven else { return prove(header, arrival: now) }
-    let place = window.record(header.sequenceNumber)
-    switch place {
+    let order = window.record(header.sequenceNumber)
+    switch order {
     case .next: if header.timestamp != timestamp { beginFrame(header, arrival: now) }
     case .restarted: resume(header, arrival: now)
     case .late, .duplicate, .outside: break
     }
-    return place
+    return order
   }
 
   @inline(never)
-  private mutating func prove(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Place? {
+  private mutating func prove(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Order? {
     guard case .next(0) = window.record(header.sequenceNumber), window.missing == 0 else {
       self = RTPStream(header, arrival: now)
       return nil
