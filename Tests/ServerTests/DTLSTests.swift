@@ -41,7 +41,9 @@ extension ServerTests {
 
     /// The next datagram, undecrypted.
     func receive(seconds: UInt32 = 2) -> [UInt8]? {
-      guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: seconds)) else { return nil }
+      guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(by: .seconds(seconds))) else {
+        return nil
+      }
       var buffer = ReceiveBuffer()
       guard case .bytes(let count) = buffer.receiveDatagram(socket) else { return nil }
       return buffer.prefix(count)

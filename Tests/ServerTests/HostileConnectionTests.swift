@@ -25,7 +25,7 @@ extension ServerTests {
     /// Whether the server closes the connection in time.
     func ends(within seconds: UInt32) -> Bool {
       var buffer = ReceiveBuffer()
-      let deadline = Instant.read().advanced(bySeconds: seconds)
+      let deadline = Instant.read().advanced(by: .seconds(seconds))
       while Readiness.wait(for: socket.rawValue, until: deadline) {
         if case .bytes = buffer.receiveStream(socket) { continue }
         return true

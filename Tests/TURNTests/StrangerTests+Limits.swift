@@ -244,7 +244,7 @@ extension StrangerTests {
   func newPeers() {
     let users = UserRateLimiter(seed: (5, 6))
     func conversation(_ shard: Int) -> Conversation {
-      Conversation(shard: shard, shardCount: 2, users: users) { $0.realms[0].newPeersPerUser = 5 }
+      Conversation(shard: shard, shardCount: 2, users: users) { $0.realms[0].limits.newPeersPerUser = 5 }
     }
     let (first, second) = (conversation(0), conversation(1))
     let client = TestClient(first)

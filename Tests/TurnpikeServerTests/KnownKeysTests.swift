@@ -11,7 +11,7 @@ struct KnownKeysTests {
 
   private func word(_ known: KnownKeys, _ name: String, realm: UInt8 = 0, after seconds: UInt32 = 0) -> String {
     switch known.find(
-      .name(Array(name.utf8)), realm: RealmID(rawValue: realm), now: start.advanced(bySeconds: seconds))
+      .name(Array(name.utf8)), realm: RealmID(rawValue: realm), now: start.advanced(by: .seconds(seconds)))
     {
     case .known: "known"
     case .noUser: "no user"
