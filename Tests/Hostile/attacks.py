@@ -28,9 +28,13 @@ class Attack:
 
     def __init__(self, target, tls, options):
         self.target, self.tls, self.options, self.answers = target, tls, options, 0
+        self.has_begun = True  # false if the server did not let the attack begin, so that nothing is measured
 
     def begin(self):
         """Prepares the messages and sockets."""
+
+    def step(self, count):
+        """Sends `count` units. Returns how many it has sent, if it is not `count`."""
 
     def end(self):
         """Releases all resources."""
@@ -119,7 +123,7 @@ class WrongPasswords(Attack):
             client.send(messages.request(messages.ALLOCATE, messages.attribute(messages.TRANSPORT, messages.UDP)))
             nonce = messages.attributes(client.recv(4096)).get(messages.NONCE, nonce)
         except OSError:
-            pass
+            self.has_begun = False
         client.setblocking(False)
         return client, nonce
 
@@ -333,7 +337,7 @@ class KeyUpdates(Attack):
             try:
                 self.streams.append([self.connect(context), 0])
             except OSError:
-                pass
+                self.has_begun = False
 
     def connect(self, context):
         """Makes a connection with a complete handshake, and a thousand KeyUpdates for it."""
@@ -368,9 +372,8 @@ class KeyUpdates(Attack):
         return connection, updates
 
     def step(self, count):
-        for _ in range(count):
-            if not self.streams:
-                return
+        before = self.answers
+        for _ in range(count if self.streams else 0):
             self.number = (self.number + 1) % len(self.streams)
             (connection, updates), sent = self.streams[self.number]
             if sent >= len(updates):
@@ -378,10 +381,15 @@ class KeyUpdates(Attack):
             try:
                 if connection.send(updates[sent]) == len(updates[sent]):
                     self.streams[self.number][1] += 1
+                    self.answers += 1
             except BlockingIOError:
                 pass
             except OSError:
+                # The server has ended the connection, after the number of messages that it allows.
                 self.streams.pop(self.number)
+                if not self.streams:
+                    break
+        return self.answers - before
 
 
 class OneUser(Attack):
@@ -417,6 +425,7 @@ class HeavyUser(Attack):
             one.ask(messages.CHANNEL_BIND, messages.attribute(messages.CHANNEL, b"\x40\x01\0\0")
                     + messages.peer(ATTACKER, self.sink.getsockname()[1]))
         except (client.Refused, OSError):
+            self.has_begun = False
             return
         self.one = one
         self.one.socket.setblocking(False)
@@ -502,7 +511,7 @@ class Connects(Attack):
             self.socket.recv(4096)
             self.socket.setblocking(False)
         except (OSError, KeyError):
-            self.socket = None
+            self.has_begun, self.socket = False, None
 
     def step(self, count):
         for _ in range(count if self.socket else 0):
@@ -532,7 +541,7 @@ class Connects(Attack):
 
 def paced(attack, rate, end):
     """Calls `step` about each millisecond at the given rate until `end`. Returns the rate that was reached."""
-    start, done, left_out = time.monotonic(), 0, 0
+    start, done, left_out = time.monotonic(), 0, 0  # `left_out` counts units that were not sent
     while (now := time.monotonic()) < end:
         due = int((now - start) * rate)
         # Units that could not be sent in time are not sent later, because a burst would be another attack.
@@ -540,7 +549,8 @@ def paced(attack, rate, end):
             left_out += due - int(rate / 20) - 1 - done
             done = due - int(rate / 20) - 1
         if due > done:
-            attack.step(due - done)
+            sent = attack.step(due - done)
+            left_out += 0 if sent is None else due - done - sent
             done = due
         time.sleep(0.001 + random.random() / 4000)
     return (done - left_out) / (time.monotonic() - start)

@@ -246,11 +246,11 @@ struct SharedBandwidthTests {
   @Test("Packets look for limits as long as an allocation's user has one of its own")
   func ownLimitEnds() throws {
     let conversation = Conversation {
-      $0.realms[0].users[Array("alice".utf8)]?.bandwidth = 100_000
+      $0.realms[0].users[Array("alice".utf8)]?.bandwidth = .bytesPerSecond(100_000)
     }
     #expect(!conversation.relay.bandwidth.isLimited)
     let clients = [Self.client(conversation, "192.0.2.7:1"), Self.client(conversation, "192.0.2.8:1")]
-    conversation.change { $0.software = [] }
+    conversation.change { $0.policy.software = "" }
     #expect(conversation.relay.bandwidth.isLimited)
     _ = clients[0].refresh(0)
     #expect(conversation.relay.bandwidth.isLimited)
