@@ -219,7 +219,7 @@ struct CoturnTests {
       "realm=example.org\ntotal-quota=7 # all\nno-tcp-relay # none\nstatic-auth-secret=a #b\nuser-quota=3#c\n"
         + "user-quota=3\t# three\n"
     ).settings
-    #expect(settings.limits.allocations == 7 && settings.limits.allocationsPerUser == 3 && !settings.relay.tcp)
+    #expect(settings.limits.allocations == 7 && settings.limits.allocationsPerUser == 3 && !settings.turn.relaysTCP)
     #expect(settings.auth.secrets == ["a #b"])
   }
 

@@ -122,7 +122,7 @@ struct HandoverTests {
 
   @Test("The server's limit of bandwidth and its shares go on, also if the newer process has a smaller limit or none")
   func serverBandwidth() throws {
-    let conversation = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(100_000) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidth = .bytesPerSecond(100_000) }
     let alice = TestClient(conversation, "192.0.2.7:5000")
     _ = try #require(alice.allocate())
     alice.bind(0x4001, "8.8.8.8:7000")
@@ -131,7 +131,7 @@ struct HandoverTests {
     #expect((70...80).contains(before))
     let exported = conversation.relay.export { _ in true }
     for (limit, passing) in [(100_000, 0...2), (50_000, 0...2), (0, 120...120)] {
-      let successor = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(UInt64(limit)) }
+      let successor = Conversation { $0.realms[0].limits.bandwidth = .bytesPerSecond(UInt64(limit)) }
       _ = try successor.relay.restore(exported.bytes, .same(conversation.relay), now: conversation.now)
       let same = TestClient(successor, "192.0.2.7:5000")
       let after = (0..<120).count { _ in same.channelData(0x4001, video).drop == nil }

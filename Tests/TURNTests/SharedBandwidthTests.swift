@@ -250,7 +250,7 @@ struct SharedBandwidthTests {
     }
     #expect(!conversation.relay.bandwidth.isLimited)
     let clients = [Self.client(conversation, "192.0.2.7:1"), Self.client(conversation, "192.0.2.8:1")]
-    conversation.change { $0.software = [] }
+    conversation.change { $0.policy.software = "" }
     #expect(conversation.relay.bandwidth.isLimited)
     _ = clients[0].refresh(0)
     #expect(conversation.relay.bandwidth.isLimited)
