@@ -80,10 +80,10 @@ struct DiscoveryServerTests {
     for flags in [UInt32?.none, 2, 4, 6] {
       _ = try #require(try ask(socket, SocketAddress(.ipv4Loopback, port: port), flags: flags))
     }
-    let deadline = Instant.read().advanced(bySeconds: 5)
+    let deadline = Instant.read().advanced(by: .seconds(5))
     while try admin.metrics()["turnpike_request_seconds_count"] != 4 {
       try #require(Instant.read() < deadline)
-      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
     }
   }
 }

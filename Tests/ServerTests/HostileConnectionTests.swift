@@ -91,7 +91,7 @@ extension ServerTests {
     var writer = MessageWriter()
     writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 2))
     let bindings = [[UInt8]](repeating: writer.bytes.copied(), count: 200).flatMap { $0 }
-    let deadline = Instant.read().advanced(bySeconds: 20)
+    let deadline = Instant.read().advanced(by: .seconds(20))
     // The kernel keeps some megabytes of answers for a client that does not read.
     while Instant.read() < deadline, Readiness.wait(for: client.socket.rawValue, writing: true, until: deadline) {
       guard (try? client.socket.send(bindings.span.rawBytes)) != nil else { break }
