@@ -81,7 +81,7 @@ public struct Doctor {
     }
     // Errors are in the findings about the configuration.
     guard let all = try? CertificateSource.certificates(settings.tls, Files.readRegular) else { return [] }
-    let now = Int64(clamping: Now.read().wallSeconds)
+    let now = Now.read().wall
     return all.all.map { files in
       if let remark = CertificateRemark(files, now: now) {
         return Finding(

@@ -3,6 +3,7 @@ import NetworkTypes
 import Testing
 
 @testable import Configuration
+import TURN
 
 @Suite("Translating coturn's turnserver.conf")
 struct CoturnTests {
@@ -95,7 +96,7 @@ struct CoturnTests {
       """)
     let settings = configuration.settings
     #expect(settings.auth.secrets == ["n0t4s3cret"])
-    #expect(settings.realm == "turn.myserver.org" && !settings.relay.tcp)
+    #expect(settings.realm == "turn.myserver.org" && !settings.turn.relaysTCP)
     #expect(settings.peers.deny.map(\.description) == ["0.0.0.0/8", "10.0.0.0/8", "192.88.99.0/24"])
     #expect(settings.peers.allow.map(\.description) == ["10.0.0.1/32"])
     #expect(settings.limits.allocationsPerUser == 12 && settings.limits.allocations == 1200)
@@ -125,7 +126,7 @@ struct CoturnTests {
       """)
     let settings = configuration.settings
     #expect(settings.effectiveListeners.map(\.address.port) == [443, 443, 443, 443])
-    #expect(settings.limits.allocations == 0 && settings.limits.bandwidth == .unlimited)
+    #expect(settings.limits.allocations == 0 && settings.limits.ofRealm.bandwidth == .unlimited)
     #expect(settings.effectiveYAML().contains("nonce-lifetime: 10m"))
     #expect(configuration.warnings.map(\.description) == [Self.privateNetworks])
   }

@@ -5,7 +5,6 @@ a question, and loads nothing from elsewhere. With `--pictures FOLDER` it writes
 Exit status: the number of failed cases.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -28,10 +27,7 @@ TOKEN = "dashboard-token"
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--pictures", default="", help="a folder for pictures")
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__, pictures="a folder for pictures")
     report = Report("dashboard")
     if arguments.server == "coturn" or not chromium.installed():
         report.skip("everything", "there is no Chromium, or the server is not the one that has a dashboard")

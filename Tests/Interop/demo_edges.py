@@ -90,6 +90,28 @@ def stale_link(tab, link, token):
     return {"words": words}
 
 
+def impatience(path, one, two):
+    """A button that is pressed twice makes one call; after a wrong key the next attempt asks for the right one."""
+    try:
+        for tab in (one, two):
+            tab.set("call", path, "test")
+        twice = "document.getElementById('start').click(); document.getElementById('start').click();"
+        one.evaluate(f"demo.access.answer = {{...demo.access.answer, key: 'A'.repeat(24)}}; {twice}")
+        one.until_said("this is not the key of the room")
+        one.until("!demo.room.session && document.getElementById('start').checkVisibility()")
+        one.evaluate(twice)
+        one.until_in_room()
+        two.click("start")
+        figures = [tab.arrived(path) for tab in (one, two)]
+        members = two.evaluate("demo.room.session.people.size")
+        if members != 1:
+            raise Failure(f"{members} others are in the room, not 1")
+        return {"ends": figures}
+    finally:
+        for tab in (one, two):
+            tab.evaluate("demo.room.hangUp()")
+
+
 def large_file(path, one, two):
     """A file over the limit is refused in words, and the next one is sent."""
     try:

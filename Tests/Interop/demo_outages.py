@@ -24,6 +24,7 @@ class Outages(Group):
     """Gus in Chromium behind one NAT; Hal behind another one, which loses its network."""
 
     label = "outages"
+    entry = "a room for outages"
 
     def __init__(self, report, arguments, scene, link):
         super().__init__(report, arguments, scene)
@@ -39,8 +40,6 @@ class Outages(Group):
 
     def run(self):
         """All cases."""
-        if not self.report.run("a room for outages", self.begin):
-            return
         if self.arguments.outages:
             self.durations(self.arguments.outages.split(","))
             return
@@ -62,6 +61,8 @@ class Outages(Group):
                 for is_silent, path in ((True, RELAY), (False, ANY)):
                     kind = "packets are lost" if is_silent else "the interface is down"
                     one, two = (self.gus, far) if is_silent else (far, self.gus)
+                    for tab in (self.gus, self.hal, far):
+                        tab.evaluate("demo.room.hangUp()")
                     self.case(f"{name}, {kind} for {seconds} s", lambda: self.outage(
                         one, two, path, is_silent, lambda: time.sleep(float(seconds)), far))
 
@@ -113,8 +114,7 @@ class Outages(Group):
     def given_up(self):
         """As after a minute: Gus's page waits no longer. Hal's page has not heard of that."""
         self.signalling_lost()
-        self.gus.evaluate("const {session} = demo.room; for (const peer of session.peers.values()) "
-                          "session.drop(peer, 'vanished');")
+        self.gus.evaluate("demo.room.session.peers.forEach((peer) => demo.room.session.drop(peer, 'vanished'))")
 
     def killed(self):
         """A browser that dies without a word has vanished; its place is free for the next caller."""

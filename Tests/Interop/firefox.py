@@ -127,7 +127,7 @@ class Firefox(processes.Owned):
         connect = lambda: websocket.create_connection(  # noqa: E731
             ready.group(1) + "/session", timeout=20, suppress_origin=True)
         self._socket = _in_network_of(self.process.pid, connect) if prefix else connect()
-        session = self.request("session.new", {"capabilities": {}}, 20)
+        session = self.request("session.new", {"capabilities": {}}, 60)
         version = int(session["capabilities"]["browserVersion"].split(".")[0])
         self.tells_errors = version >= ERROR_EVENTS_SINCE
 

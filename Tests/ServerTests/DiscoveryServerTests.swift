@@ -19,7 +19,7 @@ struct DiscoveryServerTests {
     if let flags { writer.append(.changeRequest, flags) }
     let request = writer.bytes.copied()
     _ = try socket.send(request.span.rawBytes, to: server)
-    guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: 2)) else { return nil }
+    guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(by: .seconds(2))) else { return nil }
     var bytes = [UInt8](repeating: 0, count: 2048)
     var source = SocketAddress.none
     var elements = bytes.mutableSpan

@@ -17,7 +17,7 @@ struct HandoverTests {
 
   /// A conversation with something of each kind; the relay is replaced before each step if `isHandedOver`.
   private func converse(isHandedOver: Bool) throws -> [String] {
-    let conversation = Conversation(allow: ["203.0.113.0/24"]) { $0.allowsMobility = true }
+    let conversation = Conversation(allow: ["203.0.113.0/24"]) { $0.policy.allowsMobility = true }
     func step() throws { if isHandedOver { try conversation.handOver() } }
     let alice = TestClient(conversation, "192.0.2.7:5000")
     _ = try #require(alice.allocate { $0.append(.evenPort, [0x80]) })
@@ -98,9 +98,9 @@ struct HandoverTests {
     for isOwn in [false, true] {
       func configure(_ settings: inout RelaySettings) {
         if isOwn {
-          settings.realms[0].users[Array("alice".utf8)]?.bandwidth = 100_000
+          settings.realms[0].users[Array("alice".utf8)]?.bandwidth = .bytesPerSecond(100_000)
         } else {
-          settings.realms[0].bandwidthPerUser = .bytesPerSecond(100_000)
+          settings.realms[0].limits.bandwidthPerUser = .bytesPerSecond(100_000)
         }
       }
       let conversation = Conversation(configure)
@@ -158,7 +158,7 @@ struct HandoverTests {
 
   @Test("An unknown version, a cut or a changed record is an error or another relay, never a trap")
   func damage() throws {
-    let conversation = Conversation { $0.allowsMobility = true }
+    let conversation = Conversation { $0.policy.allowsMobility = true }
     let alice = TestClient(conversation, "192.0.2.7:5000")
     _ = try #require(alice.allocate())
     alice.bind(0x4000, "198.51.100.9:7000")

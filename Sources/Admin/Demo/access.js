@@ -37,6 +37,9 @@ export class Access {
     return this.pending;
   }
 
+  /** The next call of get asks the server. */
+  forget() { this.time = 0; }
+
   async fetch() {
     let problem = "";
     for (;;) {

@@ -1,5 +1,5 @@
 // The messages between the two ends of one call. A WebSocket that breaks takes with it what was under way; here each
-// message has a number, and after a break both ends say how far they have come, so that the other one repeats the rest.
+// message has a number, and after a break both ends repeat those that the other one has not confirmed.
 
 /** Limit of messages that wait for the other side's word; beyond it the call cannot go on after a break. */
 const limit = 256;
@@ -18,13 +18,15 @@ export class Line {
     this.carry({ ...message, got: this.got });
   }
 
-  /** After a break: tells how far we have come. */
-  resume() { this.carry({ got: this.got, isBack: true }); }
+  /** After a break of either side: repeats what may be lost, and tells how far we have come. */
+  resume() {
+    for (const message of this.waiting) this.carry({ ...message, got: this.got });
+    this.carry({ got: this.got });
+  }
 
   take(message) {
     this.waiting = this.waiting.filter(({ number }) => number > message.got);
-    if (message.isBack) for (const one of this.waiting) this.carry({ ...one, got: this.got });
-    // A higher number comes after one that is lost, and will be repeated with it.
+    // A lower number is a repetition; a higher one comes after one that is lost, and will be repeated with it.
     if (message.number !== this.got + 1) return;
     this.got += 1;
     this.deliver(message);

@@ -73,11 +73,14 @@ export class RoomView {
 
   async start(role) {
     this.hangUp();
-    const mode = this.mode;
+    const attempt = {};
+    this.attempt = attempt;
     const access = await this.access.get();
-    if (role !== "fan") await this.openStream();
-    if (mode !== this.mode) return close(this.stream);
-    this.session = this.join(access, role, mode, byId("name").value || "Guest");
+    const stream = role === "fan" ? null : await this.openStream();
+    // Meanwhile the person may have pressed another button.
+    if (attempt !== this.attempt) return close(stream);
+    if (stream) this.take(stream);
+    this.session = this.join(access, role, this.mode, byId("name").value || "Guest");
     this.session.start();
     this.say("Entering the room…");
   }
@@ -85,8 +88,12 @@ export class RoomView {
   /** Both ends of a call in this tab: through the room and the server like any other call. */
   async loopback() {
     this.hangUp();
+    const attempt = {};
+    this.attempt = attempt;
     const access = await this.access.get();
-    await this.openStream();
+    const stream = await this.openStream();
+    if (attempt !== this.attempt) return close(stream);
+    this.take(stream);
     const [first, second] = modes[this.mode].roles.length > 1 ? ["star", "fan"] : ["caller", "caller"];
     const group = `${this.mode} ${crypto.getRandomValues(new Uint32Array(1))[0]}`;
     this.session = this.join(access, first, group, "This tab");
@@ -120,7 +127,10 @@ export class RoomView {
     if (!ok) this.say(text);
     else if (this.session?.peers.size) this.say("Back in the room.");
     else this.say(this.waiting());
-    if (isFinal) this.hangUp();
+    if (!isFinal) return;
+    this.hangUp();
+    // The key may be old: the next attempt asks for another one.
+    this.access.forget();
   }
 
   waiting() {
@@ -163,15 +173,17 @@ export class RoomView {
   }
 
   hangUp() {
+    this.attempt = null;
+    if (this.session) {
+      byId("state").textContent = this.access.answer.room;
+      byId("state").className = "pill ready";
+    }
     this.mirror?.stop();
     this.session?.stop();
     this.session = null;
     this.mirror = null;
     close(this.stream);
     this.stream = null;
-    if (this.access.answer && byId("state").textContent === "in the room") {
-      byId("state").textContent = this.access.answer.room;
-    }
     byId("local").srcObject = null;
     byId("remotes").replaceChildren();
     this.panels.clear();
@@ -180,12 +192,14 @@ export class RoomView {
 
   // ---- Pictures
 
-  async openStream() {
-    close(this.stream);
-    this.stream = await open(byId("source").value, byId("microphone").value);
-    byId("local").srcObject = this.stream;
+  openStream() { return open(byId("source").value, byId("microphone").value); }
+
+  /** Shows a stream as ours. */
+  take(stream) {
+    this.stream = stream;
+    byId("local").srcObject = stream;
     // The person ends the sharing of the screen in the browser's own bar, or pulls the camera's plug.
-    for (const track of this.stream.getTracks()) {
+    for (const track of stream.getTracks()) {
       track.onended = () => this.say(`${track.label || track.kind} has ended. Choose another source.`);
     }
     // Names of devices are known only after the permission.
@@ -195,16 +209,15 @@ export class RoomView {
   /** Another device during a call: the track is replaced, the call goes on. */
   async changeSource() {
     if (!this.stream) return;
+    const choice = {};
+    this.choice = choice;
+    const stream = await this.openStream();
     const before = this.stream;
-    this.stream = null;
-    try {
-      await this.openStream();
-    } catch (error) {
-      this.stream = before;
-      throw error;
-    }
-    await this.session?.replace(this.stream);
-    if (this.mirror?.stream) await this.mirror.replace(this.stream);
+    // Meanwhile the person may have hung up, or chosen again.
+    if (choice !== this.choice || !before) return close(stream);
+    this.take(stream);
+    await this.session?.replace(stream);
+    if (this.mirror?.stream) await this.mirror.replace(stream);
     close(before);
   }
 

@@ -203,12 +203,13 @@ export class Session extends EventTarget {
   /** A message of a call that we do not have: a new call, or one that we have given up. */
   async answer(from, info, data, old) {
     const isNew = data.number === 1 && data.description?.type === "offer";
+    // An offer of ours that has no answer yet will come to the other side, or come again.
+    const isOpen = old && !old.isPolite && !old.connection.remoteDescription;
     if (!isNew || !this.mayCallUs(info)) {
-      if (!old && !data.isUnknown) this.signal.send({ call: data.call, isUnknown: true }, from);
+      if (!isOpen && !data.isUnknown) this.signal.send({ call: data.call, isUnknown: true }, from);
       return null;
     }
     // Both have called at the same time: the greater number wins.
-    const isOpen = old && !old.isPolite && !old.connection.remoteDescription;
     if (isOpen && old.call > data.call) return null;
     if (old) this.drop(old, "called again");
     const peer = await this.make(from, info, { call: data.call, isPolite: true });

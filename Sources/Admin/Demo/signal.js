@@ -10,7 +10,7 @@ const answerTime = 4000;
 const longestPause = 2000;
 
 /**
- * Messages to one member are lost if the connection breaks meanwhile: see line.js.
+ * Messages to one member are lost while the connection is away: see line.js.
  *
  * Events: `welcome` (id, members), `joined` (id, info), `left` (id, reason), `message` (from, data),
  * `state` (text, ok).
@@ -77,6 +77,7 @@ export class Signal extends EventTarget {
 
   /** Sends to one member, or to all without `to`. Messages to all wait while the connection is away. */
   send(data, to) {
+    if (to && !this.id) return;
     this.queue.push(to ? { type: "send", to, data } : { type: "send", data });
     this.flush();
   }

@@ -18,11 +18,11 @@ struct AllocationRecord {
   var userBuckets = ByDirection<UInt64>(0)
   var details = AllocationDetails.unread
   var ports: [(handle: Handle<RelayPort>, port: RelayPort)] = []
-  /// In the order in which they are inserted into their list.
+  /// The permissions, in the order in which they are inserted into their list.
   var permissions: [(address: IPAddress, expiresAt: Instant)] = []
   var channels: [(number: UInt16, peer: PeerAddress, expiresAt: Instant)] = []
   var peerConnections: [PeerConnectionRecord] = []
-  /// Of both directions, or none.
+  /// The measurements of both directions; empty without any.
   var qualities: [PathQuality] = []
 
   mutating func code(with coder: inout RecordCoder) throws(RecordError) {
@@ -173,8 +173,8 @@ extension AllocationDetails {
     try coder.code(&username)
     try coder.code(&quotaName)
     try coder.code(&keys, .ofNoUser) { coder, keys throws(RecordError) in try coder.code(&keys) }
-    try coder.code(&credentialEnd)
-    try coder.code(&nameExpiry)
+    try coder.code(&credentialEnd, .epoch) { coder, time throws(RecordError) in try coder.code(&time) }
+    try coder.code(&nameExpiry, .epoch) { coder, time throws(RecordError) in try coder.code(&time) }
     try kind.code(with: &coder)
     try drops.code(with: &coder)
     try coder.code(&transactionID)

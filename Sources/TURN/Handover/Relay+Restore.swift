@@ -108,7 +108,7 @@ extension Relay {
       return false
     }
     record.details.bandwidthSubject = RateTable.Subject(record.details.quotaHolder)
-    record.details.ownBandwidth = record.details.keys?.bandwidth ?? 0
+    record.details.ownBandwidth = record.details.keys?.bandwidthWord ?? 0
     bandwidth.watch(record.details.ownBandwidth)
     var allocation = Allocation(
       client: record.client, transport: record.transport, expiresAt: record.expiresAt, details: record.details)

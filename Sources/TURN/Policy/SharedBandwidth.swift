@@ -27,8 +27,8 @@ struct BandwidthLimits {
   let total: SharedRate
 
   init(_ realm: RealmSettings) {
-    user = SharedRate(realm.bandwidthPerUser)
-    total = SharedRate(realm.bandwidth)
+    user = SharedRate(realm.limits.bandwidthPerUser)
+    total = SharedRate(realm.limits.bandwidth)
   }
 }
 
@@ -60,7 +60,7 @@ struct SharedBandwidth {
     self.pools = pools
     realms = settings.allRealms.map { realm in
       RealmBandwidth(
-        limits: BandwidthLimits(realm), totals: ByDirection(Total(share: FairShare(of: realm.bandwidth))))
+        limits: BandwidthLimits(realm), totals: ByDirection(Total(share: FairShare(of: realm.limits.bandwidth))))
     }
     hasRealmLimits = realms.contains { !$0.limits.user.isUnlimited || !$0.limits.total.isUnlimited }
     isLimited = hasRealmLimits
