@@ -29,10 +29,13 @@ extension AdminView {
     return describe(buffer)
   }
 
-  /// A capture that an older process has begun.
+  /// A capture that an older process has begun. The names in its further messages are those of the present
+  /// `log.privacy`.
   func resumeCapture() {
     guard let buffer = captures.withLock({ $0 }), buffer.isRunning(at: .read()) else { return }
-    for shard in shards where !shard.post(.capture(buffer.filter, buffer), unlessMoreThan: 1024) {
+    let privacy = facts.withLock { $0.settings.log.privacy }
+    let filter = CaptureFilter(user: buffer.filter.user, names: CaptureFilter.Names(privacy))
+    for shard in shards where !shard.post(.capture(filter, buffer), unlessMoreThan: 1024) {
       return endCapture(buffer)
     }
   }

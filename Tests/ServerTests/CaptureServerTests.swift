@@ -38,10 +38,26 @@ extension AdminServerTests {
     #expect(!report.output.contains("bob"))
     // The integrity of a message.
     #expect(report.output.contains(String(repeating: "0", count: 40)))
+    if transport == .udp { try wireshark(reads: file, port: server.port) }
     let ended = try admin.document("/api/v1/captures/1", "DELETE")
     #expect(ended["messages"]?.integer == 6 && ended["left-out"]?.integer == 0 && ended["running"] == .bool(false))
     #expect(try admin.ask("GET", "/api/v1/captures/1").status == 200)
     #expect(try admin.document("/api/v1/captures?user=bob&seconds=1", "POST")["id"]?.string == "2")
     #expect(try admin.ask("GET", "/api/v1/captures/1").status == 404)
+  }
+
+  /// Wireshark's program for terminals shows each message, whole.
+  private func wireshark(reads file: String, port: UInt16) throws {
+    guard FileManager.default.isExecutableFile(atPath: "/usr/bin/tshark") else {
+      print("NOTE: tshark is not installed: Wireshark did not read the capture")
+      return
+    }
+    let shown = try Child.run("/usr/bin/tshark", ["-r", file, "-d", "udp.port==\(port),stun"])
+    let lines = shown.output.split(separator: "\n")
+    #expect(shown.status == 0 && lines.count == 6, "\(shown.output)\(shown.errors)")
+    let names = ["Allocate", "CreatePermission", "Refresh"].flatMap { [$0, $0] }
+    for (line, name) in zip(lines, names) {
+      #expect(line.contains(name) && !line.contains("alformed"), "\(line)")
+    }
   }
 }

@@ -8,6 +8,7 @@ import System
 import TestSupport
 import Testing
 import TURNClient
+import WebClient
 
 /// The server starts its program once more and hands everything over, with real sockets.
 @Suite("An upgrade without dropping a call", .serialized)
@@ -223,5 +224,46 @@ struct UpgradeServerTests {
     #expect(metrics[#"turnpike_upgrades_total{outcome="failed"}"#] == 1)
     #expect(metrics[#"turnpike_upgrades_total{outcome="done"}"#] == 0)
     try session.refresh()
+  }
+
+  @Test("A capture that goes on shows the names that the newer process's log.privacy allows")
+  func capturePrivacy() throws {
+    let port = Self.port(6)
+    let folder = try TemporaryDirectory()
+    func configure(_ privacy: String) throws -> String {
+      try folder.write(
+        """
+        listeners: ["udp://127.0.0.1:\(port)"]
+        relay: { addresses: [127.0.0.1] }
+        auth: { users: { alice: secret } }
+        admin: { listen: "127.0.0.1:\(port + 2)" }
+        log: { privacy: \(privacy) }
+
+        """, to: "turnpike.yml")
+    }
+    let server = try RunningServer(
+      port: port, ["state-directory=\(folder.path("state"))"], configuration: try configure("full"),
+      isConfiguredByFile: true)
+    let admin = AdminClient(port: port + 2, of: server)
+    #expect(try admin.ask("POST", "/api/v1/captures?user=alice&seconds=60").status < 300)
+    #expect(server.logs("capture-started"))
+    var session = try server.session()
+    try session.allocate()
+    _ = try configure("none")
+    _ = try upgrade(server, port)
+    try awaitEnds(1, of: server)
+    try awaitAnswer(admin)
+    // A question to the shards comes after the capture.
+    _ = try admin.document("/api/v1/sessions")
+    try session.refresh()
+    let ended = try JSONValue.decode(try admin.ask("DELETE", "/api/v1/captures/1").text)
+    #expect(ended["messages"]?.integer == 4, "\(ended)")
+    // The Allocate shows the hash of the name, the Refresh does not.
+    let client = try #require(HTTPClient())
+    let file = try client.send(HTTPClient.Request(url: admin.url + "/api/v1/captures/1")).body
+    let hash = LongTermKey.userHash(username: Array("alice".utf8), realm: Array("turnpike".utf8)).bytes.copied()
+    let found = file.indices.count { file[$0...].starts(with: hash) }
+    #expect(found == 1)
+    try session.delete()
   }
 }

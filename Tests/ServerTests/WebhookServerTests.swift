@@ -1,5 +1,6 @@
 import CLinux
 import ClientIO
+import Foundation
 import JSON
 import NetIO
 import NetworkTypes
@@ -174,5 +175,43 @@ struct WebhookServerTests {
     var configured = try server.session()
     #expect(code { () throws(AllocationSession.Failure) in try configured.allocate() } == nil)
     _ = receiver
+  }
+
+  @Test("While a hook does not answer, other users allocate; then its user gets 500", .tags(.slow))
+  func stalledHook() throws {
+    let receiver = try Receiver(port: Self.port(14) + 5) { _, _ in nil }
+    let server = try server(14, ["auth.hook=\(Self.url(14))", "workers=2"])
+    let output = Pipe()
+    let carol = try Child(
+      Places.program("stunclient"), ["turn:127.0.0.1:\(Self.port(14))"],
+      environment: ["STUNCLIENT_USERNAME": "carol", "STUNCLIENT_PASSWORD": "x"], output: .pipe(output))
+    #expect(receiver.waits { $0.all.count == 1 })
+    for _ in 0..<10 {
+      var configured = try server.session()
+      #expect(code { () throws(AllocationSession.Failure) in try configured.allocate() } == nil)
+    }
+    #expect(carol.isRunning)
+    #expect(carol.wait() == 2)
+    let text = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+    #expect(text.contains("500") && server.logged("hook-failed"), "\(text)")
+  }
+
+  @Test("After five failures in a row a hook is not asked for a second, then it is asked again")
+  func breaker() throws {
+    let receiver = try Receiver(port: Self.port(15) + 5) { _, number in
+      number <= 5
+        ? HTTPResponse(500, text: "no") : HTTPResponse(200, "application/json", Array(#"{"password":"x"}"#.utf8))
+    }
+    let server = try server(15, ["auth.hook=\(Self.url(15))"])
+    func allocate(_ user: String) throws -> UInt16? {
+      var session = try server.session(user, "x")
+      return code { () throws(AllocationSession.Failure) in try session.allocate() }
+    }
+    for number in 1...5 { #expect(try allocate("user-\(number)") == 500) }
+    #expect(try allocate("user-6") == 500)
+    #expect(receiver.waits { $0.all.count == 5 })
+    let deadline = Instant.read().advanced(bySeconds: 5)
+    while try allocate("user-7") != nil { try #require(Instant.read() < deadline) }
+    #expect(receiver.waits { $0.all.count == 6 })
   }
 }
