@@ -47,7 +47,8 @@ let package = Package(
     .library(name: "TURN", targets: ["TURN", "STUN", "Crypto", "NetworkTypes"]),
     .library(name: "Dissection", targets: ["Dissection", "NetworkTypes"]),
     .library(name: "TURNClient", targets: ["TURNClient", "STUN", "Crypto", "NetworkTypes"]),
-    .library(name: "TurnpikeServer", targets: ["TurnpikeServer", "Configuration", "Log", "System", "NetworkTypes"]),
+    .library(
+      name: "TurnpikeServer", targets: ["TurnpikeServer", "Configuration", "TURN", "Log", "System", "NetworkTypes"]),
     .library(name: "ClientIO", targets: ["ClientIO", "TURNClient", "STUN", "Crypto", "System", "TLS", "NetworkTypes"]),
   ],
   targets: [
@@ -95,14 +96,15 @@ let package = Package(
         "NetworkTypes",
       ]),
     library("Hardening", ["CSeccomp", "System", "NetworkTypes"]),
-    library("Log", ["System"]),
+    library("Log", ["System", "NetworkTypes"]),
     library("WebServer", ["CWebSockets", "TLS", "NetworkTypes"]),
     library("WebClient", ["CCurl"]),
     library("Credentials", ["Crypto", "JSON", "StringPreparation", "NetworkTypes"]),
     library("CredentialsSQLite", ["Credentials", "Crypto", "NetIO", "System", "CSQLite", "NetworkTypes"]),
 
     // Composition.
-    library("Configuration", ["CYAML", "Crypto", "Log", "NetworkTypes", "STUN", "StringPreparation", "TLS"]),
+    library(
+      "Configuration", ["CYAML", "Crypto", "Log", "NetworkTypes", "STUN", "StringPreparation", "System", "TLS", "TURN"]),
     library(
       "TurnpikeServer",
       [
@@ -148,8 +150,10 @@ let package = Package(
     tests("Tables", ["Tables", "TestSupport"]),
     tests("Crypto", ["Crypto", "NetworkTypes"]),
     tests("STUN", ["STUN", "Crypto", "NetworkTypes", "TestSupport"]),
-    tests("Configuration", ["Configuration", "Crypto", "Log", "NetworkTypes", "STUN", "TLS", "TestSupport"]),
-    tests("Log", ["Log"]),
+    tests(
+      "Configuration",
+      ["Configuration", "Crypto", "Log", "NetworkTypes", "STUN", "TLS", "TURN", "TestSupport"]),
+    tests("Log", ["Log", "NetworkTypes"]),
     tests("StringPreparation", ["StringPreparation"]),
     tests("JSON", ["JSON", "Crypto", "TestSupport"]),
     tests("Rooms", ["Rooms", "JSON", "NetworkTypes"]),
@@ -170,8 +174,8 @@ let package = Package(
     tests(
       "Turnpike",
       [
-        "turnpike", "CommandLine", "CredentialsSQLite", "Credentials", "Crypto", "JSON", "System", "WebServer",
-        "TestSupport",
+        "turnpike", "CommandLine", "CredentialsSQLite", "Credentials", "Crypto", "JSON", "NetworkTypes", "System",
+        "WebServer", "TestSupport",
       ]),
     tests("WebServer", ["WebServer", "TLS", "NetIO", "System", "NetworkTypes", "TestSupport"]),
     tests("WebClient", ["WebClient", "WebServer", "System", "TestSupport"]),
@@ -180,7 +184,7 @@ let package = Package(
       "Admin",
       ["Admin", "WebServer", "Metrics", "Rooms", "JSON", "NetIO", "NetworkTypes", "System", "TestSupport"]),
     tests("Credentials", ["Credentials", "Crypto", "StringPreparation"]),
-    tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto", "TestSupport"]),
+    tests("CredentialsSQLite", ["CredentialsSQLite", "Credentials", "Crypto", "NetworkTypes", "TestSupport"]),
     tests(
       "TurnpikeServer",
       [

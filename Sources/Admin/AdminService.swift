@@ -39,7 +39,7 @@ public final class AdminService: Sendable {
   ) throws(Failure) {
     let work: Mailbox<Work>
     do throws(Errno) { work = try Mailbox(capacity: Self.waitingLimit + 1) } catch { throw .system(error) }
-    let isPrivate = if case .unixSocket = options.place { true } else { false }
+    let isPrivate = if case .unixSocket = options.endpoint { true } else { false }
     let rooms = roomSecret.map { RoomKeys(secret: $0) }
     let router = Router(token: token, isPrivate: isPrivate, rooms: rooms, server: server)
     var options = options
@@ -79,7 +79,7 @@ public final class AdminService: Sendable {
 
   /// The body of the thread that carries out requests that may wait.
   public func carryOut() {
-    let interval = Duration.seconds(History.interval)
+    let interval = History.interval
     var nextSample = Instant.read().advanced(by: interval)
     while true {
       work.wait(for: nextSample.duration(since: .read()))
@@ -106,6 +106,6 @@ public final class AdminService: Sendable {
 
 extension ServerView {
   fileprivate func recordRequest(since start: Instant) {
-    recordRequest(seconds: Double(Instant.read().nanoseconds(since: start)) / 1e9)
+    recordRequest(after: Instant.read().duration(since: start))
   }
 }

@@ -59,7 +59,7 @@ struct Gatekeeper: Sendable {
     }
     if now >= windowEnd {
       failures = [:]
-      windowEnd = now.advanced(bySeconds: 10)
+      windowEnd = now.advanced(by: .seconds(10))
     }
     // Clients beyond the limit share one count.
     let client = failures[request.peer] != nil || failures.count < Self.clientLimit ? request.peer : ""

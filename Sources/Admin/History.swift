@@ -1,4 +1,5 @@
 public import JSON
+internal import NetworkTypes
 
 /// The last hour of the server for the dashboard: a ring of one sample for each interval.
 public struct History: Sendable {
@@ -22,8 +23,8 @@ public struct History: Sendable {
     var failedLogins: Double
   }
 
-  /// Seconds between two samples.
-  public static let interval = 10
+  /// The time between two samples.
+  public static let interval = Duration.seconds(10)
   /// Limit of samples: one hour; the oldest one gives way.
   static let capacity = 360
 
@@ -35,8 +36,9 @@ public struct History: Sendable {
   /// Begins with the present counts.
   public init(_ counts: Counts) { last = counts }
 
-  /// Takes a sample, `seconds` after the last one.
-  public mutating func record(_ counts: Counts, after seconds: Double) {
+  /// Takes a sample, `time` after the last one.
+  public mutating func record(_ counts: Counts, after time: Duration) {
+    let seconds = time.fractionalSeconds
     let sample = Sample(
       allocations: counts.allocations,
       toPeers: Self.rate(last.bytesToPeers, counts.bytesToPeers, seconds),
@@ -65,7 +67,7 @@ public struct History: Sendable {
     let samples = samples
     func column(_ value: (Sample) -> Double) -> JSONValue { .array(samples.map { .double(value($0)) }) }
     return [
-      "interval": .integer(Int64(Self.interval)), "end": .string(end),
+      "interval": .integer(Self.interval.components.seconds), "end": .string(end),
       "allocations": .array(samples.map { .integer(Int64($0.allocations)) }), "to-peers": column(\.toPeers),
       "to-clients": column(\.toClients), "drops": column(\.drops), "failed-logins": column(\.failedLogins),
     ]

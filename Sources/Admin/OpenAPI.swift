@@ -24,7 +24,7 @@ enum OpenAPI {
 
   private static func operation(_ route: Route) -> JSONValue {
     var members: [JSONValue.Member] = [.init("summary", .string(route.summary))]
-    let parameters = route.parameters.filter { $0.place != "body" }
+    let parameters = route.parameters.filter { $0.location != "body" }
     if !parameters.isEmpty {
       members.append(
         .init(
@@ -32,8 +32,8 @@ enum OpenAPI {
           .array(
             parameters.map { parameter in
               [
-                "name": .string(parameter.name), "in": .string(parameter.place),
-                "required": .bool(parameter.place == "path" || parameter.isRequired),
+                "name": .string(parameter.name), "in": .string(parameter.location),
+                "required": .bool(parameter.location == "path" || parameter.isRequired),
                 "description": .string(parameter.text), "schema": ["type": .string(parameter.type)],
               ]
             })))
@@ -59,7 +59,7 @@ enum OpenAPI {
 
   /// The JSON object that a request has; nil for none.
   private static func body(_ route: Route) -> JSONValue? {
-    let members = route.parameters.filter { $0.place == "body" }
+    let members = route.parameters.filter { $0.location == "body" }
     guard !members.isEmpty else { return nil }
     let schema: JSONValue = [
       "type": "object",

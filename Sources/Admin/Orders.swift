@@ -1,9 +1,9 @@
 /// The sessions that an operator ends together.
 public struct SessionsToEnd: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
-    /// Of a user, by the whole name.
+    /// The sessions of a user, by the whole name.
     case user(String)
-    /// Of time-limited names that no present secret has signed.
+    /// The sessions of time-limited names that no present secret has signed.
     case revoked
   }
 
@@ -66,12 +66,12 @@ public struct SecretToRemove: Sendable, Equatable {
 
 /// A ban of client addresses.
 public struct BanToAdd: Sendable, Equatable {
-  public static let longestTime: UInt64 = 366 * 86_400
+  public static let longest = Duration.seconds(366 * 86_400)
   /// An IP address or a prefix.
   public var address: String
   public var reason: String
   /// Nil: until it is removed.
-  public var seconds: UInt64?
+  public var duration: Duration?
   /// Whether the sessions of these clients are ended.
   public var closes: Bool
 }

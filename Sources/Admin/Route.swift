@@ -42,7 +42,7 @@ struct Route: Sendable {
 
   struct Parameter: Sendable {
     var name: String
-    var place: String
+    var location: String
     var type: String
     var text: String
     var isRequired = false
@@ -55,7 +55,7 @@ struct Route: Sendable {
     for parameter in call.request.query where !names.contains(parameter.name) {
       throw Self.unknown("parameter", parameter.name, names)
     }
-    for parameter in parameters where parameter.place == "query" && parameter.isRequired {
+    for parameter in parameters where parameter.location == "query" && parameter.isRequired {
       guard call.request[parameter: parameter.name]?.isEmpty == false else {
         throw .invalid("the parameter \(parameter.name) is missing: \(parameter.text)")
       }
@@ -63,7 +63,7 @@ struct Route: Sendable {
     if !self.names(in: "body").isEmpty { call.body = try readBody(call.request.body) }
   }
 
-  private func names(in place: String) -> [String] { parameters.filter { $0.place == place }.map(\.name) }
+  private func names(in location: String) -> [String] { parameters.filter { $0.location == location }.map(\.name) }
 
   private static func unknown(_ what: String, _ name: String, _ names: [String]) -> AdminFailure {
     .invalid(
@@ -79,13 +79,14 @@ struct Route: Sendable {
     guard case .object(let members) = document else { throw .invalid("the body must be a JSON object") }
     var body: [String: JSONValue] = [:]
     for member in members {
-      guard let parameter = parameters.first(where: { $0.place == "body" && $0.name == member.name }) else {
+      guard let parameter = parameters.first(where: { $0.location == "body" && $0.name == member.name }) else {
         throw Self.unknown("member", member.name, names(in: "body"))
       }
       guard parameter.fits(member.value) else { throw .invalid("\(member.name) must be of type \(parameter.type)") }
       body[member.name] = member.value
     }
-    for parameter in parameters where parameter.place == "body" && parameter.isRequired && body[parameter.name] == nil {
+    for parameter in parameters
+    where parameter.location == "body" && parameter.isRequired && body[parameter.name] == nil {
       throw .invalid("the member \(parameter.name) is missing: \(parameter.text)")
     }
     return body

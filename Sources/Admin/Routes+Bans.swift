@@ -15,12 +15,13 @@ extension Route {
       summary: "bans a client address or prefix: its requests get no answer, its connections are closed",
       parameters: [
         Parameter(
-          name: "address", place: "body", type: "string", text: "an IP address, or a prefix such as 192.0.2.0/24",
+          name: "address", location: "body", type: "string", text: "an IP address, or a prefix such as 192.0.2.0/24",
           isRequired: true),
-        Parameter(name: "ttl", place: "body", type: "integer", text: "its seconds; default: until it is removed"),
-        Parameter(name: "reason", place: "body", type: "string", text: "for the list, up to 200 bytes"),
+        Parameter(name: "ttl", location: "body", type: "integer", text: "its seconds; default: until it is removed"),
+        Parameter(name: "reason", location: "body", type: "string", text: "for the list, up to 200 bytes"),
         Parameter(
-          name: "close", place: "body", type: "boolean", text: "true: also ends the live allocations of these clients"),
+          name: "close", location: "body", type: "boolean",
+          text: "true: also ends the live allocations of these clients"),
       ], schema: "Ban", success: 201
     ) { call, server throws(AdminFailure) in
       HTTPResponse(201, json: try server.addBan(try BanToAdd(call)))
@@ -29,7 +30,7 @@ extension Route {
       method: .delete, path: "/api/v1/bans", summary: "removes a ban",
       parameters: [
         Parameter(
-          name: "address", place: "query", type: "string", text: "the address or prefix as it was banned",
+          name: "address", location: "query", type: "string", text: "the address or prefix as it was banned",
           isRequired: true)
       ], success: 204
     ) { call, server throws(AdminFailure) in
@@ -45,10 +46,7 @@ extension BanToAdd {
     reason = call.text("reason") ?? ""
     closes = call.body["close"] == .bool(true)
     if let number = call.body["ttl"]?.integer {
-      guard (1...Int64(Self.longestTime)).contains(number) else {
-        throw .invalid("ttl is a whole number of seconds from 1 to \(Self.longestTime)")
-      }
-      seconds = UInt64(number)
+      duration = try Duration(operator: number, upTo: Self.longest, "ttl is a whole number of seconds")
     }
   }
 }

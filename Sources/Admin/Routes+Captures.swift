@@ -9,9 +9,9 @@ extension Route {
       summary: "begins a capture of a user's STUN messages without secrets; 409 while another one runs",
       parameters: [
         Parameter(
-          name: "user", place: "query", type: "string",
+          name: "user", location: "query", type: "string",
           text: "the user; for a time-limited name the part after the colon is enough"),
-        Parameter(name: "seconds", place: "query", type: "integer", text: "its length, 1 to 600; default 60"),
+        Parameter(name: "seconds", location: "query", type: "integer", text: "its length, 1 to 600; default 60"),
       ], schema: "Capture"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.startCapture(try CaptureQuery(call.request)))
@@ -31,7 +31,7 @@ extension Route {
   ]
 
   private static let captureID = Parameter(
-    name: "id", place: "path", type: "string", text: "the id of the capture")
+    name: "id", location: "path", type: "string", text: "the id of the capture")
 }
 
 extension CaptureQuery {
@@ -39,10 +39,7 @@ extension CaptureQuery {
     guard let user = request[parameter: "user"], !user.isEmpty else { throw .invalid("a capture needs a user") }
     self.init(user: user)
     if let text = request[parameter: "seconds"] {
-      guard let number = UInt32(text), (1...Self.longestTime).contains(number) else {
-        throw .invalid("seconds is a whole number from 1 to \(Self.longestTime)")
-      }
-      seconds = number
+      duration = try Duration(operator: Int64(text), upTo: Self.longest, "seconds is a whole number")
     }
   }
 }

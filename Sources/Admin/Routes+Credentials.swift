@@ -5,13 +5,13 @@ internal import WebServer
 /// Users and secrets.
 extension Route {
   private static let realm = Parameter(
-    name: "realm", place: "query", type: "string", text: "instead of the default realm")
+    name: "realm", location: "query", type: "string", text: "instead of the default realm")
   private static let realmOfBody = Parameter(
-    name: "realm", place: "body", type: "string", text: "instead of the default realm")
+    name: "realm", location: "body", type: "string", text: "instead of the default realm")
   private static let realmOfList = Parameter(
-    name: "realm", place: "query", type: "string", text: "only this realm; default: every realm")
+    name: "realm", location: "query", type: "string", text: "only this realm; default: every realm")
   private static let close = Parameter(
-    name: "close", place: "query", type: "boolean", text: "true: also ends the live allocations of the credential")
+    name: "close", location: "query", type: "boolean", text: "true: also ends the live allocations of the credential")
 
   static let users: [Route] = [
     Route(
@@ -19,11 +19,8 @@ extension Route {
       summary:
         "the users of the configuration, which cannot be changed here, and of the stores; never keys or passwords",
       parameters: [
-        realmOfList,
-        Parameter(
-          name: "limit", place: "query", type: "integer", text: "the length of the page, 1 to 500; default 100"),
-        Parameter(name: "after", place: "query", type: "string", text: "next of the page before"),
-      ], schema: "UserList"
+        realmOfList
+      ] + page, schema: "UserList"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.users(try UserQuery(call.request)))
     },
@@ -31,8 +28,8 @@ extension Route {
       method: .post, path: "/api/v1/users", access: .keepers,
       summary: "stores a new user; without a password one is made and returned, only here",
       parameters: [
-        Parameter(name: "name", place: "body", type: "string", text: "the name of the user", isRequired: true),
-        Parameter(name: "password", place: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+        Parameter(name: "name", location: "body", type: "string", text: "the name of the user", isRequired: true),
+        Parameter(name: "password", location: "body", type: "string", text: "instead of one that is made"), realmOfBody,
       ], schema: "NewUser", success: 201
     ) { call, server throws(AdminFailure) in
       let user = UserToAdd(
@@ -43,8 +40,8 @@ extension Route {
       method: .post, path: "/api/v1/users/password", access: .keepers,
       summary: "changes the password of a user of the store; without a password one is made and returned, only here",
       parameters: [
-        Parameter(name: "name", place: "body", type: "string", text: "the name of the user", isRequired: true),
-        Parameter(name: "password", place: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+        Parameter(name: "name", location: "body", type: "string", text: "the name of the user", isRequired: true),
+        Parameter(name: "password", location: "body", type: "string", text: "instead of one that is made"), realmOfBody,
       ], schema: "NewUser"
     ) { call, server throws(AdminFailure) in
       let user = UserToAdd(
@@ -54,7 +51,7 @@ extension Route {
     Route(
       method: .delete, path: "/api/v1/users", access: .keepers, summary: "removes a user from the store",
       parameters: [
-        Parameter(name: "name", place: "query", type: "string", text: "the name of the user", isRequired: true),
+        Parameter(name: "name", location: "query", type: "string", text: "the name of the user", isRequired: true),
         realm, close,
       ], schema: "Closed"
     ) { call, server throws(AdminFailure) in
@@ -77,7 +74,7 @@ extension Route {
       method: .post, path: "/api/v1/secrets", access: .keepers,
       summary: "stores a secret of time-limited credentials; without one it is made and returned, only here",
       parameters: [
-        Parameter(name: "secret", place: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+        Parameter(name: "secret", location: "body", type: "string", text: "instead of one that is made"), realmOfBody,
       ], schema: "NewSecret", success: 201
     ) { call, server throws(AdminFailure) in
       let secret = SecretToAdd(realm: call.text("realm"), secret: call.text("secret"))
@@ -86,7 +83,7 @@ extension Route {
     Route(
       method: .delete, path: "/api/v1/secrets/{id}", access: .keepers, summary: "removes a secret from the store",
       parameters: [
-        Parameter(name: "id", place: "path", type: "string", text: "the number of the secret"), realm, close,
+        Parameter(name: "id", location: "path", type: "string", text: "the number of the secret"), realm, close,
       ], schema: "Closed"
     ) { call, server throws(AdminFailure) in
       guard let id = UInt64(decimalDigits: call.parts["id"] ?? "") else {
@@ -103,12 +100,7 @@ extension UserQuery {
   init(_ request: HTTPRequest) throws(AdminFailure) {
     realm = request[parameter: "realm"]
     after = request[parameter: "after"]
-    if let text = request[parameter: "limit"] {
-      guard let number = Int(text), (1...Self.longestPage).contains(number) else {
-        throw .invalid("limit is a whole number from 1 to \(Self.longestPage)")
-      }
-      limit = number
-    }
+    if let page = try request.pageLength(upTo: Self.longestPage) { limit = page }
   }
 }
 

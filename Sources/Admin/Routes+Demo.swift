@@ -10,7 +10,7 @@ extension Route {
       summary: "iceServers for the demo page, and the key of a room",
       parameters: [
         Parameter(
-          name: "room", place: "query", type: "string",
+          name: "room", location: "query", type: "string",
           text: "the room of an operator; a guest, with Authorization: Room NAME.KEY, gets only that room")
       ]
     ) { call, server throws(AdminFailure) in

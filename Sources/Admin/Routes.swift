@@ -33,19 +33,23 @@ extension Route {
     },
   ]
 
+  /// The parameters of a list that is answered in pages.
+  static let page = [
+    Parameter(
+      name: "limit", location: "query", type: "integer", text: "the length of the page, 1 to 500; default 100"),
+    Parameter(name: "after", location: "query", type: "string", text: "next of the page before"),
+  ]
+
   private static let sessions: [Route] = [
     Route(
       method: .get, path: "/api/v1/sessions", summary: "live allocations",
       parameters: [
         Parameter(
-          name: "user", place: "query", type: "string",
+          name: "user", location: "query", type: "string",
           text: "the user; for a time-limited name the part after the colon is enough"),
-        Parameter(name: "client", place: "query", type: "string", text: "the client's IP address"),
-        Parameter(name: "transport", place: "query", type: "string", text: "udp, tcp, tls or dtls"),
-        Parameter(
-          name: "limit", place: "query", type: "integer", text: "the length of the page, 1 to 500; default 100"),
-        Parameter(name: "after", place: "query", type: "string", text: "next of the page before"),
-      ], schema: "SessionList"
+        Parameter(name: "client", location: "query", type: "string", text: "the client's IP address"),
+        Parameter(name: "transport", location: "query", type: "string", text: "udp, tcp, tls or dtls"),
+      ] + page, schema: "SessionList"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.sessions(try SessionQuery(call.request)))
     },
@@ -53,11 +57,11 @@ extension Route {
       method: .delete, path: "/api/v1/sessions",
       summary: "ends all allocations of a user, or those with credentials of secrets that are no longer there",
       parameters: [
-        Parameter(name: "user", place: "query", type: "string", text: "the whole name of the user"),
+        Parameter(name: "user", location: "query", type: "string", text: "the whole name of the user"),
         Parameter(
-          name: "revoked", place: "query", type: "boolean",
+          name: "revoked", location: "query", type: "boolean",
           text: "true: those of time-limited names that no present secret of the realm has signed"),
-        Parameter(name: "realm", place: "query", type: "string", text: "instead of the default realm"),
+        Parameter(name: "realm", location: "query", type: "string", text: "instead of the default realm"),
       ], schema: "Closed"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.endSessions(try SessionsToEnd(call)))
@@ -75,7 +79,7 @@ extension Route {
     },
   ]
 
-  private static let id = Parameter(name: "id", place: "path", type: "string", text: "the id of the session")
+  private static let id = Parameter(name: "id", location: "path", type: "string", text: "the id of the session")
 
   private static let server: [Route] = [
     Route(method: .get, path: "/api/v1/status", summary: "the state of the server", schema: "Status") {
@@ -111,9 +115,9 @@ extension Route {
       method: .post, path: "/api/v1/credentials", takesOrigins: true,
       summary: "iceServers with a time-limited credential, for a back end to hand to its clients",
       parameters: [
-        Parameter(name: "user", place: "query", type: "string", text: "the user of the credential"),
-        Parameter(name: "ttl", place: "query", type: "integer", text: "its seconds; default 86400"),
-        Parameter(name: "realm", place: "query", type: "string", text: "instead of the default realm"),
+        Parameter(name: "user", location: "query", type: "string", text: "the user of the credential"),
+        Parameter(name: "ttl", location: "query", type: "integer", text: "its seconds; default 86400"),
+        Parameter(name: "realm", location: "query", type: "string", text: "instead of the default realm"),
       ], schema: "IceServers"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.credentials(try CredentialsQuery(call.request)))
@@ -133,12 +137,27 @@ extension SessionQuery {
     client = request[parameter: "client"]
     transport = request[parameter: "transport"]
     after = request[parameter: "after"]
-    if let text = request[parameter: "limit"] {
-      guard let number = Int(text), (1...Self.longestPage).contains(number) else {
-        throw .invalid("limit is a whole number from 1 to \(Self.longestPage)")
-      }
-      limit = number
+    if let page = try request.pageLength(upTo: Self.longestPage) { limit = page }
+  }
+}
+
+extension HTTPRequest {
+  /// The parameter `limit`: the length of a page; nil without it.
+  func pageLength(upTo longest: Int) throws(AdminFailure) -> Int? {
+    guard let text = self[parameter: "limit"] else { return nil }
+    guard let number = Int(text), (1...longest).contains(number) else {
+      throw .invalid("limit is a whole number from 1 to \(longest)")
     }
+    return number
+  }
+}
+
+extension Duration {
+  /// The whole seconds that an operator names, from one second to `longest`.
+  init(operator number: Int64?, upTo longest: Duration, _ rule: String) throws(AdminFailure) {
+    let most = longest.components.seconds
+    guard let number, (1...most).contains(number) else { throw .invalid("\(rule) from 1 to \(most)") }
+    self = .seconds(number)
   }
 }
 
@@ -147,10 +166,7 @@ extension CredentialsQuery {
     user = request[parameter: "user"]
     realm = request[parameter: "realm"]
     if let text = request[parameter: "ttl"] {
-      guard let number = UInt64(text), (1...Self.longestTime).contains(number) else {
-        throw .invalid("ttl is a whole number of seconds from 1 to \(Self.longestTime)")
-      }
-      seconds = number
+      lifetime = try Duration(operator: Int64(text), upTo: Self.longest, "ttl is a whole number of seconds")
     }
   }
 }

@@ -12,8 +12,8 @@ public protocol ServerView: Sendable {
   func metrics(_ format: MetricsText.Format) -> [UInt8]
   /// Counts the present state for `history`, once in each interval: quick, and without waiting.
   func takeSample()
-  /// Counts a request that was answered after so many seconds: quick, and without waiting.
-  func recordRequest(seconds: Double)
+  /// Counts a request that was answered after this time: quick, and without waiting.
+  func recordRequest(after time: Duration)
   /// The last hour: quick, and without waiting.
   func history() -> JSONValue
   /// Tests the relay path with an allocation of the server's own.
@@ -82,18 +82,18 @@ public struct SessionQuery: Sendable, Equatable {
 
 /// The state of a capture.
 public struct CaptureQuery: Sendable, Equatable {
-  public static let longestTime: UInt32 = 600
+  public static let longest = Duration.seconds(600)
   public var user: String
-  public var seconds: UInt32 = 60
+  public var duration = Duration.seconds(60)
 
   public init(user: String) { self.user = user }
 }
 
 /// A request for a time-limited credential.
 public struct CredentialsQuery: Sendable, Equatable {
-  public static let longestTime: UInt64 = 366 * 86_400
+  public static let longest = Duration.seconds(366 * 86_400)
   public var user: String?
-  public var seconds: UInt64 = 86_400
+  public var lifetime = Duration.seconds(86_400)
   public var realm: String?
 
   public init() {}

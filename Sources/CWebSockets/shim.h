@@ -9,7 +9,7 @@
 
 struct cws_options {
   // An IP address, or the path of a Unix socket.
-  const char *_Nullable place;
+  const char *_Nullable interface;
   int port;
   _Bool is_unix;
   _Bool is_secure;
@@ -27,7 +27,7 @@ static inline struct lws_context *_Nullable cws_create(
   protocols[0].callback = callback;
   struct lws_context_creation_info info;
   memset(&info, 0, sizeof(info));
-  info.iface = options->place;
+  info.iface = options->interface;
   info.port = options->port;
   info.protocols = protocols;
   info.user = user;

@@ -6,7 +6,7 @@ internal import TURNClient
 
 /// The server's answer to a test request that ordinary clients do not send.
 enum CustomAnswer: Hashable, Sendable {
-  case success(lifetime: UInt32?)
+  case success(lifetime: Duration?)
   case refused(ErrorCode)
   /// An error response without an ERROR-CODE.
   case refusedWithoutCode
@@ -63,8 +63,8 @@ extension AllocationSession {
   mutating func exchange(_ bytes: [UInt8], _ transaction: TransactionID) throws(Failure) -> CustomAnswer {
     do {
       for _ in 1...(connection.transport.isStream ? 1 : 3) {
-        try connection.send(bytes, until: Instant.read().advanced(bySeconds: 5))
-        let end = Instant.read().advanced(byMilliseconds: connection.transport.isStream ? 1500 : 500)
+        try connection.send(bytes, until: Instant.read().advanced(by: .seconds(5)))
+        let end = Instant.read().advanced(by: .milliseconds(connection.transport.isStream ? 1500 : 500))
         while try connection.receive(until: end) {
           if let answer = Self.answer(connection, transaction) { return answer }
           guard Instant.read() < end else { break }
@@ -82,7 +82,7 @@ extension AllocationSession {
     let bytes = connection.message
     guard let message = try? MessageView(bytes), message.transactionID == transaction else { return nil }
     switch message.type.messageClass {
-    case .success: return .success(lifetime: (try? message.lifetime()) ?? nil)
+    case .success: return .success(lifetime: ((try? message.lifetime()) ?? nil).map { Duration(wireSeconds: $0) })
     case .error:
       guard let error = try? message.errorCode() else { return .refusedWithoutCode }
       return .refused(error.code)

@@ -153,14 +153,14 @@ public struct AllocationSession: ~Copyable {
     case (.icmp(let peer, _, _), _): icmpPeers = icmpPeers.suffix(7) + [peer]
     case (.response, _), (.discarded, _): break
     }
-    // After every message: a flood of other messages must not delay the timers.
+    // The timers run after every message: a flood of other messages must not delay them.
     client.advance(to: .read())
     return true
   }
 
   private mutating func flush() throws(ConnectionFailure) {
     while let message = client.takeOutput() {
-      try connection.send(message, until: Instant.read().advanced(bySeconds: 10))
+      try connection.send(message, until: Instant.read().advanced(by: .seconds(10)))
     }
   }
 

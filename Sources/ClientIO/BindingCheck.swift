@@ -80,7 +80,9 @@ public enum BindingCheck {
       if count > 1 { retransmission.requestCount = 1 }
       var next = Instant.read()
       for index in 0..<max(count, 1) {
-        while !stop(), Instant.read() < next { Readiness.sleep(until: min(next, .read().advanced(byMilliseconds: 50))) }
+        while !stop(), Instant.read() < next {
+          Readiness.sleep(until: min(next, .read().advanced(by: .milliseconds(50))))
+        }
         if stop() { break }
         next = next.advanced(by: interval)
         report.add(probe(&connection, target, options, retransmission, &generator, stop))
@@ -114,13 +116,13 @@ public enum BindingCheck {
       while probe.outcome == nil {
         guard let deadline = probe.deadline else { break }
         if let request = probe.takeOutput() { try connection.send(request, until: deadline) }
-        let due = min(deadline, .read().advanced(byMilliseconds: 50))
+        let due = min(deadline, .read().advanced(by: .milliseconds(50)))
         if try connection.receive(until: due) {
           probe.receive(connection.message, now: .read())
         } else if due < deadline, stop() {
           return nil
         }
-        // After every message: a flood of other messages must not delay the timers.
+        // The timers run after every message: a flood of other messages must not delay them.
         probe.advance(to: .read())
       }
     } catch {

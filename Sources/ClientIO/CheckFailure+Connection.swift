@@ -10,30 +10,30 @@ extension CheckFailure {
 
   /// The failure for a failed connection. `within`: the waiting time, as text.
   init(_ failure: ConnectionFailure, _ target: ServerTarget?, within: String = "") {
-    let place = target.map { "\($0.address) over \($0.transport.label)" } ?? "the server"
+    let server = target.map { "\($0.address) over \($0.transport.label)" } ?? "the server"
     switch failure {
     case .unresolved(let name, let error):
       self.init(.unresolved, "\(name): \(error)", advice: Self.cause(of: name, error))
-    case .refused: self.init(.refused, "\(place): connection refused")
-    case .unreachable(let error): self.init(.unreachable, "\(place): \(error)", advice: error.causeOnTheWay)
-    case .timeout(.connecting), .timeout(.sending): self.init(.timeout, "\(place): no connection\(within)")
+    case .refused: self.init(.refused, "\(server): connection refused")
+    case .unreachable(let error): self.init(.unreachable, "\(server): \(error)", advice: error.causeOnTheWay)
+    case .timeout(.connecting), .timeout(.sending): self.init(.timeout, "\(server): no connection\(within)")
     case .timeout(.handshake) where target?.transport == .dtls:
       self.init(
-        .timeout, "\(place): no answer to the DTLS handshake\(within)",
+        .timeout, "\(server): no answer to the DTLS handshake\(within)",
         advice: "a firewall drops UDP, the host is down, or nothing speaks DTLS on this port")
     case .timeout(.handshake):
       self.init(
-        .timeout, "\(place): connected, but no TLS handshake\(within)",
+        .timeout, "\(server): connected, but no TLS handshake\(within)",
         advice: "the port may speak plain TCP: try \(Self.plainTCP(target))")
     case .timeout(.answer):
-      self.init(.timeout, "\(place): no answer\(within)", advice: Self.silenceAdvice(target?.transport ?? .udp))
-    case .closed: self.init(.closed, "\(place): the server closed the connection")
-    case .notSTUN: self.init(.notSTUN, "\(place): what comes back is no STUN")
-    case .system(let error): self.init(.system, "\(place): \(error)", advice: error.causeHere)
+      self.init(.timeout, "\(server): no answer\(within)", advice: Self.silenceAdvice(target?.transport ?? .udp))
+    case .closed: self.init(.closed, "\(server): the server closed the connection")
+    case .notSTUN: self.init(.notSTUN, "\(server): what comes back is no STUN")
+    case .system(let error): self.init(.system, "\(server): \(error)", advice: error.causeHere)
     case .unsupported(let transport):
       self.init(.unsupported, "\(transport.label) has no certificates to trust here")
     case .tls(let error, let summary):
-      self.init(error, summary, place, target)
+      self.init(error, summary, server, target)
     }
   }
 
@@ -61,8 +61,8 @@ extension CheckFailure {
       ? "a firewall drops UDP, the host is down, or this is no STUN server" : "this is no STUN server, or it hangs"
   }
 
-  private init(_ error: TLSError, _ summary: TLSConnectionSummary, _ place: String, _ target: ServerTarget?) {
-    let text = "\(place): \(error.reason)"
+  private init(_ error: TLSError, _ summary: TLSConnectionSummary, _ server: String, _ target: ServerTarget?) {
+    let text = "\(server): \(error.reason)"
     let complaint = error.reason
     if complaint.contains("hostname mismatch") || complaint.contains("IP address mismatch") {
       let names =
@@ -72,15 +72,15 @@ extension CheckFailure {
         advice: names.isEmpty
           ? "it names no server at all" : "it is for \(names.prefix(8).joined(separator: ", ")): use such a name")
     } else if complaint.contains("expired") {
-      let end = summary.certificate.map { CivilTime.readableText(unixSeconds: $0.notAfter) } ?? "some time ago"
+      let end = summary.certificate.map { CivilTime.readableText($0.notAfter) } ?? "some time ago"
       self.init(.tlsExpired, text, advice: "the certificate ended on \(end): renew it and reload the server")
     } else if complaint.contains("not yet valid") {
-      let begin = summary.certificate.map { CivilTime.readableText(unixSeconds: $0.notBefore) } ?? "some day"
-      let seconds = summary.certificate.map { max($0.notBefore - Int64(clamping: Now.read().wallSeconds), 0) } ?? 0
+      let begin = summary.certificate.map { CivilTime.readableText($0.notBefore) } ?? "some day"
+      let early = summary.certificate.map { $0.notBefore.duration(since: Now.read().wall) } ?? .zero
       self.init(
         .tlsNotYetValid, text,
-        advice:
-          "the certificate begins on \(begin): this machine's clock is \(seconds) s behind, or it was made for later")
+        advice: "the certificate begins on \(begin): this machine's clock is \(early.wholeSeconds) s behind, "
+          + "or it was made for later")
     } else if error.cause == .certificate {
       self.init(.tlsUntrusted, text)
     } else if complaint.contains("wrong version number") || complaint.contains("record layer") {

@@ -12,41 +12,41 @@ extension CheckFailure {
     _ failure: RequestFailure, _ what: String, _ target: ServerTarget, _ options: CheckOptions,
     isAboutPeer: Bool = false
   ) {
-    let place = "\(what) at \(target.address) over \(target.transport.label)"
+    let attempt = "\(what) at \(target.address) over \(target.transport.label)"
     switch failure {
     case .timeout(let transmissions, let discarded):
-      self.init(place, transmissions, discarded, target.transport, options.within)
+      self.init(attempt, transmissions, discarded, target.transport, options.within)
     case .refused(let code, let phrase, let alternate, let isAuthenticated):
-      self.init(code, phrase, "\(place)\(isAuthenticated ? "" : " (unsigned)")", alternate, isAboutPeer)
+      self.init(code, phrase, "\(attempt)\(isAuthenticated ? "" : " (unsigned)")", alternate, isAboutPeer)
       if code == .badRequest, !isAuthenticated, !isAboutPeer, options.credential != nil {
         // RFC 8489 section 9.2.4 requires 401 for wrong credentials; pion's library sends 400.
         advice = "the server does not like the request, or means a wrong username or password, as pion's library does"
       }
     case .wrongCredentials(let isNonceSame):
-      self.init(wrongCredentialsAt: place, options, isNonceSame)
+      self.init(wrongCredentialsIn: attempt, options, isNonceSame)
     case .credentialsNeeded(let realm):
       self.init(
-        .credentialsNeeded, "\(place): the server asks for credentials (realm \"\(realm)\")")
-    case .nonceNeverFresh: self.init(.authentication, "\(place): the server calls every nonce stale (438)")
+        .credentialsNeeded, "\(attempt): the server asks for credentials (realm \"\(realm)\")")
+    case .nonceNeverFresh: self.init(.authentication, "\(attempt): the server calls every nonce stale (438)")
     case .authenticationUnsupported(let complaint):
       self.init(
-        .authentication, "\(place): \(complaint)",
+        .authentication, "\(attempt): \(complaint)",
         advice: "the server's answers contradict RFC 8489, or something on the way takes attributes out")
     case .integrityViolated:
       self.init(
-        .integrity, "\(place): the answer is not signed with our password",
+        .integrity, "\(attempt): the answer is not signed with our password",
         advice: "something between changes the answers, or the server derives the key differently")
     case .answeredFrom(let source):
       self.init(
-        .otherSource, "\(place): no answer from there, but one came from \(source)",
+        .otherSource, "\(attempt): no answer from there, but one came from \(source)",
         advice: Self.advice(source, target))
-    case .malformed(let complaint): self.init(.malformed, "\(place): \(complaint)")
+    case .malformed(let complaint): self.init(.malformed, "\(attempt): \(complaint)")
     }
   }
 
-  private init(wrongCredentialsAt place: String, _ options: CheckOptions, _ isNonceSame: Bool) {
+  private init(wrongCredentialsIn attempt: String, _ options: CheckOptions, _ isNonceSame: Bool) {
     let token = options.credential?.accessToken != nil
-    let text = "\(place): the server rejected the \(token ? "access token" : "user name or password") (401)"
+    let text = "\(attempt): the server rejected the \(token ? "access token" : "user name or password") (401)"
     if let age = options.timeSinceExpiry {
       self.init(
         .credentialExpired, text,
@@ -61,30 +61,30 @@ extension CheckFailure {
   }
 
   private init(
-    _ place: String, _ transmissions: Int, _ discarded: Discarded?, _ transport: TransportProtocol, _ within: String
+    _ attempt: String, _ transmissions: Int, _ discarded: Discarded?, _ transport: TransportProtocol, _ within: String
   ) {
     let requests = transmissions == 1 ? "1 request" : "1 request, sent \(transmissions) times"
     switch discarded {
     case nil:
       self.init(
-        .timeout, "\(place): no answer to \(requests)\(within)", advice: Self.silenceAdvice(transport))
+        .timeout, "\(attempt): no answer to \(requests)\(within)", advice: Self.silenceAdvice(transport))
     case .notSTUN?:
-      self.init(.notSTUN, "\(place): what comes back is no STUN")
+      self.init(.notSTUN, "\(attempt): what comes back is no STUN")
     case .wrongFingerprint?:
-      self.init(.malformed, "\(place): the answers' FINGERPRINT is wrong", advice: "something between changes them")
-    case .wrongIntegrity?: self.init(.integrity, "\(place): the answers' signature is missing or wrong")
+      self.init(.malformed, "\(attempt): the answers' FINGERPRINT is wrong", advice: "something between changes them")
+    case .wrongIntegrity?: self.init(.integrity, "\(attempt): the answers' signature is missing or wrong")
     case .unknownTransaction?, .unexpected?, .malformed?:
       self.init(
-        .timeout, "\(place): no answer to \(requests)\(within), though other messages came",
+        .timeout, "\(attempt): no answer to \(requests)\(within), though other messages came",
         advice: "answers to earlier requests came too late: a slow path, or a larger --timeout is needed")
     }
   }
 
   private init(
-    _ code: ErrorCode, _ phrase: String, _ place: String, _ alternate: SocketAddress?, _ isAboutPeer: Bool
+    _ code: ErrorCode, _ phrase: String, _ attempt: String, _ alternate: SocketAddress?, _ isAboutPeer: Bool
   ) {
     let text =
-      "\(place): \(code.words(isAboutPeer: isAboutPeer)) (\(code.rawValue)\(phrase.isEmpty ? "" : " \(phrase)"))"
+      "\(attempt): \(code.words(isAboutPeer: isAboutPeer)) (\(code.rawValue)\(phrase.isEmpty ? "" : " \(phrase)"))"
     let cause = code.likelyCause(isAboutPeer: isAboutPeer)
     switch code {
     case .tryAlternate:
@@ -111,12 +111,12 @@ extension CheckOptions {
     guard let credential, credential.accessToken == nil,
       let expiry = TimeLimitedCredential.expiry(ofUsername: credential.username), expiry > Self.earliestExpiry
     else { return nil }
-    let now = Now.read().wallSeconds
-    return expiry < now ? .seconds(now - expiry) : nil
+    let now = Now.read().wall
+    return expiry < now ? now.duration(since: expiry) : nil
   }
 
   /// Only a number from 2001 on counts as an expiry: a smaller number may be an ordinary name.
-  private static let earliestExpiry: UInt64 = 1_000_000_000
+  private static let earliestExpiry = UnixTime(seconds: 1_000_000_000)
 
   fileprivate var likelyWrong: String {
     if credential?.accessToken != nil {

@@ -276,7 +276,7 @@ extension ClientConnection {
       case .wouldBlock: break
       }
       // Sends TLS's own answers, such as a key update.
-      try secure.flush(over: socket, until: Instant.read().advanced(bySeconds: 1))
+      try secure.flush(over: socket, until: Instant.read().advanced(by: .seconds(1)))
       let result = Self.receive(from: socket, into: &ciphertext, at: 0, isStream: true)
       guard case .bytes(let count) = result else { return result }
       secure.engine.receive(ciphertext.span.rawBytes.extracting(0..<count))

@@ -16,17 +16,17 @@ public enum ClockDiagnosis {
     case unclear
   }
 
-  /// Limit of the search: ten years of seconds.
-  private static let horizon: UInt64 = 315_360_000
+  /// Limit of the search: ten years.
+  private static let horizon = Duration.seconds(315_360_000)
 
   /// Finds the cause. `name`: the part of the user name after the colon.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, name: String, secret: [UInt8], lifetime: Duration,
     generator: inout SeededGenerator
   ) -> Finding {
-    let now = Now.read().wallSeconds
-    func isTaken(_ ahead: UInt64, _ generator: inout SeededGenerator) -> Bool? {
-      let username = Array("\(now + ahead):\(name)".utf8)
+    let now = Now.read().wall
+    func isTaken(_ ahead: Duration, _ generator: inout SeededGenerator) -> Bool? {
+      let username = Array("\(now.advanced(by: ahead)):\(name)".utf8)
       var options = options
       options.credential = LongTermCredential(
         username: username, password: TimeLimitedCredential.password(username: username, secret: secret))
@@ -38,11 +38,11 @@ public enum ClockDiagnosis {
     case true?: break
     }
     // The server refuses a credential that ends before its own time, and accepts a later one.
-    var refused = UInt64(lifetime.wholeSeconds)
-    var taken = horizon
+    var refused = lifetime.components.seconds
+    var taken = horizon.components.seconds
     while taken - refused > 1 {
       let middle = refused + (taken - refused) / 2
-      guard let isGood = isTaken(middle, &generator) else { return .unclear }
+      guard let isGood = isTaken(.seconds(middle), &generator) else { return .unclear }
       if isGood { taken = middle } else { refused = middle }
     }
     return .serverAhead(by: .seconds(refused))

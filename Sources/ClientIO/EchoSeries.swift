@@ -45,7 +45,7 @@ enum EchoSeries {
         if series.received > 0 { outcome.failure = nil }
         return outcome
       }
-      var due = now.advanced(byMilliseconds: 50)
+      var due = now.advanced(by: .milliseconds(50))
       if series.sent < count { due = min(due, next) }
       if let keepAlive = session.client.deadline { due = min(due, keepAlive) }
       _ = Readiness.wait(forAnyOf: [session.connection.descriptor, peer.descriptor], until: due)

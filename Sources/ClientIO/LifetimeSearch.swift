@@ -91,7 +91,7 @@ struct LifetimeSearch: ~Copyable {
       if let count = NATCheck.receive(socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
       }
-      // After every message: a flood of other messages must not delay the timers.
+      // The timers run after every message: a flood of other messages must not delay them.
       probe.advance(to: .read())
     }
     guard case .success(let response)? = probe.outcome else { return nil }
@@ -112,7 +112,7 @@ struct LifetimeSearch: ~Copyable {
       if let count = NATCheck.receive(sleeper.socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
       }
-      // After every message: a flood of other messages must not delay the timers.
+      // The timers run after every message: a flood of other messages must not delay them.
       probe.advance(to: .read())
     }
     if case .success? = probe.outcome { return true }

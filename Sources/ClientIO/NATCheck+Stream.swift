@@ -79,7 +79,7 @@ extension NATCheck {
     while probe.outcome == nil, let deadline = probe.deadline {
       if let request = probe.takeOutput() { try connection.send(request, until: deadline) }
       if try connection.receive(until: deadline) { probe.receive(connection.message, now: .read()) }
-      // After every message: a flood of other messages must not delay the timers.
+      // The timers run after every message: a flood of other messages must not delay them.
       probe.advance(to: .read())
     }
     let result = probe.outcome ?? .failure(.timeout(transmissions: 1, discarded: nil))

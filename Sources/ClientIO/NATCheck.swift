@@ -159,7 +159,7 @@ public struct NATCheck: ~Copyable {
       if let count = receive(socket, &buffer, &source, until: deadline) {
         probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read())
       }
-      // After every message: a flood of other messages must not delay the timers.
+      // The timers run after every message: a flood of other messages must not delay them.
       probe.advance(to: .read())
     }
     switch probe.outcome {
@@ -192,7 +192,7 @@ public struct NATCheck: ~Copyable {
     for attempt in 1...3 {
       _ = try? mapping.send(opening.span.rawBytes, to: other)
       _ = try? hairpin.send(packet.span.rawBytes, to: mapped)
-      let wait = attempt == 3 ? end : min(end, Instant.read().advanced(byMilliseconds: 250))
+      let wait = attempt == 3 ? end : min(end, Instant.read().advanced(by: .milliseconds(250)))
       var source = SocketAddress.none
       while let count = Self.receive(mapping, &buffer, &source, until: wait) {
         if buffer.prefix(count).elementsEqual(packet) { return source }

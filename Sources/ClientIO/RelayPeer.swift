@@ -54,7 +54,7 @@ struct SocketPeer: RelayPeer, ~Copyable {
       if let count = receive(socket, &buffer, &from, until: deadline) {
         if from == server { probe.receive(buffer.span.rawBytes.extracting(0..<count), now: .read()) }
       }
-      // After every message: a flood of other messages must not delay the timers.
+      // The timers run after every message: a flood of other messages must not delay them.
       probe.advance(to: .read())
     }
     guard case .success(let response)? = probe.outcome else { return nil }
@@ -117,7 +117,7 @@ struct AllocationPeer: RelayPeer, ~Copyable {
   }
 
   mutating func send(_ data: [UInt8], to relay: SocketAddress) throws(AllocationSession.Failure) {
-    try session.send(data, to: relay, until: Instant.read().advanced(bySeconds: 5))
+    try session.send(data, to: relay, until: Instant.read().advanced(by: .seconds(5)))
   }
 
   mutating func delete() {

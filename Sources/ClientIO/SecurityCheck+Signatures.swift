@@ -25,7 +25,7 @@ extension SecurityCheck {
     let behind = try session.tryRequest(
       .refresh, body: { $0.append(.lifetime, UInt32(600)) }, tail: { $0.append(.lifetime, UInt32(0)) })
     switch behind {
-    case .success(lifetime: 0):
+    case .success(lifetime: Duration.zero):
       record("behind-signature", subject, .letThrough, "unsigned attributes are acted upon")
       return renew(&session)
     case .success: record("behind-signature", subject, .refused, "ignored")

@@ -76,7 +76,7 @@ extension SecurityCheck {
     var source = SocketAddress.none
     for _ in 1...3 {
       _ = try? socket.send(request.span.rawBytes, to: target.address)
-      let end = Instant.read().advanced(byMilliseconds: 400)
+      let end = Instant.read().advanced(by: .milliseconds(400))
       if let count = NATCheck.receive(socket, &buffer, &source, until: end) { return Array(buffer.prefix(count)) }
     }
     return nil
@@ -97,7 +97,7 @@ extension SecurityCheck {
     _ = try? socket.send(request.span.rawBytes, to: target.address)
     var buffer = [UInt8](repeating: 0, count: 2048)
     var source = SocketAddress.none
-    let end = Instant.read().advanced(byMilliseconds: 400)
+    let end = Instant.read().advanced(by: .milliseconds(400))
     let isReflected = NATCheck.receive(third, &buffer, &source, until: end) != nil
     record(
       "response-address", "RESPONSE-ADDRESS of RFC 3489", isReflected ? .letThrough : .refused,
@@ -112,7 +112,7 @@ extension SecurityCheck {
         until: Instant.read().advanced(by: min(options.timeout, .seconds(1))))
     else { return }
     let request = Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
-    let end = Instant.read().advanced(byMilliseconds: 700)
+    let end = Instant.read().advanced(by: .milliseconds(700))
     let subject = "an HTTP request over TCP"
     do {
       try connection.send(request, until: end)

@@ -223,7 +223,7 @@ public struct SecurityCheck: ~Copyable {
     let packet = Array("stunclient security \(random.next())".utf8)
     var buffer = [UInt8](repeating: 0, count: 2048)
     for _ in 1...2 {
-      let end = Instant.read().advanced(byMilliseconds: 200)
+      let end = Instant.read().advanced(by: .milliseconds(200))
       try session.send(packet, to: SocketAddress(address, port: port), asIndication: true, until: end)
       var source = SocketAddress.none
       while let count = NATCheck.receive(socket, &buffer, &source, until: end) {
@@ -246,7 +246,7 @@ public struct SecurityCheck: ~Copyable {
     }
     var probe = BindingProbe(isStream: true, generator: &random, now: .read())
     let request = probe.takeOutput() ?? []
-    let end = Instant.read().advanced(byMilliseconds: 700)
+    let end = Instant.read().advanced(by: .milliseconds(700))
     try session.send(request, to: target.address, asIndication: true, until: end)
     while let datagram = try session.receiveData(until: end) {
       guard datagram.peer == target.address else {

@@ -46,6 +46,19 @@ public struct Option<Command: Hashable & Sendable>: Sendable {
   public var helpWithDefault: String { standard.map { "\(help) (\($0))" } ?? help }
 }
 
+/// The unit in which a user writes a time.
+public enum TimeUnit: Sendable, Equatable {
+  /// With up to three decimals.
+  case seconds
+  /// With up to six decimals.
+  case milliseconds
+
+  var placeholder: String { self == .seconds ? "SECONDS" : "MS" }
+  var decimals: Int { self == .seconds ? 3 : 6 }
+  /// The time of the last decimal.
+  var smallest: Duration { self == .seconds ? .milliseconds(1) : .nanoseconds(1) }
+}
+
 /// The kind of value that an option takes.
 public enum OptionValue: Sendable, Equatable {
   /// Nothing: a flag.
@@ -57,22 +70,14 @@ public enum OptionValue: Sendable, Equatable {
   case file
   /// One of these words, in upper or lower case.
   case choice([String])
+  /// A time in this unit.
+  case time(TimeUnit, in: ClosedRange<Duration>)
   /// A decimal number in units of 10^-decimals.
   case number(String, decimals: Int, in: ClosedRange<UInt64>)
 
   /// A whole number.
   public static func whole(_ placeholder: String = "N", _ range: ClosedRange<UInt64>) -> OptionValue {
     .number(placeholder, decimals: 0, in: range)
-  }
-
-  /// Seconds with up to three decimals; the range is in milliseconds.
-  public static func seconds(milliseconds range: ClosedRange<UInt64>) -> OptionValue {
-    .number("SECONDS", decimals: 3, in: range)
-  }
-
-  /// Milliseconds with up to six decimals; the range is in nanoseconds.
-  public static func milliseconds(nanoseconds range: ClosedRange<UInt64>) -> OptionValue {
-    .number("MS", decimals: 6, in: range)
   }
 
   /// Percent, in units of 10^-decimals; up to 100.
@@ -85,6 +90,7 @@ public enum OptionValue: Sendable, Equatable {
     switch self {
     case .none: nil
     case .text(let name), .listed(let name, _), .number(let name, _, _): name
+    case .time(let unit, _): unit.placeholder
     case .file: "FILE"
     case .choice(let words): words.joined(separator: "|")
     }

@@ -62,6 +62,17 @@ public struct GivenOption<Command: Hashable & Sendable>: Sendable {
   /// A part of the value as a number in the unit and range of the table.
   public func number(of text: String) throws(UsageError) -> UInt64 {
     guard case .number(_, let decimals, let range) = option.value else { throw UsageError("\(name) takes no number") }
+    return try read(text, decimals, range)
+  }
+
+  /// The value as a time in the range of the table.
+  public func duration() throws(UsageError) -> Duration {
+    guard case .time(let unit, let range) = option.value else { throw UsageError("\(name) takes no time") }
+    func count(_ time: Duration) -> UInt64 { UInt64((time / unit.smallest).rounded()) }
+    return unit.smallest * (try read(text, unit.decimals, count(range.lowerBound)...count(range.upperBound)))
+  }
+
+  private func read(_ text: String, _ decimals: Int, _ range: ClosedRange<UInt64>) throws(UsageError) -> UInt64 {
     let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
     let fraction = parts.count == 2 ? String(parts[1]) : ""
     let digits = parts[0] + fraction + String(repeating: "0", count: max(decimals - fraction.utf8.count, 0))

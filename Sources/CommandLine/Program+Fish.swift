@@ -27,7 +27,7 @@ extension Program {
     case .file: argument = " -r -F"
     case .choice(let words): argument = " -x -a '\(words.joined(separator: " "))'"
     case .listed(_, let candidates): argument = " -x -a \("(\(candidates))".quotedForFish)"
-    case .text, .number: argument = " -x"
+    case .text, .number, .time: argument = " -x"
     }
     let names = ([option.name] + option.shortForms).map { name in
       name.hasPrefix("--") ? "-l \(name.dropFirst(2))" : "-s \(name.dropFirst())"
@@ -42,8 +42,8 @@ extension Option {
   /// fish shows no name for a value, so a unit stands in the description.
   fileprivate var helpWithUnit: String {
     switch value {
-    case .number("SECONDS", _, _): "\(help), in seconds"
-    case .number("MS", _, _): "\(help), in milliseconds"
+    case .number("SECONDS", _, _), .time(.seconds, _): "\(help), in seconds"
+    case .time(.milliseconds, _): "\(help), in milliseconds"
     case .number("PERCENT", _, _): "\(help), in percent"
     case .number("BYTES", _, _): "\(help), in bytes"
     default: help

@@ -46,6 +46,7 @@ extension Program {
     case .file: argument = ":file:_files"
     case .choice(let words): argument = ":word:(\(words.joined(separator: " ")))"
     case .listed(let placeholder, _): argument = ":\(placeholder.lowercased()):\(zshList(option))"
+    case .time(let unit, _): argument = ":\(unit.placeholder.lowercased()):"
     case .text(let placeholder), .number(let placeholder, _, _):
       argument = ":\(placeholder.lowercased().replacing(":", with: "\\:")):"
     }

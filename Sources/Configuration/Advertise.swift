@@ -2,7 +2,7 @@ public import NetworkTypes
 
 /// What clients are told in place of a relay's local address (`relay.advertise`).
 public enum Advertise: Equatable, Sendable {
-  /// By local address, behind a 1:1 NAT; an address that is not in it is told as it is.
+  /// The public address of each local one, behind a 1:1 NAT; clients are told any other address as it is.
   case mapping([IPAddress: PublicAddress])
   /// For every relay address of its family; a name: of the families that it has.
   case everywhere(PublicAddress)

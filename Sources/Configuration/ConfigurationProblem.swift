@@ -1,6 +1,6 @@
 internal import Log
 
-/// An error or warning about a configuration: its place, its description and a correction.
+/// An error or warning about a configuration: its origin, its description and a correction.
 ///
 /// Its text never contains the value of a secret, and quoted text has no control characters.
 public struct ConfigurationProblem: Error, Equatable, Sendable {

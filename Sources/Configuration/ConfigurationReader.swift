@@ -1,12 +1,13 @@
 public import NetworkTypes
 internal import StringPreparation
+internal import TURN
 
 /// A configuration: its values, and warnings about them.
 public struct Configuration: Sendable {
   public var settings: Settings
   /// For example departures from an RFC, and environment variables that name no key.
   public var warnings: [ConfigurationProblem]
-  /// The place of each given key.
+  /// The origin of each given key.
   private let origins: [String: ConfigurationProblem.Origin]
   /// The values `file:PATH` and `env:NAME` of the texts that were read there.
   let references: [String: String]
@@ -21,12 +22,12 @@ public struct Configuration: Sendable {
   /// Whether the file, the environment or an override gives this key.
   public func gives(_ key: String) -> Bool { origins[key] != nil }
 
-  /// Adds to a problem the place where its key, or the section's key, was given.
+  /// Adds to a problem the origin from which its key, or the section's key, was given.
   public func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem { problem.located(by: origins) }
 }
 
 extension ConfigurationProblem {
-  /// Adds the place where the key, or the section's key, was given.
+  /// Adds the origin from which the key, or the section's key, was given.
   fileprivate func located(by origins: [String: Origin]) -> ConfigurationProblem {
     var located = self
     if origin == nil, let key {
@@ -195,19 +196,19 @@ public struct ConfigurationReader {
 /// The content of all sources, before it is accepted or refused.
 struct ParsedConfiguration {
   var settings = Settings()
-  /// The place of each given key.
+  /// The origin of each given key.
   var origins: [String: ConfigurationProblem.Origin] = [:]
   var references: [String: String] = [:]
   var problems: [ConfigurationProblem] = []
 
-  /// Adds the place where the problem's key was given.
+  /// Adds the origin from which the problem's key was given.
   func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem { problem.located(by: origins) }
 
   /// Checks combinations of keys. Keys that could not be read have their default and cause no further problem.
   mutating func check() {
-    if settings.lifetime.default > settings.lifetime.maximum {
+    if settings.turn.defaultLifetime > settings.turn.maximumLifetime {
       let isWish = origins["lifetime.default"] != nil
-      settings.lifetime.default = settings.lifetime.maximum
+      settings.turn.defaultLifetime = settings.turn.maximumLifetime
       if isWish {
         problems.append(
           locating(

@@ -1,5 +1,6 @@
 internal import Crypto
 internal import NetworkTypes
+internal import System
 
 extension Format where Value == String {
   /// A realm: RFC 8489 section 14.9 allows fewer than 128 characters and at most 763 bytes; a colon would be
@@ -40,43 +41,19 @@ extension Format where Value == [UInt8] {
   }
 }
 
-extension Format where Value == UInt64? {
+extension Format where Value == UnixTime? {
   /// Seconds since 1970, or `2027-01-31T12:00:00Z`.
   static var timestamp: Format {
     scalar(
       "a time: seconds since 1970, or YYYY-MM-DDThh:mm:ssZ", example: "2030-01-31T00:00:00Z",
-      parse: { text in (UInt64(decimalDigits: text) ?? UTCTime.seconds(text)).map { .some($0) } },
-      write: { $0.map { .plain(String($0)) } ?? .omitted })
-  }
-}
-
-/// Times in the form of RFC 3339, in UTC.
-enum UTCTime {
-  /// Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`; nil for anything else and for days before 1970.
-  static func seconds(_ text: String) -> UInt64? {
-    let bytes = Array(text.utf8)
-    guard bytes.count == 20, bytes[4] == 0x2D, bytes[7] == 0x2D, bytes[10] == 0x54, bytes[13] == 0x3A,
-      bytes[16] == 0x3A, bytes[19] == 0x5A
-    else { return nil }
-    func number(_ range: Range<Int>) -> UInt64? { UInt64(decimalDigits: String(decoding: bytes[range], as: UTF8.self)) }
-    guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10), let hour = number(11..<13),
-      let minute = number(14..<16), let second = number(17..<19), year >= 1970, (1...12).contains(month),
-      (1...days(in: month, of: year)).contains(day), hour < 24, minute < 60, second < 60
-    else { return nil }
-    var total = day - 1
-    for earlier in 1970..<year { total += isLeap(earlier) ? 366 : 365 }
-    for earlier in 1..<month { total += days(in: earlier, of: year) }
-    return ((total * 24 + hour) * 60 + minute) * 60 + second
+      parse: { text in time(text).map { .some($0) } },
+      write: { $0.map { .plain("\($0)") } ?? .omitted })
   }
 
-  private static func isLeap(_ year: UInt64) -> Bool { year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) }
-
-  private static func days(in month: UInt64, of year: UInt64) -> UInt64 {
-    switch month {
-    case 2: isLeap(year) ? 29 : 28
-    case 4, 6, 9, 11: 30
-    default: 31
-    }
+  private static func time(_ text: String) -> UnixTime? {
+    if let seconds = UInt64(decimalDigits: text) { return UnixTime(clamping: seconds) }
+    guard let time = CivilTime.time(text), time >= .epoch else { return nil }
+    return time
   }
 }
 

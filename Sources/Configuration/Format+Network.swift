@@ -1,5 +1,6 @@
 internal import NetworkTypes
 internal import StringPreparation
+internal import TURN
 
 extension Format where Value == IPAddress {
   /// A single address for a socket or for clients: neither `0.0.0.0` nor `::`.
@@ -34,35 +35,41 @@ extension Format where Value == SocketAddress? {
   }
 }
 
-extension Format where Value == AdminPlace {
+extension Format where Value == AdminAddress {
   /// `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`; empty: none.
-  static var adminPlace: Format {
+  static var adminAddress: Format {
     scalar(
       "IP:PORT, [IPv6]:PORT or unix:/PATH (\"\": none)", example: "127.0.0.1:8478",
       nearest: { text in
         text.hasPrefix("/") ? "unix:\(text)" : Format<SocketAddress?>.nearestSocketAddress(text)
       },
-      parse: { AdminPlace($0) }, write: { .text($0.description) }
+      parse: { AdminAddress($0) }, write: { .text($0.description) }
     ).reachable { $0.address?.address }.refusingZones
   }
 }
 
-extension Format where Value == String {
+extension Format where Value == AlternateServer? {
   /// The server for redirection: `IP` or `IP:PORT`; empty: none.
   static var alternateServer: Format {
     scalar(
       "IP:PORT, [IPv6]:PORT or an IP address (\"\": none)", example: "192.0.2.20:3478",
       parse: { text in
-        text.isEmpty
-          || SocketAddress(text).map { !$0.address.isUnspecified } ?? IPAddress(text.unbracketed).map {
-            !$0.isUnspecified
-          } ?? false
-          ? text : nil
+        if text.isEmpty { return .some(nil) }
+        let server =
+          SocketAddress(text).map { AlternateServer($0.address, port: $0.port == 0 ? nil : $0.port) }
+          ?? IPAddress(text.unbracketed).map { AlternateServer($0, port: nil) }
+        return server.flatMap { $0.address.isUnspecified ? nil : .some($0) }
       },
-      write: { .text($0) }
-    ).reachable { SocketAddress($0)?.address ?? IPAddress($0.unbracketed) }.refusingZones
+      write: { .text($0.map(text) ?? "") }
+    ).reachable { $0?.address }.refusingZones
   }
 
+  private static func text(_ server: AlternateServer) -> String {
+    server.port.map { "\(SocketAddress(server.address, port: $0))" } ?? "\(server.address)"
+  }
+}
+
+extension Format where Value == String {
   /// A DNS name (RFC 1123 section 2.1); empty: none. An address is refused, because certificates and Firefox need a
   /// name.
   static var hostName: Format {

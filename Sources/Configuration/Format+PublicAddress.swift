@@ -65,13 +65,13 @@ extension AddressSource {
     case "cloud": self = .cloud
     default:
       guard text.hasPrefix("stun:") else { return nil }
-      let place = text.dropFirst("stun:".count)
-      if let address = IPAddress(String(place).unbracketed) {
+      let server = text.dropFirst("stun:".count)
+      if let address = IPAddress(String(server).unbracketed) {
         self = .stun(host: "\(address)", port: 3478)
-      } else if let address = SocketAddress(place), address.port != 0 {
+      } else if let address = SocketAddress(server), address.port != 0 {
         self = .stun(host: "\(address.address)", port: address.port)
       } else {
-        let parts = place.split(separator: ":", omittingEmptySubsequences: false)
+        let parts = server.split(separator: ":", omittingEmptySubsequences: false)
         let port = parts.count == 2 ? UInt16(decimalDigits: parts[1]) : 3478
         guard (1...2).contains(parts.count), let port, port != 0, String(parts[0]).isHostName else { return nil }
         self = .stun(host: String(parts[0]), port: port)

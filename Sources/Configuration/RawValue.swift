@@ -1,6 +1,6 @@
 internal import StringPreparation
 
-/// A value without a type yet, with its place.
+/// A value without a type yet, with its origin.
 struct RawValue {
   enum Content {
     /// Nothing after the key, `~` or `null`.

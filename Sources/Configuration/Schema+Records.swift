@@ -1,3 +1,5 @@
+internal import NetworkTypes
+
 /// The keys of records within a value.
 extension Schema where Root == Settings.RealmSection {
   static var realm: Schema {

@@ -1,17 +1,19 @@
 internal import NetworkTypes
+internal import TURN
 
 /// The keys of what surrounds the relay: NAT discovery, the admin endpoint, hardening, the log and events.
 extension Schema where Root == Settings {
   static var services: [Field<Settings>] {
     [
       Field(
-        "nat-discovery.primary", \.natDiscovery.primary, .socketAddress, "first address of NAT discovery (RFC 5780)",
+        "nat-discovery.primary", \.turn.natDiscovery.primary, .socketAddress,
+        "first address of NAT discovery (RFC 5780)",
         takesEffect: .atRestart),
       Field(
-        "nat-discovery.alternate", \.natDiscovery.alternate, .socketAddress,
+        "nat-discovery.alternate", \.turn.natDiscovery.alternate, .socketAddress,
         "second address of NAT discovery; both IP address and port differ from the first", takesEffect: .atRestart),
       Field(
-        "admin.listen", \.admin.listen, .adminPlace,
+        "admin.listen", \.admin.listen, .adminAddress,
         "health, metrics, API and dashboard over HTTP; off loopback over HTTPS with the server's certificate",
         takesEffect: .atRestart),
       Field(

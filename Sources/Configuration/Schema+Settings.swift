@@ -2,6 +2,7 @@ internal import Crypto
 internal import NetworkTypes
 internal import STUN
 internal import TLS
+internal import TURN
 
 /// Every key of the configuration, in the order of the documentation.
 extension Schema where Root == Settings {
@@ -18,11 +19,11 @@ extension Schema where Root == Settings {
       Field(
         "realm", \.realm, .realm, "default realm; the keys in the store depend on it", takesEffect: .atRestart),
       Field(
-        "software", \.software, .text("text", bytes: 0...127, example: "Turnpike"),
+        "software", \.turn.software, .text("text", bytes: 0...127, example: "Turnpike"),
         "SOFTWARE attribute of responses to requests with valid credentials; empty: none is sent"),
-      Field("rfc3489", \.rfc3489, .boolean, "answers Binding requests of RFC 3489 with MAPPED-ADDRESS"),
+      Field("rfc3489", \.turn.answersClassicSTUN, .boolean, "answers Binding requests of RFC 3489 with MAPPED-ADDRESS"),
       Field(
-        "rfc5766-channels", \.rfc5766Channels, .boolean,
+        "rfc5766-channels", \.turn.allowsOldChannels, .boolean,
         "clients may bind the channels 0x5000-0x7FFF of RFC 5766; false: 400"),
       Field(
         "public-name", \.publicName, .hostName, "host name in printed URLs; empty: the certificate's first DNS name"),
@@ -93,14 +94,14 @@ extension Schema where Root == Settings {
       Field(
         "relay.ports", \.relay.ports, .ports, "UDP and TCP ports for relays; open them in your firewall",
         takesEffect: .atRestart),
-      Field("relay.tcp", \.relay.tcp, .boolean, "TCP allocations (RFC 6062)"),
-      Field("relay.mobility", \.relay.mobility, .boolean, "mobility tickets (RFC 8016)"),
+      Field("relay.tcp", \.turn.relaysTCP, .boolean, "TCP allocations (RFC 6062)"),
+      Field("relay.mobility", \.turn.allowsMobility, .boolean, "mobility tickets (RFC 8016)"),
     ]
   }
 
   private static var auth: [Field<Settings>] {
     [
-      Field("auth.anonymous", \.auth.anonymous, .boolean, "true: every client may relay, without credentials"),
+      Field("auth.anonymous", \.turn.isAnonymous, .boolean, "true: every client may relay, without credentials"),
       Field("auth.users", \.auth.users, .users, "static users of the default realm, name to password"),
       Field(
         "auth.secrets", \.auth.secrets, .list(.secret("a secret")),
@@ -109,9 +110,9 @@ extension Schema where Root == Settings {
         "auth.store", \.auth.store, .store,
         "database of users and secrets, in the state directory unless the path is absolute; empty: none",
         takesEffect: .atRestart),
-      Field("auth.nonce-lifetime", \.auth.nonceLifetime, .duration(), "how long a nonce is valid"),
+      Field("auth.nonce-lifetime", \.turn.nonceLifetime, .duration(), "how long a nonce is valid"),
       Field(
-        "auth.on-credential-expiry", \.auth.onCredentialExpiry, .choice,
+        "auth.on-credential-expiry", \.turn.onCredentialExpiry, .choice,
         "when a time-limited name expires: keep its allocations, refuse to refresh them, or close them"),
       Field(
         "auth.hook", \.auth.hook, .webURL, "URL that is asked for users whom neither configuration nor store has",
@@ -120,7 +121,7 @@ extension Schema where Root == Settings {
         "auth.hook-secret", \.auth.hookSecret, .secret("a secret", mayBeEmpty: true),
         "signs the questions to the hook (HMAC-SHA256)", takesEffect: .atRestart),
       Field(
-        "auth.password-algorithms", \.auth.passwordAlgorithms,
+        "auth.password-algorithms", \.turn.passwordAlgorithms,
         Format.list(.choice(word), isEmptyAllowed: false).distinct { $0 }, "offered to clients (RFC 8489 section 14.11)"
       ),
       Field(
@@ -152,18 +153,19 @@ extension Schema where Root == Settings {
         "more realms: NAME: { users, secrets, store, limits, server-names }",
         takesEffect: .partly("at once; new realms and stores at a restart"), keep: keepRealms),
       Field(
-        "redirect.server", \.redirect.server, .alternateServer,
+        "redirect.server", \.turn.redirect.server, .alternateServer,
         "another server to which authenticated Allocate requests are sent (ALTERNATE-SERVER)"),
       Field(
-        "redirect.domain", \.redirect.domain, .text("a domain", bytes: 0...255, example: "turn.example.org"),
+        "redirect.domain", \.turn.redirect.domain, .text("a domain", bytes: 0...255, example: "turn.example.org"),
         "domain of that server (ALTERNATE-DOMAIN)"),
       Field("peers.allow", \.peers.allow, .list(.block), "address ranges that clients may reach, also private ones"),
       Field("peers.deny", \.peers.deny, .list(.block), "address ranges that clients may not reach"),
       Field(
-        "lifetime.default", \.lifetime.default, .duration(), "lifetime of an allocation when the client asks for none"),
-      Field("lifetime.maximum", \.lifetime.maximum, .duration(), "longest lifetime of an allocation"),
-      Field("lifetime.permission", \.lifetime.permission, .duration(), "lifetime of a permission"),
-      Field("lifetime.channel", \.lifetime.channel, .duration(), "lifetime of a channel binding"),
+        "lifetime.default", \.turn.defaultLifetime, .duration(),
+        "lifetime of an allocation when the client asks for none"),
+      Field("lifetime.maximum", \.turn.maximumLifetime, .duration(), "longest lifetime of an allocation"),
+      Field("lifetime.permission", \.turn.permissionLifetime, .duration(), "lifetime of a permission"),
+      Field("lifetime.channel", \.turn.channelLifetime, .duration(), "lifetime of a channel binding"),
     ]
   }
 }
@@ -185,21 +187,22 @@ extension Schema where Root == Settings.LimitsSection {
         count(10).orAutomatic("an eighth of limits.allocations (of its auto where that is 0), at least 64"),
         "allocations from one client address; beyond it clients get 486"),
       Field(
-        "permissions-per-allocation", \.permissionsPerAllocation, count(1024),
+        "permissions-per-allocation", \.ofRealm.permissionsPerAllocation, count(1024),
         "permissions of one allocation; beyond it clients get 508"),
       Field(
-        "channels-per-allocation", \.channelsPerAllocation, count(1024),
+        "channels-per-allocation", \.ofRealm.channelsPerAllocation, count(1024),
         "channels of one allocation; beyond it clients get 508"),
       Field(
-        "bandwidth-per-allocation", \.bandwidthPerAllocation, .rate,
+        "bandwidth-per-allocation", \.ofRealm.bandwidthPerAllocation, .rate,
         "media of one allocation in each direction, bytes a second"),
-      Field("bandwidth-per-user", \.bandwidthPerUser, .rate, "media of one user in each direction, bytes a second"),
-      Field("bandwidth", \.bandwidth, .rate, "media of the whole server in each direction, bytes a second"),
       Field(
-        "new-peers-per-user", \.newPeersPerUser, count(6000),
+        "bandwidth-per-user", \.ofRealm.bandwidthPerUser, .rate, "media of one user in each direction, bytes a second"),
+      Field("bandwidth", \.ofRealm.bandwidth, .rate, "media of the whole server in each direction, bytes a second"),
+      Field(
+        "new-peers-per-user", \.ofRealm.newPeersPerUser, count(6000),
         "peer addresses that one user's permissions name anew in a minute; beyond it clients get 508"),
       Field(
-        "connects-per-user", \.connectsPerUser, count(50),
+        "connects-per-user", \.ofRealm.connectsPerUser, count(50),
         "Connect requests (RFC 6062) of one user in a second; beyond it clients get 508"),
     ])
   }

@@ -1,6 +1,7 @@
 internal import NetworkTypes
 internal import StringPreparation
 internal import TLS
+internal import TURN
 
 extension Settings {
   /// Contradictions between valid values, and departures from an RFC.
@@ -168,7 +169,7 @@ extension Settings {
   }
 
   private var lifetimeProblems: [ConfigurationProblem] {
-    guard lifetime.maximum < lifetime.default else { return [] }
+    guard turn.maximumLifetime < turn.defaultLifetime else { return [] }
     return [
       ConfigurationProblem(
         key: "lifetime.maximum", "is shorter than lifetime.default", suggestion: "make it as long at least")
@@ -176,7 +177,7 @@ extension Settings {
   }
 
   private var authProblems: [ConfigurationProblem] {
-    guard !auth.anonymous, auth.store.isEmpty, auth.users.isEmpty, auth.secrets.isEmpty, auth.oauthKeys.isEmpty,
+    guard !turn.isAnonymous, auth.store.isEmpty, auth.users.isEmpty, auth.secrets.isEmpty, auth.oauthKeys.isEmpty,
       realms.values.allSatisfy({ $0.store.isEmpty && $0.users.isEmpty && $0.secrets.isEmpty })
     else { return [] }
     return [
@@ -187,7 +188,7 @@ extension Settings {
   }
 
   private var redirectProblems: [ConfigurationProblem] {
-    guard !redirect.domain.isEmpty, redirect.server.isEmpty else { return [] }
+    guard !turn.redirect.domain.isEmpty, turn.redirect.server == nil else { return [] }
     return [
       ConfigurationProblem(
         key: "redirect.domain", "is given without redirect.server",
@@ -196,11 +197,11 @@ extension Settings {
   }
 
   private var natDiscoveryProblems: [ConfigurationProblem] {
-    switch (natDiscovery.primary, natDiscovery.alternate) {
+    switch (turn.natDiscovery.primary, turn.natDiscovery.alternate) {
     case (nil, nil):
       return []
     case (.some, nil), (nil, .some):
-      let given = natDiscovery.primary == nil ? "alternate" : "primary"
+      let given = turn.natDiscovery.primary == nil ? "alternate" : "primary"
       return [
         ConfigurationProblem(
           key: "nat-discovery.\(given)", "is given without the other address", suggestion: "give both, or neither")
@@ -257,26 +258,26 @@ extension Settings {
   /// Values that differ from those in an RFC.
   private var departures: [ConfigurationProblem] {
     let rules: [(key: String, isKept: Bool, rule: String)] = [
-      ("lifetime.default", lifetime.default == .seconds(600), "RFC 8656 section 7.2 has a default lifetime of 10m"),
-      ("lifetime.maximum", lifetime.maximum <= .seconds(3600), "RFC 8656 section 7.2 recommends no more than 1h"),
+      ("lifetime.default", turn.defaultLifetime == .seconds(600), "RFC 8656 section 7.2 has a default lifetime of 10m"),
+      ("lifetime.maximum", turn.maximumLifetime <= .seconds(3600), "RFC 8656 section 7.2 recommends no more than 1h"),
       (
-        "lifetime.permission", lifetime.permission == .seconds(300),
+        "lifetime.permission", turn.permissionLifetime == .seconds(300),
         "RFC 8656 section 9 says that a permission lasts 5m"
       ),
       (
-        "lifetime.channel", lifetime.channel == .seconds(600),
+        "lifetime.channel", turn.channelLifetime == .seconds(600),
         "RFC 8656 section 12 says that a channel binding lasts 10m"
       ),
       ("relay.ports", relay.ports.lowerBound >= 49152, "RFC 8656 section 7.2 recommends 49152-65535"),
       (
-        "auth.nonce-lifetime", auth.nonceLifetime <= .seconds(3600),
+        "auth.nonce-lifetime", turn.nonceLifetime <= .seconds(3600),
         "RFC 8656 section 5 has nonces expire every hour at least"
       ),
       (
         "realm", realm.utf8.count <= 300,
         "a realm of \(realm.utf8.count) bytes makes answers longer than RFC 8489 section 6.1 allows"
       ),
-      ("auth.anonymous", !auth.anonymous, "every client can relay through this server"),
+      ("auth.anonymous", !turn.isAnonymous, "every client can relay through this server"),
     ]
     return rules.filter { !$0.isKept }.map { ConfigurationProblem(.warning, key: $0.key, $0.rule) }
   }

@@ -1,3 +1,5 @@
+internal import TURN
+
 /// Limits of unauthenticated answers.
 extension Settings {
   /// Unauthenticated answers a second in all: by default 20,000 for each shard; 0: no limit.
@@ -9,7 +11,7 @@ extension Settings {
   /// PASSWORD-ALGORITHMS, and with access tokens THIRD-PARTY-AUTHORIZATION.
   public func challengeByteCount(realm: String) -> Int {
     let name = 4 + (realm.utf8.count + 3) & ~3
-    return 20 + 20 + name + 36 + 4 + 4 * auth.passwordAlgorithms.count + (auth.oauthKeys.isEmpty ? 0 : name)
+    return 20 + 20 + name + 36 + 4 + 4 * turn.passwordAlgorithms.count + (auth.oauthKeys.isEmpty ? 0 : name)
   }
 
   /// The length of a browser's first Allocate.
@@ -21,7 +23,7 @@ extension Settings {
     let longest = 4 * Self.firstAllocateByteCount
     return ([realm] + realms.keys.sorted()).compactMap { name in
       let count = challengeByteCount(realm: name)
-      guard !auth.anonymous, count > longest else { return nil }
+      guard !turn.isAnonymous, count > longest else { return nil }
       return ConfigurationProblem(
         .warning, key: name == realm ? "realm" : "realms.\(name)",
         "a 401 has \(count) bytes, more than four times a first Allocate: forged requests can flood others with it",

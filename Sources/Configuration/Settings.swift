@@ -1,20 +1,16 @@
 public import Log
 public import NetworkTypes
-public import STUN
 public import TLS
+public import TURN
 
-/// The values of all configuration keys: one property for each key, with its name.
+/// The values of all configuration keys: one property for each key.
 ///
-/// `Settings()` is the built-in default. The reader fills it from file, environment and overrides; the server makes its
-/// modules' settings from it. A limit of 0 is no limit.
+/// `Settings()` is the built-in default. The reader fills it from file, environment and overrides. Settings that a module
+/// reads are values of that module's types (`RelayPolicy`, `RealmLimits`, `LogLevel`, `TLSVersion`), so nothing copies
+/// them key by key. A limit of 0 is no limit.
 public struct Settings: Equatable, Sendable {
   /// The default realm.
   public var realm = "turnpike"
-  /// The SOFTWARE attribute; empty: not sent.
-  public var software = ""
-  public var rfc3489 = false
-  /// Whether clients may bind the channels 0x5000 to 0x7FFF of RFC 5766.
-  public var rfc5766Channels = true
   /// The host name in printed URLs; empty: the certificate's first DNS name.
   public var publicName = ""
   /// Shards; 0: one for each usable core.
@@ -29,14 +25,13 @@ public struct Settings: Equatable, Sendable {
   public var proxyProtocol = ProxyProtocolSection()
   public var tls = TLSSection()
   public var relay = RelaySection()
+  /// The keys that the relay itself reads: `lifetime`, `redirect`, `nat-discovery`, and some of `auth` and `relay`.
+  public var turn = RelayPolicy()
   public var auth = AuthSection()
   public var realms: [String: RealmSection] = [:]
-  public var redirect = RedirectSection()
   public var peers = PeersSection()
-  public var lifetime = LifetimeSection()
   public var limits = LimitsSection()
   public var hardening = HardeningSection()
-  public var natDiscovery = NATDiscoverySection()
   public var admin = AdminSection()
   public var log = LogSection()
   public var events = EventsSection()
@@ -47,13 +42,6 @@ public struct Settings: Equatable, Sendable {
     case auto
     case epoll
     case ioUring = "io-uring"
-  }
-
-  /// The policy for an allocation when its time-limited name expires.
-  public enum CredentialExpiry: String, Sendable, CaseIterable {
-    case keep
-    case noRefresh = "no-refresh"
-    case close
   }
 
   /// One listener URI: `udp://0.0.0.0:3478?realm=example.org`.
@@ -121,27 +109,21 @@ public struct Settings: Equatable, Sendable {
     /// How often `auto` and names are looked at again.
     public var detectInterval = Duration.seconds(300)
     public var ports: ClosedRange<UInt16> = 49152...65535
-    public var tcp = true
-    public var mobility = false
 
     public init() {}
   }
 
   public struct AuthSection: Equatable, Sendable {
-    public var anonymous = false
     /// Static users of the default realm: name to password.
     public var users: [String: String] = [:]
     /// Shared secrets of time-limited credentials.
     public var secrets: [String] = []
     /// `sqlite:PATH` (relative to the state directory), `redis://…`, `postgresql://…`; empty: none.
     public var store = "sqlite:turnpike.db"
-    public var nonceLifetime = Duration.seconds(600)
-    public var onCredentialExpiry = CredentialExpiry.keep
     /// The URL that is asked for unknown users; empty: none.
     public var hook = ""
     /// Signs the questions to the hook; empty: they are not signed.
     public var hookSecret = ""
-    public var passwordAlgorithms: [PasswordAlgorithm] = [.md5, .sha256]
     public var oauthKeys: [OAuthKey] = []
 
     public init() {}
@@ -151,15 +133,15 @@ public struct Settings: Equatable, Sendable {
     public var id: String
     public var key: [UInt8]
     public var algorithm: Algorithm
-    /// Seconds since 1970; nil: no end.
-    public var notAfter: UInt64?
+    /// Nil: no end.
+    public var notAfter: UnixTime?
 
     public enum Algorithm: String, Sendable, CaseIterable {
       case a256gcm = "A256GCM"
       case a128gcm = "A128GCM"
     }
 
-    public init(id: String, key: [UInt8], algorithm: Algorithm, notAfter: UInt64?) {
+    public init(id: String, key: [UInt8], algorithm: Algorithm, notAfter: UnixTime?) {
       self.id = id
       self.key = key
       self.algorithm = algorithm
@@ -177,25 +159,9 @@ public struct Settings: Equatable, Sendable {
     public init() {}
   }
 
-  public struct RedirectSection: Equatable, Sendable {
-    public var server = ""
-    public var domain = ""
-
-    public init() {}
-  }
-
   public struct PeersSection: Equatable, Sendable {
     public var allow: [CIDRBlock] = []
     public var deny: [CIDRBlock] = []
-
-    public init() {}
-  }
-
-  public struct LifetimeSection: Equatable, Sendable {
-    public var `default` = Duration.seconds(600)
-    public var maximum = Duration.seconds(3600)
-    public var permission = Duration.seconds(300)
-    public var channel = Duration.seconds(600)
 
     public init() {}
   }
@@ -205,16 +171,8 @@ public struct Settings: Equatable, Sendable {
     public var allocations: UInt32?
     public var allocationsPerUser: UInt32?
     public var allocationsPerAddress: UInt32?
-    public var permissionsPerAllocation: UInt32 = 1024
-    public var channelsPerAllocation: UInt32 = 1024
-    /// Bytes each second, in each direction.
-    public var bandwidthPerAllocation = ByteRate.unlimited
-    public var bandwidthPerUser = ByteRate.unlimited
-    public var bandwidth = ByteRate.unlimited
-    /// Limit of new peer addresses in a user's permissions, for each minute.
-    public var newPeersPerUser: UInt32 = 6000
-    /// Limit of a user's Connect requests (RFC 6062), for each second.
-    public var connectsPerUser: UInt32 = 50
+    /// The limits that the relay itself applies.
+    public var ofRealm = RealmLimits()
     // Limits of the whole server, which realms do not have.
     public var unauthenticatedPerAddress: UInt32 = 100
     /// Nil: by the number of shards.
@@ -225,15 +183,8 @@ public struct Settings: Equatable, Sendable {
     public init() {}
   }
 
-  public struct NATDiscoverySection: Equatable, Sendable {
-    public var primary: SocketAddress?
-    public var alternate: SocketAddress?
-
-    public init() {}
-  }
-
   public struct AdminSection: Equatable, Sendable {
-    public var listen = AdminPlace.address(SocketAddress(IPAddress(127, 0, 0, 1), port: 8478))
+    public var listen = AdminAddress.address(SocketAddress(IPAddress(127, 0, 0, 1), port: 8478))
     public var token = ""
     /// Origins whose pages may ask for credentials, such as `https://app.example.org`.
     public var allowOrigins: [String] = []

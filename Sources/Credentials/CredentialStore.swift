@@ -1,4 +1,5 @@
 public import Crypto
+public import NetworkTypes
 
 /// A store of long-term credentials and shared secrets, with blocking calls from one thread at a time.
 ///
@@ -63,10 +64,9 @@ extension CredentialStore {
 public struct StoredUser: Equatable, Sendable {
   public var realm: String
   public var name: String
-  /// Seconds since 1970.
-  public var created: UInt64
+  public var created: UnixTime
 
-  public init(realm: String, name: String, created: UInt64) {
+  public init(realm: String, name: String, created: UnixTime) {
     self.realm = realm
     self.name = name
     self.created = created
@@ -77,10 +77,9 @@ public struct StoredUser: Equatable, Sendable {
 public struct StoredSecret: Equatable, Sendable {
   public var id: UInt64
   public var realm: String
-  /// Seconds since 1970.
-  public var created: UInt64
+  public var created: UnixTime
 
-  public init(id: UInt64, realm: String, created: UInt64) {
+  public init(id: UInt64, realm: String, created: UnixTime) {
     self.id = id
     self.realm = realm
     self.created = created

@@ -1,6 +1,6 @@
 public import Crypto
 internal import JSON
-internal import NetworkTypes
+public import NetworkTypes
 
 /// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, the most
 /// `allocations` of the user at one time, and the `bandwidth` of the user in bytes a second.
@@ -22,8 +22,8 @@ public struct HookAnswer: Sendable {
   public let lifetime: Duration
   /// The most allocations of the user at one time, at least 1; nil: as many as the configuration says.
   public let allocations: UInt32?
-  /// Media of the user in each direction, in bytes a second, at least 1; nil: as much as the configuration says.
-  public let bandwidth: UInt32?
+  /// Media of the user in each direction, never unlimited; nil: as much as the configuration says.
+  public let bandwidth: ByteRate?
 
   /// Reads the document that a hook gave for a user of a realm.
   public init(_ document: [UInt8], user: [UInt8], realm: String) throws(Problem) {
@@ -32,7 +32,7 @@ public struct HookAnswer: Sendable {
     }
     lifetime = min(try Self.number(document, "ttl").map { .seconds($0) } ?? Self.defaultLifetime, Self.longestLifetime)
     allocations = try Self.number(document, "allocations")
-    bandwidth = try Self.number(document, "bandwidth")
+    bandwidth = try Self.number(document, "bandwidth").map { .bytesPerSecond(UInt64($0)) }
     if let password = document["password"]?.string {
       let keys = try Self.keys(password: password, user: user, realm: realm)
       md5 = [keys.md5] + (keys.md5OpaqueString.map { [$0] } ?? [])

@@ -1,6 +1,6 @@
 public import Credentials
 public import Crypto
-internal import NetworkTypes
+public import NetworkTypes
 
 /// The content of coturn's user database (SQLite), read without changing it.
 public struct CoturnDatabase: Sendable {
@@ -31,8 +31,8 @@ public struct CoturnDatabase: Sendable {
     /// The key in Base64.
     public var key: String
     public var algorithm: String
-    /// The end of its lifetime, in seconds since 1970; nil: none.
-    public var notAfter: UInt64?
+    /// The end of its lifetime; nil: none.
+    public var notAfter: UnixTime?
     public var realm: String
   }
 
@@ -96,11 +96,11 @@ public struct CoturnDatabase: Sendable {
 
   private static func oauthKey(_ row: [Value]) -> OAuthKey {
     // coturn: without a lifetime the key does not end.
-    let lifetime = UInt64(clamping: row[4].number)
-    let start = UInt64(clamping: row[3].number)
+    let lifetime = Duration.seconds(max(row[4].number, 0))
+    let start = UnixTime(seconds: max(row[3].number, 0))
     let algorithm = row[2].string
     return OAuthKey(
       id: row[0].string, key: row[1].string, algorithm: algorithm.isEmpty ? "A256GCM" : algorithm,
-      notAfter: lifetime == 0 ? nil : start + min(lifetime, .max - start), realm: row[5].string)
+      notAfter: lifetime == .zero ? nil : start.advanced(by: lifetime), realm: row[5].string)
   }
 }

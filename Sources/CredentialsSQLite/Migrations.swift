@@ -121,7 +121,7 @@ enum Migrations {
       } catch {
         attempts += 1
         if attempts == 100 { throw error }
-        SQLiteConnection.pause(milliseconds: 20)
+        SQLiteConnection.pause(.milliseconds(20))
       }
     }
   }

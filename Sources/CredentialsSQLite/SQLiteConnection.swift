@@ -1,5 +1,6 @@
 internal import Credentials
 internal import CSQLite
+internal import NetworkTypes
 internal import System
 
 /// One connection to a database file, and the statements that were prepared on it. Belongs to one thread at a time.
@@ -121,7 +122,7 @@ final class SQLiteConnection {
   }
 
   /// Sleeps before a retry, for operations on which SQLite itself does not wait.
-  static func pause(milliseconds: Int32) { sqlite3_sleep(milliseconds) }
+  static func pause(_ time: Duration) { sqlite3_sleep(time.milliseconds) }
 }
 
 /// A value in a row or bound to a statement. Text is kept as bytes: names are compared byte for byte.

@@ -1,5 +1,6 @@
 public import Credentials
 public import Crypto
+internal import NetworkTypes
 internal import System
 
 /// The embedded credential store: one SQLite file, which several processes may use at once.
@@ -143,7 +144,7 @@ public final class SQLiteCredentialStore: CredentialStore {
       Self.optional(realm), .text(after?.realm ?? ""), .blob(Array((after?.name ?? "").utf8)),
       .integer(Int64(limit))
     ).map { row in
-      StoredUser(realm: row[0].string, name: row[1].string, created: UInt64(clamping: row[2].number))
+      StoredUser(realm: row[0].string, name: row[1].string, created: UnixTime(seconds: row[2].number))
     }
   }
 
@@ -151,7 +152,7 @@ public final class SQLiteCredentialStore: CredentialStore {
 
   public func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret {
     guard let row = try statements.addSecret.rows(.text(realm), .blob(secret)).first else { throw .secretExists }
-    return StoredSecret(id: UInt64(clamping: row[0].number), realm: realm, created: UInt64(clamping: row[1].number))
+    return StoredSecret(id: UInt64(clamping: row[0].number), realm: realm, created: UnixTime(seconds: row[1].number))
   }
 
   public func removeSecret(realm: String, id: UInt64) throws(StoreError) {
@@ -163,7 +164,7 @@ public final class SQLiteCredentialStore: CredentialStore {
   public func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret] {
     try statements.listSecrets.rows(Self.optional(realm)).map { row in
       StoredSecret(
-        id: UInt64(clamping: row[0].number), realm: row[1].string, created: UInt64(clamping: row[2].number))
+        id: UInt64(clamping: row[0].number), realm: row[1].string, created: UnixTime(seconds: row[2].number))
     }
   }
 

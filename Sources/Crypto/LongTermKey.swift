@@ -1,4 +1,4 @@
-internal import NetworkTypes
+public import NetworkTypes
 
 /// The keys of a long-term credential (RFC 8489 section 18.5.1). Stores keep them instead of the password.
 ///
@@ -40,9 +40,9 @@ public enum TimeLimitedCredential {
     return Array(Base64.encode(mac.array).utf8)
   }
 
-  /// The expiry of `username` in seconds since 1970: its digits before the first colon, or all of it without a colon.
-  /// Nil if the name has no such digits.
-  public static func expiry(ofUsername username: [UInt8]) -> UInt64? {
+  /// The expiry of `username`: its digits before the first colon, or all of it without a colon. Nil if the name has no
+  /// such digits.
+  public static func expiry(ofUsername username: [UInt8]) -> UnixTime? {
     let digits = username.prefix { $0 != UInt8(ascii: ":") }
     guard (1...19).contains(digits.count) else { return nil }
     var value: UInt64 = 0
@@ -50,7 +50,7 @@ public enum TimeLimitedCredential {
       guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(digit) else { return nil }
       value = value * 10 + UInt64(digit - UInt8(ascii: "0"))
     }
-    return value
+    return UnixTime(clamping: value)
   }
 
   /// The name that quotas count: the part after the first colon, or the whole name if that part is empty.

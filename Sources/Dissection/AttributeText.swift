@@ -82,7 +82,7 @@ enum AttributeText {
 
   private static func username(_ value: [UInt8]) -> String {
     guard value.contains(UInt8(ascii: ":")), let expiry = TimeLimitedCredential.expiry(ofUsername: value),
-      expiry > 1_000_000_000
+      expiry > UnixTime(seconds: 1_000_000_000)
     else { return quoted(value) }
     return "\(quoted(value)) (time-limited, until \(expiry) seconds since 1970)"
   }

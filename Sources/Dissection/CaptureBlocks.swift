@@ -87,7 +87,7 @@ struct CaptureBlocks {
       let limit = first.snapshotLength == 0 ? original : min(original, first.snapshotLength)
       let kept = min(limit, body.count - 4)
       return CapturedFrame(
-        nanoseconds: lastTime, linkType: first.linkType, bytes: Array(bytes[start + 4..<start + 4 + kept]),
+        time: .nanoseconds(lastTime), linkType: first.linkType, bytes: Array(bytes[start + 4..<start + 4 + kept]),
         originalByteCount: original)
     case 6:
       // Enhanced Packet Block.
@@ -110,7 +110,7 @@ struct CaptureBlocks {
     let interface = interfaces[number]
     lastTime = Self.nanoseconds(time, interface)
     return CapturedFrame(
-      nanoseconds: lastTime, linkType: interface.linkType,
+      time: .nanoseconds(lastTime), linkType: interface.linkType,
       bytes: Array(bytes[room.lowerBound..<room.lowerBound + Int(kept)]),
       originalByteCount: max(Int(original), Int(kept)))
   }
@@ -138,7 +138,7 @@ struct CaptureBlocks {
     interfaces.append(interface)
   }
 
-  /// Seconds since 1970; 0 for a number that is too large.
+  /// The time since 1970; 0 for a number that is too large.
   private static func nanoseconds(_ time: UInt64, _ interface: Interface) -> UInt64 {
     var value: UInt64
     switch interface.resolution {

@@ -2,8 +2,8 @@ internal import CPcap
 
 /// A frame as it was captured.
 public struct CapturedFrame: Sendable {
-  /// Seconds since 1970.
-  public var nanoseconds: UInt64
+  /// The time since 1970, with the capture's resolution.
+  public var time: Duration
   /// libpcap's number of the link layer.
   public var linkType: Int32
   public var bytes: [UInt8]
@@ -71,10 +71,8 @@ public struct PacketFile: ~Copyable {
       guard let header = unsafe header?.pointee, let data = unsafe data else { return nil }
       // Sound: libpcap returns `caplen` bytes, valid until the next call.
       let bytes = unsafe Array(UnsafeBufferPointer(start: data, count: Int(header.caplen)))
-      let seconds = UInt64(clamping: header.ts.tv_sec)
-      let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
       return CapturedFrame(
-        nanoseconds: overflow ? 0 : scaled &+ UInt64(clamping: header.ts.tv_usec), linkType: linkType, bytes: bytes,
+        time: .seconds(header.ts.tv_sec) + .nanoseconds(header.ts.tv_usec), linkType: linkType, bytes: bytes,
         originalByteCount: Int(header.len))
     case PCAP_ERROR_BREAK: return nil
     default:

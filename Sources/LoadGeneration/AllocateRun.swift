@@ -62,7 +62,7 @@ struct AllocateRun: ~Copyable {
   }
 
   private mutating func exchange(until end: Instant, progress: (LoadProgress) -> Void) throws(LoadError) {
-    var nextReport = Instant.read().advanced(byMilliseconds: 500)
+    var nextReport = Instant.read().advanced(by: .milliseconds(500))
     while true {
       let now = Instant.read()
       if now >= end { return }
@@ -71,7 +71,7 @@ struct AllocateRun: ~Copyable {
         try session.side.flush()
       }
       if now >= nextReport {
-        nextReport = now.advanced(byMilliseconds: 500)
+        nextReport = now.advanced(by: .milliseconds(500))
         for index in session.clients.indices { try retransmit(index, now: now) }
         try session.side.flush()
         progress(LoadProgress(done: completed, lost: session.failures, now: now))

@@ -69,7 +69,7 @@ enum FloorRun {
     }
     defer { generator.join() }
     // The last packets arrive within 20 ms. One alarm ends the loop, because a timeout for each wait would cost time.
-    alarm.ring(by: end.advanced(byMilliseconds: 20))
+    alarm.ring(by: end.advanced(by: .milliseconds(20)))
     var result = LoadResult()
     result.completed = try Thread.withCore(0) { () throws(Errno) -> UInt64 in
       try pass(from: receiver, over: onward, to: sinkAddress, waitingBy: loop)

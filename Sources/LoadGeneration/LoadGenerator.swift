@@ -57,7 +57,7 @@ public enum LoadGenerator {
       for index in session.side.inbox.indices { session.receiveControl(session.side.inbox[index], now: now) }
       try session.upkeep(now: now)
       if now >= nextReport {
-        nextReport = now.advanced(byMilliseconds: 500)
+        nextReport = now.advanced(by: .milliseconds(500))
         progress(LoadProgress(done: UInt64(settings.allocations), lost: session.failures, now: now))
       }
     }

@@ -25,7 +25,7 @@ public struct LoadSettings {
   public enum Direction: String, Sendable {
     case toPeer = "to-peer"
     case toClient = "to-client"
-    /// To the peer and back.
+    /// Each packet goes to the peer and comes back.
     case echo
   }
 

@@ -12,7 +12,7 @@ struct Pacer {
 
   /// Limit of packets in one turn of the loop: a batch.
   private static let limit: UInt64 = 64
-  private static let stallTimeout: UInt64 = 100_000_000
+  private static let stallTimeout = Duration.milliseconds(100)
 
   init(_ pace: LoadSettings.Pace, burst: Int, now: Instant) {
     self.pace = pace
@@ -29,7 +29,7 @@ struct Pacer {
     case .window(let size):
       let window = max(UInt64(size), burst)
       var underWay = sent > settled ? sent - settled : 0
-      if underWay + burst > window, now.nanoseconds(since: lastProgress) > Self.stallTimeout {
+      if underWay + burst > window, now.duration(since: lastProgress) > Self.stallTimeout {
         // Lost packets must not keep the window closed.
         settled = sent
         underWay = 0

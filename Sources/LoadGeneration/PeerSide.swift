@@ -36,8 +36,8 @@ struct PeerSide: ~Copyable {
     do throws(Errno) {
       let socket =
         isShared(settings)
-        ? try UDPSocket(listeningOn: SocketAddress(.ipv4Any, port: 0), bufferByteCount: 8 << 20)
-        : try UDPSocket(relayingOn: SocketAddress(local.address, port: 0), bufferByteCount: 8 << 20)
+        ? try UDPSocket(listeningOn: SocketAddress(.ipv4Any, port: 0), buffers: .mebibytes(8))
+        : try UDPSocket(relayingOn: SocketAddress(local.address, port: 0), buffers: .mebibytes(8))
       if settings.coalesces { _ = UDPOffload.enableReceiving(socket.rawValue) }
       let port = socket.localAddress?.port ?? 0
       return PeerSide(

@@ -101,7 +101,7 @@ struct Session: ~Copyable {
         }
       }
       if now >= upkeep {
-        upkeep = now.advanced(byMilliseconds: 50)
+        upkeep = now.advanced(by: .milliseconds(50))
         try advance(clients.indices.prefix(next), now: now)
       }
       if Instant.read().duration(since: progress) > timeout { throw .silence(waitingFor: what) }
@@ -135,7 +135,7 @@ struct Session: ~Copyable {
   /// Once a second: sends due refreshes and retransmissions.
   mutating func upkeep(now: Instant) throws(LoadError) {
     guard now >= nextUpkeep else { return }
-    nextUpkeep = now.advanced(bySeconds: 1)
+    nextUpkeep = now.advanced(by: .seconds(1))
     try advance(clients.indices, now: now)
     for client in clients {
       while let event = client.machine.takeEvent() {

@@ -118,7 +118,7 @@ struct TrafficRun: ~Copyable {
   private mutating func exchange(
     _ pacer: inout Pacer, until end: Instant, progress: (LoadProgress) -> Void
   ) throws(LoadError) {
-    var nextReport = Instant.read().advanced(byMilliseconds: 500)
+    var nextReport = Instant.read().advanced(by: .milliseconds(500))
     while true {
       let now = Instant.read()
       if now >= end { return }
@@ -129,7 +129,7 @@ struct TrafficRun: ~Copyable {
       pacer.countSettled(arrived - before, now: now)
       if isQuiet { try session.upkeep(now: now) }
       if now >= nextReport {
-        nextReport = now.advanced(byMilliseconds: 500)
+        nextReport = now.advanced(by: .milliseconds(500))
         try session.upkeep(now: now)
         progress(LoadProgress(done: carried, lost: pacer.sent > arrived ? pacer.sent - arrived : 0, now: now))
       }
@@ -138,11 +138,11 @@ struct TrafficRun: ~Copyable {
 
   /// Waits for packets in flight.
   private mutating func drain(_ sent: UInt64, from before: UInt64) throws(LoadError) {
-    var deadline = Instant.read().advanced(byMilliseconds: 300)
+    var deadline = Instant.read().advanced(by: .milliseconds(300))
     while arrived - before < sent, Instant.read() < deadline {
       let count = arrived
       _ = try receive(waiting: .milliseconds(1))
-      if arrived > count { deadline = Instant.read().advanced(byMilliseconds: 300) }
+      if arrived > count { deadline = Instant.read().advanced(by: .milliseconds(300)) }
     }
   }
 

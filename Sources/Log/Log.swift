@@ -1,3 +1,4 @@
+public import NetworkTypes
 internal import Synchronization
 internal import System
 
@@ -19,20 +20,20 @@ public final class Log: Sendable {
     var limited: [LimitedKey: LimitedWindow] = [:]
     /// Lines that the sink has refused since the last one that it accepted.
     var droppedLines: UInt64 = 0
-    /// The earliest time of the next search for ended windows; seconds since 1970.
-    var nextSweep: UInt64 = 0
+    /// The earliest time of the next search for ended windows.
+    var nextSweep = UnixTime.epoch
   }
 
   private let state: Mutex<State>
-  private let clock: @Sendable () -> UInt64
+  private let clock: @Sendable () -> UnixTime
   private let sink: @Sendable (String) -> Bool
 
   /// - Parameters:
-  ///   - clock: seconds since 1970.
+  ///   - clock: the present time, also for the windows of `limited`.
   ///   - sink: writes one line with its newline, and never blocks, because shards call it. False if the line is
   ///     dropped; `logDroppedLines` logs their number.
   public init(
-    level: Level, format: Format, privacy: LogPrivacy = .truncated, clock: @escaping @Sendable () -> UInt64,
+    level: Level, format: Format, privacy: LogPrivacy = .truncated, clock: @escaping @Sendable () -> UnixTime,
     sink: @escaping @Sendable (String) -> Bool
   ) {
     state = Mutex(State(level: level, format: format, privacy: privacy))
@@ -76,7 +77,7 @@ public final class Log: Sendable {
     let heldBack: UInt64? = state.withLock { state in
       guard level >= state.level else { return nil }
       let key = state.limitedKey(event: event, source: source, now: now)
-      var window = state.limited[key] ?? LimitedWindow(end: 0)
+      var window = state.limited[key] ?? LimitedWindow(end: .epoch)
       defer { state.limited[key] = window }
       return window.admit(now: now, burst: burst)
     }
@@ -106,7 +107,7 @@ public final class Log: Sendable {
   private func write(_ level: Level, _ event: String, _ fields: [Field]) -> Bool {
     let format = state.withLock { level >= $0.level ? $0.format : nil }
     guard let format else { return true }
-    let isTaken = sink(Self.line(format, time: CivilTime.text(unixSeconds: clock()), level, event, fields))
+    let isTaken = sink(Self.line(format, time: CivilTime.text(clock()), level, event, fields))
     if !isTaken { state.withLock { $0.droppedLines += 1 } }
     return isTaken
   }

@@ -1,3 +1,5 @@
+internal import NetworkTypes
+
 /// An event and source with its own limit on repeated lines.
 struct LimitedKey: Hashable {
   var event: String
@@ -6,16 +8,15 @@ struct LimitedKey: Hashable {
 
 /// Ten seconds of one limited event and source.
 struct LimitedWindow {
-  /// Seconds since 1970.
-  var end: UInt64
+  var end: UnixTime
   var written: UInt64 = 0
   var heldBack: UInt64 = 0
 
   /// Nil if the line is suppressed, else the number of suppressed lines since the last written one.
-  mutating func admit(now: UInt64, burst: UInt64) -> UInt64? {
+  mutating func admit(now: UnixTime, burst: UInt64) -> UInt64? {
     if now >= end {
       let before = heldBack
-      self = LimitedWindow(end: now + 10, written: 1)
+      self = LimitedWindow(end: now.advanced(by: .seconds(10)), written: 1)
       return before
     }
     guard written < burst else {
@@ -32,12 +33,12 @@ extension Log.State {
   private static let sourceLimit = 1024
 
   /// The key that counts an event of a source: its own, or one for all sources if there are too many already.
-  mutating func limitedKey(event: String, source: String, now: UInt64) -> LimitedKey {
+  mutating func limitedKey(event: String, source: String, now: UnixTime) -> LimitedKey {
     let key = LimitedKey(event: event, source: source)
     if source.isEmpty || limited[key] != nil || limited.count < Self.sourceLimit { return key }
     // Ended windows are removed; the number of their suppressed lines is no longer logged.
     if now >= nextSweep {
-      nextSweep = now + 1
+      nextSweep = now.advanced(by: .seconds(1))
       limited = limited.filter { $0.key.source.isEmpty || $0.value.end > now }
     }
     return limited.count < Self.sourceLimit ? key : LimitedKey(event: event, source: "others")

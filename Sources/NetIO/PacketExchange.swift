@@ -102,7 +102,7 @@ struct PacketRing: ~Copyable {
 
   init(isUsed: Bool) {
     self.isUsed = isUsed
-    // Only at the server's start, before any packet: without the exchange no shard can start.
+    // This happens only at the server's start, before any packet: without the exchange no shard can start.
     guard let memory = unsafe calloc(1, isUsed ? Self.capacity : 16) else {
       fatalError("out of memory for the shards' exchange")
     }

@@ -1,19 +1,19 @@
 internal import CLinux
-internal import NetworkTypes
+public import NetworkTypes
 internal import System
 
 /// The kernel's buffers of sockets.
 public enum SocketBuffers {
   /// The buffer size that a listener requests.
-  public static let wanted: Int32 = 4 << 20
+  public static let wanted = ByteCount.mebibytes(4)
 
   /// The receive buffer size that this process gets when it requests `wanted`, by its capabilities and
   /// `net.core.rmem_max`.
-  public static func obtainable() -> Int32 {
+  public static func obtainable() -> ByteCount {
     guard let probe = try? Sockets.open(.ipv4, SOCK_DGRAM) else { return wanted }
-    Sockets.setBuffers(probe.rawValue, byteCount: wanted)
+    Sockets.setBuffers(probe.rawValue, size: wanted)
     // The kernel reports twice the size, to include its overhead.
-    return Sockets.get(probe.rawValue, SOL_SOCKET, SO_RCVBUF).map { $0 / 2 } ?? wanted
+    return Sockets.get(probe.rawValue, SOL_SOCKET, SO_RCVBUF).map { .bytes(UInt64(clamping: $0 / 2)) } ?? wanted
   }
 
   /// Datagrams that the kernel has dropped because the socket's receive buffer was full, modulo 2³².

@@ -59,7 +59,8 @@ enum Sockets {
   ///
   /// - Parameter mayForce: whether to try a size beyond the limit; false afterwards if the kernel refuses it
   ///   (CAP_NET_ADMIN), so that the next socket saves the system calls.
-  static func setBuffers(_ descriptor: Int32, byteCount: Int32, mayForce: inout Bool) {
+  static func setBuffers(_ descriptor: Int32, size: ByteCount, mayForce: inout Bool) {
+    let byteCount = Int32(clamping: size.rawValue)
     for (force, plain) in [(SO_RCVBUFFORCE, SO_RCVBUF), (SO_SNDBUFFORCE, SO_SNDBUF)] {
       if mayForce, (try? set(descriptor, SOL_SOCKET, force, byteCount)) != nil { continue }
       mayForce = false
@@ -67,8 +68,8 @@ enum Sockets {
     }
   }
 
-  static func setBuffers(_ descriptor: Int32, byteCount: Int32) {
+  static func setBuffers(_ descriptor: Int32, size: ByteCount) {
     var mayForce = true
-    setBuffers(descriptor, byteCount: byteCount, mayForce: &mayForce)
+    setBuffers(descriptor, size: size, mayForce: &mayForce)
   }
 }

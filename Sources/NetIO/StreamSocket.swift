@@ -59,8 +59,8 @@ public struct StreamSocket: ~Copyable, Sendable {
     self.local = local
   }
 
-  /// The shortest round trip of some minutes that TCP has measured, in microseconds; nil if it has measured none.
-  public var roundTrip: UInt32? {
+  /// The shortest round trip of some minutes that TCP has measured; nil if it has measured none.
+  public var roundTrip: Duration? {
     // The part of struct tcp_info up to tcpi_min_rtt (Linux 4.6). Later kernels only append to it.
     var words = InlineArray<38, UInt32>(repeating: 0)
     let wanted = MemoryLayout<InlineArray<38, UInt32>>.size
@@ -71,7 +71,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     let (smoothed, shortest) = (words[17], words[37])
     // Before the first measurement the shortest is the largest number.
     let value = shortest == .max || shortest == 0 ? smoothed : shortest
-    return value == 0 ? nil : value
+    return value == 0 ? nil : .microseconds(value)
   }
 
   /// Releases the descriptor without closing it.

@@ -15,7 +15,7 @@ public struct UDPSocket: ~Copyable, Sendable {
   ///
   /// - Throws: for example `addressInUse`. `PortProbe` finds out whether another process has the port: with
   ///   SO_REUSEPORT a second server of the same user would bind without an error.
-  public init(listeningOn address: SocketAddress, bufferByteCount: Int32 = SocketBuffers.wanted) throws(Errno) {
+  public init(listeningOn address: SocketAddress, buffers: ByteCount = SocketBuffers.wanted) throws(Errno) {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let isWildcard = address.address.isUnspecified
     let raw = descriptor.rawValue
@@ -28,16 +28,16 @@ public struct UDPSocket: ~Copyable, Sendable {
       try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
       if isWildcard { try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_RECVPKTINFO, 1) }
     }
-    Sockets.setBuffers(raw, byteCount: bufferByteCount)
+    Sockets.setBuffers(raw, size: buffers)
     try Sockets.bind(raw, to: address)
     self.descriptor = descriptor
     self.isWildcard = isWildcard
   }
 
   /// The socket of a relayed transport address.
-  public init(relayingOn address: SocketAddress, bufferByteCount: Int32 = 1 << 20) throws(Errno) {
+  public init(relayingOn address: SocketAddress, buffers: ByteCount = .mebibytes(1)) throws(Errno) {
     var mayForceBuffers = true
-    try self.init(relayingOn: address, bufferByteCount: bufferByteCount, mayForceBuffers: &mayForceBuffers)
+    try self.init(relayingOn: address, buffers: buffers, mayForceBuffers: &mayForceBuffers)
   }
 
   /// The socket of a relayed transport address.
@@ -45,7 +45,7 @@ public struct UDPSocket: ~Copyable, Sendable {
   /// - Parameter mayForceBuffers: whether to ask for buffers beyond the system's limit; false afterwards if the process
   ///   may not. An Allocate saves two refused system calls so.
   public init(
-    relayingOn address: SocketAddress, bufferByteCount: Int32 = 1 << 20, mayForceBuffers: inout Bool
+    relayingOn address: SocketAddress, buffers: ByteCount = .mebibytes(1), mayForceBuffers: inout Bool
   ) throws(Errno) {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let raw = descriptor.rawValue
@@ -55,7 +55,7 @@ public struct UDPSocket: ~Copyable, Sendable {
     case .ipv4: try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
     case .ipv6: try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
     }
-    Sockets.setBuffers(raw, byteCount: bufferByteCount, mayForce: &mayForceBuffers)
+    Sockets.setBuffers(raw, size: buffers, mayForce: &mayForceBuffers)
     // Optional: without it only ICMP errors are lost.
     try? ICMPErrorQueue.enable(on: raw, address.family)
     try Sockets.bind(raw, to: address)
@@ -90,7 +90,7 @@ public enum PortProbe {
     for _ in 0..<attempts {
       do throws(Errno) { return try bind(address, isStream: isStream) } catch {
         guard error == .addressInUse else { throw error }
-        Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+        Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
       }
     }
     try bind(address, isStream: isStream)

@@ -28,6 +28,9 @@ extension Duration {
     return Int32(clamping: nanoseconds / 1_000_000 + (nanoseconds % 1_000_000 > 0 ? 1 : 0))
   }
 
+  /// Microseconds, rounded down; 0 if negative.
+  public var wholeMicroseconds: UInt64 { wholeNanoseconds / 1000 }
+
   /// Nanoseconds, rounded down; 0 if negative, `.max` beyond 584 years.
   public var wholeNanoseconds: UInt64 {
     let (seconds, attoseconds) = components

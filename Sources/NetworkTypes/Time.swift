@@ -8,20 +8,6 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
   @inlinable
   public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 
-  /// The instant `seconds` later, saturating.
-  @inlinable
-  public func advanced(bySeconds seconds: UInt32) -> Instant {
-    let (sum, overflow) = nanoseconds.addingReportingOverflow(UInt64(seconds) * 1_000_000_000)
-    return Instant(nanoseconds: overflow ? .max : sum)
-  }
-
-  /// The instant `milliseconds` later, saturating.
-  @inlinable
-  public func advanced(byMilliseconds milliseconds: UInt32) -> Instant {
-    let (sum, overflow) = nanoseconds.addingReportingOverflow(UInt64(milliseconds) * 1_000_000)
-    return Instant(nanoseconds: overflow ? .max : sum)
-  }
-
   /// Nanoseconds from `earlier` to this instant; 0 if it is not earlier.
   @inlinable
   public func nanoseconds(since earlier: Instant) -> UInt64 {
@@ -36,12 +22,12 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
 public struct Now: Sendable, BitwiseCopyable {
   /// CLOCK_MONOTONIC: lifetimes and deadlines.
   public var instant: Instant
-  /// Seconds since 1970 UTC: for time-limited credentials and nonces.
-  public var wallSeconds: UInt64
+  /// CLOCK_REALTIME: time-limited credentials and nonces.
+  public var wall: UnixTime
 
   @inlinable
-  public init(instant: Instant, wallSeconds: UInt64) {
+  public init(instant: Instant, wall: UnixTime) {
     self.instant = instant
-    self.wallSeconds = wallSeconds
+    self.wall = wall
   }
 }

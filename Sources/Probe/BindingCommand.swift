@@ -61,7 +61,7 @@ enum BindingCommand {
   }
 
   private static func describe(_ report: BindingReport, _ arguments: ProbeRequest, _ outcome: inout Outcome) {
-    let now = Int64(clamping: Now.read().wallSeconds)
+    let now = Now.read().wall
     let ended = report.samples.count
     let received = report.roundTrips.count
     // `loss` is in tenths of a percent.
@@ -80,16 +80,10 @@ enum BindingCommand {
         "rtt=\(median)ms;\(arguments.roundTripLimit);;0;",
         "loss=\(Decimal.text(loss, 1))%;\(arguments.lossLimit);;0;100",
       ]
-      if let threshold = arguments.thresholds.roundTrip, statistics.percentile(50) > threshold {
-        outcome.warnings.append("the median round trip is \(median) ms, over \(arguments.roundTripLimit) ms")
-      }
-      if let threshold = arguments.thresholds.loss, loss > threshold {
-        outcome.warnings.append("\(Decimal.text(loss, 1)) % of the requests were lost, over \(arguments.lossLimit) %")
-      }
+      outcome.warn(ofMedian: statistics, arguments)
+      outcome.warn(ofLoss: loss, arguments)
     }
-    if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
-      outcome.warnings.append(warning)
-    }
+    outcome.warn(ofCertificate: report.tls, arguments, now: now)
     outcome.metrics =
       (statistics?.metrics("rtt", "Round trips of Binding requests.") ?? []) + [
         Metric(name: "loss_ratio", help: "Requests without an answer.", value: Double(loss) / 1000)
@@ -107,7 +101,7 @@ enum BindingCommand {
   }
 
   private static func lines(
-    _ report: BindingReport, _ arguments: ProbeRequest, _ statistics: Statistics?, loss: UInt64, now: Int64
+    _ report: BindingReport, _ arguments: ProbeRequest, _ statistics: Statistics?, loss: UInt64, now: UnixTime
   ) -> [String] {
     if arguments.mode != nil { return stuntman(report) }
     var lines = ["\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))"]
@@ -142,7 +136,7 @@ enum BindingCommand {
   }
 
   private static func members(
-    _ report: BindingReport, _ statistics: Statistics?, loss: UInt64, now: Int64
+    _ report: BindingReport, _ statistics: Statistics?, loss: UInt64, now: UnixTime
   ) -> [(String, JSONValue)] {
     let response = report.response
     let isStream = report.target.transport.isStream

@@ -120,7 +120,7 @@ public struct CredentialSource: Sendable {
   /// A credential that ends after `lifetime` (draft-uberti-behave-turn-rest-00). Without a name the expiry
   /// alone is the user name.
   public static func timeLimited(_ name: String?, _ secret: [UInt8], lifetime: Duration) -> LongTermCredential {
-    let expiry = Now.read().wallSeconds &+ UInt64(lifetime.wholeSeconds)
+    let expiry = Now.read().wall.advanced(by: lifetime)
     let username = Array((name.map { "\(expiry):\($0)" } ?? "\(expiry)").utf8)
     return LongTermCredential(
       username: username, password: TimeLimitedCredential.password(username: username, secret: secret))
@@ -155,15 +155,15 @@ public struct CredentialSource: Sendable {
 
   /// A token from its Base64 parts.
   public static func token(
-    kid: String, accessToken: String, key: String, _ place: String
+    kid: String, accessToken: String, key: String, _ path: String
   ) throws(UsageError) -> LongTermCredential {
     guard let token = Base64.decode(accessToken), !token.isEmpty else {
-      throw UsageError("\(place): the access token is not Base64")
+      throw UsageError("\(path): the access token is not Base64")
     }
     guard let macKey = Base64.decode(key), (16...32).contains(macKey.count) else {
-      throw UsageError("\(place): the MAC key is not Base64 of 16 to 32 bytes")
+      throw UsageError("\(path): the MAC key is not Base64 of 16 to 32 bytes")
     }
-    guard (1...508).contains(kid.utf8.count) else { throw UsageError("\(place): a kid has 1 to 508 bytes") }
+    guard (1...508).contains(kid.utf8.count) else { throw UsageError("\(path): a kid has 1 to 508 bytes") }
     return LongTermCredential(kid: Array(kid.utf8), accessToken: token, macKey: macKey)
   }
 

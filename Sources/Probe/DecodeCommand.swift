@@ -16,7 +16,7 @@ struct DecodeCommand {
   private var found = 0
   /// Messages that are counted and omitted from the document.
   private var leftOut = 0
-  private var first: UInt64?
+  private var first: Duration?
   /// Messages that the capture truncated.
   private var cutShort = 0
 
@@ -106,7 +106,7 @@ struct DecodeCommand {
   private mutating func decode(_ bytes: [UInt8]) {
     if let segment = CapturedSegment.recognize(bytes) {
       addNote("the bytes begin with the headers of a packet, which are left out")
-      return record(dissector.dissect(datagram: segment.payload), Place(segment: segment, time: .zero))
+      return record(dissector.dissect(datagram: segment.payload), Origin(segment: segment, time: .zero))
     }
     let limit = max(Self.streamLimit - found, 0)
     let dissections = dissector.dissect(stream: bytes, limit: limit)
@@ -147,7 +147,7 @@ struct DecodeCommand {
   }
 
   private mutating func take(_ frame: CapturedFrame, _ finder: inout MessageFinder) {
-    if first == nil { first = frame.nanoseconds }
+    if first == nil { first = frame.time }
     let segment: CapturedSegment
     do throws(CapturedSegment.Problem) {
       segment = try Self.segment(frame)
@@ -161,13 +161,12 @@ struct DecodeCommand {
       return
     }
     // Frames of several interfaces are not in the order of time.
-    let time = frame.nanoseconds >= (first ?? 0) ? frame.nanoseconds - (first ?? 0) : 0
-    let place = Place(segment: segment, time: .nanoseconds(time))
+    let origin = Origin(segment: segment, time: max(frame.time - (first ?? .zero), .zero))
     let (content, messages) = finder.take(segment)
     count(content.rawValue)
     for message in messages {
       if message.missing > 0 { cutShort += 1 }
-      record(dissector.dissect(message), place)
+      record(dissector.dissect(message), origin)
     }
   }
 
@@ -182,7 +181,7 @@ struct DecodeCommand {
   // MARK: - Output
 
   /// The position of a message in the capture.
-  private struct Place {
+  private struct Origin {
     var segment: CapturedSegment
     /// The time since the first frame.
     var time: Duration
@@ -190,35 +189,35 @@ struct DecodeCommand {
     var transport: String { segment.transport == .udp ? "UDP" : "TCP" }
   }
 
-  private mutating func record(_ dissection: Dissection, _ place: Place?) {
+  private mutating func record(_ dissection: Dissection, _ origin: Origin?) {
     if dissection.kind != .other || !dissection.problems.isEmpty { found += 1 }
     judge(dissection)
     switch arguments.format {
-    case .text: Output.write(text(dissection, place))
-    case .ndjson: Output.write(NDJSON.line("message", members(dissection, place)))
+    case .text: Output.write(text(dissection, origin))
+    case .ndjson: Output.write(NDJSON.line("message", members(dissection, origin)))
     case .json:
-      if messages.count < messageLimit { messages.append(.record(members(dissection, place))) } else { leftOut += 1 }
+      if messages.count < messageLimit { messages.append(.record(members(dissection, origin))) } else { leftOut += 1 }
     case .check: break
     }
   }
 
   private mutating func judge(_ dissection: Dissection) {
     guard outcome.failure == nil, let problem = dissection.problems.first else { return }
-    let place = "message \(found), \(dissection.title)"
+    let label = "message \(found), \(dissection.title)"
     outcome.failure =
       dissection.isIntegrityRight == false
       ? CheckFailure(
-        .integrity, "\(place): \(problem)", advice: "another password, user name or realm, or it was changed on its way"
+        .integrity, "\(label): \(problem)", advice: "another password, user name or realm, or it was changed on its way"
       )
       : CheckFailure(
-        .malformed, "\(place): \(problem)", advice: "its sender breaks the format, or the capture cut it short")
+        .malformed, "\(label): \(problem)", advice: "its sender breaks the format, or the capture cut it short")
   }
 
-  private func text(_ dissection: Dissection, _ place: Place?) -> String {
+  private func text(_ dissection: Dissection, _ origin: Origin?) -> String {
     var head = "\(found)  "
-    if let place {
-      let time = Decimal.fixed(place.time.wholeNanoseconds / 1000, 6)
-      head += "\(time) \(place.transport) \(place.segment.source) > \(place.segment.destination)  "
+    if let origin {
+      let time = Decimal.fixed(origin.time.wholeNanoseconds / 1000, 6)
+      head += "\(time) \(origin.transport) \(origin.segment.source) > \(origin.segment.destination)  "
     }
     var lines = [head + Style.green(Style.plain(dissection.title)) + ", \(dissection.byteCount) bytes"]
     if let transaction = dissection.transaction { lines.append("   transaction              \(transaction)") }
@@ -238,7 +237,7 @@ struct DecodeCommand {
     return "0x" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
   }
 
-  private func members(_ dissection: Dissection, _ place: Place?) -> [(String, JSONValue)] {
+  private func members(_ dissection: Dissection, _ origin: Origin?) -> [(String, JSONValue)] {
     let attributes = dissection.attributes.map { attribute in
       JSONValue.record([
         ("type", .whole(attribute.type)), ("name", .string(attribute.name)), ("offset", .whole(attribute.offset)),
@@ -248,10 +247,10 @@ struct DecodeCommand {
     }
     return [
       ("kind", .string(dissection.kind.rawValue)), ("title", .string(dissection.title)),
-      ("time", place.map { .double($0.time.fractionalSeconds) } ?? .null),
-      ("transport", .optional(place?.transport.lowercased())),
-      ("source", .optional(place?.segment.source.description)),
-      ("destination", .optional(place?.segment.destination.description)), ("length", .whole(dissection.byteCount)),
+      ("time", origin.map { .double($0.time.fractionalSeconds) } ?? .null),
+      ("transport", .optional(origin?.transport.lowercased())),
+      ("source", .optional(origin?.segment.source.description)),
+      ("destination", .optional(origin?.segment.destination.description)), ("length", .whole(dissection.byteCount)),
       ("transaction", .optional(dissection.transaction)), ("attributes", .array(attributes)),
       ("content", .optional(dissection.content)),
       ("fingerprint", dissection.isFingerprintRight.map(JSONValue.bool) ?? .null),

@@ -10,7 +10,7 @@ struct IceServer {
   var uri: ServerURI
   var credential: LongTermCredential?
   /// Its position in the document: `iceServers[0].urls[1]`.
-  var place: String
+  var path: String
 }
 
 /// Reads the argument of `new RTCPeerConnection(…)`: an RTCConfiguration, a bare array of its servers, or one server.
@@ -42,42 +42,42 @@ enum IceServerList {
     return servers
   }
 
-  private static func parse(_ entry: JSONValue, _ place: String, _ servers: inout [IceServer]) throws(UsageError) {
+  private static func parse(_ entry: JSONValue, _ path: String, _ servers: inout [IceServer]) throws(UsageError) {
     // Browsers of ten years ago accepted "url"; some services still print it.
-    guard let urls = entry["urls"] ?? entry["url"] else { throw UsageError("\(place) has no \"urls\"") }
+    guard let urls = entry["urls"] ?? entry["url"] else { throw UsageError("\(path) has no \"urls\"") }
     let texts: [JSONValue] = urls.array ?? [urls]
-    let credential = try credential(of: entry, place)
+    let credential = try credential(of: entry, path)
     for (index, text) in texts.enumerated() {
-      let here = urls.array == nil ? "\(place).urls" : "\(place).urls[\(index)]"
+      let here = urls.array == nil ? "\(path).urls" : "\(path).urls[\(index)]"
       guard let text = text.string else { throw UsageError("\(here) is not a string") }
       var uri: ServerURI
       do { uri = try ServerURI(parsing: text) } catch {
         throw UsageError("\(here): \(ServerURI.masked(text)): \(error)")
       }
       addHints(&uri, text, hasCredential: credential != nil)
-      servers.append(IceServer(uri: uri, credential: uri.scheme.isTURN ? credential : nil, place: here))
+      servers.append(IceServer(uri: uri, credential: uri.scheme.isTURN ? credential : nil, path: here))
     }
   }
 
-  private static func credential(of entry: JSONValue, _ place: String) throws(UsageError) -> LongTermCredential? {
+  private static func credential(of entry: JSONValue, _ path: String) throws(UsageError) -> LongTermCredential? {
     guard let username = entry["username"]?.string, !username.isEmpty else {
       guard (entry["credential"]?.string ?? "").isEmpty else {
-        throw UsageError("\(place) has a credential and no username")
+        throw UsageError("\(path) has a credential and no username")
       }
       return nil
     }
     if let credential = entry["credential"], let key = credential["macKey"]?.string,
       let token = credential["accessToken"]?.string
     {
-      return try CredentialSource.token(kid: username, accessToken: token, key: key, place)
+      return try CredentialSource.token(kid: username, accessToken: token, key: key, path)
     }
     guard let password = entry["credential"]?.string, !password.isEmpty else {
-      throw UsageError("\(place) has a username and no credential")
+      throw UsageError("\(path) has a username and no credential")
     }
     do throws(UsageError) {
       return try CredentialSource.prepared(Array(username.utf8), Array(password.utf8))
     } catch {
-      throw UsageError("\(place): \(error.message)")
+      throw UsageError("\(path): \(error.message)")
     }
   }
 

@@ -138,18 +138,14 @@ enum PingCommand {
         "jitter=\(Decimal.milliseconds(series.jitter))ms;;;0;",
         "loss=\(Decimal.text(loss, 1))%;\(arguments.lossLimit);;0;100",
       ]
-      if let threshold = arguments.thresholds.roundTrip, statistics.percentile(50) > threshold {
-        outcome.warnings.append("the median round trip is \(median) ms, over \(arguments.roundTripLimit) ms")
-      }
+      outcome.warn(ofMedian: statistics, arguments)
     }
-    if let threshold = arguments.thresholds.loss, loss > threshold {
-      outcome.warnings.append("\(Decimal.text(loss, 1)) % of the requests were lost, over \(arguments.lossLimit) %")
-    }
+    outcome.warn(ofLoss: loss, arguments)
   }
 
   private static func describe(_ report: PingReport, _ arguments: ProbeRequest, _ outcome: inout Outcome) {
     let series = report.series
-    let now = Int64(clamping: Now.read().wallSeconds)
+    let now = Now.read().wall
     outcome.failure = report.failure
     outcome.complaints = report.complaints
     outcome.lines = series.sent > 0 ? series.lines("requests") : []
@@ -163,9 +159,7 @@ enum PingCommand {
     if let refusal = report.refusal, outcome.failure == nil {
       outcome.warnings.append("\(series.refused) of \(series.sent) requests were refused; the last: \(refusal.message)")
     }
-    if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
-      outcome.warnings.append(warning)
-    }
+    outcome.warn(ofCertificate: report.tls, arguments, now: now)
     outcome.members = [
       ("transport", .string(report.target.transport.label.lowercased())),
       ("server", .string(report.target.address.description)),

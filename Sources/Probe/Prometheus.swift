@@ -16,13 +16,13 @@ struct Metric: Sendable {
 enum Prometheus {
   /// Writes the results of several checks to a file, atomically: a reader sees the old file or the new one.
   static func write(_ outcomes: [Outcome], to path: String) throws(UsageError) {
-    let text = text(outcomes, time: Now.read().wallSeconds)
+    let text = text(outcomes, time: Now.read().wall)
     do { try Files.writeAtomically(Array(text.utf8), to: path, mode: 0o644, followsLinks: true) } catch {
       throw UsageError("\(path): \(error)")
     }
   }
 
-  static func text(_ outcomes: [Outcome], time: UInt64) -> String {
+  static func text(_ outcomes: [Outcome], time: UnixTime) -> String {
     var families: [(name: String, help: String, lines: [String])] = []
     var seen: [[String]: Int] = [:]
     let repeated = Dictionary(outcomes.map { ([$0.command, $0.uri], 1) }, uniquingKeysWith: +).filter { $0.value > 1 }
@@ -48,13 +48,13 @@ enum Prometheus {
     }.joined()
   }
 
-  private static func verdict(_ outcome: Outcome, _ time: UInt64) -> [Metric] {
+  private static func verdict(_ outcome: Outcome, _ time: UnixTime) -> [Metric] {
     var metrics = [
       Metric(name: "success", help: "Whether the check succeeded.", value: outcome.failure == nil ? 1 : 0),
       Metric(
         name: "exit_status", help: "0 good, 1 a warning threshold was passed, 2 failed.",
         value: Double(outcome.status.rawValue)),
-      Metric(name: "last_run_timestamp_seconds", help: "When the check ended.", value: Double(time)),
+      Metric(name: "last_run_timestamp_seconds", help: "When the check ended.", value: Double(time.seconds)),
     ]
     if let failure = outcome.failure {
       metrics.append(

@@ -50,7 +50,7 @@ enum RelayCommand {
   }
 
   private static func describe(_ report: RelayReport, _ arguments: ProbeRequest, _ outcome: inout Outcome) {
-    let now = Int64(clamping: Now.read().wallSeconds)
+    let now = Now.read().wall
     outcome.family = report.target.address.family
     outcome.failure = report.verdict
     outcome.complaints = report.complaints
@@ -72,9 +72,7 @@ enum RelayCommand {
     }
     if let series = report.series { describe(series, arguments, &outcome) }
     outcome.performance.append("total=\(Decimal.milliseconds(report.totalDuration))ms;;;0;")
-    if let warning = report.tls?.warning(minimumDays: arguments.thresholds.days, now: now) {
-      outcome.warnings.append(warning)
-    }
+    outcome.warn(ofCertificate: report.tls, arguments, now: now)
     outcome.metrics = report.steps.map { step in
       Metric(
         name: "step_seconds", help: "How long each step of a relay check took.",
@@ -97,7 +95,7 @@ enum RelayCommand {
     }
   }
 
-  private static func lines(_ report: RelayReport, now: Int64) -> [String] {
+  private static func lines(_ report: RelayReport, now: UnixTime) -> [String] {
     var lines = ["\(report.target.uri) (\(report.target.address) over \(report.target.transport.label))"]
     lines += report.tls?.lines(now: now) ?? []
     if let local = report.localAddress { lines.append("  local address    \(local)") }
@@ -122,7 +120,7 @@ enum RelayCommand {
     return lines
   }
 
-  private static func members(_ report: RelayReport, now: Int64) -> [(String, JSONValue)] {
+  private static func members(_ report: RelayReport, now: UnixTime) -> [(String, JSONValue)] {
     [
       ("transport", .string(report.target.transport.label.lowercased())),
       ("server", .string(report.target.address.description)),

@@ -1,6 +1,7 @@
 internal import CommandLine
 internal import JSON
 internal import NetworkTypes
+internal import TLS
 internal import TURNClient
 
 /// Statistics of round trips.
@@ -81,6 +82,28 @@ extension PacketSeries {
       Metric(name: "duplicates", help: "Answers that came twice.", value: Double(duplicates)),
       Metric(name: "reordered", help: "Answers that came out of order.", value: Double(reordered)),
     ]
+  }
+}
+
+extension Outcome {
+  /// Warns if the median of round trips is over the threshold.
+  mutating func warn(ofMedian statistics: Statistics, _ arguments: ProbeRequest) {
+    guard let threshold = arguments.thresholds.roundTrip, statistics.percentile(50) > threshold else { return }
+    let median = Decimal.milliseconds(statistics.percentile(50))
+    warnings.append("the median round trip is \(median) ms, over \(arguments.roundTripLimit) ms")
+  }
+
+  /// Warns if too many requests were lost.
+  ///
+  /// - Parameter loss: the lost share, in tenths of a percent.
+  mutating func warn(ofLoss loss: UInt64, _ arguments: ProbeRequest) {
+    guard let threshold = arguments.thresholds.loss, loss > threshold else { return }
+    warnings.append("\(Decimal.text(loss, 1)) % of the requests were lost, over \(arguments.lossLimit) %")
+  }
+
+  /// Warns if the certificate expires too soon.
+  mutating func warn(ofCertificate tls: TLSConnectionSummary?, _ arguments: ProbeRequest, now: UnixTime) {
+    if let warning = tls?.warning(minimumDays: arguments.thresholds.days, now: now) { warnings.append(warning) }
   }
 }
 

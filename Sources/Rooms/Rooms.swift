@@ -91,7 +91,7 @@ public struct Rooms: Sendable {
   /// A connection has ended.
   public mutating func closed(_ id: ConnectionID) -> [Action] { leave(id, isSilent: false) }
 
-  /// Looks at the time of one connection; the caller does so every few seconds.
+  /// Checks the deadlines of one connection; the caller does so every few seconds.
   public mutating func check(_ id: ConnectionID, now: Instant) -> [Action] {
     guard let member = members[id], now >= member.deadline else { return [] }
     guard member.room != nil else {
@@ -135,7 +135,7 @@ public struct Rooms: Sendable {
     let text = RoomAnswer.message(from: id, data: data)
     guard let receiver else {
       let others = (rooms[room] ?? []).filter { $0 != id }
-      // The first receiver is paid for already. Without this one sender could fill the queues of a whole room.
+      // The first receiver is paid for already. If the others were free, one sender could fill the queues of a whole room.
       let more = size * max(0, others.count - 1)
       guard members[id]?.bytes.take(more, now: now) == true else { return removeTooFast(id) }
       return others.map { .send($0, text) }

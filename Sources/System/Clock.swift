@@ -4,7 +4,7 @@ public import NetworkTypes
 extension Now {
   /// The kernel's two clocks.
   public static func read() -> Now {
-    Now(instant: .read(), wallSeconds: UInt64(clamping: time(nil)))
+    Now(instant: .read(), wall: UnixTime(seconds: Int64(time(nil))))
   }
 }
 

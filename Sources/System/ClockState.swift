@@ -3,7 +3,7 @@ internal import CLinux
 /// The kernel's view of its wall clock (adjtimex): whether a time service keeps it right.
 public enum ClockState: Equatable, Sendable {
   /// With the largest error that the time service admits.
-  case synchronized(maximumErrorMilliseconds: Int)
+  case synchronized(maximumError: Duration)
   case unsynchronized
   /// The kernel does not tell, as under some container rules.
   case unknown(Errno)
@@ -14,6 +14,6 @@ public enum ClockState: Equatable, Sendable {
     let status = unsafe adjtimex(&state)
     guard status >= 0 else { return .unknown(.current) }
     guard status != TIME_ERROR, state.status & STA_UNSYNC == 0 else { return .unsynchronized }
-    return .synchronized(maximumErrorMilliseconds: state.maxerror / 1000)
+    return .synchronized(maximumError: .microseconds(state.maxerror))
   }
 }

@@ -53,7 +53,7 @@ package func stopAfterOwnMistake(_ call: StaticString, _ error: Errno) {
 @discardableResult
 package func retrying(_ call: () -> Int) throws(Errno) -> Int { try repeatWhileInterrupted(call) }
 
-/// Like the other `retrying`, for calls that return an `Int32`.
+/// Does the same for calls that return an `Int32`.
 @discardableResult
 package func retrying(_ call: () -> Int32) throws(Errno) -> Int32 { try repeatWhileInterrupted(call) }
 

@@ -113,11 +113,11 @@ extension Files {
   public static func rights(of path: String) -> String {
     var name = path
     while status(name) == nil, name != "/", name != "." { name = folder(of: name) }
-    let place = name == path ? "" : "folder \(name): "
+    let prefix = name == path ? "" : "folder \(name): "
     guard let status = status(name) else { return "running as \(user(geteuid()))" }
     let digits = String(status.st_mode & 0o7777, radix: 8)
     let mode = String(repeating: "0", count: max(4 - digits.count, 0)) + digits
-    return "\(place)owner \(user(status.st_uid)), mode \(mode), running as \(user(geteuid()))"
+    return "\(prefix)owner \(user(status.st_uid)), mode \(mode), running as \(user(geteuid()))"
   }
 
   /// The user's number: a look-up of its name could wait for the network.

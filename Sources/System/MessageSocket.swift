@@ -76,9 +76,9 @@ public struct MessageSocket: ~Copyable, Sendable {
               unsafe head.pointee.cmsg_level = SOL_SOCKET
               unsafe head.pointee.cmsg_type = Int32(SCM_RIGHTS)
               unsafe head.pointee.cmsg_len = clinux_cmsg_len(rightsByteCount)
-              let place = unsafe clinux_cmsg_data(head)
+              let data = unsafe clinux_cmsg_data(head)
               for (index, descriptor) in descriptors.enumerated() {
-                unsafe place.storeBytes(of: descriptor, toByteOffset: index * 4, as: Int32.self)
+                unsafe data.storeBytes(of: descriptor, toByteOffset: index * 4, as: Int32.self)
               }
             }
           }
@@ -153,9 +153,9 @@ public struct MessageSocket: ~Copyable, Sendable {
     while let head = unsafe next {
       if unsafe head.pointee.cmsg_level == SOL_SOCKET, unsafe head.pointee.cmsg_type == Int32(SCM_RIGHTS) {
         let count = unsafe (head.pointee.cmsg_len - clinux_cmsg_len(0)) / MemoryLayout<Int32>.size
-        let place = unsafe clinux_cmsg_data(head)
+        let data = unsafe clinux_cmsg_data(head)
         for index in 0..<count {
-          descriptors.append(unsafe place.loadUnaligned(fromByteOffset: index * 4, as: Int32.self))
+          descriptors.append(unsafe data.loadUnaligned(fromByteOffset: index * 4, as: Int32.self))
         }
       }
       unsafe next = clinux_cmsg_next(&message, head)

@@ -101,7 +101,7 @@ private struct StarterProcess {
   }
 
   private func answer(_ requests: borrowing MessageSocket, _ parent: Starter.Parent) {
-    let deadline = Instant.read().advanced(bySeconds: 5)
+    let deadline = Instant.read().advanced(by: .seconds(5))
     guard let ends = try? MessageSocket.pair() else {
       try? requests.send([0], until: deadline)
       return
@@ -136,7 +136,7 @@ private struct StarterProcess {
     let error = clinux_errno()
     let connection = MessageSocket(owning: FileDescriptor(owning: inherited))
     let text = "the program cannot be started: \(Errno(rawValue: error))"
-    try? connection.send([Starter.failureMark] + Array(text.utf8), until: Instant.read().advanced(bySeconds: 5))
+    try? connection.send([Starter.failureMark] + Array(text.utf8), until: Instant.read().advanced(by: .seconds(5)))
     _exit(127)
   }
 }

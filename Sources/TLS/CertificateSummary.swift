@@ -8,9 +8,9 @@ public struct CertificateSummary: Hashable, Sendable {
   public var issuer = ""
   public var dnsNames: [String] = []
   public var addresses: [IPAddress] = []
-  /// Validity in seconds since 1970.
-  public var notBefore: Int64 = 0
-  public var notAfter: Int64 = 0
+  /// The validity.
+  public var notBefore = UnixTime.epoch
+  public var notAfter = UnixTime.epoch
   /// SHA-256 of the certificate in lower-case hexadecimal.
   public var fingerprint = ""
 
@@ -30,13 +30,13 @@ public struct CertificateSummary: Hashable, Sendable {
   public var isSelfSigned: Bool { subject == issuer }
 
   /// Whole days until it expires, rounded down; negative after its expiry.
-  public func daysLeft(now: Int64) -> Int64 {
-    let seconds = notAfter - now
+  public func daysLeft(now: UnixTime) -> Int64 {
+    let seconds = notAfter.duration(since: now).components.seconds
     return seconds >= 0 ? seconds / 86_400 : -((-seconds + 86_399) / 86_400)
   }
 
-  /// The error if `now` (seconds since 1970) is outside the validity; `file` names the certificate in it.
-  public func validityError(now: Int64, file: String) -> CertificateError? {
+  /// The error if `now` is outside the validity; `file` names the certificate in it.
+  public func validityError(now: UnixTime, file: String) -> CertificateError? {
     if now > notAfter { return .expired(file: file, notAfter: notAfter) }
     if now < notBefore { return .notYetValid(file: file, notBefore: notBefore) }
     return nil
@@ -47,8 +47,8 @@ extension CertificateSummary {
   init(of certificate: OpaquePointer) {
     subject = unsafe Self.text(X509_get_subject_name(certificate))
     issuer = unsafe Self.text(X509_get_issuer_name(certificate))
-    notBefore = unsafe Self.unixSeconds(X509_get0_notBefore(certificate))
-    notAfter = unsafe Self.unixSeconds(X509_get0_notAfter(certificate))
+    notBefore = unsafe Self.time(X509_get0_notBefore(certificate))
+    notAfter = unsafe Self.time(X509_get0_notAfter(certificate))
     unsafe readAlternativeNames(of: certificate)
     var digest = [UInt8](repeating: 0, count: 32)
     var length: UInt32 = 0
@@ -67,13 +67,13 @@ extension CertificateSummary {
     return String(decoding: bytes.prefix(max(Int(length), 0)), as: UTF8.self)
   }
 
-  private static func unixSeconds(_ time: UnsafePointer<ASN1_TIME>?) -> Int64 {
-    guard let time = unsafe time, let epoch = unsafe ASN1_TIME_set(nil, 0) else { return 0 }
+  private static func time(_ time: UnsafePointer<ASN1_TIME>?) -> UnixTime {
+    guard let time = unsafe time, let epoch = unsafe ASN1_TIME_set(nil, 0) else { return .epoch }
     defer { unsafe ASN1_STRING_free(epoch) }
     var days: CInt = 0
     var seconds: CInt = 0
-    guard unsafe ASN1_TIME_diff(&days, &seconds, epoch, time) == 1 else { return 0 }
-    return Int64(days) * 86_400 + Int64(seconds)
+    guard unsafe ASN1_TIME_diff(&days, &seconds, epoch, time) == 1 else { return .epoch }
+    return UnixTime(seconds: Int64(days) * 86_400 + Int64(seconds))
   }
 
   private mutating func readAlternativeNames(of certificate: OpaquePointer) {

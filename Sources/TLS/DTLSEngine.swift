@@ -103,7 +103,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
     if !isEstablished { _ = unsafe SSL_free_buffers(core.connection) }
   }
 
-  /// Before OpenSSL writes: of DTLS it makes the buffers only when it reads.
+  /// Makes the buffers before OpenSSL writes, because for DTLS it makes them only when it reads.
   private func allocateRecordBuffers() { _ = unsafe SSL_alloc_buffers(core.connection) }
 
   /// Whether a datagram makes OpenSSL keep more than a handshake needs.

@@ -1,4 +1,5 @@
 internal import COpenSSL
+public import NetworkTypes
 internal import System
 
 /// The source of PEM text, with a name for error messages.
@@ -27,9 +28,8 @@ public enum CertificateError: Error, Hashable, Sendable, CustomStringConvertible
   case keyMismatch(chain: String, key: String)
   /// OpenSSL refuses to use it (a key too small for its security level, a wrong purpose).
   case unusable(file: String, reason: String)
-  /// `notAfter` in seconds since 1970.
-  case expired(file: String, notAfter: Int64)
-  case notYetValid(file: String, notBefore: Int64)
+  case expired(file: String, notAfter: UnixTime)
+  case notYetValid(file: String, notBefore: UnixTime)
   /// A name that is impossible in a certificate.
   case invalidName(String)
   case library(reason: String)
@@ -53,9 +53,9 @@ public enum CertificateError: Error, Hashable, Sendable, CustomStringConvertible
     case .encryptedKey(let file): "\(file): the private key is encrypted; a key without passphrase is needed"
     case .keyMismatch(let chain, let key): "\(key): does not belong to the first certificate of \(chain)"
     case .unusable(let file, let reason): "\(file): OpenSSL refuses it: \(reason)"
-    case .expired(let file, let notAfter): "\(file): expired on \(CivilTime.readableText(unixSeconds: notAfter))"
+    case .expired(let file, let notAfter): "\(file): expired on \(CivilTime.readableText(notAfter))"
     case .notYetValid(let file, let notBefore):
-      "\(file): not valid before \(CivilTime.readableText(unixSeconds: notBefore))"
+      "\(file): not valid before \(CivilTime.readableText(notBefore))"
     case .invalidName(let name): "\"\(name)\" is no host name that a certificate can hold"
     case .library(let reason): "OpenSSL failed: \(reason)"
     }

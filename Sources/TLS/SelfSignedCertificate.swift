@@ -11,10 +11,10 @@ public struct SelfSignedCertificate: Sendable {
   /// The validity: ten years.
   public static let lifetime = Duration.seconds(10 * 365 * 86_400 + 2 * 86_400)
 
-  /// Makes a P-256 key and a certificate for the host names and addresses given, valid from a day before `now`
-  /// (seconds since 1970; clocks differ) for ten years.
+  /// Makes a P-256 key and a certificate for the host names and addresses given, valid from a day before `now`, because
+  /// clocks differ, for ten years.
   public init(
-    commonName: String, hostNames: [String], addresses: [IPAddress], now: Int64
+    commonName: String, hostNames: [String], addresses: [IPAddress], now: UnixTime
   ) throws(CertificateError) {
     for name in hostNames where !Self.isHostName(name) { throw .invalidName(name) }
     OpenSSLErrors.clear()
@@ -65,7 +65,7 @@ public struct SelfSignedCertificate: Sendable {
     return unsafe key
   }
 
-  private static func fill(_ certificate: OpaquePointer, commonName: String, now: Int64) -> Bool {
+  private static func fill(_ certificate: OpaquePointer, commonName: String, now: UnixTime) -> Bool {
     // Version 3 is written 2. Browsers require different serial numbers from one issuer: 127 random bits.
     guard unsafe X509_set_version(certificate, 2) == 1, let serial = unsafe BN_new() else { return false }
     defer { unsafe BN_free(serial) }
@@ -73,8 +73,8 @@ public struct SelfSignedCertificate: Sendable {
     let name = Array(commonName.utf8.prefix(64))
     return unsafe BN_rand(serial, 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1
       && BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(certificate)) != nil
-      && ASN1_TIME_set(X509_getm_notBefore(certificate), Int(now - 86_400)) != nil
-      && ASN1_TIME_set(X509_getm_notAfter(certificate), Int(now + lifetime.components.seconds)) != nil
+      && ASN1_TIME_set(X509_getm_notBefore(certificate), Int(now.seconds - 86_400)) != nil
+      && ASN1_TIME_set(X509_getm_notAfter(certificate), Int(now.advanced(by: lifetime).seconds)) != nil
       && X509_NAME_add_entry_by_txt(
         X509_get_subject_name(certificate), "CN", MBSTRING_FLAG | 0, name, CInt(name.count), -1, 0) == 1
       && X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) == 1

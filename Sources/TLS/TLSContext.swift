@@ -72,18 +72,9 @@ public final class TLSContext: @unchecked Sendable {
     // TLS_DHE_RSA_WITH_AES_128_GCM_SHA256 is mandatory (RFC 8489 section 6.2.3, RFC 7350 section 3) and needs a group.
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_DH_AUTO, 1, nil)
     try use(files)
-    if let ticketKeys {
-      var bytes = ticketKeys.bytes
-      _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, bytes.count, &bytes)
-    }
     // For TLS 1.2 only cipher suites with forward secrecy and authenticated encryption (RFC 9325 section 4.2).
     _ = unsafe SSL_CTX_set_cipher_list(handle, "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20")
-    // Sessions are kept in the client's tickets only; one ticket for each handshake is enough.
-    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
-    _ = unsafe SSL_CTX_set_num_tickets(handle, 1)
-    // The certificate's own: 32 bytes are the most.
-    let sessions = Array(files.leaf.fingerprint.utf8.prefix(32))
-    _ = unsafe SSL_CTX_set_session_id_context(handle, sessions, UInt32(sessions.count))
+    keepSessionsInTickets(ticketKeys, of: files)
     unsafe ApplicationProtocol.choose(on: handle)
     if let clientAuthorities {
       try trust(clientAuthorities)
@@ -96,6 +87,19 @@ public final class TLSContext: @unchecked Sendable {
     unsafe MessageCount.install(on: handle)
     if !self.others.isEmpty { ServerNameChoice.install(on: self) }
     OpenSSLErrors.clear()
+  }
+
+  /// Sessions are kept in the clients' tickets only; one ticket for each handshake is enough.
+  private func keepSessionsInTickets(_ ticketKeys: TicketKeys?, of files: CertificateFiles) {
+    if let ticketKeys {
+      var bytes = ticketKeys.bytes
+      _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_TLSEXT_TICKET_KEYS, bytes.count, &bytes)
+    }
+    _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
+    _ = unsafe SSL_CTX_set_num_tickets(handle, 1)
+    // Each certificate has its own sessions; the name of such a group has at most 32 bytes.
+    let sessions = Array(files.leaf.fingerprint.utf8.prefix(32))
+    _ = unsafe SSL_CTX_set_session_id_context(handle, sessions, UInt32(sessions.count))
   }
 
   /// The context of the certificate for a server name; nil for this one.

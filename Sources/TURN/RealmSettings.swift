@@ -18,6 +18,13 @@ public struct RealmSettings: Sendable {
   /// depended on the user would tell which users exist.
   public var hasUsersWithoutSHA256 = false
 
+  public var limits = RealmLimits()
+
+  public init() {}
+}
+
+/// The limits of a realm's allocations, as an operator decides.
+public struct RealmLimits: Sendable, Equatable {
   /// Limits for each allocation; 0 is no limit.
   public var permissionsPerAllocation: UInt32 = 1024
   public var channelsPerAllocation: UInt32 = 1024
@@ -29,9 +36,10 @@ public struct RealmSettings: Sendable {
   public var bandwidthPerUser = ByteRate.unlimited
   public var bandwidth = ByteRate.unlimited
 
-  /// Limits for each user: new peer addresses in permissions a minute, and Connect requests a second. 0 is no limit.
-  public var newPeersPerUser: UInt32 = 0
-  public var connectsPerUser: UInt32 = 0
+  /// Limits for each user: new peer addresses in permissions a minute, and Connect requests (RFC 6062) a second. 0 is
+  /// no limit.
+  public var newPeersPerUser: UInt32 = 6000
+  public var connectsPerUser: UInt32 = 50
 
   public init() {}
 }

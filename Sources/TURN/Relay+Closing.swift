@@ -4,11 +4,11 @@ internal import Tables
 
 /// The allocations that an operator closes together.
 public enum SessionSelection: Sendable, Equatable {
-  /// Of a user of a realm, by the whole name in each form that clients may send.
+  /// The allocations of a user of a realm, by the whole name in each form that clients may send.
   case user(RealmID, names: [[UInt8]])
-  /// Of time-limited names of a realm that none of its present secrets has signed.
+  /// The allocations of time-limited names of a realm that none of its present secrets has signed.
   case revoked(RealmID)
-  /// Of clients in a block of addresses.
+  /// The allocations of clients in a block of addresses.
   case clients(CIDRBlock)
 }
 

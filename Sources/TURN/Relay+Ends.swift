@@ -140,6 +140,7 @@ extension Relay {
     closePort(of: slot, .ipv6, now: now)
     endQuality(of: slot)
     timers.cancel(allocations[slot].timer)
+    bandwidth.unwatch(allocations[slot].details.ownBandwidth)
     commands.append(.release(allocations[slot].details.quotaHolder))
     allocations.remove(slot)
     if isAnnounced { commands.append(.event(.allocationClosed(summary, reason))) }

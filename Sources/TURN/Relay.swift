@@ -35,7 +35,7 @@ public struct Relay: ~Copyable {
   var peerConnections: PeerConnectionTable
   var reservations = ReservationTable()
   /// Requests that wait for a store, the ledger or a socket.
-  var pending = PendingRequests()
+  var pending: PendingRequests
   var moved: MovedClientTable
   var timers: TimerWheel
 
@@ -88,7 +88,8 @@ public struct Relay: ~Copyable {
 
   public init(
     settings: RelaySettings, gate: PeerGate, relayed: RelayedAddresses, limiter: StrangerRateLimiter,
-    users: UserRateLimiter, bandwidth: BandwidthPools, identity: Identity, now: Now
+    users: UserRateLimiter, bandwidth: BandwidthPools, strangersMemory: StrangersMemory = StrangersMemory(limit: .zero),
+    identity: Identity, now: Now
   ) {
     var generator = SeededGenerator(seed: identity.seed)
     self.settings = settings
@@ -104,6 +105,7 @@ public struct Relay: ~Copyable {
     permissions = PermissionTable(seeds: &generator)
     peerConnections = PeerConnectionTable(seeds: &generator)
     moved = MovedClientTable(seeds: &generator)
+    pending = PendingRequests(memory: strangersMemory)
     shard = identity.shard
     shardCount = identity.shardCount
     timers = TimerWheel(now: now.instant)

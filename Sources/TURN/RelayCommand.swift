@@ -79,15 +79,20 @@ public struct CredentialKeys: Sendable {
   public var sha256: Digest?
   /// The user's name, if it was looked up by its hash.
   public var name: [UInt8]?
-  /// The user's bandwidth in each direction, in bytes a second, in place of the realm's; 0: the realm's. 32 bits, because
-  /// every allocation has it.
-  public var bandwidth: UInt32
+  /// The user's bandwidth in each direction; `unlimited`: the realm's.
+  public var bandwidth: ByteRate
 
-  public init(md5: [Digest], sha256: Digest? = nil, name: [UInt8]? = nil, bandwidth: UInt32 = 0) {
+  public init(md5: [Digest], sha256: Digest? = nil, name: [UInt8]? = nil, bandwidth: ByteRate = .unlimited) {
     self.md5 = md5
     self.sha256 = sha256
     self.name = name
     self.bandwidth = bandwidth
+  }
+
+  /// The bandwidth as allocations and records of a handover keep it: bytes a second in 32 bits, 0 for the realm's.
+  var bandwidthWord: UInt32 {
+    get { UInt32(clamping: bandwidth.perSecond.rawValue) }
+    set { bandwidth = .bytesPerSecond(UInt64(newValue)) }
   }
 
   mutating func wipe() {

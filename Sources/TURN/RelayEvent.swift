@@ -81,7 +81,7 @@ public struct AllocationQuality: Sendable, Equatable {
   public var fromPeers: MediaQuality?
   /// The shortest time from a challenge to the request that answers it: at least the client's round trip, and also the
   /// client's own delay and lost datagrams. Nil if unknown.
-  public var roundTripMicroseconds: UInt32?
+  public var roundTrip: Duration?
 
   public init() {}
 }

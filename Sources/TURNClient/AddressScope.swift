@@ -2,7 +2,7 @@ public import NetworkTypes
 
 /// The scope within which an address can be reached (RFC 6890, RFC 4291 section 2.5). A wider scope is greater.
 public enum AddressScope: Int, Hashable, Sendable, Comparable {
-  /// Not a host's address: unspecified, multicast, broadcast, reserved, unassigned.
+  /// No host has such an address: unspecified, multicast, broadcast, reserved, unassigned.
   case nowhere
   /// Loopback.
   case host

@@ -110,7 +110,7 @@ extension ClientAllocation {
       channelsByPeer[peer] = channel
       permitted[peer.address] = peer
       planPermissionRefresh(now: now)
-      if settings.refreshesAutomatically { channelRefresh[channel] = now.advanced(bySeconds: 540) }
+      if settings.refreshesAutomatically { channelRefresh[channel] = now.advanced(by: .seconds(540)) }
     case .refresh:
       guard let seconds = (try? message.lifetime()) ?? nil else {
         return .malformed("the Refresh response has no LIFETIME")

@@ -56,6 +56,6 @@ extension ClientAllocation {
   /// Plans the refresh a minute before the five minutes of a permission end (RFC 8656 section 9).
   mutating func planPermissionRefresh(now: Instant) {
     guard settings.refreshesAutomatically else { return }
-    permissionRefresh = min(permissionRefresh, now.advanced(bySeconds: 240))
+    permissionRefresh = min(permissionRefresh, now.advanced(by: .seconds(240)))
   }
 }

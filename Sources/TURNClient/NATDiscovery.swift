@@ -291,7 +291,7 @@ public struct NATDiscovery: Sendable {
     phase = .done
     guard questions.hairpinning else { return }
     guard behaviour?.hasNAT == true else {
-      behaviour?.hairpinning = .failure(.init("there is no NAT to turn packets round"))
+      behaviour?.hairpinning = .failure(.init("there is no NAT, so no packet comes back through one"))
       return
     }
     phase = .hairpin1

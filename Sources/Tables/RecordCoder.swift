@@ -8,7 +8,7 @@
 /// ```
 ///
 /// A later version may append fields to a record: this one skips what it does not know. Bytes that no writer makes are
-/// an error with its place, never a trap.
+/// an error with its offset, never a trap.
 ///
 /// Its functions are inlinable, so that other modules specialize them: otherwise each byte takes several calls through
 /// tables of types, and no process reads sockets meanwhile.
@@ -42,7 +42,7 @@ public struct RecordCoder: Sendable {
     reads = true
   }
 
-  /// An error of the read bytes at the present place.
+  /// An error of the read bytes at the present offset.
   @inlinable public func failure(_ problem: StaticString) -> RecordError {
     RecordError(problem: problem, offset: position)
   }

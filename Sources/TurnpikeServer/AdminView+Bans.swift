@@ -13,7 +13,7 @@ extension AdminView {
     let now = Instant.read()
     let rows = banBook.withLock { $0.bans }.map { ban in
       var members: [JSONValue.Member] = [
-        .init("address", .string("\(ban.block)")), .init("added", .string(CivilTime.text(unixSeconds: ban.added))),
+        .init("address", .string("\(ban.block)")), .init("added", .string(CivilTime.text(ban.added))),
         .init("reason", .string(ban.reason)),
       ]
       if let until = ban.until {
@@ -33,8 +33,8 @@ extension AdminView {
     publishBans()
     let now = Now.read()
     let entry = BanBook.Ban(
-      block: block, reason: ban.reason, added: now.wallSeconds,
-      until: ban.seconds.map { now.instant.advanced(bySeconds: UInt32(clamping: $0)) })
+      block: block, reason: ban.reason, added: now.wall,
+      until: ban.duration.map { now.instant.advanced(by: $0) })
     guard banBook.withLock({ $0.add(entry) }) else {
       throw .conflict("the limit of \(BanBook.limit) bans is reached: remove one, or ban a prefix")
     }

@@ -17,7 +17,7 @@ extension AdminView {
     let filter = CaptureFilter(user: user, names: CaptureFilter.Names(privacy))
     let buffer: CaptureBuffer? = captures.withLock { last in
       if let last, last.isRunning(at: now.instant) { return nil }
-      let new = CaptureBuffer(number: (last?.number ?? 0) + 1, filter, now: now, seconds: query.seconds)
+      let new = CaptureBuffer(number: (last?.number ?? 0) + 1, filter, now: now, duration: query.duration)
       last = new
       return new
     }

@@ -16,20 +16,20 @@ extension AdminView {
 
   func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue {
     if let realm = query.realm { _ = try number(ofRealm: realm) }
-    var place = try UserPlace(query.after)
+    var cursor = try UserCursor(query.after)
     let sources = userSources
     var rows: [JSONValue] = []
-    while place.source < sources.count {
-      let source = sources[place.source]
-      let found = try source.users(realm: query.realm, after: place.last, limit: query.limit - rows.count + 1)
+    while cursor.source < sources.count {
+      let source = sources[cursor.source]
+      let found = try source.users(realm: query.realm, after: cursor.last, limit: query.limit - rows.count + 1)
       for user in found {
         if rows.count == query.limit {
-          return .object([.init("users", .array(rows)), .init("next", .string(place.text))])
+          return .object([.init("users", .array(rows)), .init("next", .string(cursor.text))])
         }
         rows.append(Self.row(user, isOfStore: source.path != nil))
-        place.last = (user.realm, user.name)
+        cursor.last = (user.realm, user.name)
       }
-      place = UserPlace(source: place.source + 1)
+      cursor = UserCursor(source: cursor.source + 1)
     }
     return .object([.init("users", .array(rows))])
   }
@@ -39,7 +39,7 @@ extension AdminView {
       .init("name", .string(user.name)), .init("realm", .string(user.realm)),
       .init("source", isOfStore ? "store" : "configuration"),
     ]
-    if isOfStore { members.append(.init("added", .string(CivilTime.text(unixSeconds: user.created)))) }
+    if isOfStore { members.append(.init("added", .string(CivilTime.text(user.created)))) }
     return .object(members)
   }
 
@@ -47,7 +47,7 @@ extension AdminView {
   private var userSources: [UserSource] {
     let settings = facts.withLock { $0.settings }
     let configured = realmNames.flatMap { realm in
-      Self.configuredUsers(settings, realm: realm).map { StoredUser(realm: realm, name: $0, created: 0) }
+      Self.configuredUsers(settings, realm: realm).map { StoredUser(realm: realm, name: $0, created: .epoch) }
     }
     return [UserSource(path: nil, configured: configured.sorted { ($0.realm, $0.name) < ($1.realm, $1.name) })]
       + Set(storePaths.values).sorted().map { UserSource(path: $0, configured: []) }
@@ -68,14 +68,19 @@ extension AdminView {
         try store.setPassword(of: record)
       }
     } catch {
-      throw explain(error, user.name, user.realm ?? realmNames[0])
+      throw explain(error, user.name, user.realm ?? realmNames[0], remedy: "write its new password there")
     }
   }
 
   /// A user of the configuration is not in the store.
-  private func explain(_ error: AdminFailure, _ name: String, _ realm: String) -> AdminFailure {
-    guard Self.configuredUsers(facts.withLock { $0.settings }, realm: realm).contains(name) else { return error }
-    return .conflict("\(name.debugDescription) is a user of the configuration: change it there, and reload")
+  private func explain(_ error: AdminFailure, _ name: String, _ realm: String, remedy: String) -> AdminFailure {
+    let settings = facts.withLock { $0.settings }
+    guard Self.configuredUsers(settings, realm: realm).contains(name) else { return error }
+    let key = realm == settings.realm ? "auth.users" : "realms.\(realm).users"
+    let variable = realm == settings.realm ? ", TURNPIKE_AUTH_USERS" : ""
+    return .conflict(
+      "\(name.debugDescription) is in \(key) (the configuration file\(variable) or --set), not in the store: "
+        + "\(remedy), then reload the server (turnpike reload, or SIGHUP); restart it if it is not in the file")
   }
 
   private func store(
@@ -105,7 +110,7 @@ extension AdminView {
         try store.removeUser(realm: realm, username: Array(user.name.utf8))
       }
     } catch {
-      throw explain(error, user.name, realm)
+      throw explain(error, user.name, realm, remedy: "remove it there")
     }
     record("user-removed", ("realm", .text(realm)), ("user", words.user(Array(user.name.utf8))))
     return try closed(user.closes ? SessionsToEnd(kind: .user(user.name), realm: realm) : nil)
@@ -129,7 +134,7 @@ extension AdminView {
       rows += stored.map { secret in
         [
           "id": Self.number(secret.id), "realm": .string(secret.realm), "source": "store",
-          "added": .string(CivilTime.text(unixSeconds: secret.created)),
+          "added": .string(CivilTime.text(secret.created)),
         ]
       }
     }
@@ -202,7 +207,7 @@ extension AdminView {
   private struct UserSource {
     /// The store's path; nil: the configuration.
     var path: String?
-    /// By realm and name.
+    /// The users of the configuration, by realm and name.
     var configured: [StoredUser]
 
     func users(
@@ -222,7 +227,7 @@ extension AdminView {
 }
 
 /// The position at which a list of users continues: its source, and the last user before.
-private struct UserPlace {
+private struct UserCursor {
   var source = 0
   var last: (realm: String, name: String)?
 

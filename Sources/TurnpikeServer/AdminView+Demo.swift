@@ -17,7 +17,7 @@ extension AdminView {
     guard let demoSecret else { throw .conflict("the demo page is off: set admin.demo to true") }
     let settings = facts.withLock { $0.settings }
     let names = HostNames(settings)
-    let username = "\(Now.read().wallSeconds + UInt64(Self.demoLifetime.wholeSeconds)):demo-\(room)"
+    let username = "\(Now.read().wall.advanced(by: Self.demoLifetime)):demo-\(room)"
     let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: demoSecret)
     let urls = IceServers.urls(
       listeners: settings.effectiveListeners, reachableAddresses: relayed.map(\.advertised), names: names)

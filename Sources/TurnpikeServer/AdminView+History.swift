@@ -20,16 +20,15 @@ extension AdminView {
     let counts = Self.counts(boards)
     let now = Now.read()
     past.withLock { past in
-      let seconds = Double(now.instant.nanoseconds(since: past.last.instant)) / 1e9
-      past.history.record(counts, after: seconds)
+      past.history.record(counts, after: now.instant.duration(since: past.last.instant))
       past.last = now
     }
   }
 
-  func recordRequest(seconds: Double) { requestTime.withLock { $0.record(seconds) } }
+  func recordRequest(after time: Duration) { requestTime.withLock { $0.record(time.fractionalSeconds) } }
 
   func history() -> JSONValue {
-    past.withLock { $0.history.document(end: CivilTime.text(unixSeconds: $0.last.wallSeconds)) }
+    past.withLock { $0.history.document(end: CivilTime.text($0.last.wall)) }
   }
 
   static func counts(_ boards: [ShardBoard]) -> History.Counts {

@@ -29,7 +29,7 @@ extension AdminView {
     text.family("turnpike_build", .info, "the running program")
     text.sample(1, ("version", version), ("engine", engine == .epoll ? "epoll" : "io_uring"))
     text.family("turnpike_start_time_seconds", .gauge, unit: "seconds", "when the server started, since 1970")
-    text.sample(started.wallSeconds)
+    text.sample(Int(started.wall.seconds))
     text.family("turnpike_draining", .gauge, "1 while the server refuses new allocations")
     text.sample(facts.isDraining ? 1 : 0)
     text.family(
@@ -47,7 +47,7 @@ extension AdminView {
     if let certificate = facts.certificate {
       text.family(
         "turnpike_certificate_expiry_seconds", .gauge, unit: "seconds", "when the certificate expires, since 1970")
-      text.sample(certificate.notAfter)
+      text.sample(Int(certificate.notAfter.seconds))
     }
   }
 
@@ -221,7 +221,9 @@ extension AdminView {
     text.family("turnpike_refused_proxies", .counter, "connections closed for their PROXY header, or its absence")
     text.sample(snapshots.reduce(0) { $0 &+ $1.refusedProxies })
     text.family("turnpike_shard_processor_seconds", .counter, unit: "seconds", "CPU time of each shard's thread")
-    for (index, snapshot) in snapshots.enumerated() { text.sample(snapshot.processorTime, ("shard", "\(index)")) }
+    for (index, snapshot) in snapshots.enumerated() {
+      text.sample(snapshot.processorTime.fractionalSeconds, ("shard", "\(index)"))
+    }
     text.family(
       "turnpike_turn_seconds", .histogram, unit: "seconds",
       "sampled time from the arrival of packets at a shard to the end of their sending")

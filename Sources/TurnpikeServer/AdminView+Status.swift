@@ -21,7 +21,7 @@ extension AdminView {
     let ports = facts.settings.relay.ports
     return .object([
       .init("version", .string(version)),
-      .init("started", .string(CivilTime.text(unixSeconds: started.wallSeconds))),
+      .init("started", .string(CivilTime.text(started.wall))),
       .init("seconds", Self.number(Instant.read().nanoseconds(since: started.instant) / 1_000_000_000)),
       .init("state", facts.isDraining ? "draining" : "ready"),
       .init("engine", engine == .epoll ? "epoll" : "io_uring"),
@@ -33,7 +33,7 @@ extension AdminView {
             [
               "allocations": .integer(Int64(snapshot.sessions.liveCount)),
               "connections": .integer(Int64(snapshot.connections + snapshot.associations)),
-              "processor-seconds": .double(snapshot.processorTime),
+              "processor-seconds": .double(snapshot.processorTime.fractionalSeconds),
             ]
           })),
       .init("listeners", .array(listeners.map { .string("\($0.transport)://\($0.address)") })),
@@ -57,7 +57,7 @@ extension AdminView {
     guard let certificate else { return .object([]) }
     return [
       "subject": .string(certificate.subject),
-      "expires": .string(CivilTime.text(unixSeconds: certificate.notAfter)),
+      "expires": .string(CivilTime.text(certificate.notAfter)),
       "names": .array(certificate.names.map { .string($0) }),
     ]
   }
@@ -77,7 +77,7 @@ extension AdminView {
     if let user = query.user, user.utf8.count > 400 || user.unicodeScalars.contains(where: { $0.value < 0x20 }) {
       throw .invalid("user is longer than 400 bytes or has control characters")
     }
-    let expiry = Now.read().wallSeconds + query.seconds
+    let expiry = Now.read().wall.advanced(by: query.lifetime)
     let username = query.user.map { "\(expiry):\($0)" } ?? "\(expiry)"
     let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: secret)
     let urls = IceServers.urls(

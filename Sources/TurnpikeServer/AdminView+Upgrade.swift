@@ -7,7 +7,7 @@ extension AdminView {
   func upgrade() throws(AdminFailure) -> JSONValue {
     let number = nextNumber()
     guard orders.post(.upgrade(number: number, upgrades)) else { throw .unavailable("the main thread is too busy") }
-    let deadline = Instant.read().advanced(bySeconds: Upgrade.timeout + Upgrade.gapTimeout)
+    let deadline = Instant.read().advanced(by: Upgrade.timeout + Upgrade.gapTimeout)
     while Instant.read() < deadline {
       upgrades.wait(for: deadline.duration(since: .read()))
       guard let answer = upgrades.takeAll().first(where: { $0.number == number }) else { continue }

@@ -30,13 +30,12 @@ final class AdminView: ServerView {
   struct CertificateFacts: Sendable {
     var subject: String
     var names: [String]
-    /// Seconds since 1970.
-    var notAfter: UInt64
+    var notAfter: UnixTime
 
     init(_ summary: CertificateSummary) {
       subject = summary.subject
       names = summary.dnsNames + summary.addresses.map { "\($0)" }
-      notAfter = UInt64(clamping: summary.notAfter)
+      notAfter = summary.notAfter
     }
   }
 
@@ -115,7 +114,7 @@ final class AdminView: ServerView {
     realmNames = server.realmNames
     self.engine = engine
     listeners = server.state.listeners
-    publicAddresses = server.publicAddresses
+    publicAddresses = server.told.service
     strangersMemory = server.state.strangersMemory
     stores = server.credentialServices
     events = server.events
@@ -149,18 +148,18 @@ final class AdminView: ServerView {
 
   func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue {
     let filter = try SessionFilter(query)
-    var place = try SessionPlace(query.after, shards: shards.count)
+    var cursor = try SessionCursor(query.after, shards: shards.count)
     var rows: [JSONValue] = []
     var steps = 0
-    while place.shard < shards.count, rows.count < query.limit, steps < Self.stepLimit {
+    while cursor.shard < shards.count, rows.count < query.limit, steps < Self.stepLimit {
       steps += 1
-      let answer = try ask(place.shard, .list(from: place.slot, filter, limit: query.limit - rows.count))
+      let answer = try ask(cursor.shard, .list(from: cursor.slot, filter, limit: query.limit - rows.count))
       guard case .rows(let found, let next) = answer else { break }
-      rows += found.map { describe($0, shard: place.shard) }
-      if let next { place.slot = next } else { place = SessionPlace(shard: place.shard + 1, slot: 0) }
+      rows += found.map { describe($0, shard: cursor.shard) }
+      if let next { cursor.slot = next } else { cursor = SessionCursor(shard: cursor.shard + 1, slot: 0) }
     }
     var members: [JSONValue.Member] = [.init("sessions", .array(rows))]
-    if place.shard < shards.count { members.append(.init("next", .string(place.text))) }
+    if cursor.shard < shards.count { members.append(.init("next", .string(cursor.text))) }
     return .object(members)
   }
 
@@ -224,7 +223,7 @@ final class AdminView: ServerView {
   func reload() throws(AdminFailure) {
     let number = nextNumber()
     guard orders.post(.reload(number: number, reloads)) else { throw .unavailable("the main thread is too busy") }
-    let deadline = Instant.read().advanced(bySeconds: 10)
+    let deadline = Instant.read().advanced(by: .seconds(10))
     while Instant.read() < deadline {
       reloads.wait(for: deadline.duration(since: .read()))
       guard let answer = reloads.takeAll().first(where: { $0.number == number }) else { continue }
@@ -257,7 +256,7 @@ struct SessionID {
 }
 
 /// The position at which a list continues.
-struct SessionPlace {
+struct SessionCursor {
   var shard: Int
   var slot: UInt32
 

@@ -6,8 +6,8 @@ struct BanBook: Sendable {
   struct Ban: Sendable, Equatable {
     var block: CIDRBlock
     var reason: String
-    /// When it was made, in seconds since 1970.
-    var added: UInt64
+    /// When it was made.
+    var added: UnixTime
     /// Nil: it has no end.
     var until: Instant?
   }

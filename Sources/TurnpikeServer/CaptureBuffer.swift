@@ -10,23 +10,21 @@ internal import TURN
 final class CaptureBuffer: Sendable {
   let number: Int
   let filter: CaptureFilter
-  /// Nanoseconds since 1970 at `start`.
-  private let wallStart: UInt64
-  private let start: Instant
-  let seconds: UInt32
+  private let start: Now
+  /// How long it takes in all.
+  let duration: Duration
   let deadline: Instant
   private let file: Mutex<CaptureFile>
   private let leftOut: Atomic<Int>
   private let hasBeenEnded: Atomic<Bool>
   private let isForgotten = Atomic<Bool>(false)
 
-  init(number: Int, _ filter: CaptureFilter, now: Now, seconds: UInt32) {
+  init(number: Int, _ filter: CaptureFilter, now: Now, duration: Duration) {
     self.number = number
     self.filter = filter
-    self.seconds = seconds
-    start = now.instant
-    wallStart = now.wallSeconds &* 1_000_000_000
-    deadline = now.instant.advanced(bySeconds: seconds)
+    self.duration = duration
+    start = now
+    deadline = now.instant.advanced(by: duration)
     file = Mutex(CaptureFile())
     leftOut = Atomic(0)
     hasBeenEnded = Atomic(false)
@@ -36,10 +34,9 @@ final class CaptureBuffer: Sendable {
   init(_ record: CaptureRecord) {
     number = Int(record.number)
     filter = CaptureFilter(user: record.user, names: record.names)
-    seconds = record.seconds
+    duration = record.duration
     start = record.start
-    wallStart = record.wallStart
-    deadline = record.start.advanced(bySeconds: record.seconds)
+    deadline = record.start.instant.advanced(by: record.duration)
     file = Mutex(CaptureFile(bytes: record.bytes, messages: Int(record.messages)))
     leftOut = Atomic(Int(record.leftOut))
     hasBeenEnded = Atomic(record.hasEnded)
@@ -51,9 +48,8 @@ final class CaptureBuffer: Sendable {
     record.number = UInt32(clamping: number)
     record.user = filter.user
     record.names = filter.names
-    record.seconds = seconds
+    record.duration = duration
     record.start = start
-    record.wallStart = wallStart
     record.hasEnded = hasBeenEnded.load(ordering: .relaxed)
     record.messages = UInt32(clamping: file.messages)
     record.leftOut = UInt32(clamping: leftOut.load(ordering: .relaxed))
@@ -71,7 +67,7 @@ final class CaptureBuffer: Sendable {
   func end() { hasBeenEnded.store(true, ordering: .relaxed) }
 
   func add(_ message: CapturedMessage, server: SocketAddress, now: Instant) {
-    let time = wallStart &+ now.nanoseconds(since: start)
+    let time = start.wall.duration(since: .epoch) + now.duration(since: start.instant)
     let client = message.client.address
     let (source, target) = message.isFromClient ? (client, server) : (server, client)
     let isAdded = file.withLockIfAvailable {
@@ -100,7 +96,7 @@ extension Shard {
     guard plan.index == 0, let filter, let buffer else { return }
     plan.log.info(
       "capture-started", ("user", PrivacyText(privacy: plan.log.privacy).user(filter.user)),
-      ("seconds", .number(buffer.seconds)))
+      ("seconds", .number(buffer.duration.wholeSeconds)))
   }
 
   /// Adds a message of the user to the capture, with the address of ours that the client uses.

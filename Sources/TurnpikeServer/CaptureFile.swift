@@ -25,18 +25,20 @@ struct CaptureFile: Sendable {
   /// Adds a message; false if the file would become too long.
   ///
   /// - Parameters:
-  ///   - time: nanoseconds since 1970.
+  ///   - time: the time since 1970; the file has nanoseconds.
   ///   - comment: what the headers do not show.
   mutating func append(
-    _ message: [UInt8], time: UInt64, from source: SocketAddress, to target: SocketAddress, comment: String
+    _ message: [UInt8], time: Duration, from source: SocketAddress, to target: SocketAddress, comment: String
   ) -> Bool {
-    // Before the packet is made: headers, block and comment take less than 256 bytes.
+    // This check comes before the packet is made: headers, block and comment take less than 256 bytes.
     guard bytes.count + message.count + 256 <= Self.limit else { return false }
     let packet = Self.packet(message, from: source, to: target)
     let text = Array(comment.utf8.prefix(64))
     var body: [UInt8] = []
     let count = UInt32(truncatingIfNeeded: packet.count)
-    for word in [0, UInt32(truncatingIfNeeded: time >> 32), UInt32(truncatingIfNeeded: time), count, count] {
+    let nanoseconds = time.wholeNanoseconds
+    let (high, low) = (UInt32(truncatingIfNeeded: nanoseconds >> 32), UInt32(truncatingIfNeeded: nanoseconds))
+    for word in [0, high, low, count, count] {
       Self.append(word, to: &body)
     }
     body += packet + Self.padding(packet.count)

@@ -76,7 +76,7 @@ struct CertificateSource: Sendable {
   }
 
   private func selfSigned(_ read: FileContent) throws(CertificateError) -> CertificateFiles {
-    let now = Int64(clamping: Now.read().wallSeconds)
+    let now = Now.read().wall
     let kept = stateDirectory.map { (certificate: "\($0)/self-signed.pem", key: "\($0)/self-signed-key.pem") }
     if let kept, Files.exists(kept.certificate), Files.exists(kept.key) {
       do throws(CertificateError) {
@@ -117,9 +117,7 @@ struct CertificateRemark {
   static let warningDays: Int64 = 14
 
   /// Nil for a certificate that is valid long enough.
-  ///
-  /// - Parameter now: seconds since 1970.
-  init?(_ files: CertificateFiles, now: Int64) {
+  init?(_ files: CertificateFiles, now: UnixTime) {
     if let error = files.leaf.validityError(now: now, file: files.chain.name) {
       self.init(isInvalid: true, text: "\(error)")
       return
@@ -129,7 +127,7 @@ struct CertificateRemark {
     let span = days == 0 ? "within a day" : days == 1 ? "in 1 day" : "in \(days) days"
     self.init(
       isInvalid: false,
-      text: "\(files.chain.name): expires \(span), on \(CivilTime.readableText(unixSeconds: files.leaf.notAfter))")
+      text: "\(files.chain.name): expires \(span), on \(CivilTime.readableText(files.leaf.notAfter))")
   }
 
   private init(isInvalid: Bool, text: String) {

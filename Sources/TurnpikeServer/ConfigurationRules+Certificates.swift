@@ -45,7 +45,7 @@ extension ConfigurationRules {
               .warning, key: key, "\(pair.certificate): has no DNS name, so no client gets it",
               suggestion: "leave it out, or name a certificate with a DNS name"))
         }
-        guard let remark = CertificateRemark(files, now: Int64(clamping: Now.read().wallSeconds)) else { continue }
+        guard let remark = CertificateRemark(files, now: Now.read().wall) else { continue }
         problems.append(ConfigurationProblem(.warning, key: key, remark.text, suggestion: "renew it"))
       } catch {
         let isOfKey = error.file == pair.privateKey && error.file != pair.certificate

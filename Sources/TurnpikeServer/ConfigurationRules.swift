@@ -120,7 +120,7 @@ public enum ConfigurationRules {
     for address in Set((settings.listeners ?? []).map(\.address.address)).sorted() where !isHere(address) {
       problems.append(absent(address, key: "listeners"))
     }
-    let discovery = settings.natDiscovery
+    let discovery = settings.turn.natDiscovery
     for (key, address) in [
       ("nat-discovery.primary", discovery.primary), ("nat-discovery.alternate", discovery.alternate),
     ] {

@@ -76,7 +76,8 @@ struct Connection: ~Copyable {
 
   /// The memory held for its client now.
   var heldByteCount: Int {
-    Self.connectionByteCount + partialFrame.heldByteCount + (layer == .tls ? Self.engineByteCount : 0)
+    Self.connectionByteCount + partialFrame.heldByteCount + outgoing.heldByteCount
+      + (layer == .tls ? Self.engineByteCount : 0)
   }
 
   /// Whether its TLS has failed because more bytes arrived than could be decrypted.
@@ -123,6 +124,8 @@ struct Connection: ~Copyable {
   static let mediaLimit = 128 << 10
   static let mediaTarget = 96 << 10
   static let controlLimit = 256 << 10
+  /// The third limit for an unauthenticated client, to whom answers of about 100 bytes go.
+  static let strangerLimit = 16 << 10
 
   enum QueueResult {
     case queued
@@ -142,6 +145,7 @@ struct Connection: ~Copyable {
     guard layer != .undecided, layer != .proxyHeader else { return .failed }
     var dropped = 0
     let byteCount = prefix.byteCount + bytes.byteCount + padding
+    if !isProven, !isMedia, outgoing.count + byteCount > Self.strangerLimit { return .full }
     if outgoing.count + byteCount > Self.mediaLimit, isMedia || outgoing.count + byteCount > Self.controlLimit {
       dropped = outgoing.dropOldestMedia(downTo: Self.mediaTarget - byteCount, &pool)
       if outgoing.count + byteCount > Self.mediaLimit, isMedia { return .dropped(dropped + 1) }

@@ -21,13 +21,14 @@ extension Doctor {
   }
 
   var socketBuffers: [Finding] {
-    let bytes = SocketBuffers.obtainable()
-    let text = "a listener's socket gets \(bytes) bytes of \(SocketBuffers.wanted)"
-    guard bytes < SocketBuffers.wanted else { return [Finding("socket-buffers", .good, text)] }
+    let size = SocketBuffers.obtainable()
+    let wanted = SocketBuffers.wanted.rawValue
+    let text = "a listener's socket gets \(size.rawValue) bytes of \(wanted)"
+    guard size < SocketBuffers.wanted else { return [Finding("socket-buffers", .good, text)] }
     return [
       Finding(
         "socket-buffers", .warning, text,
-        remedy: "sysctl -w net.core.rmem_max=\(SocketBuffers.wanted) net.core.wmem_max=\(SocketBuffers.wanted)")
+        remedy: "sysctl -w net.core.rmem_max=\(wanted) net.core.wmem_max=\(wanted)")
     ]
   }
 
@@ -36,11 +37,11 @@ extension Doctor {
   /// Time-limited credentials, access tokens and certificates compare times of two hosts.
   static func finding(_ state: ClockState) -> Finding {
     switch state {
-    case .synchronized(let milliseconds) where milliseconds <= 1000:
-      Finding("clock", .good, "synchronized, at most \(milliseconds) ms wrong")
-    case .synchronized(let milliseconds):
+    case .synchronized(let error) where error <= .seconds(1):
+      Finding("clock", .good, "synchronized, at most \(error.milliseconds) ms wrong")
+    case .synchronized(let error):
       Finding(
-        "clock", .warning, "synchronized, but up to \(milliseconds) ms wrong",
+        "clock", .warning, "synchronized, but up to \(error.milliseconds) ms wrong",
         remedy: "check the time servers: chronyc sources, timedatectl timesync-status")
     case .unsynchronized:
       Finding(

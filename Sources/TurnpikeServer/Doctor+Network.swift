@@ -115,7 +115,7 @@ extension Doctor {
     writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 0x7475726E, low: 0x70696B65))
     let request = writer.bytes.copied()
     guard (try? socket.send(request.span.rawBytes)) != nil else { return false }
-    return Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(byMilliseconds: 500))
+    return Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(by: .milliseconds(500)))
   }
 
   private static let sampleCount = 32
@@ -153,7 +153,7 @@ extension Doctor {
     }
     let range = settings.relay.ports
     ports.append("\(range.lowerBound)-\(range.upperBound)/udp")
-    if settings.relay.tcp { ports.append("\(range.lowerBound)-\(range.upperBound)/tcp") }
+    if settings.turn.relaysTCP { ports.append("\(range.lowerBound)-\(range.upperBound)/tcp") }
     return [Finding("firewall", .good, "it must let in " + ports.joined(separator: ", "))]
   }
 }

@@ -79,10 +79,15 @@ public struct Doctor {
           remedy: "set tls.certificate and tls.private-key to a certificate that browsers trust")
       ]
     }
-    // Errors and expiry are in the findings about the configuration.
+    // Errors are in the findings about the configuration.
     guard let all = try? CertificateSource.certificates(settings.tls, Files.readRegular) else { return [] }
-    let now = Int64(clamping: Now.read().wallSeconds)
+    let now = Now.read().wall
     return all.all.map { files in
+      if let remark = CertificateRemark(files, now: now) {
+        return Finding(
+          "certificate", remark.isInvalid ? .failed : .warning, remark.text,
+          remedy: "renew it; the server reads the files when they change")
+      }
       let names = files.leaf.dnsNames.joined(separator: ", ")
       let text = "\(files.chain.name): \(files.leaf.daysLeft(now: now)) days left, for \(names)"
       guard names.isEmpty else { return Finding("certificate", .good, text) }

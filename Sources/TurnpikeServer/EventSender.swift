@@ -197,7 +197,7 @@ final class EventSender: Sendable {
 /// body. The time lets it refuse old requests that are sent again.
 enum WebhookSignature {
   static func headers(_ body: [UInt8], secret: String) -> [String] {
-    let time = "\(Now.read().wallSeconds)"
+    let time = "\(Now.read().wall)"
     return ["Turnpike-Timestamp: \(time)", "Turnpike-Signature: sha256=\(value(body, time: time, secret: secret))"]
   }
 

@@ -27,7 +27,7 @@ final class HookService: Sendable {
     var found: UInt64 = 0
     var unknown: UInt64 = 0
     var failures: UInt64 = 0
-    /// Not asked, because the queue was full or the breaker open.
+    /// Look-ups that were not asked, because the queue was full or the breaker open.
     var refused: UInt64 = 0
   }
 
@@ -117,7 +117,9 @@ final class HookService: Sendable {
       if case .name(let name) = request.user {
         quotas.setOwnLimit(found?.allocations, of: name, realm: request.realm)
       }
-      let keys = found.map { TURN.CredentialKeys(md5: $0.md5, sha256: $0.sha256, bandwidth: $0.bandwidth ?? 0) }
+      let keys = found.map {
+        TURN.CredentialKeys(md5: $0.md5, sha256: $0.sha256, bandwidth: $0.bandwidth ?? .unlimited)
+      }
       post(
         .keys(ticket: request.ticket, realm: request.realm, user: request.user, keys, lifetime: found?.lifetime),
         for: request)

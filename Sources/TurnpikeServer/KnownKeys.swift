@@ -1,9 +1,12 @@
 internal import NetworkTypes
 internal import TURN
 
-/// A cache of the store's answers: users for a minute, unknown names for 5 s, so that repeated attempts cause no
-/// further look-ups. Emptied when the store changes. At most 10,000 of each kind; then that kind is emptied, so that
-/// made-up names do not evict users.
+/// A cache of the store's answers for 5 s, so that the requests of a call's beginning, and repeated attempts, cause one
+/// look-up. Emptied when the store changes. At most 10,000 of each kind; then that kind is emptied, so that made-up
+/// names do not evict users.
+///
+/// Users and unknown names are kept equally long: otherwise a stranger who has used the look-ups of an address up could
+/// tell by the answer whether a name exists.
 struct KnownKeys {
   enum Found {
     case known(TURN.CredentialKeys)
@@ -18,16 +21,17 @@ struct KnownKeys {
   }
 
   static let limit = 10_000
-  private static let lifetime = Duration.seconds(60)
-  private static let negativeLifetime = Duration.seconds(5)
+  static let lifetime = Duration.seconds(5)
 
   private var keys: [User: (keys: TURN.CredentialKeys, until: Instant)] = [:]
-  private var unknown: [User: Instant] = [:]
+  /// By the hash of the user, whose seed strangers do not know: names of strangers are up to 508 bytes long. Of 10,000
+  /// names one has another's hash once in 10^15 look-ups, and is then unknown for 5 s.
+  private var unknown: [Int: Instant] = [:]
 
   func find(_ user: UserReference, realm: RealmID, now: Instant) -> Found {
     let user = User(realm: realm, reference: user)
     if let entry = keys[user], entry.until > now { return .known(entry.keys) }
-    if let until = unknown[user], until > now { return .noUser }
+    if let until = unknown[user.hashValue], until > now { return .noUser }
     return .notAsked
   }
 
@@ -40,7 +44,7 @@ struct KnownKeys {
     let user = User(realm: realm, reference: user)
     guard let found else {
       if unknown.count >= Self.limit { unknown.removeAll(keepingCapacity: true) }
-      unknown[user] = now.advanced(by: Self.negativeLifetime)
+      unknown[user.hashValue] = now.advanced(by: Self.lifetime)
       return true
     }
     let isFull = keys.count >= Self.limit

@@ -11,6 +11,8 @@ struct OutgoingFrames: ~Copyable {
 
   var count: Int { waiting.count }
   var isEmpty: Bool { waiting.isEmpty }
+  /// The size of its block.
+  var heldByteCount: Int { waiting.heldByteCount }
 
   /// The length of the first frame, or of its rest; there must be one.
   var firstByteCount: Int { begunByteCount > 0 ? begunByteCount : frame(at: 0).byteCount }

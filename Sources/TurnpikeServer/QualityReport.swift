@@ -1,6 +1,7 @@
 internal import JSON
 internal import Log
 internal import Metrics
+internal import NetworkTypes
 internal import TURN
 
 /// How an allocation's quality appears in the API and in the log.
@@ -10,9 +11,7 @@ extension AllocationQuality {
     var members: [JSONValue.Member] = []
     if let fromClient { members.append(.init("from-client", fromClient.json)) }
     if let fromPeers { members.append(.init("from-peers", fromPeers.json)) }
-    if let roundTripMicroseconds {
-      members.append(.init("round-trip-us", AdminView.number(UInt64(roundTripMicroseconds))))
-    }
+    if let roundTrip { members.append(.init("round-trip-us", AdminView.number(roundTrip.wholeMicroseconds))) }
     return .object(members)
   }
 
@@ -24,16 +23,16 @@ extension AllocationQuality {
         fields.append(("from-client-rtp-packets", .number(fromClient.packets)))
         fields.append(("from-client-rtp-lost", .number(fromClient.lost)))
       }
-      if let jitter = fromClient.jitterMicroseconds { fields.append(("from-client-jitter-us", .number(jitter))) }
+      if let jitter = fromClient.jitter { fields.append(("from-client-jitter-us", .number(jitter.wholeMicroseconds))) }
     }
     if let fromPeers {
       if fromPeers.basis == .rtp {
         fields.append(("from-peers-rtp-packets", .number(fromPeers.packets)))
         fields.append(("from-peers-rtp-lost", .number(fromPeers.lost)))
       }
-      if let jitter = fromPeers.jitterMicroseconds { fields.append(("from-peers-jitter-us", .number(jitter))) }
+      if let jitter = fromPeers.jitter { fields.append(("from-peers-jitter-us", .number(jitter.wholeMicroseconds))) }
     }
-    if let roundTripMicroseconds { fields.append(("round-trip-us", .number(roundTripMicroseconds))) }
+    if let roundTrip { fields.append(("round-trip-us", .number(roundTrip.wholeMicroseconds))) }
     return fields
   }
 }
@@ -47,7 +46,7 @@ extension MediaQuality {
         .init("late", AdminView.number(UInt64(late))), .init("duplicates", AdminView.number(UInt64(duplicates))),
       ]
     }
-    if let jitterMicroseconds { members.append(.init("jitter-us", AdminView.number(UInt64(jitterMicroseconds)))) }
+    if let jitter { members.append(.init("jitter-us", AdminView.number(jitter.wholeMicroseconds))) }
     return .object(members)
   }
 }
@@ -67,7 +66,7 @@ struct QualityCounts: Sendable {
     mutating func record(_ quality: MediaQuality?) {
       guard let quality, let ratio = quality.lossRatio, quality.packets >= Self.enoughPackets else { return }
       loss.record(ratio)
-      if let jitter = quality.jitterMicroseconds { self.jitter.record(Double(jitter) / 1e6) }
+      if let jitter = quality.jitter { self.jitter.record(jitter.fractionalSeconds) }
     }
   }
 
@@ -80,6 +79,6 @@ struct QualityCounts: Sendable {
   mutating func record(_ quality: AllocationQuality) {
     fromClients.record(quality.fromClient)
     fromPeers.record(quality.fromPeers)
-    if let time = quality.roundTripMicroseconds { roundTrips.record(Double(time) / 1e6) }
+    if let time = quality.roundTrip { roundTrips.record(time.fractionalSeconds) }
   }
 }

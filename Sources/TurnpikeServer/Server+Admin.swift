@@ -23,28 +23,31 @@ extension Server {
   /// Starts the endpoint. Another program on the default address is no reason not to start; on a configured one it is,
   /// and for the demo page.
   func startAdmin(_ engine: DataPlane.Engine) throws(StartFailure) {
-    let place = settings.admin.listen
-    guard place != .none else { return }
+    let address = settings.admin.listen
+    guard address != .none else { return }
     let isDefault = settings.admin.listen == Settings.AdminSection().listen
     do throws(AdminUnavailable) {
       let view: AdminView
       do throws(Errno) { view = try AdminView(self, engine: engine, orders: orders) } catch {
         throw AdminUnavailable(reason: "\(error)")
       }
-      let certificate = place.isRemote ? certificate.map { CertificateChoice($0.context) } : nil
-      let service = try makeAdmin(place, certificate, view)
+      let certificate = address.isRemote ? certificate.map { CertificateChoice($0.context) } : nil
+      let service = try makeAdmin(address, certificate, view)
       let confinement = host.confinement
       // The address is bound: from here on no thread needs more than the others, and new ones inherit it.
       confinement?.confineThread()
       var threads: [Thread] = []
       do throws(Errno) {
         threads.append(
+          // TLS of strangers is computed here: on a busy core shards go first.
           try Thread(name: "admin") {
+            Thread.lowerPriority()
             confinement?.confineThread()
             service.serve()
           })
         threads.append(
           try Thread(name: "admin-work") {
+            Thread.lowerPriority()
             confinement?.confineThread()
             service.carryOut()
           })
@@ -54,10 +57,10 @@ extension Server {
       view.resumeCapture()
       admin = AdminEndpoint(service: service, view: view, certificate: certificate, threads: threads)
       updateAdmin()
-      log.info("admin", ("address", .text("\(place)")), ("tls", place.isRemote ? "on" : "off"))
+      log.info("admin", ("address", .text("\(address)")), ("tls", address.isRemote ? "on" : "off"))
     } catch {
-      let problem = "cannot serve the admin endpoint on \(place): \(error.reason)"
-      // After an upgrade the calls matter more.
+      let problem = "cannot serve the admin endpoint on \(address): \(error.reason)"
+      // After an upgrade the server goes on without its admin endpoint: live calls matter more.
       guard isDefault && !settings.admin.demo || succession != nil else {
         throw .failed("\(problem) (`admin.listen`)")
       }
@@ -70,12 +73,12 @@ extension Server {
   private struct AdminUnavailable: Error { var reason: String }
 
   private func makeAdmin(
-    _ place: AdminPlace, _ certificate: CertificateChoice?, _ view: AdminView
+    _ address: AdminAddress, _ certificate: CertificateChoice?, _ view: AdminView
   ) throws(AdminUnavailable) -> AdminService {
     var options: HTTPServer.Options
     do throws(Errno) {
-      if succession != nil { waitForAdmin(place) }
-      switch place {
+      if succession != nil { waitForAdmin(address) }
+      switch address {
       case .address(let address):
         try PortProbe.check(address, isStream: true)
         options = HTTPServer.Options(.address("\(address.address)", port: address.port))
@@ -88,11 +91,11 @@ extension Server {
       throw AdminUnavailable(reason: "\(error)")
     }
     options.certificate = certificate
-    if place.isRemote, certificate == nil { throw AdminUnavailable(reason: "there is no certificate") }
+    if address.isRemote, certificate == nil { throw AdminUnavailable(reason: "there is no certificate") }
     do throws(AdminService.Failure) {
       let service = try AdminService(
         options, token: settings.admin.token, roomSecret: settings.admin.demo ? roomSecret : nil, server: view)
-      if let path = place.unixSocket { try restrict(path) }
+      if let path = address.unixSocket { try restrict(path) }
       return service
     } catch {
       switch error {
@@ -103,18 +106,18 @@ extension Server {
   }
 
   /// Waits until the older process has ended its endpoint, which answers the operator first; at most five seconds.
-  private func waitForAdmin(_ place: AdminPlace) {
-    let deadline = Instant.read().advanced(bySeconds: 5)
+  private func waitForAdmin(_ address: AdminAddress) {
+    let deadline = Instant.read().advanced(by: .seconds(5))
     while Instant.read() < deadline {
       do throws(Errno) {
-        switch place {
+        switch address {
         case .address(let address): try PortProbe.checkOnce(address, isStream: true)
         case .unixSocket(let path): try UnixListenerPath.prepare(path)
         case .none: break
         }
         return
       } catch {
-        Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+        Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
       }
     }
   }
@@ -128,6 +131,7 @@ extension Server {
       let confinement = host.confinement
       let first = EventSender.Settings(settings.events)
       eventThread = try Thread(name: "events") {
+        Thread.lowerPriority()
         confinement?.confineThread()
         sender.run(first)
       }
@@ -150,7 +154,7 @@ extension Server {
       facts.settings = settings
       facts.isDraining = state.isDraining
       facts.relayed = state.relayed.entries
-      facts.addressChanges = addressChanges
+      facts.addressChanges = told.changes
       facts.upgrades = state.upgrades
       facts.storeSecrets = state.storeContents.mapValues(\.secrets)
       facts.certificate = certificate.map { AdminView.CertificateFacts($0.summary) }

@@ -101,7 +101,6 @@ extension Server {
     let isDefault = number == .default
     var users = isDefault ? settings.auth.users : realm.users
     let secrets = isDefault ? settings.auth.secrets : realm.secrets
-    let limits = isDefault ? settings.limits : realm.limits
     // Otherwise the store has the first user.
     if isDefault, credentials[.default] == nil, let firstUser { users[firstUser.name] = firstUser.password }
     if let probeUser { users[probeUser.name] = probeUser.password }
@@ -125,13 +124,7 @@ extension Server {
     result.hasUsersWithoutSHA256 = !isGone && state.storeContents[number]?.hasUsersWithoutSHA256 == true
     result.hasHook = hook != nil
     result.hasStore = (credentials[number] != nil || hook != nil) && !isGone
-    result.permissionsPerAllocation = limits.permissionsPerAllocation
-    result.channelsPerAllocation = limits.channelsPerAllocation
-    result.newPeersPerUser = limits.newPeersPerUser
-    result.connectsPerUser = limits.connectsPerUser
-    result.bandwidthPerAllocation = limits.bandwidthPerAllocation
-    result.bandwidthPerUser = limits.bandwidthPerUser
-    result.bandwidth = limits.bandwidth
+    result.limits = (isDefault ? settings.limits : realm.limits).ofRealm
     return result
   }
 

@@ -54,7 +54,7 @@ extension Server {
 
   /// The TLS and DTLS contexts of the shards, one set for each, so that threads do not contend for one reference count.
   func makeSecureContexts(_ files: ServerCertificates, _ count: Int) throws(CertificateError) -> [SecureContexts] {
-    for one in files.all { CertificateRemark(one, now: Int64(clamping: Now.read().wallSeconds))?.write(to: log) }
+    for one in files.all { CertificateRemark(one, now: Now.read().wall)?.write(to: log) }
     let version = settings.tls.minimumVersion
     var contexts: [SecureContexts] = []
     for _ in 0..<count {

@@ -5,6 +5,7 @@ internal import Crypto
 internal import Log
 internal import NetworkTypes
 internal import System
+internal import TURN
 
 /// The user that the first start creates if no users are configured. It is an ordinary user of the store, so that the
 /// printed credential stays valid when others are added.
@@ -73,7 +74,7 @@ extension Server {
   /// Whether the configuration has no user, secret or key, and no anonymous access.
   private var isUnconfigured: Bool {
     let auth = settings.auth
-    return !auth.anonymous && auth.users.isEmpty && auth.secrets.isEmpty && auth.oauthKeys.isEmpty
+    return !settings.turn.isAnonymous && auth.users.isEmpty && auth.secrets.isEmpty && auth.oauthKeys.isEmpty
       && settings.realms.values.allSatisfy { $0.users.isEmpty && $0.secrets.isEmpty && $0.store.isEmpty }
   }
 

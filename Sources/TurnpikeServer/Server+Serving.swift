@@ -127,11 +127,11 @@ extension Server {
     for thread in shardThreads { thread.join() }
     for thread in admin?.threads ?? [] { thread.joinSoon() }
     for thread in storeThreads + hookThreads { thread.joinSoon() }
-    // After the shards, whose last events are of their end.
+    // The events stop after the shards, which report the end of their allocations.
     events?.stop()
     eventThread?.joinSoon()
     // It may wait for a name server for seconds; the process's end also ends its thread.
-    publicAddresses?.stop()
+    told.service?.stop()
     watchdog?.stop()
     watchdogThread?.joinSoon()
     for service in handshakes { service.stop() }
@@ -159,29 +159,9 @@ extension Server {
 
   func makeRelaySettings() -> RelaySettings {
     var result = RelaySettings()
+    result.policy = settings.turn
     result.realms = makeRealmSettings()
     result.accessTokenKeys = makeAccessTokenKeys()
-    result.software = Array(settings.software.utf8)
-    result.isAnonymous = settings.auth.anonymous
-    result.passwordAlgorithms = settings.auth.passwordAlgorithms
-    result.nonceLifetime = settings.auth.nonceLifetime
-    result.onCredentialExpiry =
-      switch settings.auth.onCredentialExpiry {
-      case .keep: .keep
-      case .noRefresh: .noRefresh
-      case .close: .close
-      }
-    result.defaultLifetime = settings.lifetime.default
-    result.maximumLifetime = settings.lifetime.maximum
-    result.permissionLifetime = settings.lifetime.permission
-    result.channelLifetime = settings.lifetime.channel
-    result.allowsMobility = settings.relay.mobility
-    result.relaysTCP = settings.relay.tcp
-    result.natDiscovery = DiscoveryAddresses(
-      primary: settings.natDiscovery.primary, alternate: settings.natDiscovery.alternate)
-    result.redirect = Redirect(settings.redirect)
-    result.answersClassicSTUN = settings.rfc3489
-    result.allowsOldChannels = settings.rfc5766Channels
     result.isDraining = state.isDraining
     return result
   }
@@ -205,20 +185,6 @@ extension Server {
       "addresses-changed", ("added", list(current.subtracting(state.ownAddresses))),
       ("removed", list(state.ownAddresses.subtracting(current))))
     configureShards()
-    publicAddresses?.lookAgain()
-  }
-}
-
-extension Redirect {
-  /// Nil where no client is to be redirected.
-  init?(_ redirect: Settings.RedirectSection) {
-    let domain = Array(redirect.domain.utf8)
-    if let address = SocketAddress(redirect.server) {
-      self.init(server: address.address, port: address.port == 0 ? nil : address.port, domain: domain)
-    } else {
-      let text = redirect.server.hasPrefix("[") ? redirect.server.dropFirst().dropLast() : redirect.server[...]
-      guard let address = IPAddress(text) else { return nil }
-      self.init(server: address, port: nil, domain: domain)
-    }
+    told.service?.lookAgain()
   }
 }

@@ -93,10 +93,11 @@ extension Server {
     }
     let buffers = SocketBuffers.obtainable()
     if buffers < SocketBuffers.wanted {
+      let wanted = SocketBuffers.wanted.rawValue
       log.warning(
-        "socket-buffers-small", ("bytes", .number(buffers)), ("needed", .number(SocketBuffers.wanted)),
+        "socket-buffers-small", ("bytes", .number(buffers.rawValue)), ("needed", .number(wanted)),
         ("effect", "bursts of datagrams are dropped before they are read"),
-        ("remedy", "sysctl -w net.core.rmem_max=\(SocketBuffers.wanted) net.core.wmem_max=\(SocketBuffers.wanted)"))
+        ("remedy", "sysctl -w net.core.rmem_max=\(wanted) net.core.wmem_max=\(wanted)"))
     }
   }
 
@@ -111,14 +112,7 @@ extension Server {
     let cookieKey = HelloCookieKey(state.cookieKey)
     if state.seeds.isEmpty { state.seeds = (0..<count).map { _ in SecureRandom.bytes(32) } }
     let exchange = PacketExchange(count: count)
-    var mailboxes: [Mailbox<ShardMessage>] = []
-    for index in 0..<count {
-      do throws(Errno) {
-        mailboxes.append(try Mailbox(capacity: 65_536))
-      } catch {
-        throw .failed("cannot start shard \(index): \(error)")
-      }
-    }
+    let mailboxes = try makeMailboxes(count)
     for (index, mailbox) in mailboxes.enumerated() {
       do throws(Errno) {
         let plan = ShardPlan(
@@ -149,6 +143,16 @@ extension Server {
     for listener in state.listeners {
       log.info("listening", ("transport", "\(listener.transport)"), ("address", "\(listener.address)"))
     }
+  }
+
+  private func makeMailboxes(_ count: Int) throws(StartFailure) -> [Mailbox<ShardMessage>] {
+    var mailboxes: [Mailbox<ShardMessage>] = []
+    for index in 0..<count {
+      do throws(Errno) { mailboxes.append(try Mailbox(capacity: 65_536)) } catch {
+        throw .failed("cannot start shard \(index): \(error)")
+      }
+    }
+    return mailboxes
   }
 
   /// Gives the shards what the older process hands over. All at once if they bind nothing: the order of bound sockets
@@ -198,9 +202,7 @@ extension Server.ServerState {
   init(_ settings: Settings, realms: [String], log: Log) {
     let hasIPv6 = Interfaces.hasIPv6
     var listeners = Self.listeners(settings, realms: realms, hasIPv6: hasIPv6, log: log)
-    let discovery = DiscoveryAddresses(
-      primary: settings.natDiscovery.primary, alternate: settings.natDiscovery.alternate)
-    listeners += ListenerPlan.missing(for: discovery, in: listeners)
+    listeners += ListenerPlan.missing(for: settings.turn.natDiscovery.addresses, in: listeners)
     let addresses = RelayAddresses.detect(
       configured: settings.relay.addresses, hostAddresses: Interfaces.addresses(), hasIPv6: hasIPv6)
     let entries = addresses.map {

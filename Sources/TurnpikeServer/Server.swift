@@ -21,7 +21,7 @@ public final class Server {
     case stopped
     /// A newer process has taken over and has ended with this status.
     case succeeded(Int32)
-    /// It could not start or continue; with the error, its place and a remedy.
+    /// It could not start or continue; with the error, its origin and a remedy.
     case failed(String)
     /// The configuration needs something that this host does not have.
     case misconfigured(String)
@@ -62,14 +62,7 @@ public final class Server {
   /// Nil without `events.webhook`.
   var events: EventSender?
   var eventThread: Thread?
-  /// The search for public addresses; nil before it starts.
-  var publicAddresses: PublicAddressService?
-  var addressThread: Thread?
-  /// What it searches for now. Reports about another question are out of date.
-  var publicAddressQuestion: PublicAddressSearch.Question?
-  var addressLog = PublicAddressLog()
-  /// How often clients were told another address than before, since the start.
-  var addressChanges: UInt64 = 0
+  var told = ToldAddresses()
   var handshakes: [HandshakeService] = []
   var handshakeThreads: [Thread] = []
   var state: ServerState

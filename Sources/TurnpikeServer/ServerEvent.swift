@@ -16,23 +16,22 @@ struct ServerEvent: Sendable {
 
   /// Grows by one with each event of this process: with the start time a receiver knows an event that comes twice.
   private static let lastNumber = Atomic<UInt64>(0)
-  private static let start = Now.read().wallSeconds
+  private static let start = Now.read().wall
 
   var number: UInt64
-  /// Seconds since 1970.
-  var time: UInt64
+  var time: UnixTime
   var kind: Kind
 
   init(_ kind: Kind) {
     number = Self.lastNumber.wrappingAdd(1, ordering: .relaxed).newValue
-    time = Now.read().wallSeconds
+    time = Now.read().wall
     self.kind = kind
   }
 
   var json: JSONValue {
     var members: [JSONValue.Member] = [
       .init("id", .string("\(Self.start)-\(number)")), .init("type", .string(type)),
-      .init("time", .string(CivilTime.text(unixSeconds: time))),
+      .init("time", .string(CivilTime.text(time))),
     ]
     switch kind {
     case .opened(let session), .usage(let session): members.append(.init("session", session.json))

@@ -37,6 +37,7 @@ extension Shard {
     case .locate(let path, let bytes):
       locate(path, bytes)
     case .replyFrom(let local, let target, let bytes):
+      metrics.answersInTurn &+= 1
       reply(bytes, to: target, from: local)
     case .openRelayListener(let id, let address):
       openRelayListener(id, address)

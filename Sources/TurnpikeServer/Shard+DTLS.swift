@@ -34,15 +34,16 @@ extension Shard {
   ) {
     guard !relay.isBanned(path.address.address) else { return relay.countDrop(.banned) }
     guard SecureDatagramClients.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
-    guard plan.limiter.hasBudget(path.address.address, now: now.instant) else {
-      return relay.countDrop(.rateLimited, of: path, now: now)
+    // Each ClientHello costs a MAC, and each without a cookie an answer. It is the beginning of a call, so forged
+    // Bindings must not use its budget up.
+    if let cause = plan.limiter.takeChallenge(path.address, now: now.instant) {
+      return relay.countDrop(cause, of: path, now: now)
     }
     let random = SecureDatagramClients.helloRandom(plane.buffers.bytes(slot, range))
     switch Self.listen(&secureDatagrams, plane.buffers, slot, range, from: client, now: now.instant) {
     case .ignored:
       relay.countDrop(.malformed)
     case .cookieAsked:
-      _ = plan.limiter.take(path.address.address, now: now.instant)
       for answer in secureDatagrams.takeAnswers() {
         let slot = plane.replySlot()
         plane.buffers.copy(answer.span.rawBytes, into: slot, at: 0)

@@ -7,7 +7,7 @@ internal import Tables
 
 /// The counts of a shard that are not the relay's, and when it publishes them.
 struct ShardMetrics: ~Copyable {
-  /// At most so often a shard publishes, and so often it measures a turn.
+  /// The shortest time between two publications of a shard, and the time between two measured turns.
   static let interval = Duration.milliseconds(100)
   static let sampleInterval = Duration.milliseconds(10)
 
@@ -77,7 +77,7 @@ extension Shard {
     snapshot.requestTime = metrics.requestTime
     snapshot.refusedProxies = metrics.refusedProxies
     snapshot.refusedRuns = plane.sends.refusedRuns
-    snapshot.processorTime = Thread.processorTime / .seconds(1)
+    snapshot.processorTime = Thread.processorTime
     snapshot.shardLimits = limitNotices.totals
     snapshot.relayLimits = relay.limitTotals
   }

@@ -10,8 +10,8 @@ extension Shard {
       let number = client.connection, let connection = streams.slot(of: Handle<Connection>(sameAs: number)),
       // A proxy's connection would give the round trip to the proxy.
       streams[connection].socket.remote == client.address,
-      let microseconds = streams[connection].socket.roundTrip
+      let roundTrip = streams[connection].socket.roundTrip
     else { return }
-    relay.recordRoundTrip(microseconds, of: allocation)
+    relay.recordRoundTrip(roundTrip, of: allocation)
   }
 }

@@ -55,7 +55,13 @@ extension Shard {
   @inline(__always)
   mutating func flushConnections() {
     while let connection = streams.takeDirty() {
-      if streams[connection].flush(&blocks) { updateInterest(connection) } else { close(connection) }
+      guard streams[connection].flush(&blocks) else {
+        close(connection)
+        continue
+      }
+      updateInterest(connection)
+      // What the client does not read is memory of a stranger.
+      if !streams[connection].isProven { settleStranger(connection) }
     }
   }
 

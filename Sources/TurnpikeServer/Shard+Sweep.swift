@@ -36,7 +36,7 @@ extension Shard {
   }
 
   mutating func sweep() {
-    nextSweep = now.instant.advanced(bySeconds: 1)
+    nextSweep = now.instant.advanced(by: .seconds(1))
     releaseMemory()
     sweepConnections()
     sweepAssociations()

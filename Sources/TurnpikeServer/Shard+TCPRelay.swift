@@ -13,6 +13,7 @@ extension Shard {
     do throws(Errno) {
       let socket = try StreamListener(relayingOn: address)
       let descriptor = socket.rawValue
+      guard descriptor < plan.connections.descriptorLimit else { throw Errno.tooManyFiles }
       let handle = tcp.insert(RelayListener(id: id, socket: socket))
       do throws(Errno) { try plane.loop.add(descriptor, EventToken(kind: EventKind.relayListener, handle)) } catch {
         tcp.removeListener(id)
@@ -42,6 +43,10 @@ extension Shard {
         countLimit(.peerConnections, socket.remote.address)
         continue
       }
+      guard socket.rawValue < plan.connections.descriptorLimit else {
+        countLimit(.descriptors, socket.remote.address)
+        continue
+      }
       guard let name = relay.peerAccepted(socket.remote, on: id, now: now) else {
         runCommands()
         continue
@@ -67,6 +72,10 @@ extension Shard {
     }
     do throws(Errno) {
       let socket = try StreamSocket(connectingFrom: local, to: remote)
+      guard socket.rawValue < plan.connections.descriptorLimit else {
+        countLimit(.descriptors, remote.address)
+        return relay.peerConnectionFailed(id, .noCapacity, now: now)
+      }
       if !addPipe(Pipe(id: id, socket: socket, state: .connecting, now: now.instant)) {
         relay.peerConnectionFailed(id, .noCapacity, now: now)
       }

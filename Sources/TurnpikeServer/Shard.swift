@@ -53,7 +53,7 @@ struct Shard: ~Copyable {
     self.plane = plane
     self.plan = plan
     now = Now.read()
-    nextSweep = now.instant.advanced(bySeconds: 1)
+    nextSweep = now.instant.advanced(by: .seconds(1))
     serverNames = plan.serverNames
     trustedProxies = plan.trustedProxies
     datagramListeners = DatagramListeners(count: plan.listeners.count)
@@ -61,8 +61,7 @@ struct Shard: ~Copyable {
     secureDatagrams = SecureDatagramClients(context: plan.contexts?.datagram, cookieKey: plan.cookieKey)
     relay = Relay(
       settings: plan.settings, gate: plan.gate, relayed: plan.relayed, limiter: plan.limiter, users: plan.users,
-      bandwidth: plan.bandwidth,
-      identity: plan.identity, now: now)
+      bandwidth: plan.bandwidth, strangersMemory: plan.strangersMemory, identity: plan.identity, now: now)
   }
 
   /// Opens every socket of the plan, in its order.
@@ -110,7 +109,7 @@ struct Shard: ~Copyable {
     do throws(Errno) { shard = try Shard(plan) } catch { throw .listener(nil, error) }
     if plan.inherits {
       shard.plane.isStopped = true
-      // Until `HandoverStep.begin`.
+      // The shard reads nothing until `HandoverStep.begin`.
       shard.handover.phase = .paused
       let inheritance = shard.awaitInheritance()
       do throws(RecordError) { try shard.adopt(inheritance) } catch { throw .records(error) }

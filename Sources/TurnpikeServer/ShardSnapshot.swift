@@ -27,7 +27,7 @@ struct ShardSnapshot: Sendable {
   /// Runs of datagrams that the kernel did not cut (UDP_SEGMENT), so that each was sent by itself.
   var refusedRuns: UInt64 = 0
   /// The CPU time of the thread in seconds.
-  var processorTime = 0.0
+  var processorTime = Duration.zero
 
   /// What was dropped or refused because there was too much of it.
   var refusals: UInt64 {
@@ -43,7 +43,7 @@ struct SessionCounts: Sendable {
   private(set) var live: [AllocationKind: Int] = [:]
   private(set) var opened: [AllocationKind: UInt64] = [:]
   private(set) var ended: [EndReason: UInt64] = [:]
-  /// Of ended allocations: seconds, and bytes of both directions.
+  /// Figures of ended allocations: their seconds, and the bytes of both directions.
   private(set) var lifetimes = Histogram(bounds: [1, 10, 60, 300, 900, 3600, 14_400, 86_400])
   private(set) var bytes = Histogram(from: 1000, factor: 10, buckets: 8)
   private(set) var quality = QualityCounts()

@@ -73,7 +73,7 @@ public final class HTTPClient {
     unsafe ccurl_set_pointer(handle, CURLOPT_HTTPHEADER, list)
     var route: UnsafeMutablePointer<curl_slist>?
     // The two empty parts: for any host and port.
-    if let place = request.connectsTo { unsafe route = curl_slist_append(nil, "::\(place)") }
+    if let target = request.connectsTo { unsafe route = curl_slist_append(nil, "::\(target)") }
     defer { unsafe curl_slist_free_all(route) }
     unsafe ccurl_set_pointer(handle, CURLOPT_CONNECT_TO, route)
     let sink = Sink(limit: request.answerLimit)

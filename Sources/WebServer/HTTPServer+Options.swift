@@ -3,12 +3,12 @@ public import TLS
 
 extension HTTPServer {
   public struct Options: Sendable {
-    public enum Place: Sendable, Equatable {
+    public enum Endpoint: Sendable, Equatable {
       case address(String, port: UInt16)
       case unixSocket(String)
     }
 
-    public var place: Place
+    public var endpoint: Endpoint
     /// The certificate of an HTTPS server; nil: no TLS.
     public var certificate: CertificateChoice?
     /// Limit of open connections; further ones wait in the kernel's queue.
@@ -33,6 +33,6 @@ extension HTTPServer {
     /// The time between two calls of `WebSocketHandler.check` for one WebSocket.
     public var checkInterval = Duration.seconds(5)
 
-    public init(_ place: Place) { self.place = place }
+    public init(_ endpoint: Endpoint) { self.endpoint = endpoint }
   }
 }

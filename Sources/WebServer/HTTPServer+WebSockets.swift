@@ -122,13 +122,13 @@ extension HTTPServer {
         unsafe sockets.open[connection]?.closing = code
         unsafe lws_callback_on_writable(connection)
         // A client that does not read is cut off.
-        unsafe lws_set_timeout(connection, PENDING_TIMEOUT_CLOSE_SEND, Self.closeSeconds)
+        unsafe lws_set_timeout(connection, PENDING_TIMEOUT_CLOSE_SEND, Int32(clamping: Self.closeTimeout.wholeSeconds))
       }
     }
   }
 
   /// The time in which a client must read what waits before its close frame.
-  private static let closeSeconds: Int32 = 5
+  private static let closeTimeout = Duration.seconds(5)
 
   private func send(_ text: [UInt8], to id: UInt64) {
     guard let connection = unsafe sockets.names[id], let socket = unsafe sockets.open[connection],

@@ -69,21 +69,22 @@ public final class HTTPServer: @unchecked Sendable {
   private static func makeContext(
     _ options: Options, _ box: UnsafeMutablePointer<Unowned>, _ protocols: UnsafeMutablePointer<lws_protocols>
   ) -> OpaquePointer? {
-    let place: String
+    // An address, or the path of a Unix socket.
+    let interface: String
     var settings = unsafe cws_options()
-    switch options.place {
+    switch options.endpoint {
     case .address(let address, let port):
-      place = address
+      interface = address
       unsafe settings.port = Int32(port)
     case .unixSocket(let path):
-      place = path
+      interface = path
       unsafe settings.is_unix = true
     }
     unsafe settings.connections = options.connections + 8
     unsafe settings.request_seconds = options.requestTimeout.wholeSeconds
     unsafe settings.is_secure = options.certificate != nil
-    return unsafe place.withCString { place in
-      unsafe settings.place = place
+    return unsafe interface.withCString { interface in
+      unsafe settings.interface = interface
       return unsafe cws_create(&settings, Self.callback, box, protocols)
     }
   }
@@ -210,14 +211,14 @@ public final class HTTPServer: @unchecked Sendable {
     guard let exchange = unsafe exchanges[connection], !exchange.isDispatched else { return 0 }
     unsafe exchanges[connection]?.isDispatched = true
     guard let response = handler(exchange.request, exchange.id) else {
-      unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Self.longestWaitSeconds)
+      unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Int32(clamping: Self.longestWait.wholeSeconds))
       return 0
     }
     return unsafe respond(response, on: connection)
   }
 
   /// The longest time that an exchange waits for `answer`, or for its client to read.
-  private static let longestWaitSeconds: Int32 = 30
+  private static let longestWait = Duration.seconds(30)
 
   private func takeAnswers() {
     let answers = later.withLock { later in
@@ -257,7 +258,7 @@ public final class HTTPServer: @unchecked Sendable {
     guard written >= 0 else { return -1 }
     if isLast { return unsafe finish(connection) }
     unsafe exchanges[connection]?.offset = end
-    unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Self.longestWaitSeconds)
+    unsafe lws_set_timeout(connection, PENDING_TIMEOUT_HTTP_CONTENT, Int32(clamping: Self.longestWait.wholeSeconds))
     unsafe lws_callback_on_writable(connection)
     return 0
   }

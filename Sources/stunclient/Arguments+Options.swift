@@ -25,9 +25,9 @@ extension Arguments {
     case "--check": format = .check
     case "--prometheus": prometheus = given.text
     case "--count": count = Int(try given.number())
-    case "--interval": interval = .milliseconds(try given.number())
-    case "--timeout": timeout = .milliseconds(try given.number())
-    case "--warn-rtt": thresholds.roundTrip = .nanoseconds(try given.number())
+    case "--interval": interval = try given.duration()
+    case "--timeout": timeout = try given.duration()
+    case "--warn-rtt": thresholds.roundTrip = try given.duration()
     case "--warn-loss": thresholds.loss = try given.number()
     case "--min-days": thresholds.days = Int64(try given.number())
     case "--lifetime": lifetime = .seconds(try given.number())

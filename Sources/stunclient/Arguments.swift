@@ -99,8 +99,8 @@ extension ProbeRequest {
   private func check() throws(UsageError) {
     for option in given {
       guard let known = Self.table[option]?.commands, !known.contains(command) else { continue }
-      let places = Command.allCases.filter { known.contains($0) }.map(\.rawValue).joined(separator: ", ")
-      throw UsageError("\(option) is for \(places)")
+      let commands = Command.allCases.filter { known.contains($0) }.map(\.rawValue).joined(separator: ", ")
+      throw UsageError("\(option) is for \(commands)")
     }
     if let mode, isCommandNamed, ![.binding, .nat].contains(command) {
       throw UsageError("--mode \(mode.rawValue) is for binding, nat")

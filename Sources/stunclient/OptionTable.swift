@@ -55,7 +55,7 @@ extension Arguments {
     Option(
       "--localport", .whole("PORT", 0...65_535), for: servers, help: "bind this port", manual: "bind this port."),
     Option(
-      "--timeout", .seconds(milliseconds: 10...3_600_000), for: servers, standard: "10",
+      "--timeout", .time(.seconds, in: .milliseconds(10)...(.seconds(3600))), for: servers, standard: "10",
       help: "limit for a connection or an answer", manual: "limit for a connection or an answer; 10 by default.",
       slips: ["-W", "--wait"]),
     Option(
@@ -123,10 +123,11 @@ extension Arguments {
         An interrupt ends the series early; the result so far is still printed.
         """, slips: ["-c", "-n"]),
     Option(
-      "--interval", .seconds(milliseconds: 1...3_600_000), for: series, help: "time between two of them",
+      "--interval", .time(.seconds, in: .milliseconds(1)...(.seconds(3600))), for: series,
+      help: "time between two of them",
       manual: "time between two of them: 1 by default, for `relay` 0.02.", slips: ["-i"]),
     Option(
-      "--warn-rtt", .milliseconds(nanoseconds: 0...1_000_000_000_000), for: series,
+      "--warn-rtt", .time(.milliseconds, in: .zero...(.seconds(1000))), for: series,
       help: "warn if the median round trip is longer",
       manual: "milliseconds: warn if the median round trip (or the echo through the relay) is longer."),
     Option(

@@ -99,8 +99,8 @@ struct Arguments {
     case "--burst": burst = Int(try given.number())
     case "--window": pace = .window(Int(try given.number()))
     case "--rate": pace = .rate(try given.number())
-    case "--duration": duration = .milliseconds(try given.number())
-    case "--warm-up": warmUp = .milliseconds(try given.number())
+    case "--duration": duration = try given.duration()
+    case "--warm-up": warmUp = try given.duration()
     case "--max-loss": maximumLoss = try given.number()
     case "--server-pid":
       var processes: [Int] = []

@@ -62,10 +62,11 @@ extension Arguments {
 
   private static let amountOptions: [Option<LoadSettings.Work>] = [
     Option(
-      "--duration", .seconds(milliseconds: 100...86_400_000), for: works, standard: "5", help: "time that is measured",
+      "--duration", .time(.seconds, in: .milliseconds(100)...(.seconds(86_400))), for: works, standard: "5",
+      help: "time that is measured",
       manual: "time that is measured; 5 by default.", slips: ["--time"]),
     Option(
-      "--warm-up", .seconds(milliseconds: 0...3_600_000), for: works, standard: "0.3", help: "time before it",
+      "--warm-up", .time(.seconds, in: .zero...(.seconds(3600))), for: works, standard: "0.3", help: "time before it",
       manual: "time before it; 0.3 by default."),
     Option(
       "--max-loss", .percent(decimals: 2), for: works, help: "warn beyond it",

@@ -54,8 +54,8 @@ struct Report {
 
   var text: String {
     guard let result else { return "failed: \(failure?.message ?? "")\n" }
-    let place = settings.work == .floor ? "" : " over \(settings.transport) at \(settings.server)"
-    var lines = [settings.work.rawValue + place]
+    let path = settings.work == .floor ? "" : " over \(settings.transport) at \(settings.server)"
+    var lines = [settings.work.rawValue + path]
     let seconds = Self.tenths(result.elapsed.fractionalSeconds)
     let rate = "in \(seconds) s: \(Int64(result.perSecond)) a second"
     let made = "held for \(seconds) s, made in \(Self.thousandths(result.setUp.fractionalSeconds)) s"

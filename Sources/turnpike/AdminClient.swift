@@ -11,8 +11,8 @@ internal import WebClient
 struct AdminClient {
   private let http: HTTPClient
   private var pattern: HTTPClient.Request
-  /// The place as messages name it.
-  private let place: String
+  /// The endpoint as messages name it.
+  private let endpoint: String
   private let token: String
 
   /// Finds the endpoint: `--admin`, else `admin.listen` of the configuration.
@@ -20,7 +20,7 @@ struct AdminClient {
     guard let http = HTTPClient() else { throw .failed("not enough memory") }
     self.http = http
     if let url = invocation.arguments["--admin"] {
-      place = url
+      endpoint = url
       pattern = try Self.request(url: url)
       if let given = Environment.variables()[Self.tokenVariable] {
         token = given
@@ -29,7 +29,7 @@ struct AdminClient {
       }
     } else {
       let settings = try invocation.configuration().settings
-      place = "\(settings.admin.listen)"
+      endpoint = "\(settings.admin.listen)"
       token = settings.admin.token
       pattern = try Self.request(settings)
     }
@@ -116,16 +116,16 @@ struct AdminClient {
     request.timeout = timeout
     request.answerLimit = limit
     do throws(HTTPClient.Failure) { return try http.send(request) } catch {
-      throw .failed("no server answers at \(place): \(error); does it run, with this admin.listen?")
+      throw .failed("no server answers at \(endpoint): \(error); does it run, with this admin.listen?")
     }
   }
 
   private func failure(_ answer: HTTPClient.Answer) -> Failure {
     let document = try? JSONValue.decode(answer.body, sizeLimit: 1 << 22)
     let reason = document?["error"]?.string.map(printable) ?? "HTTP status \(answer.status)"
-    guard answer.status == 401 else { return .failed("the server at \(place): \(reason)") }
+    guard answer.status == 401 else { return .failed("the server at \(endpoint): \(reason)") }
     return .failed(
-      "the server at \(place) takes another token: set admin.token, or \(Self.tokenVariable) in the environment")
+      "the server at \(endpoint) takes another token: set admin.token, or \(Self.tokenVariable) in the environment")
   }
 }
 

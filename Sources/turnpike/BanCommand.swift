@@ -1,29 +1,26 @@
 internal import JSON
 internal import NetworkTypes
 
+private enum Verb: String, CaseIterable {
+  case add, list, remove
+}
+
 /// `turnpike ban add|list|remove`: client addresses that the running server ignores.
 func manageBans(_ invocation: Invocation) throws(Failure) -> Int32 {
-  let verbs = ["add", "list", "remove"]
-  guard let verb = invocation.operands.first else {
-    throw .usage("ban needs one of \(verbs.joined(separator: ", "))", hint: "try: turnpike help ban")
-  }
-  switch verb {
-  case "add":
+  switch try invocation.subcommand(Verb.self) {
+  case .add:
     let address = try invocation.operands(after: 1, ["ADDRESS"])[0]
     try refuse("--json", in: "ban add", invocation)
     try addBan(address, invocation)
-  case "list":
+  case .list:
     _ = try invocation.operands(after: 1, [])
     for option in ["--ttl", "--reason", "--close"] { try refuse(option, in: "ban list", invocation) }
     try listBans(invocation)
-  case "remove":
+  case .remove:
     let address = try invocation.operands(after: 1, ["ADDRESS"])[0]
     for option in ["--ttl", "--reason", "--close", "--json"] { try refuse(option, in: "ban remove", invocation) }
     _ = try AdminClient(invocation).ask("DELETE", "/api/v1/bans?address=\(percentEncoded(address))")
     tell("removed the ban of \(address)")
-  default:
-    throw .usage(
-      "ban has no command \(verb.debugDescription)", hint: nearest(verb, among: verbs) ?? "try: turnpike help ban")
   }
   return 0
 }

@@ -23,7 +23,7 @@ func captureMessages(_ invocation: Invocation) throws(Failure) -> Int32 {
   FirstSignal.catchIt()
   let started = try client.ask("POST", "/api/v1/captures?user=\(percentEncoded(user))&seconds=\(seconds)")
   guard let id = started?["id"]?.string.map(percentEncoded) else { throw .failed("the server gives no id") }
-  wait(seconds)
+  wait(.seconds(seconds))
   let ended = try client.ask("DELETE", "/api/v1/captures/\(id)")
   try write(try client.fetch("/api/v1/captures/\(id)", limit: 8 << 20), to: output)
   let leftOut = ended?["left-out"]?.integer ?? 0
@@ -34,10 +34,10 @@ func captureMessages(_ invocation: Invocation) throws(Failure) -> Int32 {
 }
 
 /// Waits for the end of the capture, or for a signal.
-private func wait(_ seconds: UInt32) {
-  let end = Instant.read().advanced(bySeconds: seconds)
+private func wait(_ time: Duration) {
+  let end = Instant.read().advanced(by: time)
   while Instant.read() < end, !FirstSignal.hasCome {
-    Readiness.sleep(until: min(end, Instant.read().advanced(byMilliseconds: 100)))
+    Readiness.sleep(until: min(end, Instant.read().advanced(by: .milliseconds(100))))
   }
 }
 

@@ -20,7 +20,7 @@ func printCredentials(_ invocation: Invocation) throws(Failure) -> Int32 {
   }
   let settings = try invocation.configuration().settings
   let secret = try firstSecret(settings, invocation)
-  let expiry = Now.read().wallSeconds + ttl
+  let expiry = Now.read().wall.advanced(by: .seconds(ttl))
   let username = user.map { "\(expiry):\($0)" } ?? "\(expiry)"
   let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: secret)
   let names = HostNames(settings)

@@ -43,6 +43,22 @@ func line(_ problem: ConfigurationProblem) -> String {
 }
 
 /// The hint for a mistyped word; nil if no candidate is near enough.
+extension Invocation {
+  /// The subcommand that the first operand names.
+  func subcommand<Verb: RawRepresentable<String> & CaseIterable>(_ verbs: Verb.Type) throws(Failure) -> Verb {
+    let words = Verb.allCases.map(\.rawValue)
+    let help = "try: turnpike help \(command.rawValue)"
+    guard let word = operands.first else {
+      throw .usage("\(command.rawValue) needs one of \(words.joined(separator: ", "))", hint: help)
+    }
+    guard let verb = Verb(rawValue: word) else {
+      throw .usage(
+        "\(command.rawValue) has no command \(word.debugDescription)", hint: nearest(word, among: words) ?? help)
+    }
+    return verb
+  }
+}
+
 func nearest(_ word: String, among candidates: [String]) -> String? {
   NearestWord.find(word, among: candidates).map { "did you mean \($0)?" }
 }

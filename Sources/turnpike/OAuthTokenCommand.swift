@@ -16,12 +16,12 @@ func printAccessToken(_ invocation: Invocation) throws(Failure) -> Int32 {
   let settings = try invocation.configuration().settings
   let key = try chooseKey(settings, named: invocation.arguments["--kid"])
   let realm = invocation.realm(settings)
-  let now = Now.read().wallSeconds
+  let now = Now.read().wall
   if let end = key.notAfter, end <= now { throw .failed("the key \(key.id.debugDescription) has ended (not-after)") }
   // 160 bits: the length that every server must support (RFC 7635 section 6.2).
   let macKey = SecureRandom.bytes(20)
   guard let digest = Digest(macKey),
-    let token = AccessToken(macKey: digest, timestamp: now << 16, lifetime: .seconds(ttl)).sealed(
+    let token = AccessToken(macKey: digest, created: now, lifetime: .seconds(ttl)).sealed(
       key: AccessTokenKey(id: Array(key.id.utf8), key: key.key), serverName: Array(realm.utf8),
       nonce: SecureRandom.bytes(AEAD.nonceByteCount))
   else { throw .failed("the key \(key.id.debugDescription) does not fit its algorithm") }

@@ -3,18 +3,18 @@ internal import Credentials
 internal import NetworkTypes
 internal import System
 
+private enum Verb: String, CaseIterable {
+  case add, list, remove
+}
+
 /// `turnpike secret add|list|remove`.
 func manageSecrets(_ invocation: Invocation) throws(Failure) -> Int32 {
-  let verbs = ["add", "list", "remove"]
-  guard let verb = invocation.operands.first else {
-    throw .usage("secret needs one of \(verbs.joined(separator: ", "))", hint: "try: turnpike help secret")
-  }
-  switch verb {
-  case "add":
+  switch try invocation.subcommand(Verb.self) {
+  case .add:
     _ = try invocation.operands(after: 1, [])
     try refuseClosing(in: "secret add", invocation)
     try addSecret(invocation)
-  case "list":
+  case .list:
     _ = try invocation.operands(after: 1, [])
     try refuse("--secret-stdin", in: "secret list", invocation)
     try refuseClosing(in: "secret list", invocation)
@@ -24,18 +24,14 @@ func manageSecrets(_ invocation: Invocation) throws(Failure) -> Int32 {
       try store.listSecrets(realm: realm)
     }
     try printTable(
-      ["ID", "REALM", "ADDED"], secrets.map { ["\($0.id)", $0.realm, CivilTime.text(unixSeconds: $0.created)] })
-  case "remove":
+      ["ID", "REALM", "ADDED"], secrets.map { ["\($0.id)", $0.realm, CivilTime.text($0.created)] })
+  case .remove:
     let operand = try invocation.operands(after: 1, ["ID"])[0]
     try refuse("--secret-stdin", in: "secret remove", invocation)
     guard let id = UInt64(decimalDigits: operand) else {
       throw .usage("\(operand.debugDescription) is not an id", hint: "see the first column of: turnpike secret list")
     }
     try removeSecret(id, invocation)
-  default:
-    throw .usage(
-      "secret has no command \(verb.debugDescription)",
-      hint: nearest(verb, among: verbs) ?? "try: turnpike help secret")
   }
   return 0
 }

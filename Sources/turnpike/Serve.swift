@@ -45,15 +45,11 @@ func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   host.allowUpgrades(starter, from: predecessor)
   let outcome = Server.run(configuration, host: host, log: log)
   switch outcome {
-  case .stopped, .succeeded:
-    return outcome.status
-  case .failed(let problem):
-    log.error("failed", ("problem", .text(problem)))
-    return 1
-  case .misconfigured(let problem):
-    log.error("misconfigured", ("problem", .text(problem)))
-    return 78
+  case .stopped, .succeeded: break
+  case .failed(let problem): log.error("failed", ("problem", .text(problem)))
+  case .misconfigured(let problem): log.error("misconfigured", ("problem", .text(problem)))
   }
+  return outcome.status
 }
 
 /// On a terminal, the line with an explanation for people; in a pipe, the line alone for programs.
@@ -131,7 +127,7 @@ private func startLog(_ settings: Settings, _ confinement: Confinement) throws(F
     let lines = try LineWriter(descriptor: 2)
     let log = Log(
       level: settings.log.level, format: settings.log.format, privacy: settings.log.privacy,
-      clock: { Now.read().wallSeconds },
+      clock: { Now.read().wall },
       sink: { lines.write($0) })
     // The log reports a failed write after a later write succeeds.
     try lines.start(

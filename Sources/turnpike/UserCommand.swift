@@ -1,23 +1,25 @@
 internal import Configuration
 internal import Credentials
+internal import NetworkTypes
 internal import System
+
+private enum Verb: String, CaseIterable {
+  case add, list, remove, passwd
+}
 
 /// `turnpike user add|list|remove|passwd`.
 func manageUsers(_ invocation: Invocation) throws(Failure) -> Int32 {
-  let verbs = ["add", "list", "remove", "passwd"]
-  guard let verb = invocation.operands.first else {
-    throw .usage("user needs one of \(verbs.joined(separator: ", "))", hint: "try: turnpike help user")
-  }
+  let verb = try invocation.subcommand(Verb.self)
   switch verb {
-  case "add", "passwd":
+  case .add, .passwd:
     let name = try invocation.operands(after: 1, ["NAME"])[0]
     try refuseClosing(in: "user \(verb)", invocation)
-    try store(name, isNew: verb == "add", invocation)
-  case "remove":
+    try store(name, isNew: verb == .add, invocation)
+  case .remove:
     let name = try invocation.operands(after: 1, ["NAME"])[0]
     try refuse("--password-stdin", in: "user remove", invocation)
     try removeUser(name, invocation)
-  case "list":
+  case .list:
     _ = try invocation.operands(after: 1, [])
     try refuse("--password-stdin", in: "user list", invocation)
     try refuseClosing(in: "user list", invocation)
@@ -25,11 +27,7 @@ func manageUsers(_ invocation: Invocation) throws(Failure) -> Int32 {
     let realm = invocation.arguments["--realm"]
     let users = try invocation.withStore(settings) { store throws(StoreError) in try store.users(realm: realm) }
     try printTable(
-      ["NAME", "REALM", "ADDED"], users.map { [$0.name, $0.realm, CivilTime.text(unixSeconds: $0.created)] })
-  default:
-    throw .usage(
-      "user has no command \(verb.debugDescription)",
-      hint: nearest(verb, among: verbs) ?? "try: turnpike help user")
+      ["NAME", "REALM", "ADDED"], users.map { [$0.name, $0.realm, CivilTime.text($0.created)] })
   }
   return 0
 }

@@ -2,6 +2,7 @@ internal import Configuration
 internal import Credentials
 internal import CredentialsSQLite
 internal import Crypto
+internal import NetworkTypes
 internal import TurnpikeServer
 
 /// coturn's user database on its way into our store and configuration.

@@ -31,7 +31,7 @@ final class FakeServer: ServerView {
   var health: Health { state.withLock { $0.health } }
   func metrics(_ format: MetricsText.Format) -> [UInt8] { Array("\(format)\n".utf8) }
   func takeSample() { state.withLock { $0.calls.append("sample") } }
-  func recordRequest(seconds: Double) {}
+  func recordRequest(after time: Duration) {}
   func history() -> JSONValue { History(History.Counts()).document(end: "2026-01-01T00:00:00Z") }
   func probe() throws(AdminFailure) { try record("probe") }
   func status() throws(AdminFailure) -> JSONValue {
@@ -88,12 +88,13 @@ final class FakeServer: ServerView {
     return ["bans": []]
   }
   func addBan(_ ban: BanToAdd) throws(AdminFailure) -> JSONValue {
-    try record("ban \(ban.address) \(ban.seconds.map { "\($0)" } ?? "-") \(ban.reason) \(ban.closes)")
+    try record(
+      "ban \(ban.address) \(ban.duration.map { "\($0.components.seconds)" } ?? "-") \(ban.reason) \(ban.closes)")
     return ["address": .string(ban.address), "closed": 0]
   }
   func removeBan(_ address: String) throws(AdminFailure) { try record("remove ban \(address)") }
   func startCapture(_ query: CaptureQuery) throws(AdminFailure) -> JSONValue {
-    try record("capture \(query.user) \(query.seconds)")
+    try record("capture \(query.user) \(query.duration.components.seconds)")
     return ["id": "1"]
   }
   func capture(_ id: String) throws(AdminFailure) -> [UInt8] {
@@ -117,7 +118,7 @@ final class FakeServer: ServerView {
     return "realm: turnpike\n"
   }
   func credentials(_ query: CredentialsQuery) throws(AdminFailure) -> JSONValue {
-    try record("credentials \(query.user ?? "-") \(query.seconds) \(query.realm ?? "-")")
+    try record("credentials \(query.user ?? "-") \(query.lifetime.components.seconds) \(query.realm ?? "-")")
     return ["iceServers": []]
   }
 }

@@ -18,7 +18,7 @@ struct HistoryTests {
   @Test("A sample has rates since the sample before, and the present allocations")
   func rates() throws {
     var history = History(counts(10))
-    history.record(counts(20), after: 10)
+    history.record(counts(20), after: .seconds(10))
     let sample = try #require(history.samples.first)
     #expect(sample == .init(allocations: 20, toPeers: 100, toClients: 200, drops: 1, failedLogins: 2))
   }
@@ -26,22 +26,22 @@ struct HistoryTests {
   @Test("The ring keeps one hour, oldest first")
   func ring() {
     var history = History(counts(0))
-    for number in 1...1000 { history.record(counts(UInt64(number)), after: 10) }
+    for number in 1...1000 { history.record(counts(UInt64(number)), after: .seconds(10)) }
     #expect(history.samples.map(\.allocations) == Array(641...1000))
   }
 
   @Test("Counts that fall, or no time, make no rate")
   func strange() {
     var history = History(counts(10))
-    history.record(counts(5), after: 10)
-    history.record(counts(9), after: 0)
+    history.record(counts(5), after: .seconds(10))
+    history.record(counts(9), after: .seconds(0))
     #expect(history.samples.map(\.toPeers) == [0, 0])
   }
 
   @Test("The document has one list for each value")
   func document() {
     var history = History(counts(0))
-    history.record(counts(1), after: 10)
+    history.record(counts(1), after: .seconds(10))
     let document = history.document(end: "now")
     for name in ["allocations", "to-peers", "to-clients", "drops", "failed-logins"] {
       #expect(document[name]?.array?.count == 1, "\(name)")

@@ -62,7 +62,7 @@ struct PageTests {
   @Test("docs/webrtc.md quotes lines of the page's files, in their order")
   func quoted() throws {
     var blocks = 0
-    for part in try Places.text("docs/webrtc.md").components(separatedBy: "\n```js").dropFirst() {
+    for part in try Paths.text("docs/webrtc.md").components(separatedBy: "\n```js").dropFirst() {
       let lines = part.components(separatedBy: "\n```")[0].split(separator: "\n", omittingEmptySubsequences: false)
       let page = try #require(Page.find("/demo/" + lines[0].dropFirst()), "a block names no file: \(lines[0])")
       var rest = String(decoding: page.body, as: UTF8.self).split(separator: "\n").map(trimmed)[...]

@@ -23,7 +23,7 @@ final class Coturn {
     folder = try TemporaryDirectory()
     let pair = try SelfSignedCertificate(
       commonName: "coturn", hostNames: ["turn.test"], addresses: [.ipv4Loopback],
-      now: Int64(Date().timeIntervalSince1970))
+      now: UnixTime(seconds: Int64(Date().timeIntervalSince1970)))
     process = try Child(
       Self.path,
       [
@@ -77,7 +77,7 @@ struct Run {
   var output: String
   var error: String
 
-  static let program = URL(filePath: Places.program("stunclient"))
+  static let program = URL(filePath: Paths.program("stunclient"))
 
   init(
     _ arguments: [String], environment: [String: String] = [:], input: String? = nil, program: URL = program

@@ -11,7 +11,7 @@ struct DecodeProgramTests {
 
   /// dumpcap on `lo` with a snapshot length of 96 and on `any` with 300: a relay over UDP with coturn, HTTP$
   /// and five GTP-C requests.
-  static let capture = Places.repository("Tests/Corpora/two-interfaces.pcapng")
+  static let capture = Paths.repository("Tests/Corpora/two-interfaces.pcapng")
 
   @Test("A capture of two interfaces is read, and notes count the frames that are not shown")
   func twoInterfaces() throws {

@@ -1,3 +1,4 @@
+import ClientIO
 import Crypto
 import Foundation
 import NetIO
@@ -6,6 +7,7 @@ import STUN
 import Synchronization
 import System
 import TLS
+import TURNClient
 
 /// A server on a loopback port whose answers the test chooses. It runs on its own thread until it is stopped.
 final class FakeServer: Sendable {
@@ -64,7 +66,7 @@ private final class OwnedListener: Sendable {
 }
 
 extension FakeServer {
-  private static func soon() -> Instant { Instant.read().advanced(byMilliseconds: 20) }
+  private static func soon() -> Instant { Instant.read().advanced(by: .milliseconds(20)) }
 
   private static func answer(_ socket: borrowing ClientSocket, _ handler: Handler) {
     guard Readiness.wait(for: socket.rawValue, until: soon()) else { return }
@@ -165,6 +167,24 @@ func challenge(_ request: [UInt8], _ code: ErrorCode = .unauthenticated, nonce: 
 
 let mapped = SocketAddress(IPAddress(198, 51, 100, 1), port: 4000)
 
+/// The signed answer to an Allocate or Refresh that is granted for ten minutes.
+func grant(_ request: [UInt8], _ key: Digest) -> [[UInt8]] {
+  respond(to: request, key: key) {
+    $0.append(.xorRelayedAddress, xor: SocketAddress(IPAddress(203, 0, 113, 1), port: 9))
+    $0.append(.xorMappedAddress, xor: mapped)
+    $0.append(.lifetime, UInt32(600))
+  }
+}
+
+extension FakeServer {
+  /// The server as a target of checks over UDP.
+  var target: ServerTarget {
+    ServerTarget(
+      uri: ServerURI(scheme: .turn, host: .address(address.address), port: address.port), transport: .udp,
+      address: address)
+  }
+}
+
 /// Answers like a TURN server that grants every request without credentials and relays nothing.
 func generous(_ request: [UInt8]) -> [[UInt8]] {
   respond(to: request) {
@@ -184,12 +204,13 @@ func restServer(ahead: UInt64, _ secret: [UInt8]) throws -> FakeServer {
       guard let message = try? MessageView(request.span.rawBytes), isSigned(request),
         let username = message.value(of: .username)?.copied()
       else { return challenge(request) }
-      let now = UInt64(Date().timeIntervalSince1970) + ahead
+      let now = UnixTime(clamping: UInt64(Date().timeIntervalSince1970) + ahead)
       let key = LongTermKey.md5(
         username: username, realm: Array("example.org".utf8),
         password: TimeLimitedCredential.password(username: username, secret: secret))
       var authenticator = MessageAuthenticator()
-      guard (TimeLimitedCredential.expiry(ofUsername: username) ?? 0) > now, authenticator.verify(message, key: key)
+      guard (TimeLimitedCredential.expiry(ofUsername: username) ?? .epoch) > now,
+        authenticator.verify(message, key: key)
       else { return challenge(request) }
       return respond(to: request, key: key) {
         $0.append(.xorRelayedAddress, xor: SocketAddress(.ipv4Loopback, port: 9))

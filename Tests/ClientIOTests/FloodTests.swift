@@ -59,7 +59,7 @@ struct FloodTests {
   @Test("A request over DTLS under a flood is retransmitted and ends at its deadline", .tags(.slow))
   func request() throws {
     let identity = try SelfSignedCertificate(
-      commonName: "x", hostNames: [], addresses: [.ipv4Loopback], now: Int64(clamping: Now.read().wallSeconds))
+      commonName: "x", hostNames: [], addresses: [.ipv4Loopback], now: Now.read().wall)
     let files = try CertificateFiles(
       chain: .bytes(identity.certificate, name: "c"), key: .bytes(identity.key, name: "k"))
     let flooder = try Flooder(TLSContext(server: files, isDatagram: true))
@@ -105,7 +105,7 @@ final class Flooder: Sendable {
     let noise = [UInt8](repeating: 0xEE, count: 40)
     while !stopped.load(ordering: .relaxed) {
       guard isEstablished, let client = client.withLock({ $0 }) else {
-        Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 1))
+        Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(1)))
         continue
       }
       for _ in 0..<64 {
@@ -144,7 +144,7 @@ final class Flooder: Sendable {
   private func receive() -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: 2048)
     while !stopped.load(ordering: .relaxed) {
-      guard Readiness.wait(for: owned.socket.rawValue, until: Instant.read().advanced(byMilliseconds: 20)) else {
+      guard Readiness.wait(for: owned.socket.rawValue, until: Instant.read().advanced(by: .milliseconds(20))) else {
         continue
       }
       var source = SocketAddress.none

@@ -19,7 +19,7 @@ extension ProgramTests {
       #expect(run.status == 0, "\(run.error)")
       #expect(run.output.hasPrefix("1  Binding request, 20 bytes\n"))
     }
-    let capture = Places.repository("Tests/Corpora/relay-udp-tcp.pcapng")
+    let capture = Paths.repository("Tests/Corpora/relay-udp-tcp.pcapng")
     let good = try Run(["decode", "--json", capture], environment: ["STUNCLIENT_PASSWORD": "secret"])
     let found = try document(good)
     #expect(good.status == 0 && found["message_count"] as? Int == 32)

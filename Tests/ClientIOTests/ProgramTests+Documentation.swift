@@ -10,7 +10,7 @@ extension ProgramTests {
   /// The program's documents must have exactly the keys in docs/stunclient.md.
   @Test("docs/stunclient.md documents every JSON key and every failure reason", .tags(.slow))
   func documentedKeys() throws {
-    let page = try Places.text("docs/stunclient.md")
+    let page = try Paths.text("docs/stunclient.md")
     for reason in CheckFailure.Reason.allCases { #expect(page.contains("`\(reason.rawValue)`"), "\(reason)") }
     let coturn = try Coturn(port: 24180, ["-L", "127.0.0.2", "--alt-listening-port", "24190"])
     let commands = [
@@ -30,7 +30,7 @@ extension ProgramTests {
 
   @Test("docs/stunclient.md documents every key and event of NDJSON lines and of credentials", .tags(.slow))
   func documentedEvents() throws {
-    let page = try Places.text("docs/stunclient.md")
+    let page = try Paths.text("docs/stunclient.md")
     let coturn = try Coturn(port: 24196, ["-L", "127.0.0.2", "--alt-listening-port", "24198"])
     let silent = try FakeServer(.udp { _ in [] })
     let counter = Counter()

@@ -28,19 +28,12 @@ extension ReasonTests {
         case .createPermission?, .channelBind?:
           return answer(request, String(decoding: message.value(of: .nonce)?.copied() ?? [], as: UTF8.self))
         default:
-          return respond(to: request, key: key) {
-            $0.append(.xorRelayedAddress, xor: SocketAddress(IPAddress(203, 0, 113, 1), port: 9))
-            $0.append(.xorMappedAddress, xor: mapped)
-            $0.append(.lifetime, UInt32(600))
-          }
+          return grant(request, key)
         }
       })
     defer { server.stop() }
-    let target = ServerTarget(
-      uri: ServerURI(scheme: .turn, host: .address(server.address.address), port: server.address.port),
-      transport: .udp, address: server.address)
     return SecurityCheck.run(
-      target,
+      server.target,
       Self.options {
         $0.credential = Self.credential
         $0.otherCredential = other
@@ -86,18 +79,11 @@ extension ReasonTests {
               return respond(to: request, error: .allocationMismatch, key: key)
             }
           }
-          return respond(to: request, key: key) {
-            $0.append(.xorRelayedAddress, xor: SocketAddress(IPAddress(203, 0, 113, 1), port: 9))
-            $0.append(.xorMappedAddress, xor: mapped)
-            $0.append(.lifetime, UInt32(600))
-          }
+          return grant(request, key)
         })
       defer { server.stop() }
-      let target = ServerTarget(
-        uri: ServerURI(scheme: .turn, host: .address(server.address.address), port: server.address.port),
-        transport: .udp, address: server.address)
       let report = SecurityCheck.run(
-        target,
+        server.target,
         Self.options {
           $0.credential = Self.credential
           $0.otherCredential = LongTermCredential(username: "bob", password: "hunter2")

@@ -144,13 +144,13 @@ struct ReasonTests {
 
   @Test("Each fault of a certificate has its own reason")
   func certificates() throws {
-    let now = Int64(Date().timeIntervalSince1970)
-    func identity(_ now: Int64) throws -> SelfSignedCertificate {
+    let now = UnixTime(seconds: Int64(Date().timeIntervalSince1970))
+    func identity(_ now: UnixTime) throws -> SelfSignedCertificate {
       try SelfSignedCertificate(commonName: "x", hostNames: ["turn.test"], addresses: [.ipv4Loopback], now: now)
     }
     let good = try identity(now)
-    let early = try identity(now + 40 * 86_400)
-    let old = try identity(now - 11 * 365 * 86_400)
+    let early = try identity(now.advanced(by: .seconds(40 * 86_400)))
+    let old = try identity(now.advanced(by: .seconds(-11 * 365 * 86_400)))
     let cases: [(SelfSignedCertificate, trusted: SelfSignedCertificate, String, CheckFailure.Reason?, String)] = [
       (good, good, "127.0.0.1", nil, ""), (good, good, "turn.test", nil, ""),
       (good, good, "other.test", .tlsName, "it is for turn.test, 127.0.0.1: use such a name"),

@@ -131,7 +131,7 @@ final class CrossServer: Sendable {
   private static func answer(
     _ asked: borrowing ClientSocket, _ answering: borrowing ClientSocket, _ handler: FakeServer.Handler
   ) {
-    guard Readiness.wait(for: asked.rawValue, until: Instant.read().advanced(byMilliseconds: 20)) else { return }
+    guard Readiness.wait(for: asked.rawValue, until: Instant.read().advanced(by: .milliseconds(20))) else { return }
     var buffer = [UInt8](repeating: 0, count: 2048)
     var sender = SocketAddress.none
     var span = buffer.mutableSpan

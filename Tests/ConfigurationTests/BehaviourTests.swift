@@ -112,7 +112,7 @@ struct BehaviourTests {
 
   @Test("The named test exists, in a file that has the key", arguments: all)
   func exists(proof: Proof) throws {
-    let text = try Places.text("Tests/" + proof.file)
+    let text = try Paths.text("Tests/" + proof.file)
     let word = proof.file.hasSuffix(".py") ? "def" : "func"
     #expect(text.contains("  \(word) \(proof.function)("), "no \(word) \(proof.function) in Tests/\(proof.file)")
     #expect(text.contains(proof.word ?? proof.key), "no \(proof.word ?? proof.key) in Tests/\(proof.file)")

@@ -3,6 +3,7 @@ import NetworkTypes
 import Testing
 
 @testable import Configuration
+import TURN
 
 @Suite("Translating coturn's turnserver.conf")
 struct CoturnTests {
@@ -85,7 +86,7 @@ struct CoturnTests {
       denied-peer-ip=192.88.99.0-192.88.99.255
       no-multicast-peers
       allowed-peer-ip=10.0.0.1
-      user-quota=12
+      user-quota=12 # 4 streams per video call
       total-quota=1200
       external-ip=203.0.113.7
       cert=/etc/fullchain.pem
@@ -95,7 +96,7 @@ struct CoturnTests {
       """)
     let settings = configuration.settings
     #expect(settings.auth.secrets == ["n0t4s3cret"])
-    #expect(settings.realm == "turn.myserver.org" && !settings.relay.tcp)
+    #expect(settings.realm == "turn.myserver.org" && !settings.turn.relaysTCP)
     #expect(settings.peers.deny.map(\.description) == ["0.0.0.0/8", "10.0.0.0/8", "192.88.99.0/24"])
     #expect(settings.peers.allow.map(\.description) == ["10.0.0.1/32"])
     #expect(settings.limits.allocationsPerUser == 12 && settings.limits.allocations == 1200)
@@ -103,7 +104,7 @@ struct CoturnTests {
       settings.effectiveListeners.map { "\($0.transport) \($0.address)" } == [
         "udp 0.0.0.0:3478", "tcp 0.0.0.0:3478", "udp [::]:3478", "tcp [::]:3478",
       ])
-    #expect("\(settings.relay.advertise)".contains("10.1.2.3") && settings.effectiveYAML().contains("203.0.113.7"))
+    #expect(settings.relay.advertise == .everywhere(.address(IPAddress("203.0.113.7")!)))
     #expect(configuration.warnings == [])
   }
 
@@ -113,17 +114,19 @@ struct CoturnTests {
       """
       listening-port=443
       fingerprint
+      lt-cred-mech # Only on coTURN below v4.5.0.8!
       use-auth-secret
       static-auth-secret=abc
       realm=your.domain.tld
       total-quota=0
       bps-capacity=0
       stale-nonce
+      no-loopback-peers # Only on coTURN below v4.5.1.0!
       no-multicast-peers
       """)
     let settings = configuration.settings
     #expect(settings.effectiveListeners.map(\.address.port) == [443, 443, 443, 443])
-    #expect(settings.limits.allocations == 0 && settings.limits.bandwidth == .unlimited)
+    #expect(settings.limits.allocations == 0 && settings.limits.ofRealm.bandwidth == .unlimited)
     #expect(settings.effectiveYAML().contains("nonce-lifetime: 10m"))
     #expect(configuration.warnings.map(\.description) == [Self.privateNetworks])
   }
@@ -197,6 +200,27 @@ struct CoturnTests {
     #expect(direct.peers.allow.map(\.description) == ["2001:db8::/120"])
     #expect(yaml.contains("primary: \"192.0.2.1:3478\"") || yaml.contains("primary: 192.0.2.1:3478"))
     #expect(yaml.contains("192.0.2.2:3479"))
+  }
+
+  @Test("One public address is told for every relay; of several, each is told for the local one that it belongs to")
+  func externalAddresses() throws {
+    #expect(translate("external-ip=203.0.113.7").yaml == "relay:\n  advertise: \"203.0.113.7\"\n")
+    #expect(!translate("relay-ip=203.0.113.7\nexternal-ip=203.0.113.7").yaml.contains("advertise"))
+    let both = try read("external-ip=203.0.113.7\nexternal-ip=203.0.113.8/10.1.2.4\n").settings.relay.advertise
+    let wanted = ["10.1.2.3": "203.0.113.7", "10.1.2.4": "203.0.113.8"].map {
+      (IPAddress($0)!, PublicAddress.address(IPAddress($1)!))
+    }
+    #expect(both == .mapping(Dictionary(uniqueKeysWithValues: wanted)))
+  }
+
+  @Test("A comment after a value is ignored, except in a text")
+  func comments() throws {
+    let settings = try read(
+      "realm=example.org\ntotal-quota=7 # all\nno-tcp-relay # none\nstatic-auth-secret=a #b\nuser-quota=3#c\n"
+        + "user-quota=3\t# three\n"
+    ).settings
+    #expect(settings.limits.allocations == 7 && settings.limits.allocationsPerUser == 3 && !settings.relay.tcp)
+    #expect(settings.auth.secrets == ["a #b"])
   }
 
   // MARK: - Options without an equivalent

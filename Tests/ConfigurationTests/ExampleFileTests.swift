@@ -11,17 +11,17 @@ struct ExampleFileTests {
   @Test("Each sample is read without a problem", arguments: names)
   func read(name: String) throws {
     let reader = ConfigurationReader(environment: [:]) { path in
-      path == name ? try Places.bytes(name) : Array("a-secret-of-the-test".utf8)
+      path == name ? try Paths.bytes(name) : Array("a-secret-of-the-test".utf8)
     }
     #expect(try reader.read(file: name).warnings.isEmpty)
   }
 
   /// The blocks of the documents that are marked ```yaml turnpike: whole configurations.
   static func blocks() throws -> [(page: String, text: String)] {
-    let folder = Places.repository("docs")
+    let folder = Paths.repository("docs")
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".md") }.sorted()
     return try (["README.md"] + names.map { "docs/\($0)" }).flatMap { page in
-      try Places.text(page).components(separatedBy: "\n```yaml turnpike\n").dropFirst().map { rest in
+      try Paths.text(page).components(separatedBy: "\n```yaml turnpike\n").dropFirst().map { rest in
         (page, rest.components(separatedBy: "\n```")[0] + "\n")
       }
     }
@@ -41,10 +41,10 @@ struct ExampleFileTests {
 
   @Test("No sample is left out of these tests, and the commented keys of the package's file are keys, too")
   func complete() throws {
-    let folder = Places.repository("deploy/examples")
+    let folder = Paths.repository("deploy/examples")
     let files = try FileManager.default.contentsOfDirectory(atPath: folder).map { "deploy/examples/\($0)" }
     #expect(Set(files).isSubset(of: Self.names))
-    let text = try Places.text("deploy/turnpike.yml").split(separator: "\n", omittingEmptySubsequences: false)
+    let text = try Paths.text("deploy/turnpike.yml").split(separator: "\n", omittingEmptySubsequences: false)
     // "#key" and "#  key" are commented keys, "# Text" is text.
     let lines = text.map { $0.hasPrefix("#") && (!$0.hasPrefix("# ") || $0.hasPrefix("#  ")) ? $0.dropFirst() : $0 }
     let reader = ConfigurationReader(environment: [:]) { path in

@@ -1,5 +1,6 @@
 @testable internal import Configuration
 internal import Testing
+internal import TURN
 
 @Suite("Missing features and departures from RFCs")
 struct FeatureTests {
@@ -68,8 +69,8 @@ struct FeatureTests {
 
   @Test("A maximum lifetime below the default one lowers the default")
   func maximumBelowDefault() throws {
-    let lifetime = try reader("lifetime: { maximum: 30s }").read(file: "t.yml").settings.lifetime
-    #expect(lifetime.default == .seconds(30))
-    #expect(lifetime.maximum == .seconds(30))
+    let policy = try reader("lifetime: { maximum: 30s }").read(file: "t.yml").settings.turn
+    #expect(policy.defaultLifetime == .seconds(30))
+    #expect(policy.maximumLifetime == .seconds(30))
   }
 }

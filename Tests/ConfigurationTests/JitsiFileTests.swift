@@ -2,6 +2,7 @@ import NetworkTypes
 import Testing
 
 @testable import Configuration
+import TURN
 
 /// A turnserver.conf with the options that Jitsi Meet's package writes, and our own values.
 @Suite("Jitsi's turnserver.conf")
@@ -40,7 +41,7 @@ struct JitsiFileTests {
     let settings = configuration.settings
     #expect(settings.realm == "meet.example.org" && settings.auth.secrets == ["north-wind"])
     #expect(settings.tls.certificate == "/etc/jitsi/meet.crt" && settings.tls.privateKey == "/etc/jitsi/meet.key")
-    #expect(!settings.relay.tcp)
+    #expect(!settings.turn.relaysTCP)
     let listeners = Set((settings.listeners ?? []).map(ListenerURI.text))
     #expect(
       listeners == ["udp://0.0.0.0:3478", "udp://[::]:3478", "tls://0.0.0.0:5349", "tls://[::]:5349"])

@@ -3,6 +3,7 @@ internal import Log
 internal import NetworkTypes
 internal import STUN
 internal import TLS
+internal import TURN
 internal import Testing
 
 @Suite("Reading a configuration")
@@ -29,9 +30,9 @@ struct ReadingTests {
     #expect(errors(parsed) == [])
     var expected = Settings()
     expected.realm = "example.org"
-    expected.software = "Turnpike test"
-    expected.rfc3489 = true
-    expected.rfc5766Channels = false
+    expected.turn.software = "Turnpike test"
+    expected.turn.answersClassicSTUN = true
+    expected.turn.allowsOldChannels = false
     expected.publicName = "turn.example.org"
     expected.workers = 3
     expected.engine = .ioUring
@@ -54,16 +55,16 @@ struct ReadingTests {
     expected.relay.detect = [.interface, .cloud, .stun(host: "stun.example.org", port: 3479)]
     expected.relay.detectInterval = .seconds(60)
     expected.relay.ports = 20000...20999
-    expected.relay.tcp = false
-    expected.relay.mobility = true
-    expected.auth.anonymous = true
+    (expected.turn.relaysTCP, expected.turn.allowsMobility) = (false, true)
+    expected.turn.isAnonymous = true
     expected.auth.users = ["alice": "secret", "bob": "x:y=z"]
     expected.auth.secrets = ["one", "two"]
     expected.auth.store = "redis://store.example"
-    expected.auth.nonceLifetime = .seconds(90)
-    expected.auth.passwordAlgorithms = [.sha256]
+    expected.turn.nonceLifetime = .seconds(90)
+    expected.turn.passwordAlgorithms = [.sha256]
     expected.auth.oauthKeys = [
-      .init(id: "k1", key: Array(repeating: 0, count: 32), algorithm: .a256gcm, notAfter: 1_893_456_000),
+      .init(
+        id: "k1", key: Array(repeating: 0, count: 32), algorithm: .a256gcm, notAfter: UnixTime(seconds: 1_893_456_000)),
       .init(id: "k2", key: Array(repeating: 0, count: 16), algorithm: .a128gcm, notAfter: nil),
     ]
     var realm = Settings.RealmSection()
@@ -73,24 +74,24 @@ struct ReadingTests {
     realm.limits.allocationsPerUser = 7
     realm.serverNames = ["turn.other.example"]
     expected.realms = ["other.example": realm]
-    expected.redirect.server = "192.0.2.20:3478"
-    expected.redirect.domain = "turn.example.org"
+    expected.turn.redirect.server = AlternateServer(IPAddress(192, 0, 2, 20), port: 3478)
+    expected.turn.redirect.domain = "turn.example.org"
     expected.peers.allow = [CIDRBlock(IPAddress(10, 0, 0, 0), prefixLength: 8)]
     expected.peers.deny = [CIDRBlock(IPAddress(192, 0, 2, 1), prefixLength: 32)]
-    expected.lifetime.default = .seconds(120)
-    expected.lifetime.maximum = .seconds(7200)
-    expected.lifetime.permission = .seconds(60)
-    expected.lifetime.channel = .seconds(61)
+    expected.turn.defaultLifetime = .seconds(120)
+    expected.turn.maximumLifetime = .seconds(7200)
+    expected.turn.permissionLifetime = .seconds(60)
+    expected.turn.channelLifetime = .seconds(61)
     expected.limits.allocations = 1
     expected.limits.allocationsPerUser = 2
     expected.limits.allocationsPerAddress = 3
-    expected.limits.permissionsPerAllocation = 4
-    expected.limits.channelsPerAllocation = 5
-    expected.limits.bandwidthPerAllocation = .bytesPerSecond(64_000)
-    expected.limits.bandwidthPerUser = .bytesPerSecond(2_000_000)
-    expected.limits.bandwidth = .bytesPerSecond(1_000_000_000)
-    expected.limits.newPeersPerUser = 8
-    expected.limits.connectsPerUser = 9
+    expected.limits.ofRealm.permissionsPerAllocation = 4
+    expected.limits.ofRealm.channelsPerAllocation = 5
+    expected.limits.ofRealm.bandwidthPerAllocation = .bytesPerSecond(64_000)
+    expected.limits.ofRealm.bandwidthPerUser = .bytesPerSecond(2_000_000)
+    expected.limits.ofRealm.bandwidth = .bytesPerSecond(1_000_000_000)
+    expected.limits.ofRealm.newPeersPerUser = 8
+    expected.limits.ofRealm.connectsPerUser = 9
     expected.limits.unauthenticatedPerAddress = 6
     expected.limits.unauthenticated = 10
     expected.limits.strangersMemory = .bytes(64_000_000)
@@ -99,8 +100,8 @@ struct ReadingTests {
     expected.hardening.seccomp = false
     expected.hardening.landlock = false
     expected.hardening.coreDumps = true
-    expected.natDiscovery.primary = SocketAddress(IPAddress(192, 0, 2, 1), port: 3478)
-    expected.natDiscovery.alternate = SocketAddress(IPAddress(192, 0, 2, 2), port: 3479)
+    expected.turn.natDiscovery.primary = SocketAddress(IPAddress(192, 0, 2, 1), port: 3478)
+    expected.turn.natDiscovery.alternate = SocketAddress(IPAddress(192, 0, 2, 2), port: 3479)
     expected.admin.listen = .address(SocketAddress(.ipv4Any, port: 8080))
     expected.admin.token = "t0ken"
     expected.admin.allowOrigins = ["https://app.example.org"]
@@ -108,7 +109,7 @@ struct ReadingTests {
     expected.log.level = .debug
     expected.log.format = .json
     expected.log.privacy = .full
-    expected.auth.onCredentialExpiry = .noRefresh
+    expected.turn.onCredentialExpiry = .noRefresh
     expected.auth.hook = "https://app.example.org/user"
     expected.auth.hookSecret = "t0ken-of-hook"
     expected.events.webhook = "https://app.example.org/events"
@@ -128,7 +129,7 @@ struct ReadingTests {
       .read(file: "t.yml", overrides: ["realm=override", "realm=last"]).settings
     #expect(settings.realm == "last")
     #expect(settings.workers == 2)
-    #expect(settings.software == "file")
+    #expect(settings.turn.software == "file")
   }
 
   @Test("Commas separate lists and maps in the environment and in --set")
@@ -184,7 +185,7 @@ struct ReadingTests {
       ("90", 90), ("90s", 90), ("10m", 600), ("1h", 3600), ("24h", 86400),
     ])
   func durations(text: String, seconds: UInt32) {
-    #expect(parse("auth: { nonce-lifetime: \(text) }").settings.auth.nonceLifetime == .seconds(seconds))
+    #expect(parse("auth: { nonce-lifetime: \(text) }").settings.turn.nonceLifetime == .seconds(seconds))
   }
 
   @Test("The effective configuration is a valid configuration without secrets")

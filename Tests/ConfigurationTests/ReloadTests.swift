@@ -3,6 +3,7 @@ internal import TLS
 internal import Testing
 
 @testable internal import Configuration
+internal import TURN
 
 @Suite("Reloading")
 struct ReloadTests {
@@ -60,7 +61,7 @@ struct ReloadTests {
     fresh.listeners = running.listeners
     fresh.relay.addresses = running.relay.addresses
     fresh.relay.ports = running.relay.ports
-    fresh.natDiscovery = running.natDiscovery
+    fresh.turn.natDiscovery = running.turn.natDiscovery
     fresh.auth.hook = running.auth.hook
     fresh.auth.hookSecret = running.auth.hookSecret
     fresh.events.webhook = running.events.webhook

@@ -1,6 +1,7 @@
 internal import Credentials
 @testable internal import CredentialsSQLite
 internal import Crypto
+internal import NetworkTypes
 internal import TestSupport
 internal import Testing
 
@@ -52,7 +53,7 @@ struct OtherProgramsUsersTests {
       """, path: path)
     let store = try SQLiteCredentialStore(path: path)
     #expect(try store.keys(realm: "r", username: name) == keys)
-    #expect(try store.users(realm: nil) == [StoredUser(realm: "r", name: "alice", created: 1234)])
+    #expect(try store.users(realm: nil) == [StoredUser(realm: "r", name: "alice", created: UnixTime(seconds: 1234))])
     #expect(try store.listSecrets(realm: nil).map(\.id) == [2])
     try store.addUser(try imported("bob"))
     #expect(throws: StoreError.userExists) { try store.addUser(try imported("alice")) }

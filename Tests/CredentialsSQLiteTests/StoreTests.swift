@@ -2,6 +2,7 @@ internal import Credentials
 internal import CredentialsSQLite
 internal import Crypto
 internal import Foundation
+internal import NetworkTypes
 internal import Testing
 internal import TestSupport
 
@@ -22,7 +23,7 @@ struct StoreTests {
     #expect(found?.keys == user.keys)
     #expect(try store.users(realm: nil).map(\.name) == ["ª"])
     let created = try #require(try store.users(realm: "r").first?.created)
-    #expect(abs(Double(created) - Date().timeIntervalSince1970) < 60)
+    #expect(abs(Double(created.seconds) - Date().timeIntervalSince1970) < 60)
   }
 
   @Test("Two confusable names are refused, in both orders")

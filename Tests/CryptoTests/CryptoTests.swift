@@ -74,7 +74,8 @@ struct CryptoTests {
     // printf 1800000000:alice | openssl dgst -sha1 -hmac north -binary | base64
     let password = TimeLimitedCredential.password(username: Array("1800000000:alice".utf8), secret: Array("north".utf8))
     #expect(String(decoding: password, as: UTF8.self) == "sIm7pn/teO7y3AyXGeXl/xAQR6Q=")
-    #expect(TimeLimitedCredential.expiry(ofUsername: Array("1800000000:alice".utf8)) == 1_800_000_000)
+    #expect(
+      TimeLimitedCredential.expiry(ofUsername: Array("1800000000:alice".utf8)) == UnixTime(seconds: 1_800_000_000))
     for none in ["alice", "", ":5", "1x:alice", "99999999999999999999:alice"] {
       #expect(TimeLimitedCredential.expiry(ofUsername: Array(none.utf8)) == nil)
     }

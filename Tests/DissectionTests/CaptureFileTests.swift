@@ -25,7 +25,7 @@ struct CaptureFileTests {
         .init(interface: 2, bytes: [UInt8](repeating: 0, count: 14) + [8, 0] + packet),
       ], isBigEndian: isBigEndian)
     let found = try frames(file)
-    #expect(found.map(\.linkType) == [1, 101, 113] && found[0].nanoseconds == 5000)
+    #expect(found.map(\.linkType) == [1, 101, 113] && found[0].time == .nanoseconds(5000))
     for frame in found {
       #expect(try CapturedSegment.parse(frame.bytes, linkType: frame.linkType).payload == FlowTests.binding)
     }
@@ -63,7 +63,7 @@ struct CaptureFileTests {
     ] as [([UInt8], UInt64, UInt64)])
   func times(options: [UInt8], time: UInt64, nanoseconds: UInt64) throws {
     let file = Builder.pcapng([.init(linkType: 101, options: options)], [.init(bytes: [1], time: time)])
-    #expect(try frames(file).map(\.nanoseconds) == [nanoseconds])
+    #expect(try frames(file).map(\.time) == [.nanoseconds(nanoseconds)])
   }
 
   @Test("Snapshot lengths and simple packets are read, and other blocks are skipped")

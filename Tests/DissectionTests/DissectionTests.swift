@@ -164,7 +164,7 @@ struct DissectionTests {
     "A capture of two relay checks against coturn is explained, over UDP and TCP",
     arguments: ["relay-udp-tcp.pcapng", "relay-udp-tcp-any.pcap"])
   func relayCaptures(name: String) throws {
-    let file = try Places.bytes("Tests/Corpora/\(name)")
+    let file = try Paths.bytes("Tests/Corpora/\(name)")
     let found = try messages(of: file, IntegritySource(passwords: [Array("secret".utf8)]))
     let once = [
       "Allocate request", "Allocate error response", "Allocate request", "Allocate success response",
@@ -207,7 +207,7 @@ struct DissectionTests {
     let seed: UInt64 = 0xDEC0_0001
     print("decode seed \(seed)")
     var random = SplitMix(state: seed)
-    let file = try Places.bytes("Tests/Corpora/relay-udp-tcp.pcapng")
+    let file = try Paths.bytes("Tests/Corpora/relay-udp-tcp.pcapng")
     var frames: [CapturedFrame] = []
     var capture = try PacketFile(file)
     while let frame = try capture.next() { frames.append(frame) }

@@ -422,10 +422,14 @@ class HeavyUser(Attack):
         self.one.socket.setblocking(False)
 
     def step(self, count):
-        data = b"\x40\x01" + struct.pack(">H", 1000) + bytes(1000)
-        for _ in range(count if self.one else 0):
+        data = bytes(1000)
+        self.send(data for _ in range(count))
+
+    def send(self, payloads):
+        """Sends payloads through the channel, and counts what the peer has got."""
+        for payload in payloads if self.one else ():
             try:
-                self.one.socket.send(data)
+                self.one.socket.send(b"\x40\x01" + struct.pack(">H", len(payload)) + payload)
             except OSError:
                 pass
         try:
@@ -439,18 +443,13 @@ class FalseRTP(HeavyUser):
     """One user whose datagrams look like RTP: random numbers, timestamps and streams."""
 
     def step(self, count):
-        for _ in range(count if self.one else 0):
-            number = random.choice((0, 1, 2, 0xFFFF, random.getrandbits(16)))
-            header = struct.pack(">BBHII", 0x80, 111, number, random.getrandbits(32), random.randrange(4))
-            try:
-                self.one.socket.send(b"\x40\x01" + struct.pack(">H", 60) + header + bytes(48))
-            except OSError:
-                pass
-        try:
-            while self.sink.recv(2048):
-                self.answers += 1
-        except BlockingIOError:
-            pass
+        self.send(self.packet() for _ in range(count))
+
+    @staticmethod
+    def packet():
+        """A header of RTP with random fields, and 48 bytes."""
+        number = random.choice((0, 1, 2, 0xFFFF, random.getrandbits(16)))
+        return struct.pack(">BBHII", 0x80, 111, number, random.getrandbits(32), random.randrange(4)) + bytes(48)
 
 
 class ManyPeers(Attack):

@@ -5,7 +5,6 @@ Two RTCPeerConnections with the iceServers that the server printed; audio and vi
 data must arrive. See README.md in this folder. Exit status: the number of failed cases.
 """
 
-import argparse
 import contextlib
 import sys
 import tempfile
@@ -25,10 +24,7 @@ TRANSPORTS = (("udp", "turn", "udp", "udp"), ("tcp", "turn", "tcp", "tcp"), ("tl
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--only", default="", help="run only the cases whose name contains this")
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__, only="run only the cases whose name contains this")
     alone = isolation.enter(required=False)
     if alone:
         isolation.look_like_a_laptop()

@@ -5,7 +5,6 @@ coturn's turnutils_uclient and stunclient.
 Exit status: the number of failed cases.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -31,9 +30,7 @@ LISTENERS = f"udp://127.0.0.1:{PORT},tls://127.0.0.1:{TLS_PORT},dtls://127.0.0.1
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("client_certificates")
     if not shutil.which("turnutils_uclient") or arguments.server == "coturn":
         report.skip("everything", "coturn's tools are not installed, or the server is coturn")

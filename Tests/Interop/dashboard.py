@@ -5,7 +5,6 @@ a question, and loads nothing from elsewhere. With `--pictures FOLDER` it writes
 Exit status: the number of failed cases.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -28,10 +27,7 @@ TOKEN = "dashboard-token"
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--pictures", default="", help="a folder for pictures")
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__, pictures="a folder for pictures")
     report = Report("dashboard")
     if arguments.server == "coturn" or not chromium.installed():
         report.skip("everything", "there is no Chromium, or the server is not the one that has a dashboard")
@@ -47,6 +43,7 @@ def main():
         report.run("it asks for the token", lambda: token(tab))
         report.run("it shows the live sessions and filters them", lambda: shown(tab, sessions))
         report.run("it fits a phone and a desktop", lambda: sizes(tab, sessions, arguments.pictures))
+        report.run("every text can be read, light and dark", lambda: readable(tab))
         report.run("it ends a session after a question", lambda: ended(tab, sessions))
         report.run("nothing comes from elsewhere", lambda: own(tab))
         report.run("it says when the server is gone", lambda: gone(tab, running))
@@ -116,6 +113,46 @@ def sizes(tab, sessions, folder):
             time.sleep(0.5)
             tab.picture(os.path.join(folder, f"{name}-{scheme}.png"))
     tab.resize(*SIZES["desktop"])
+
+
+# The smallest contrast (WCAG 2) of a visible text with its background, and the text.
+CONTRAST = """(() => {
+  const numbers = (color) => (color.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((one) => one / 255)
+    .map((one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, one, index) => sum + one * [0.2126, 0.7152, 0.0722][index], 0);
+  const behind = (one) => {
+    for (; one; one = one.parentElement) {
+      const color = numbers(getComputedStyle(one).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const texts = [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility() && !one.disabled &&
+    [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()));
+  const found = texts.map((one) => {
+    const inSVG = one instanceof SVGElement;
+    const color = getComputedStyle(one)[inSVG ? "fill" : "color"];
+    const pair = [light(numbers(color)), light(behind(one))].sort((a, b) => b - a);
+    return [(pair[0] + 0.05) / (pair[1] + 0.05), one.textContent.trim().slice(0, 40)];
+  }).sort((a, b) => a[0] - b[0]);
+  return JSON.stringify({count: found.length, least: found[0][0], text: found[0][1],
+    background: getComputedStyle(document.body).backgroundColor});
+})()"""
+
+
+def readable(tab):
+    """The contrast of each text is at least that of WCAG's level AA, and the two schemes differ."""
+    found = {}
+    for scheme in ("light", "dark"):
+        tab.scheme(scheme)
+        found[scheme] = json.loads(tab.evaluate(CONTRAST))
+        if found[scheme]["least"] < 4.5:
+            raise Failure(f"{scheme}: {found[scheme]}")
+    tab.scheme("light")
+    if found["light"]["background"] == found["dark"]["background"]:
+        raise Failure(f"both schemes are the same: {found}")
+    return {scheme: {"texts": one["count"], "least_contrast": round(one["least"], 1)} for scheme, one in found.items()}
 
 
 def ended(tab, sessions):

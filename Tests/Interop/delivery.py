@@ -5,7 +5,6 @@ With --root FOLDER, an unpacked Debian (debootstrap --variant=minbase bookworm F
 upgraded, removed and purged there. Exit status: the number of failed cases.
 """
 
-import argparse
 import contextlib
 import os
 import re
@@ -30,10 +29,7 @@ FAULT = "table ip fault { chain in { type filter hook input priority filter; udp
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--root", help="an unpacked Debian, for the package")
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__, root="an unpacked Debian, for the package")
     report = Report("delivery")
     if arguments.server == "coturn" or server.program(arguments) is None:
         report.skip("everything", "the server is not built, or not the one that it is for")

@@ -6,7 +6,6 @@ demo_nat.py has the systems between NATs. With `--pictures FOLDER` it writes pic
 Exit status: the number of failed cases.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -34,11 +33,8 @@ DIRECT = PATHS[-1]
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--pictures", default="", help="a folder for pictures")
-    parser.add_argument("--only", default="", help="run only the cases whose name contains this")
-    arguments = parser.parse_args()
+    arguments = server.arguments(
+        __doc__, pictures="a folder for pictures", only="run only the cases whose name contains this")
     report = Report("demo")
     if arguments.server == "coturn" or not chromium.installed():
         report.skip("everything", "there is no Chromium, or the server is not the one that has a demo page")

@@ -6,7 +6,6 @@ QR code of the link, read by zbarimg from a picture of the page.
 Exit status: the number of failed cases.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -46,10 +45,7 @@ asyncio.run(main())
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--pictures", default="", help="a folder for pictures")
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__, pictures="a folder for pictures")
     report = Report("demo_lan")
     if arguments.server == "coturn" or not chromium.installed():
         report.skip("everything", "there is no Chromium, or the server is not the one that has a demo page")

@@ -8,7 +8,6 @@ browser is killed. The page comes over HTTPS by a name, with a certificate that 
 Exit status: the number of failed cases.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -38,12 +37,10 @@ PATHS = [Path(transport, is_relay, has_nats=True) for is_relay in (True, False) 
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--only", default="", help="run only the cases whose name contains this")
-    parser.add_argument("--outages", default="", help="in place of all else, the network is away for so many seconds, "
-                                                      "such as 5,20,60, for Chromium and for Firefox")
-    arguments = parser.parse_args()
+    arguments = server.arguments(
+        __doc__, only="run only the cases whose name contains this",
+        outages="in place of all else, the network is away for so many seconds, such as 5,20,60, for Chromium and for "
+                "Firefox")
     report = Report("demo_nat")
     if arguments.server == "coturn" or not chromium.installed():
         report.skip("everything", "there is no Chromium, or the server is not the one that has a demo page")

@@ -5,7 +5,6 @@
 Exit status: the number of failed cases.
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -22,9 +21,7 @@ PORT, OTHER_PORT = 3478, 3479
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("discovery")
     isolation.enter(required=False)
     both = {"nat-discovery.primary": f"{PRIMARY}:{PORT}", "nat-discovery.alternate": f"{ALTERNATE}:{OTHER_PORT}",

@@ -8,7 +8,6 @@ other blocks must have options that exist. Links must lead somewhere. The functi
 that the server accepts. Exit status: the number of failed cases.
 """
 
-import argparse
 import glob
 import json
 import os
@@ -36,9 +35,7 @@ COMMAND = re.compile(r"(?:^|&& |\| |; |\$\(|sudo |exec turnpike )(?:[A-Z_]+=\S+ 
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("documents")
     isolated = isolation.enter(required=True)  # begins the script again
     report.run("links lead somewhere", links)

@@ -4,7 +4,6 @@
 The example client uses the example server, and the server under test. Exit status: the number of failed cases.
 """
 
-import argparse
 import os
 import re
 import subprocess
@@ -25,9 +24,7 @@ SECONDS = 30
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("examples")
     isolation.enter(required=False)
     if not report.run("the examples build without a warning", build):

@@ -5,7 +5,6 @@ formats, over IPv4 and IPv6, with names that imitate log fields.
 Exit status: the number of failed cases.
 """
 
-import argparse
 import hashlib
 import hmac
 import os
@@ -31,9 +30,7 @@ FORGED = "192.0.2.99"
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("fail2ban")
     if not shutil.which("fail2ban-regex") or arguments.server == "coturn":
         report.skip("everything", "fail2ban is not installed, or the server is not the one that the filter is for")

@@ -6,7 +6,6 @@ aiortc's packages are fetched once, pinned (requirements.txt), into a folder und
 and the packages are missing, their cases are skipped. Exit status: the number of failed cases.
 """
 
-import argparse
 import asyncio
 import hashlib
 import os
@@ -33,9 +32,7 @@ TRANSPORTS = ("udp", "tcp", "tls")
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("ice_clients")
     if not isolation.isolated():
         fetch()  # before the network is gone

@@ -5,7 +5,6 @@ families, TTL and hop limit are not, and answers copy no field of the request.
 The suite has a small TURN client of its own that sets and reads these fields. Exit status: the number of failed cases.
 """
 
-import argparse
 import os
 import socket
 import struct
@@ -24,9 +23,7 @@ MARKS = {"EF": 0xB8, "EF and ECT(0)": 0xBA, "ECT(1)": 0x01, "CE": 0x03, "AF41": 
 
 def main():
     """Runs the suite with each engine that the server has here."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("ip_fields")
     isolation.enter(required=False)
     if arguments.server == "coturn":

@@ -5,7 +5,6 @@ alert rules with their unit tests, the sample configuration, and the names of me
 Exit status: the number of failed cases.
 """
 
-import argparse
 import json
 import os
 import re
@@ -28,9 +27,7 @@ NAME = re.compile(r"\bturnpike_[a-z_]+")
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("monitoring")
     if arguments.server == "coturn" or not shutil.which("promtool") or not shutil.which("prometheus"):
         report.skip("everything", "prometheus is not installed, or the server is not the one that it is for")

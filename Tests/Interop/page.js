@@ -141,7 +141,7 @@ const call = {
     return {};
   },
 
-  /** Browsers decode only what somebody looks at. */
+  /** Browsers decode only video that is visible. */
   play(track) {
     const player = document.createElement(track.kind);
     player.autoplay = true;

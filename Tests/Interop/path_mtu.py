@@ -7,7 +7,6 @@ The client is on the server's host. The addresses look global; none of them leav
 number of failed cases.
 """
 
-import argparse
 import ctypes
 import hashlib
 import hmac
@@ -39,9 +38,7 @@ FAMILIES = {"IPv4": ("9.9.9.9", "8.8.8.8", (3, 4)), "IPv6": ("2a09::9", "2a08::8
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("path_mtu")
     if arguments.server == "coturn" or not isolation.enter(required=True):
         report.skip("everything", "it takes network namespaces, and Turnpike")

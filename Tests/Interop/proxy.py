@@ -5,7 +5,6 @@ Every message must come back, several clients at once; the server must know each
 connection and version 1 of the protocol must be refused. Exit status: the number of failed cases.
 """
 
-import argparse
 import concurrent.futures
 import os
 import pathlib
@@ -51,9 +50,7 @@ listen text
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("proxy")
     if not shutil.which("haproxy") or not shutil.which("turnutils_uclient") or arguments.server == "coturn":
         report.skip("everything", "haproxy or coturn's tools are not installed, or the server is coturn")

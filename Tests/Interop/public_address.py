@@ -7,7 +7,6 @@
 server that is asked, and the clients. The addresses look global; none of them leaves the namespaces.
 """
 
-import argparse
 import json
 import os
 import re
@@ -32,10 +31,7 @@ START_LIMIT = 15  # seconds: the start waits ten for the first answer, and serve
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    parser.add_argument("--case", default="", help="only cases whose names have this text")
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__, case="only cases whose names have this text")
     report = Report("public_address")
     stunclient = server.built("stunclient")
     for missing, what in ((not server.program(arguments) or not stunclient, "the programs are not built"),

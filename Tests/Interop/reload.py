@@ -5,7 +5,6 @@ With both engines: nothing is lost that the quiet run of the same server does no
 refused by name, and the last right one is in force. Exit status: the number of failed cases.
 """
 
-import argparse
 import pathlib
 import re
 import signal
@@ -13,10 +12,9 @@ import sys
 import threading
 import time
 
-import isolation
 import server
 import upgrade
-from report import Failure, Report
+from report import Failure
 
 RELOADS = 100
 SECONDS = 6
@@ -36,13 +34,9 @@ WRONG = [
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
-    report = Report("reload")
-    ports = {} if isolation.enter(required=False) else {"port": 23478, "tls_port": 23479}
-    if arguments.server != "turnpike":
-        report.skip("everything", "the configurations are Turnpike's")
+    arguments = server.arguments(__doc__)
+    report, ports = upgrade.begin("reload", arguments, "the configurations are Turnpike's")
+    if not ports:
         return report.finish()
     for engine in upgrade.ENGINES:
         report.run(f"{RELOADS} reloads, {engine}", lambda e=engine: storm(arguments, e, ports))
@@ -50,27 +44,13 @@ def main():
 
 
 def storm(arguments, engine, ports):
-    """Compares the losses; a machine that stands still loses packets too, so a loss is measured once more."""
-    before = []
-    while True:
-        figures = compare(arguments, engine, ports)
-        if figures["lost"] <= figures["quiet_lost"] or before:
-            break
-        before.append(figures["lost"])
-    figures["lost_before"] = before
-    if figures["lost"] > figures["quiet_lost"]:
-        failure = Failure(f"{before} and {figures['lost']} of {figures['sent']} packets lost, "
-                          f"{figures['quiet_lost']} without reloads")
-        failure.figures = figures
-        raise failure
-    return figures
+    """Measures the loss of a quiet run and of one with the storm."""
+    return upgrade.loses_no_more(lambda: compare(arguments, engine, ports), "reloads")
 
 
 def compare(arguments, engine, ports):
     """Loads one server twice, the second time with the storm."""
-    generator = server.built("turnload", str(pathlib.Path(server.program(arguments)).with_name("turnload")))
-    if generator is None:
-        raise Failure("turnload is not built")
+    generator = upgrade.load_generator(arguments)
     upgrade.SECONDS = SECONDS
     chosen = upgrade.options(engine, ports)
     chosen.configuration = RIGHT[0]

@@ -1,5 +1,6 @@
 """Starts the server under test: Turnpike, or coturn to check the tests themselves."""
 
+import argparse
 import json
 import os
 import pathlib
@@ -34,6 +35,15 @@ def add_arguments(parser):
     """Adds the options that choose the server, the same for every script."""
     parser.add_argument("--server", choices=["turnpike", "coturn"], default="turnpike", help="who is tested")
     parser.add_argument("--turnpike", default=os.environ.get("TURNPIKE_PROGRAM", ""), help="path of the program")
+
+
+def arguments(description, **options):
+    """Reads the arguments of a suite; `options` are further ones, each a text, with their help."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    add_arguments(parser)
+    for name, text in options.items():
+        parser.add_argument(f"--{name}", default="", help=text)
+    return parser.parse_args()
 
 
 def program(arguments):

@@ -5,7 +5,6 @@ systemd is process 1 of its own namespaces, on a copy-on-write view of this host
 As root, with systemd and overlayfs. Exit status: the number of failed cases.
 """
 
-import argparse
 import json
 import os
 import re
@@ -50,9 +49,7 @@ exec env -i container=interop PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot root /li
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("systemd")
     if arguments.server != "turnpike" or os.geteuid() != 0 or not os.access("/lib/systemd/systemd", os.X_OK):
         report.skip("everything", "not root, or systemd is not installed; NO UNIT WAS STARTED")

@@ -5,7 +5,6 @@ Over UDP, TCP, TLS and DTLS, by channels and by Send indications, IPv4 and IPv6,
 (REST) credential and with access tokens: every message must come back. Exit status: the number of failed cases.
 """
 
-import argparse
 import concurrent.futures
 import contextlib
 import os
@@ -50,9 +49,7 @@ FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.1", []), "IPv6": ("::1", "::1", ["-x"
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
+    arguments = server.arguments(__doc__)
     report = Report("uclient")
     if not shutil.which("turnutils_uclient"):
         report.skip("everything", "coturn's tools are not installed; NOTHING WAS TESTED WITH THEM")

@@ -6,7 +6,6 @@ coturn's client over UDP, TCP, TLS, DTLS and with TCP relays loses nothing eithe
 leaves the old one serving. Exit status: the number of failed cases.
 """
 
-import argparse
 import copy
 import json
 import os
@@ -39,13 +38,9 @@ CLIENTS = {"udp": [], "tcp": ["-t"], "TCP relays": ["-T"], "tls": ["-t", "-S"], 
 
 def main():
     """Runs the suite."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    server.add_arguments(parser)
-    arguments = parser.parse_args()
-    report = Report("upgrade")
-    ports = {} if isolation.enter(required=False) else {"port": 23478, "tls_port": 23479}
-    if arguments.server != "turnpike":
-        report.skip("everything", "only Turnpike hands its allocations over")
+    arguments = server.arguments(__doc__)
+    report, ports = begin("upgrade", arguments, "only Turnpike hands its allocations over")
+    if not ports:
         return report.finish()
     for engine in ENGINES:
         report.run(f"{ALLOCATIONS} relays, {engine}", lambda e=engine: under_load(arguments, e, ports))
@@ -58,6 +53,18 @@ def main():
     report.run("a new process that does not come up", lambda: failures(arguments, ports))
     report.run("two upgrades in a row, then SIGTERM", lambda: twice(arguments, ports))
     return report.finish()
+
+
+def begin(name, arguments, reason):
+    """Begins a suite for Turnpike only; returns the report and the server's ports, none if everything is skipped."""
+    report = Report(name)
+    ports = {"port": 3478, "tls_port": 5349}
+    if not isolation.enter(required=False):
+        ports = {"port": 23478, "tls_port": 23479}
+    if arguments.server != "turnpike":
+        report.skip("everything", reason)
+        ports = {}
+    return report, ports
 
 
 def options(engine, ports, **settings):
@@ -96,28 +103,41 @@ def upgrade(arguments, running):
 
 def under_load(arguments, engine, ports):
     """Measures the loss of a quiet run and of one with an upgrade in its middle."""
-    generator = server.built("turnload", os.path.join(os.path.dirname(server.program(arguments)), "turnload"))
-    if generator is None:
-        raise Failure("turnload is not built")
-    # A machine that stands still for a moment loses packets too, so a loss is measured once more. An upgrade that loses
-    # packets does so in each of its runs.
+    return loses_no_more(lambda: compare(arguments, engine, ports), "an upgrade")
+
+
+def loses_no_more(measure, cause):
+    """Returns the figures of a run that loses no more packets than its quiet run.
+
+    A machine that stands still for a moment loses packets too, so a loss is measured once more. A server that loses
+    packets does so in each run.
+    """
     before = []
     while True:
-        figures = compare(arguments, engine, ports, generator)
+        figures = measure()
         if figures["lost"] <= figures["quiet_lost"] or before:
             break
         before.append(figures["lost"])
     figures["lost_before"] = before
     if figures["lost"] > figures["quiet_lost"]:
         failure = Failure(f"{before} and {figures['lost']} of {figures['sent']} packets lost, "
-                          f"{figures['quiet_lost']} without an upgrade")
+                          f"{figures['quiet_lost']} without {cause}")
         failure.figures = figures
         raise failure
     return figures
 
 
-def compare(arguments, engine, ports, generator):
+def load_generator(arguments):
+    """Returns the path of turnload, which is beside the server."""
+    path = server.built("turnload", os.path.join(os.path.dirname(server.program(arguments)), "turnload"))
+    if path is None:
+        raise Failure("turnload is not built")
+    return path
+
+
+def compare(arguments, engine, ports):
     """Loads one server twice, the second time with an upgrade in the middle; returns the figures."""
+    generator = load_generator(arguments)
     with server.Server(arguments, options(engine, ports)) as running:
         quiet = load(generator, running, lambda: None)
         answers = []

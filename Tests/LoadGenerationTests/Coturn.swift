@@ -35,7 +35,8 @@ final class Coturn {
     port = Self.nextPort.wrappingAdd(1, ordering: .relaxed).oldValue
     folder = try TemporaryDirectory()
     let pair = try SelfSignedCertificate(
-      commonName: "coturn", hostNames: [], addresses: [.ipv4Loopback], now: Int64(Date().timeIntervalSince1970))
+      commonName: "coturn", hostNames: [], addresses: [.ipv4Loopback],
+      now: UnixTime(seconds: Int64(Date().timeIntervalSince1970)))
     // coturn recognises TLS on its plain port.
     process = try Child(
       Self.path,
@@ -47,7 +48,7 @@ final class Coturn {
         "--userdb", folder.path("db"),
       ] + (allowsLoopback ? ["--allow-loopback-peers"] : []))
     // coturn is ready when it accepts a TCP connection. This can take long on a busy machine.
-    let deadline = Instant.read().advanced(bySeconds: 60)
+    let deadline = Instant.read().advanced(by: .seconds(60))
     while Instant.read() < deadline, process.isRunning {
       let socket = try ClientSocket.tcp(to: SocketAddress(.ipv4Loopback, port: port))
       if Readiness.wait(for: socket.rawValue, writing: true, until: deadline), socket.takePendingError() == nil,
@@ -55,7 +56,7 @@ final class Coturn {
       {
         return
       }
-      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
     }
     throw NotStarted(port: port, isRunning: process.isRunning)
   }
@@ -68,7 +69,7 @@ final class Coturn {
     while Instant.read() < deadline, process.isRunning {
       // The send may report an ICMP error of the previous attempt instead.
       _ = try? socket.send(binding.span.rawBytes)
-      let timeout = Instant.read().advanced(byMilliseconds: 50)
+      let timeout = Instant.read().advanced(by: .milliseconds(50))
       guard Readiness.wait(for: socket.rawValue, writing: false, until: timeout) else { continue }
       if socket.takePendingError() == nil { return true }
     }

@@ -91,7 +91,7 @@ struct DocumentTests {
   @Test("An output that cannot be written is an error")
   func unwritableOutput() throws {
     for words in ["--json floor --duration 0.1", "floor --duration 0.1", "--help", "--version"] {
-      let run = try Child.run("/bin/sh", ["-c", "exec \"$0\" \(words) > /dev/full", Places.program("turnload")])
+      let run = try Child.run("/bin/sh", ["-c", "exec \"$0\" \(words) > /dev/full", Paths.program("turnload")])
       #expect(run.status == 3 && run.errors == "turnload: standard output: No space left on device\n", "\(run)")
     }
   }
@@ -156,7 +156,7 @@ struct DocumentTests {
   }
 
   private func turnload(_ arguments: [String], environment: [String: String] = [:]) throws -> Child.Result {
-    try Child.run(Places.program("turnload"), arguments, environment: environment)
+    try Child.run(Paths.program("turnload"), arguments, environment: environment)
   }
 
   // MARK: - The page
@@ -171,7 +171,7 @@ struct DocumentTests {
 
   /// The table of members.
   private static func rows() throws -> [Row] {
-    let page = try Places.text("docs/turnload.md")
+    let page = try Paths.text("docs/turnload.md")
     var rows: [Row] = []
     var isResult = false
     for line in page.components(separatedBy: "\n| member | type |").last?.split(separator: "\n") ?? [] {

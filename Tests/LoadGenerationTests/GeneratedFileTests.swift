@@ -8,7 +8,7 @@ import Testing
 struct GeneratedFileTests {
   @Test("turnload's manual and completions match the table of options")
   func generated() throws {
-    let manual = try Places.text("docs/man/turnload.1")
+    let manual = try Paths.text("docs/man/turnload.1")
     #expect(try GeneratedFile.differences(Arguments.program.generatedFiles(manual: manual)) == [])
   }
 }

@@ -7,7 +7,7 @@ import Testing
 struct PacerTests {
   private let start = Instant(nanoseconds: 1_000_000_000)
 
-  private func later(_ milliseconds: UInt32) -> Instant { start.advanced(byMilliseconds: milliseconds) }
+  private func later(_ milliseconds: UInt32) -> Instant { start.advanced(by: .milliseconds(milliseconds)) }
 
   @Test("A window closes when it is full and opens when packets arrive")
   func window() {

@@ -1,4 +1,5 @@
 internal import Log
+internal import NetworkTypes
 internal import Synchronization
 internal import Testing
 
@@ -18,9 +19,9 @@ private final class Sink: Sendable {
 }
 
 private final class Seconds: Sendable {
-  private let now = Mutex<UInt64>(1_000_000_000)
-  var value: UInt64 { now.withLock { $0 } }
-  func pass(_ seconds: UInt64) { now.withLock { $0 += seconds } }
+  private let now = Mutex(UnixTime(seconds: 1_000_000_000))
+  var value: UnixTime { now.withLock { $0 } }
+  func pass(_ seconds: Int64) { now.withLock { $0.seconds += seconds } }
 }
 
 @Suite("The log")

@@ -10,7 +10,7 @@ struct AlarmTests {
   /// Waits for an event. A single wait may end without one: after a signal, or after kernel work on this thread, such
   /// as the teardown of another test's io_uring.
   private static func wait(_ loop: borrowing EventLoop) -> Int {
-    let end = Instant.read().advanced(bySeconds: 5)
+    let end = Instant.read().advanced(by: .seconds(5))
     while Instant.read() < end {
       let count = loop.wait(for: .seconds(5))
       if count > 0 { return count }
@@ -23,7 +23,7 @@ struct AlarmTests {
     let loop = try EventLoop()
     var alarm = try Alarm()
     try loop.add(alarm.rawValue, Self.token)
-    let due = Instant.read().advanced(byMilliseconds: 20)
+    let due = Instant.read().advanced(by: .milliseconds(20))
     alarm.ring(by: due)
     #expect(Self.wait(loop) == 1)
     #expect(Instant.read() >= due)
@@ -46,13 +46,13 @@ struct AlarmTests {
     var alarm = try Alarm()
     try loop.add(alarm.rawValue, Self.token)
     let begin = Instant.read()
-    alarm.ring(by: begin.advanced(bySeconds: 600))
-    alarm.ring(by: begin.advanced(byMilliseconds: 10))
-    alarm.ring(by: begin.advanced(bySeconds: 600))
+    alarm.ring(by: begin.advanced(by: .seconds(600)))
+    alarm.ring(by: begin.advanced(by: .milliseconds(10)))
+    alarm.ring(by: begin.advanced(by: .seconds(600)))
     #expect(Self.wait(loop) == 1)
     alarm.acknowledge()
     // The alarm can be used again.
-    alarm.ring(by: Instant.read().advanced(byMilliseconds: 10))
+    alarm.ring(by: Instant.read().advanced(by: .milliseconds(10)))
     #expect(Self.wait(loop) == 1)
   }
 }

@@ -36,3 +36,29 @@ struct UnitTests {
     if let bytes { #expect(Hexadecimal.text(bytes) == text.lowercased()) }
   }
 }
+
+@Suite("The wall clock")
+struct UnixTimeTests {
+  private let start = UnixTime(seconds: 1_800_000_000)
+
+  @Test("A later time is whole seconds later, and a fraction is left out")
+  func advancing() {
+    #expect(start.advanced(by: .seconds(60)).seconds == 1_800_000_060)
+    #expect(start.advanced(by: .milliseconds(1999)).seconds == 1_800_000_001)
+    #expect(start.advanced(by: .seconds(-1)).seconds == 1_799_999_999)
+    #expect(start < start.advanced(by: .seconds(1)))
+  }
+
+  @Test("Times at the ends of the range saturate, and their distance is exact")
+  func ends() {
+    let first = UnixTime(seconds: .min)
+    #expect(UnixTime.distantFuture.advanced(by: .seconds(1)) == .distantFuture)
+    #expect(first.advanced(by: .seconds(-1)) == first)
+    #expect(UnixTime(clamping: .max) == .distantFuture && UnixTime(clamping: 5) == UnixTime(seconds: 5))
+    #expect(UnixTime.distantFuture.duration(since: first) == .seconds(Int64.max) - .seconds(Int64.min))
+    #expect(start.duration(since: .distantFuture) < .zero)
+  }
+
+  @Test("A time is written as its seconds")
+  func text() { #expect("\(start)" == "1800000000" && "\(UnixTime.epoch)" == "0") }
+}

@@ -41,14 +41,15 @@ struct World {
     open(id) + send(id, joining(room, info: info))
   }
 
-  mutating func wait(_ seconds: UInt32) { now = now.advanced(bySeconds: seconds) }
+  mutating func wait(_ seconds: UInt32) { now = now.advanced(by: .seconds(seconds)) }
 
   mutating func check(_ id: UInt64) -> [String] { Self.describe(rooms.check(id, now: now)) }
 }
 
 @Suite("Rooms of the demo page")
 struct RoomsTests {
-  @Test("Members are told of each other, of those who join and of those who leave, and of nobody in another room")
+  @Test(
+    "Members are told of each other, of those who join and of those who leave, but not of the members of another room")
   func membership() {
     var world = World()
     #expect(

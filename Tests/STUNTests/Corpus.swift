@@ -22,7 +22,7 @@ struct Corpus {
   var messages: [Message] = []
 
   init(_ client: String) throws {
-    let text = try Places.text("Tests/Corpora/requests/\(client).txt")
+    let text = try Paths.text("Tests/Corpora/requests/\(client).txt")
     var message = Message(lines: [], bytes: [])
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) where !line.hasPrefix("#") {
       if line.hasPrefix("  = ") {

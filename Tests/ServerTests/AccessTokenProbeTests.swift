@@ -15,7 +15,7 @@ struct AccessTokenProbeTests {
     #expect(made.status == 0, "\(made.errors)")
     func probe(_ token: String, _ uri: String) throws -> Child.Result {
       let file = try folder.write(token, to: "token.json")
-      return try Child.run(Places.program("stunclient"), ["--oauth-token-file", file, uri], environment: [:])
+      return try Child.run(Paths.program("stunclient"), ["--oauth-token-file", file, uri], environment: [:])
     }
     for uri in ["turn:127.0.0.1:\(PortBlock.probe[2])", "turn:127.0.0.1:\(PortBlock.probe[2])?transport=tcp"] {
       let good = try probe(made.output, uri)

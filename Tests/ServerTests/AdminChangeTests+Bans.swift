@@ -59,7 +59,7 @@ extension AdminChangeTests {
           remote: SocketAddress(.ipv4Loopback, port: transport.isSecure ? server.tlsPort : server.port),
           local: local.map { SocketAddress($0, port: 0) }, serverName: "localhost",
           tls: transport.isSecure ? try TLSContext(client: .none, isDatagram: transport == .dtls) : nil),
-        until: Instant.read().advanced(byMilliseconds: 700))
+        until: Instant.read().advanced(by: .milliseconds(700)))
       settings.isStream = transport.isStream
       var session = AllocationSession(
         connection, settings: settings, generator: SeededGenerator(seed: SecureRandom.bytes(32)))

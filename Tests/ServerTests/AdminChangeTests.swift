@@ -80,7 +80,10 @@ struct AdminChangeTests {
     #expect(closedLines(server, "carol") == 2)
     #expect(
       try ask(admin, "DELETE", "/api/v1/users?name=carol", status: 404)["error"]?.string?.contains("carol") == true)
-    #expect(try ask(admin, "DELETE", "/api/v1/users?name=alice", status: 409)["error"] != nil)
+    #expect(
+      try ask(admin, "DELETE", "/api/v1/users?name=alice", status: 409)["error"]?.string
+        == "\"alice\" is in auth.users (the configuration file, TURNPIKE_AUTH_USERS or --set), not in the store: remove it "
+        + "there, then reload the server (turnpike reload, or SIGHUP); restart it if it is not in the file")
     #expect(try admin.document("/api/v1/sessions")["sessions"]?.array?.count == 2)
     // Without close the sessions go on.
     let kept = try ask(admin, "DELETE", "/api/v1/users?name=dave%2Fx%20y", status: 200)
@@ -109,7 +112,7 @@ struct AdminChangeTests {
     try live.session.refresh()
     #expect(try ask(admin, "POST", "/api/v1/users/password", #"{"name":"nobody"}"#, status: 404)["error"] != nil)
     let configured = try ask(admin, "POST", "/api/v1/users/password", #"{"name":"alice"}"#, status: 409)
-    #expect(configured["error"]?.string?.contains("change it there, and reload") == true)
+    #expect(configured["error"]?.string?.contains("write its new password there, then reload") == true)
     #expect(try ask(admin, "POST", "/api/v1/users/password", #"{"name":"carol","password":""}"#, status: 400) != .null)
     #expect(server.logs("change=password-changed") && !server.logged(password) && !server.logged("0ther-pw"))
   }

@@ -129,7 +129,8 @@ extension AdminServerTests {
 
   private func writePair(_ folder: TemporaryDirectory, _ name: String) throws -> [UInt8] {
     let pair = try SelfSignedCertificate(
-      commonName: name, hostNames: [name], addresses: [.ipv4Loopback], now: Int64(Date().timeIntervalSince1970))
+      commonName: name, hostNames: [name], addresses: [.ipv4Loopback],
+      now: UnixTime(seconds: Int64(Date().timeIntervalSince1970)))
     try folder.write(pair.key, to: "key.pem")
     try folder.write(pair.certificate, to: "chain.pem")
     return pair.certificate

@@ -25,10 +25,10 @@ struct AdminServerTests {
 
   /// Repeats a check, because shards publish their counts ten times a second.
   func soon(_ check: () throws -> Bool) throws -> Bool {
-    let deadline = Instant.read().advanced(bySeconds: 5)
+    let deadline = Instant.read().advanced(by: .seconds(5))
     while Instant.read() < deadline {
       if try check() { return true }
-      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
     }
     return false
   }
@@ -93,7 +93,7 @@ struct AdminServerTests {
     let peer = SocketAddress(.ipv4Loopback, port: sink.localAddress?.port ?? 0)
     try alice.createPermission([peer])
     for _ in 0..<5 {
-      try alice.send([1, 2, 3, 4], to: peer, asIndication: true, until: Instant.read().advanced(bySeconds: 1))
+      try alice.send([1, 2, 3, 4], to: peer, asIndication: true, until: Instant.read().advanced(by: .seconds(1)))
     }
     #expect(
       try soon {

@@ -31,7 +31,7 @@ extension AdminServerTests {
     // A signal ends the capture early.
     capture.send(SIGINT)
     #expect(capture.wait() == 0)
-    let report = try Child.run(Places.program("stunclient"), ["decode", file])
+    let report = try Child.run(Paths.program("stunclient"), ["decode", file])
     for text in ["Allocate", "CreatePermission", "Refresh", "XOR-RELAYED-ADDRESS"] {
       #expect(report.output.contains(text), "\(text) is not in \(report.output)")
     }

@@ -57,10 +57,10 @@ struct CertificateServerTests {
         ClientConnection.Settings(
           transport: transport, remote: SocketAddress(.ipv4Loopback, port: server.tlsPort), serverName: name,
           tls: context),
-        until: Instant.read().advanced(bySeconds: 3))
+        until: Instant.read().advanced(by: .seconds(3)))
       var writer = MessageWriter()
       writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 2))
-      let deadline = Instant.read().advanced(bySeconds: 3)
+      let deadline = Instant.read().advanced(by: .seconds(3))
       try connection.send(writer.bytes, until: deadline)
       guard try connection.receive(until: deadline) else { return nil }
       return connection.tlsSummary?.certificate?.subject
@@ -96,7 +96,7 @@ struct CertificateServerTests {
     let folder = try TemporaryDirectory()
     func pair(_ name: String, _ hosts: [String]) throws -> String {
       let made = try SelfSignedCertificate(
-        commonName: name, hostNames: hosts, addresses: [], now: Int64(Date().timeIntervalSince1970))
+        commonName: name, hostNames: hosts, addresses: [], now: UnixTime(seconds: Int64(Date().timeIntervalSince1970)))
       let chain = try folder.write(made.certificate, to: "\(name).pem")
       return "certificate: \(chain), private-key: \(try folder.write(made.key, to: "\(name).key"))"
     }

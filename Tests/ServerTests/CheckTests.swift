@@ -25,7 +25,7 @@ struct CheckTests {
         + "-----END RSA PRIVATE KEY-----\n", to: "encrypted.key")
   }
 
-  private var now: Int64 { Int64(Date().timeIntervalSince1970) }
+  private var now: UnixTime { UnixTime(seconds: Int64(Date().timeIntervalSince1970)) }
 
   private func run(_ command: String, _ yaml: String) throws -> Child.Result {
     let yaml = yaml.replacing("DIR", with: folder.path)
@@ -121,7 +121,7 @@ struct CheckTests {
       while Date() < end {
         let new = server.logText.dropFirst(before.count)
         if new.contains(" reload-failed ") || new.contains(" reloaded\n") { return String(new) }
-        Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 10))
+        Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(10)))
       }
       return "nothing"
     }
@@ -177,8 +177,9 @@ struct CheckTests {
     ] as [(Int64, String)])
   func expiry(days: Int64, message: String) throws {
     // The age at which a certificate has this many days left.
-    let age = SelfSignedCertificate.lifetime.components.seconds - days * 86_400 - (days == 0 ? -60 : 60)
-    let pair = try SelfSignedCertificate(commonName: "old", hostNames: ["old"], addresses: [], now: now - age)
+    let age = SelfSignedCertificate.lifetime - .seconds(days * 86_400 + (days == 0 ? -60 : 60))
+    let pair = try SelfSignedCertificate(
+      commonName: "old", hostNames: ["old"], addresses: [], now: now.advanced(by: .zero - age))
     let certificate = try folder.write(pair.certificate, to: "old.pem")
     let key = try folder.write(pair.key, to: "old.key")
     // Other modes would cause another warning.

@@ -107,7 +107,8 @@ struct CoturnFileServerTests {
   private func prepare(_ text: String, _ port: UInt16) throws -> (TemporaryDirectory, String) {
     let folder = try TemporaryDirectory()
     let pair = try SelfSignedCertificate(
-      commonName: "localhost", hostNames: ["localhost"], addresses: [], now: Int64(Date().timeIntervalSince1970))
+      commonName: "localhost", hostNames: ["localhost"], addresses: [],
+      now: UnixTime(seconds: Int64(Date().timeIntervalSince1970)))
     try folder.write(pair.certificate, to: "chain.pem")
     try folder.write(pair.key, to: "key.pem")
     var text = text.replacing("PORT", with: "\(port)").replacing("TLS", with: "\(port + 1)").replacing(
@@ -121,7 +122,7 @@ struct CoturnFileServerTests {
   private func call(_ one: consuming AllocationSession, _ two: consuming AllocationSession) throws {
     var first = one
     var second = two
-    let soon = Instant.read().advanced(bySeconds: 5)
+    let soon = Instant.read().advanced(by: .seconds(5))
     try first.allocate()
     try second.allocate()
     let address = try #require(first.client.grant?.relayedAddresses.first)
@@ -142,7 +143,7 @@ struct CoturnFileServerTests {
     let server = try RunningServer(
       port: port, ["state-directory=\(folder.path("state"))", "drain-timeout=0s", "admin.listen="],
       isConfiguredByFile: true, coturn: path)
-    let name = "\(Now.read().wallSeconds + 3600):carol"
+    let name = "\(Now.read().wall.advanced(by: .seconds(3600))):carol"
     let password = String(
       decoding: TimeLimitedCredential.password(username: Array(name.utf8), secret: Array(Self.secret.utf8)),
       as: UTF8.self)

@@ -41,7 +41,9 @@ extension ServerTests {
 
     /// The next datagram, undecrypted.
     func receive(seconds: UInt32 = 2) -> [UInt8]? {
-      guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: seconds)) else { return nil }
+      guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(by: .seconds(seconds))) else {
+        return nil
+      }
       var buffer = ReceiveBuffer()
       guard case .bytes(let count) = buffer.receiveDatagram(socket) else { return nil }
       return buffer.prefix(count)
@@ -139,6 +141,29 @@ extension ServerTests {
     var answers = 0
     while client.receive(seconds: 1) != nil { answers += 1 }
     #expect((5...15).contains(answers))
+  }
+
+  @Test("Cookies to all addresses together stop at limits.unauthenticated")
+  func datagramFloodOfAll() throws {
+    let server = try RunningServer(port: Self.port(98), ["limits.unauthenticated=20"])
+    let clients = try (1...100).map {
+      try DatagramClient(
+        to: loopback(1, server.tlsPort), from: SocketAddress(IPAddress(127, 0, 2, UInt8($0)), port: 0))
+    }
+    for client in clients { try client.send(try #require(client.hello())) }
+    let answered = clients.filter { $0.receive(seconds: clients.first === $0 ? 2 : 0) != nil }.count
+    #expect((15...40).contains(answered))
+  }
+
+  @Test("Forged Bindings with a client's address leave its DTLS handshake an answer")
+  func datagramForgedBindings() throws {
+    let server = try RunningServer(port: Self.port(99), ["limits.unauthenticated-per-address=10"])
+    let forger = try ClientSocket.udp(to: loopback(1, server.tlsPort))
+    var writer = MessageWriter()
+    writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 2))
+    for _ in 0..<2000 { _ = try forger.send(writer.bytes) }
+    let client = try DatagramClient(to: loopback(1, server.tlsPort))
+    #expect(try client.handshake())
   }
 
   @Test("A DTLS client that restarts from the same port gets a new association, and its allocation ends")

@@ -19,7 +19,7 @@ struct DiscoveryServerTests {
     if let flags { writer.append(.changeRequest, flags) }
     let request = writer.bytes.copied()
     _ = try socket.send(request.span.rawBytes, to: server)
-    guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: 2)) else { return nil }
+    guard Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(by: .seconds(2))) else { return nil }
     var bytes = [UInt8](repeating: 0, count: 2048)
     var source = SocketAddress.none
     var elements = bytes.mutableSpan
@@ -64,5 +64,26 @@ struct DiscoveryServerTests {
       }
     }
     #expect(server.isRunning)
+  }
+
+  @Test("An answer from another address is counted in turnpike_request_seconds")
+  func requestTime() throws {
+    let port = Self.port(2)
+    let server = try RunningServer(
+      port: port,
+      [
+        "nat-discovery.primary=127.0.0.1:\(port)", "nat-discovery.alternate=127.0.0.2:\(port + 1)",
+        "admin.listen=127.0.0.1:\(port + 2)",
+      ], listeners: "udp://127.0.0.1:\(port)")
+    let admin = AdminClient(port: port + 2, of: server)
+    let socket = try ClientSocket.udp(boundTo: SocketAddress(.ipv4Loopback, port: 0))
+    for flags in [UInt32?.none, 2, 4, 6] {
+      _ = try #require(try ask(socket, SocketAddress(.ipv4Loopback, port: port), flags: flags))
+    }
+    let deadline = Instant.read().advanced(bySeconds: 5)
+    while try admin.metrics()["turnpike_request_seconds_count"] != 4 {
+      try #require(Instant.read() < deadline)
+      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+    }
   }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import NetIO
 import NetworkTypes
+import TLS
 import TestSupport
 import Testing
 
@@ -92,6 +93,30 @@ struct DoctorTests {
       ["relay.addresses=10.1.2.3", "relay.advertise=10.1.2.3=198.51.100.200"]
     ).findings.first { $0.area == "relay-address" }
     #expect(advertised?.text.contains("told to clients as 198.51.100.200") == true)
+  }
+
+  @Test("A certificate has its days and names; one that has expired fails, one that expires soon or has no name warns")
+  func certificate() async throws {
+    let folder = try TemporaryDirectory()
+    let now = Int64(Date().timeIntervalSince1970)
+    let tenYears: Int64 = 3652 * 86_400
+    for (made, names, verdict, text) in [
+      (now, ["turn.example.org"], "good", "days left, for turn.example.org"),
+      (now, [], "warning", "has no DNS name"),
+      (now - tenYears - 2 * 86_400, ["turn.example.org"], "failed", "expired"),
+      (now - tenYears + 5 * 86_400, ["turn.example.org"], "warning", "expires in "),
+    ] {
+      let pair = try SelfSignedCertificate(commonName: "turn", hostNames: names, addresses: [], now: made)
+      let files = [try folder.write(pair.certificate, to: "chain.pem"), try folder.write(pair.key, to: "key.pem")]
+      let findings = try await run(
+        [
+          "listeners=tls://127.0.0.1:\(PortBlock.doctor[4])", "tls.certificate=\(files[0])",
+          "tls.private-key=\(files[1])",
+        ], in: folder
+      ).findings.filter { $0.area == "certificate" }
+      #expect(findings.count == 1 && findings.first?.verdict == verdict, "\(findings)")
+      #expect(findings.first?.text.contains(text) == true, "\(findings)")
+    }
   }
 
   @Test("A wrong configuration is a failed finding with its line")

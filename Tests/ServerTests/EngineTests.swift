@@ -30,7 +30,7 @@ enum Engines {
 struct EngineTests {
   static func port(_ number: UInt16) -> UInt16 { PortBlock.engine[number] }
 
-  var soon: Instant { Instant.read().advanced(bySeconds: 2) }
+  var soon: Instant { Instant.read().advanced(by: .seconds(2)) }
 
   func start(_ engine: String, _ port: UInt16, _ settings: [String] = []) throws -> RunningServer {
     let server = try RunningServer(port: port, ["engine=\(engine)", "peers.allow=127.0.0.0/8"] + settings)
@@ -64,7 +64,7 @@ struct EngineTests {
   @Test("Packets that queue while the server is stopped arrive whole and in order", arguments: Engines.available)
   func pile(engine: String) throws {
     let server = try start(engine, Self.port(3), ["workers=1"])
-    let peer = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0), bufferByteCount: 4 << 20)
+    let peer = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0), buffers: .mebibytes(4))
     let local = peer.localAddress
     let address = try #require(local)
     var session = try server.session()

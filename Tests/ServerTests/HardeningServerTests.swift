@@ -119,7 +119,7 @@ extension HardeningServerTests {
   private func check(_ modes: [String: Int], password: String = "hunter2") throws -> String {
     let folder = try TemporaryDirectory()
     let pair = try SelfSignedCertificate(
-      commonName: "a", hostNames: ["a"], addresses: [], now: Int64(Date().timeIntervalSince1970))
+      commonName: "a", hostNames: ["a"], addresses: [], now: UnixTime(seconds: Int64(Date().timeIntervalSince1970)))
     try FileManager.default.createDirectory(atPath: folder.path("state"), withIntermediateDirectories: false)
     try folder.write(pair.certificate, to: "chain.pem")
     try folder.write(pair.key, to: "key.pem")

@@ -26,6 +26,30 @@ struct HostLimitTests {
     }
   }
 
+  @Test("Connections to peers leave the reserved descriptors, and get 508 beyond them")
+  func reserve() throws {
+    let server = try RunningServer(
+      port: Self.port(3),
+      ["workers=1", "peers.allow=127.0.0.0/8", "limits.connects-per-user=0", "limits.new-peers-per-user=0"],
+      wrapper: ["/usr/bin/prlimit", "--nofile=256:256"])
+    let client = StreamClient(
+      try Stream(to: SocketAddress(.ipv4Loopback, port: server.port), tls: nil), username: "alice", password: "secret")
+    _ = try client.allocateTCP()
+    var codes: Set<UInt16> = []
+    var peers: [StreamPeer] = []
+    for _ in 0..<250 {
+      let peer = try StreamPeer()
+      peers.append(peer)
+      let answer = try client.connect(peer.address)
+      codes.insert(answer.connectionID == nil ? answer.code ?? 0 : 200)
+      if codes.contains(508) { break }
+    }
+    #expect(codes == [200, 508])
+    let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(server.processIdentifier)/fd")
+    #expect(open.compactMap { Int($0) }.filter { $0 < 224 }.count > 200)
+    #expect(open.compactMap { Int($0) }.allSatisfy { $0 < 224 + 8 })
+  }
+
   @Test("small socket buffers are a warning with the sysctl that allows larger ones")
   func buffers() throws {
     // With CAP_NET_ADMIN a process gets what it asks for.
@@ -35,9 +59,9 @@ struct HostLimitTests {
     let most = try system("net/core/rmem_max")
     let isSmall = most < Int(SocketBuffers.wanted)
     #expect(
-      server.logged(" warning socket-buffers-small bytes=\(most) needed=\(SocketBuffers.wanted) ") == isSmall,
+      server.logged(" warning socket-buffers-small bytes=\(most) needed=\(SocketBuffers.wanted.rawValue) ") == isSmall,
       "\(server.logText)")
-    #expect(server.logged("sysctl -w net.core.rmem_max=\(SocketBuffers.wanted)") == isSmall)
+    #expect(server.logged("sysctl -w net.core.rmem_max=\(SocketBuffers.wanted.rawValue)") == isSmall)
   }
 
   @Test("datagrams that the kernel drops are told with the sysctl", arguments: Engines.available)

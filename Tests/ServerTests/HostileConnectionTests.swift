@@ -1,6 +1,7 @@
 import ClientIO
 import NetIO
 import NetworkTypes
+import STUN
 import System
 import TLS
 import TestSupport
@@ -24,7 +25,7 @@ extension ServerTests {
     /// Whether the server closes the connection in time.
     func ends(within seconds: UInt32) -> Bool {
       var buffer = ReceiveBuffer()
-      let deadline = Instant.read().advanced(bySeconds: seconds)
+      let deadline = Instant.read().advanced(by: .seconds(seconds))
       while Readiness.wait(for: socket.rawValue, until: deadline) {
         if case .bytes = buffer.receiveStream(socket) { continue }
         return true
@@ -79,6 +80,23 @@ extension ServerTests {
     var other = try server.session("bob", "hunter2", transport: .tls)
     #expect(code { () throws(AllocationSession.Failure) in try other.allocate() } == nil)
     #expect(code { () throws(AllocationSession.Failure) in _ = try known.refresh() } == nil)
+  }
+
+  @Test("A stranger that reads no answers is closed before much waits for it")
+  func deafStranger() throws {
+    let server = try RunningServer(
+      port: Self.port(83),
+      ["workers=1", "limits.unauthenticated=0", "limits.unauthenticated-per-address=0"])
+    let client = try SilentClient(to: loopback(1, server.port))
+    var writer = MessageWriter()
+    writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 2))
+    let bindings = [[UInt8]](repeating: writer.bytes.copied(), count: 200).flatMap { $0 }
+    let deadline = Instant.read().advanced(bySeconds: 20)
+    // The kernel keeps some megabytes of answers for a client that does not read.
+    while Instant.read() < deadline, Readiness.wait(for: client.socket.rawValue, writing: true, until: deadline) {
+      guard (try? client.socket.send(bindings.span.rawBytes)) != nil else { break }
+    }
+    #expect(server.logs(" limit-reached limit=stream-queue-messages "))
   }
 
   @Test("TLS 1.3: KeyUpdates without data end the connection")

@@ -70,7 +70,7 @@ struct KeyBehaviourTests {
     var answers: [[UInt8]] = []
     var buffer = ReceiveBuffer()
     while answers.last?[4...7] != [0x21, 0x12, 0xA4, 0x42] {
-      try #require(Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: 5)))
+      try #require(Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(by: .seconds(5))))
       if case .bytes(let count) = buffer.receiveDatagram(socket) { answers.append(buffer.prefix(count)) }
     }
     #expect(answers.count == (isOn ? 2 : 1))
@@ -140,7 +140,7 @@ struct KeyBehaviourTests {
     arguments: ["keep", "no-refresh", "close"])
   func credentialExpiry(policy: String) throws {
     let server = try start(8, ["auth.on-credential-expiry=\(policy)", "auth.secrets=north", "auth.nonce-lifetime=1h"])
-    let end = Now.read().wallSeconds + 2
+    let end = Now.read().wall.advanced(by: .seconds(2))
     let name = "\(end):carol"
     let password = TimeLimitedCredential.password(username: Array(name.utf8), secret: Array("north".utf8))
     let client = try client(server, name, String(decoding: password, as: UTF8.self))
@@ -148,10 +148,10 @@ struct KeyBehaviourTests {
     #expect(try client.ask(.refresh).code == nil)
     if policy == "close" {
       #expect(server.logs("allocation-closed"))
-      #expect(Now.read().wallSeconds >= end)
+      #expect(Now.read().wall >= end)
       return
     }
-    #expect(try AdminServerTests().soon { Now.read().wallSeconds > end })
+    #expect(try AdminServerTests().soon { Now.read().wall > end })
     let code = try client.ask(.refresh).code
     #expect((code == nil) == (policy == "keep"), "\(code ?? 0)")
   }

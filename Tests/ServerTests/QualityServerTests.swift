@@ -42,7 +42,7 @@ extension AdminServerTests {
     let peer = SocketAddress(.ipv4Loopback, port: sink.localAddress?.port ?? 0)
     _ = try alice.bindChannel(to: peer)
     for number in 0..<220 where number % 10 != 9 {
-      try alice.send(rtp(number), to: peer, until: Instant.read().advanced(bySeconds: 1))
+      try alice.send(rtp(number), to: peer, until: Instant.read().advanced(by: .seconds(1)))
     }
     #expect(
       try soon {

@@ -43,7 +43,7 @@ final class Receiver {
 
   /// Waits until what has arrived satisfies a condition; false if it does not in time.
   func waits(seconds: UInt32 = 10, _ isEnough: (Receiver) -> Bool) -> Bool {
-    let deadline = Instant.read().advanced(bySeconds: seconds)
+    let deadline = Instant.read().advanced(by: .seconds(seconds))
     while true {
       all += arrivals.takeAll()
       if isEnough(self) { return true }

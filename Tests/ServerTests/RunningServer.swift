@@ -60,7 +60,7 @@ final class RunningServer {
     guard log.wait(for: ready, seconds: 10) else { throw NotStarted(log: log.text) }
     // A missing line is the test's business.
     if !users, configuration == nil, waitsForLine,
-      Readiness.wait(for: output.fileHandleForReading.fileDescriptor, until: Instant.read().advanced(bySeconds: 5))
+      Readiness.wait(for: output.fileHandleForReading.fileDescriptor, until: Instant.read().advanced(by: .seconds(5)))
     {
       line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
     }
@@ -71,7 +71,7 @@ final class RunningServer {
     if ownsDirectory { try? FileManager.default.removeItem(at: directory) }
   }
 
-  static let program = Places.program("turnpike")
+  static let program = Paths.program("turnpike")
 
   func send(_ signal: Int32) { process.send(signal) }
 
@@ -121,7 +121,7 @@ final class RunningServer {
         remote: SocketAddress(.ipv4Loopback, port: port ?? (transport.isSecure ? tlsPort : self.port)),
         local: local.map { SocketAddress($0, port: 0) }, serverName: serverName,
         tls: transport.isSecure ? try TLSContext(client: .none, isDatagram: transport == .dtls) : nil),
-      until: Instant.read().advanced(bySeconds: 5))
+      until: Instant.read().advanced(by: .seconds(5)))
     return AllocationSession(connection, settings: settings, generator: SeededGenerator(seed: SecureRandom.bytes(32)))
   }
 }

@@ -131,7 +131,7 @@ extension ServerTests {
     #expect(code { () throws(AllocationSession.Failure) in try carol.refresh() } == nil)
 
     #expect(try server.command(["secret", "add", "--secret-stdin"], input: "north wind\n").status == 0)
-    let name = "\(Now.read().wallSeconds + 100):dave"
+    let name = "\(Now.read().wall.advanced(by: .seconds(100))):dave"
     let password = TimeLimitedCredential.password(username: Array(name.utf8), secret: Array("north wind".utf8))
     #expect(
       try within(seconds: 1) {
@@ -148,11 +148,11 @@ extension ServerTests {
 
   /// Whether a condition becomes true in time. It is checked every 50 ms.
   func within(seconds: UInt32, _ condition: () throws -> Bool) throws -> Bool {
-    let deadline = Instant.read().advanced(bySeconds: seconds)
+    let deadline = Instant.read().advanced(by: .seconds(seconds))
     while true {
       if try condition() { return true }
       guard Instant.read() < deadline else { return false }
-      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 50))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(50)))
     }
   }
 }

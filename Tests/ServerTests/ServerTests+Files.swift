@@ -26,7 +26,7 @@ extension ServerTests {
 
     func write(_ name: String) throws {
       let pair = try SelfSignedCertificate(
-        commonName: name, hostNames: [name], addresses: [], now: Int64(Date().timeIntervalSince1970))
+        commonName: name, hostNames: [name], addresses: [], now: UnixTime(seconds: Int64(Date().timeIntervalSince1970)))
       try folder.write(pair.certificate, to: "chain.pem")
       try folder.write(pair.key, to: "key.pem")
     }

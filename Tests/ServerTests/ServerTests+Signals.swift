@@ -166,7 +166,7 @@ extension ServerTests {
       ["state-directory=\(folder.path("state"))", "relay.advertise=auto", "relay.detect=\(place)"],
       ready: "state-directory-made")
     // The start waits for three seconds for an answer to this.
-    #expect(Readiness.wait(for: silent.rawValue, until: Instant.read().advanced(bySeconds: 5)))
+    #expect(Readiness.wait(for: silent.rawValue, until: Instant.read().advanced(by: .seconds(5))))
     server.send(signal)
     #expect(server.waitForEnd() == 0)
     #expect(server.logs(" stopped") && !server.logged(" ready ") && !server.logged("public-address-failed"))

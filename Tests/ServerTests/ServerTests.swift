@@ -15,7 +15,7 @@ import TURNClient
 struct ServerTests {
   static func port(_ number: UInt16) -> UInt16 { PortBlock.server[number] }
 
-  var soon: Instant { Instant.read().advanced(bySeconds: 2) }
+  var soon: Instant { Instant.read().advanced(by: .seconds(2)) }
 
   /// Sends a Binding request; true if an answer arrives from exactly the address that was asked.
   func bind(_ remote: SocketAddress, milliseconds: UInt32 = 1000) throws -> Bool {
@@ -25,7 +25,7 @@ struct ServerTests {
     let request = writer.bytes.copied()
     _ = try socket.send(request.span.rawBytes)
     return Readiness.wait(
-      for: socket.rawValue, until: Instant.read().advanced(byMilliseconds: milliseconds))
+      for: socket.rawValue, until: Instant.read().advanced(by: .milliseconds(milliseconds)))
   }
 
   func loopback(_ last: UInt8, _ port: UInt16) -> SocketAddress {
@@ -96,10 +96,10 @@ struct ServerTests {
   func httpRequest(text: String) throws {
     let server = try RunningServer(port: Self.port(4))
     let socket = try ClientSocket.tcp(to: loopback(1, server.port))
-    #expect(Readiness.wait(for: socket.rawValue, writing: true, until: Instant.read().advanced(bySeconds: 2)))
+    #expect(Readiness.wait(for: socket.rawValue, writing: true, until: Instant.read().advanced(by: .seconds(2))))
     let bytes = Array(text.utf8)
     _ = try socket.send(bytes.span.rawBytes)
-    #expect(Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(bySeconds: 2)))
+    #expect(Readiness.wait(for: socket.rawValue, until: Instant.read().advanced(by: .seconds(2))))
     var buffer = ReceiveBuffer()
     let result = buffer.receiveStream(socket)
     if case .bytes = result { Issue.record("\(result)") }
@@ -124,7 +124,7 @@ struct ServerTests {
       }
       if round % 100 == 0 {
         let stream = try ClientSocket.tcp(to: loopback(1, round % 200 == 0 ? server.port : server.tlsPort))
-        _ = Readiness.wait(for: stream.rawValue, writing: true, until: Instant.read().advanced(bySeconds: 1))
+        _ = Readiness.wait(for: stream.rawValue, writing: true, until: Instant.read().advanced(by: .seconds(1)))
         _ = try? stream.send(bytes.span.rawBytes)
       } else {
         _ = try? socket.send(bytes.span.rawBytes)
@@ -185,7 +185,7 @@ struct ServerTests {
     writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 1))
     let request = writer.bytes.copied()
     _ = try other.send(request.span.rawBytes)
-    #expect(Readiness.wait(for: other.rawValue, until: Instant.read().advanced(bySeconds: 1)))
+    #expect(Readiness.wait(for: other.rawValue, until: Instant.read().advanced(by: .seconds(1))))
   }
 
   // MARK: - Peers
@@ -204,12 +204,12 @@ struct ServerTests {
       let data = [UInt8(round)]
       try session.send(data, to: dead, until: soon)
       try session.send(data, to: peerAddress, until: soon)
-      #expect(Readiness.wait(for: peer.rawValue, until: Instant.read().advanced(bySeconds: 2)))
+      #expect(Readiness.wait(for: peer.rawValue, until: Instant.read().advanced(by: .seconds(2))))
       var buffer = ReceiveBuffer()
       let (result, sender) = buffer.receive(peer)
       #expect(result == .bytes(1))
       _ = try peer.send(data.span.rawBytes, to: sender)
-      let back = try session.receiveData(until: Instant.read().advanced(bySeconds: 2))
+      let back = try session.receiveData(until: Instant.read().advanced(by: .seconds(2)))
       #expect(back?.data == data)
     }
   }
@@ -292,7 +292,7 @@ struct ServerTests {
     try alice.bindChannel(to: bobRelay)
     try bob.createPermission([aliceRelay])
     try alice.send([1, 2, 3], to: bobRelay, until: soon)
-    let heard = try bob.receiveData(until: Instant.read().advanced(bySeconds: 2))
+    let heard = try bob.receiveData(until: Instant.read().advanced(by: .seconds(2)))
     #expect(heard?.data == [1, 2, 3])
     #expect(heard?.peer == aliceRelay)
     #expect(code { () throws(AllocationSession.Failure) in try alice.bindChannel(to: loopback(1, 22)) } == 403)

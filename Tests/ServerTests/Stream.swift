@@ -84,7 +84,7 @@ final class Stream: @unchecked Sendable {
     self.socket = Owner(socket)
   }
 
-  static var deadline: Instant { Instant.read().advanced(bySeconds: 5) }
+  static var deadline: Instant { Instant.read().advanced(by: .seconds(5)) }
 
   // MARK: - Sending
 
@@ -104,7 +104,7 @@ final class Stream: @unchecked Sendable {
     let chunk = [UInt8](repeating: 0x55, count: 65_536)
     var sent = 0
     while sent < limit {
-      guard Readiness.wait(for: descriptor, writing: true, until: Instant.read().advanced(byMilliseconds: 300)),
+      guard Readiness.wait(for: descriptor, writing: true, until: Instant.read().advanced(by: .milliseconds(300))),
         let count = try? socket?.value.send(chunk.span.rawBytes), count > 0
       else { break }
       sent += count
@@ -215,6 +215,6 @@ final class Stream: @unchecked Sendable {
 
   /// Whether bytes arrive within this time.
   func hears(within milliseconds: UInt32) -> Bool {
-    !input.isEmpty || Readiness.wait(for: descriptor, until: Instant.read().advanced(byMilliseconds: milliseconds))
+    !input.isEmpty || Readiness.wait(for: descriptor, until: Instant.read().advanced(by: .milliseconds(milliseconds)))
   }
 }

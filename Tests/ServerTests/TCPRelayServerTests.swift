@@ -254,10 +254,10 @@ struct TCPRelayServerTests {
     }
     for stream in streams { stream.reset() }
     // An unbound connection stays for its 30 s, and longer on a busy machine.
-    let deadline = Instant.read().advanced(bySeconds: 120)
+    let deadline = Instant.read().advanced(by: .seconds(120))
     var left = try sockets().subtracting(before)
     while !left.isEmpty, Instant.read() < deadline {
-      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
       left = try sockets().subtracting(before)
     }
     // The kernel's lines about them: protocol, addresses, state.

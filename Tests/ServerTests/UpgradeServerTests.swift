@@ -12,7 +12,7 @@ import TURNClient
 /// The server starts its program once more and hands everything over, with real sockets.
 @Suite("An upgrade without dropping a call", .serialized)
 struct UpgradeServerTests {
-  var soon: Instant { Instant.read().advanced(bySeconds: 5) }
+  var soon: Instant { Instant.read().advanced(by: .seconds(5)) }
 
   static func port(_ number: UInt16) -> UInt16 { PortBlock.upgrade[number] }
 
@@ -150,19 +150,19 @@ struct UpgradeServerTests {
 
   /// Waits until so many older processes have no clients and no endpoint any more.
   private func awaitEnds(_ count: Int, of server: RunningServer) throws {
-    let deadline = Instant.read().advanced(bySeconds: 10)
+    let deadline = Instant.read().advanced(by: .seconds(10))
     while server.logText.components(separatedBy: "predecessor-ended").count <= count {
       try #require(Instant.read() < deadline, "\(server.logText)")
-      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
     }
   }
 
   /// Waits until the newest process has the endpoint.
   private func awaitAnswer(_ admin: AdminClient) throws {
-    let deadline = Instant.read().advanced(bySeconds: 10)
+    let deadline = Instant.read().advanced(by: .seconds(10))
     while Instant.read() < deadline {
       if let answer = try? admin.ask("GET", "/healthz"), answer.status == 200 { return }
-      Readiness.sleep(until: Instant.read().advanced(byMilliseconds: 20))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
     }
     Issue.record("nothing answers")
   }

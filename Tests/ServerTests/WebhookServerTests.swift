@@ -137,7 +137,8 @@ struct WebhookServerTests {
       try session.createPermission([peer])
       for _ in 0..<20 {
         try session.send(
-          [UInt8](repeating: 1, count: 500), to: peer, asIndication: true, until: Instant.read().advanced(bySeconds: 1))
+          [UInt8](repeating: 1, count: 500), to: peer, asIndication: true,
+          until: Instant.read().advanced(by: .seconds(1)))
       }
       try session.refresh()
     }

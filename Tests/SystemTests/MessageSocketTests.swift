@@ -21,7 +21,7 @@ struct MessageSocketTests {
   func descriptors() throws {
     let ends = try pair()
     let inner = try MessageSocket.pair()
-    let soon = Instant.read().advanced(bySeconds: 2)
+    let soon = Instant.read().advanced(by: .seconds(2))
     try ends.first.send([1], until: soon)
     try ends.first.send([2, 3], [inner.first, inner.second], until: soon)
     #expect(try ends.second.receive(until: soon)?.bytes == [1])
@@ -39,8 +39,8 @@ struct MessageSocketTests {
   func ends() throws {
     let ends = try MessageSocket.pair()
     let first = MessageSocket(owning: FileDescriptor(owning: ends.first))
-    let soon = Instant.read().advanced(bySeconds: 2)
-    #expect(throws: Errno.timedOut) { try first.receive(until: Instant.read().advanced(byMilliseconds: 5)) }
+    let soon = Instant.read().advanced(by: .seconds(2))
+    #expect(throws: Errno.timedOut) { try first.receive(until: Instant.read().advanced(by: .milliseconds(5))) }
     #expect(throws: Errno.wouldBlock) { try first.receiveNow() }
     do {
       let second = MessageSocket(owning: FileDescriptor(owning: ends.second))

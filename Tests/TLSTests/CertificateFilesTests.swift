@@ -14,8 +14,8 @@ struct CertificateFilesTests {
     #expect(identity.files.leaf.fingerprint.count == 64)
     #expect(identity.files.leaf.validityError(now: realNow(), file: "chain") == nil)
     #expect(
-      identity.files.leaf.notAfter - identity.files.leaf.notBefore == SelfSignedCertificate.lifetime.components.seconds
-        + 86_400)
+      identity.files.leaf.notAfter.duration(since: identity.files.leaf.notBefore) == SelfSignedCertificate.lifetime
+        + .seconds(86_400))
   }
 
   @Test("Each error names the file and its fault")
@@ -89,13 +89,16 @@ struct CertificateFilesTests {
   func validity() throws {
     let leaf = try Identity().files.leaf
     #expect(leaf.validityError(now: leaf.notAfter, file: "c") == nil)
-    #expect(leaf.validityError(now: leaf.notAfter + 1, file: "c") == .expired(file: "c", notAfter: leaf.notAfter))
     #expect(
-      leaf.validityError(now: leaf.notBefore - 1, file: "c") == .notYetValid(file: "c", notBefore: leaf.notBefore))
-    #expect(leaf.daysLeft(now: leaf.notAfter - 86_400) == 1)
-    #expect(leaf.daysLeft(now: leaf.notAfter + 1) == -1)
+      leaf.validityError(now: leaf.notAfter.advanced(by: .seconds(1)), file: "c")
+        == .expired(file: "c", notAfter: leaf.notAfter))
     #expect(
-      CertificateError.expired(file: "c.pem", notAfter: 1_700_000_000).description
+      leaf.validityError(now: leaf.notBefore.advanced(by: .seconds(-1)), file: "c")
+        == .notYetValid(file: "c", notBefore: leaf.notBefore))
+    #expect(leaf.daysLeft(now: leaf.notAfter.advanced(by: .seconds(-86_400))) == 1)
+    #expect(leaf.daysLeft(now: leaf.notAfter.advanced(by: .seconds(1))) == -1)
+    #expect(
+      CertificateError.expired(file: "c.pem", notAfter: UnixTime(seconds: 1_700_000_000)).description
         == "c.pem: expired on 2023-11-14 22:13:20 UTC")
   }
 
@@ -104,7 +107,8 @@ struct CertificateFilesTests {
     arguments: ["", "a,b", "a b", "a:b", "a\nb", "DNS:evil", String(repeating: "a", count: 254), "ex*mple.org"])
   func invalidName(name: String) {
     #expect(throws: CertificateError.invalidName(name)) {
-      try SelfSignedCertificate(commonName: "x", hostNames: [name], addresses: [], now: 1_700_000_000)
+      try SelfSignedCertificate(
+        commonName: "x", hostNames: [name], addresses: [], now: UnixTime(seconds: 1_700_000_000))
     }
   }
 }

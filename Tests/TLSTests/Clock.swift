@@ -1,4 +1,5 @@
 import Foundation
+import NetworkTypes
 
-/// Seconds since 1970. OpenSSL verifies certificates with the real clock, so the tests use it too.
-func realNow() -> Int64 { Int64(Date().timeIntervalSince1970) }
+/// The wall clock. OpenSSL verifies certificates with the real clock, so the tests use it too.
+func realNow() -> UnixTime { UnixTime(seconds: Int64(Date().timeIntervalSince1970)) }

@@ -75,7 +75,7 @@ struct ServerNameTests {
   }
 
   @Test(
-    "Malformed server_name extensions name nobody",
+    "Malformed server_name extensions name no server",
     arguments: [
       [], [0, 0], [0, 4, 0, 0], [0, 4, 0, 0, 1], [0, 4, 1, 0, 1, 97], [0, 3, 0, 0, 0], [0, 5, 0, 0, 3, 97, 97],
       [0, 4, 0, 1, 0] + [UInt8](repeating: 97, count: 256), [0, 4, 0, 0, 1, 0xFF],

@@ -13,7 +13,7 @@ struct Identity {
   init(
     hostNames: [String] = ["turn.example.org", "*.example.net"],
     addresses: [IPAddress] = [.ipv4Loopback, .ipv6Loopback],
-    now: Int64 = realNow()
+    now: UnixTime = realNow()
   ) throws {
     selfSigned = try SelfSignedCertificate(
       commonName: "turnpike", hostNames: hostNames, addresses: addresses, now: now)

@@ -25,7 +25,7 @@ struct VerificationTests {
 
   @Test("A wrong certificate is refused with its reason and still described", arguments: refusals)
   func refused(refusal: Refusal) throws {
-    let identity = try Identity(now: realNow() - refusal.age)
+    let identity = try Identity(now: realNow().advanced(by: .seconds(-refusal.age)))
     let other = try Identity()
     let trusted = refusal.isTrusted ? identity : other
     var server = try TLSEngine(server: TLSContext(server: identity.files))
@@ -39,7 +39,7 @@ struct VerificationTests {
 
   @Test("Without verification the connection works, and the verdict can be read", arguments: refusals)
   func unverified(refusal: Refusal) throws {
-    let identity = try Identity(now: realNow() - refusal.age)
+    let identity = try Identity(now: realNow().advanced(by: .seconds(-refusal.age)))
     var server = try TLSEngine(server: TLSContext(server: identity.files))
     var client = try TLSEngine(client: TLSContext(client: .none), serverName: refusal.name)
     exchange(&client, &server)

@@ -42,7 +42,7 @@ struct AllocationTests {
           transmissions: 2)
       ])
     #expect(outputs(&client) == [])
-    #expect(client.deadline == at(45).advanced(bySeconds: 540))
+    #expect(client.deadline == at(45).advanced(by: .seconds(540)))
   }
 
   @Test("An unsigned success is accepted from a server that asks for no credentials")

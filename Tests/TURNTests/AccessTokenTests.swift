@@ -10,16 +10,18 @@ import Testing
 struct AccessTokenTests {
   static let key = AccessTokenKey(id: Array("north".utf8), key: Array("12345678901234567890123456789012".utf8))
   static let short = AccessTokenKey(
-    id: Array("south".utf8), key: Array("1234567890123456".utf8), notAfter: 1_800_000_100)
-  static let now: UInt64 = 1_800_000_000
+    id: Array("south".utf8), key: Array("1234567890123456".utf8), notAfter: UnixTime(seconds: 1_800_000_100))
+  static let now = UnixTime(seconds: 1_800_000_000)
+  /// A time so many seconds after now.
+  static func at(_ seconds: Int64) -> UnixTime { now.advanced(by: .seconds(seconds)) }
   static let serverName = Array(Conversation.realm.utf8)
 
   static func sealed(
-    _ key: AccessTokenKey = key, macKey: [UInt8] = [UInt8](repeating: 7, count: 20), made: UInt64 = now,
+    _ key: AccessTokenKey = key, macKey: [UInt8] = [UInt8](repeating: 7, count: 20), made: UnixTime = now,
     lifetime: UInt32 = 600, serverName: [UInt8] = serverName, nonce: UInt8 = 1
   ) -> [UInt8] {
     guard let digest = Digest(macKey) else { return [] }
-    return AccessToken(macKey: digest, timestamp: made << 16, lifetime: .seconds(lifetime)).sealed(
+    return AccessToken(macKey: digest, created: made, lifetime: .seconds(lifetime)).sealed(
       key: key, serverName: serverName, nonce: [UInt8](repeating: nonce, count: 12)) ?? []
   }
 
@@ -49,7 +51,7 @@ struct AccessTokenTests {
     let opened = AccessToken(sealed.span.rawBytes, key: key, serverName: Self.serverName)
     let token = try #require(opened)
     #expect(token.macKey.array == [UInt8](repeating: 7, count: 20))
-    #expect(token.timestamp == Self.now << 16 && token.lifetime == .seconds(600))
+    #expect(token.created == Self.now && token.lifetime == .seconds(600))
     #expect(open(sealed, key, Array("example.net".utf8)) == nil)
     var other = key
     other.key[0] ^= 1
@@ -85,17 +87,18 @@ struct AccessTokenTests {
     #expect(open(token, Self.key, Self.serverName) == nil)
   }
 
-  /// The time at which a token was made, its lifetime, and the seconds left; nil if it has expired or is not yet valid.
-  private static let lifetimes: [(UInt64, UInt32, Int64?)] = [
-    (now, 600, 605), (now - 600, 600, 5), (now - 604, 600, 1), (now - 605, 600, nil), (now + 604, 600, 1),
-    (now + 605, 600, nil), (0, 600, nil), (now, 0, 5), (now, UInt32.max, 4_294_967_300),
+  /// The seconds from now to when a token was made, its lifetime, and the seconds left; nil if it has expired or is not
+  /// yet valid.
+  private static let lifetimes: [(Int64, UInt32, Int64?)] = [
+    (0, 600, 605), (-600, 600, 5), (-604, 600, 1), (-605, 600, nil), (604, 600, 1), (605, 600, nil),
+    (-now.seconds, 600, nil), (0, 0, 5), (0, UInt32.max, 4_294_967_300),
   ]
 
   @Test("A token is valid for its lifetime, with five seconds of tolerance before and after", arguments: lifetimes)
   func lifetime(
-    made: UInt64, lifetime: UInt32, expected: Int64?
+    age: Int64, lifetime: UInt32, expected: Int64?
   ) throws {
-    let token = AccessToken(macKey: try #require(Digest([1])), timestamp: made << 16, lifetime: .seconds(lifetime))
+    let token = AccessToken(macKey: try #require(Digest([1])), created: Self.at(age), lifetime: .seconds(lifetime))
     #expect(token.timeLeft(now: Self.now) == expected.map { .seconds($0) })
   }
 
@@ -132,7 +135,7 @@ struct AccessTokenTests {
 
   @Test("After the token expires its key is invalid, and a new token continues the allocation")
   func renewal() throws {
-    let conversation = Self.conversation { $0.defaultLifetime = .seconds(600) }
+    let conversation = Self.conversation { $0.policy.defaultLifetime = .seconds(600) }
     let client = Self.client(conversation)
     client.challenge()
     #expect(client.allocate { $0.append(.accessToken, Self.sealed(lifetime: 100)) }?.lifetime == 105)
@@ -140,7 +143,7 @@ struct AccessTokenTests {
     let next = Self.client(conversation, macKey: 9)
     next.nonce = client.nonce
     let macKey = [UInt8](repeating: 9, count: 20)
-    let token = Self.sealed(macKey: macKey, made: Self.now + 90, lifetime: 3000, nonce: 2)
+    let token = Self.sealed(macKey: macKey, made: Self.at(90), lifetime: 3000, nonce: 2)
     let answer = try #require(
       next.ask(
         next.request(.refresh) {
@@ -182,8 +185,8 @@ struct AccessTokenTests {
   func refusals() throws {
     let cases: [(String, String, UInt8, [UInt8])] = [
       ("unknown key", "west", 7, Self.sealed()), ("the other key's name", "south", 7, Self.sealed()),
-      ("another MAC key", "north", 8, Self.sealed()), ("expired", "north", 7, Self.sealed(made: Self.now - 700)),
-      ("from the future", "north", 7, Self.sealed(made: Self.now + 700)),
+      ("another MAC key", "north", 8, Self.sealed()), ("expired", "north", 7, Self.sealed(made: Self.at(-700))),
+      ("from the future", "north", 7, Self.sealed(made: Self.at(700))),
       ("for another server", "north", 7, Self.sealed(serverName: Array("example.net".utf8))),
       ("empty", "north", 7, []), ("noise", "north", 7, [UInt8](repeating: 3, count: 80)),
     ]
@@ -205,7 +208,7 @@ struct AccessTokenTests {
     conversation.tick(seconds: 100)
     client.challenge()
     let refresh = client.ask(
-      client.request(.refresh) { $0.append(.accessToken, Self.sealed(Self.short, made: Self.now + 100)) })
+      client.request(.refresh) { $0.append(.accessToken, Self.sealed(Self.short, made: Self.at(100))) })
     #expect(refresh?.code == 401)
   }
 
@@ -227,7 +230,7 @@ struct AccessTokenTests {
 
   @Test("A stale nonce gives 438 with a valid token too")
   func staleNonce() {
-    let conversation = Self.conversation { $0.nonceLifetime = .seconds(10) }
+    let conversation = Self.conversation { $0.policy.nonceLifetime = .seconds(10) }
     let client = Self.client(conversation)
     client.challenge()
     conversation.tick(seconds: 11)

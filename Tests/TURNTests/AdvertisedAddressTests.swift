@@ -93,12 +93,12 @@ struct AdvertisedAddressTests {
   @Test("A former address is forgotten a day after another one has taken its place")
   func forgetting() throws {
     let day = RelayedAddresses.formerTime
-    let later = Self.start.advanced(bySeconds: 60)
+    let later = Self.start.advanced(by: .seconds(60))
     let both = told([1, 2]).advertising([IPAddress(198, 51, 100, 3)], now: later)
     let first = IPAddress(198, 51, 100, 1)
     #expect(both.former.map(\.since) == [later, Self.start] && both.contains(first))
     #expect(both.nextForgetting == Self.start.advanced(by: day))
-    #expect(both.forgetting(now: Self.start.advanced(bySeconds: 86_399)) == nil)
+    #expect(both.forgetting(now: Self.start.advanced(by: .seconds(86_399))) == nil)
     let one = try #require(both.forgetting(now: Self.start.advanced(by: day)))
     #expect(!one.contains(first) && one.translated(first) == first && one.contains(IPAddress(198, 51, 100, 2)))
     let none = try #require(one.forgetting(now: later.advanced(by: day)))

@@ -103,7 +103,7 @@ struct AllocateTests {
 
   @Test("A stale nonce in Refresh keeps the allocation")
   func staleNonceKeeps() {
-    let conversation = Conversation { $0.nonceLifetime = .seconds(60) }
+    let conversation = Conversation { $0.policy.nonceLifetime = .seconds(60) }
     let client = TestClient(conversation)
     client.allocate()
     conversation.wait(seconds: 100)
@@ -268,7 +268,7 @@ struct AllocateTests {
 
   @Test("With auth.anonymous nothing is signed and every method works")
   func anonymous() {
-    let conversation = Conversation { $0.isAnonymous = true }
+    let conversation = Conversation { $0.policy.isAnonymous = true }
     let client = TestClient(conversation)
     client.key = nil
     let answer = client.ask(client.request(.allocate) { $0.append(.requestedTransport, UInt32(17) << 24) })

@@ -24,7 +24,7 @@ struct AuthenticationTests {
       ([.sha256, .md5], [0, 2, 0, 0, 0, 1, 0, 0]), ([.sha256], [0, 2, 0, 0]), ([.md5], [0, 1, 0, 0]),
     ])
   func offer(algorithms: [PasswordAlgorithm], list: [UInt8]) {
-    #expect(ModernClient(Conversation { $0.passwordAlgorithms = algorithms }).list == list)
+    #expect(ModernClient(Conversation { $0.policy.passwordAlgorithms = algorithms }).list == list)
   }
 
   @Test("9.2.4: 401 and 438 are small and unsigned, with REALM, NONCE and PASSWORD-ALGORITHMS")
@@ -204,7 +204,7 @@ struct AuthenticationTests {
   @Test("With only SHA-256 offered there is no MD5 key: an RFC 5389 client gets 401")
   func sha256Only() throws {
     let conversation = Conversation {
-      $0.passwordAlgorithms = [.sha256]
+      $0.policy.passwordAlgorithms = [.sha256]
       $0.realms[0].users = [
         Array("alice".utf8): CredentialKeys(md5: [Conversation.key], sha256: ModernClient.sha256Key)
       ]
@@ -289,7 +289,7 @@ struct AuthenticationTests {
     let conversation = Conversation()
     let client = ModernClient(conversation)
     var settings = conversation.relay.settings
-    settings.passwordAlgorithms = [.md5]
+    settings.policy.passwordAlgorithms = [.md5]
     let gate = conversation.relay.rules.gate
     conversation.relay.update(settings: settings, gate: gate)
     let answer = client.ask(

@@ -74,7 +74,7 @@ struct BadRequestTests {
     Row(.oldChannelRange) { allocated($0).client.bind(0x8000, "8.8.8.8:1") },
     Row(.channelRange) { scene in
       var settings = scene.conversation.relay.settings
-      settings.allowsOldChannels = false
+      settings.policy.allowsOldChannels = false
       scene.conversation.relay.update(settings: settings, gate: scene.conversation.relay.rules.gate)
       return allocated(scene).client.bind(0x5000, "8.8.8.8:1")
     },
@@ -113,7 +113,7 @@ struct BadRequestTests {
 
   @Test("A 400 to a user with valid credentials names the fault", arguments: rows)
   func phrases(row: Row) {
-    let answer = row.ask(Scene(transport: row.transport) { $0.allowsMobility = true })
+    let answer = row.ask(Scene(transport: row.transport) { $0.policy.allowsMobility = true })
     #expect(answer?.code == 400)
     #expect(Self.phrase(answer) == row.phrase)
     #expect(answer?.isSigned == true)
@@ -134,7 +134,7 @@ struct BadRequestTests {
   func strangers() {
     // An anonymous server has no users, so no credential can be valid.
     for row in Self.rows {
-      let scene = Scene(transport: row.transport) { $0.isAnonymous = true }
+      let scene = Scene(transport: row.transport) { $0.policy.isAnonymous = true }
       scene.client.key = nil
       guard let answer = row.ask(scene), answer.code == 400 else { continue }
       #expect(Self.phrase(answer) == "Bad Request", "\(row.phrase)")
@@ -173,7 +173,7 @@ struct OldChannelTests {
   @Test("With rfc5766-channels: false they give 400, and data on them is dropped")
   func refused() throws {
     for number in Self.numbers {
-      let (scene, _) = try Scene.allocated { $0.allowsOldChannels = false }
+      let (scene, _) = try Scene.allocated { $0.policy.allowsOldChannels = false }
       let answer = scene.client.bind(number, "8.8.8.8:1")
       #expect(answer?.code == 400)
       #expect(BadRequestTests.phrase(answer) == "Channel number outside 0x4000-0x4FFF")

@@ -10,7 +10,7 @@ struct BandwidthRunTests {
   struct Case: CustomTestStringConvertible, Sendable {
     var testDescription: String
     var hasShares: Bool
-    var configure: @Sendable (inout RealmSettings) -> Void
+    var configure: @Sendable (inout RealmLimits) -> Void
   }
 
   static let limit = 400_000
@@ -26,7 +26,7 @@ struct BandwidthRunTests {
     // Datagrams of a run, and the bytes of each.
     [(13, 1200), (1, 15_600)])
   func runs(limit: Case, run: (count: Int, byteCount: Int)) {
-    let conversation = Conversation { limit.configure(&$0.realms[0]) }
+    let conversation = Conversation { limit.configure(&$0.realms[0].limits) }
     conversation.transcript.isKept = false
     let clients = (1...20).map { SharedBandwidthTests.client(conversation, "192.0.2.\($0):1") }
     let packet = [UInt8](repeating: 7, count: run.byteCount)

@@ -21,7 +21,7 @@ struct BandwidthTests {
 
   @Test("Each direction of each allocation has its own rate, with a burst of one second")
   func rate() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(10_000) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(10_000) }
     let client = TestClient(conversation)
     let relayed = try #require(client.allocate()?.relayedAddress)
     client.bind(0x4001, "8.8.8.8:7000")
@@ -46,7 +46,7 @@ struct BandwidthTests {
 
   @Test("Requests are answered while media is dropped")
   func requests() {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(1000) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(1000) }
     let client = TestClient(conversation)
     client.allocate()
     client.bind(0x4001, "8.8.8.8:7000")
@@ -64,7 +64,7 @@ struct BandwidthTests {
     let media = [UInt8](repeating: 7, count: 1000)
     #expect(pass(1000) { client.channelData(0x4001, media) } == 1000)
     var settings = conversation.relay.settings
-    settings.realms[0].bandwidthPerAllocation = .bytesPerSecond(2000)
+    settings.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(2000)
     let gate = conversation.relay.rules.gate
     conversation.relay.update(settings: settings, gate: gate)
     #expect(pass(1000) { client.channelData(0x4001, media) } == 2)

@@ -9,7 +9,7 @@ extension Conformance8489Tests {
 
   static let attributes = [
     Requirement("14", "padding is zero in every sent message") {
-      let scene = Scene { $0.software = Array("abc".utf8) }
+      let scene = Scene { $0.policy.software = "abc" }
       for answer in [scene.client.challenge(), scene.ask(.refresh), scene.allocate(Scene.udp)] {
         #expect(Parsed(answer?.bytes ?? [])?.paddingIsZero == true)
       }

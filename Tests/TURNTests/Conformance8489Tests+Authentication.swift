@@ -116,7 +116,7 @@ extension Conformance8489Tests {
       #expect(parsed?[.messageIntegrity] == nil)
     },
     Requirement("10", "only authenticated clients get 300, with ALTERNATE-SERVER of the same family, signed") {
-      let scene = Scene { $0.redirect = Redirect(server: IPAddress("198.51.100.9")!, port: nil, domain: []) }
+      let scene = Scene { $0.policy.redirect = Redirect(AlternateServer(IPAddress("198.51.100.9")!, port: nil)) }
       #expect(scene.ask(.allocate, signs: false) { $0.append(.requestedTransport, UInt32(17) << 24) }?.code == 401)
       let answer = try #require(scene.allocate(Scene.udp))
       #expect(answer.code == 300 && answer.isSigned)

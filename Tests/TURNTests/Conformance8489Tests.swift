@@ -137,7 +137,7 @@ struct Conformance8489Tests {
     Requirement(
       "6.3.1.1", "with SOFTWARE configured, signed successes and errors have it, unauthenticated answers do not"
     ) {
-      let scene = Scene { $0.software = Array("Turnpike".utf8) }
+      let scene = Scene { $0.policy.software = "Turnpike" }
       for answer in [scene.ask(.refresh), scene.allocate(Scene.udp)] {
         #expect(Parsed(answer?.bytes ?? [])?[.software] == Array("Turnpike".utf8))
       }

@@ -102,7 +102,7 @@ extension Conformance8656Tests {
         (UInt16(0), false), (0x3FFF, false), (0x4000, true), (0x4FFF, true), (0x5000, false), (0x7FFF, false),
         (0xFFFF, false),
       ] {
-        let (scene, _) = try Scene.allocated { $0.allowsOldChannels = false }
+        let (scene, _) = try Scene.allocated { $0.policy.allowsOldChannels = false }
         #expect(scene.client.bind(number, "8.8.8.8:1")?.code == (isGood ? nil : 400))
       }
       let (scene, _) = try Scene.allocated()
@@ -121,7 +121,7 @@ extension Conformance8656Tests {
       #expect(scene.client.bind(0x4001, "8.8.8.8:2")?.code == nil)
     },
     Requirement("12.2", "another family gives 443, a forbidden peer 403, too many channels 508") {
-      let (scene, _) = try Scene.allocated { $0.realms[0].channelsPerAllocation = 1 }
+      let (scene, _) = try Scene.allocated { $0.realms[0].limits.channelsPerAllocation = 1 }
       #expect(scene.client.bind(0x4000, "[2001:4860::1]:1")?.code == 443)
       #expect(scene.client.bind(0x4000, "10.0.0.1:1")?.code == 403)
       #expect(scene.client.bind(0x4000, "8.8.8.8:1")?.code == nil)

@@ -126,7 +126,7 @@ struct Conformance8656Tests {
       #expect(scene.conversation.openPorts.isEmpty)
     },
     Requirement("7.2", "step 11: redirection to another server gives 300") {
-      let scene = Scene { $0.redirect = Redirect(server: IPAddress("198.51.100.9")!, port: 9, domain: []) }
+      let scene = Scene { $0.policy.redirect = Redirect(AlternateServer(IPAddress("198.51.100.9")!, port: 9)) }
       #expect(scene.allocate(Scene.udp)?.code == 300)
       #expect(scene.conversation.openPorts.isEmpty)
     },
@@ -259,7 +259,7 @@ struct Conformance8656Tests {
     Requirement(
       "10.2", "a peer of a missing family gives 443, a forbidden one 403, too many 508"
     ) {
-      let (scene, _) = try Scene.allocated { $0.realms[0].permissionsPerAllocation = 1 }
+      let (scene, _) = try Scene.allocated { $0.realms[0].limits.permissionsPerAllocation = 1 }
       #expect(scene.client.permit("[2001:4860::1]:0")?.code == 443)
       #expect(scene.client.permit("10.1.2.3:0")?.code == 403)
       #expect(scene.client.permit("8.8.4.4:0")?.code == 508)

@@ -56,6 +56,7 @@ final class Conversation {
     ports: ClosedRange<UInt16> = 50_000...50_999, limit: UInt32 = 0, total: UInt32 = 0, hasIPv6: Bool = true,
     shard: Int = 0, shardCount: Int = 1, relayed shared: RelayedAddresses? = nil, own: Set<IPAddress>? = nil,
     users sharedUsers: UserRateLimiter? = nil, bandwidth sharedBandwidth: BandwidthPools? = nil,
+    strangersMemory: StrangersMemory = StrangersMemory(limit: .zero),
     _ configure: (inout RelaySettings) -> Void = { _ in }
   ) {
     var settings = RelaySettings()
@@ -63,6 +64,9 @@ final class Conversation {
     settings.realms[0].users = [
       Array("alice".utf8): CredentialKeys(md5: [Self.key]), Array("bob".utf8): CredentialKeys(md5: [Self.otherKey]),
     ]
+    // Tests of these limits set them.
+    settings.realms[0].limits.newPeersPerUser = 0
+    settings.realms[0].limits.connectsPerUser = 0
     configure(&settings)
     let local = IPAddress("203.0.113.1")!
     var entries = [RelayedAddresses.Entry(local: local, advertised: advertise.flatMap { IPAddress($0) } ?? local)]
@@ -70,7 +74,7 @@ final class Conversation {
       entries.append(RelayedAddresses.Entry(local: IPAddress("2001:db8::1")!, advertised: IPAddress("2001:db8::1")!))
     }
     relayed = shared ?? RelayedAddresses(entries: entries, ports: ports)
-    now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
+    now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wall: UnixTime(seconds: 1_800_000_000))
     let gate = PeerGate(
       rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
       relayed: relayed, ownAddresses: own ?? [local], closed: closed.compactMap { SocketAddress($0) })
@@ -80,6 +84,7 @@ final class Conversation {
     makeRelay = { settings, gate, now in
       Relay(
         settings: settings, gate: gate, relayed: gate.relayed, limiter: limiter, users: users, bandwidth: bandwidth,
+        strangersMemory: strangersMemory,
         identity: Relay.Identity(
           shard: shard, shardCount: shardCount, seed: Array("seed \(shard)".utf8), sharedKey: Array("shared".utf8)),
         now: now)
@@ -103,7 +108,10 @@ final class Conversation {
   }
 
   private func handOverIfForced() {
-    guard Self.alwaysHandsOver, relay.pending.count == 0, relay.captureState == nil else { return }
+    // The engine takes all commands after each input, and so before a handover.
+    guard Self.alwaysHandsOver, relay.commands.isEmpty, relay.pending.count == 0, relay.captureState == nil else {
+      return
+    }
     do { try handOver() } catch { Issue.record("the records cannot be read: \(error)") }
   }
 
@@ -155,8 +163,8 @@ final class Conversation {
   func wait(seconds: UInt32) {
     handOverIfForced()
     transcript.add("> \(seconds) s pass")
-    now.instant = now.instant.advanced(bySeconds: seconds)
-    now.wallSeconds += UInt64(seconds)
+    now.instant = now.instant.advanced(by: .seconds(seconds))
+    now.wall.seconds += Int64(seconds)
     relay.advance(to: now)
     runCommands()
   }
@@ -164,8 +172,8 @@ final class Conversation {
   /// Moves the clock without running the relay's timers, as when a packet arrives before the timer.
   func tick(seconds: UInt32) {
     transcript.add("> \(seconds) s pass unnoticed")
-    now.instant = now.instant.advanced(bySeconds: seconds)
-    now.wallSeconds += UInt64(seconds)
+    now.instant = now.instant.advanced(by: .seconds(seconds))
+    now.wall.seconds += Int64(seconds)
   }
 
   /// The same for a part of a second.

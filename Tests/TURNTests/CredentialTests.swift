@@ -41,7 +41,7 @@ struct CredentialTests {
   func noRefresh() {
     let conversation = Conversation {
       $0.realms[0].secrets = [Array("new".utf8)]
-      $0.onCredentialExpiry = .noRefresh
+      $0.policy.onCredentialExpiry = .noRefresh
     }
     let client = client(conversation, "1800000100:carol", secret: "new")
     #expect(client.allocate()?.relayedAddress != nil)
@@ -56,7 +56,7 @@ struct CredentialTests {
   func close() {
     let conversation = Conversation {
       $0.realms[0].secrets = [Array("new".utf8)]
-      $0.onCredentialExpiry = .close
+      $0.policy.onCredentialExpiry = .close
     }
     let client = client(conversation, "1800000100:carol", secret: "new")
     #expect(client.allocate()?.lifetime == 100)

@@ -15,7 +15,7 @@ struct DiscoveryTests {
     -> Conversation
   {
     Conversation(advertise: advertise, limit: limit) {
-      $0.natDiscovery = DiscoveryAddresses(primary: Self.a1p1, alternate: Self.a2p2)
+      $0.policy.natDiscovery = ConfiguredDiscovery(primary: Self.a1p1, alternate: Self.a2p2)
       body(&$0)
     }
   }
@@ -260,7 +260,7 @@ struct DiscoveryTests {
 
   @Test("RFC 3489: SOURCE-ADDRESS and CHANGED-ADDRESS are sent, and CHANGE-REQUEST is served")
   func classic() throws {
-    let conversation = conversation { $0.answersClassicSTUN = true }
+    let conversation = conversation { $0.policy.answersClassicSTUN = true }
     let client = TestClient(conversation)
     // Type, length, 16 bytes of transaction, CHANGE-REQUEST with both flags.
     let request: [UInt8] = [0, 1, 0, 8] + Array(1...16) + [0, 3, 0, 4, 0, 0, 0, 6]

@@ -44,7 +44,7 @@ struct DontFragmentTests {
 
   @Test("Permissions, peer rules and bandwidth apply to DONT-FRAGMENT too, and a wrong length is dropped")
   func checks() {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(100) }
     let client = TestClient(conversation)
     client.allocate()
     #expect(client.send(indication("8.8.8.8:7000", [1], dontFragment: [])).drop == .noPermission)

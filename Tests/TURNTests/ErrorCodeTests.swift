@@ -47,7 +47,8 @@ struct ErrorCodeTests {
 
   static let rows = [
     Row(300, "Try Alternate", "redirect") {
-      Scene { $0.redirect = Redirect(server: IPAddress("198.51.100.9")!, port: nil, domain: []) }.allocate(Scene.udp)
+      Scene { $0.policy.redirect = Redirect(AlternateServer(IPAddress("198.51.100.9")!, port: nil)) }.allocate(
+        Scene.udp)
     },
     Row(400, "REQUESTED-TRANSPORT is missing", "an Allocate without attributes") { Scene().allocate() },
     Row(400, "Bad Request", "stranger: no NONCE beside the integrity") {
@@ -189,7 +190,7 @@ struct AttributeFormTests {
   @Test("An invalid MOBILITY-TICKET gives 400, although the attribute is comprehension-optional")
   func tickets() {
     for count in [1, 16, 31, 33, 200] {
-      let scene = Scene { $0.allowsMobility = true }
+      let scene = Scene { $0.policy.allowsMobility = true }
       #expect(scene.allocate(Scene.udp, (.mobilityTicket, [UInt8](repeating: 1, count: count)))?.code == 400)
       #expect(scene.ask(.refresh) { $0.append(.mobilityTicket, [UInt8](repeating: 1, count: count)) }?.code == 400)
     }

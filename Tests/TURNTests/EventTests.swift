@@ -107,7 +107,7 @@ struct EventTests {
     for (id, token, reason) in [
       ("east", AccessTokenTests.sealed(), AuthenticationFailure.Reason.unknownUser),
       ("north", AccessTokenTests.sealed(serverName: [1]), .wrongPassword),
-      ("north", AccessTokenTests.sealed(made: AccessTokenTests.now - 5000), .expired),
+      ("north", AccessTokenTests.sealed(made: AccessTokenTests.at(-5000)), .expired),
     ] {
       let conversation = AccessTokenTests.conversation()
       let client = AccessTokenTests.client(conversation, id: id)

@@ -59,7 +59,7 @@ struct GuessTests {
     func time(_ request: [UInt8]) -> Duration {
       shortest {
         // Failed logins would be limited.
-        conversation.now.instant = conversation.now.instant.advanced(bySeconds: 1)
+        conversation.now.instant = conversation.now.instant.advanced(by: .seconds(1))
         _ = conversation.relay.receive(request.span.rawBytes, from: client.path, now: conversation.now)
       }
     }

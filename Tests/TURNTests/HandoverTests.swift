@@ -17,7 +17,7 @@ struct HandoverTests {
 
   /// A conversation with something of each kind; the relay is replaced before each step if `isHandedOver`.
   private func converse(isHandedOver: Bool) throws -> [String] {
-    let conversation = Conversation(allow: ["203.0.113.0/24"]) { $0.allowsMobility = true }
+    let conversation = Conversation(allow: ["203.0.113.0/24"]) { $0.policy.allowsMobility = true }
     func step() throws { if isHandedOver { try conversation.handOver() } }
     let alice = TestClient(conversation, "192.0.2.7:5000")
     _ = try #require(alice.allocate { $0.append(.evenPort, [0x80]) })
@@ -98,9 +98,9 @@ struct HandoverTests {
     for isOwn in [false, true] {
       func configure(_ settings: inout RelaySettings) {
         if isOwn {
-          settings.realms[0].users[Array("alice".utf8)]?.bandwidth = 100_000
+          settings.realms[0].users[Array("alice".utf8)]?.bandwidth = .bytesPerSecond(100_000)
         } else {
-          settings.realms[0].bandwidthPerUser = .bytesPerSecond(100_000)
+          settings.realms[0].limits.bandwidthPerUser = .bytesPerSecond(100_000)
         }
       }
       let conversation = Conversation(configure)
@@ -120,9 +120,45 @@ struct HandoverTests {
     }
   }
 
+  @Test("The server's limit of bandwidth and its shares go on, also if the newer process has a smaller limit or none")
+  func serverBandwidth() throws {
+    let conversation = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(100_000) }
+    let alice = TestClient(conversation, "192.0.2.7:5000")
+    _ = try #require(alice.allocate())
+    alice.bind(0x4001, "8.8.8.8:7000")
+    let video = [UInt8](repeating: 1, count: 1000)
+    let before = (0..<120).count { _ in alice.channelData(0x4001, video).drop == nil }
+    #expect((70...80).contains(before))
+    let exported = conversation.relay.export { _ in true }
+    for (limit, passing) in [(100_000, 0...2), (50_000, 0...2), (0, 120...120)] {
+      let successor = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(UInt64(limit)) }
+      _ = try successor.relay.restore(exported.bytes, .same(conversation.relay), now: conversation.now)
+      let same = TestClient(successor, "192.0.2.7:5000")
+      let after = (0..<120).count { _ in same.channelData(0x4001, video).drop == nil }
+      #expect(passing.contains(after), "\(limit): \(after)")
+      successor.tick(seconds: 2)
+      #expect((0..<120).count { _ in same.channelData(0x4001, video).drop == nil } >= 35)
+    }
+  }
+
+  @Test("A Connect that waits keeps its time of arrival")
+  func connectTime() throws {
+    let conversation = Conversation()
+    let client = TestClient(conversation, "192.0.2.7:5000", transport: .tcp, connection: 3)
+    _ = try #require(client.allocate(.tcp))
+    let peer = SocketAddress("8.8.8.8:7000")!
+    client.permit("8.8.8.8:7000")
+    _ = client.ask(client.request(.connect) { $0.append(.xorPeerAddress, xor: peer) })
+    conversation.tick(seconds: 2)
+    try conversation.handOver()
+    conversation.relay.peerConnected(try #require(conversation.connects.last).id, now: conversation.now)
+    conversation.runCommands()
+    #expect(conversation.answerTimes.last == 2000)
+  }
+
   @Test("An unknown version, a cut or a changed record is an error or another relay, never a trap")
   func damage() throws {
-    let conversation = Conversation { $0.allowsMobility = true }
+    let conversation = Conversation { $0.policy.allowsMobility = true }
     let alice = TestClient(conversation, "192.0.2.7:5000")
     _ = try #require(alice.allocate())
     alice.bind(0x4000, "198.51.100.9:7000")

@@ -43,8 +43,8 @@ struct HostileTests {
     .tags(.slow))
   func mutations() {
     let conversation = Conversation(ports: 50_000...50_031) {
-      $0.realms[0].permissionsPerAllocation = 8
-      $0.realms[0].channelsPerAllocation = 4
+      $0.realms[0].limits.permissionsPerAllocation = 8
+      $0.realms[0].limits.channelsPerAllocation = 4
     }
     conversation.transcript.isKept = false
     var generator = SeededGenerator(seed: Array("relay mutations".utf8))

@@ -43,20 +43,20 @@ struct LimitTests {
       for _ in 0..<30 { _ = scene.allocate(Scene.udp) }
       scene.client.username = "alice"
     },
-    Row(.newPeers, .udp, { $0.realms[0].newPeersPerUser = 3 }) { scene, _ in
+    Row(.newPeers, .udp, { $0.realms[0].limits.newPeersPerUser = 3 }) { scene, _ in
       for host in 1...3 { scene.client.permit("8.8.9.\(host):1") }
       scene.client.permit("8.8.10.\(scene.conversation.nextTransaction % 200):1")
     },
-    Row(.connects, .tcp, { $0.realms[0].connectsPerUser = 3 }) { scene, _ in
+    Row(.connects, .tcp, { $0.realms[0].limits.connectsPerUser = 3 }) { scene, _ in
       for _ in 1...4 {
         let port = scene.conversation.nextTransaction
         _ = scene.ask(.connect) { Scene.peer("8.8.8.8:\(port)", &$0) }
       }
     },
-    Row(.permissions, .udp, { $0.realms[0].permissionsPerAllocation = 1 }) { scene, _ in
+    Row(.permissions, .udp, { $0.realms[0].limits.permissionsPerAllocation = 1 }) { scene, _ in
       scene.client.permit("8.8.8.9:1")
     },
-    Row(.channels, .udp, { $0.realms[0].channelsPerAllocation = 1 }) { scene, _ in
+    Row(.channels, .udp, { $0.realms[0].limits.channelsPerAllocation = 1 }) { scene, _ in
       scene.client.bind(0x4000, "8.8.8.8:1")
       scene.client.bind(0x4001, "8.8.8.8:2")
     },
@@ -72,15 +72,15 @@ struct LimitTests {
         client.allocate { $0.append(.evenPort, [UInt8(0x80)]) }
       }
     },
-    Row(.bandwidth, .udp, { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100) }) { scene, relayed in
+    Row(.bandwidth, .udp, { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(100) }) { scene, relayed in
       for _ in 0..<20 { _ = scene.client.hear([UInt8](repeating: 1, count: 100), from: "8.8.8.8:1", on: relayed) }
       scene.conversation.runCommands()
     },
-    Row(.userBandwidth, .udp, { $0.realms[0].bandwidthPerUser = .bytesPerSecond(100) }) { scene, relayed in
+    Row(.userBandwidth, .udp, { $0.realms[0].limits.bandwidthPerUser = .bytesPerSecond(100) }) { scene, relayed in
       for _ in 0..<20 { _ = scene.client.hear([UInt8](repeating: 1, count: 100), from: "8.8.8.8:1", on: relayed) }
       scene.conversation.runCommands()
     },
-    Row(.serverBandwidth, .udp, { $0.realms[0].bandwidth = .bytesPerSecond(100) }) { scene, relayed in
+    Row(.serverBandwidth, .udp, { $0.realms[0].limits.bandwidth = .bytesPerSecond(100) }) { scene, relayed in
       for _ in 0..<20 { _ = scene.client.hear([UInt8](repeating: 1, count: 100), from: "8.8.8.8:1", on: relayed) }
       scene.conversation.runCommands()
     },
@@ -136,7 +136,7 @@ struct LimitTests {
 
   @Test("Moved clients beyond a user's forwarding limit make an event, and other users still move")
   func handOvers() {
-    let conversation = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
+    let conversation = Conversation(shard: 0, shardCount: 2) { $0.policy.allowsMobility = true }
     func move(_ name: String, _ key: Digest, from address: String) {
       let ticket = conversation.relay.tickets.seal(
         MobilityTicket(

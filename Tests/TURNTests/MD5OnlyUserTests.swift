@@ -9,7 +9,7 @@ import Testing
 struct MD5OnlyUserTests {
   private func conversation(_ algorithms: [PasswordAlgorithm] = [.md5, .sha256]) -> Conversation {
     Conversation {
-      $0.passwordAlgorithms = algorithms
+      $0.policy.passwordAlgorithms = algorithms
       $0.realms[0].hasUsersWithoutSHA256 = true
       $0.realms[0].users = [
         Array("alice".utf8): CredentialKeys(md5: [Conversation.key]),

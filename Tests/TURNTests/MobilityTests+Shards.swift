@@ -7,8 +7,8 @@ import Testing
 extension MobilityTests {
   @Test("A client that moves to another shard is forwarded to its allocation's shard, once")
   func otherShard() throws {
-    let owner = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
-    let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.allowsMobility = true }
+    let owner = Conversation(shard: 0, shardCount: 2) { $0.policy.allowsMobility = true }
+    let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.policy.allowsMobility = true }
     let old = TestClient(owner)
     let answer = try #require(allocate(old))
     old.bind(0x4001, Self.peer)
@@ -52,8 +52,8 @@ extension MobilityTests {
 
   @Test("A connection moves as a whole to its allocation's shard, with its Refresh")
   func streamOnOtherShard() throws {
-    let owner = Conversation(shard: 0, shardCount: 2) { $0.allowsMobility = true }
-    let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.allowsMobility = true }
+    let owner = Conversation(shard: 0, shardCount: 2) { $0.policy.allowsMobility = true }
+    let elsewhere = Conversation(shard: 1, shardCount: 2, relayed: owner.relayed) { $0.policy.allowsMobility = true }
     let ticket = try #require(allocate(TestClient(owner))?.ticket)
     let new = TestClient(elsewhere, "198.18.0.9:6000", transport: .tcp)
     #expect(move(new, ticket) == nil)

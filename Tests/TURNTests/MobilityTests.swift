@@ -8,7 +8,7 @@ import Testing
 struct MobilityTests {
   func conversation(_ body: (inout RelaySettings) -> Void = { _ in }) -> Conversation {
     Conversation {
-      $0.allowsMobility = true
+      $0.policy.allowsMobility = true
       body(&$0)
     }
   }
@@ -52,7 +52,7 @@ struct MobilityTests {
   func refusals() {
     #expect(TestClient(conversation()).allocate { $0.append(.mobilityTicket, [1, 2]) }?.code == 400)
     #expect(allocate(TestClient(Conversation()))?.code == 405)
-    let anonymous = TestClient(conversation { $0.isAnonymous = true })
+    let anonymous = TestClient(conversation { $0.policy.isAnonymous = true })
     anonymous.key = nil
     let answer = anonymous.ask(
       anonymous.request(.allocate) {

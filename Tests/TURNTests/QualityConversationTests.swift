@@ -41,9 +41,9 @@ struct QualityConversationTests {
     }
     conversation.transcript.isKept = true
     client.refresh(0)
-    var fromClient = MediaQuality(basis: .rtp, jitterMicroseconds: 0)
+    var fromClient = MediaQuality(basis: .rtp, jitter: .zero)
     (fromClient.packets, fromClient.lost) = (180, 20)
-    var fromPeers = MediaQuality(basis: .rtp, jitterMicroseconds: 0)
+    var fromPeers = MediaQuality(basis: .rtp, jitter: .zero)
     (fromPeers.packets, fromPeers.lost) = (198, 2)
     #expect(quality(conversation)?.fromClient == fromClient)
     #expect(quality(conversation)?.fromPeers == fromPeers)
@@ -56,7 +56,7 @@ struct QualityConversationTests {
 
   @Test("The list of sessions has the figures of a live one; a dropped packet has arrived")
   func session() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(100) }
     let (client, _) = try talking(conversation)
     var dropped = 0
     for number in 0...20 where client.channelData(0x4000, Payload.rtp(number).bytes).drop == .overBandwidth {
@@ -107,7 +107,7 @@ struct QualityConversationTests {
 
   @Test("The round trip is the time from the challenge to its first answer; a faster answer to a 438 replaces it")
   func roundTrip() throws {
-    let conversation = Conversation { $0.nonceLifetime = .seconds(60) }
+    let conversation = Conversation { $0.policy.nonceLifetime = .seconds(60) }
     let client = TestClient(conversation)
     client.challenge()
     conversation.tick(milliseconds: 70)
@@ -116,7 +116,7 @@ struct QualityConversationTests {
       Issue.record("\(conversation.events)")
       return
     }
-    #expect(opened.quality.roundTripMicroseconds == 70_000)
+    #expect(opened.quality.roundTrip == .microseconds(70_000))
     // The same nonce again says nothing.
     conversation.tick(milliseconds: 5)
     client.refresh(600)
@@ -128,7 +128,7 @@ struct QualityConversationTests {
     client.nonce = try #require(client.refresh(600)?.nonce)
     conversation.tick(milliseconds: 90)
     client.refresh(0)
-    #expect(quality(conversation)?.roundTripMicroseconds == 30_000)
+    #expect(quality(conversation)?.roundTrip == .microseconds(30_000))
   }
 
   @Test("A challenge that was sent twice counts from the first time: the answer may be to that one")
@@ -141,7 +141,7 @@ struct QualityConversationTests {
     conversation.tick(milliseconds: 100)
     client.allocate()
     client.refresh(0)
-    #expect(quality(conversation)?.roundTripMicroseconds == 600_000)
+    #expect(quality(conversation)?.roundTrip == .microseconds(600_000))
   }
 
   @Test("A store's delay does not count, and an answer after ten seconds is no measure")
@@ -158,13 +158,13 @@ struct QualityConversationTests {
       conversation.runCommands()
     }
     client.refresh(0)
-    #expect(quality(conversation)?.roundTripMicroseconds == 20_000)
+    #expect(quality(conversation)?.roundTrip == .microseconds(20_000))
     let slow = TestClient(conversation, "192.0.2.8:5000")
     slow.challenge()
     conversation.tick(seconds: 11)
     slow.allocate()
     slow.refresh(0)
-    #expect(quality(conversation)?.roundTripMicroseconds == nil)
+    #expect(quality(conversation)?.roundTrip == nil)
   }
 
   @Test("The round trip of the connection counts only if no challenge has shown one")
@@ -183,11 +183,11 @@ struct QualityConversationTests {
     }
     let known = ids.map { conversation.relay.clientWithoutRoundTrip($0)?.address == slow.path.address }
     #expect(known == [false, true])
-    for id in ids { conversation.relay.recordRoundTrip(700, of: id) }
+    for id in ids { conversation.relay.recordRoundTrip(.microseconds(700), of: id) }
     client.refresh(0)
-    #expect(quality(conversation)?.roundTripMicroseconds == 30_000)
+    #expect(quality(conversation)?.roundTrip == .microseconds(30_000))
     slow.refresh(0)
-    #expect(quality(conversation)?.roundTripMicroseconds == 700)
+    #expect(quality(conversation)?.roundTrip == .microseconds(700))
   }
 
   @Test("A new challenge may overwrite another one: that client has no known round trip")
@@ -196,7 +196,7 @@ struct QualityConversationTests {
     let start = Instant(nanoseconds: 1_000_000_000)
     let nonces = (0..<4096).map { Array("nonce \(10_000 + $0)".utf8) }
     for nonce in nonces { times.sent(nonce.span.rawBytes, now: start) }
-    for nonce in nonces { times.answered(nonce.span.rawBytes, now: start.advanced(byMilliseconds: 40)) }
+    for nonce in nonces { times.answered(nonce.span.rawBytes, now: start.advanced(by: .milliseconds(40))) }
     let known = nonces.filter { times.roundTripMicroseconds(of: $0.span.rawBytes) == 40_000 }
     let unknown = nonces.filter { times.roundTripMicroseconds(of: $0.span.rawBytes) == nil }
     #expect((500...ChallengeTimes.capacity).contains(known.count))

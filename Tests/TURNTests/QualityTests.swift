@@ -33,7 +33,7 @@ struct QualityTests {
     var quality = PathQuality()
     var now = Instant(nanoseconds: 5_000_000_000)
     for payload in payloads {
-      now = now.advanced(byMilliseconds: UInt32(payload.gap))
+      now = now.advanced(by: .milliseconds(UInt32(payload.gap)))
       // An offset, as in ChannelData.
       let bytes = [0x40, 0, 0, 0] + payload.bytes
       _ = quality.record(bytes.span.rawBytes, at: 4, count: payload.bytes.count, now: now)
@@ -105,10 +105,10 @@ struct QualityTests {
   func jitter(_ hertz: Int) throws {
     let ticks = hertz / 50
     let regular = measure((0...300).map { .rtp($0, ticks: ticks) })
-    #expect(try #require(regular.summary?.jitterMicroseconds) <= 1)
+    #expect(try #require(regular.summary?.jitter) <= .microseconds(1))
     // Gaps of 15 and 25 ms: each differs by 5 ms from the frame's 20.
     let uneven = measure((0...400).map { .rtp($0, ticks: ticks, gap: $0 % 2 == 0 ? 15 : 25) })
-    #expect((4950...5050).contains(try #require(uneven.summary?.jitterMicroseconds)))
+    #expect((Duration.microseconds(4950)...(.microseconds(5050))).contains(try #require(uneven.summary?.jitter)))
   }
 
   @Test("The packets of one frame count once, and the steadier stream is shown")
@@ -118,33 +118,35 @@ struct QualityTests {
       Payload(bytes: Payload.header(n, timestamp: n / 4 * 3000, source: 9), gap: n % 4 == 0 ? 24 : 3)
     }
     let quality = measure(video)
-    #expect(try #require(quality.summary?.jitterMicroseconds) <= 400)
+    #expect(try #require(quality.summary?.jitter) <= .microseconds(400))
     var uneven: [Payload] = []
     for n in 0...400 {
       uneven.append(.rtp(n, gap: n % 2 == 0 ? 15 : 25))
       uneven.append(.rtp(n, source: 8, gap: 0))
     }
-    #expect((4950...5050).contains(try #require(measure(uneven).summary?.jitterMicroseconds)))
+    #expect(
+      (Duration.microseconds(4950)...(.microseconds(5050))).contains(try #require(measure(uneven).summary?.jitter)))
   }
 
   @Test("There is no jitter before the clock is known, for a clock that no codec has, or from a jump of the timestamp")
   func unknownClock() {
-    #expect(measure((0...50).map { .rtp($0) }).summary?.jitterMicroseconds == nil)
-    #expect(measure((0...600).map { .rtp($0, ticks: 4000) }).summary?.jitterMicroseconds == nil)
-    #expect(measure((0...600).map { .rtp($0, ticks: 0) }).summary?.jitterMicroseconds == nil)
+    #expect(measure((0...50).map { .rtp($0) }).summary?.jitter == nil)
+    #expect(measure((0...600).map { .rtp($0, ticks: 4000) }).summary?.jitter == nil)
+    #expect(measure((0...600).map { .rtp($0, ticks: 0) }).summary?.jitter == nil)
     var jumping = (0...300).map { Payload.rtp($0) }
     jumping += (301...600).map { n in
       Payload(bytes: Payload.header(n, timestamp: n * 960 + 1 << 30, source: 7), gap: 20)
     }
-    #expect(measure(jumping).summary?.jitterMicroseconds == 0)
+    #expect(measure(jumping).summary?.jitter == .zero)
   }
 
   @Test("Without RTP the gaps are compared, and pauses are left out")
   func gaps() {
     let regular = measure((0...100).map { .other(23, gap: $0 == 50 ? 5000 : 10) }).summary
-    #expect(regular == MediaQuality(basis: .gaps, jitterMicroseconds: 0))
+    #expect(regular == MediaQuality(basis: .gaps, jitter: .zero))
     let uneven = measure((0...400).map { .other(0xC0, gap: $0 % 2 == 0 ? 8 : 12) }).summary
-    #expect(uneven?.basis == .gaps && (3900...4000).contains(uneven?.jitterMicroseconds ?? 0))
+    #expect(
+      uneven?.basis == .gaps && (Duration.microseconds(3900)...(.microseconds(4000))).contains(uneven?.jitter ?? .zero))
     #expect(uneven?.lossRatio == nil)
     // RTP replaces them.
     let mixed = measure((0...400).flatMap { [.other(23, gap: 10), .rtp($0, gap: 10)] }).summary
@@ -193,7 +195,7 @@ struct QualityTests {
     #expect(summary?.packets == UInt64(change.packets), "seed \(seed)")
     let lost = summary?.lost ?? 0
     #expect(lost >= UInt64(change.lost) && lost <= UInt64(change.lost) + 128, "seed \(seed)")
-    #expect((summary?.jitterMicroseconds ?? 0) <= UInt32(Jitter.largest), "seed \(seed)")
+    #expect((summary?.jitter ?? .zero) <= .microseconds(Jitter.largest), "seed \(seed)")
   }
 
   @Test("The counters do not pass their largest value")

@@ -16,8 +16,8 @@ struct RealmTests {
       realm.name = Array(other.utf8)
       realm.users = [Array("alice".utf8): CredentialKeys(md5: [key])]
       realm.secrets = [Array("north-wind".utf8)]
-      realm.channelsPerAllocation = 1
-      realm.bandwidthPerAllocation = .bytesPerSecond(100)
+      realm.limits.channelsPerAllocation = 1
+      realm.limits.bandwidthPerAllocation = .bytesPerSecond(100)
       $0.realms.append(realm)
     }
   }

@@ -21,7 +21,7 @@ struct RecordTests {
   private func channel(_ number: UInt16, _ peer: PeerAddress, of allocation: UInt32) -> Channel {
     Channel(
       allocation: Slot(index: allocation), number: number, verdict: .allowed, isTranslated: false,
-      expiresAt: Self.start.advanced(bySeconds: 600), peer: peer, permission: Handle(index: 0, generation: 1),
+      expiresAt: Self.start.advanced(by: .seconds(600)), peer: peer, permission: Handle(index: 0, generation: 1),
       rulesGeneration: 0)
   }
 
@@ -103,7 +103,7 @@ struct RecordTests {
     var list = OwnedList<PeerConnection>()
     let peer = try self.peer("[2001:db8::9]:80")
     let client = try self.client("192.0.2.7:4000")
-    let deadline = Self.start.advanced(bySeconds: 30)
+    let deadline = Self.start.advanced(by: .seconds(30))
     let slot = connections.insert(
       PeerConnection(allocation: Slot(index: 0), peer: peer, state: .connecting, expiresAt: deadline),
       for: ConnectRequest(
@@ -132,7 +132,8 @@ struct RecordTests {
 
   @Test("Requests wait within their limits, and leave no record")
   func pendingRequests() throws {
-    var pending = PendingRequests()
+    let memory = StrangersMemory(limit: .zero)
+    var pending = PendingRequests(memory: memory)
     var timers = TimerWheel(now: Self.start)
     let client = try self.client("192.0.2.7:4000", endpoint: 3)
     var tickets: [Handle<PendingRequest>] = []
@@ -140,8 +141,10 @@ struct RecordTests {
       let request = PendingRequest(
         bytes: [UInt8(number)], client: client, transactionID: TransactionID(high: 0, low: UInt64(number)),
         arrivedAt: Self.start)
-      tickets.append(pending.insert(request, now: Self.start, timers: &timers))
+      let ticket = pending.insert(request, isProven: number == 0, now: Self.start, timers: &timers)
+      tickets.append(try #require(ticket))
     }
+    #expect(memory.byteCount == 2 * (PendingRequest.overhead + 1))
     let facts = [
       pending.contains(client, TransactionID(high: 0, low: 2)),
       pending.contains(try self.client("192.0.2.7:4001"), TransactionID(high: 0, low: 2)),
@@ -154,7 +157,7 @@ struct RecordTests {
     let ofClient = Set(pending.tickets(of: client))
     #expect(ofClient == Set(tickets))
     let removed = tickets.map { pending.remove($0, timers: &timers)?.bytes }
-    #expect(removed == [[0], [1], [2]])
+    #expect(removed == [[0], [1], [2]] && memory.byteCount == 0)
     let again = pending.remove(tickets[0], timers: &timers) == nil
     let left = pending.count + timers.count
     #expect(again && left == 0)
@@ -169,13 +172,13 @@ struct RecordTests {
     moved.insert(client, owner: 2, user: 7, now: Self.start, lifetime: .seconds(600), timers: &timers)
     let endpoints = moved.endpoints.map(\.rawValue)
     #expect(endpoints == [9])
-    let busy = Self.start.advanced(bySeconds: 500)
+    let busy = Self.start.advanced(by: .seconds(500))
     let owner = moved.owner(of: client, now: busy)
     let stranger = moved.owner(of: try self.client("192.0.2.8:4000", endpoint: 9), now: busy)
     #expect(owner == 2 && stranger == nil)
     var counts: [Int] = []
     for seconds in [601 as UInt32, 1101] {
-      let now = Self.start.advanced(bySeconds: seconds)
+      let now = Self.start.advanced(by: .seconds(seconds))
       while case .movedClient(let handle)? = timers.popDue(now: now) {
         moved.expire(handle, now: now, lifetime: .seconds(600), timers: &timers)
       }
@@ -201,7 +204,7 @@ struct RecordTests {
     var second = RealmSettings()
     second.name = Array("second".utf8)
     second.secrets = [[1, 2, 3]]
-    second.bandwidthPerAllocation = .bytesPerSecond(1000)
+    second.limits.bandwidthPerAllocation = .bytesPerSecond(1000)
     settings.realms.append(second)
     let table = RealmTable(settings)
     let names = [0, 1, 9].map { String(decoding: table[RealmID(rawValue: $0)].settings.name, as: UTF8.self) }

@@ -7,7 +7,7 @@ import Testing
 @Suite("RFC 8489 section 10: ALTERNATE-SERVER")
 struct RedirectTests {
   func conversation(_ server: String, port: UInt16?, domain: String = "") -> Conversation {
-    Conversation { $0.redirect = Redirect(server: IPAddress(server)!, port: port, domain: Array(domain.utf8)) }
+    Conversation { $0.policy.redirect = Redirect(AlternateServer(IPAddress(server)!, port: port), domain: domain) }
   }
 
   @Test(
@@ -42,8 +42,8 @@ struct RedirectTests {
     client.key = Conversation.otherKey
     #expect(client.allocate()?.code == 401)
     let anonymous = Conversation {
-      $0.isAnonymous = true
-      $0.redirect = Redirect(server: IPAddress("198.51.100.1")!, port: nil, domain: [])
+      $0.policy.isAnonymous = true
+      $0.policy.redirect = Redirect(AlternateServer(IPAddress("198.51.100.1")!, port: nil))
     }
     let stranger = TestClient(anonymous)
     stranger.key = nil
@@ -66,7 +66,7 @@ struct ClassicTests {
   }
 
   func reply(to bytes: [UInt8], isOn: Bool = true, transport: TransportProtocol = .udp, limit: UInt32 = 0) -> [UInt8]? {
-    let conversation = Conversation(limit: limit) { $0.answersClassicSTUN = isOn }
+    let conversation = Conversation(limit: limit) { $0.policy.answersClassicSTUN = isOn }
     let client = TestClient(conversation, transport: transport)
     guard case .reply = conversation.receive(bytes, from: client.path) else {
       return nil
@@ -116,7 +116,7 @@ struct ClassicTests {
 
   @Test("A classic Binding counts against the stranger's budget")
   func budget() {
-    let conversation = Conversation(limit: 3) { $0.answersClassicSTUN = true }
+    let conversation = Conversation(limit: 3) { $0.policy.answersClassicSTUN = true }
     let client = TestClient(conversation)
     var answers = 0
     for _ in 0..<9 { if case .reply = client.send(Self.request()) { answers += 1 } }

@@ -118,7 +118,7 @@ struct RelayToRelayTests {
 
   @Test("A datagram to the own relayed address counts against the bandwidth of both directions")
   func bounded() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(1000) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(1000) }
     let a = TestClient(conversation)
     let relay = try #require(a.allocate()?.relayedAddress)
     _ = send(a, .channel, to: relay, [UInt8](repeating: 1, count: 1000))

@@ -37,7 +37,7 @@ struct SharedBandwidthTests {
 
   @Test("All allocations of a user share one rate in each direction, and other users have their own")
   func users() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerUser = .bytesPerSecond(100_000) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerUser = .bytesPerSecond(100_000) }
     let first = TestClient(conversation, "192.0.2.7:1")
     let relayed = try #require(first.allocate()?.relayedAddress)
     first.bind(0x4001, "8.8.8.8:7000")
@@ -66,15 +66,15 @@ struct SharedBandwidthTests {
     for ofRealm in [0, 20_000, 10_000_000] as [UInt64] {
       let conversation = Conversation {
         $0.realms[0].users = [
-          Array("alice".utf8): CredentialKeys(md5: [Conversation.key], bandwidth: 100_000),
+          Array("alice".utf8): CredentialKeys(md5: [Conversation.key], bandwidth: .bytesPerSecond(100_000)),
           Array("bob".utf8): CredentialKeys(md5: [Conversation.otherKey]),
         ]
-        $0.realms[0].bandwidthPerUser = .bytesPerSecond(ofRealm)
+        $0.realms[0].limits.bandwidthPerUser = .bytesPerSecond(ofRealm)
       }
       let first = Self.client(conversation, "192.0.2.7:1")
       let passed = pass(60, Self.video, from: first, else: .overUserBandwidth)
       // A new configuration does not change it.
-      conversation.change { $0.software = [] }
+      conversation.change { $0.policy.software = "" }
       let both = passed + pass(60, Self.video, from: first, else: .overUserBandwidth)
       #expect((75...79).contains(both), "\(ofRealm): \(both)")
       // The sum of both allocations is the user's.
@@ -95,9 +95,12 @@ struct SharedBandwidthTests {
     for (cause, configure) in [
       (
         DropCause.overUserBandwidth,
-        { (realm: inout RealmSettings) in realm.bandwidthPerUser = .bytesPerSecond(100_000) }
+        { (realm: inout RealmSettings) in realm.limits.bandwidthPerUser = .bytesPerSecond(100_000) }
       ),
-      (DropCause.overServerBandwidth, { (realm: inout RealmSettings) in realm.bandwidth = .bytesPerSecond(100_000) }),
+      (
+        DropCause.overServerBandwidth,
+        { (realm: inout RealmSettings) in realm.limits.bandwidth = .bytesPerSecond(100_000) }
+      ),
     ] {
       let conversation = Conversation { configure(&$0.realms[0]) }
       let client = Self.client(conversation, "192.0.2.7:1")
@@ -126,7 +129,7 @@ struct SharedBandwidthTests {
 
   @Test("The server's rate is reached, and an allocation below its fair share loses nothing", .tags(.slow))
   func fair() {
-    let conversation = Conversation { $0.realms[0].bandwidth = .bytesPerSecond(1_000_000) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidth = .bytesPerSecond(1_000_000) }
     let clients = (1...4).map { Self.client(conversation, "192.0.2.\($0):1") }
     // 100, 500, 2,000 and 4,000 KB/s: the fair share is 400 KB/s for the two largest ones, or less for three.
     let rates = [100, 500, 2000, 4000]
@@ -143,7 +146,7 @@ struct SharedBandwidthTests {
     let pools = BandwidthPools(seed: (5, 6))
     let conversations = (0..<2).map { shard in
       Conversation(shard: shard, shardCount: 2, bandwidth: pools) {
-        $0.realms[0].bandwidth = .bytesPerSecond(1_000_000)
+        $0.realms[0].limits.bandwidth = .bytesPerSecond(1_000_000)
       }
     }
     let clients = conversations.map { Self.client($0, "192.0.2.7:1") }
@@ -168,9 +171,9 @@ struct SharedBandwidthTests {
   func realms() throws {
     let conversation = RealmTests.conversation()
     conversation.change {
-      $0.realms[1].bandwidthPerAllocation = .unlimited
-      $0.realms[1].bandwidth = .bytesPerSecond(10_000)
-      $0.realms[0].bandwidth = .bytesPerSecond(100_000)
+      $0.realms[1].limits.bandwidthPerAllocation = .unlimited
+      $0.realms[1].limits.bandwidth = .bytesPerSecond(10_000)
+      $0.realms[0].limits.bandwidth = .bytesPerSecond(100_000)
     }
     let there = Self.client(conversation, "192.0.2.7:1", realm: true)
     let here = Self.client(conversation, "192.0.2.8:1")
@@ -180,10 +183,10 @@ struct SharedBandwidthTests {
     let notice = try #require(conversation.notices(.realmBandwidth).first)
     #expect(notice.realm == RealmID(rawValue: 1))
     // Packets that exceed the server's rate are reported with the server's key, for every realm.
-    conversation.change { $0.realms[1].bandwidth = .unlimited }
+    conversation.change { $0.realms[1].limits.bandwidth = .unlimited }
     #expect(pass(1, Self.video, from: there, else: .overServerBandwidth) == 0)
     // A reload removes both limits.
-    conversation.change { $0.realms[0].bandwidth = .unlimited }
+    conversation.change { $0.realms[0].limits.bandwidth = .unlimited }
     #expect(pass(500, Self.video, from: there, else: .overRealmBandwidth) == 500)
   }
 
@@ -191,9 +194,9 @@ struct SharedBandwidthTests {
   func pipes(ofUser: Bool) throws {
     let conversation = Conversation {
       if ofUser {
-        $0.realms[0].bandwidthPerUser = .bytesPerSecond(100_000)
+        $0.realms[0].limits.bandwidthPerUser = .bytesPerSecond(100_000)
       } else {
-        $0.realms[0].bandwidth = .bytesPerSecond(100_000)
+        $0.realms[0].limits.bandwidth = .bytesPerSecond(100_000)
       }
     }
     let (client, _) = try TCPRelayTests().allocated(conversation)
@@ -210,9 +213,9 @@ struct SharedBandwidthTests {
   func slowPipe(ofUser: Bool) throws {
     let conversation = Conversation {
       if ofUser {
-        $0.realms[0].bandwidthPerUser = .bytesPerSecond(2000)
+        $0.realms[0].limits.bandwidthPerUser = .bytesPerSecond(2000)
       } else {
-        $0.realms[0].bandwidth = .bytesPerSecond(2000)
+        $0.realms[0].limits.bandwidth = .bytesPerSecond(2000)
       }
     }
     let (client, _) = try TCPRelayTests().allocated(conversation)
@@ -230,7 +233,7 @@ struct SharedBandwidthTests {
 
   @Test("Datagrams larger than a second's worth of a slow rate pass from time to time")
   func slowRate() {
-    let conversation = Conversation { $0.realms[0].bandwidthPerUser = .bytesPerSecond(900) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerUser = .bytesPerSecond(900) }
     let client = Self.client(conversation, "192.0.2.7:1")
     var passed = 0
     for _ in 0..<60 {
@@ -238,5 +241,20 @@ struct SharedBandwidthTests {
       passed += pass(3, Self.video, from: client, else: .overUserBandwidth)
     }
     #expect((40...60).contains(passed))
+  }
+
+  @Test("Packets look for limits as long as an allocation's user has one of its own")
+  func ownLimitEnds() throws {
+    let conversation = Conversation {
+      $0.realms[0].users[Array("alice".utf8)]?.bandwidth = 100_000
+    }
+    #expect(!conversation.relay.bandwidth.isLimited)
+    let clients = [Self.client(conversation, "192.0.2.7:1"), Self.client(conversation, "192.0.2.8:1")]
+    conversation.change { $0.software = [] }
+    #expect(conversation.relay.bandwidth.isLimited)
+    _ = clients[0].refresh(0)
+    #expect(conversation.relay.bandwidth.isLimited)
+    conversation.wait(seconds: 601)
+    #expect(conversation.relay.allocationCount == 0 && !conversation.relay.bandwidth.isLimited)
   }
 }

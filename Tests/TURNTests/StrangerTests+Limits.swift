@@ -192,6 +192,51 @@ extension StrangerTests {
     let known = TestClient(conversation, "192.0.2.98:1")
     #expect(known.allocate()?.relayedAddress != nil)
   }
+
+  @Test("Memory is charged up to the limit, and released memory can be charged again")
+  func memory() {
+    let memory = StrangersMemory(limit: .bytes(100))
+    #expect(memory.charge(60) && memory.charge(40) && !memory.charge(1) && memory.byteCount == 100)
+    memory.release(40)
+    #expect(!memory.charge(41) && memory.charge(40))
+    let unlimited = StrangersMemory(limit: .zero)
+    #expect(unlimited.charge(1 << 40))
+  }
+
+  @Test("A waiting request of a client that has proven nothing is charged to strangers' memory until it is answered")
+  func waitingMemory() {
+    let memory = StrangersMemory(limit: .bytes(UInt64(PendingRequest.overhead + 300)))
+    let conversation = Conversation(strangersMemory: memory) { $0.realms[0].hasStore = true }
+    let owner = TestClient(conversation, "192.0.2.99:1")
+    owner.allocate()
+    let first = TestClient(conversation, "192.0.2.1:1")
+    first.username = "someone"
+    first.allocate()
+    #expect(conversation.lookUps.count == 1 && memory.byteCount > PendingRequest.overhead + 100)
+    // No room for a second one, but for the owner of a live allocation.
+    let second = TestClient(conversation, "192.0.2.2:1")
+    second.username = "someone"
+    second.allocate()
+    #expect(conversation.lookUps.count == 1)
+    let charged = memory.byteCount
+    owner.key = Conversation.otherKey
+    owner.refresh(600)
+    #expect(conversation.lookUps.count == 2 && memory.byteCount == charged)
+    conversation.relay.lookUpRefused(conversation.lookUps[0].ticket)
+    #expect(memory.byteCount == 0)
+    second.allocate()
+    #expect(conversation.lookUps.count == 3 && memory.byteCount > 0)
+  }
+
+  @Test("A request longer than 4,096 bytes does not wait for a store")
+  func longWaiting() {
+    let conversation = Conversation { $0.realms[0].hasStore = true }
+    let client = TestClient(conversation, "192.0.2.1:1")
+    client.username = "someone"
+    let comment = [UInt8](repeating: 0, count: PendingRequest.longest)
+    #expect(client.allocate(.udp, { $0.append(AttributeType(rawValue: 0x8099), comment) }) == nil)
+    #expect(conversation.lookUps.isEmpty)
+  }
 }
 
 extension StrangerTests {
@@ -199,7 +244,7 @@ extension StrangerTests {
   func newPeers() {
     let users = UserRateLimiter(seed: (5, 6))
     func conversation(_ shard: Int) -> Conversation {
-      Conversation(shard: shard, shardCount: 2, users: users) { $0.realms[0].newPeersPerUser = 5 }
+      Conversation(shard: shard, shardCount: 2, users: users) { $0.realms[0].limits.newPeersPerUser = 5 }
     }
     let (first, second) = (conversation(0), conversation(1))
     let client = TestClient(first)

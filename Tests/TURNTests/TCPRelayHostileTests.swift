@@ -14,7 +14,7 @@ struct TCPRelayHostileTests {
     .tags(.slow))
   func randomWalk() {
     let conversation = Conversation(ports: 50_000...50_031) {
-      $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(10_000)
+      $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(10_000)
     }
     conversation.transcript.isKept = false
     var generator = SeededGenerator(seed: Array("tcp relay walk".utf8))

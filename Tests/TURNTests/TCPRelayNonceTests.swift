@@ -87,7 +87,7 @@ struct TCPRelayNonceTests {
 
   @Test("An expired nonce gives 438 with a nonce that is valid on both connections")
   func stale() throws {
-    let conversation = Conversation { $0.nonceLifetime = .seconds(5) }
+    let conversation = Conversation { $0.policy.nonceLifetime = .seconds(5) }
     let control = try allocated(conversation)
     let (_, identifier) = try base.connected(conversation, control)
     conversation.wait(seconds: 6)
@@ -101,7 +101,7 @@ struct TCPRelayNonceTests {
 
   @Test("Pipelined requests with a stale nonce get the same new one, also when the second changes")
   func pipelined() throws {
-    let conversation = Conversation { $0.nonceLifetime = .seconds(60) }
+    let conversation = Conversation { $0.policy.nonceLifetime = .seconds(60) }
     let control = try allocated(conversation)
     let (_, identifier) = try base.connected(conversation, control)
     conversation.wait(seconds: 20)

@@ -71,7 +71,7 @@ struct TCPRelayTests {
 
   @Test("5.1: another protocol gives 442, and so does TCP with relay.tcp: false")
   func unsupported() {
-    let off = Conversation { $0.relaysTCP = false }
+    let off = Conversation { $0.policy.relaysTCP = false }
     #expect(TestClient(off, transport: .tcp).allocate(.tcp)?.code == 442)
     let client = TestClient(Conversation(), transport: .tcp)
     client.challenge()
@@ -273,7 +273,7 @@ struct TCPRelayTests {
 
   @Test("The bytes of pipes are counted, and a pipe pauses after one second's worth")
   func bandwidth() throws {
-    let conversation = Conversation { $0.realms[0].bandwidthPerAllocation = .bytesPerSecond(100_000) }
+    let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(100_000) }
     let (client, _) = try allocated(conversation)
     let (id, _) = try connected(conversation, client)
     #expect(conversation.relay.pipeCarried(60_000, id, toPeer: true, now: conversation.now) == .zero)

@@ -28,7 +28,7 @@ struct TableTests {
     let limiter = StrangerRateLimiter(limit: 1, seed: (3, 4))
     let now = Instant(nanoseconds: 5_000_000_000)
     for number in UInt32(0)..<300_000 { _ = limiter.take(IPAddress(ipv4: number), now: now) }
-    let later = now.advanced(bySeconds: 2)
+    let later = now.advanced(by: .seconds(2))
     for number in UInt32(0)..<1000 { #expect(limiter.take(IPAddress(ipv4: number), now: later)) }
   }
 

@@ -50,7 +50,7 @@ final class TestClient {
     _ method: Method, transaction: UInt64? = nil, signs: Bool = true, _ body: (inout MessageWriter) -> Void = { _ in },
     afterIntegrity: (inout MessageWriter) -> Void = { _ in }
   ) -> [UInt8] {
-    var writer = MessageWriter(capacity: 4096)
+    var writer = MessageWriter(capacity: 8192)
     conversation.nextTransaction += 1
     writer.begin(
       MessageType(method, .request),

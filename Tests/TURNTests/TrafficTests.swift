@@ -173,8 +173,8 @@ struct TrafficTests {
   @Test("A full table gives 508, and its entries can still be refreshed")
   func caps() throws {
     let conversation = Conversation {
-      $0.realms[0].permissionsPerAllocation = 2
-      $0.realms[0].channelsPerAllocation = 1
+      $0.realms[0].limits.permissionsPerAllocation = 2
+      $0.realms[0].limits.channelsPerAllocation = 1
     }
     let (client, _) = try allocated(conversation)
     client.permit("8.8.8.1:1", "8.8.8.2:1")
@@ -193,8 +193,8 @@ struct TrafficTests {
       #expect(client.bind(number, peer)?.code == nil)
     }
     conversation.change {
-      $0.realms[0].permissionsPerAllocation = 1
-      $0.realms[0].channelsPerAllocation = 1
+      $0.realms[0].limits.permissionsPerAllocation = 1
+      $0.realms[0].limits.channelsPerAllocation = 1
     }
     #expect(client.bind(0x4001, "8.8.8.2:1")?.code == nil)
     #expect(client.permit("8.8.8.1:1", "8.8.8.2:1")?.code == nil)

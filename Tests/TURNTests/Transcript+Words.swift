@@ -116,9 +116,9 @@ enum TranscriptWords {
       guard let media else { continue }
       words += ", \(media.basis) from \(side) \(media.packets) -\(media.lost)"
       words += " late \(media.late) twice \(media.duplicates)"
-      if let jitter = media.jitterMicroseconds { words += " jitter \(jitter) us" }
+      if let jitter = media.jitter { words += " jitter \(jitter.wholeMicroseconds) us" }
     }
-    return words + (quality.roundTripMicroseconds.map { ", round trip \($0) us" } ?? "")
+    return words + (quality.roundTrip.map { ", round trip \($0.wholeMicroseconds) us" } ?? "")
   }
 
   static func holder(_ holder: QuotaHolder) -> String {

@@ -53,7 +53,7 @@ final class KeptTranscripts: Sendable {
   private let files = Mutex<[String: [String: Set<String>]]>([:])
   private let recorded = Mutex<[String: [String: Set<String>]]>([:])
 
-  private static func path(_ suite: String) -> String { Places.repository("Tests/Transcripts/\(suite).txt") }
+  private static func path(_ suite: String) -> String { Paths.repository("Tests/Transcripts/\(suite).txt") }
 
   /// Compares a finished conversation with the test's kept transcripts; nil if it equals one of them.
   func problem(with transcript: Transcript, of test: Test) -> String? {

@@ -6,9 +6,9 @@ public enum GeneratedFile {
   /// sets, the files are written instead.
   public static func differences(_ files: [(path: String, text: String)]) throws -> [String] {
     if ProcessInfo.processInfo.environment["TURNPIKE_WRITE_GENERATED"] == "1" {
-      for file in files { try Data(file.text.utf8).write(to: URL(filePath: Places.repository(file.path))) }
+      for file in files { try Data(file.text.utf8).write(to: URL(filePath: Paths.repository(file.path))) }
       return []
     }
-    return try files.filter { try Places.text($0.path) != $0.text }.map { "\($0.path) is old: run deploy/generate" }
+    return try files.filter { try Paths.text($0.path) != $0.text }.map { "\($0.path) is old: run deploy/generate" }
   }
 }

@@ -27,7 +27,9 @@ struct CaptureFileTests {
     var file = CaptureFile()
     let message = [UInt8](repeating: 0, count: 60_000)
     var count = 0
-    while file.append(message, time: 1 << 40, from: client, to: server, comment: "over udp") { count += 1 }
+    while file.append(message, time: .nanoseconds(1 << 40), from: client, to: server, comment: "over udp") {
+      count += 1
+    }
     #expect(count == file.messages && (60...70).contains(count))
     #expect(file.bytes.count <= CaptureFile.limit)
     var offset = 0
@@ -44,8 +46,8 @@ struct CaptureFileTests {
 
   @Test("Two shards at once: every message is in the file or counted")
   func buffer() async {
-    let now = Now(instant: Instant(nanoseconds: 1_000_000_000), wallSeconds: 1_800_000_000)
-    let buffer = CaptureBuffer(number: 1, CaptureFilter(user: [], names: .whole), now: now, seconds: 10)
+    let now = Now(instant: Instant(nanoseconds: 1_000_000_000), wall: UnixTime(seconds: 1_800_000_000))
+    let buffer = CaptureBuffer(number: 1, CaptureFilter(user: [], names: .whole), now: now, duration: .seconds(10))
     let path = ClientPath(address: client, endpoint: EndpointID(rawValue: 0), transport: .tls)
     let server = server
     await withTaskGroup(of: Void.self) { group in
@@ -60,7 +62,7 @@ struct CaptureFileTests {
     }
     let counts = buffer.counts
     #expect(counts.messages + counts.leftOut == 4000 && counts.messages > 0)
-    #expect(buffer.isRunning(at: now.instant) && !buffer.isRunning(at: now.instant.advanced(bySeconds: 10)))
+    #expect(buffer.isRunning(at: now.instant) && !buffer.isRunning(at: now.instant.advanced(by: .seconds(10))))
     buffer.end()
     #expect(!buffer.isRunning(at: now.instant))
   }

@@ -12,7 +12,7 @@ import Testing
 @testable import TurnpikeServer
 
 /// A store that blocks every look-up until it is released.
-private final class StuckStore: CredentialStore {
+private final class StuckStore: EmptyStore {
   let asked: DispatchSemaphore
   let gate: DispatchSemaphore
 
@@ -21,26 +21,11 @@ private final class StuckStore: CredentialStore {
     self.gate = gate
   }
 
-  func keys(realm: String, username: [UInt8]) throws(StoreError) -> UserKeys? {
+  override func keys(realm: String, username: [UInt8]) throws(StoreError) -> UserKeys? {
     asked.signal()
     gate.wait()
     return nil
   }
-
-  func user(realm: String, userHash: Digest) throws(StoreError) -> (name: [UInt8], keys: UserKeys)? { nil }
-  func secrets(realm: String) throws(StoreError) -> [[UInt8]] { [] }
-  func hasUsersWithoutSHA256(realm: String) throws(StoreError) -> Bool { false }
-  func changeToken() throws(StoreError) -> UInt64 { 1 }
-  func isEmpty() throws(StoreError) -> Bool { true }
-  func addUser(_ user: UserRecord) throws(StoreError) {}
-  func setPassword(of user: UserRecord) throws(StoreError) {}
-  func removeUser(realm: String, username: [UInt8]) throws(StoreError) {}
-  func users(
-    realm: String?, after: (realm: String, name: String)?, limit: Int
-  ) throws(StoreError) -> [StoredUser] { [] }
-  func addSecret(_ secret: [UInt8], realm: String) throws(StoreError) -> StoredSecret { throw .secretExists }
-  func removeSecret(realm: String, id: UInt64) throws(StoreError) {}
-  func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret] { [] }
 }
 
 @Suite("The credential service")
@@ -51,7 +36,7 @@ struct CredentialServiceTests {
     let answers = try Mailbox<ShardMessage>(capacity: 10_000)
     let asked = DispatchSemaphore(value: 0)
     let gate = DispatchSemaphore(value: 0)
-    let log = Log(level: .error, format: .text, clock: { 0 }, sink: { _ in true })
+    let log = Log(level: .error, format: .text, clock: { .epoch }, sink: { _ in true })
     let thread = try Thread(name: "store") {
       service.run(
         log: log, open: { StuckStore(asked: asked, gate: gate) }, changed: { _ in })
@@ -70,7 +55,7 @@ struct CredentialServiceTests {
     #expect(taken == 4096)
     for _ in 0...taken { gate.signal() }
     var answered = 0
-    while answered <= taken, Readiness.wait(for: answers.rawValue, until: Instant.read().advanced(bySeconds: 10)) {
+    while answered <= taken, Readiness.wait(for: answers.rawValue, until: Instant.read().advanced(by: .seconds(10))) {
       answered += answers.takeAll().count
     }
     #expect(answered == taken + 1)

@@ -14,8 +14,8 @@ struct DoctorFindingTests {
 
   @Test("A clock that no service keeps, or that is more than a second wrong, is a warning")
   func clock() {
-    check(Doctor.finding(.synchronized(maximumErrorMilliseconds: 1000)), .good, nil)
-    check(Doctor.finding(.synchronized(maximumErrorMilliseconds: 1001)), .warning, "chronyc sources")
+    check(Doctor.finding(.synchronized(maximumError: .milliseconds(1000))), .good, nil)
+    check(Doctor.finding(.synchronized(maximumError: .milliseconds(1001))), .warning, "chronyc sources")
     check(Doctor.finding(.unsynchronized), .warning, "run chrony")
     check(Doctor.finding(.unknown(.permissionDenied)), .warning, "on the host")
   }

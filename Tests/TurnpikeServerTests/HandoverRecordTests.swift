@@ -97,7 +97,7 @@ struct HandoverRecordTests {
   func bans() throws {
     var book = BanBook()
     let ban = BanBook.Ban(
-      block: CIDRBlock("192.0.2.0/24")!, reason: "spam", added: 5, until: Instant(nanoseconds: 9))
+      block: CIDRBlock("192.0.2.0/24")!, reason: "spam", added: UnixTime(seconds: 5), until: Instant(nanoseconds: 9))
     var copy = ban
     try book.restore(try bytes(BanBook.recordKind) { coder throws(RecordError) in try copy.code(with: &coder) })
     #expect(book.bans == [ban])

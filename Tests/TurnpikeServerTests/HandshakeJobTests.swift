@@ -15,7 +15,7 @@ struct HandshakeJobTests {
   init() throws {
     answers = try Mailbox(capacity: 4)
     let made = try SelfSignedCertificate(
-      commonName: "turnpike", hostNames: ["localhost"], addresses: [], now: Int64(clamping: Now.read().wallSeconds))
+      commonName: "turnpike", hostNames: ["localhost"], addresses: [], now: Now.read().wall)
     let files = try CertificateFiles(
       chain: .bytes(made.certificate, name: "chain"), key: .bytes(made.key, name: "key"))
     context = try TLSContext(server: files)
@@ -96,7 +96,7 @@ struct HandshakeJobTests {
     }
     #expect(first != nil)
     let thread = try Thread(name: "handshakes") { other.run() }
-    while first != nil { Readiness.sleep(until: Now.read().instant.advanced(byMilliseconds: 1)) }
+    while first != nil { Readiness.sleep(until: Now.read().instant.advanced(by: .milliseconds(1))) }
     other.stop()
     thread.join()
   }

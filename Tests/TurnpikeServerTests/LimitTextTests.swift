@@ -11,7 +11,7 @@ struct LimitTextTests {
   @Test("Each limit has its own name, and an existing key or the words that there is none")
   func keys() throws {
     // The manual is generated from the keys and must match them.
-    let manual = try Places.text("docs/man/turnpike.yml.5")
+    let manual = try Paths.text("docs/man/turnpike.yml.5")
     #expect(Set(Self.texts.map(\.name)).count == Self.texts.count)
     for text in Self.texts where text.key != LimitText.fixed && !text.key.hasSuffix("(sysctl)") {
       #expect(manual.contains(text.key), "\(text.key)")
@@ -21,7 +21,7 @@ struct LimitTextTests {
 
   @Test("docs/log.md lists every limit")
   func documented() throws {
-    let document = try Places.text("docs/log.md")
+    let document = try Paths.text("docs/log.md")
     for text in Self.texts { #expect(document.contains("`\(text.name)`"), "\(text.name)") }
     for quota in [QuotaLedger.Quota.user, .address, .server, .realm] { #expect(document.contains("`\(quota.name)`")) }
   }

@@ -17,7 +17,7 @@ private func value<Value>(_ value: Value) -> Value { value }
 struct SecureDatagramClientsTests {
   private static func context() throws -> TLSContext {
     let made = try SelfSignedCertificate(
-      commonName: "turnpike", hostNames: ["localhost"], addresses: [], now: Int64(clamping: Now.read().wallSeconds))
+      commonName: "turnpike", hostNames: ["localhost"], addresses: [], now: Now.read().wall)
     let files = try CertificateFiles(
       chain: .bytes(made.certificate, name: "chain"), key: .bytes(made.key, name: "key"))
     return try TLSContext(server: files, isDatagram: true)

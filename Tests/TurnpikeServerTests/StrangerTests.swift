@@ -88,16 +88,6 @@ struct StrangerTests {
     #expect(victim == nil && last == 7)
   }
 
-  @Test("Memory is charged up to the limit, and released memory can be charged again")
-  func memory() {
-    let memory = StrangersMemory(limit: .bytes(100))
-    #expect(memory.charge(60) && memory.charge(40) && !memory.charge(1) && memory.byteCount == 100)
-    memory.release(40)
-    #expect(!memory.charge(41) && memory.charge(40))
-    let unlimited = StrangersMemory(limit: .zero)
-    #expect(unlimited.charge(1 << 40))
-  }
-
   @Test("Each address has its own limit, and an IPv6 /64 counts as one address")
   func addresses() throws {
     let ledger = ConnectionLedger(files: 100_000)

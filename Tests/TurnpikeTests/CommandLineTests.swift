@@ -1,6 +1,7 @@
 internal import Crypto
 internal import Foundation
 internal import JSON
+internal import NetworkTypes
 internal import TestSupport
 internal import Testing
 
@@ -132,9 +133,9 @@ struct CommandLineTests {
   @Test("help turnpike.yml prints the configuration's manual, and turnpike(1) has every command")
   func manuals() async throws {
     let made = try await Program().run("help", "turnpike.yml").output
-    #expect(made == (try Places.text("docs/man/turnpike.yml.5")), "run deploy/generate")
+    #expect(made == (try Paths.text("docs/man/turnpike.yml.5")), "run deploy/generate")
     #expect(made.split(separator: "\n").allSatisfy { !$0.hasPrefix("'") })
-    let manual = try Places.text("docs/man/turnpike.1")
+    let manual = try Paths.text("docs/man/turnpike.1")
     for command in Command.allCases where command != .help {
       #expect(manual.contains("Cm \(command.rawValue)"))
     }
@@ -248,14 +249,14 @@ struct CommandLineTests {
     #expect(try await program.run("secret", "remove", "1").status == 0)
     #expect(try await program.run("secret", "remove", "1").status == 1)
 
-    let before = UInt64(Date().timeIntervalSince1970)
+    let before = Int64(Date().timeIntervalSince1970)
     let printed = try await program.run(
       "credentials", "--user", "bob", "--ttl", "60", "--set", "relay.addresses=192.0.2.1",
       "--set", "relay.advertise=192.0.2.1=203.0.113.1", "--set", "listeners=udp://0.0.0.0:21000,tls://127.0.0.1:21001")
     let server = try #require(try JSONValue.decode(printed.output)["iceServers"]?[0])
     let username = try #require(server["username"]?.string)
     let expiry = try #require(TimeLimitedCredential.expiry(ofUsername: Array(username.utf8)))
-    #expect((before + 60...before + 90).contains(expiry))
+    #expect((before + 60...before + 90).contains(expiry.seconds))
     #expect(username.hasSuffix(":bob"))
     let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: Array("swordfish".utf8))
     #expect(server["credential"]?.string == String(decoding: password, as: UTF8.self))

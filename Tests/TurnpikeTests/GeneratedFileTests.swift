@@ -8,7 +8,7 @@ internal import Testing
 struct GeneratedFileTests {
   @Test("The manuals and completions match the table of options and the schema")
   func generated() throws {
-    let manual = try Places.text("docs/man/turnpike.1")
+    let manual = try Paths.text("docs/man/turnpike.1")
     let files =
       Command.program.generatedFiles(manual: manual) + [
         ("docs/man/turnpike.yml.5", ConfigurationReference.manual + "\n")

@@ -22,7 +22,7 @@ struct Program {
       Self.path, arguments, environment: self.environment.merging(environment) { $1 }, input: input)
   }
 
-  static let path = Places.program("turnpike")
+  static let path = Paths.program("turnpike")
 
   var environment: [String: String] { ["TURNPIKE_STATE_DIRECTORY": directory.path("state")] }
 }

@@ -66,7 +66,7 @@ struct HostileTests {
     let server = try TestServer({ $0.bodyTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()
     try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
-    let deadline = Instant.read().advanced(bySeconds: 5)
+    let deadline = Instant.read().advanced(by: .seconds(5))
     var isOver = false
     while !isOver, Instant.read() < deadline {
       do {

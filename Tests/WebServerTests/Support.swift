@@ -48,7 +48,7 @@ final class Connection {
     self.socket = Holder(socket)
   }
 
-  private static var deadline: Instant { Instant.read().advanced(bySeconds: 5) }
+  private static var deadline: Instant { Instant.read().advanced(by: .seconds(5)) }
 
   private var descriptor: Int32 { socket.value?.rawValue ?? -1 }
 
@@ -68,7 +68,7 @@ final class Connection {
 
   /// Reads once; false at the end of the stream or after a reset.
   private func receiveSome(seconds: UInt32 = 5) throws -> Bool {
-    guard Readiness.wait(for: descriptor, until: Instant.read().advanced(bySeconds: seconds)) else {
+    guard Readiness.wait(for: descriptor, until: Instant.read().advanced(by: .seconds(seconds))) else {
       throw Failure(what: "nothing came after \(String(decoding: input, as: UTF8.self).debugDescription)")
     }
     var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -90,7 +90,7 @@ final class Connection {
 
   /// Whether bytes, or the end, come within this time.
   func hears(milliseconds: UInt32) -> Bool {
-    !input.isEmpty || Readiness.wait(for: descriptor, until: Instant.read().advanced(byMilliseconds: milliseconds))
+    !input.isEmpty || Readiness.wait(for: descriptor, until: Instant.read().advanced(by: .milliseconds(milliseconds)))
   }
 
   /// Whether the server ends the connection; what it sends before is dropped.

@@ -176,7 +176,7 @@ struct FigureTests {
     var outcome = Outcome(command: "binding", uri: "stun:a")
     outcome.metrics = [Metric(name: "x", help: "h", labels: [("l", "a\"b\nc\\")], value: 0.25)]
     #expect(
-      Prometheus.text([outcome], time: 7).hasSuffix(
+      Prometheus.text([outcome], time: UnixTime(seconds: 7)).hasSuffix(
         "stunclient_x{command=\"binding\",target=\"stun:a\",l=\"a\\\"b?c\\\\\"} 0.25\n"))
     outcome.metrics = []
     outcome.summary = "soft\u{1B}[31mware\nOK | rtt=0"
@@ -208,7 +208,7 @@ struct UsageTests {
 
   @Test("The manual has every command")
   func manual() throws {
-    let manual = try Places.text("docs/man/stunclient.1")
+    let manual = try Paths.text("docs/man/stunclient.1")
     for command in Arguments.Command.allCases where command != .help && command != .version {
       #expect(manual.contains(".It Cm \(command.rawValue)"))
     }
@@ -233,7 +233,7 @@ struct IceServersTests {
         "stun:stun.test", "turn:turn.test?transport=tcp", "turns:192.0.2.1", "stun:turn.test:3478", "turn:turn.test",
       ])
     #expect(
-      servers.map(\.place) == [
+      servers.map(\.path) == [
         "iceServers[0].urls", "iceServers[1].urls[0]", "iceServers[1].urls[1]", "iceServers[2].urls",
         "iceServers[3].urls[0]",
       ])

@@ -8,7 +8,7 @@ import Testing
 struct GeneratedFileTests {
   @Test("stunclient's manual and completions match the table of options")
   func generated() throws {
-    let manual = try Places.text("docs/man/stunclient.1")
+    let manual = try Paths.text("docs/man/stunclient.1")
     #expect(try GeneratedFile.differences(Arguments.program.generatedFiles(manual: manual)) == [])
   }
 }

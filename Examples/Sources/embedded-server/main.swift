@@ -14,7 +14,7 @@ let (address, user, password) = (CommandLine.arguments[1], CommandLine.arguments
 // Any key of `turnpike help configuration`; a file and environment variables are read where they are given.
 let configuration = try ConfigurationReader(environment: [:], readFile: { try Files.readRegular($0) }).read(
   file: nil, overrides: ["listeners=udp://\(address),tcp://\(address)", "auth.users=\(user)=\(password)"])
-let log = Log(level: .info, format: .text, clock: { Now.read().wallSeconds }) { line in
+let log = Log(level: .info, format: .text, clock: { Now.read().wall }) { line in
   StandardStreams.writeError(line)
   return true
 }

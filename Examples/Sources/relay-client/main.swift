@@ -10,7 +10,7 @@ guard CommandLine.arguments.count == 4, let server = SocketAddress(CommandLine.a
   Environment.exit(64)
 }
 let credential = LongTermCredential(username: CommandLine.arguments[2], password: CommandLine.arguments[3])
-let deadline = Instant.read().advanced(bySeconds: 10)
+let deadline = Instant.read().advanced(by: .seconds(10))
 
 func allocate() throws -> AllocationSession {
   var settings = ClientAllocation.Settings()

@@ -1,7 +1,8 @@
 internal import StringPreparation
 
 /// The lines of a turnserver.conf, as coturn reads them: `option`, `option=value` or `option value`. A line that begins
-/// with # is a comment. Quotation marks around a value are removed.
+/// with # is a comment. Quotation marks around a value are removed. The files that other projects print also have
+/// comments after a value, which coturn ignores in numbers; only the value of a text keeps them.
 struct CoturnFile {
   struct Line: Equatable {
     /// The line's number, counted from 1.
@@ -28,9 +29,25 @@ struct CoturnFile {
       let line = line.trimmingBlanks
       guard !line.isEmpty, !line.hasPrefix("#") else { continue }
       let option = line.prefix { !Self.isSeparator($0) }
-      let value = line.dropFirst(option.count).drop(while: Self.isSeparator)
+      var value = line.dropFirst(option.count).drop(while: Self.isSeparator)
+      if !Self.texts.contains(String(option)) { value = Self.withoutComment(value) }
       lines.append(Line(number: index + 1, option: String(option), value: Self.unquoted(value)))
     }
+  }
+
+  /// Options whose values may contain a #.
+  private static let texts: Set<String> = [
+    "static-auth-secret", "user", "realm", "cert", "pkey", "pkey-pwd", "CA-file", "cli-password", "userdb", "db",
+  ]
+
+  private static func withoutComment(_ value: Substring) -> Substring {
+    var end = value.startIndex
+    while let mark = value[end...].firstIndex(of: "#") {
+      let before = value[..<mark]
+      if before.last?.isWhitespace ?? true { return before.trimmingBlanks }
+      end = value.index(after: mark)
+    }
+    return value
   }
 
   private static func isSeparator(_ character: Character) -> Bool { " =\t".contains(character) }

@@ -162,8 +162,14 @@ public struct CoturnTranslation {
     }
   }
 
-  /// Translates `PUBLIC/PRIVATE`, or `PUBLIC` alone for the only relay address.
+  /// Translates `PUBLIC/PRIVATE`, or `PUBLIC` alone for every relay address of its family.
   private mutating func translateExternalAddresses(_ relays: [IPAddress]) {
+    let all = lines("external-ip")
+    if all.count == 1, let external = IPAddress(all[0].value) {
+      // A public address on an interface needs no translation.
+      if relays != [external] { keys.set("relay.advertise", "\(external)", all[0].number) }
+      return
+    }
     for line in lines("external-ip") {
       let parts = line.value.split(separator: "/", omittingEmptySubsequences: false)
       guard (1...2).contains(parts.count), let external = IPAddress(parts[0]) else {
@@ -212,8 +218,6 @@ public struct CoturnTranslation {
           "coturn relays to private networks (10.0.0.0/8, …), this server does not: peers.allow lists those that it may",
         isDifference: true))
   }
-
-  // MARK: - The rest
 
   private mutating func translateCredentials() {
     copy("realm", to: "realm")

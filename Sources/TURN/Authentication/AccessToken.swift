@@ -1,5 +1,5 @@
 public import Crypto
-internal import NetworkTypes
+public import NetworkTypes
 
 /// A key that an authorization server shares with this one (RFC 7635 section 4.1.2).
 public struct AccessTokenKey: Sendable {
@@ -7,10 +7,10 @@ public struct AccessTokenKey: Sendable {
   public var id: [UInt8]
   /// 32 bytes (A256GCM) or 16 (A128GCM).
   public var key: [UInt8]
-  /// Seconds since 1970 at which the key expires; nil: never.
-  public var notAfter: UInt64?
+  /// Nil: the key does not expire.
+  public var notAfter: UnixTime?
 
-  public init(id: [UInt8], key: [UInt8], notAfter: UInt64? = nil) {
+  public init(id: [UInt8], key: [UInt8], notAfter: UnixTime? = nil) {
     self.id = id
     self.key = key
     self.notAfter = notAfter
@@ -26,17 +26,17 @@ public struct AccessTokenKey: Sendable {
 public struct AccessToken: Sendable, Equatable {
   /// The key of the client's MESSAGE-INTEGRITY: 16 to 32 bytes; 20 are usual.
   public var macKey: Digest
-  /// The creation time: seconds since 1970 in 48 bits, and 1/64,000 of a second in 16 bits.
-  public var timestamp: UInt64
-  /// The lifetime from `timestamp` on; 32 bits of seconds in the token.
+  /// The creation time; in the token 48 bits of seconds, and 16 bits of a fraction that no check needs.
+  public var created: UnixTime
+  /// The lifetime from `created` on; 32 bits of seconds in the token.
   public var lifetime: Duration
 
   /// The time by which the clocks of both servers may differ (RFC 7635 section 7).
   public static let clockDifference = Duration.seconds(5)
 
-  public init(macKey: Digest, timestamp: UInt64, lifetime: Duration) {
+  public init(macKey: Digest, created: UnixTime, lifetime: Duration) {
     self.macKey = macKey
-    self.timestamp = timestamp
+    self.created = created
     self.lifetime = lifetime
   }
 
@@ -56,7 +56,7 @@ public struct AccessToken: Sendable, Equatable {
       let macKey = Digest(Array(block[2..<(2 + keyByteCount)]))
     else { return nil }
     self.macKey = macKey
-    timestamp = block[(2 + keyByteCount)..<(10 + keyByteCount)].reduce(0) { $0 << 8 | UInt64($1) }
+    created = UnixTime(clamping: block[(2 + keyByteCount)..<(8 + keyByteCount)].reduce(0) { $0 << 8 | UInt64($1) })
     lifetime = Duration(wireSeconds: block[(10 + keyByteCount)...].reduce(0) { $0 << 8 | UInt32($1) })
   }
 
@@ -66,17 +66,16 @@ public struct AccessToken: Sendable, Equatable {
   /// - Returns: nil if key or nonce have the wrong length.
   public func sealed(key: AccessTokenKey, serverName: [UInt8], nonce: [UInt8]) -> [UInt8]? {
     var block = [0, UInt8(macKey.count)] + macKey.array
-    block += (0..<8).map { UInt8(truncatingIfNeeded: timestamp >> (56 - 8 * $0)) }
+    block += (0..<6).map { UInt8(truncatingIfNeeded: created.seconds >> (40 - 8 * $0)) } + [0, 0]
     block += (0..<4).map { UInt8(truncatingIfNeeded: lifetime.wholeSeconds >> (24 - 8 * $0)) }
     guard let box = AEAD.seal(block, key: key.key, nonce: nonce, associatedData: serverName) else { return nil }
     return [0, UInt8(nonce.count)] + nonce + box
   }
 
-  /// The time until the token expires; nil if it has expired or is not valid yet: `lifetime + 5 > |now - timestamp|`
+  /// The time until the token expires; nil if it has expired or is not valid yet: `lifetime + 5 > |now - created|`
   /// (RFC 7635 sections 7 and 9).
-  public func timeLeft(now: UInt64) -> Duration? {
-    let made = timestamp >> 16
-    let distance = Duration.seconds(now > made ? now - made : made - now)
+  public func timeLeft(now: UnixTime) -> Duration? {
+    let distance = max(now, created).duration(since: min(now, created))
     let left = lifetime + Self.clockDifference - distance
     return left > .zero ? left : nil
   }

@@ -34,11 +34,11 @@ struct NonceAuthority: ~Copyable {
 
   /// Makes a nonce for this client.
   ///
-  /// - Parameter born: the beginning of its lifetime, in seconds since 1970.
+  /// - Parameter born: the beginning of its lifetime.
   mutating func makeNonce(
-    for client: SocketAddress, realm: [UInt8], offer: borrowing PasswordOffer, born: UInt64
+    for client: SocketAddress, realm: [UInt8], offer: borrowing PasswordOffer, born: UnixTime
   ) -> [UInt8] {
-    let birth = UInt32(truncatingIfNeeded: born)
+    let birth = UInt32(truncatingIfNeeded: born.seconds)
     return offer.cookie + Array(Base64.encode(bytes(birth, client: client, realm: realm, offer: offer)).utf8)
   }
 
@@ -57,7 +57,7 @@ struct NonceAuthority: ~Copyable {
     let expected = bytes(birth, client: client, realm: realm, offer: offer)
     guard constantTimeEqual(expected.span.rawBytes, decoded.span.rawBytes) else { return .foreign }
     // Modular arithmetic: neither the overflow in 2106 nor a clock set back by five seconds makes every nonce stale.
-    let age = UInt32(truncatingIfNeeded: now.wallSeconds) &- birth
+    let age = UInt32(truncatingIfNeeded: now.wall.seconds) &- birth
     return age <= lifetime.wholeSeconds || age > UInt32.max - 5 ? .fresh : .stale
   }
 

@@ -14,7 +14,7 @@ struct PasswordOffer {
   static let cookieByteCount = 13
 
   init(_ settings: RelaySettings, _ realm: RealmSettings) {
-    var chosen = settings.passwordAlgorithms.isEmpty ? [.md5] : settings.passwordAlgorithms
+    var chosen = settings.policy.passwordAlgorithms.isEmpty ? [.md5] : settings.policy.passwordAlgorithms
     if realm.hasUsersWithoutSHA256, chosen.contains(.md5) { chosen = [.md5] }
     // Clients use the first algorithm that they support (RFC 8489 section 9.2.5), and MD5 is for clients without any
     // other (section 18.5.1.1).

@@ -18,8 +18,8 @@ struct Principal {
   /// The time until the access token expires, which limits every lifetime (RFC 7635 section 9). Nil for other
   /// credentials.
   var credentialTimeLeft: Duration?
-  /// The expiry of a time-limited name, in seconds since 1970; nil for other credentials.
-  var nameExpiry: UInt64?
+  /// The expiry of a time-limited name; nil for other credentials.
+  var nameExpiry: UnixTime?
 
   static let anonymous = Principal(username: [], quotaName: [], keys: nil, key: nil)
 

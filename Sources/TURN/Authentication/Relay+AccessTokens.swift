@@ -16,7 +16,7 @@ extension Relay {
   mutating func principal(
     ofTokenIn received: borrowing ReceivedMessage, _ user: UserReference
   ) throws(TokenRefusal) -> Principal {
-    let now = received.now.wallSeconds
+    let now = received.now.wall
     let realm = received.client.realm
     guard case .name(let id) = user, let value = received.message.value(of: .accessToken),
       let key = settings.accessTokenKeys.first(where: { $0.id == id })
@@ -45,14 +45,14 @@ extension Relay {
   mutating func holder(
     ofTokenBehind owner: AllocationDetails, _ received: borrowing ReceivedMessage
   ) -> Principal? {
-    let now = received.now.wallSeconds
+    let now = received.now.wall
     guard let end = owner.credentialEnd, end > now, let key = owner.keys?.md5.first,
       isSigned(received.message, with: key)
     else { return nil }
     return Principal(
       realm: received.client.realm, username: owner.username, quotaName: owner.quotaName, keys: owner.keys, key: key,
       usesSHA256: received.message.has(.messageIntegritySHA256),
-      credentialTimeLeft: .seconds(Int64(clamping: end - now)))
+      credentialTimeLeft: end.duration(since: now))
   }
 
   /// After a Refresh with another token, the allocation continues with its name and key (section 9).
@@ -60,7 +60,7 @@ extension Relay {
     guard let left = principal.credentialTimeLeft, let keys = principal.keys else { return }
     allocations[slot].details.username = principal.username
     allocations[slot].details.keys = keys
-    allocations[slot].details.credentialEnd = now.wallSeconds + UInt64(left.wholeSeconds)
+    allocations[slot].details.credentialEnd = now.wall.advanced(by: left)
   }
 }
 

@@ -10,7 +10,7 @@ extension Relay {
     if settings.accessTokenKeys.isEmpty, received.message.has(.accessToken) {
       return unauthenticatedError(.unknownAttribute, received)
     }
-    if settings.isAnonymous { return perform(Request(received, by: .anonymous)) }
+    if settings.policy.isAnonymous { return perform(Request(received, by: .anonymous)) }
     guard received.message.has(.messageIntegrity) || received.message.has(.messageIntegritySHA256) else {
       return challenge(.unauthenticated, received)
     }
@@ -41,18 +41,24 @@ extension Relay {
     if let principal = identifyByAllocation(received, claim) { return .known(principal) }
     let realm = realms[received.client.realm].settings
     let name = claim.name ?? hashedName(claim.user, in: realm)
-    if let name, let keys = realm.users[name] {
-      if let principal = verify(received, claim, name: name, quotaName: name, keys: keys) { return .known(principal) }
-      if let identification = identifyByTime(name, received, claim, in: realm) { return identification }
-      // The password is wrong for the configured user. The store is asked anyway, so that the answer takes as long for
-      // every name.
-      return realm.hasStore ? .inStore : .refused(.wrongPassword, .name(name))
+    let configured = name.flatMap { realm.users[$0] }
+    if let name, let keys = configured, let principal = identifyByConfiguration(name, keys, received, claim) {
+      return .known(principal)
     }
     if let name, let identification = identifyByTime(name, received, claim, in: realm) { return identification }
+    // The store is asked also for a configured user with a wrong password, so that the answer takes as long for every
+    // name.
     if realm.hasStore { return .inStore }
-    tryNoKey(received, claim)
-    let isKnown = name.map { mayBeTimeLimited($0, in: realm) } ?? false
+    if configured == nil { tryNoKey(received, claim) }
+    let isKnown = configured != nil || name.map { mayBeTimeLimited($0, in: realm) } ?? false
     return .refused(isKnown ? .wrongPassword : .unknownUser, name.map { .name($0) } ?? claim.user)
+  }
+
+  /// Identifies the sender as a user of the configuration; nil if its keys do not verify the integrity.
+  private mutating func identifyByConfiguration(
+    _ name: [UInt8], _ keys: CredentialKeys, _ received: borrowing ReceivedMessage, _ claim: Claim
+  ) -> Principal? {
+    verify(received, claim, name: name, quotaName: name, keys: keys)
   }
 
   /// Identifies the sender by an access token (RFC 7635).
@@ -96,7 +102,7 @@ extension Relay {
     guard var principal = timeLimitedPrincipal(name, received, claim, in: realm) else { return nil }
     principal.nameExpiry = expiry
     // Only Allocate checks the expiry; without an allocation the other methods get 437 anyway.
-    let isGood = received.message.type.method != .allocate || expiry > received.now.wallSeconds
+    let isGood = received.message.type.method != .allocate || expiry > received.now.wall
     return isGood ? .known(principal) : .refused(.expired, claim.user)
   }
 
@@ -230,7 +236,7 @@ extension Relay {
     {
       return renewNonce(Request(received, by: principal))
     }
-    if let slot = allocation(namedBy: received.message, from: received.client, now: received.now),
+    if let slot = allocation(namedBy: received),
       let principal = identify(byHolderOf: slot, received, claim)
     {
       let nonce = state(ofNonceIn: received, for: slot)

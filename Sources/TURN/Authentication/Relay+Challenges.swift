@@ -11,7 +11,7 @@ extension Relay {
     if let cause = limiter.takeChallenge(received.client.address, now: received.now.instant) { return .drop(cause) }
     return challenge(
       code, received.message, realm: received.client.realm, nonceFor: received.client.address,
-      born: received.now.wallSeconds, now: received.now.instant)
+      born: received.now.wall, now: received.now.instant)
   }
 
   /// Answers 438 to a user with valid integrity. It does not count against the stranger's budget: an attacker who uses
@@ -24,17 +24,18 @@ extension Relay {
     let now = request.now
     var address = request.client.address
     var slot = liveAllocation(on: request.client, now: now)
-    if slot == nil, let named = allocation(namedBy: request.message, from: request.client, now: now),
+    if slot == nil, let named = allocation(namedBy: request.received),
       hasKey(request.principal, of: named)
     {
       slot = named
       address = allocations[named].client.address
     }
-    var born = now.wallSeconds
+    var born = now.wall
     if let slot, isOwner(request.principal, of: slot) {
-      let age = now.wallSeconds &- allocations[slot].details.nonceBirth
-      if age > UInt64(min(.seconds(30), settings.nonceLifetime / 2).wholeSeconds) {
-        allocations[slot].details.nonceBirth = now.wallSeconds
+      let age = now.wall.duration(since: allocations[slot].details.nonceBirth)
+      // Negative if the clock was set back.
+      if age < .zero || age > min(.seconds(30), settings.policy.nonceLifetime / 2) {
+        allocations[slot].details.nonceBirth = now.wall
       }
       born = allocations[slot].details.nonceBirth
     } else {
@@ -46,7 +47,7 @@ extension Relay {
 
   private mutating func challenge(
     _ code: ErrorCode, _ message: borrowing MessageView, realm id: RealmID, nonceFor address: SocketAddress,
-    born: UInt64, now: Instant
+    born: UnixTime, now: Instant
   ) -> Disposition {
     counters.challenges &+= 1
     counters.answers.count(message.type.method, code)
@@ -81,20 +82,18 @@ extension Relay {
   ) -> NonceAuthority.State {
     let realm = realms[received.client.realm]
     return nonces.state(
-      of: nonce, for: address, realm: realm.settings.name, offer: realm.offer, lifetime: settings.nonceLifetime,
+      of: nonce, for: address, realm: realm.settings.name, offer: realm.offer, lifetime: settings.policy.nonceLifetime,
       now: received.now)
   }
 
   /// The allocation of the peer connection that a ConnectionBind names, if it waits to be bound on this shard.
-  func allocation(
-    namedBy message: borrowing MessageView, from client: ClientPath, now: Now
-  ) -> Slot<Allocation>? {
-    guard message.type.method == .connectionBind, client.transport.isStream,
-      let identifier = try? message.word(.connectionID),
-      let connection = peerConnections.find(unbound: identifier, now: now.instant)
+  func allocation(namedBy received: borrowing ReceivedMessage) -> Slot<Allocation>? {
+    guard received.message.type.method == .connectionBind, received.client.transport.isStream,
+      let identifier = try? received.message.word(.connectionID),
+      let connection = peerConnections.find(unbound: identifier, now: received.now.instant)
     else { return nil }
     let slot = peerConnections[connection].allocation
-    return allocations[slot].expiresAt > now.instant ? slot : nil
+    return allocations[slot].expiresAt > received.now.instant ? slot : nil
   }
 
   /// Moves the connection of a ConnectionBind to the shard of its allocation, which checks everything again: only that

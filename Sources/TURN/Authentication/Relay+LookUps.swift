@@ -7,24 +7,23 @@ extension Relay {
   mutating func lookUp(_ received: borrowing ReceivedMessage, _ claim: Claim) -> Disposition {
     if pending.contains(received.client, received.message.transactionID) { return .deferred }
     let isProven = liveAllocation(on: received.client, now: received.now) != nil
-    guard
-      let ticket = wait(
-        received.message, from: received.client, isProven: isProven, arrivedAt: received.arrivedAt, now: received.now)
-    else { return .drop(.tooManyWaiting) }
+    guard let ticket = wait(received, isProven: isProven) else { return .drop(.tooManyWaiting) }
     commands.append(.lookUpKeys(ticket: ticket, realm: received.client.realm, user: claim.user))
     return .deferred
   }
 
   /// Stores a waiting request; nil if too many wait already. A quarter of the entries is kept for clients with a live
-  /// allocation or a verified password.
-  mutating func wait(
-    _ message: borrowing MessageView, from client: ClientPath, isProven: Bool, arrivedAt: Instant, now: Now
-  ) -> Handle<PendingRequest>? {
+  /// allocation or a verified password. The requests of others are charged to strangers' memory.
+  mutating func wait(_ received: borrowing ReceivedMessage, isProven: Bool) -> Handle<PendingRequest>? {
+    let client = received.client
     let limit = isProven ? settings.waitingRequests : settings.waitingRequests / 4 * 3
-    guard !pending.isFull(for: client, limit: limit, perSource: settings.waitingRequestsPerSource) else { return nil }
+    guard received.message.bytes.byteCount <= PendingRequest.longest,
+      !pending.isFull(for: client, limit: limit, perSource: settings.waitingRequestsPerSource)
+    else { return nil }
     let request = PendingRequest(
-      bytes: message.bytes.copied(), client: client, transactionID: message.transactionID, arrivedAt: arrivedAt)
-    return pending.insert(request, now: now.instant, timers: &timers)
+      bytes: received.message.bytes.copied(), client: client, transactionID: received.message.transactionID,
+      arrivedAt: received.arrivedAt)
+    return pending.insert(request, isProven: isProven, now: received.now.instant, timers: &timers)
   }
 
   /// The client of a waiting request; nil if it no longer waits.

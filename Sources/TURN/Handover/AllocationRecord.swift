@@ -18,11 +18,11 @@ struct AllocationRecord {
   var userBuckets = ByDirection<UInt64>(0)
   var details = AllocationDetails.unread
   var ports: [(handle: Handle<RelayPort>, port: RelayPort)] = []
-  /// In the order in which they are inserted into their list.
+  /// The permissions, in the order in which they are inserted into their list.
   var permissions: [(address: IPAddress, expiresAt: Instant)] = []
   var channels: [(number: UInt16, peer: PeerAddress, expiresAt: Instant)] = []
   var peerConnections: [PeerConnectionRecord] = []
-  /// Of both directions, or none.
+  /// The measurements of both directions; empty without any.
   var qualities: [PathQuality] = []
 
   mutating func code(with coder: inout RecordCoder) throws(RecordError) {
@@ -49,6 +49,17 @@ struct AllocationRecord {
     for index in qualities.indices { try qualities[index].code(with: &coder) }
     // New fields come last, so that a record without them can be read.
     if coder.hasMore || !coder.isReading { try codeAdvertised(with: &coder) }
+    if coder.hasMore || !coder.isReading { try codeArrivals(with: &coder) }
+  }
+
+  /// When the waiting Connect requests came.
+  private mutating func codeArrivals(with coder: inout RecordCoder) throws(RecordError) {
+    for index in peerConnections.indices where peerConnections[index].request != nil {
+      var arrival = peerConnections[index].request?.arrivedAt ?? Instant(nanoseconds: 0)
+      try coder.code(&arrival)
+      // No request comes when the host starts.
+      peerConnections[index].request?.arrivedAt = arrival.nanoseconds == 0 ? nil : arrival
+    }
   }
 
   private mutating func codeAdvertised(with coder: inout RecordCoder) throws(RecordError) {
@@ -162,8 +173,8 @@ extension AllocationDetails {
     try coder.code(&username)
     try coder.code(&quotaName)
     try coder.code(&keys, .ofNoUser) { coder, keys throws(RecordError) in try coder.code(&keys) }
-    try coder.code(&credentialEnd)
-    try coder.code(&nameExpiry)
+    try coder.code(&credentialEnd, .epoch) { coder, time throws(RecordError) in try coder.code(&time) }
+    try coder.code(&nameExpiry, .epoch) { coder, time throws(RecordError) in try coder.code(&time) }
     try kind.code(with: &coder)
     try drops.code(with: &coder)
     try coder.code(&transactionID)

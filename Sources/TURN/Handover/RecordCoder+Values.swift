@@ -49,7 +49,7 @@ extension RecordCoder {
     for index in keys.md5.indices { try code(&keys.md5[index]) }
     try code(&keys.sha256, .zero) { coder, key throws(RecordError) in try coder.code(&key) }
     try code(&keys.name, []) { coder, name throws(RecordError) in try coder.code(&name) }
-    try code(&keys.bandwidth)
+    try code(&keys.bandwidthWord)
   }
 
   mutating func code(_ principal: inout Principal) throws(RecordError) {
@@ -60,11 +60,13 @@ extension RecordCoder {
     try code(&principal.key, .zero) { coder, key throws(RecordError) in try coder.code(&key) }
     try code(&principal.usesSHA256)
     try code(&principal.credentialTimeLeft, .zero) { coder, time throws(RecordError) in try coder.code(&time) }
-    try code(&principal.nameExpiry)
+    try code(&principal.nameExpiry, .epoch) { coder, time throws(RecordError) in try coder.code(&time) }
   }
 }
 
 extension RecordCoder {
+  public mutating func code(_ value: inout UnixTime) throws(RecordError) { try code(&value.seconds) }
+
   public mutating func code(_ value: inout IPAddress) throws(RecordError) {
     var (high, low, family) = (value.high, value.low, value.family)
     try code(&high)

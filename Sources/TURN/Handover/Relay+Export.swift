@@ -21,6 +21,8 @@ enum RelayRecordKind: UInt8 {
   case waitingRequest = 5
   /// The port of an allocation that stays.
   case foreignPort = 6
+  /// A realm's part of shared bandwidth.
+  case bandwidth = 7
 }
 
 /// A handover to another process: what the older process does.
@@ -52,6 +54,7 @@ extension Relay {
       result.ports += record.ports.map { ($0.handle, $0.port.transport) }
     }
     try? exportOthers(isMoving, to: &coder)
+    try? exportBandwidth(to: &coder)
     result.bytes = coder.bytes
     return result
   }
@@ -109,6 +112,16 @@ extension Relay {
       coder.begin(RelayRecordKind.waitingRequest.rawValue)
       try coder.code(&request.client)
       try coder.code(&request.bytes)
+      coder.end()
+    }
+  }
+
+  private mutating func exportBandwidth(to coder: inout RecordCoder) throws(RecordError) {
+    for realm in bandwidth.limitedRealms {
+      coder.begin(RelayRecordKind.bandwidth.rawValue)
+      var number = realm.rawValue
+      try coder.code(&number)
+      try bandwidth.code(realm, with: &coder, now: Instant(nanoseconds: 0))
       coder.end()
     }
   }

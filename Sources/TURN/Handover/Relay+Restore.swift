@@ -65,6 +65,10 @@ extension Relay {
       case .movedClient: try restoreMovedClient(mapping, from: &coder)
       case .waitingRequest: try restoreRequest(mapping, from: &coder, &result)
       case .foreignPort: try restoreForeignPort(mapping, from: &coder)
+      case .bandwidth:
+        var realm: UInt8 = 0
+        try coder.code(&realm)
+        try bandwidth.code(mapping.realm(RealmID(rawValue: realm)), with: &coder, now: now.instant)
       // A record of a later version.
       case nil: break
       }
@@ -104,7 +108,7 @@ extension Relay {
       return false
     }
     record.details.bandwidthSubject = RateTable.Subject(record.details.quotaHolder)
-    record.details.ownBandwidth = record.details.keys?.bandwidth ?? 0
+    record.details.ownBandwidth = record.details.keys?.bandwidthWord ?? 0
     bandwidth.watch(record.details.ownBandwidth)
     var allocation = Allocation(
       client: record.client, transport: record.transport, expiresAt: record.expiresAt, details: record.details)

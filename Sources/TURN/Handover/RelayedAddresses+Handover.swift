@@ -69,7 +69,7 @@ extension RelayedAddresses {
     var coder = RecordCoder(reading: bytes)
     while let kind = try coder.next() {
       guard kind == 1 else {
-        // Of another part of the server.
+        // Other parts of the server have written the other records.
         coder.end()
         continue
       }

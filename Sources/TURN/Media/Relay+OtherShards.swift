@@ -4,7 +4,7 @@ internal import STUN
 /// Clients that reach a shard without their allocation.
 extension Relay {
   /// A client refreshes its allocation within the longest lifetime: after longer silence it has no allocation.
-  var movedClientLifetime: Duration { max(settings.maximumLifetime, .seconds(600)) }
+  var movedClientLifetime: Duration { max(settings.policy.maximumLifetime, .seconds(600)) }
 
   /// Forwards a message to the shard of an allocation, and everything that comes from that client from now on. A
   /// stream's connection moves there as a whole. Nil where that cannot be.

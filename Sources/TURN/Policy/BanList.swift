@@ -8,14 +8,14 @@ public struct BanList: Sendable, Equatable {
     var last: IPAddress
   }
 
-  /// In ascending order; no two overlap.
+  /// The intervals in ascending order; no two overlap.
   private let ranges: [Interval]
   /// Whether there is no ban; a packet's path checks only this flag.
   public let isEmpty: Bool
 
   public init(_ blocks: [CIDRBlock] = []) {
     var merged: [Interval] = []
-    // Of two blocks, one contains the other or they are apart; the larger one comes first.
+    // Two blocks either are apart, or one contains the other; the larger one comes first.
     for block in blocks.sorted(by: { ($0.base, $0.prefixLength) < ($1.base, $1.prefixLength) }) {
       if let last = merged.last, block.base.family == last.last.family, block.base <= last.last { continue }
       merged.append(Interval(first: block.base, last: block.last))

@@ -1,5 +1,6 @@
 internal import NetworkTypes
 internal import Synchronization
+internal import Tables
 
 /// The direction of media.
 enum MediaDirection: Sendable {
@@ -57,6 +58,22 @@ struct FairShare: BitwiseCopyable {
     if hasRefused { return }
     hasRefused = true
     refusals.add(1, ordering: .relaxed)
+  }
+
+  /// - Parameter refusals: the counter of the process that has or gets the record.
+  mutating func code(with coder: inout RecordCoder, _ refusals: borrowing Atomic<UInt32>) throws(RecordError) {
+    let count = refusals.load(ordering: .relaxed)
+    var isNew = count != seenRefusals
+    var next = rate
+    try coder.code(&next)
+    try coder.code(&isNew)
+    try coder.code(&hasRefused)
+    try coder.code(&nextStep)
+    guard coder.isReading else { return }
+    seenRefusals = isNew ? count &- 1 : count
+    // The newer configuration may have another limit, or none.
+    rate = min(max(next, min(Self.least, most)), most)
+    if most > 0 { limit = RateLimit(perSecond: rate) }
   }
 
   /// Adapts the rate every tenth of a second.

@@ -27,8 +27,8 @@ struct BandwidthLimits {
   let total: SharedRate
 
   init(_ realm: RealmSettings) {
-    user = SharedRate(realm.bandwidthPerUser)
-    total = SharedRate(realm.bandwidth)
+    user = SharedRate(realm.limits.bandwidthPerUser)
+    total = SharedRate(realm.limits.bandwidth)
   }
 }
 
@@ -49,35 +49,41 @@ struct SharedBandwidth {
   private let pools: BandwidthPools
   private var realms: [RealmBandwidth]
 
-  /// Whether any shared limit is configured, or a user has one of its own.
+  /// Whether any shared limit is configured, or the user of an allocation has one of its own: then each packet looks for
+  /// limits.
   private(set) var isLimited: Bool
-  /// Whether an allocation of a user with a limit of its own was made or adopted.
-  private var hasOwnLimits = false
+  private let hasRealmLimits: Bool
+  /// The number of allocations whose users have limits of their own.
+  private var ownLimits = 0
 
   init(_ settings: RelaySettings, _ pools: BandwidthPools) {
     self.pools = pools
     realms = settings.allRealms.map { realm in
       RealmBandwidth(
-        limits: BandwidthLimits(realm), totals: ByDirection(Total(share: FairShare(of: realm.bandwidth))))
+        limits: BandwidthLimits(realm), totals: ByDirection(Total(share: FairShare(of: realm.limits.bandwidth))))
     }
-    isLimited = realms.contains { !$0.limits.user.isUnlimited || !$0.limits.total.isUnlimited }
+    hasRealmLimits = realms.contains { !$0.limits.user.isUnlimited || !$0.limits.total.isUnlimited }
+    isLimited = hasRealmLimits
   }
 
   /// Applies new settings.
   mutating func update(_ settings: RelaySettings) {
-    let hadOwnLimits = hasOwnLimits
+    let count = ownLimits
     self = SharedBandwidth(settings, pools)
-    hasOwnLimits = hadOwnLimits
-    isLimited = isLimited || hadOwnLimits
+    changeOwnLimits(by: count)
   }
 
-  /// From the first user with a limit of its own on, each packet looks for limits.
+  /// An allocation begins.
   ///
-  /// - Parameter own: the user's limit in bytes a second; 0: none.
-  mutating func watch(_ own: UInt32) {
-    guard own > 0 else { return }
-    hasOwnLimits = true
-    isLimited = true
+  /// - Parameter own: its user's limit in bytes a second; 0: none.
+  mutating func watch(_ own: UInt32) { changeOwnLimits(by: own > 0 ? 1 : 0) }
+
+  /// An allocation that `watch` has counted ends.
+  mutating func unwatch(_ own: UInt32) { changeOwnLimits(by: own > 0 ? -1 : 0) }
+
+  private mutating func changeOwnLimits(by change: Int) {
+    ownLimits += change
+    isLimited = hasRealmLimits || ownLimits > 0
   }
 
   /// The times at which a user's buckets are full again, for another process.
@@ -94,6 +100,31 @@ struct SharedBandwidth {
   func restore(_ user: RateTable.Subject, fullAt times: ByDirection<UInt64>, now: Instant) {
     for direction in [MediaDirection.toPeers, .toClients] {
       pools[direction].users.restore(user, fullAt: times[direction], now: now)
+    }
+  }
+
+  /// The realms that have a limit, by number.
+  var limitedRealms: [RealmID] {
+    realms.indices.filter { !realms[$0].limits.total.isUnlimited }.map {
+      RealmID(rawValue: UInt8(truncatingIfNeeded: $0))
+    }
+  }
+
+  /// This shard's part of a realm's limit, and when the pool of all shards is full again.
+  ///
+  /// - Parameter realm: nil: the process that reads the record has no such realm.
+  mutating func code(
+    _ realm: RealmID?, with coder: inout RecordCoder, now: Instant
+  ) throws(RecordError) {
+    guard let realm, Int(realm.rawValue) < realms.count else { return }
+    let index = Int(realm.rawValue)
+    for direction in [MediaDirection.toPeers, .toClients] {
+      let pool = pools[direction]
+      try realms[index].totals[direction].lease.code(with: &coder)
+      try realms[index].totals[direction].share.code(with: &coder, pool.refusals[index])
+      var full = pool.realms.fullTime(of: Self.subject(index))
+      try coder.code(&full)
+      if coder.isReading { pool.realms.restore(Self.subject(index), fullAt: full, now: now) }
     }
   }
 

@@ -27,8 +27,8 @@ struct ChallengeTimes {
     var count = used.count
     try coder.code(count: &count, atLeast: 24)
     if coder.isReading { used = Array(repeating: 0, count: count) }
-    for place in used {
-      var index = UInt32(truncatingIfNeeded: place)
+    for slot in used {
+      var index = UInt32(truncatingIfNeeded: slot)
       try coder.code(&index)
       guard Int(index) < Self.capacity else { throw coder.failure("there is no such challenge") }
       try coder.code(&entries[Int(index)].nonce)

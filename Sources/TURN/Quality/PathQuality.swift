@@ -15,7 +15,7 @@ struct PathQuality: BitwiseCopyable {
 
   // The first 56 bytes are what a packet of the first stream uses: with the slot's header they fit one cache line.
   private var packets: UInt64 = 0
-  /// Of ended sequences, and what has left the windows. Saturating, as are the two below.
+  /// Lost packets of ended sequences and of numbers that have left the windows. This count and the next two saturate.
   private var lost: UInt32 = 0
   private var late: UInt32 = 0
   private var first: RTPStream
@@ -57,8 +57,8 @@ struct PathQuality: BitwiseCopyable {
   }
 
   @inline(__always)
-  private mutating func tally(_ place: SequenceWindow.Place?) -> Change {
-    switch place {
+  private mutating func tally(_ order: SequenceWindow.Order?) -> Change {
+    switch order {
     case .next(let missing):
       packets &+= 1
       if missing != 0 { lost = lost.saturatingAdd(missing) }
@@ -78,7 +78,7 @@ struct PathQuality: BitwiseCopyable {
     }
   }
 
-  /// Gives a new stream the place of one that has ended.
+  /// Follows a new stream instead of one that has ended.
   @inline(never)
   private mutating func begin(_ header: RTPHeader, arrival: UInt32) -> Change {
     let missing: UInt32
@@ -98,14 +98,15 @@ struct PathQuality: BitwiseCopyable {
   /// The figures so far; nil before the first.
   var summary: MediaQuality? {
     guard packets > 0 else {
-      return gaps.jitter.microseconds.map { MediaQuality(basis: .gaps, jitterMicroseconds: $0) }
+      return gaps.jitter.microseconds.map { MediaQuality(basis: .gaps, jitter: .microseconds($0)) }
     }
     var quality = MediaQuality(basis: .rtp)
     quality.packets = packets
     quality.lost = UInt64(lost) + UInt64(first.missing) + UInt64(second.missing)
     quality.late = late
     quality.duplicates = duplicates
-    quality.jitterMicroseconds = [first, second].filter(\.isProven).compactMap(\.jitterMicroseconds).min()
+    let jitter = [first, second].filter(\.isProven).compactMap(\.jitterMicroseconds).min()
+    quality.jitter = jitter.map { .microseconds($0) }
     return quality
   }
 }
@@ -170,12 +171,12 @@ public struct MediaQuality: Sendable, Equatable {
   /// Packets that have arrived after a later one.
   public var late: UInt32 = 0
   public var duplicates: UInt32 = 0
-  /// Of the steadier stream; nil while unknown.
-  public var jitterMicroseconds: UInt32?
+  /// The jitter of the steadier stream; nil while unknown.
+  public var jitter: Duration?
 
-  public init(basis: Basis, jitterMicroseconds: UInt32? = nil) {
+  public init(basis: Basis, jitter: Duration? = nil) {
     self.basis = basis
-    self.jitterMicroseconds = jitterMicroseconds
+    self.jitter = jitter
   }
 
   /// The part of the packets that were lost, 0 to 1; nil without RTP.

@@ -4,7 +4,7 @@ internal import NetworkTypes
 /// 3.1).
 struct RTPHeader: Equatable, BitwiseCopyable {
   var sequenceNumber: UInt16
-  /// In units of the payload's clock, which the header does not name.
+  /// The time in units of the payload's clock, which the header does not name.
   var timestamp: UInt32
   /// SSRC: the stream.
   var source: UInt32

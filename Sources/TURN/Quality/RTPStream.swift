@@ -38,28 +38,28 @@ struct RTPStream: BitwiseCopyable {
   /// Microseconds; nil while unknown.
   var jitterMicroseconds: UInt32? { jitter.microseconds }
 
-  /// Microseconds of silence after which another stream gets this one's place; shorter for one that is not proven.
+  /// Microseconds of silence after which another stream replaces this one; shorter for one that is not proven.
   private static let silence: UInt32 = 2_000_000
   private static let silenceOfUnproven: UInt32 = 500_000
 
-  /// Whether another stream may have this one's place.
+  /// Whether another stream may replace this one.
   func hasEnded(at now: UInt32) -> Bool { now &- arrival > (isProven ? Self.silence : Self.silenceOfUnproven) }
 
   /// Records a packet of this stream; nil if it does not count, because the stream is not proven yet.
   @inline(__always)
-  mutating func record(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Place? {
+  mutating func record(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Order? {
     guard isProven else { return prove(header, arrival: now) }
-    let place = window.record(header.sequenceNumber)
-    switch place {
+    let order = window.record(header.sequenceNumber)
+    switch order {
     case .next: if header.timestamp != timestamp { beginFrame(header, arrival: now) }
     case .restarted: resume(header, arrival: now)
     case .late, .duplicate, .outside: break
     }
-    return place
+    return order
   }
 
   @inline(never)
-  private mutating func prove(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Place? {
+  private mutating func prove(_ header: RTPHeader, arrival now: UInt32) -> SequenceWindow.Order? {
     guard case .next(0) = window.record(header.sequenceNumber), window.missing == 0 else {
       self = RTPStream(header, arrival: now)
       return nil

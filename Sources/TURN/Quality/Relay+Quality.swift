@@ -41,7 +41,7 @@ extension Relay {
     let records = allocations[slot].quality
     quality.fromClient = records.toPeers.slot.flatMap { qualities[$0].summary }
     quality.fromPeers = records.toClients.slot.flatMap { qualities[$0].summary }
-    quality.roundTripMicroseconds = allocations[slot].details.roundTripMicroseconds
+    quality.roundTrip = allocations[slot].details.roundTripMicroseconds.map { .microseconds($0) }
     return quality
   }
 
@@ -59,11 +59,11 @@ extension Relay {
     return allocations[slot].details.roundTripMicroseconds == nil ? allocations[slot].client : nil
   }
 
-  /// Takes the round trip of the client's connection, in microseconds, for such an allocation.
-  public mutating func recordRoundTrip(_ microseconds: UInt32, of handle: Handle<Allocation>) {
+  /// Takes the round trip of the client's connection for such an allocation.
+  public mutating func recordRoundTrip(_ time: Duration, of handle: Handle<Allocation>) {
     guard let slot = allocations.slot(of: handle) else { return }
     let kept = allocations[slot].details.roundTripMicroseconds
-    allocations[slot].details.roundTripMicroseconds = kept ?? microseconds
+    allocations[slot].details.roundTripMicroseconds = kept ?? UInt32(clamping: time.wholeNanoseconds / 1000)
   }
 
   /// Keeps the shortest round trip of an allocation: also 438 is a challenge.

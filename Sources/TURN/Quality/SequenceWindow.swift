@@ -4,7 +4,7 @@ internal import Tables
 /// lost when it leaves the window without having arrived, so neither reordering nor duplicates falsify the count.
 struct SequenceWindow: BitwiseCopyable {
   /// The verdict on a packet.
-  enum Place: Equatable {
+  enum Order: Equatable {
     /// It is the highest number so far, which makes so many earlier ones lost.
     case next(lost: UInt32)
     /// It is late: a higher number has arrived before.
@@ -46,7 +46,7 @@ struct SequenceWindow: BitwiseCopyable {
   var missing: UInt32 { UInt32(truncatingIfNeeded: (~arrived).nonzeroBitCount) }
 
   @inline(__always)
-  mutating func record(_ number: UInt16) -> Place {
+  mutating func record(_ number: UInt16) -> Order {
     let ahead = number &- highest
     if ahead == 1 {
       let lost = UInt32(truncatingIfNeeded: 1 &- (arrived >> 63))
@@ -58,7 +58,7 @@ struct SequenceWindow: BitwiseCopyable {
   }
 
   @inline(never)
-  private mutating func recordOther(_ number: UInt16, _ ahead: UInt16) -> Place {
+  private mutating func recordOther(_ number: UInt16, _ ahead: UInt16) -> Order {
     if ahead == 0 { return .duplicate }
     if ahead <= Self.longestGap { return skip(to: number, by: ahead) }
     let behind = 0 &- ahead
@@ -78,7 +78,7 @@ struct SequenceWindow: BitwiseCopyable {
     return .restarted(lost: lost)
   }
 
-  private mutating func skip(to number: UInt16, by ahead: UInt16) -> Place {
+  private mutating func skip(to number: UInt16, by ahead: UInt16) -> Order {
     highest = number
     guard ahead < Self.width else {
       let lost = missing &+ UInt32(ahead &- Self.width)

@@ -70,10 +70,10 @@ struct AllocationDetails {
   var quotaName: [UInt8]
   /// The keys that verify the owner's messages and sign the answers; nil for anonymous access.
   var keys: CredentialKeys?
-  /// The expiry of the access token, in seconds since 1970; nil for other credentials.
-  var credentialEnd: UInt64?
-  /// The expiry of the owner's time-limited name, in seconds since 1970; nil for other credentials.
-  var nameExpiry: UInt64?
+  /// The expiry of the access token; nil for other credentials.
+  var credentialEnd: UnixTime?
+  /// The expiry of the owner's time-limited name; nil for other credentials.
+  var nameExpiry: UnixTime?
   var kind: AllocationKind
   var drops = AllocationDrops()
   /// The transaction ID of its Allocate, whose retransmissions get the same answer (RFC 8656 section 7.2).
@@ -90,8 +90,8 @@ struct AllocationDetails {
   var bandwidthSubject: RateTable.Subject
   /// Nil if the client has requested no ticket.
   var mobility: Mobility?
-  /// The creation time of the nonce in the last 438, in seconds since 1970.
-  var nonceBirth: UInt64 = 0
+  /// The creation time of the nonce in the last 438.
+  var nonceBirth = UnixTime.epoch
   /// The client's round trip, at most: `ChallengeTimes`. Nil if it is unknown.
   var roundTripMicroseconds: UInt32?
   /// The bandwidth that came with the owner's keys: beside them, because a look into them would count references.

@@ -26,7 +26,7 @@ struct MovedClient: BitwiseCopyable {
 struct MovedClientTable: ~Copyable {
   /// Limit of forwarded five-tuples.
   static let limit = 4096
-  /// Of those, the most with tickets of one user: a ticket moves its allocation from as many five-tuples as present it.
+  /// Limit of those with tickets of one user: a ticket moves its allocation from as many five-tuples as present it.
   static let userLimit = 256
 
   private var records = SlotMap<MovedClient>()

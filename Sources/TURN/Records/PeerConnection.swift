@@ -33,7 +33,7 @@ struct ConnectRequest {
   var transactionID: TransactionID
   var principal: Principal
   var hasFingerprint: Bool
-  /// Nil after a handover.
+  /// Nil if an older program, whose records do not have it, has handed the request over.
   var arrivedAt: Instant?
 }
 

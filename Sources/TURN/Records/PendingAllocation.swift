@@ -5,7 +5,6 @@ internal import Tables
 /// An allocation that waits for the ledger and the kernel, with the data for its answer.
 struct PendingAllocation {
   var principal: Principal
-  /// In seconds.
   var lifetime: Duration
   /// The families whose relayed addresses are not open yet, in order: two for a dual allocation.
   var families: [IPAddress.Family]

@@ -12,6 +12,13 @@ public struct PendingRequest {
   /// The allocation of an authenticated, valid Allocate; nil before.
   var allocation: PendingAllocation?
   var timer = TimerWheel.TimerHandle()
+  /// What is charged to strangers' memory.
+  fileprivate var charge = 0
+
+  /// The longest request that waits, in bytes; a longer one is dropped. Requests of clients have some 200.
+  static let longest = 4096
+  /// The memory of a waiting request besides its bytes: its record, its timer and its entries in two dictionaries.
+  static let overhead = 512
 
   init(bytes: [UInt8], client: ClientPath, transactionID: TransactionID, arrivedAt: Instant) {
     self.bytes = bytes
@@ -42,6 +49,9 @@ struct PendingRequests: ~Copyable {
   private var records = SlotMap<PendingRequest>()
   private var transactions: [TransactionKey: Handle<PendingRequest>] = [:]
   private var sources: [IPAddress: Int] = [:]
+  private let memory: StrangersMemory
+
+  init(memory: StrangersMemory) { self.memory = memory }
 
   var count: Int { records.count }
 
@@ -64,8 +74,14 @@ struct PendingRequests: ~Copyable {
     records.count >= limit || sources[client.address.address.accountable, default: 0] >= perSource
   }
 
-  mutating func insert(_ request: PendingRequest, now: Instant, timers: inout TimerWheel) -> Handle<PendingRequest> {
+  /// Adds a request; nil if its client has proven nothing and strangers' memory is used up.
+  mutating func insert(
+    _ request: PendingRequest, isProven: Bool, now: Instant, timers: inout TimerWheel
+  ) -> Handle<PendingRequest>? {
+    let charge = isProven ? 0 : PendingRequest.overhead + request.bytes.count
+    guard charge == 0 || memory.charge(charge) else { return nil }
     let slot = records.insert(request)
+    records[slot].charge = charge
     let ticket = records.handle(of: slot)
     transactions[TransactionKey(request.client, request.transactionID)] = ticket
     sources[request.client.address.address.accountable, default: 0] += 1
@@ -94,6 +110,7 @@ struct PendingRequests: ~Copyable {
     guard let slot = records.slot(of: ticket) else { return nil }
     let request = records.remove(slot)
     timers.cancel(request.timer)
+    memory.release(request.charge)
     transactions[TransactionKey(request.client, request.transactionID)] = nil
     let source = request.client.address.address.accountable
     if let waiting = sources[source], waiting > 1 { sources[source] = waiting - 1 } else { sources[source] = nil }

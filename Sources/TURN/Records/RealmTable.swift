@@ -12,7 +12,7 @@ struct Realm {
   init(_ settings: RelaySettings, _ realm: RealmSettings) {
     self.settings = realm
     offer = PasswordOffer(settings, realm)
-    bandwidth = RateLimit(realm.bandwidthPerAllocation)
+    bandwidth = RateLimit(realm.limits.bandwidthPerAllocation)
   }
 }
 

@@ -15,7 +15,7 @@ extension Relay {
     guard !PeerRules.isTunneled(request.client.address.address) else { throw .code(.forbidden) }
 
     var allocation = try plan(request)
-    if !settings.isAnonymous, let server = alternateServer(for: request.client) { throw .redirect(server) }
+    if !settings.policy.isAnonymous, let server = alternateServer(for: request.client) { throw .redirect(server) }
     if settings.isDraining { throw .code(.insufficientCapacity) }
     if allocation.parity == .pair, !reservations.hasRoom(for: allocation.owner(at: request.client), in: relayed) {
       throw .limit(.reservations)
@@ -29,10 +29,7 @@ extension Relay {
       allocation.families = [relayed.local(address).family]
     }
     let isKnown = request.principal.key != nil
-    guard
-      let ticket = wait(
-        message, from: request.client, isProven: isKnown, arrivedAt: request.arrivedAt, now: request.now)
-    else {
+    guard let ticket = wait(request.received, isProven: isKnown) else {
       if let address = allocation.reserved { relayed.release(address) }
       throw .drop(.tooManyWaiting)
     }
@@ -54,7 +51,7 @@ extension Relay {
     let malformed = message.malformedAttribute
     if malformed == .requestedTransport { throw .malformed(.requestedTransport) }
     guard let number = try? message.requestedTransport() else { throw .badRequest(.noTransport) }
-    guard let transport = RelayTransport(rawValue: number), transport == .udp || settings.relaysTCP else {
+    guard let transport = RelayTransport(rawValue: number), transport == .udp || settings.policy.relaysTCP else {
       throw .code(.unsupportedTransportProtocol)
     }
     if let malformed { throw .malformed(malformed) }
@@ -103,11 +100,13 @@ extension Relay {
   ///
   /// - Parameter wish: the LIFETIME of the request, in seconds.
   func lifetime(for wish: UInt32?, _ principal: Principal, now: Now) -> Duration {
-    let granted = wish.map { max(settings.defaultLifetime, min(Duration(wireSeconds: $0), settings.maximumLifetime)) }
-    let lifetime = granted ?? settings.defaultLifetime
+    let granted = wish.map {
+      max(settings.policy.defaultLifetime, min(Duration(wireSeconds: $0), settings.policy.maximumLifetime))
+    }
+    let lifetime = granted ?? settings.policy.defaultLifetime
     if let left = principal.credentialTimeLeft { return min(lifetime, left) }
-    guard settings.onCredentialExpiry == .close, let end = principal.nameExpiry else { return lifetime }
-    return min(lifetime, .seconds(Int64(clamping: end > now.wallSeconds ? end - now.wallSeconds : 1)))
+    guard settings.policy.onCredentialExpiry == .close, let end = principal.nameExpiry else { return lifetime }
+    return min(lifetime, max(end.duration(since: now.wall), .seconds(1)))
   }
 
   // MARK: - The ledger's answer

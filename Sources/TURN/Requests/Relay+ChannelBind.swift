@@ -21,7 +21,7 @@ extension Relay {
 
     let permission = install(peer.address, on: allocation, now: request.now)
     let slot = bound ?? addChannel(number, peer, permissions.handle(of: permission), on: allocation, now: request.now)
-    channels[slot].expiresAt = request.now.instant.advanced(by: settings.channelLifetime)
+    channels[slot].expiresAt = request.now.instant.advanced(by: settings.policy.channelLifetime)
     channels[slot].permission = permissions.handle(of: permission)
     channels[slot].verdict = verdict
     channels[slot].rulesGeneration = rules.generation
@@ -42,13 +42,13 @@ extension Relay {
   /// RFC 8656 section 12 has a quarter of RFC 5766's numbers. No other message begins with the bytes of the other
   /// numbers, so older clients may use them by default.
   private func fault(ofChannel number: UInt16) -> BadRequest? {
-    if settings.allowsOldChannels { return ChannelNumber.oldRange.contains(number) ? nil : .oldChannelRange }
+    if settings.policy.allowsOldChannels { return ChannelNumber.oldRange.contains(number) ? nil : .oldChannelRange }
     return ChannelNumber(rawValue: number) == nil ? .channelRange : nil
   }
 
   /// Throws 508 if the allocation has reached its limit of channels.
   private func checkRoomForChannel(in allocation: Slot<Allocation>) throws(Refusal) {
-    let limit = realms[allocations[allocation].client.realm].settings.channelsPerAllocation
+    let limit = realms[allocations[allocation].client.realm].settings.limits.channelsPerAllocation
     guard limit == 0 || allocations[allocation].channels.count < limit else { throw .limit(.channels) }
   }
 
@@ -58,7 +58,7 @@ extension Relay {
     let channel = Channel(
       allocation: allocation, number: number, verdict: .forbidden,
       isTranslated: relayed.translated(peer.address) != peer.address,
-      expiresAt: now.instant.advanced(by: settings.channelLifetime), peer: peer, permission: permission,
+      expiresAt: now.instant.advanced(by: settings.policy.channelLifetime), peer: peer, permission: permission,
       rulesGeneration: rules.generation)
     return channels.insert(channel, to: &allocations[allocation].channels, timers: &timers)
   }

@@ -35,7 +35,7 @@ extension Relay {
       throw .limit(.peerConnections)
     }
     let user = RateTable.Subject(request.principal.holder(at: request.client))
-    let limit = realms[request.principal.realm].settings.connectsPerUser
+    let limit = realms[request.principal.realm].settings.limits.connectsPerUser
     guard users.takeConnect(of: user, limit: limit, now: request.now.instant) else { throw .limit(.connects) }
 
     let slot = addPeerConnection(

@@ -25,7 +25,7 @@ extension Relay {
   /// after a reload has lowered the limit.
   func checkRoom(for peers: [IPAddress], in allocation: Slot<Allocation>) throws(Refusal) {
     let added = peers.count { permissions.find($0, of: allocation) == nil }
-    let limit = realms[allocations[allocation].client.realm].settings.permissionsPerAllocation
+    let limit = realms[allocations[allocation].client.realm].settings.limits.permissionsPerAllocation
     guard added == 0 || limit == 0 || Int(allocations[allocation].permissions.count) + added <= Int(limit) else {
       throw .limit(.permissions)
     }
@@ -37,7 +37,7 @@ extension Relay {
     _ peers: [IPAddress], in allocation: Slot<Allocation>, _ request: borrowing Request
   ) throws(Refusal) {
     let added = peers.count { permissions.find($0, of: allocation) == nil }
-    let limit = realms[request.principal.realm].settings.newPeersPerUser
+    let limit = realms[request.principal.realm].settings.limits.newPeersPerUser
     let user = RateTable.Subject(request.principal.holder(at: request.client))
     guard added == 0 || users.takeNewPeers(added, of: user, limit: limit, now: request.now.instant) else {
       throw .limit(.newPeers)
@@ -47,7 +47,7 @@ extension Relay {
   /// Installs or refreshes a permission for exactly the permission lifetime (section 9).
   @discardableResult
   mutating func install(_ peer: IPAddress, on allocation: Slot<Allocation>, now: Now) -> Slot<Permission> {
-    let expiresAt = now.instant.advanced(by: settings.permissionLifetime)
+    let expiresAt = now.instant.advanced(by: settings.policy.permissionLifetime)
     if let slot = permissions.find(peer, of: allocation) {
       permissions[slot].expiresAt = expiresAt
       permissions[slot].verdict = rules.verdict(peer)

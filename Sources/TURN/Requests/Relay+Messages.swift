@@ -61,7 +61,7 @@ extension Relay {
   /// Handles a datagram without the magic cookie: an RFC 3489 client gets MAPPED-ADDRESS if the configuration allows
   /// it; everything else is dropped.
   private mutating func receiveClassic(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
-    guard settings.answersClassicSTUN, client.transport == .udp, var request = ClassicBinding(bytes) else {
+    guard settings.policy.answersClassicSTUN, client.transport == .udp, var request = ClassicBinding(bytes) else {
       return .drop(.malformed)
     }
     if settings.natDiscovery == nil { request.refuseChange() }
@@ -150,7 +150,7 @@ extension Relay {
   /// request's key, then the fingerprint.
   mutating func finish(by principal: Principal, fingerprint: Bool) -> Disposition {
     if let key = principal.key {
-      if !settings.software.isEmpty { writer.append(.software, settings.software) }
+      if !settings.policy.software.isEmpty { writer.append(.software, text: settings.policy.software) }
       if principal.usesSHA256 {
         authenticator.signSHA256(&writer, key: key)
       } else {

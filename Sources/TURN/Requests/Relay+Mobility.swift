@@ -32,7 +32,7 @@ extension Relay {
 
   /// Without credentials the server could not distinguish the client from an observer who has seen its ticket (section
   /// 5).
-  private var allowsMobility: Bool { settings.allowsMobility && !settings.isAnonymous }
+  private var allowsMobility: Bool { settings.policy.allowsMobility && !settings.policy.isAnonymous }
 
   mutating func makeTicket(for slot: Slot<Allocation>) {
     guard let epoch = allocations[slot].details.mobility?.epoch else { return }

@@ -16,8 +16,8 @@ extension Relay {
     _ slot: Slot<Allocation>, _ request: borrowing Request, movingTo path: ClientPath?
   ) throws(Refusal) -> Disposition {
     let wish = try? request.message.lifetime()
-    if wish != 0, settings.onCredentialExpiry != .keep, let end = request.principal.nameExpiry,
-      end <= request.now.wallSeconds
+    if wish != 0, settings.policy.onCredentialExpiry != .keep, let end = request.principal.nameExpiry,
+      end <= request.now.wall
     {
       throw .expired
     }

@@ -120,10 +120,10 @@ extension Relay {
         QuotaHolder(
           realm: principal.realm, user: principal.quotaName, address: request.client.address.address)))
     details.nameExpiry = principal.nameExpiry
-    details.credentialEnd = principal.credentialTimeLeft.map { now.wallSeconds + UInt64($0.wholeSeconds) }
+    details.credentialEnd = principal.credentialTimeLeft.map { now.wall.advanced(by: $0) }
     details.addressError = allocation.addressError
     details.roundTripMicroseconds = allocation.roundTripMicroseconds
-    details.ownBandwidth = principal.keys?.bandwidth ?? 0
+    details.ownBandwidth = principal.keys?.bandwidthWord ?? 0
     bandwidth.watch(details.ownBandwidth)
     if allocation.wantsTicket { details.mobility = Mobility() }
     let slot = allocations.insert(

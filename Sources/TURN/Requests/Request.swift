@@ -36,6 +36,12 @@ struct Request: ~Escapable {
     self.principal = principal
   }
 
+  /// The message without its sender's identity.
+  var received: ReceivedMessage {
+    @_lifetime(copy self)
+    get { ReceivedMessage(message, from: client, now: now, arrivedAt: arrivedAt) }
+  }
+
   /// Throws 400 for an attribute of a wrong length or form.
   func checkForm() throws(Refusal) {
     if let attribute = message.malformedAttribute { throw .malformed(attribute) }

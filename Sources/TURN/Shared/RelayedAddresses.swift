@@ -144,8 +144,8 @@ public final class RelayedAddresses: Sendable {
     unsafe words[index].compareExchange(expected: word, desired: new, ordering: .acquiringAndReleasing).exchanged
   }
 
-  /// The quarantine of a closed port from other users, in seconds.
-  static let quarantineSeconds: UInt64 = 60
+  /// The time for which other users do not get a closed port.
+  static let quarantine = Duration.seconds(60)
   private static let timeMask: UInt64 = 1 << 29 - 1
 
   /// Seconds of the monotonic clock, never 0: 0 means a port that was never live.
@@ -158,7 +158,7 @@ public final class RelayedAddresses: Sendable {
     guard word & State.mask == State.free.rawValue else { return false }
     let left = word >> 35
     if left != 0, !ignoresQuarantine, word >> 3 & 0xFFFF_FFFF != UInt64(owner.tag),
-      (Self.seconds(now) &- left) & Self.timeMask < Self.quarantineSeconds
+      (Self.seconds(now) &- left) & Self.timeMask < UInt64(Self.quarantine.wholeSeconds)
     {
       return false
     }

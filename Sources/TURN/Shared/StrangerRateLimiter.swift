@@ -64,8 +64,9 @@ public final class StrangerRateLimiter: Sendable {
     return takeFromAll(now, keeping: Self.challengeReserve) ? nil : .rateLimitedInAll
   }
 
-  /// Takes a challenge from the budgets of the client and of all; returns the drop cause if one is used up.
-  func takeChallenge(_ client: SocketAddress, now: Instant) -> DropCause? {
+  /// Takes a challenge from the budgets of the client and of all; returns the drop cause if one is used up. The cookie
+  /// of DTLS is one too.
+  public func takeChallenge(_ client: SocketAddress, now: Instant) -> DropCause? {
     guard
       challenges.take(RateTable.Subject(client.address), addressLimit, now: now) || takeFromPortGroup(client, now: now)
     else { return .rateLimited }

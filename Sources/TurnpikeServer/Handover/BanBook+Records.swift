@@ -11,7 +11,7 @@ extension BanBook {
     var coder = RecordCoder(reading: bytes)
     while let kind = try coder.next() {
       if kind == Self.recordKind {
-        var ban = Ban(block: CIDRBlock(.ipv4Any, prefixLength: 32), reason: "", added: 0, until: nil)
+        var ban = Ban(block: CIDRBlock(.ipv4Any, prefixLength: 32), reason: "", added: .epoch, until: nil)
         try ban.code(with: &coder)
         _ = add(ban)
       }

@@ -11,10 +11,8 @@ struct CaptureRecord {
   var user: [UInt8] = []
   var names = CaptureFilter.Names.none
   /// How long it takes in all.
-  var seconds: UInt32 = 0
-  var start = Instant(nanoseconds: 0)
-  /// Nanoseconds since 1970 at `start`.
-  var wallStart: UInt64 = 0
+  var duration = Duration.zero
+  var start = Now(instant: Instant(nanoseconds: 0), wall: .epoch)
   var hasEnded = false
   var messages: UInt32 = 0
   var leftOut: UInt32 = 0
@@ -25,9 +23,14 @@ struct CaptureRecord {
     try coder.code(&number)
     try coder.code(&user)
     try coder.code(&names)
+    // The record has whole seconds, and the wall clock in nanoseconds.
+    var seconds = duration.wholeSeconds
+    var wall = UInt64(clamping: start.wall.seconds) &* 1_000_000_000
     try coder.code(&seconds)
-    try coder.code(&start.nanoseconds)
-    try coder.code(&wallStart)
+    try coder.code(&start.instant.nanoseconds)
+    try coder.code(&wall)
+    duration = .seconds(seconds)
+    start.wall = UnixTime(clamping: wall / 1_000_000_000)
     try coder.code(&hasEnded)
     try coder.code(&messages)
     try coder.code(&leftOut)

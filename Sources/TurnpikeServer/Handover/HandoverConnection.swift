@@ -69,10 +69,11 @@ public final class HandoverConnection: Sendable {
   }
 
   func send(
-    _ kind: HandoverMessage, _ bytes: some Sequence<UInt8> = [], _ descriptors: [Int32] = [], within seconds: UInt32 = 5
+    _ kind: HandoverMessage, _ bytes: some Sequence<UInt8> = [], _ descriptors: [Int32] = [],
+    within time: Duration = .seconds(5)
   ) throws(Failure) {
     do throws(Errno) {
-      try socket.send([kind.rawValue] + bytes, descriptors, until: Instant.read().advanced(bySeconds: seconds))
+      try socket.send([kind.rawValue] + bytes, descriptors, until: Instant.read().advanced(by: time))
     } catch {
       throw Failure(reason: "the other process does not read: \(error)")
     }
@@ -89,17 +90,17 @@ public final class HandoverConnection: Sendable {
   }
 
   /// The next message, which must be of this kind.
-  func receive(_ kind: HandoverMessage, within seconds: UInt32) throws(Failure) -> Received {
-    let received = try receive(within: seconds)
+  func receive(_ kind: HandoverMessage, within time: Duration) throws(Failure) -> Received {
+    let received = try receive(within: time)
     guard received.kind == kind else { throw Failure(reason: "the other process has sent another message") }
     return received
   }
 
-  func receive(within seconds: UInt32) throws(Failure) -> Received {
+  func receive(within time: Duration) throws(Failure) -> Received {
     let message: MessageSocket.Message?
-    do throws(Errno) { message = try socket.receive(until: Instant.read().advanced(bySeconds: seconds)) } catch {
+    do throws(Errno) { message = try socket.receive(until: Instant.read().advanced(by: time)) } catch {
       throw Failure(
-        reason: error == .timedOut ? "the other process has not answered for \(seconds) s" : "\(error)")
+        reason: error == .timedOut ? "the other process has not answered for \(time.wholeSeconds) s" : "\(error)")
     }
     return try read(message)
   }
@@ -156,7 +157,7 @@ public final class HandoverConnection: Sendable {
   func receiveState(shards: Int) throws(Failure) -> State {
     var state = State(packages: Array(repeating: HandoverPackage(), count: shards))
     while true {
-      let message = try receive(within: 10)
+      let message = try receive(within: .seconds(10))
       if message.kind == .complete {
         if message.bytes.count == 4 { state.kept = message.bytes.reduce(0) { $0 << 8 | Int($1) } }
         return state

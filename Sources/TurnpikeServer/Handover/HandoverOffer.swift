@@ -25,7 +25,7 @@ struct HandoverOffer: Sendable, Equatable {
   var advertised: [RelayedAddresses.Entry] = []
   /// `ServerState.sharedKey`.
   var sharedKey: [UInt8] = []
-  /// Of DTLS cookies.
+  /// The key of DTLS cookies.
   var cookieKey: [UInt8] = []
   /// `Relay.Identity.seed` of each shard.
   var seeds: [[UInt8]] = []
@@ -123,9 +123,9 @@ extension RecordCoder {
 
 /// The records of one shard.
 struct HandoverPackage: Sendable {
-  /// Of `Relay.export`.
+  /// The records of `Relay.export`.
   var relay: [UInt8] = []
-  /// Of `Shard.exportEngine`.
+  /// The records of `Shard.exportEngine`.
   var engine: [UInt8] = []
   /// Open descriptors, which the engine's records name by index. In the older process the shard owns them; in the newer
   /// one the code that takes the package.

@@ -47,7 +47,7 @@ extension Server {
   private func readOffer(_ connection: HandoverConnection) throws(StartFailure) -> HandoverOffer {
     var offer = HandoverOffer()
     do throws(HandoverConnection.Failure) {
-      let message = try connection.receive(.offer, within: 10)
+      let message = try connection.receive(.offer, within: .seconds(10))
       var coder = RecordCoder(reading: message.bytes)
       do throws(RecordError) {
         _ = try coder.next()
@@ -94,7 +94,7 @@ extension Server {
     do throws(HandoverConnection.Failure) {
       try succession.connection.send(.ready, [], succession.forwards)
       for descriptor in succession.forwards { _ = FileDescriptor(owning: descriptor) }
-      let go = try succession.connection.receive(.go, within: 10)
+      let go = try succession.connection.receive(.go, within: .seconds(10))
       state.upgrades.add(succession.counts)
       for shard in shards {
         shard.post(.bans(succession.bans.list))

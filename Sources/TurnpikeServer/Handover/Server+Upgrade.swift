@@ -20,9 +20,9 @@ struct Upgrade {
   var answers: [(UpgradeOutcome) -> Void]
 
   /// The time in which the newer process must have read its configuration and opened its stores.
-  static let timeout: UInt32 = 30
+  static let timeout = Duration.seconds(30)
   /// The time in which it must have made its tables; media waits meanwhile.
-  static let gapTimeout: UInt32 = 10
+  static let gapTimeout = Duration.seconds(10)
 }
 
 enum UpgradeOutcome: Sendable {
@@ -56,12 +56,12 @@ extension Server {
       return answer(.failed(refusal))
     }
     do throws(Errno) {
-      guard let started = try host.starter?.launch(as: newParent, until: .read().advanced(bySeconds: 10))
+      guard let started = try host.starter?.launch(as: newParent, until: .read().advanced(by: .seconds(10)))
       else { return }
       try loop.add(started.connection.rawValue, EventToken(kind: Self.upgradeEvent))
       upgrade = Upgrade(
         connection: started.connection, process: started.process,
-        deadline: Instant.read().advanced(bySeconds: Upgrade.timeout), answers: [answer])
+        deadline: Instant.read().advanced(by: Upgrade.timeout), answers: [answer])
       log.info("upgrade-started", ("process", .number(started.process)))
       // A process that has ended already has left its reason, which is read next.
       try? started.connection.send(.offer, offer())
@@ -123,7 +123,7 @@ extension Server {
   func takeUpgradeMessages() {
     guard let upgrade else { return }
     if upgrade.deadline <= Instant.read() {
-      return abandonUpgrade("the new process was not ready after \(Upgrade.timeout) s")
+      return abandonUpgrade("the new process was not ready after \(Upgrade.timeout.wholeSeconds) s")
     }
     do throws(HandoverConnection.Failure) {
       guard let message = try upgrade.connection.receiveNow() else { return }
@@ -182,7 +182,7 @@ extension Server {
     _ match: (ShardReport) -> HandoverPackage?
   ) throws(HandoverConnection.Failure) -> [HandoverPackage] {
     var found: [Int: HandoverPackage] = [:]
-    let deadline = Instant.read().advanced(bySeconds: 5)
+    let deadline = Instant.read().advanced(by: .seconds(5))
     while found.count < shards.count {
       for report in reports.takeAll() {
         if let package = match(report) { found[report.handoverShard] = package } else { take(report) }
@@ -219,8 +219,8 @@ extension Server {
     chores.stopsAt = Instant.read().advanced(by: settings.drainTimeout)
     // The service manager hears the newer process.
     chores.nextPulse = nil
-    publicAddresses?.stop()
-    chores.adminStopsAt = Instant.read().advanced(byMilliseconds: 100)
+    told.service?.stop()
+    chores.adminStopsAt = Instant.read().advanced(by: .milliseconds(100))
     state.isDraining = true
     configureShards()
     for shard in shards { shard.post(.reportWhenIdle) }

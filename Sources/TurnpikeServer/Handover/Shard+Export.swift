@@ -15,7 +15,7 @@ enum HandoverStep: Sendable {
   case resume
   /// The newer process has everything: forget it here, and receive what it forwards over this descriptor; -1: nothing.
   case leave(Int32)
-  /// In the newer process: read.
+  /// The newer process's shard reads from now on.
   case begin
 }
 

@@ -9,7 +9,7 @@ internal import Tables
 struct ForeignClients: ~Copyable {
   /// The connection between the same shards of both processes; nil: none.
   var socket: StreamSocket?
-  /// In the newer process: the clients that the older one has.
+  /// The clients that the older process has; empty in that process itself.
   var clients: Set<SecureDatagramClients.Client> = []
 
   init() {}

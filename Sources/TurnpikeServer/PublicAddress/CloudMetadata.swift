@@ -20,7 +20,7 @@ struct CloudMetadata {
   /// A service in the same machine room; elsewhere the start waits for this long in vain.
   private static let connectTimeout = Duration.milliseconds(500)
 
-  /// After Amazon's with a token. OpenStack and others have Amazon's first form.
+  /// The documents that are asked for after Amazon's form with a token. OpenStack and others have Amazon's first form.
   static let documents = [
     Document(
       cloud: "gcp", path: "/computeMetadata/v1/instance/network-interfaces/0/access-configs/0/external-ip",

@@ -44,7 +44,7 @@ enum STUNQuestion {
     while probe.outcome == nil, let due = probe.deadline {
       if let request = probe.takeOutput() { try connection.send(request, until: deadline) }
       if try connection.receive(until: min(due, deadline)) { probe.receive(connection.message, now: .read()) }
-      // After every message: a flood of others must not delay the timers.
+      // The timers run after every message: a flood of other messages must not delay them.
       probe.advance(to: .read())
     }
     return probe.outcome

@@ -15,19 +15,19 @@ extension Server {
     do throws(Errno) {
       let service = try PublicAddressService()
       let confinement = host.confinement
-      addressThread = try Thread(name: "addresses") {
+      told.thread = try Thread(name: "addresses") {
         confinement?.confineResolver()
         service.run()
       }
       try loop.add(service.reports.rawValue, EventToken(kind: Self.publicAddressEvent))
-      publicAddresses = service
+      told.service = service
     } catch {
       throw .failed("cannot start a thread: \(error)")
     }
     keepAddressesOfPredecessor()
     askForPublicAddresses()
     // A newer process has the older one's answers, and calls wait for it.
-    guard settings.relay.advertise.looksUp, succession == nil, let reports = publicAddresses?.reports else { return }
+    guard settings.relay.advertise.looksUp, succession == nil, let reports = told.service?.reports else { return }
     let deadline = Instant.read().advanced(by: Self.startTime)
     while reports.isEmpty {
       let left = deadline.duration(since: .read())
@@ -59,7 +59,7 @@ extension Server {
   /// Logs a private relay address, unless the search has told about it.
   func warnOfPrivateAddresses() {
     let searches = settings.relay.advertise.looksUp
-    let known = state.relayed.entries.filter { !searches || addressLog.hasFound($0.local) }
+    let known = state.relayed.entries.filter { !searches || told.hasFound($0.local) }
     RelayAddresses.warnIfPrivate(known, listeners: state.listeners, isTrial: firstUser != nil, log: log)
   }
 
@@ -76,31 +76,16 @@ extension Server {
   }
 
   /// Asks the question of the present configuration.
-  func askForPublicAddresses() {
-    guard settings.relay.advertise.looksUp || publicAddressQuestion?.advertise.looksUp == true else { return }
-    let question = PublicAddressSearch.Question(settings.relay, locals: state.relayed.entries.map(\.local))
-    publicAddressQuestion = question
-    publicAddresses?.ask(question, every: settings.relay.detectInterval)
-  }
+  func askForPublicAddresses() { told.ask(settings.relay, locals: state.relayed.entries.map(\.local)) }
 
   /// Takes the answers to the present question; true if clients are told another address than before.
   @discardableResult
   func takePublicAddresses() -> Bool {
-    guard let publicAddresses else { return false }
-    let before = state.relayed.entries
-    for report in publicAddresses.reports.takeAll() where report.question == publicAddressQuestion {
-      let told = state.relayed.entries
-      let next = told.map { entry in
-        report.findings.first { $0.local == entry.local }?.found ?? entry.advertised
-      }
-      if next != told.map(\.advertised) { state.relayed = state.relayed.advertising(next, now: .read()) }
-      guard report.question.advertise.looksUp else { continue }
-      for finding in report.findings {
-        guard let index = told.firstIndex(where: { $0.local == finding.local }) else { continue }
-        addressLog.write(finding, told: (told[index].advertised, next[index]), now: .read(), to: log)
-      }
-    }
-    guard state.relayed.entries != before else { return false }
+    guard let service = told.service else { return false }
+    let entries = state.relayed.entries
+    let next = told.addresses(after: service.reports.takeAll(), of: entries, now: .read(), to: log)
+    guard next != entries.map(\.advertised) else { return false }
+    state.relayed = state.relayed.advertising(next, now: .read())
     warnOfSharedAddresses()
     return true
   }
@@ -126,7 +111,7 @@ extension Server {
     }
     if next != state.relayed.entries.map(\.advertised) {
       state.relayed = state.relayed.advertising(next, now: .read())
-      addressChanges += 1
+      told.countChange()
     }
     askForPublicAddresses()
   }
@@ -143,7 +128,7 @@ extension Server {
   /// Takes answers while the server runs: shards and operators get the new addresses.
   func usePublicAddresses() {
     guard takePublicAddresses() else { return }
-    addressChanges += 1
+    told.countChange()
     configureShards()
     updateAdmin()
   }

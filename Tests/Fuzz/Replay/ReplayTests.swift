@@ -8,7 +8,7 @@ struct ReplayTests {
     "Every file of the corpora and every past finding is handled",
     arguments: FuzzTarget.allCases)
   func replay(target: FuzzTarget) throws {
-    let folder = Places.repository("Tests/Fuzz/Corpora/\(target.rawValue)")
+    let folder = Paths.repository("Tests/Fuzz/Corpora/\(target.rawValue)")
     let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
     #expect(names.count >= 5)
     for name in names {

@@ -31,7 +31,7 @@ enum AccessTokenFuzz {
     guard (16...32).contains(token.macKey.count), block.count == token.macKey.count + 14 else {
       return "a wrong length"
     }
-    for now in [0, token.timestamp >> 16, UInt64.max, UInt64(token.lifetime.components.seconds)] {
+    for now in [.epoch, token.created, .distantFuture, UnixTime.epoch.advanced(by: token.lifetime)] {
       if let left = token.timeLeft(now: now), left > token.lifetime + .seconds(5) {
         return "longer than its lifetime"
       }
@@ -46,7 +46,7 @@ enum AccessTokenFuzz {
   /// A changed token must be refused, and also a token for another server.
   private static func changed(_ bytes: [UInt8]) -> String? {
     guard bytes.count >= 20, let macKey = Digest(Array(bytes[0..<20])) else { return nil }
-    let token = AccessToken(macKey: macKey, timestamp: 1 << 40, lifetime: .seconds(600))
+    let token = AccessToken(macKey: macKey, created: UnixTime(seconds: 1 << 24), lifetime: .seconds(600))
     guard
       var sealed = token.sealed(key: key, serverName: server, nonce: [UInt8](repeating: 5, count: AEAD.nonceByteCount))
     else { return "cannot be sealed" }

@@ -75,7 +75,7 @@ private final class FuzzServer: ServerView {
   var health: Health { Health(problem: nil, isDraining: false) }
   func metrics(_ format: MetricsText.Format) -> [UInt8] { [] }
   func takeSample() {}
-  func recordRequest(seconds: Double) {}
+  func recordRequest(after time: Duration) {}
   func history() -> JSONValue { record() }
   func probe() throws(AdminFailure) {}
   func status() throws(AdminFailure) -> JSONValue { record() }

@@ -9,7 +9,7 @@ enum HandoverFuzz {
   private static let limiter = StrangerRateLimiter(limit: 0, seed: (1, 2))
   private static let users = UserRateLimiter(seed: (1, 2))
   private static let bandwidth = BandwidthPools(seed: (3, 4))
-  private static let now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
+  private static let now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wall: UnixTime(seconds: 1_800_000_000))
 
   /// Whether the first record, if it can be read, asks for few slots.
   private static func hasSmallTables(_ bytes: [UInt8]) -> Bool {
@@ -57,7 +57,8 @@ enum HandoverFuzz {
     } catch {
       return "its own records cannot be read: \(error)"
     }
-    again.advance(to: Now(instant: now.instant.advanced(bySeconds: 3600), wallSeconds: now.wallSeconds + 3600))
+    let hour = Duration.seconds(3600)
+    again.advance(to: Now(instant: now.instant.advanced(by: hour), wall: now.wall.advanced(by: hour)))
     again.endAllAllocations(now: now)
     while again.popCommand() != nil {}
     return again.allocationCount == 0 ? nil : "allocations are left"

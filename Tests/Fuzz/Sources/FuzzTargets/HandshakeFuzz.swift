@@ -176,7 +176,9 @@ private struct FuzzRecord {
 /// The contexts that all inputs share.
 private enum FuzzContexts {
   static let files: CertificateFiles? = {
-    guard let made = try? SelfSignedCertificate(commonName: "fuzz", hostNames: [], addresses: [], now: 1_800_000_000)
+    guard
+      let made = try? SelfSignedCertificate(
+        commonName: "fuzz", hostNames: [], addresses: [], now: UnixTime(seconds: 1_800_000_000))
     else { return nil }
     return try? CertificateFiles(
       chain: .bytes(made.certificate, name: "chain"), key: .bytes(made.key, name: "key"))

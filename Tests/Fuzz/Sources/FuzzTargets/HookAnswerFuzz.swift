@@ -1,4 +1,5 @@
 import Credentials
+import NetworkTypes
 
 /// The document of `auth.hook`. It gives usable keys for a bounded time, or a reason of one line.
 enum HookAnswerFuzz {
@@ -8,7 +9,7 @@ enum HookAnswerFuzz {
       guard (Duration.seconds(1)...HookAnswer.longestLifetime).contains(answer.lifetime) else {
         return "kept \(answer.lifetime)"
       }
-      if answer.allocations == 0 || answer.bandwidth == 0 { return "a limit of 0 would mean no limit" }
+      if answer.allocations == 0 || answer.bandwidth == .unlimited { return "a limit of 0 would mean no limit" }
       return answer.md5.isEmpty ? "a user without a key" : nil
     } catch {
       return error.text.isEmpty || error.text.contains("\n") ? "refused with \(error.text)" : nil

@@ -7,7 +7,7 @@ internal import Tables
 /// One relay, its clients, and a model that records the granted permissions and reports if the relay does more.
 final class RelayWorld {
   private var relay: Relay
-  private var now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wallSeconds: 1_800_000_000)
+  private var now = Now(instant: Instant(nanoseconds: 1_000_000_000_000), wall: UnixTime(seconds: 1_800_000_000))
   private var nonces = [[UInt8]](repeating: [], count: clientCount)
   private var transaction: UInt64 = 0
   private var authenticator = MessageAuthenticator()
@@ -40,14 +40,14 @@ final class RelayWorld {
     var settings = RelaySettings()
     settings.realms[0].name = Self.realm
     settings.realms[0].users = [Array("a".utf8): CredentialKeys(md5: [Self.key])]
-    settings.realms[0].permissionsPerAllocation = 4
-    settings.realms[0].channelsPerAllocation = 2
-    settings.allowsMobility = isMobile
+    settings.realms[0].limits.permissionsPerAllocation = 4
+    settings.realms[0].limits.channelsPerAllocation = 2
+    settings.policy.allowsMobility = isMobile
     // Short lifetimes, so that one execution turns the timer wheel less often.
-    settings.defaultLifetime = .seconds(60)
-    settings.maximumLifetime = .seconds(100)
-    settings.permissionLifetime = .seconds(Int64(Self.permissionSeconds))
-    settings.channelLifetime = .seconds(Int64(Self.channelSeconds))
+    settings.policy.defaultLifetime = .seconds(60)
+    settings.policy.maximumLifetime = .seconds(100)
+    settings.policy.permissionLifetime = .seconds(Int64(Self.permissionSeconds))
+    settings.policy.channelLifetime = .seconds(Int64(Self.channelSeconds))
     let own = IPAddress("203.0.113.1") ?? .ipv4Loopback
     let relayed = RelayedAddresses(
       entries: [RelayedAddresses.Entry(local: own, advertised: own)],
@@ -151,8 +151,8 @@ final class RelayWorld {
   }
 
   private func advance(_ seconds: UInt32) {
-    now.instant = now.instant.advanced(bySeconds: seconds)
-    now.wallSeconds += UInt64(seconds)
+    now.instant = now.instant.advanced(by: .seconds(seconds))
+    now.wall.seconds += Int64(seconds)
     relay.advance(to: now)
     run(0)
   }
@@ -190,8 +190,8 @@ final class RelayWorld {
     guard message.type.messageClass == .success else { return }
     let all = grantsAny ? (UInt8(0)..<16).map { Self.peer($0).address } : grants
     for address in all {
-      permitted[client][address] = now.instant.advanced(bySeconds: Self.permissionSeconds)
-      if method == .channelBind { bound[client][address] = now.instant.advanced(bySeconds: Self.channelSeconds) }
+      permitted[client][address] = now.instant.advanced(by: .seconds(Self.permissionSeconds))
+      if method == .channelBind { bound[client][address] = now.instant.advanced(by: .seconds(Self.channelSeconds)) }
     }
   }
 

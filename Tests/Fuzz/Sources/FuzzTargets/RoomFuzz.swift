@@ -36,7 +36,7 @@ enum RoomFuzz {
       case UInt8(ascii: "*"):
         actions = rooms.received(Self.join(room: choice % 3 == 0 ? "a" : "b", keys), from: id, now: now)
       case UInt8(ascii: "t"):
-        now = now.advanced(bySeconds: UInt32(choice) * 5)
+        now = now.advanced(by: .seconds(UInt32(choice) * 5))
         actions = sorted.flatMap { rooms.check($0, now: now) }
       default: actions = rooms.received(Array(line.dropFirst()), from: id, now: now)
       }

@@ -7,7 +7,7 @@ import Testing
 
 /// Findings of an independent reading of RFC 8656 and RFC 8489, each with the text that it is based on.
 @Suite("Findings of an independent reading")
-struct ReadingTests {
+struct RFCReviewTests {
   /// A server whose address no built-in rule denies.
   static func publicServer(allow: [String] = []) -> Conversation {
     let local = IPAddress(8, 8, 4, 4)
@@ -113,7 +113,7 @@ struct ReadingTests {
 
   @Test("A stale nonce gives 438 even after strangers have used up the address's budget")
   func staleNonce() {
-    let conversation = Conversation(limit: 2) { $0.nonceLifetime = .seconds(10) }
+    let conversation = Conversation(limit: 2) { $0.policy.nonceLifetime = .seconds(10) }
     let client = TestClient(conversation)
     client.allocate()
     conversation.tick(seconds: 11)

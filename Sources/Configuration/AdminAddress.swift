@@ -1,13 +1,13 @@
 public import NetworkTypes
 
 /// The address of the admin endpoint.
-public enum AdminPlace: Hashable, Sendable, CustomStringConvertible {
+public enum AdminAddress: Hashable, Sendable, CustomStringConvertible {
   case none
   case address(SocketAddress)
   /// An absolute path.
   case unixSocket(String)
 
-  /// `IP:PORT`, `[IPv6]:PORT` or `unix:/PATH`; empty: none. Nil if the text is no place.
+  /// `IP:PORT`, `[IPv6]:PORT` or `unix:/PATH`; empty: none. Nil for any other text.
   public init?(_ text: String) {
     if text.isEmpty {
       self = .none

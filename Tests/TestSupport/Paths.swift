@@ -1,7 +1,7 @@
 internal import Foundation
 
 /// Paths of programs and files that tests use.
-public enum Places {
+public enum Paths {
   /// A program that was built with these tests: next to the test bundle.
   public static func program(_ name: String) -> String {
     URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: name).path
@@ -9,7 +9,7 @@ public enum Places {
 
   /// A file of the repository, such as `docs/stunclient.md`.
   public static func repository(_ path: String) -> String {
-    // This file is Tests/TestSupport/Places.swift.
+    // This file is Tests/TestSupport/Paths.swift.
     URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
       .appending(path: path).path
   }
