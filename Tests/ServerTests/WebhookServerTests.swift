@@ -183,7 +183,7 @@ struct WebhookServerTests {
     let server = try server(14, ["auth.hook=\(Self.url(14))", "workers=2"])
     let output = Pipe()
     let carol = try Child(
-      Places.program("stunclient"), ["turn:127.0.0.1:\(Self.port(14))"],
+      Paths.program("stunclient"), ["turn:127.0.0.1:\(Self.port(14))"],
       environment: ["STUNCLIENT_USERNAME": "carol", "STUNCLIENT_PASSWORD": "x"], output: .pipe(output))
     #expect(receiver.waits { $0.all.count == 1 })
     for _ in 0..<10 {
@@ -210,7 +210,7 @@ struct WebhookServerTests {
     for number in 1...5 { #expect(try allocate("user-\(number)") == 500) }
     #expect(try allocate("user-6") == 500)
     #expect(receiver.waits { $0.all.count == 5 })
-    let deadline = Instant.read().advanced(bySeconds: 5)
+    let deadline = Instant.read().advanced(by: .seconds(5))
     while try allocate("user-7") != nil { try #require(Instant.read() < deadline) }
     #expect(receiver.waits { $0.all.count == 6 })
   }
