@@ -7,14 +7,14 @@ import TURN
 
 @Suite("Translating coturn's turnserver.conf")
 struct CoturnTests {
-  private func translate(_ text: String, host: String? = "10.1.2.3") -> CoturnTranslation {
+  func translate(_ text: String, host: String? = "10.1.2.3") -> CoturnTranslation {
     CoturnTranslation(Array(text.utf8)) { family in
       host.flatMap { IPAddress($0) }.flatMap { $0.family == family ? $0 : nil }
     }
   }
 
   /// The settings with which the server would run, and the problems that it would report.
-  private func read(_ text: String) throws(ConfigurationError) -> Configuration {
+  func read(_ text: String) throws(ConfigurationError) -> Configuration {
     let reader = ConfigurationReader(environment: [:]) { _ in Array(text.utf8) }
     return try reader.read(coturn: "turnserver.conf", hostAddress: { $0 == .ipv4 ? IPAddress(10, 1, 2, 3) : nil })
   }
@@ -200,27 +200,6 @@ struct CoturnTests {
     #expect(direct.peers.allow.map(\.description) == ["2001:db8::/120"])
     #expect(yaml.contains("primary: \"192.0.2.1:3478\"") || yaml.contains("primary: 192.0.2.1:3478"))
     #expect(yaml.contains("192.0.2.2:3479"))
-  }
-
-  @Test("One public address is told for every relay; of several, each is told for the local one that it belongs to")
-  func externalAddresses() throws {
-    #expect(translate("external-ip=203.0.113.7").yaml == "relay:\n  advertise: \"203.0.113.7\"\n")
-    #expect(!translate("relay-ip=203.0.113.7\nexternal-ip=203.0.113.7").yaml.contains("advertise"))
-    let both = try read("external-ip=203.0.113.7\nexternal-ip=203.0.113.8/10.1.2.4\n").settings.relay.advertise
-    let wanted = ["10.1.2.3": "203.0.113.7", "10.1.2.4": "203.0.113.8"].map {
-      (IPAddress($0)!, PublicAddress.address(IPAddress($1)!))
-    }
-    #expect(both == .mapping(Dictionary(uniqueKeysWithValues: wanted)))
-  }
-
-  @Test("A comment after a value is ignored, except in a text")
-  func comments() throws {
-    let settings = try read(
-      "realm=example.org\ntotal-quota=7 # all\nno-tcp-relay # none\nstatic-auth-secret=a #b\nuser-quota=3#c\n"
-        + "user-quota=3\t# three\n"
-    ).settings
-    #expect(settings.limits.allocations == 7 && settings.limits.allocationsPerUser == 3 && !settings.turn.relaysTCP)
-    #expect(settings.auth.secrets == ["a #b"])
   }
 
   // MARK: - Options without an equivalent

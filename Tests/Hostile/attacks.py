@@ -84,6 +84,13 @@ class ForgedAllocates(Forged):
             None)
 
 
+class ForgedHellos(Forged):
+    """ClientHellos of DTLS without a cookie: the server makes a MAC and a cookie for each."""
+
+    def make(self):
+        return messages.dtls_hello()
+
+
 class VictimBindings(Forged):
     """Binding requests with the forged source of one victim."""
 
@@ -137,7 +144,7 @@ class WrongPasswords(Attack):
 
 
 class UnknownUsers(WrongPasswords):
-    """Allocates from 32 addresses with valid nonces and names that only `auth.hook` could know."""
+    """Allocates from 32 addresses with valid nonces and names that only the store or `auth.hook` could know."""
 
     def begin(self):
         body = messages.attribute(messages.TRANSPORT, messages.UDP)
@@ -252,6 +259,14 @@ class Hellos(Connections):
     def begin(self):
         super().begin()
         self.first = messages.tls_hello()
+
+
+class AdminHellos(Hellos):
+    """Complete ClientHellos for the admin endpoint. `target` is the endpoint."""
+
+    def connect(self, now):
+        self.tls = self.target
+        super().connect(now)
 
 
 class FiveBytes(Connections):

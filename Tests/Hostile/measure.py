@@ -170,10 +170,11 @@ class Calls:
             return client.new_call(self.server.target, f"127.70.0.{1 + self.done}")
         if self.kind == "victim":
             return client.new_call(self.server.target, "127.68.0.1")
-        path = "udp" if self.kind == "dtls" else "tcp"
+        path = "tcp" if self.kind == "tls" else "udp"
+        local = "127.68.0.1" if self.kind == "victim-dtls" else f"127.70.0.{1 + self.done}"
         # With the priority of turnload its processes would take turns with the media on that core, for milliseconds.
         command = ["taskset", "-c", LOAD_CORE, "nice", "-n", "5"] + [
-            self.server.programs["stunclient"], "relay", "--insecure", "--timeout", "2", "--localaddr", f"127.70.0.{1 + self.done}",
+            self.server.programs["stunclient"], "relay", "--insecure", "--timeout", "2", "--localaddr", local,
             f"turns:127.0.0.1:{PORT + 1}?transport={path}"]
         try:
             done = subprocess.run(command, capture_output=True, timeout=4, check=False, env={**os.environ, **CREDENTIALS})

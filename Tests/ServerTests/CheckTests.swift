@@ -150,6 +150,7 @@ struct CheckTests {
     Mistake(
       "relay: { addresses: [127.0.0.1, 127.0.0.2], advertise: 203.0.113.5 }",
       "relay.advertise: clients are told 203.0.113.5 for 127.0.0.1, 127.0.0.2: a NAT sends each port to one of them"),
+    Mistake("realm: \(String(repeating: "a", count: 100))", "realm: a 401 has "),
     Mistake(
       "relay: { addresses: [192.0.2.77] }",
       "relay.addresses: 192.0.2.77 is on no interface of this host; relays on it are refused (508)"),
@@ -168,6 +169,25 @@ struct CheckTests {
   func effectiveListeners() throws {
     #expect(try run("check", "{}").output.contains("dtls://"))
     #expect(try !run("check", "tls: { minimum-version: \"1.3\" }").output.contains("dtls://"))
+  }
+
+  @Test("The start says what a handshake costs, and warns about an RSA key above 2,048 bits")
+  func handshakeCost() throws {
+    let (certificate, key) = (folder.path("slow.pem"), folder.path("slow.key"))
+    let made = try Child.run(
+      "/usr/bin/openssl",
+      [
+        "req", "-x509", "-newkey", "rsa:3072", "-nodes", "-days", "30", "-subj", "/CN=slow", "-keyout", key, "-out",
+        certificate,
+      ])
+    try #require(made.status == 0, "\(made.errors)")
+    let slow = try RunningServer(
+      port: PortBlock.check[20], ["tls.certificate=\(certificate)", "tls.private-key=\(key)"])
+    #expect(slow.logged(" info handshake-cost microseconds="))
+    #expect(slow.logged(" warning certificate-key-slow key=RSA-3072 "))
+    let usual = try RunningServer(port: PortBlock.check[21])
+    #expect(usual.logged(" info handshake-cost microseconds="))
+    #expect(!usual.logged("certificate-key-slow"))
   }
 
   @Test(

@@ -121,7 +121,7 @@ extension ServerTests {
 
   @Test("The first DTLS answer is a cookie, smaller than the ClientHello, and the server keeps no state")
   func datagramCookie() throws {
-    let server = try RunningServer(port: Self.port(22), ["limits.unauthenticated-per-address=0"])
+    let (server, admin) = try metered(22)
     for _ in 0..<200 {
       let client = try DatagramClient(to: loopback(1, server.tlsPort))
       let hello = try #require(client.hello())
@@ -130,6 +130,38 @@ extension ServerTests {
       // Handshake record, HelloVerifyRequest (RFC 6347 section 4.2.1).
       #expect(answer.count == 44 && answer.count < hello.count && answer[0] == 22 && answer[13] == 3)
     }
+    #expect(try strangersMemory(admin) == 0)
+  }
+
+  /// A server without a limit for strangers, and its metrics.
+  private func metered(_ number: UInt16) throws -> (RunningServer, AdminClient) {
+    let port = Self.port(number)
+    let server = try RunningServer(
+      port: port, ["limits.unauthenticated-per-address=0", "admin.listen=127.0.0.1:\(port + 2)"])
+    return (server, AdminClient(port: port + 2, of: server))
+  }
+
+  private func strangersMemory(_ admin: AdminClient) throws -> Double? {
+    try admin.metrics()["turnpike_strangers_memory_bytes"]
+  }
+
+  @Test("An unfinished DTLS handshake is charged to strangers' memory, and ends after five seconds", .tags(.slow))
+  func datagramUnfinished() throws {
+    let (server, admin) = try metered(84)
+    let client = try DatagramClient(to: loopback(1, server.tlsPort))
+    try client.send(try #require(client.hello()))
+    client.engine.receive(try #require(client.receive()).span.rawBytes)
+    client.engine.handshake()
+    try client.flush()
+    // The server's flight shows that the association exists.
+    #expect(client.receive() != nil)
+    let begin = Instant.read()
+    #expect(try strangersMemory(admin) ?? 0 > 0)
+    while try strangersMemory(admin) != 0 {
+      try #require(Instant.read().duration(since: begin) < .seconds(15))
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(100)))
+    }
+    #expect(Instant.read().duration(since: begin) > .seconds(3))
   }
 
   @Test("ClientHellos over DTLS count against the stranger's budget")
