@@ -64,12 +64,13 @@ let package = Package(
     .systemLibrary(name: "CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
     .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
     .systemLibrary(name: "CWebSockets", pkgConfig: "libwebsockets", providers: [.apt(["libwebsockets-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
     // Values.
     library("NetworkTypes"),
     library("Tables"),
-    library("Crypto", ["COpenSSL", "NetworkTypes"]),
+    library("Crypto", ["COpenSSL", "CZlib", "NetworkTypes"]),
     library("StringPreparation", ["CStringPrep"]),
     library("JSON", ["CJansson"]),
     // The rooms of the demo page: who is in them, and who gets which message.
@@ -96,7 +97,7 @@ let package = Package(
         "NetworkTypes",
       ]),
     library("Hardening", ["CSeccomp", "System", "NetworkTypes"]),
-    library("Log", ["System", "NetworkTypes"]),
+    library("Log", ["JSON", "System", "NetworkTypes"]),
     library("WebServer", ["CWebSockets", "TLS", "NetworkTypes"]),
     library("WebClient", ["CCurl"]),
     library("Credentials", ["Crypto", "JSON", "StringPreparation", "NetworkTypes"]),

@@ -9,3 +9,24 @@ extension Unicode.Scalar {
     }
   }
 }
+
+extension String {
+  /// This JSON text with its invisible characters escaped. They can only be in strings, and jansson has escaped those
+  /// below U+0020 already.
+  var withoutInvisible: String {
+    if utf8.allSatisfy({ $0 < 0x7F }) { return self }
+    var result = ""
+    for scalar in unicodeScalars {
+      guard scalar.isInvisible else {
+        result.unicodeScalars.append(scalar)
+        continue
+      }
+      // JSON has four digits; a character beyond U+FFFF is written as its surrogate pair (RFC 8259 section 7).
+      for unit in String(scalar).utf16 {
+        let digits = String(unit, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      }
+    }
+    return result
+  }
+}

@@ -1,3 +1,5 @@
+internal import JSON
+
 /// The value of a log field: text, or a number, which JSON writes without quotation marks.
 ///
 /// Literals, with and without interpolation, are text.
@@ -13,10 +15,12 @@ public enum LogValue: Sendable, Equatable, ExpressibleByStringInterpolation {
     value < 0 ? .signed(Int64(clamping: value)) : .unsigned(UInt64(clamping: value))
   }
 
-  var isNumber: Bool {
+  /// The value for a line of JSON, whose numbers have 63 bits and a sign.
+  var json: JSONValue {
     switch self {
-    case .text: false
-    case .signed, .unsigned: true
+    case .text(let text): .string(text)
+    case .signed(let number): .integer(number)
+    case .unsigned(let number): .integer(Int64(clamping: number))
     }
   }
 

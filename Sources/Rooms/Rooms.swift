@@ -135,7 +135,8 @@ public struct Rooms: Sendable {
     let text = RoomAnswer.message(from: id, data: data)
     guard let receiver else {
       let others = (rooms[room] ?? []).filter { $0 != id }
-      // The first receiver is paid for already. If the others were free, one sender could fill the queues of a whole room.
+      // The first receiver is paid for already. If the others were free, one sender could fill the queues of a whole
+      // room.
       let more = size * max(0, others.count - 1)
       guard members[id]?.bytes.take(more, now: now) == true else { return removeTooFast(id) }
       return others.map { .send($0, text) }

@@ -6,7 +6,7 @@ internal import TURN
 /// names do not evict users.
 ///
 /// Users and unknown names are kept equally long: otherwise a stranger who has used the look-ups of an address up could
-/// tell by the answer whether a name exists.
+/// tell by the answer whether a name exists. Only the answers of a hook have lifetimes of their own (docs/security.md).
 struct KnownKeys {
   enum Found {
     case known(TURN.CredentialKeys)

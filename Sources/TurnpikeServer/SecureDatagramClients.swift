@@ -141,6 +141,14 @@ struct SecureDatagramClients: ~Copyable {
     bytes.byteCount >= 59 ? bytes.extracting(27..<59).copied() : []
   }
 
+  /// Whether a ClientHello returns a cookie (RFC 6347 section 4.2.2: it follows the session identifier). The cookie may
+  /// be false.
+  static func hasCookie(_ bytes: RawSpan) -> Bool {
+    guard bytes.byteCount > 59 else { return false }
+    let offset = 60 + Int(bytes.byte(at: 59))
+    return offset < bytes.byteCount && bytes.byte(at: offset) > 0
+  }
+
   // MARK: - Finding
 
   var count: Int { associations.count }

@@ -34,9 +34,9 @@ extension Shard {
   ) {
     guard !relay.isBanned(path.address.address) else { return relay.countDrop(.banned) }
     guard SecureDatagramClients.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
-    // Each ClientHello costs a MAC, and each without a cookie an answer. It is the beginning of a call, so forged
-    // Bindings must not use its budget up.
-    if let cause = plan.limiter.takeChallenge(path.address, now: now.instant) {
+    // Each ClientHello costs a MAC, and each without a cookie an answer.
+    let hasCookie = SecureDatagramClients.hasCookie(plane.buffers.bytes(slot, range))
+    if let cause = plan.limiter.takeHello(path.address, hasCookie: hasCookie, now: now.instant) {
       return relay.countDrop(cause, of: path, now: now)
     }
     let random = SecureDatagramClients.helloRandom(plane.buffers.bytes(slot, range))

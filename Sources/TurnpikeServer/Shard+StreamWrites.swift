@@ -59,9 +59,10 @@ extension Shard {
         close(connection)
         continue
       }
+      let handle = streams.handle(of: connection)
       updateInterest(connection)
-      // What the client does not read is memory of a stranger.
-      if !streams[connection].isProven { settleStranger(connection) }
+      // What the client does not read is memory of a stranger. A pipe may have ended, and its connection with it.
+      if streams.slot(of: handle) != nil, !streams[connection].isProven { settleStranger(connection) }
     }
   }
 

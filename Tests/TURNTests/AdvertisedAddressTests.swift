@@ -88,6 +88,12 @@ struct AdvertisedAddressTests {
     let known = RelayedAddresses.Entry(local: Self.local, advertised: IPAddress("198.51.100.50")!)
     let remembered = told([1]).remembering([stranger, known], now: Self.start)
     #expect(remembered.former == [.init(known, since: Self.start)])
+    // An upgrade does not begin the day anew; a time after now is none.
+    let later = Self.start.advanced(by: .seconds(60))
+    let other = RelayedAddresses.Entry(local: Self.local, advertised: IPAddress("198.51.100.51")!)
+    let since = [Self.start, later.advanced(by: .seconds(9))]
+    let times = told([1]).remembering([known, other], since: since, now: later)
+    #expect(times.former.map(\.since) == [Self.start, later])
   }
 
   @Test("A former address is forgotten a day after another one has taken its place")

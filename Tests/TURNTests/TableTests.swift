@@ -32,6 +32,23 @@ struct TableTests {
     for number in UInt32(0)..<1000 { #expect(limiter.take(IPAddress(ipv4: number), now: later)) }
   }
 
+  @Test("A flood of ClientHellos without a cookie leaves a quarter of all answers to those with one and to challenges")
+  func helloReserve() {
+    let limiter = StrangerRateLimiter(limit: 0, total: 100, seed: (5, 6))
+    let now = Instant(nanoseconds: 5_000_000_000)
+    func count(_ take: (SocketAddress) -> DropCause?) -> Int {
+      (UInt32(0)..<200).count { take(SocketAddress(IPAddress(ipv4: $0), port: 9)) == nil }
+    }
+    #expect(count { limiter.takeHello($0, hasCookie: false, now: now) } == 75)
+    #expect(limiter.takeHello(.none, hasCookie: true, now: now) == nil)
+    #expect(count { limiter.takeChallenge($0, now: now) } == 24)
+    #expect(limiter.takeHello(.none, hasCookie: true, now: now) == .rateLimitedInAll)
+    let own = StrangerRateLimiter(limit: 2, seed: (5, 6))
+    let client = SocketAddress(IPAddress(192, 0, 2, 1), port: 9)
+    for _ in 0..<2 { #expect(own.takeHello(client, hasCookie: true, now: now) == nil) }
+    #expect(own.takeHello(client, hasCookie: false, now: now) == .rateLimited)
+  }
+
   @Test("The fields that a packet reads lie in the first cache line of an allocation and of a channel")
   func hotFields() throws {
     // A slot has eight bytes before the record.

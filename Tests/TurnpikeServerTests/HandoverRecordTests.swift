@@ -21,6 +21,7 @@ struct HandoverRecordTests {
     offer.advertised = [
       .init(local: IPAddress("192.0.2.2")!, advertised: IPAddress("203.0.113.2")!)
     ]
+    offer.formerSince = [Instant(nanoseconds: 7)]
     offer.sharedKey = [UInt8](repeating: 1, count: 32)
     offer.cookieKey = [UInt8](repeating: 2, count: 32)
     offer.seeds = [[UInt8](repeating: 3, count: 32), [UInt8](repeating: 4, count: 32)]

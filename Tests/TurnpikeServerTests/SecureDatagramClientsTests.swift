@@ -35,6 +35,17 @@ struct SecureDatagramClientsTests {
     #expect(slot == nil && clients.count == 0 && clients.nextTick == .distantFuture)
   }
 
+  @Test(
+    "A ClientHello has a cookie if it is long enough and its cookie is not empty",
+    arguments: [
+      ([0, 0], false), ([0, 1], true), ([0], false), ([], false), ([2, 9, 9, 0], false), ([2, 9, 9, 20], true),
+      ([255], false), ([32, 1], false),
+    ] as [([UInt8], Bool)])
+  func cookie(end: [UInt8], expected: Bool) {
+    let hello = [UInt8](repeating: 7, count: 59) + end
+    #expect(SecureDatagramClients.hasCookie(hello.span.rawBytes) == expected)
+  }
+
   @Test("An association is found by its client's address and by its handle")
   func finding() throws {
     var clients = SecureDatagramClients(context: try Self.context(), cookieKey: HelloCookieKey([1]))

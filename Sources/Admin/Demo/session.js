@@ -91,6 +91,7 @@ export class Session extends EventTarget {
     const peer = this.peers.get(info.tag);
     if (!peer) return false;
     clearTimeout(peer.graceTimer);
+    if (peer.id !== id) this.signal.forget(peer.id);
     peer.id = id;
     peer.isAway = false;
     peer.line.resume();
@@ -113,6 +114,7 @@ export class Session extends EventTarget {
     const info = this.people.get(id);
     this.people.delete(id);
     const peer = info && this.peers.get(info.tag);
+    this.signal.forget(id);
     if (peer && peer.id === id) this.miss(peer, reason);
     this.tell("people", {});
   }

@@ -82,6 +82,9 @@ export class Signal extends EventTarget {
     this.flush();
   }
 
+  /** Drops what waits for a member that is gone, or that has another number now. */
+  forget(to) { this.queue = this.queue.filter((message) => message.to !== to); }
+
   /** At most 40 messages a second: the server closes connections that send more for long. */
   flush() {
     if (this.pause || !this.queue.length || !this.id || this.socket.readyState !== WebSocket.OPEN) return;

@@ -110,7 +110,7 @@ struct PendingRequests: ~Copyable {
     guard let slot = records.slot(of: ticket) else { return nil }
     let request = records.remove(slot)
     timers.cancel(request.timer)
-    memory.release(request.charge)
+    if request.charge > 0 { memory.release(request.charge) }
     transactions[TransactionKey(request.client, request.transactionID)] = nil
     let source = request.client.address.address.accountable
     if let waiting = sources[source], waiting > 1 { sources[source] = waiting - 1 } else { sources[source] = nil }

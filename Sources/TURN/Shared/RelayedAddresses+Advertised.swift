@@ -20,9 +20,14 @@ extension RelayedAddresses {
     return with(next, former: entries.map { Former($0, since: now) } + former)
   }
 
-  /// The same with the addresses that an older process has advertised, for `formerTime` from now.
-  public func remembering(_ earlier: [Entry], now: Instant) -> RelayedAddresses {
-    with(entries, former: former + earlier.map { Former($0, since: now) })
+  /// The same with the addresses that an older process has advertised.
+  ///
+  /// - Parameter since: the time from which each of `earlier` was a former one; nil and missing: from now on.
+  public func remembering(_ earlier: [Entry], since: [Instant?] = [], now: Instant) -> RelayedAddresses {
+    let older = earlier.enumerated().map { index, entry in
+      Former(entry, since: min((index < since.count ? since[index] : nil) ?? now, now))
+    }
+    return with(entries, former: former + older)
   }
 
   /// The same without the former addresses whose time is over; nil if there are none.

@@ -51,12 +51,7 @@ public final class StrangerRateLimiter: Sendable {
   private var addressLimit: RateTable.Limit { RateTable.Limit(perSecond: limit.load(ordering: .relaxed)) }
 
   /// Takes a Binding answer from the budget; false if none is left.
-  public func take(_ address: IPAddress, now: Instant) -> Bool { takeBinding(address, now: now) == nil }
-
-  /// Whether the address has a Binding answer left, without taking it.
-  public func hasBudget(_ address: IPAddress, now: Instant) -> Bool {
-    bindings.hasBudget(RateTable.Subject(address), addressLimit, now: now)
-  }
+  func take(_ address: IPAddress, now: Instant) -> Bool { takeBinding(address, now: now) == nil }
 
   /// Takes a Binding answer from the budgets of the address and of all; returns the drop cause if one is used up.
   func takeBinding(_ address: IPAddress, now: Instant) -> DropCause? {
@@ -64,13 +59,22 @@ public final class StrangerRateLimiter: Sendable {
     return takeFromAll(now, keeping: Self.challengeReserve) ? nil : .rateLimitedInAll
   }
 
-  /// Takes a challenge from the budgets of the client and of all; returns the drop cause if one is used up. The cookie
-  /// of DTLS is one too.
-  public func takeChallenge(_ client: SocketAddress, now: Instant) -> DropCause? {
-    guard
-      challenges.take(RateTable.Subject(client.address), addressLimit, now: now) || takeFromPortGroup(client, now: now)
-    else { return .rateLimited }
+  /// Takes a challenge from the budgets of the client and of all; returns the drop cause if one is used up.
+  func takeChallenge(_ client: SocketAddress, now: Instant) -> DropCause? {
+    guard takeChallenge(of: client, now: now) else { return .rateLimited }
     return takeFromAll(now) ? nil : .rateLimitedInAll
+  }
+
+  /// Takes a ClientHello of DTLS from the challenges of the client and from the budget of all; returns the drop cause if
+  /// one is used up. It is the beginning of a call, so forged Bindings of the client's address must not stop it; and a
+  /// flood of hellos without a cookie must not stop those whose clients receive answers, nor challenges.
+  public func takeHello(_ client: SocketAddress, hasCookie: Bool, now: Instant) -> DropCause? {
+    guard takeChallenge(of: client, now: now) else { return .rateLimited }
+    return takeFromAll(now, keeping: hasCookie ? 0 : Self.challengeReserve) ? nil : .rateLimitedInAll
+  }
+
+  private func takeChallenge(of client: SocketAddress, now: Instant) -> Bool {
+    challenges.take(RateTable.Subject(client.address), addressLimit, now: now) || takeFromPortGroup(client, now: now)
   }
 
   private func takeFromPortGroup(_ client: SocketAddress, now: Instant) -> Bool {

@@ -23,6 +23,9 @@ struct HandoverOffer: Sendable, Equatable {
   var relayAddresses: [IPAddress] = []
   /// What clients are told for them now, and were told before, newest first.
   var advertised: [RelayedAddresses.Entry] = []
+  /// The time from which each of `advertised` is a former one; nil for those that clients are told now. Both processes
+  /// have the same monotonic clock.
+  var formerSince: [Instant?] = []
   /// `ServerState.sharedKey`.
   var sharedKey: [UInt8] = []
   /// The key of DTLS cookies.
@@ -67,6 +70,13 @@ struct HandoverOffer: Sendable, Equatable {
       try coder.code(&advertised)
       guard local.family == advertised.family else { throw coder.failure("two addresses are of two families") }
       entry = RelayedAddresses.Entry(local: local, advertised: advertised)
+    }
+    if coder.hasMore || !coder.isReading {
+      try coder.codeList(&formerSince, nil) { coder, since throws(RecordError) in
+        var nanoseconds = since?.nanoseconds ?? 0
+        try coder.code(&nanoseconds)
+        since = nanoseconds > 0 ? Instant(nanoseconds: nanoseconds) : nil
+      }
     }
   }
 

@@ -34,7 +34,7 @@ extension Server {
     state.sharedKey = offer.sharedKey
     state.cookieKey = offer.cookieKey
     state.seeds = offer.seeds
-    state.relayed = state.relayed.remembering(offer.advertised, now: .read())
+    state.relayed = state.relayed.remembering(offer.advertised, since: offer.formerSince, now: .read())
     state.upgrades = offer.upgrades
     // Links of rooms and credentials of the page stay valid.
     if demoSecret != nil, offer.demoSecret.count == 32, offer.roomSecret.count == 32 {

@@ -90,6 +90,7 @@ extension Server {
     offer.relayAddresses = state.relayed.entries.map(\.local)
     offer.advertised =
       state.relayed.entries + state.relayed.former.map { .init(local: $0.local, advertised: $0.advertised) }
+    offer.formerSince = state.relayed.entries.map { _ in nil } + state.relayed.former.map(\.since)
     offer.sharedKey = state.sharedKey
     offer.cookieKey = state.cookieKey
     offer.seeds = state.seeds
