@@ -1,6 +1,8 @@
 public import Configuration
 internal import Hardening
 internal import Log
+internal import NetIO
+internal import NetworkTypes
 internal import Synchronization
 internal import System
 
@@ -84,9 +86,21 @@ public final class Confinement: Sendable {
   ///
   /// - Parameter allowsThreads: whether threads may be started later, as libcurl does to look up names.
   func filterSystemCalls(allowsThreads: Bool) {
+    awaitThreads()
     guard settings.seccomp else { return }
     if attempt("seccomp", { () throws(Errno) in try SystemCallFilter.load(allowsThreads: allowsThreads) }) {
       state.withLock { $0.hasFilter = true }
+    }
+  }
+
+  /// Waits up to a second until every thread has dropped its capabilities: on a busy core a thread that has just
+  /// started may not have run yet.
+  private func awaitThreads() {
+    guard settings.capabilities else { return }
+    let kept = state.withLock { $0.kept }
+    let deadline = Instant.read().advanced(by: .seconds(1))
+    while Instant.read() < deadline, !Capabilities.threads(with: kept).isEmpty {
+      Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(5)))
     }
   }
 

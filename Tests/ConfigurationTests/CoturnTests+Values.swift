@@ -1,4 +1,5 @@
 import NetworkTypes
+import TURN
 import Testing
 
 @testable import Configuration
