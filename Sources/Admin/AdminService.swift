@@ -85,6 +85,8 @@ public final class AdminService: Sendable {
       work.wait(for: nextSample.duration(since: .read()))
       if Instant.read() >= nextSample {
         server.takeSample()
+        // The C library keeps the freed memory of many TLS connections, until it is asked.
+        if http.hasFreedMemory() { Heap.trim() }
         nextSample = nextSample.advanced(by: interval)
       }
       for item in work.takeAll() {

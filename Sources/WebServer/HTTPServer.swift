@@ -29,6 +29,7 @@ public final class HTTPServer: @unchecked Sendable {
   private var names: [ExchangeID: OpaquePointer]
   private var lastNumber: UInt64 = 0
   var clients = ClientCounts()
+  let usage = ConnectionUsage()
   var sockets = WebSockets()
 
   private struct Later: Sendable {

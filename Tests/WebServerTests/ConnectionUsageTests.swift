@@ -1,0 +1,22 @@
+import Testing
+
+@testable import WebServer
+
+@Suite("The number of HTTP connections")
+struct ConnectionUsageTests {
+  @Test("The end of most of many connections is told once, and that of few never")
+  func falling() {
+    let usage = ConnectionUsage()
+    for _ in 0..<(ConnectionUsage.worthwhile - 1) { usage.begin() }
+    for _ in 0..<(ConnectionUsage.worthwhile - 1) { usage.end() }
+    #expect(!usage.hasFallen())
+    for _ in 0..<100 { usage.begin() }
+    for _ in 0..<50 { usage.end() }
+    #expect(!usage.hasFallen())
+    usage.end()
+    #expect(usage.hasFallen() && !usage.hasFallen())
+    for _ in 0..<49 { usage.end() }
+    // 49 were left of the hundred.
+    #expect(usage.hasFallen() && !usage.hasFallen())
+  }
+}
