@@ -15,9 +15,9 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Suites that measure, count or build have the machine to themselves. Those that mostly wait for time limits of clients
 # and servers run beside the browsers.
-suites=(examples uclient upgrade reload systemd proxy fail2ban discovery ip_fields
+suites=(examples uclient coturn_files upgrade reload systemd proxy client_certificates fail2ban discovery ip_fields
   ice_clients pion path_mtu heap other_servers install monitoring delivery documents)
-waiting_suites=(public_address nat_verdicts coturn_files client_certificates)
+waiting_suites=(public_address nat_verdicts)
 browser_suites=(browser_call nat_call dashboard demo demo_nat demo_lan)
 for option in "$@"; do
   case $option in
