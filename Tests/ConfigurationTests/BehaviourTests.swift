@@ -85,7 +85,7 @@ struct BehaviourTests {
     limit("limits.bandwidth-per-allocation", "bandwidth", "\"bandwidth-per-allocation\""),
     limit("limits.bandwidth-per-user", "bandwidth", "\"bandwidth-per-user\""),
     limit("limits.bandwidth", "bandwidth", "\"bandwidth\""),
-    server("limits.connects-per-user", "TCPRelayServerTests", "refusals"),
+    limit("limits.connects-per-user", "connects"),
     server("limits.unauthenticated-per-address", "ServerTests", "strangersBudget"),
     limit("limits.unauthenticated", "unauthenticated"),
     server("limits.strangers-memory", "HostileConnectionTests", "strangersMemory"),

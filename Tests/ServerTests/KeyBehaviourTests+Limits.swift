@@ -18,6 +18,17 @@ extension KeyBehaviourTests {
     #expect(server.logs("key=limits.\(key)"))
   }
 
+  @Test("limits.connects-per-user refuses one more Connect in a second")
+  func connects() throws {
+    let server = try start(19, ["limits.connects-per-user=2"])
+    let client = try client(server)
+    _ = try client.allocateTCP()
+    let peers = try (0..<4).map { _ in try StreamPeer() }
+    let codes = try peers.map { try client.connect($0.address).code }
+    #expect(codes.prefix(2) == [nil, nil] && codes.contains(508))
+    #expect(server.logs("key=limits.connects-per-user"))
+  }
+
   @Test(
     "Each limit of bandwidth drops media",
     arguments: [
