@@ -49,6 +49,9 @@ need_swift
 
 started=$SECONDS
 cd "$top"
+outputs=$(mktemp -d)
+# With `set -e` a command that fails in this trap would become the exit status of a run that passed.
+trap 'kill "${lane:-}" 2>/dev/null || true; rm -rf "$outputs"' EXIT
 swift_sources=(Sources Tests Package.swift)
 [ ! -d Examples ] || swift_sources+=(Examples)
 if ! swift format lint --strict --parallel --recursive "${swift_sources[@]}"; then
@@ -61,14 +64,17 @@ if ! /usr/bin/python3 Tests/Faults/faults.py --check; then
   exit 1
 fi
 swift build --build-tests
-# A test that hangs is a failure, not an endless run.
-timeout -k 10 1500 swift test --skip-build
+# A test that hangs is a failure, not an endless run. The names of failed tests stand again at the end of the output,
+# because a run prints thousands of lines.
+timeout -k 10 1500 swift test --skip-build 2>&1 | tee "$outputs/swift-test" || {
+  grep -a '✘' "$outputs/swift-test" | tail -n 40 >&2 || true
+  say "********** swift test failed: see the lines with ✘ above **********"
+  exit 1
+}
 swift build -c release
 say "Built and tested in $((SECONDS - started)) s; now other people's clients"
 
 # Each suite has its output in a file, so that suites beside each other do not mix their lines.
-outputs=$(mktemp -d)
-trap 'kill "${lane:-}" 2>/dev/null; rm -rf "$outputs"' EXIT
 run_suites() {
   local suite status began
   for suite in "$@"; do
