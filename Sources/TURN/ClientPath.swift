@@ -56,8 +56,8 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
     EndpointID(rawValue: UInt16(truncatingIfNeeded: key.a >> 16))
   }
 
-  /// Port, endpoint, family, DTLS and scope in one word, the address in two. Plain UDP from the address and port of a
-  /// DTLS client has another key: it is another client.
+  /// Port, endpoint, family, DTLS and scope in one word, the address in two. A DTLS client and a plain UDP client with
+  /// the same address and port have different keys.
   @inline(__always)
   var key: FlatKey {
     FlatKey(

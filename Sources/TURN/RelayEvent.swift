@@ -18,6 +18,7 @@ public enum RelayEvent: Sendable, Equatable {
   case limitReached(RelayLimit, LimitNotice)
 }
 
+/// The reason why an allocation ended.
 public enum EndReason: String, Sendable, CaseIterable {
   /// Refresh with a lifetime of zero.
   case deleted
@@ -142,6 +143,7 @@ public struct PeerRefusal: Sendable, Equatable {
   public var rule: Rule
 }
 
+/// Relayed datagrams, or reads of a TCP connection, and the bytes of their data.
 public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
   public var packets: UInt64 = 0
   public var bytes: UInt64 = 0
@@ -205,8 +207,9 @@ extension Relay {
   }
 
   /// Answers a failed login with 401, and makes an event with the reason. The answer is the same for every reason.
-  /// Without budget for an unauthenticated answer there is neither. An address that may be forged makes no event:
-  /// otherwise an attacker could make a program that bans addresses from the log ban others.
+  /// Without budget for an unauthenticated answer the request is dropped without an event. A failure from an address
+  /// that may be forged makes no event: otherwise an attacker could make a program that reads the log ban other
+  /// addresses.
   mutating func refuseLogin(
     _ reason: AuthenticationFailure.Reason, _ user: UserReference, _ received: borrowing ReceivedMessage,
     _ nonce: NonceAuthority.State

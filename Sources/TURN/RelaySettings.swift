@@ -9,7 +9,7 @@ public struct RelaySettings: Sendable {
   /// Never empty.
   public var realms = [RealmSettings()]
 
-  /// The realms, and the default one where none is configured.
+  /// `realms`, or only the default realm if none is configured.
   var allRealms: [RealmSettings] { realms.isEmpty ? [RealmSettings()] : realms }
 
   /// Keys of authorization servers, for access tokens in every realm (RFC 7635).
