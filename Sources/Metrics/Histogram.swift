@@ -1,6 +1,6 @@
 /// Counts of measured values by size, as OpenMetrics has them: each bucket counts the values up to its bound.
 ///
-/// Without heap memory, so that a shard can copy one while it relays packets.
+/// It has no heap memory, so that a shard can copy one while it relays packets.
 public struct Histogram: Sendable {
   /// Limit of bounds.
   public static let boundLimit = 23

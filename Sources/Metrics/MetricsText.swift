@@ -1,6 +1,6 @@
 /// Writes metrics as text, in the format of OpenMetrics 1.0 or of Prometheus 0.0.4.
 ///
-/// Names and labels are this program's own words, never text from clients: the number of time series is bounded.
+/// Names and labels come from this program, never from clients: the number of time series is bounded.
 public struct MetricsText: ~Copyable {
   public enum Kind: String, Sendable {
     case counter
