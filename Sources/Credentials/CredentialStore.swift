@@ -21,8 +21,8 @@ public protocol CredentialStore: AnyObject {
   /// A number that changes when any process commits a change. It may be read several times a second.
   func changeToken() throws(StoreError) -> UInt64
 
-  /// Removes the write-ahead log. Called when another file has replaced the store's file: the log would be applied to
-  /// it.
+  /// Removes the write-ahead log. Called when another file has replaced the store's file: otherwise the log would be
+  /// applied to the new file.
   func abandon()
 
   /// Whether there is no user and no secret in any realm.

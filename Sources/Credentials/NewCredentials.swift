@@ -21,6 +21,7 @@ public struct NewSecret: Sendable {
   /// The generated secret, to be shown once after it is stored; nil if the caller gave a secret.
   public let made: String?
 
+  /// The reason why a secret is invalid.
   public enum Invalid: Error, Equatable, Sendable, CustomStringConvertible {
     case empty
     case tooLong

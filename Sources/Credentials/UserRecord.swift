@@ -22,7 +22,9 @@ public struct UserKeys: Equatable, Sendable {
 
 /// A text in the two forms that clients use: RFC 5389's and RFC 8489's. For printable ASCII both forms are the same.
 public struct PreparedText: Equatable, Sendable {
+  /// The SASLprep form (RFC 5389).
   public let saslprep: [UInt8]
+  /// The OpaqueString form (RFC 8489).
   public let opaqueString: [UInt8]
 
   /// If only one profile accepts the text, its form serves for both. Throws if neither does.

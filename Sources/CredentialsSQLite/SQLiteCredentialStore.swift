@@ -85,8 +85,8 @@ public final class SQLiteCredentialStore: CredentialStore {
     return token
   }
 
-  /// Writes the write-ahead log into the file. If the file is replaced later, SQLite would read a log left beside it as
-  /// the new file's. While other processes use the store, the log stays until the next call.
+  /// Writes the write-ahead log into the file. If the file is replaced later, SQLite would read a log beside it as the
+  /// log of the new file. While other processes use the store, the log stays until the next call.
   private func emptyLog() {
     guard path != SQLiteConnection.inMemory else { return }
     try? connection.execute("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000")

@@ -119,6 +119,7 @@ public struct HashContext: ~Copyable {
     unsafe EVP_MD_free(function)
   }
 
+  /// Begins a message.
   public mutating func begin() { unsafe EVP_DigestInit_ex2(context, function, nil) }
 
   public mutating func update(_ bytes: RawSpan) {
@@ -132,6 +133,7 @@ public struct HashContext: ~Copyable {
     return digest
   }
 
+  /// The digest of one message.
   public mutating func hash(_ bytes: RawSpan) -> Digest {
     begin()
     update(bytes)
@@ -164,6 +166,7 @@ public struct HMACContext: ~Copyable {
     unsafe EVP_MAC_free(function)
   }
 
+  /// Begins a message with a key.
   public mutating func begin(key: RawSpan) {
     unsafe key.withUnsafeBytes { buffer in
       _ = unsafe EVP_MAC_init(
@@ -184,6 +187,7 @@ public struct HMACContext: ~Copyable {
     return digest
   }
 
+  /// The MAC of one message.
   public mutating func authenticate(_ bytes: RawSpan, key: RawSpan) -> Digest {
     begin(key: key)
     update(bytes)

@@ -60,6 +60,7 @@ public struct SeededGenerator: ~Copyable {
 
   deinit { unsafe EVP_CIPHER_CTX_free(context) }
 
+  /// The next 64 random bits.
   public mutating func next() -> UInt64 {
     if used > 248 { refill() }
     position &+= 1

@@ -2,6 +2,7 @@
 ///
 /// Names and labels come from this program, never from clients: the number of time series is bounded.
 public struct MetricsText: ~Copyable {
+  /// The type of a family of metrics.
   public enum Kind: String, Sendable {
     case counter
     case gauge
@@ -9,6 +10,7 @@ public struct MetricsText: ~Copyable {
     case info
   }
 
+  /// The format of the text.
   public enum Format: Sendable {
     case openMetrics
     /// The older text format of Prometheus, which more tools read.

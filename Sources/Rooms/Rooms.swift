@@ -9,6 +9,7 @@ public struct Rooms: Sendable {
   /// Identifies a connection; the caller chooses the number and never uses it again.
   public typealias ConnectionID = UInt64
 
+  /// An action that the caller carries out.
   public enum Action: Equatable, Sendable {
     case send(ConnectionID, [UInt8])
     /// The connection has shown the key of a room and is a member now.

@@ -60,8 +60,8 @@ public struct ClassicBinding: ~Escapable {
     if let changed { writer.append(.changedAddress, plain: changed) }
   }
 
-  /// Makes a CHANGE-REQUEST that cannot be served an attribute that is not understood. An ordinary answer would tell
-  /// the client that it is not behind a NAT.
+  /// Counts CHANGE-REQUEST, which the server cannot serve, as an attribute that is not understood. An ordinary answer
+  /// would tell the client that it is not behind a NAT.
   public mutating func refuseChange() {
     if change.isAny, !unknown.contains(.changeRequest) { unknown.append(.changeRequest) }
   }

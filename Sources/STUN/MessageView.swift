@@ -83,6 +83,7 @@ public struct MessageView: ~Escapable {
     return false
   }
 
+  /// Whether the message has an attribute of this type that counts.
   public func has(_ attribute: AttributeType) -> Bool { offset(of: attribute) != nil }
 
   /// The offset of the attribute's header.

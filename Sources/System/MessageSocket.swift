@@ -12,6 +12,7 @@ public struct MessageSocket: ~Copyable, Sendable {
   public static let byteLimit = 64 << 10
   public static let descriptorLimit = 250
 
+  /// A received message.
   public struct Message: Sendable {
     public var bytes: [UInt8]
     /// Open descriptors; the receiver owns them.

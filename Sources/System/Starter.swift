@@ -57,6 +57,7 @@ public struct Starter: ~Copyable, Sendable {
 
   /// A process that has been started, and the connection to it.
   public struct Started: ~Copyable {
+    /// The new process's number.
     public let process: Int32
     public let connection: MessageSocket
 

@@ -31,6 +31,7 @@ public enum EngineConnection {}
 public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
   /// The client's transport address, as the server sees it.
   public let address: SocketAddress
+  /// The server's transport address of the five-tuple.
   public let endpoint: EndpointID
   public let transport: TransportProtocol
   @usableFromInline let storedConnection: OptionalHandle<EngineConnection>

@@ -3,7 +3,7 @@ public import Tables
 
 /// The result for one datagram or frame, returned by value without an allocation.
 public enum Disposition: Sendable, BitwiseCopyable {
-  /// Nothing is sent; counted under the cause.
+  /// Nothing is sent; the datagram is counted under the cause.
   case drop(DropCause)
   /// `Relay.reply` is sent to the source of the datagram.
   case reply
@@ -24,7 +24,7 @@ public enum Disposition: Sendable, BitwiseCopyable {
 public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   /// The first byte is neither that of STUN nor that of ChannelData.
   case notSTUN
-  /// A STUN or ChannelData message with a malformed header or attribute.
+  /// A STUN or ChannelData message with a malformed header or attribute, or a wrong FINGERPRINT.
   case malformed
   /// A response, or a request or indication whose method the server does not handle.
   case unexpectedMessage

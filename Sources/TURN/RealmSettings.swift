@@ -31,8 +31,8 @@ public struct RealmLimits: Sendable, Equatable {
   /// Media in each direction.
   public var bandwidthPerAllocation = ByteRate.unlimited
 
-  /// Media in each direction: of one user, and of the whole realm. The default realm's limit applies to the whole
-  /// server.
+  /// Limits of media in each direction, of one user and of the whole realm. The default realm's limit applies to the
+  /// whole server.
   public var bandwidthPerUser = ByteRate.unlimited
   public var bandwidth = ByteRate.unlimited
 

@@ -17,7 +17,7 @@ extension Relay {
   ///
   /// - Parameters:
   ///   - position: the slot at which to begin: 0, or the position that the last call returned.
-  ///   - slots: limit of slots that are looked at, which bounds the time of the call.
+  ///   - slots: limit of visited slots, which bounds the time of the call.
   /// - Returns: the number of closed allocations, and the position for the next call; nil at the end.
   public mutating func endAllocations(
     _ selection: SessionSelection, from position: UInt32, slots: UInt32, now: Now

@@ -18,7 +18,7 @@ extension Relay {
   ///
   /// - Parameters:
   ///   - position: the slot at which to begin: 0, or the position that the last call returned.
-  ///   - slots: limit of slots that are looked at, which bounds the time of the call.
+  ///   - slots: limit of visited slots, which bounds the time of the call.
   ///   - take: gets each live allocation; false ends the call.
   /// - Returns: the position for the next call; nil at the end.
   public func visitSessions(

@@ -158,7 +158,7 @@ public struct Relay: ~Copyable {
 
   // MARK: - Inputs from the network
 
-  /// A datagram from a client, or one frame of its stream.
+  /// Receives a datagram from a client, or one frame of its stream.
   public mutating func receive(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
     let disposition = dispatch(bytes, from: client, now: now)
     if case .drop(let cause) = disposition { countDrop(cause, of: client, now: now) }

@@ -14,7 +14,9 @@ public struct RelayCounters: Sendable {
   /// Responses 401 and 438, which have a nonce.
   public var challenges: UInt64 = 0
   public var allocationsMade: UInt64 = 0
+  /// Data that was relayed to peers.
   public var toPeers = TrafficCount()
+  /// Data that was relayed to clients.
   public var toClients = TrafficCount()
   /// RTP packets from clients and peers.
   public var fromClients = PacketLoss()

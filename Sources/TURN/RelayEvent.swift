@@ -32,6 +32,7 @@ public enum EndReason: String, Sendable, CaseIterable {
 /// The transports and families of an allocation when it was made; it may move to another transport (RFC 8016) and lose
 /// a family later.
 public struct AllocationKind: Hashable, Sendable {
+  /// The families of the relayed addresses.
   public enum Families: String, Sendable, CaseIterable {
     case ipv4
     case ipv6
@@ -69,7 +70,9 @@ public struct AllocationSummary: Sendable, Equatable {
   public var secondRelayed: SocketAddress?
   /// The time since its creation.
   public var age: Duration
+  /// Data from the client to its peers.
   public var toPeers: TrafficCount
+  /// Data from peers to the client.
   public var toClient: TrafficCount
   public var drops: AllocationDrops
   public var quality: AllocationQuality
@@ -89,6 +92,7 @@ public struct AllocationQuality: Sendable, Equatable {
 
 /// A failed login from a proven address: the client has returned a nonce from it, or has a connection.
 public struct AuthenticationFailure: Sendable, Equatable {
+  /// The reason why a login failed.
   public enum Reason: String, Sendable, CaseIterable {
     /// The realm has no such user, or REALM differs.
     case unknownUser = "unknown-user"
@@ -167,7 +171,7 @@ public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
   }
 }
 
-/// Limits the events that clients can cause: `perSecond` for each shard; further ones are not logged.
+/// Limits the events that clients can cause: `perSecond` for each shard; further events are not logged.
 struct EventBudget {
   static let perSecond = 256
   private var second: UInt64 = 0

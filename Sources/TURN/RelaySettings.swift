@@ -6,7 +6,6 @@ public struct RelaySettings: Sendable {
   public var policy = RelayPolicy()
 
   /// The default realm first, then the others in a fixed order, because paths and allocations name them by number.
-  /// Never empty.
   public var realms = [RealmSettings()]
 
   /// `realms`, or only the default realm if none is configured.

@@ -7,8 +7,8 @@
 ///  +--------------+--------------------------+-----------------+
 /// ```
 ///
-/// A later version may append fields to a record: this version skips fields that it does not know. Bytes that no writer
-/// writes throw an error with their offset and never trap.
+/// A later version may append fields to a record: this version skips fields that it does not know. Malformed bytes
+/// throw an error with their offset and never trap.
 ///
 /// Its functions are inlinable, so that other modules specialize them: otherwise each byte takes several indirect
 /// calls, while no process reads the sockets.

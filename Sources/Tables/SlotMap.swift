@@ -108,6 +108,7 @@ public struct SlotMap<Element: ~Copyable>: ~Copyable {
     return unsafe element(Int(slot.index))
   }
 
+  /// Whether the slot has an element.
   @inlinable @inline(__always)
   public func isTaken(_ slot: Slot<Element>) -> Bool {
     Int(slot.index) < used && (unsafe header(Int(slot.index)).pointee.generation) & 1 == 1

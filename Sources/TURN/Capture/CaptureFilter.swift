@@ -29,6 +29,7 @@ public struct CaptureFilter: Sendable {
 public struct CapturedMessage: Sendable, Equatable {
   public var client: ClientPath
   public var isFromClient: Bool
+  /// The redacted message.
   public var bytes: [UInt8]
 
   public init(client: ClientPath, isFromClient: Bool, bytes: [UInt8]) {

@@ -4,6 +4,7 @@ public import Tables
 
 /// The records of a relay's allocations, for another process that takes over.
 public struct ExportedRelay: Sendable {
+  /// The records, for `restore` in the newer process.
   public var bytes: [UInt8] = []
   /// The relay ports of these allocations; the newer process needs their sockets too.
   public var ports: [(handle: Handle<RelayPort>, transport: RelayTransport)] = []

@@ -22,6 +22,7 @@ public struct HandoverMapping: Sendable {
 
   func ordinal(_ old: UInt8) -> UInt8? { Int(old) < ordinals.count ? ordinals[Int(old)] : nil }
 
+  /// Whether the newer process has the listener of a path's endpoint.
   public func hasEndpoint(_ path: ClientPath) -> Bool {
     Int(path.endpoint.rawValue) < endpoints.count && endpoints[Int(path.endpoint.rawValue)]
   }
@@ -35,6 +36,7 @@ public struct RestoredRelay: Sendable {
   public var waiting: [(client: ClientPath, bytes: [UInt8])] = []
   /// The holders that the ledger must count.
   public var holders: [QuotaHolder] = []
+  /// The restored allocations.
   public var summaries: [AllocationSummary] = []
   /// Allocations that the new configuration has no place for: their realm, listener or relay address is gone.
   public var closed: [AllocationSummary] = []

@@ -26,7 +26,7 @@ struct RateLimit: BitwiseCopyable {
   }
 }
 
-/// A token bucket of one second, full at first. A datagram passes while the bucket is not empty and is paid for
+/// A token bucket of one second, full at first. A datagram passes while the bucket is not empty and is charged
 /// afterwards, so that a datagram larger than the bucket can pass too.
 struct RateBucket: BitwiseCopyable {
   /// The time in nanoseconds at which all passed units would have passed at exactly the limit.

@@ -34,7 +34,7 @@ struct Jitter: BitwiseCopyable {
   }
 }
 
-/// The clock rate of a stream's timestamps, which SRTP does not tell: the common rate nearest to the rate measured over
+/// The clock rate of a stream's timestamps, which SRTP does not name: the common rate nearest to the rate measured over
 /// two seconds.
 struct TimestampClock: BitwiseCopyable {
   private var firstTimestamp: UInt32

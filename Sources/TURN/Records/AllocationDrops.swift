@@ -2,6 +2,7 @@ internal import Tables
 
 /// The datagrams of one allocation that were dropped, by kind of cause. The counts saturate.
 public struct AllocationDrops: Sendable, Equatable {
+  /// The kind of a cause.
   public enum Kind: UInt8, Sendable, CaseIterable {
     /// The peer has no permission.
     case noPermission

@@ -12,9 +12,9 @@ internal import Synchronization
 ///
 /// ```
 ///  +---------------------------+---------------------+---------------+
-///  | left, in seconds (29 bit) | last owner (32 bit) | state (3 bit) |
+///  | time, in seconds (29 bit) | last owner (32 bit) | state (3 bit) |
 ///  +---------------------------+---------------------+---------------+
-///    while live: the shard
+///    while live: the shard; else when the port was reserved or its allocation ended
 /// ```
 ///
 /// A port number is used for UDP or for TCP, never for both at once.
@@ -154,7 +154,7 @@ public final class RelayedAddresses: Sendable {
   /// Seconds of the monotonic clock, never 0: 0 means a port that was never live.
   private static func seconds(_ now: Instant) -> UInt64 { (now.nanoseconds / 1_000_000_000 + 1) & timeMask }
 
-  /// Claims a free port, unless it is in quarantine for this owner and `ignoresQuarantine` is false.
+  /// Claims a free port. A port in quarantine can be claimed only for its last owner, or with `ignoresQuarantine`.
   func claim(_ address: RelayedAddress, for owner: PortOwner, now: Instant, ignoresQuarantine: Bool) -> Bool {
     guard let index = wordIndex(address) else { return false }
     let word = unsafe words[index].load(ordering: .relaxed)

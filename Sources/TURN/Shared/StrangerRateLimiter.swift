@@ -43,6 +43,7 @@ public final class StrangerRateLimiter: Sendable {
     setLimits(perAddress: limit, total: total)
   }
 
+  /// Replaces the limits, in answers a second; 0 is no limit.
   public func setLimits(perAddress limit: UInt32, total: UInt32) {
     self.limit.store(UInt64(limit), ordering: .relaxed)
     totalLimit.store(UInt64(total), ordering: .relaxed)

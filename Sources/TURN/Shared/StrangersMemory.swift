@@ -24,5 +24,6 @@ public final class StrangersMemory: Sendable {
     return false
   }
 
+  /// Releases charged bytes.
   public func release(_ byteCount: Int) { used.wrappingSubtract(byteCount, ordering: .relaxed) }
 }

@@ -51,7 +51,7 @@ struct TimerWheel: ~Copyable {
   /// Sets a timer and returns its handle. A timer beyond the ring's 17 minutes fires early, and the owner sets it
   /// again.
   mutating func schedule(_ subject: TimerSubject, at deadline: Instant) -> TimerHandle {
-    // Rounded up: a timer fires when its deadline has passed, never before.
+    // The tick is rounded up: a timer fires when its deadline has passed, never before.
     let wanted = deadline.nanoseconds / Self.tickNanoseconds + 1
     let tick = min(max(wanted, currentTick + 1), currentTick + UInt64(Self.bucketCount) - 1)
     let bucket = Int(tick % UInt64(Self.bucketCount))
