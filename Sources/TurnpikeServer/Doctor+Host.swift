@@ -90,7 +90,7 @@ extension Doctor {
     return isWanted ? Finding(name, .warning, "not in this kernel", remedy: remedy) : Finding(name, .good, "not wanted")
   }
 
-  /// A relay has a flow for each peer; a full table drops packets of new ones.
+  /// A relay port has a flow with each peer; a full table drops the packets of new flows.
   private var connectionTracking: [Finding] {
     let path = "/proc/sys/net/netfilter/nf_conntrack_max"
     guard let bytes = try? Files.read(path),

@@ -24,7 +24,7 @@ public struct Doctor {
     }
   }
 
-  /// The result of one examination. What is not good has a remedy.
+  /// The result of one examination. A finding that is not good has a remedy.
   public struct Finding: Equatable, Sendable {
     public var area: String
     public var verdict: Verdict
@@ -41,7 +41,7 @@ public struct Doctor {
 
   let settings: Settings
   let environment: [String: String]
-  /// The relay addresses with the addresses that clients are told.
+  /// The relay addresses with their advertised addresses.
   let relays: [RelayFacts]
 
   /// Every finding, area by area.
@@ -106,7 +106,7 @@ public struct Doctor {
     return names.map { name in
       guard let path = StorePath.path(of: name, in: directory.path) else {
         return Finding(
-          "store", .warning, "\(name): no state directory can be written, so users are lost at the end",
+          "store", .warning, "\(name): no state directory can be written, so users are lost when the server ends",
           remedy: "run this as the server's user, or set state-directory")
       }
       guard Files.exists(path) else { return Finding("store", .good, "\(path): the first start makes it") }
