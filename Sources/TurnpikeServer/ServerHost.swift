@@ -4,8 +4,8 @@ public import System
 
 /// Functions of the program around the server.
 public struct ServerHost: Sendable {
-  /// Reads the configuration again for SIGHUP, on a thread that may wait. Nil if it is wrong, after the problems have
-  /// been logged.
+  /// Reads the configuration again for SIGHUP, on a thread that may wait. Nil if the configuration is wrong, after the
+  /// problems have been logged.
   ///
   /// - Parameters:
   ///   - running: the present settings.
@@ -53,7 +53,7 @@ extension ServerHost {
   }
 }
 
-/// A starter, shared.
+/// A shared reference to the starter, which cannot be copied.
 final class StarterBox: Sendable {
   private let starter: Starter
 
