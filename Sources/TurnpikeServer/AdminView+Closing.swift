@@ -45,7 +45,7 @@ extension AdminView {
       var position: UInt32? = 0
       while let from = position {
         guard Instant.read() < deadline else {
-          throw .unavailable("\(closed) sessions are closed, and there may be more: ask again")
+          throw .unavailable("\(closed) sessions are closed, and there may be more: repeat the request")
         }
         guard case .endedSelected(let count, let next) = try ask(shard, .endSelected(selection, from: from)) else {
           break

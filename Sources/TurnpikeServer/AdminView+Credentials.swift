@@ -80,7 +80,7 @@ extension AdminView {
     let variable = realm == settings.realm ? ", TURNPIKE_AUTH_USERS" : ""
     return .conflict(
       "\(name.debugDescription) is in \(key) (the configuration file\(variable) or --set), not in the store: "
-        + "\(remedy), then reload the server (turnpike reload, or SIGHUP); restart it if it is not in the file")
+        + "\(remedy), then reload the server (turnpike reload, or SIGHUP); restart it if the user is not in the file")
   }
 
   private func store(

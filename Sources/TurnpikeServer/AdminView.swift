@@ -13,7 +13,7 @@ internal import Tables
 
 /// The admin endpoint's access to the server, for the endpoint's threads.
 final class AdminView: ServerView {
-  /// The parts that change, copied by the main thread.
+  /// The facts that change; the main thread copies them here.
   struct Facts: Sendable {
     var settings: Settings
     var isDraining = false

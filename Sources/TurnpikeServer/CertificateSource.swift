@@ -83,7 +83,7 @@ struct CertificateSource: Sendable {
         let files = try Self.pair(kept.certificate, kept.key, read)
         if files.leaf.validityError(now: now, file: kept.certificate) == nil { return files }
       } catch {
-        log.warning("self-signed-unusable", ("error", "\(error)"), ("effect", "a new one is made"))
+        log.warning("self-signed-unusable", ("error", "\(error)"), ("effect", "a new certificate is made"))
       }
     }
     let all = Set(addresses + Interfaces.addresses() + [.ipv4Loopback, .ipv6Loopback])
@@ -98,7 +98,7 @@ struct CertificateSource: Sendable {
       } catch {
         log.warning(
           "self-signed-not-kept", ("error", .text(Files.explain(error, of: kept.certificate))),
-          ("effect", "the next start makes another"))
+          ("effect", "the next start makes another certificate"))
       }
     }
     return try CertificateFiles(

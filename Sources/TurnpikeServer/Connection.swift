@@ -70,7 +70,7 @@ struct Connection: ~Copyable {
   /// Limit of handshake steps: two are usual, three with a HelloRetryRequest, more if a client sends in small parts.
   static let handshakeStepLimit = 24
 
-  /// Measured resident memory of a connection, and of a TLS engine during the handshake (for each of 10,000).
+  /// The resident memory, in bytes, of a connection and of a TLS engine in a handshake, measured with 10,000 of each.
   static let connectionByteCount = 1 << 10
   static let engineByteCount = 48 << 10
 
@@ -138,7 +138,7 @@ struct Connection: ~Copyable {
   }
 
   /// Queues one message for the client, in three pieces; `flush` writes it. A TLS connection's messages wait before
-  /// encryption: dropping one then costs nothing and leaves no gap in the records.
+  /// encryption: dropping a message then costs nothing and leaves no gap in the records.
   mutating func queue(
     prefix: RawSpan, _ bytes: RawSpan, padding: Int, isMedia: Bool, _ pool: inout BlockPool
   ) -> QueueResult {
@@ -161,7 +161,7 @@ struct Connection: ~Copyable {
     isBusy = false
   }
 
-  /// Writes waiting output until the kernel is full; false if the connection is closed.
+  /// Writes waiting output until the kernel accepts no more; false if the connection is closed.
   mutating func flush(_ pool: inout BlockPool) -> Bool {
     isBusy = true
     guard layer == .tls else {
@@ -210,7 +210,7 @@ struct Connection: ~Copyable {
     mutating get { outgoing.count + (tls?.outputByteCount ?? 0) }
   }
 
-  /// Ends the connection in protocol order (close_notify), as far as the kernel accepts it at once.
+  /// Writes the waiting output and close_notify, as far as the kernel accepts them at once.
   mutating func sayGoodbye(_ pool: inout BlockPool) {
     // Output that waits for the end of the turn is written first.
     guard flush(&pool) else { return }

@@ -84,7 +84,7 @@ final class CredentialService: Sendable {
           hasToldOfPolling = true
         }
       }
-      // Finds changes from before the watch began.
+      // This finds changes from before the watch began.
       look(&opened, log: log, open: open, changed: changed)
       for look in looks { look.answers.post(look.number) }
       looks = []

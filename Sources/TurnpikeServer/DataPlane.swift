@@ -53,8 +53,8 @@ struct DataPlane: ~Copyable {
 
   /// The loop of streams and mailboxes, with io_uring also of the alarm.
   let loop: EventLoop
-  /// With epoll: the loop of datagrams, the alarm and the loop of streams. A separate loop, so that every turn handles
-  /// datagrams first, however many streams are readable.
+  /// With epoll: the loop of datagrams, the alarm and the loop of streams. It is a separate loop, so that every turn
+  /// handles datagrams first, however many streams are readable.
   let datagrams: EventLoop
   /// The number of `datagrams` events in this turn, without the event of the stream loop.
   private var datagramEvents = 0
@@ -72,7 +72,7 @@ struct DataPlane: ~Copyable {
   var lastPort = OptionalSlot<RelayPort>()
   var buffers: PacketBuffers
   var batch: ReceiveBatch
-  /// More entries than slots, because a slot may hold many merged datagrams.
+  /// The datagrams to send. There are more entries than slots, because a slot may hold many merged datagrams.
   var sends = SendBatch(capacity: 1024)
   var relayPorts = RelaySockets()
   var listeners = SlotMap<UDPSocket>()
@@ -219,7 +219,7 @@ struct DataPlane: ~Copyable {
     if nextSlot >= Self.batchSlots { recycleSlots() }
     let first = nextSlot
     var count = 0
-    // An error here is the ICMP error of an earlier packet; reading it has cleared it.
+    // An error here is the ICMP error of an earlier packet, which the read has cleared.
     do {
       count = try batch.receive(
         from: descriptor, firstSlot: first, limit: min(limit, Self.batchSlots - first))

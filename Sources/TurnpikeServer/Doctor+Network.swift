@@ -92,7 +92,7 @@ extension Doctor {
     }
     if !used.isEmpty {
       let names = used.map(Server.text(of:)).joined(separator: ", ")
-      // A server that answers STUN there is this one, or one that has to be stopped anyway.
+      // A STUN server there is this one, which already runs, or another one that must be stopped in any case.
       let answers = used.contains { $0.transport == .udp && Self.answersBinding($0.address) }
       findings.append(
         answers

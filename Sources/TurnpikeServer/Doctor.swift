@@ -8,6 +8,7 @@ internal import TLS
 /// Examines this host for a server with a configuration: limits, clock, addresses, certificates, ports, kernel and
 /// store. It changes nothing, and may run beside the server.
 public struct Doctor {
+  /// The verdicts, from best to worst.
   public enum Verdict: String, Sendable, CaseIterable, Comparable {
     case good
     case warning
@@ -26,9 +27,12 @@ public struct Doctor {
 
   /// The result of one examination. A finding that is not good has a remedy.
   public struct Finding: Equatable, Sendable {
+    /// The word for the examined part, such as `clock`.
     public var area: String
     public var verdict: Verdict
+    /// The facts, in one line.
     public var text: String
+    /// The advice to the operator; nil if the verdict is `good`.
     public var remedy: String?
 
     public init(_ area: String, _ verdict: Verdict, _ text: String, remedy: String? = nil) {

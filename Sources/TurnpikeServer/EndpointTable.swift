@@ -67,7 +67,7 @@ struct EndpointTable {
         free.append(id)
         continue
       }
-      // The older process may have several free numbers of one endpoint; the last one is as good as any.
+      // The older process may have several free numbers of one endpoint; the last one is used.
       byAddress[Key(listener: endpoint.listener, address: endpoint.source)] = id
     }
   }

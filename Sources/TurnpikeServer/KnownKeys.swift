@@ -62,7 +62,9 @@ struct KnownKeys {
 /// Limits the look-ups of one shard for all client addresses together: a burst of one second, then a steady rate.
 struct LookUpRate {
   static let perSecond: UInt64 = 2000
+  /// The nanoseconds between two look-ups at the steady rate.
   private static let cost = 1_000_000_000 / perSecond
+  /// The time at which the whole burst is available again, in nanoseconds of `Instant`.
   private var full: UInt64 = 0
 
   /// Takes one look-up; false at the limit.

@@ -82,7 +82,7 @@ extension Server {
     firstUser = FirstUser(password: Self.newPassword())
     log.warning(
       "first-user-in-memory", ("user", "turnpike"),
-      ("effect", "the next start makes another: pages with this one get 401 then"),
+      ("effect", "the next start makes another password, and pages with this one then get 401"),
       ("remedy", "let the server keep state: set state-directory"))
   }
 
@@ -124,7 +124,9 @@ extension Server {
   private func makeFirstUser(_ store: SQLiteCredentialStore) throws(StoreError) -> FirstUser? {
     let user = FirstUser(password: Self.newPassword())
     guard try add(user, to: store) else { return nil }
-    log.info("first-user-made", ("user", "turnpike"), ("remedy", "once you have others: turnpike user remove turnpike"))
+    log.info(
+      "first-user-made", ("user", "turnpike"),
+      ("remedy", "when you have other users: turnpike user remove turnpike"))
     return user
   }
 

@@ -76,8 +76,8 @@ public final class Server {
   var demoSecret: [UInt8]?
   /// A secret of the first process for the keys of the page's rooms.
   var roomSecret = SecureRandom.bytes(32)
-  /// Shared by all contexts, so that a session can be resumed on another shard and after a change of certificate.
-  /// Replaced with every change of certificate and every day (RFC 7525 section 3.4).
+  /// All contexts share these keys, so that a session can be resumed on another shard. They are replaced whenever the
+  /// certificates are loaded, at least every day (RFC 7525 section 3.4).
   var ticketKeys = TLSContext.TicketKeys()
 
   /// Nil while no newer process is started.
@@ -147,7 +147,7 @@ public final class Server {
     }
   }
 
-  /// The connection of the process that has started this one to take over from it.
+  /// The connection to the older process, which has started this one to take over.
   var predecessor: HandoverConnection? { host.predecessor }
 
   struct StartFailure: Error {

@@ -34,7 +34,7 @@ extension Shard {
   ) {
     guard !relay.isBanned(path.address.address) else { return relay.countDrop(.banned) }
     guard SecureDatagramClients.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
-    // Each ClientHello costs a MAC, and each without a cookie an answer.
+    // Each ClientHello costs a MAC, and one without a cookie also an answer.
     let hasCookie = SecureDatagramClients.hasCookie(plane.buffers.bytes(slot, range))
     if let cause = plan.limiter.takeHello(path.address, hasCookie: hasCookie, now: now.instant) {
       return relay.countDrop(cause, of: path, now: now)

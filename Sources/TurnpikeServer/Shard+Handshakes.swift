@@ -86,7 +86,7 @@ extension Shard {
 
   // MARK: - DTLS
 
-  /// Sends an association's engine to the handshake thread, with the datagrams that arrived meanwhile.
+  /// Sends an association's engine to the handshake thread, with the datagrams that wait for it.
   mutating func sendAway(_ association: Slot<Association>) {
     guard let engine = secureDatagrams[association].engine.take() else { return }
     let client = secureDatagrams[association].path.address.address

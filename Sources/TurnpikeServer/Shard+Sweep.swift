@@ -15,7 +15,7 @@ struct EngineReports {
   var hasReportedRefusedRuns = false
 }
 
-/// Tasks of each second.
+/// Tasks that run once a second.
 extension Shard {
   /// The number of allocations, connections and associations: memory grows with it.
   private var memberCount: Int { relay.allocationCount + streams.count + secureDatagrams.count }

@@ -25,7 +25,7 @@ struct SecureContexts: Sendable {
   var datagram: TLSContext?
 }
 
-/// The inputs of a shard. Shared parts are safe to share; everything else is a copy.
+/// The inputs of a shard: references to objects that threads may share, and copies.
 struct ShardPlan: Sendable {
   var index: Int
   var engine: DataPlane.Engine
@@ -75,7 +75,7 @@ struct ShardPlan: Sendable {
 enum ShardMessage: Sendable {
   /// The store's answer to a look-up; nil keys for an unknown user.
   ///
-  /// - Parameter lifetime: how long the answer may be kept; nil: as long as those of stores.
+  /// - Parameter lifetime: the time for which the answer may be cached; nil: `KnownKeys.lifetime`.
   case keys(
     ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference, TURN.CredentialKeys?, lifetime: Duration? = nil
   )

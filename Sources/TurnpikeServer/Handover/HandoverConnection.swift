@@ -53,6 +53,7 @@ public final class HandoverConnection: Sendable {
     return HandoverConnection(socket)
   }
 
+  /// The descriptor of the connection.
   public var rawValue: Int32 { socket.rawValue }
 
   /// Tells the older process why this one cannot take over.

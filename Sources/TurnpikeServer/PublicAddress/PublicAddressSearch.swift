@@ -40,7 +40,7 @@ struct PublicAddressSearch {
     var mainAddress: () -> IPAddress?
     var resolve: (_ name: String, IPAddress.Family) throws(NoAnswer) -> [IPAddress]
     var askCloud: (_ until: Instant) throws(NoAnswer) -> (address: IPAddress, cloud: String)
-    /// The address of `from` as the STUN server sees it, and whether the port was the same.
+    /// The reflexive address of `from` at the STUN server, and whether the port was the same.
     var askSTUN:
       (_ server: SocketAddress, _ from: IPAddress, _ until: Instant) throws(NoAnswer) -> (
         address: IPAddress, keepsPort: Bool

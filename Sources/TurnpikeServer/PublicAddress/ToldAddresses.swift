@@ -28,8 +28,8 @@ struct ToldAddresses {
     service?.ask(next, every: relay.detectInterval)
   }
 
-  /// The addresses that clients get after these reports, one for each entry; without an answer it stays. Of several
-  /// answers the last one counts, because no client has got the others. Logs the changes.
+  /// The addresses that clients get after these reports, one for each entry; an address without an answer stays. Of
+  /// several answers the last one counts, because no client has got the others. Logs the changes.
   mutating func addresses(
     after reports: [PublicAddressService.Report], of entries: [RelayedAddresses.Entry], now: Instant, to log: Log
   ) -> [IPAddress] {
