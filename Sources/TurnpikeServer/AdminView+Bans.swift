@@ -42,7 +42,7 @@ extension AdminView {
     record("ban-added", ("address", words.needed("\(block)")))
     var closed = 0
     if ban.closes {
-      // Then their connections have no allocation; also if only a part could be closed.
+      // The shards get the bans again and close connections whose allocations have ended, also after `end` has thrown.
       defer {
         banBook.withLock { $0.isPublished = false }
         publishBans()
@@ -56,7 +56,7 @@ extension AdminView {
   func removeBan(_ address: String) throws(AdminFailure) {
     let block = try Self.block(address)
     guard banBook.withLock({ $0.remove(block) }) else {
-      throw .notFound("there is no ban of \(block); GET /api/v1/bans and turnpike ban list have them all")
+      throw .notFound("there is no ban of \(block); GET /api/v1/bans and turnpike ban list show all bans")
     }
     publishBans()
     record("ban-removed", ("address", words.needed("\(block)")))
@@ -77,9 +77,9 @@ extension AdminView {
   private static func block(_ text: String) throws(AdminFailure) -> CIDRBlock {
     guard let block = CIDRBlock(text) else {
       throw .invalid(
-        "\(text.debugDescription) is no IP address, and no prefix such as 192.0.2.0/24 without further bits")
+        "\(text.debugDescription) is neither an IP address nor a prefix with zero host bits, such as 192.0.2.0/24")
     }
-    // Clients never come with a mapped IPv4 address (::ffff:0:0/96). Those of NAT64 do come from 64:ff9b::/96.
+    // No client's address is an IPv4-mapped one (::ffff:0:0/96). Clients behind NAT64 do come from 64:ff9b::/96.
     let isMapped = block.base.high == 0 && block.base.low >> 32 == 0xFFFF
     guard block.prefixLength >= 96, isMapped, let inner = block.base.embeddedIPv4 else { return block }
     return CIDRBlock(inner, prefixLength: block.prefixLength - 96)

@@ -29,7 +29,7 @@ extension AdminView {
     return describe(buffer)
   }
 
-  /// A capture that an older process has begun. The names in its further messages are those of the present
+  /// Resumes a capture that an older process began. The names in its further messages follow the present
   /// `log.privacy`.
   func resumeCapture() {
     guard let buffer = captures.withLock({ $0 }), buffer.isRunning(at: .read()) else { return }
@@ -42,7 +42,7 @@ extension AdminView {
 
   func capture(_ id: String) throws(AdminFailure) -> [UInt8] {
     let buffer = try find(id)
-    // A shard that adds to a file which is being sent would copy it.
+    // While the bytes are being sent, a shard that added to them would copy the whole file.
     guard !buffer.isRunning(at: .read()) else { throw .conflict("the capture still runs: DELETE ends it") }
     return buffer.bytes
   }
@@ -53,7 +53,7 @@ extension AdminView {
     return describe(buffer)
   }
 
-  /// Ends the capture in all shards, if its time is over: without messages they do not notice.
+  /// Ends the capture in all shards if its time is over: a shard without messages does not notice.
   func endOldCapture() {
     let buffer = captures.withLock { $0 }
     if let buffer, !buffer.hasEndedEverywhere, !buffer.isRunning(at: .read()) { endCapture(buffer) }

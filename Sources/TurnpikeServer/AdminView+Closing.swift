@@ -12,7 +12,7 @@ extension AdminView {
   func endSessions(_ selection: SessionsToEnd) throws(AdminFailure) -> JSONValue {
     let name = selection.realm ?? realmNames[0]
     let realm = try number(ofRealm: name)
-    // Otherwise the client could come again with the credential that the shards still know.
+    // Otherwise the client could log in again with a credential that a shard still has in its cache.
     try settle(realm)
     let count: Int
     switch selection.kind {
@@ -34,7 +34,7 @@ extension AdminView {
     return Array(Set([typed, prepared.opaqueString, prepared.saslprep]))
   }
 
-  /// With twice `longestSettling` less than the 15 s that `turnpike` waits for an answer.
+  /// This and twice `longestSettling` are less than the 15 s that `turnpike` waits for an answer.
   private static let longestEnding = Duration.seconds(6)
 
   /// Ends the selected sessions of all shards, a bounded part at a time.
@@ -45,7 +45,7 @@ extension AdminView {
       var position: UInt32? = 0
       while let from = position {
         guard Instant.read() < deadline else {
-          throw .unavailable("\(closed) sessions are closed, and there may be more: ask again")
+          throw .unavailable("\(closed) sessions are closed, and there may be more: repeat the request")
         }
         guard case .endedSelected(let count, let next) = try ask(shard, .endSelected(selection, from: from)) else {
           break
@@ -92,7 +92,7 @@ extension AdminView {
 
   // MARK: - The log
 
-  /// Limit of lines about changes in ten seconds.
+  /// Limit of log lines about changes in ten seconds.
   private static let linesOfChanges: UInt64 = 1000
 
   var words: PrivacyText { PrivacyText(privacy: log.privacy) }

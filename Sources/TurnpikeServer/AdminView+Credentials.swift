@@ -10,7 +10,7 @@ internal import System
 internal import TURN
 
 /// Users and secrets. Each operation opens the store for itself, as the commands do, on the worker's thread: no shard
-/// and no other request of a shard waits for it.
+/// and no look-up of a shard waits for it.
 extension AdminView {
   // MARK: - Users
 
@@ -61,7 +61,7 @@ extension AdminView {
     try store(user, "user-added") { store, record throws(StoreError) in try store.addUser(record) }
   }
 
-  /// Live allocations go on with the keys that they have. The store's change empties the shards' caches.
+  /// Changes a user's password. Live allocations keep their keys. The change of the store empties the shards' caches.
   func changePassword(_ user: UserToAdd) throws(AdminFailure) -> JSONValue {
     do throws(AdminFailure) {
       return try store(user, "password-changed") { store, record throws(StoreError) in
@@ -72,7 +72,7 @@ extension AdminView {
     }
   }
 
-  /// A user of the configuration is not in the store.
+  /// Replaces an error about a user who is in the configuration and not in the store: the remedy is another.
   private func explain(_ error: AdminFailure, _ name: String, _ realm: String, remedy: String) -> AdminFailure {
     let settings = facts.withLock { $0.settings }
     guard Self.configuredUsers(settings, realm: realm).contains(name) else { return error }
@@ -80,7 +80,7 @@ extension AdminView {
     let variable = realm == settings.realm ? ", TURNPIKE_AUTH_USERS" : ""
     return .conflict(
       "\(name.debugDescription) is in \(key) (the configuration file\(variable) or --set), not in the store: "
-        + "\(remedy), then reload the server (turnpike reload, or SIGHUP); restart it if it is not in the file")
+        + "\(remedy), then reload the server (turnpike reload, or SIGHUP); restart it if the user is not in the file")
   }
 
   private func store(
@@ -166,7 +166,7 @@ extension AdminView {
     return try closed(secret.closes ? SessionsToEnd(kind: .revoked, realm: realm) : nil)
   }
 
-  /// Ends the sessions of a credential that has been removed.
+  /// Ends the sessions of a removed credential.
   private func closed(_ selection: SessionsToEnd?) throws(AdminFailure) -> JSONValue {
     guard let selection else { return ["closed": 0] }
     do throws(AdminFailure) { return try endSessions(selection) } catch {
@@ -186,7 +186,7 @@ extension AdminView {
     return try Self.open(path, explained: explained, body)
   }
 
-  /// A store that is deleted is not made again: the operator may have deleted it on purpose.
+  /// Opens a store. A deleted store is not created again: the operator may have deleted it on purpose.
   private static func open<Result>(
     _ path: String, explained: (StoreError) -> String? = { _ in nil },
     _ body: (any CredentialStore) throws(StoreError) -> Result
@@ -226,7 +226,7 @@ extension AdminView {
   }
 }
 
-/// The position at which a list of users continues: its source, and the last user before.
+/// The position at which a list of users continues: the source, and the last user of the page before.
 private struct UserCursor {
   var source = 0
   var last: (realm: String, name: String)?
@@ -239,7 +239,7 @@ private struct UserCursor {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 3, let source = UInt16(decimalDigits: parts[0]), let realm = Self.decode(parts[1]),
       let name = Self.decode(parts[2])
-    else { throw .invalid("after must be the next of another page") }
+    else { throw .invalid("after must be the value of next from the page before") }
     self.source = Int(source)
     last = (realm, name)
   }

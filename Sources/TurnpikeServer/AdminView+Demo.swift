@@ -10,7 +10,7 @@ internal import TURN
 
 /// The demo page.
 extension AdminView {
-  /// The time for which a credential of the demo page is valid.
+  /// The validity of a credential of the demo page.
   private static let demoLifetime = Duration.seconds(3600)
 
   func demoAccess(room: String) throws(AdminFailure) -> JSONValue {
@@ -35,15 +35,14 @@ extension AdminView {
 }
 
 extension Server {
-  /// The address of the demo page, without a room; nil without it.
+  /// The URL of the demo page, without a room; nil if the page is off.
   var demoAddress: String? {
     guard settings.admin.demo, case .address(let address) = settings.admin.listen else { return nil }
     let scheme = settings.admin.listen.isRemote ? "https" : "http"
     return "\(scheme)://\(demoHost(address.address)):\(address.port)/demo"
   }
 
-  /// A host for the link: the certificate's name or an address that other devices reach; on loopback the address
-  /// itself.
+  /// The host in the link: the certificate's name, or an address that other devices reach; a loopback address stays.
   private func demoHost(_ bound: IPAddress) -> String {
     let names = settings.admin.listen.isRemote ? HostNames(settings) : HostNames()
     if let name = names.ofCertificate ?? names.everywhere { return name }
@@ -52,7 +51,7 @@ extension Server {
     return address.family == .ipv6 ? "[\(address)]" : "\(address)"
   }
 
-  /// Says where the demo page is. The log has no key; the program prints the link of a room if it was started for it.
+  /// Logs the URL of the demo page, without a key. `host.showDemo` prints the link of a room, with its key.
   func showDemo() {
     guard let admin, let address = demoAddress else { return }
     log.info("demo", ("url", .text(address)), ("effect", "the demo page and its rooms are on"))

@@ -7,7 +7,7 @@ internal import Synchronization
 internal import System
 internal import TURN
 
-/// The metrics of the server as OpenMetrics. Labels are words of this program, never of clients.
+/// The metrics of the server as OpenMetrics. The values of labels come from this program, never from clients.
 extension AdminView {
   func metrics(_ format: MetricsText.Format) -> [UInt8] {
     var text = MetricsText(format)
@@ -33,7 +33,7 @@ extension AdminView {
     text.family("turnpike_draining", .gauge, "1 while the server refuses new allocations")
     text.sample(facts.isDraining ? 1 : 0)
     text.family(
-      "turnpike_strangers_memory_bytes", .gauge, unit: "bytes", "memory that is held for unauthenticated clients")
+      "turnpike_strangers_memory_bytes", .gauge, unit: "bytes", "memory held for unauthenticated clients")
     text.sample(strangersMemory.byteCount)
     text.family("turnpike_store_open", .gauge, "1 while a credential store can be read")
     for (index, store) in stores.enumerated() { text.sample(store.isOpen ? 1 : 0, ("store", "\(index)")) }
@@ -147,7 +147,7 @@ extension AdminView {
       clients.add(snapshot.relay.fromClients)
       peers.add(snapshot.relay.fromPeers)
     }
-    text.family("turnpike_rtp_packets", .counter, "RTP packets that arrived, of the measured streams")
+    text.family("turnpike_rtp_packets", .counter, "RTP packets of the measured streams that arrived")
     text.sample(clients.packets, ("from", "clients"))
     text.sample(peers.packets, ("from", "peers"))
     text.family("turnpike_rtp_lost_packets", .counter, "RTP packets of these streams that were lost before the relay")
@@ -155,17 +155,17 @@ extension AdminView {
     text.sample(peers.lost, ("from", "peers"))
     text.family(
       "turnpike_allocation_loss_ratio", .histogram, unit: "ratio",
-      "of ended allocations: the part of the RTP packets that were lost before the relay")
+      "share of an ended allocation's RTP packets that was lost before the relay")
     text.histogram(sum(snapshots, \.sessions.quality.fromClients.loss), ("from", "clients"))
     text.histogram(sum(snapshots, \.sessions.quality.fromPeers.loss), ("from", "peers"))
     text.family(
       "turnpike_allocation_jitter_seconds", .histogram, unit: "seconds",
-      "of ended allocations: the jitter of RTP at the relay")
+      "jitter of an ended allocation's RTP at the relay")
     text.histogram(sum(snapshots, \.sessions.quality.fromClients.jitter), ("from", "clients"))
     text.histogram(sum(snapshots, \.sessions.quality.fromPeers.jitter), ("from", "peers"))
     text.family(
       "turnpike_client_round_trip_seconds", .histogram, unit: "seconds",
-      "of ended allocations: from a challenge to its answer, at least the client's round trip")
+      "time from an ended allocation's challenge to its answer, at least the client's round trip")
     text.histogram(sum(snapshots, \.sessions.quality.roundTrips))
   }
 
@@ -174,8 +174,8 @@ extension AdminView {
     for method in AnswerCounts.methods {
       for code in AnswerCounts.codes {
         let count = snapshots.reduce(0) { $0 &+ $1.relay.answers[method, code] }
-        // The codes that a method never has would be most of the series. Those of Allocate are always there: alerts
-        // compare them with their value before, and a new series has none.
+        // Codes that a method never returns would be most of the series. The codes of Allocate are always written:
+        // alerts compare them with their earlier value, which a new series does not have.
         if count == 0, code != nil, method != .allocate { continue }
         text.sample(count, ("method", method.word), ("code", code.map { "\($0.rawValue)" } ?? "0"))
       }
@@ -189,7 +189,7 @@ extension AdminView {
   private static func writeRequestTime(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
     text.family(
       "turnpike_request_seconds", .histogram, unit: "seconds",
-      "time from the arrival of a STUN request at a shard to its answer, with the waiting for stores and peers")
+      "time from the arrival of a STUN request at a shard to its answer, with the wait for stores and peers")
     text.histogram(sum(snapshots, \.requestTime))
   }
 
@@ -205,7 +205,7 @@ extension AdminView {
     }
   }
 
-  /// Where the kernel has refused what is faster, and what is used in its place.
+  /// The uses of a slower interface because the kernel refused the faster one.
   private func writeFallbacks(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
     let isAutomatic = facts.withLock { $0.settings.engine == .auto }
     text.family("turnpike_engine_fallbacks", .counter, "uses of a slower interface because the kernel refused this one")

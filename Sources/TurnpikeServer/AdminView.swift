@@ -11,14 +11,14 @@ internal import TLS
 internal import TURN
 internal import Tables
 
-/// The server as operators see it, from the threads of the admin endpoint.
+/// The admin endpoint's access to the server, for the endpoint's threads.
 final class AdminView: ServerView {
-  /// The parts that change, copied by the main thread.
+  /// The facts that change; the main thread copies them here.
   struct Facts: Sendable {
     var settings: Settings
     var isDraining = false
     var certificate: CertificateFacts?
-    /// The relay addresses, and what clients are told for them.
+    /// The relay addresses, and the addresses that are advertised for them.
     var relayed: [RelayedAddresses.Entry] = []
     var addressChanges: UInt64 = 0
     /// The last reported secrets of the stores, by realm.
@@ -42,9 +42,9 @@ final class AdminView: ServerView {
   /// An operator's request to the main thread.
   enum Order: Sendable {
     case drain
-    /// Give the shards what the stores have reported, then answer with the number.
+    /// Send the shards the changes that the stores have reported, then answer with the number.
     case settle(UInt64, Mailbox<UInt64>)
-    /// The answer is nil for success, else the problem.
+    /// Reload, then answer with nil for success, else with the problem.
     case reload(number: UInt64, Mailbox<ReloadAnswer>)
     case upgrade(number: UInt64, Mailbox<UpgradeAnswer>)
   }
@@ -55,7 +55,7 @@ final class AdminView: ServerView {
     var outcome: UpgradeOutcome
   }
 
-  /// An outcome, with the number of its order.
+  /// The outcome of a reload, with the number of its order.
   struct ReloadAnswer: Sendable {
     var number: UInt64
     var problem: String?
@@ -86,8 +86,8 @@ final class AdminView: ServerView {
   let version: String
   let started: Now
   let demoSecret: [UInt8]?
-  // Made at the start, because the system call filter then refuses new ones. An answer that comes too late has another
-  // number than the present question.
+  // These are created at the start, because the system call filter refuses new descriptors later. A late answer has the
+  // number of an earlier question.
   private let pages: SessionPages
   private let reloads: Mailbox<ReloadAnswer>
   let upgrades: Mailbox<UpgradeAnswer>
@@ -127,7 +127,7 @@ final class AdminView: ServerView {
     started = .read()
   }
 
-  /// The relay addresses, and what clients are told for them.
+  /// The relay addresses, and the addresses that are advertised for them.
   var relayed: [RelayedAddresses.Entry] { facts.withLock { $0.relayed } }
 
   var health: Health {
@@ -137,7 +137,7 @@ final class AdminView: ServerView {
   }
 
   func probe() throws(AdminFailure) {
-    // The question costs a shard a look into its table.
+    // The question costs a shard one look-up in its table.
     for index in shards.indices { _ = try ask(index, .show(.ended)) }
     if let problem = selfProbe?.run() { throw .unavailable(problem) }
   }
@@ -234,7 +234,7 @@ final class AdminView: ServerView {
   }
 }
 
-/// The name of a session: its shard, slot and generation.
+/// The identifier of a session: its shard, slot and generation.
 struct SessionID {
   var shard: Int
   var handle: Handle<Allocation>
@@ -271,7 +271,7 @@ struct SessionCursor {
     guard let text else { return }
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 2, let shard = Int(parts[0]), (0..<shards).contains(shard), let slot = UInt32(parts[1]) else {
-      throw .invalid("after must be the next of another page")
+      throw .invalid("after must be the value of next from the page before")
     }
     self.init(shard: shard, slot: slot)
   }

@@ -3,7 +3,7 @@ internal import Log
 internal import NetworkTypes
 
 /// The limits of allocations that the configuration does not set: as many as relay ports and descriptors allow. One
-/// user and one client address get only a share, so that neither can use up all.
+/// user and one client address get only a share, so that neither can use up the total.
 struct AllocationLimits: Equatable {
   var total: UInt32
   var perUser: UInt32

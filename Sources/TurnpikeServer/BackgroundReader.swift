@@ -20,9 +20,9 @@ final class BackgroundReader: Sendable {
   }
 
   enum Report: Sendable {
-    /// Nil if it is wrong, after the problems have been logged.
+    /// Nil if the configuration is wrong, after its problems have been logged.
     case configuration(Configuration?)
-    /// Nil if it is unchanged.
+    /// Nil if the certificate is unchanged.
     case certificate(ServerCertificates?)
     case certificateFailed(String)
   }

@@ -1,14 +1,14 @@
 internal import NetworkTypes
 internal import TURN
 
-/// The bans of operators, with their ends and reasons; in memory, so a restart forgets them.
+/// The bans of operators, with their ends and reasons. They are only in memory, so a restart forgets them.
 struct BanBook: Sendable {
   struct Ban: Sendable, Equatable {
     var block: CIDRBlock
     var reason: String
-    /// When it was made.
+    /// The time at which the operator added the ban.
     var added: UnixTime
-    /// Nil: it has no end.
+    /// Nil: the ban has no end.
     var until: Instant?
   }
 
@@ -19,7 +19,7 @@ struct BanBook: Sendable {
   /// Whether every shard has been sent the present bans.
   var isPublished = true
 
-  /// Adds a ban, or replaces the one of the same block; false at the limit.
+  /// Adds a ban, or replaces the ban of the same block; false at the limit.
   mutating func add(_ ban: Ban) -> Bool {
     if let index = bans.firstIndex(where: { $0.block == ban.block }) {
       bans[index] = ban
@@ -31,7 +31,7 @@ struct BanBook: Sendable {
     return true
   }
 
-  /// False if there is no ban of exactly this block.
+  /// Removes a ban; false if there is none of exactly this block.
   mutating func remove(_ block: CIDRBlock) -> Bool {
     guard let index = bans.firstIndex(where: { $0.block == block }) else { return false }
     bans.remove(at: index)

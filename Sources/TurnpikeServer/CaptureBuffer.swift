@@ -3,15 +3,15 @@ internal import NetworkTypes
 internal import Synchronization
 internal import TURN
 
-/// A running capture, or the last one: filled by all shards, read by the admin endpoint.
+/// A running capture, or the last one. All shards fill it; the admin endpoint reads it.
 ///
-/// A shard never waits for it: a message that comes while another thread has the lock is left out and counted. The
+/// A shard never waits for the lock: a message that comes while another thread has it is left out and counted. The
 /// first message beyond `CaptureFile.limit` ends the capture.
 final class CaptureBuffer: Sendable {
   let number: Int
   let filter: CaptureFilter
   private let start: Now
-  /// How long it takes in all.
+  /// The total length of the capture.
   let duration: Duration
   let deadline: Instant
   private let file: Mutex<CaptureFile>
@@ -30,7 +30,7 @@ final class CaptureBuffer: Sendable {
     hasBeenEnded = Atomic(false)
   }
 
-  /// A capture of another process, which goes on here.
+  /// Continues a capture of another process.
   init(_ record: CaptureRecord) {
     number = Int(record.number)
     filter = CaptureFilter(user: record.user, names: record.names)
@@ -92,14 +92,14 @@ extension Shard {
   mutating func useCapture(_ filter: CaptureFilter?, _ buffer: CaptureBuffer?) {
     capture = buffer
     relay.capture(filter)
-    // All shards get it: one line is enough.
+    // All shards get the capture: one log line is enough.
     guard plan.index == 0, let filter, let buffer else { return }
     plan.log.info(
       "capture-started", ("user", PrivacyText(privacy: plan.log.privacy).user(filter.user)),
       ("seconds", .number(buffer.duration.wholeSeconds)))
   }
 
-  /// Adds a message of the user to the capture, with the address of ours that the client uses.
+  /// Adds a message of the user to the capture, with the server's address that the client uses.
   mutating func record(_ message: CapturedMessage) {
     guard let capture, capture.isRunning(at: now.instant) else { return useCapture(nil, nil) }
     let endpoint = endpoints.endpoint(message.client.endpoint)

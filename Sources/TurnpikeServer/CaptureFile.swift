@@ -1,9 +1,9 @@
 internal import NetworkTypes
 
-/// Writes a capture as pcapng (draft-ietf-opsawg-pcapng): messages in UDP and IP headers that are made up, also for
+/// Writes a capture as pcapng (draft-ietf-opsawg-pcapng). Each message gets invented UDP and IP headers, also for
 /// clients of TCP, TLS and DTLS, whose own packets would not show the message.
 struct CaptureFile: Sendable {
-  /// Limit of bytes.
+  /// Limit of the file, in bytes.
   static let limit = 4 << 20
 
   private(set) var bytes: [UInt8] = []
@@ -16,7 +16,7 @@ struct CaptureFile: Sendable {
     appendBlock(1, words: [101, 0, 1 << 16 | 9, 9, 0])
   }
 
-  /// The beginning of a file that another process has made.
+  /// Continues a file that another process began.
   init(bytes: [UInt8], messages: Int) {
     self.bytes = bytes
     self.messages = messages
@@ -25,12 +25,12 @@ struct CaptureFile: Sendable {
   /// Adds a message; false if the file would become too long.
   ///
   /// - Parameters:
-  ///   - time: the time since 1970; the file has nanoseconds.
-  ///   - comment: what the headers do not show.
+  ///   - time: the time since 1970; the file stores nanoseconds.
+  ///   - comment: a text for facts that the headers do not show.
   mutating func append(
     _ message: [UInt8], time: Duration, from source: SocketAddress, to target: SocketAddress, comment: String
   ) -> Bool {
-    // This check comes before the packet is made: headers, block and comment take less than 256 bytes.
+    // The check comes before the packet is made: headers, block and comment take less than 256 bytes.
     guard bytes.count + message.count + 256 <= Self.limit else { return false }
     let packet = Self.packet(message, from: source, to: target)
     let text = Array(comment.utf8.prefix(64))
@@ -64,7 +64,7 @@ struct CaptureFile: Sendable {
     Self.append(length, to: &bytes)
   }
 
-  /// Little-endian, as the section header says.
+  /// Appends a word in little-endian order, as the section header declares.
   private static func append(_ word: UInt32, to bytes: inout [UInt8]) {
     for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(shift))) }
   }
@@ -73,13 +73,13 @@ struct CaptureFile: Sendable {
 
   // MARK: - IP and UDP
 
-  /// A message in UDP in IPv4 or IPv6, by the family of the target; an address of the other family becomes zeros.
+  /// A message in UDP in IPv4 or IPv6, by the family of the target; an address of the other family is written as zeros.
   static func packet(_ message: [UInt8], from source: SocketAddress, to target: SocketAddress) -> [UInt8] {
     let length = UInt16(clamping: message.count + 8)
     let addresses = bytes(of: source.address, like: target.address) + bytes(of: target.address, like: target.address)
     var datagram = words([source.port, target.port, length, 0]) + message
     let sum = checksum(addresses + words([17, length]) + datagram)
-    // Zero means none (RFC 768).
+    // A zero field would mean no checksum (RFC 768).
     datagram.replaceSubrange(6..<8, with: words([sum == 0 ? 0xFFFF : sum]))
     switch target.family {
     case .ipv6: return [0x60, 0, 0, 0] + words([length]) + [17, 64] + addresses + datagram

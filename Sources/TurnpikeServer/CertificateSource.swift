@@ -8,7 +8,7 @@ internal import TLS
 
 /// The source of the server's certificate and key: the configured pair, or a self-signed one in the state directory.
 ///
-/// A value, because the thread that reads the files is not the one that starts or reloads the server.
+/// It is a value, because the thread that reads the files is not the thread that starts or reloads the server.
 struct CertificateSource: Sendable {
   var settings: Settings.TLSSection
   /// Whether a certificate is needed even if none is configured.
@@ -21,10 +21,10 @@ struct CertificateSource: Sendable {
 
   var isNamed: Bool { !settings.certificate.isEmpty }
 
-  /// Whether any file is configured, and so may change.
+  /// Whether any file is configured, which may change while the server runs.
   var hasFiles: Bool { !settings.files.isEmpty }
 
-  /// Reads and checks the certificates; nil if none is needed. A missing or expired self-signed one is created again.
+  /// Reads and checks the certificates; nil if none is needed. Replaces a missing or expired self-signed certificate.
   func load(_ read: FileContent) throws(CertificateError) -> ServerCertificates? {
     if isNamed { return try Self.certificates(settings, read) }
     guard isNeeded else { return nil }
@@ -83,7 +83,7 @@ struct CertificateSource: Sendable {
         let files = try Self.pair(kept.certificate, kept.key, read)
         if files.leaf.validityError(now: now, file: kept.certificate) == nil { return files }
       } catch {
-        log.warning("self-signed-unusable", ("error", "\(error)"), ("effect", "a new one is made"))
+        log.warning("self-signed-unusable", ("error", "\(error)"), ("effect", "a new certificate is made"))
       }
     }
     let all = Set(addresses + Interfaces.addresses() + [.ipv4Loopback, .ipv6Loopback])
@@ -98,7 +98,7 @@ struct CertificateSource: Sendable {
       } catch {
         log.warning(
           "self-signed-not-kept", ("error", .text(Files.explain(error, of: kept.certificate))),
-          ("effect", "the next start makes another"))
+          ("effect", "the next start makes another certificate"))
       }
     }
     return try CertificateFiles(

@@ -8,14 +8,14 @@ extension ConfigurationRules {
   private static let writableByOthers: UInt32 = 0o002
   private static let openToGroupOrOthers: UInt32 = 0o077
 
-  /// State directory, stores and private key.
+  /// Checks the state directory, the stores and the private keys.
   static func modeProblems(_ settings: Settings, environment: [String: String]) -> [ConfigurationProblem] {
     var problems: [ConfigurationProblem] = []
     let directory = StateDirectory.resolve(configured: settings.stateDirectory, environment: environment, makes: false)
-    // A sticky bit (as of /tmp) protects existing files, but others could create ours first.
+    // A sticky bit (as /tmp has) protects existing files, but other users could create ours first.
     if let path = directory.path, has(writableByOthers, path) {
       problems.append(
-        warning("state-directory", path, "others of this host can write it", remedy: "chmod 700 \(path)"))
+        warning("state-directory", path, "other users of this host can write to it", remedy: "chmod 700 \(path)"))
     }
     let stores =
       [(key: "auth.store", store: settings.auth.store)]
@@ -23,19 +23,19 @@ extension ConfigurationRules {
     for (key, store) in stores {
       if let path = StorePath.path(of: store, in: directory.path), has(openToGroupOrOthers, path) {
         problems.append(
-          warning(key, path, "others of this host can read its keys and secrets", remedy: "chmod 600 \(path)"))
+          warning(key, path, "other users of this host can read its keys and secrets", remedy: "chmod 600 \(path)"))
       }
     }
     let keys =
       [("tls.private-key", settings.tls.privateKey)]
       + settings.tls.certificates.map { ("tls.certificates", $0.privateKey) }
     for (name, key) in keys where !key.isEmpty && has(readableByOthers | writableByOthers, key) {
-      problems.append(warning(name, key, "others of this host can read it", remedy: "chmod 640 \(key)"))
+      problems.append(warning(name, key, "other users of this host can read it", remedy: "chmod 640 \(key)"))
     }
     return problems
   }
 
-  /// A configuration file with a password or secret that others can read.
+  /// The problem of a configuration file with a password or secret that other users can read; nil if it has none.
   ///
   /// - Parameter read: reads the file, if it is a regular file.
   public static func modeProblem(
@@ -50,7 +50,7 @@ extension ConfigurationRules {
     // The content of a `file:PATH` value is not in the configuration file.
     guard secrets.contains(where: { !$0.isEmpty && text.contains($0) }) else { return nil }
     return warning(
-      nil, path, "others of this host can read the passwords in it",
+      nil, path, "other users of this host can read the passwords in it",
       remedy: "chmod 640 \(path), or keep them in files of their own (file:PATH)")
   }
 

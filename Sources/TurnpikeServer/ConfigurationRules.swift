@@ -27,7 +27,7 @@ public enum ConfigurationRules {
     }
   }
 
-  /// Every problem for which a start on this host would be refused or would warn.
+  /// Every problem for which the server would refuse to start on this host, or would warn.
   ///
   /// - Parameter read: reads certificates and keys.
   public static func hostProblems(
@@ -38,8 +38,8 @@ public enum ConfigurationRules {
       + certificateProblems(settings.tls, read: read) + modeProblems(settings, environment: environment)
   }
 
-  /// Every problem for which a reload is refused: the same ones, so that the next start succeeds, and settings that the
-  /// running listeners cannot serve.
+  /// Every problem for which a reload is refused: those of `hostProblems`, so that the next start succeeds, and those
+  /// that only concern the running listeners.
   public static func reloadProblems(
     _ fresh: Settings, running: Settings, environment: [String: String], read: FileContent
   ) -> [ConfigurationProblem] {
@@ -62,7 +62,7 @@ public enum ConfigurationRules {
       if try OpaqueString.prepare(Array(name.utf8)) == Array(name.utf8) { return nil }
       return ConfigurationProblem(
         key: key,
-        "\(name.debugDescription) is not in the form that RFC 8489 section 14.9 wants (OpaqueString, RFC 8265)",
+        "\(name.debugDescription) is not in the form that RFC 8489 section 14.9 requires (OpaqueString, RFC 8265)",
         suggestion: "write it in Unicode's normal form C, with plain spaces")
     } catch {
       return ConfigurationProblem(key: key, "can't be used: \(error)", suggestion: "write, for example, example.org")
@@ -78,7 +78,8 @@ public enum ConfigurationRules {
         if !known.add(user) {
           problems.append(
             ConfigurationProblem(
-              key: "\(key).\(name)", "could be taken for another user of this list", suggestion: "change the name"))
+              key: "\(key).\(name)", "is the same name as another one of this list after preparation",
+              suggestion: "change the name"))
         }
       } catch {
         problems.append(
@@ -160,7 +161,7 @@ public enum ConfigurationRules {
     return problems
   }
 
-  /// One public address for several relays. What is looked up is checked when it is known.
+  /// Reports one public address for several relays. Addresses from a search are checked when the search has found them.
   private static func sharedAddressProblems(_ advertise: Advertise, _ relays: [IPAddress]) -> [ConfigurationProblem] {
     let entries = relays.compactMap { local -> RelayedAddresses.Entry? in
       if case .name? = advertise.configured(for: local) { return nil }
@@ -192,7 +193,7 @@ public enum ConfigurationRules {
       suggestion: "this host has \(list(Interfaces.addresses()))")
   }
 
-  /// The first addresses, global ones first: hosts with containers have hundreds.
+  /// The first eight addresses, loopback ones last: hosts with containers have hundreds.
   private static func list(_ addresses: [IPAddress]) -> String {
     let limit = 8
     let sorted = Set(addresses).sorted { ($0.isLoopback ? 1 : 0, $0) < ($1.isLoopback ? 1 : 0, $1) }

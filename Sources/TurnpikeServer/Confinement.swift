@@ -6,8 +6,8 @@ internal import NetworkTypes
 internal import Synchronization
 internal import System
 
-/// Drops privileges of the process (`hardening.…`) step by step, as soon as its threads have what they need. Steps that
-/// failed are kept for the log.
+/// Drops privileges of the process (`hardening.…`) step by step, as soon as its threads have opened what they need. It
+/// keeps the steps that failed for the log.
 ///
 /// Capabilities and Landlock rules belong to a thread, and a new thread inherits them. So a thread drops them before it
 /// starts others, or each thread drops them itself. The system call filter comes last and covers all threads.
@@ -24,10 +24,10 @@ public final class Confinement: Sendable {
   /// Files of the configuration, which a reload reads again.
   private let configurationFiles: [String]
   private let state = Mutex(State())
-  /// Queried before the system call filter, which does not allow the call.
+  /// Whether the kernel has Landlock; queried before the system call filter, which does not allow the call.
   private let hasLandlock = FileFence.version > 0
 
-  /// Drops at once everything that no later step needs. Must be called before any thread starts.
+  /// Forbids core dumps and new privileges, which no later step needs. Must be called before any thread starts.
   public init(_ settings: Settings.HardeningSection, configurationFiles: [String]) {
     self.settings = settings
     self.configurationFiles = configurationFiles
@@ -37,7 +37,7 @@ public final class Confinement: Sendable {
     }
   }
 
-  /// For a thread that only writes to open descriptors.
+  /// Confines a thread that only writes to open descriptors.
   public func confineWriter() {
     if settings.landlock, hasLandlock {
       attempt("landlock") { () throws(Errno) in try FileFence().restrict() }
@@ -45,7 +45,7 @@ public final class Confinement: Sendable {
     if settings.capabilities { attempt("capabilities") { () throws(Errno) in try Capabilities.keep([]) } }
   }
 
-  /// For the thread that looks up names and asks other hosts, and needs no files of the server.
+  /// Confines the thread that looks up names and asks other hosts, and needs no files of the server.
   func confineResolver() {
     if settings.landlock, hasLandlock {
       attempt("landlock") { () throws(Errno) in
@@ -55,10 +55,10 @@ public final class Confinement: Sendable {
     if settings.capabilities { attempt("capabilities") { () throws(Errno) in try Capabilities.keep([]) } }
   }
 
-  /// For the main thread before it starts others, which inherit the rules.
+  /// Confines the main thread before it starts other threads, which inherit the rules.
   ///
   /// - Parameters:
-  ///   - reading: files that are read again: certificates.
+  ///   - reading: files that the server reads again while it runs: certificates and keys.
   ///   - writing: folders of state and stores.
   ///   - resolvesNames: whether libcurl looks up names and checks certificates.
   ///   - sockets: folders of Unix sockets.
@@ -82,7 +82,7 @@ public final class Confinement: Sendable {
     attempt("capabilities") { () throws(Errno) in try Capabilities.keep(kept) }
   }
 
-  /// For all threads, after all have started.
+  /// Loads the system call filter for all threads, after all have started.
   ///
   /// - Parameter allowsThreads: whether threads may be started later, as libcurl does to look up names.
   func filterSystemCalls(allowsThreads: Bool) {
@@ -147,17 +147,17 @@ public final class Confinement: Sendable {
 
   private static let ownFolder = "/etc/turnpike"
 
-  /// What the libc needs to look up names.
+  /// Files that the C library needs to look up names.
   private static let resolverFiles = [
     "/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf",
     "/etc/services",
   ]
 
-  /// What OpenSSL needs to check certificates, too.
+  /// The same files, and those that OpenSSL needs to check certificates.
   private static let networkFiles = resolverFiles + ["/etc/ssl", "/usr/share/ca-certificates"]
 
   /// The folders of a file and of its symbolic link's target, because another file may be renamed into place there. A
-  /// file in `/` counts itself: its folder would be the whole file system.
+  /// file in `/` is listed itself: its folder would be the whole file system.
   private static func folders(of file: String) -> [String] {
     [file, Files.resolved(file)].map { path in
       let folder = Files.folder(of: path)
@@ -167,7 +167,7 @@ public final class Confinement: Sendable {
 }
 
 extension Server {
-  /// Whether the server asks others over HTTP.
+  /// Whether the server sends HTTP requests: to the webhook or to `auth.hook`.
   var usesWebClient: Bool { !settings.events.webhook.isEmpty || !settings.auth.hook.isEmpty }
 
   /// Limits the main thread to the files of a running server, before it starts a thread that uses them.

@@ -6,9 +6,9 @@ internal import TURN
 /// A client's connection: TCP, or TLS over it. Output that the kernel does not accept at once waits in a bounded queue.
 struct Connection: ~Copyable {
   enum Layer: Equatable {
-    /// A proxy's connection before its whole header, whose bytes are in `partialFrame`.
+    /// A proxy's connection with an incomplete header, whose bytes are in `partialFrame`.
     case proxyHeader
-    /// Undecided until the first byte shows plain STUN or TLS.
+    /// A connection whose first byte, which shows plain STUN or TLS, has not arrived.
     case undecided
     case plain
     /// TLS with an incomplete ClientHello, whose bytes are in `partialFrame`.
@@ -21,7 +21,7 @@ struct Connection: ~Copyable {
   private(set) var layer: Layer
   /// Nil while a handshake thread has the engine.
   var tls: TLSEngine?
-  /// The handshake step for which the engine is away.
+  /// The handshake step that a handshake thread does with the engine.
   var job: HandshakeJob?
   /// The number of handshake steps.
   var handshakeSteps = 0
@@ -39,7 +39,7 @@ struct Connection: ~Copyable {
   var isDirty = false
   /// Whether the loop waits until it is writable.
   var waitsForRoom = false
-  /// Whether it is not read, because its last request waits for a budget.
+  /// Whether reading is paused, because the last request waits for a budget.
   var isPaused = false
   /// The pipe of a data connection (RFC 6062).
   var pipe: PipeEnd?
@@ -50,7 +50,7 @@ struct Connection: ~Copyable {
   /// Whether bytes have been read or written since the last call of `rest`.
   var isBusy = true
 
-  /// Our address to which the client has connected: of a proxied connection the proxy's address.
+  /// The address to which the client connected: ours, or for a proxied connection the one that the header names.
   private(set) var localAddress: IPAddress
 
   init(socket: consuming StreamSocket, path: ClientPath, isProxied: Bool = false, now: Instant) {
@@ -70,7 +70,7 @@ struct Connection: ~Copyable {
   /// Limit of handshake steps: two are usual, three with a HelloRetryRequest, more if a client sends in small parts.
   static let handshakeStepLimit = 24
 
-  /// Measured resident memory of a connection, and of a TLS engine during the handshake (for each of 10,000).
+  /// The resident memory, in bytes, of a connection and of a TLS engine in a handshake, measured with 10,000 of each.
   static let connectionByteCount = 1 << 10
   static let engineByteCount = 48 << 10
 
@@ -90,14 +90,14 @@ struct Connection: ~Copyable {
     names.isEmpty ? nil : names.realm(of: tls?.requestedServerName ?? nil)
   }
 
-  /// Ends the header of a proxy, which may have named the client.
+  /// Ends the proxy's header, which may have named other addresses.
   mutating func endProxyHeader(_ path: ClientPath, localAddress: IPAddress) {
     layer = .undecided
     self.path = path
     self.localAddress = localAddress
   }
 
-  /// Takes over what another process knows of this connection.
+  /// Takes over another process's state of this connection.
   mutating func takeOver(_ record: ConnectionRecord, _ path: ClientPath) {
     if record.layer == .plain { layer = .plain }
     localAddress = record.localAddress
@@ -119,12 +119,12 @@ struct Connection: ~Copyable {
   /// Starts TLS after a complete ClientHello. A handshake thread makes the engine.
   mutating func beginTLS() { layer = .tls }
 
-  /// Limits of waiting output: beyond the first, the oldest media is dropped down to the second; if control messages
-  /// reach the third, the connection is closed.
+  /// Limits of waiting output, in bytes: beyond the first, the oldest media is dropped down to the second; if control
+  /// messages reach the third, the connection is closed.
   static let mediaLimit = 128 << 10
   static let mediaTarget = 96 << 10
   static let controlLimit = 256 << 10
-  /// The third limit for an unauthenticated client, to whom answers of about 100 bytes go.
+  /// The third limit for an unauthenticated client, whose answers have about 100 bytes.
   static let strangerLimit = 16 << 10
 
   enum QueueResult {
@@ -138,7 +138,7 @@ struct Connection: ~Copyable {
   }
 
   /// Queues one message for the client, in three pieces; `flush` writes it. A TLS connection's messages wait before
-  /// encryption: dropping one then costs nothing and leaves no gap in the records.
+  /// encryption: dropping a message then costs nothing and leaves no gap in the records.
   mutating func queue(
     prefix: RawSpan, _ bytes: RawSpan, padding: Int, isMedia: Bool, _ pool: inout BlockPool
   ) -> QueueResult {
@@ -161,7 +161,7 @@ struct Connection: ~Copyable {
     isBusy = false
   }
 
-  /// Writes waiting output until the kernel is full; false if the connection is closed.
+  /// Writes waiting output until the kernel accepts no more; false if the connection is closed.
   mutating func flush(_ pool: inout BlockPool) -> Bool {
     isBusy = true
     guard layer == .tls else {
@@ -173,7 +173,7 @@ struct Connection: ~Copyable {
       return true
     }
     while true {
-      // One record at a time, so that little output waits as ciphertext.
+      // The loop makes about one record of ciphertext at a time, so that little output waits encrypted.
       while let waiting = tls?.outputByteCount, waiting > 0 {
         guard let written = tls?.writeOutput(to: socket) ?? nil else { return false }
         if written == 0 { return true }
@@ -187,7 +187,7 @@ struct Connection: ~Copyable {
         let count = min(outgoing.firstByteCount, Self.recordByteCount)
         switch Self.encrypt(outgoing, count, with: &tls) {
         case .written: outgoing.consume(count, &pool)
-        // The handshake is not complete: its progress leads here again.
+        // The handshake is not complete; `flush` is called again when it progresses.
         case .wouldBlock: return true
         case .failed, nil: return false
         }
@@ -206,11 +206,11 @@ struct Connection: ~Copyable {
   private static let recordByteCount = 16 << 10
 
   var waitingByteCount: Int {
-    // Mutating only because Swift cannot borrow an optional noncopyable value yet.
+    // The getter is mutating because Swift 6 cannot borrow an optional noncopyable value.
     mutating get { outgoing.count + (tls?.outputByteCount ?? 0) }
   }
 
-  /// Ends the connection in protocol order (close_notify), as far as the kernel accepts it at once.
+  /// Writes the waiting output and close_notify, as far as the kernel accepts them at once.
   mutating func sayGoodbye(_ pool: inout BlockPool) {
     // Output that waits for the end of the turn is written first.
     guard flush(&pool) else { return }

@@ -2,7 +2,7 @@ internal import NetworkTypes
 internal import Synchronization
 
 /// Counts connections and DTLS associations of each address over all shards, and TCP connections of unauthenticated
-/// clients. Used once for each connection.
+/// clients. It is used a few times for each connection, never for a packet.
 final class ConnectionLedger: Sendable {
   private struct State {
     var counts: [IPAddress: Int] = [:]
@@ -52,7 +52,7 @@ final class ConnectionLedger: Sendable {
     }
   }
 
-  /// Counts a connection that another process has admitted, whatever the limits are now.
+  /// Counts a connection that another process has admitted, without regard to the limits.
   func adopt(_ address: IPAddress, isStranger: Bool) {
     let address = address.accountable
     state.withLock { state in
@@ -61,8 +61,8 @@ final class ConnectionLedger: Sendable {
     }
   }
 
-  /// Counts an unauthenticated connection for the address that its proxy names. False if that address has reached its
-  /// limit; then nothing changes.
+  /// Moves the count of an unauthenticated connection to the address that its proxy names. False if that address has
+  /// reached its limit; then nothing changes.
   func rename(_ old: IPAddress, to new: IPAddress) -> Bool {
     let (old, new) = (old.accountable, new.accountable)
     return state.withLock { state in
@@ -74,10 +74,10 @@ final class ConnectionLedger: Sendable {
     }
   }
 
-  /// A TCP connection has authenticated.
+  /// Counts a TCP connection as authenticated.
   func prove() { state.withLock { $0.strangers -= 1 } }
 
-  /// A connection or association has ended.
+  /// Removes an ended connection or association from the counts.
   func release(_ address: IPAddress, isStranger: Bool) {
     let address = address.accountable
     state.withLock { state in

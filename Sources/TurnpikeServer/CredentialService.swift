@@ -9,7 +9,7 @@ internal import TURN
 internal import Tables
 
 /// Queries one credential store, of one or several realms, on its own thread, so that a slow store never blocks a
-/// shard; and watches the store for changes.
+/// shard. It also watches the store for changes.
 final class CredentialService: Sendable {
   struct LookUp: Sendable {
     var ticket: Handle<PendingRequest>
@@ -40,18 +40,18 @@ final class CredentialService: Sendable {
 
   /// Up to 4,096 look-ups may wait for the store; further ones are refused.
   ///
-  /// - Parameter hook: is asked for users that the store does not have.
+  /// - Parameter hook: the hook for users that the store does not have.
   init(realms: [RealmID: String], hook: HookService? = nil) throws(Errno) {
     self.realms = realms
     self.hook = hook
     requests = try Mailbox(capacity: 4096)
   }
 
-  /// False if too many wait already.
+  /// Queues a look-up; false if too many wait already.
   func lookUp(_ request: LookUp) -> Bool { requests.post(.lookUp(request)) }
 
-  /// Looks for changes of the store now, reports them as usual, then posts the number. All look-ups that were answered
-  /// before a change are posted before. False if too many requests wait already.
+  /// Looks for changes of the store now, reports them as usual, then posts the number. Answers that were read before a
+  /// change are posted before the number. False if too many requests wait already.
   func look(_ number: UInt64, _ answers: Mailbox<UInt64>) -> Bool { requests.post(.look(number, answers)) }
 
   func stop() { requests.post(.stop) }
@@ -84,7 +84,7 @@ final class CredentialService: Sendable {
           hasToldOfPolling = true
         }
       }
-      // Finds changes from before the watch began.
+      // This finds changes from before the watch began.
       look(&opened, log: log, open: open, changed: changed)
       for look in looks { look.answers.post(look.number) }
       looks = []
@@ -101,13 +101,13 @@ final class CredentialService: Sendable {
     }
   }
 
-  /// A look that another thread waits for.
+  /// A request to look for changes, for which another thread waits.
   private struct Look {
     var number: UInt64
     var answers: Mailbox<UInt64>
   }
 
-  /// Reports a changed store; closes one that fails.
+  /// Reports a changed store; closes a store that fails.
   private func look(
     _ opened: inout OpenedStore, log: Log, open: () throws(StoreError) -> any CredentialStore,
     changed: ([RealmID: StoreContent]) -> Void
@@ -122,8 +122,8 @@ final class CredentialService: Sendable {
   }
 
   /// The number of checks, 50 ms apart, after an inotify event: SQLite first writes its log, which inotify reports, and
-  /// then commits in shared memory, which it does not. A further check every 5 s finds changes without an event: writes
-  /// by other hosts on a network drive, and a folder whose parent was replaced.
+  /// then commits in shared memory, which inotify misses. A further check every 5 s finds changes without an event:
+  /// writes by other hosts on a network drive, and a folder whose parent was replaced.
   private static let quickLookCount = 4
 
   /// Answers waiting requests; false after a stop request.
@@ -165,7 +165,7 @@ final class CredentialService: Sendable {
   }
 }
 
-/// The facts about a realm as a whole that a store has.
+/// A store's facts about a whole realm.
 struct StoreContent: Equatable, Sendable {
   /// The shared secrets.
   var secrets: [[UInt8]] = []

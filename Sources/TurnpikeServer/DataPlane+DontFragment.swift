@@ -5,8 +5,8 @@ internal import TURN
 internal import Tables
 
 extension DataPlane {
-  /// Sends one datagram with the DF bit from a relay port, after the waiting datagrams. One that does not fit is lost,
-  /// as on any link.
+  /// Sends one datagram with the DF bit from a relay port, after the waiting datagrams. A datagram above the MTU of a
+  /// link is lost.
   ///
   /// - Returns: whether the socket's error queue may have an entry.
   mutating func sendUnfragmented(_ port: Handle<RelayPort>, _ peer: SocketAddress, _ bytes: [UInt8]) -> Bool {

@@ -6,6 +6,7 @@ internal import Tables
 
 /// The turn with io_uring.
 extension DataPlane {
+  /// Limit of the ring's events in one turn.
   static let arrivalsPerTurn = 256
 
   /// - Parameter waits: whether to wait for an event if there is none.

@@ -32,8 +32,8 @@ struct DataPlane: ~Copyable {
     case ioUring
   }
 
-  /// Slots for one turn's datagrams; for messages from other shards and our own; one for ciphertext; and after them the
-  /// slots for io_uring.
+  /// The slots: for one turn's datagrams; for messages of our own and from other shards; one for ciphertext; and those
+  /// of io_uring after them.
   static let batchSlots = 64
   static let replySlots = 32
   static let scratchSlot = batchSlots + replySlots
@@ -51,14 +51,14 @@ struct DataPlane: ~Copyable {
     var slot: Int32 = -1
   }
 
-  /// Streams and mail.
+  /// The loop of streams and mailboxes, with io_uring also of the alarm.
   let loop: EventLoop
-  /// With epoll: the loop of datagrams, the alarm and the loop of streams. A separate loop, so that every turn handles
-  /// datagrams first, however many streams are readable.
+  /// With epoll: the loop of datagrams, the alarm and the loop of streams. It is a separate loop, so that every turn
+  /// handles datagrams first, however many streams are readable.
   let datagrams: EventLoop
   /// The number of `datagrams` events in this turn, without the event of the stream loop.
   private var datagramEvents = 0
-  /// Rings at the next deadline.
+  /// The timer for the next deadline.
   private var alarm: Alarm
   /// Nil with epoll.
   var ring: DatagramRing?
@@ -72,7 +72,7 @@ struct DataPlane: ~Copyable {
   var lastPort = OptionalSlot<RelayPort>()
   var buffers: PacketBuffers
   var batch: ReceiveBatch
-  /// More entries than slots, because a slot may hold many merged datagrams.
+  /// The datagrams to send. There are more entries than slots, because a slot may hold many merged datagrams.
   var sends = SendBatch(capacity: 1024)
   var relayPorts = RelaySockets()
   var listeners = SlotMap<UDPSocket>()
@@ -81,7 +81,7 @@ struct DataPlane: ~Copyable {
   /// The next slot without data that waits to be sent.
   var nextSlot = 0
   var nextReplySlot = 0
-  /// Whether nothing is received from sockets, because they are handed over.
+  /// Whether receiving is stopped, because the sockets are handed over.
   var isStopped = false
   /// Sockets of relay ports to close after queued datagrams have been sent.
   var closing: [(descriptor: Int32, token: EventToken)] = []
@@ -136,7 +136,7 @@ struct DataPlane: ~Copyable {
 
   // MARK: - Sockets
 
-  /// Takes ownership of a listening socket and returns its slot, which the events of its datagrams name. It stays open.
+  /// Takes ownership of a listening socket, which then stays open; returns its slot, which its events name.
   mutating func add(_ listener: consuming UDPSocket) throws(Errno) -> Slot<UDPSocket> {
     if let family = listener.localAddress?.family { listener.reportTrafficClass(family) }
     let descriptor = listener.rawValue
@@ -151,7 +151,7 @@ struct DataPlane: ~Copyable {
 
   /// Opens a relay port's socket, whose events have the relay port's handle.
   ///
-  /// - Parameter limit: a descriptor number from here on is closed again, because it is reserved.
+  /// - Parameter limit: descriptor numbers from here on are reserved; a socket with such a number is closed again.
   mutating func openRelayPort(
     _ id: Handle<RelayPort>, _ address: SocketAddress, below limit: Int32
   ) throws(Errno) {
@@ -219,7 +219,7 @@ struct DataPlane: ~Copyable {
     if nextSlot >= Self.batchSlots { recycleSlots() }
     let first = nextSlot
     var count = 0
-    // An error here is the ICMP error of an earlier packet; reading it has cleared it.
+    // An error here is the ICMP error of an earlier packet, which the read has cleared.
     do {
       count = try batch.receive(
         from: descriptor, firstSlot: first, limit: min(limit, Self.batchSlots - first))
@@ -282,7 +282,7 @@ struct DataPlane: ~Copyable {
     if usesRing { ring?.send(&sends) } else { sends.flush() }
   }
 
-  /// Sends waiting datagrams and frees the slots, except io_uring's. Only between two batches.
+  /// Sends waiting datagrams and frees the slots, except io_uring's. Must be called only between two batches.
   @inline(__always)
   mutating func recycleSlots() {
     if closing.isEmpty { flush() } else { closeSockets() }

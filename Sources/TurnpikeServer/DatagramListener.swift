@@ -66,7 +66,7 @@ struct DatagramListeners {
   /// - Parameter count: the number of listeners in the plan.
   init(count: Int) { sockets = [OptionalSlot](repeating: OptionalSlot(), count: count) }
 
-  /// Adds a listener whose socket has this slot, the next one.
+  /// Adds a listener whose socket has this slot, which must be the next one.
   mutating func append(_ listener: DatagramListener, socket: Slot<UDPSocket>) {
     precondition(Int(socket.index) == records.count)
     records.append(listener)

@@ -34,7 +34,7 @@ extension Doctor {
 
   var clock: [Finding] { [Self.finding(ClockState.read())] }
 
-  /// Time-limited credentials, access tokens and certificates compare times of two hosts.
+  /// The finding about the clock: time-limited credentials, access tokens and certificates compare times of two hosts.
   static func finding(_ state: ClockState) -> Finding {
     switch state {
     case .synchronized(let error) where error <= .seconds(1):
@@ -45,11 +45,11 @@ extension Doctor {
         remedy: "check the time servers: chronyc sources, timedatectl timesync-status")
     case .unsynchronized:
       Finding(
-        "clock", .warning, "no time service keeps it right: time-limited credentials may be refused",
+        "clock", .warning, "no time service corrects it: time-limited credentials may be refused",
         remedy: "run chrony or systemd-timesyncd on this host (a container has its host's clock)")
     case .unknown(let error):
       Finding(
-        "clock", .warning, "the kernel does not tell its state: \(error)",
+        "clock", .warning, "the kernel does not report its state: \(error)",
         remedy: "check on the host that chrony or systemd-timesyncd runs")
     }
   }
@@ -90,7 +90,7 @@ extension Doctor {
     return isWanted ? Finding(name, .warning, "not in this kernel", remedy: remedy) : Finding(name, .good, "not wanted")
   }
 
-  /// A relay has a flow for each peer; a full table drops packets of new ones.
+  /// The limit of tracked flows: a relay port has a flow with each peer, and a full table drops packets of new flows.
   private var connectionTracking: [Finding] {
     let path = "/proc/sys/net/netfilter/nf_conntrack_max"
     guard let bytes = try? Files.read(path),

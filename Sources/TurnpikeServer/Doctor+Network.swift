@@ -7,7 +7,7 @@ internal import TURN
 
 /// Addresses, ports and the firewall.
 extension Doctor {
-  /// A relay address, and the address that clients are told.
+  /// A relay address, and the address that is advertised for it.
   struct RelayFacts {
     var local: IPAddress
     var advertised: IPAddress
@@ -15,7 +15,7 @@ extension Doctor {
     var finding: PublicAddressSearch.Finding?
   }
 
-  /// Searches as the server does, if the configuration says so.
+  /// The relay addresses. Searches for public addresses as the server does, if the configuration requires a search.
   static func relays(of settings: Settings) -> [RelayFacts] {
     let locals = RelayAddresses.detect(
       configured: settings.relay.addresses, hostAddresses: Interfaces.addresses(), hasIPv6: Interfaces.hasIPv6)
@@ -92,7 +92,7 @@ extension Doctor {
     }
     if !used.isEmpty {
       let names = used.map(Server.text(of:)).joined(separator: ", ")
-      // A server that answers STUN there is this one, or one that has to be stopped anyway.
+      // A STUN server there is this one, which already runs, or another one that must be stopped in any case.
       let answers = used.contains { $0.transport == .udp && Self.answersBinding($0.address) }
       findings.append(
         answers
@@ -144,7 +144,7 @@ extension Doctor {
 
   // MARK: - The firewall
 
-  /// The ports that a firewall must let in: the firewall itself cannot be asked.
+  /// The ports that a firewall must let in; the program cannot query the firewall itself.
   var firewall: [Finding] {
     var ports: [String] = []
     for listener in listeners where !listener.address.address.isLoopback {

@@ -8,6 +8,7 @@ internal import TLS
 /// Examines this host for a server with a configuration: limits, clock, addresses, certificates, ports, kernel and
 /// store. It changes nothing, and may run beside the server.
 public struct Doctor {
+  /// The verdicts, from best to worst.
   public enum Verdict: String, Sendable, CaseIterable, Comparable {
     case good
     case warning
@@ -24,11 +25,14 @@ public struct Doctor {
     }
   }
 
-  /// The result of one examination. What is not good has a remedy.
+  /// The result of one examination. A finding that is not good has a remedy.
   public struct Finding: Equatable, Sendable {
+    /// The word for the examined part, such as `clock`.
     public var area: String
     public var verdict: Verdict
+    /// The facts, in one line.
     public var text: String
+    /// The advice to the operator; nil if the verdict is `good`.
     public var remedy: String?
 
     public init(_ area: String, _ verdict: Verdict, _ text: String, remedy: String? = nil) {
@@ -41,7 +45,7 @@ public struct Doctor {
 
   let settings: Settings
   let environment: [String: String]
-  /// The relay addresses with the addresses that clients are told.
+  /// The relay addresses with their advertised addresses.
   let relays: [RelayFacts]
 
   /// Every finding, area by area.
@@ -106,7 +110,7 @@ public struct Doctor {
     return names.map { name in
       guard let path = StorePath.path(of: name, in: directory.path) else {
         return Finding(
-          "store", .warning, "\(name): no state directory can be written, so users are lost at the end",
+          "store", .warning, "\(name): no state directory can be written, so users are lost when the server ends",
           remedy: "run this as the server's user, or set state-directory")
       }
       guard Files.exists(path) else { return Finding("store", .good, "\(path): the first start makes it") }

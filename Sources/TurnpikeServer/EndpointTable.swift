@@ -3,7 +3,7 @@ internal import TURN
 
 /// Numbers for the server's transport addresses at which datagrams and connections have arrived.
 ///
-/// On a wildcard listener each packet may have another address; an answer is sent from its request's address.
+/// On a wildcard listener each packet may arrive at another address; an answer is sent from its request's address.
 struct EndpointTable {
   struct Endpoint {
     var listener: ListenerNumber
@@ -44,7 +44,7 @@ struct EndpointTable {
     return id
   }
 
-  /// Whether the numbers are nearly used up, which needs a client that sends to many addresses of this host: on
+  /// Whether the numbers are nearly used up. This happens only if clients send to many addresses of this host: on
   /// loopback, or with a route that makes a whole prefix local.
   var isNearlyFull: Bool { free.isEmpty && endpoints.count > 60_000 }
 
@@ -57,7 +57,7 @@ struct EndpointTable {
     }
   }
 
-  /// Takes over the numbers of another process; nil: an endpoint whose listener is gone.
+  /// Takes over the numbers of another process; a nil element is an endpoint whose listener is gone.
   mutating func restore(_ list: [Endpoint?]) {
     self = EndpointTable()
     for (index, endpoint) in list.prefix(Int(UInt16.max) + 1).enumerated() {
@@ -67,7 +67,7 @@ struct EndpointTable {
         free.append(id)
         continue
       }
-      // The older process may have several free numbers of one endpoint; the last one is as good as any.
+      // The older process may have several free numbers of one endpoint; the last one is used.
       byAddress[Key(listener: endpoint.listener, address: endpoint.source)] = id
     }
   }

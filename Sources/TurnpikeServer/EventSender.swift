@@ -8,8 +8,8 @@ internal import WebClient
 
 /// Sends the server's events to `events.webhook`, in order, in batches, from a thread of its own.
 ///
-/// At the queue's limit new events are dropped and counted, so that neither memory nor a shard waits for the receiver.
-/// A batch that fails is sent again with growing pauses; a receiver that refuses it (4xx) loses it.
+/// At the queue's limit new events are dropped and counted, so that memory is bounded and no shard waits for the
+/// receiver. A batch that fails is sent again with growing pauses; a receiver that refuses it (4xx) loses it.
 final class EventSender: Sendable {
   /// Limit of waiting events, and of events in one request.
   static let queueLimit = 8192
@@ -73,7 +73,7 @@ final class EventSender: Sendable {
     var waiting: [ServerEvent] = []
     var nextUsage = Instant.read().advanced(by: settings.usageInterval)
     while true {
-      // After a pause between two attempts the queue may have events whose bell has been taken.
+      // The queue may have events whose wake-up a pause between two attempts has consumed.
       if waiting.isEmpty, queue.isEmpty {
         queue.wait(for: settings.usageInterval == .zero ? nil : nextUsage.duration(since: .read()))
       }
@@ -96,7 +96,7 @@ final class EventSender: Sendable {
     }
   }
 
-  /// One attempt for what is left at the end.
+  /// Tries once to deliver each batch that is left when the server ends; stops at the first failure.
   private func finish(_ waiting: [ServerEvent], _ settings: Settings, _ client: HTTPClient) {
     guard !settings.url.isEmpty else { return }
     var rest = waiting[...]
@@ -183,7 +183,7 @@ final class EventSender: Sendable {
       let answer = try client.send(request)
       switch answer.status {
       case 200..<300: return .delivered
-      // Too many requests, and a timeout of the receiver: later it may take them.
+      // Codes of a busy or failing receiver, which may accept the batch later.
       case 408, 425, 429, 500...: return .failed("the webhook answers \(answer.status)")
       default: return .refused("the webhook answers \(answer.status)")
       }
@@ -194,7 +194,7 @@ final class EventSender: Sendable {
 }
 
 /// The signature by which a receiver knows that events are this server's: HMAC-SHA256 over the time, a dot and the
-/// body. The time lets it refuse old requests that are sent again.
+/// body. The time lets the receiver refuse replayed requests.
 enum WebhookSignature {
   static func headers(_ body: [UInt8], secret: String) -> [String] {
     let time = "\(Now.read().wall)"

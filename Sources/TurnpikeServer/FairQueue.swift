@@ -5,7 +5,7 @@ internal import NetworkTypes
 struct FairQueue<Element: Equatable> {
   private var sources: [IPAddress: [Element]] = [:]
   private var networks: [IPAddress: Network] = [:]
-  /// The networks, by their number of elements.
+  /// The networks by their number of elements, which is the index.
   private var levels: [Set<IPAddress>] = [[]]
   private(set) var count = 0
 
@@ -101,7 +101,7 @@ struct TurnQueue<Element: Equatable> {
 
   var count: Int { jobs.count }
 
-  /// Adds a job. If the queue is full, removes and returns the job that must give way.
+  /// Adds a job. If the queue is full, removes and returns the oldest job of the heaviest address.
   mutating func append(_ job: Element, from address: IPAddress) -> Element? {
     let source = address.source
     jobs.append(job, from: source)
@@ -109,7 +109,7 @@ struct TurnQueue<Element: Equatable> {
     return jobs.count > limit ? jobs.removeHeaviest() : nil
   }
 
-  /// The oldest job of the address whose turn it is.
+  /// Removes and returns the oldest job of the next address in turn.
   mutating func next() -> Element? {
     while !turns.isEmpty {
       let source = turns.removeFirst()

@@ -4,8 +4,8 @@ internal import System
 internal import TLS
 internal import Tables
 
-/// One step of a TLS or DTLS handshake: an engine that goes from a shard to the thread for public-key operations, and
-/// back through the shard's mailbox.
+/// One step of a TLS or DTLS handshake: an engine that a shard sends to a handshake thread for public-key operations,
+/// and that returns through the shard's mailbox.
 final class HandshakeJob: Sendable, Equatable {
   enum Target {
     case connection(Handle<Connection>)
@@ -39,7 +39,7 @@ final class HandshakeJob: Sendable, Equatable {
     context = nil
   }
 
-  /// The first step of a connection: it makes the engine too.
+  /// The first step of a connection, which also makes the engine.
   ///
   /// - Parameter hello: the connection's first bytes, a complete ClientHello.
   init(
@@ -76,7 +76,7 @@ final class HandshakeJob: Sendable, Equatable {
   func takeStreamEngine() -> TLSEngine? { stream.withLock { $0.take() } }
   func takeDatagramEngine() -> DTLSEngine? { datagram.withLock { $0.take() } }
 
-  /// The connection has ended: a job that has not begun is skipped.
+  /// Marks the client as gone: a job that has not begun is skipped.
   func abandon() { isAbandoned.store(true, ordering: .relaxed) }
 
   /// Continues the handshake with the received bytes, and sends the engine back.
@@ -122,11 +122,11 @@ final class DiscardedEngine: Sendable {
 /// libc's read-write locks spin in places: a shard that needs such a lock while it has interrupted this thread on its
 /// core would spin until the end of its time slice.
 final class HandshakeService: Sendable {
-  /// Limit of waiting jobs; beyond it the oldest of the heaviest address is refused.
+  /// Limit of waiting jobs; beyond it the oldest job of the heaviest address is refused.
   static let limit = 256
 
   private let queue = Mutex(TurnQueue<HandshakeJob>(limit: HandshakeService.limit))
-  /// Wakes the thread; its only message is the end.
+  /// Wakes the thread; the only message ends it.
   private let bell: Mailbox<Bool>
 
   /// Limit of engines that wait to be freed; a further one is freed by its shard.
@@ -144,7 +144,7 @@ final class HandshakeService: Sendable {
     bell.ring()
   }
 
-  /// Frees an engine.
+  /// Lets the thread free an engine.
   func discard(_ engine: DiscardedEngine) {
     let isFull = discarded.withLock { waiting in
       guard waiting.count < Self.discardLimit else { return true }

@@ -10,13 +10,14 @@ internal import WebClient
 
 /// Asks `auth.hook` for users that neither the configuration nor a store has, on threads of its own.
 ///
-/// It fails closed: without a good answer the request gets 500, and the client may try again. After some failures in a
-/// row the hook is not asked for a while (a circuit breaker), so that waiting requests do not pile up.
+/// It fails closed: without a valid answer the request gets 500, and the client may try again. After some failures in a
+/// row the hook is not asked for a while (a circuit breaker), so that waiting requests do not accumulate.
 final class HookService: Sendable {
   static let threads = 4
   /// Limit of users that wait for one thread.
   static let queueLimit = 64
-  /// Failures in a row that open the breaker, and for how long, doubling up to the longest time.
+  /// The number of failures in a row that open the breaker; its first open time, doubled with each further failure; and
+  /// its longest open time.
   static let failureLimit = 5
   static let firstRest = Duration.seconds(1)
   static let longestRest = Duration.seconds(30)
@@ -27,7 +28,7 @@ final class HookService: Sendable {
     var found: UInt64 = 0
     var unknown: UInt64 = 0
     var failures: UInt64 = 0
-    /// Look-ups that were not asked, because the queue was full or the breaker open.
+    /// Look-ups that were not sent to the hook, because the queue was full or the breaker open.
     var refused: UInt64 = 0
   }
 
@@ -68,9 +69,9 @@ final class HookService: Sendable {
   /// Whether the breaker is open.
   var isResting: Bool { breaker.withLock { $0.opensUntil > Instant.read() } }
 
-  /// Asks for a user; its shard gets the answer. False if it is not asked: too many wait, or the hook has failed.
+  /// Asks the hook for a user; the shard gets the answer. False if too many look-ups wait or the breaker is open.
   func lookUp(_ request: CredentialService.LookUp) -> Bool {
-    // A hook knows names. A client sends a hash of one only against the offer in its challenge.
+    // A hook knows only names. With a hook, challenges do not offer USERHASH, but a client may send it.
     guard case .name = request.user else {
       post(.keys(ticket: request.ticket, realm: request.realm, user: request.user, nil), for: request)
       return true

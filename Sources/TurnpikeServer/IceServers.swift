@@ -6,6 +6,7 @@ internal import TLS
 
 /// The configuration for `new RTCPeerConnection(…)`.
 public struct IceServers: Equatable, Sendable {
+  /// The STUN and TURN URLs, all with the same credential.
   public var urls: [String]
   public var username: String
   public var credential: String
@@ -28,8 +29,8 @@ public struct IceServers: Equatable, Sendable {
 
   /// The URLs of these listeners: `stun:` and `turn:` for UDP, `turn:` for TCP, `turns:` for TLS.
   ///
-  /// A listener on every address has the `reachableAddresses` of its family. WebRTC has no URL for DTLS. Clients cannot
-  /// reach a listener behind a proxy, and the proxy's address is unknown.
+  /// A listener on every address gets a URL for each of the `reachableAddresses` of its family. WebRTC has no URL for
+  /// DTLS. Clients cannot reach a listener behind a proxy, and the proxy's address is unknown.
   public static func urls(
     listeners: [Settings.Listener], reachableAddresses: [IPAddress], names: HostNames
   ) -> [String] {

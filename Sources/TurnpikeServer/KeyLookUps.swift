@@ -25,9 +25,9 @@ struct KeyLookUps {
   private var rate = LookUpRate()
   private var postponed = LaterLookUps()
 
-  /// The next step of a look-up. `ask` takes it from the rates.
+  /// The next step of a look-up. `ask` counts the look-up against the rates.
   ///
-  /// - Parameter limiter: has the rate of the client's address.
+  /// - Parameter limiter: the rates of client addresses.
   mutating func step(
     _ lookUp: KeyLookUp, from client: IPAddress, _ limiter: StrangerRateLimiter, now: Instant
   ) -> Step {
@@ -42,14 +42,14 @@ struct KeyLookUps {
 
   /// Caches an answer; false if users were removed to make room.
   ///
-  /// - Parameter lifetime: nil: as long as answers of stores.
+  /// - Parameter lifetime: nil for answers of stores, which stay for `KnownKeys.lifetime`.
   mutating func remember(
     _ user: UserReference, realm: RealmID, _ found: TURN.CredentialKeys?, lifetime: Duration?, now: Instant
   ) -> Bool {
     known.remember(user, realm: realm, found, lifetime: lifetime, now: now)
   }
 
-  /// The store or the configuration has changed.
+  /// Empties the cache after a change of the store or the configuration.
   mutating func forgetAll() { known.forgetAll() }
 
   /// Keeps a look-up for the next second; false without room.
@@ -67,7 +67,7 @@ struct KeyLookUps {
 struct LaterLookUps {
   private var entries: [KeyLookUp] = []
 
-  /// Limit of entries, also of clients that hang up meanwhile; a further request is dropped.
+  /// Limit of entries, with those of clients that have disconnected meanwhile; a further request is dropped.
   static let limit = 4096
 
   var isFull: Bool { entries.count >= Self.limit }

@@ -1,11 +1,11 @@
 internal import NetworkTypes
 internal import TURN
 
-/// A cache of the store's answers for 5 s, so that the requests of a call's beginning, and repeated attempts, cause one
-/// look-up. Emptied when the store changes. At most 10,000 of each kind; then that kind is emptied, so that made-up
-/// names do not evict users.
+/// A cache of the store's answers for 5 s, so that the first requests of a call, and repeated attempts, cause one
+/// look-up. It is emptied when the store changes. Users and unknown names have a limit of 10,000 each; at the limit
+/// only that kind is emptied, so that invented names do not evict users.
 ///
-/// Users and unknown names are kept equally long: otherwise a stranger who has used the look-ups of an address up could
+/// Users and unknown names are kept equally long: otherwise a stranger who has used up the look-ups of an address could
 /// tell by the answer whether a name exists. Only the answers of a hook have lifetimes of their own (docs/security.md).
 struct KnownKeys {
   enum Found {
@@ -24,8 +24,8 @@ struct KnownKeys {
   static let lifetime = Duration.seconds(5)
 
   private var keys: [User: (keys: TURN.CredentialKeys, until: Instant)] = [:]
-  /// By the hash of the user, whose seed strangers do not know: names of strangers are up to 508 bytes long. Of 10,000
-  /// names one has another's hash once in 10^15 look-ups, and is then unknown for 5 s.
+  /// The ends of unknown users' entries, by a hash whose seed strangers do not know, because their names may have 508
+  /// bytes. With 10,000 names one look-up in 10^15 finds another name's hash; that user is then unknown for up to 5 s.
   private var unknown: [Int: Instant] = [:]
 
   func find(_ user: UserReference, realm: RealmID, now: Instant) -> Found {
@@ -37,7 +37,7 @@ struct KnownKeys {
 
   /// Adds an answer; false if users were removed to make room.
   ///
-  /// - Parameter lifetime: nil: as long as answers of stores.
+  /// - Parameter lifetime: nil for answers of stores, which stay for `KnownKeys.lifetime`.
   mutating func remember(
     _ user: UserReference, realm: RealmID, _ found: TURN.CredentialKeys?, lifetime: Duration? = nil, now: Instant
   ) -> Bool {
@@ -62,7 +62,9 @@ struct KnownKeys {
 /// Limits the look-ups of one shard for all client addresses together: a burst of one second, then a steady rate.
 struct LookUpRate {
   static let perSecond: UInt64 = 2000
+  /// The nanoseconds between two look-ups at the steady rate.
   private static let cost = 1_000_000_000 / perSecond
+  /// The time at which the whole burst is available again, in nanoseconds of `Instant`.
   private var full: UInt64 = 0
 
   /// Takes one look-up; false at the limit.

@@ -11,7 +11,7 @@ struct OutgoingFrames: ~Copyable {
 
   var count: Int { waiting.count }
   var isEmpty: Bool { waiting.isEmpty }
-  /// The size of its block.
+  /// The size of the block that holds the bytes.
   var heldByteCount: Int { waiting.heldByteCount }
 
   /// The length of the first frame, or of its rest; there must be one.
@@ -69,7 +69,7 @@ struct OutgoingFrames: ~Copyable {
     return dropped
   }
 
-  /// The frame that begins at an offset. All frames are our own, so each is complete.
+  /// The frame that begins at an offset. The relay has made all frames, so each is complete.
   private func frame(at offset: Int) -> (byteCount: Int, isMedia: Bool) {
     let rest = waiting.bytes.extracting(offset..<count)
     switch StreamFrame(rest, allowsChannelData: true) {

@@ -5,9 +5,9 @@ internal import Tables
 
 /// A peer's TCP connection and, when it is bound, the client's connection (RFC 6062).
 ///
-/// Bytes from one side are written to the other at once. Bytes that the other side does not accept wait here, at most
-/// those of one read, and reading pauses meanwhile: so TCP's window carries the back-pressure to the sender. Before the
-/// pipe is bound nothing is read: the peer's first bytes wait in the kernel, limited by the window.
+/// Bytes from one side are written to the other at once. Bytes that the other side does not accept wait in a queue, at
+/// most those of one read, and reading pauses meanwhile: so TCP's window slows the sender down. Before the pipe is
+/// bound nothing is read: the peer's first bytes wait in the kernel, limited by the window.
 struct Pipe: ~Copyable {
   enum State {
     case connecting
@@ -15,7 +15,7 @@ struct Pipe: ~Copyable {
     case bound
   }
 
-  /// The relay's handle.
+  /// The relay's handle of the peer connection.
   let id: Handle<PeerConnection>
   let socket: StreamSocket
   var state: State
@@ -26,7 +26,7 @@ struct Pipe: ~Copyable {
   /// Whether the side has ended its direction.
   var peerHasEnded = false
   var clientHasEnded = false
-  /// Whether the end of the other side has been passed on.
+  /// Whether the end of the other side has been passed on to this side.
   var peerIsTold = false
   var clientIsTold = false
   /// The time before which this side is not read, because bandwidth is used up.
@@ -34,7 +34,7 @@ struct Pipe: ~Copyable {
   var readsClientFrom = Instant(nanoseconds: 0)
   /// Whether it is in the list of pipes that wait for bandwidth.
   var isThrottled = false
-  /// The time of the last carried bytes.
+  /// The time at which bytes were last relayed.
   var lastMoved: Instant
   /// The loop's interest in the peer's socket.
   var interest = Interest()

@@ -2,11 +2,11 @@ internal import Log
 internal import NetworkTypes
 internal import TURN
 
-/// Users and addresses in lines at `info`, as `log.privacy` wants them.
+/// Users and addresses in log lines at `info`, in the form that `log.privacy` requires.
 struct PrivacyText {
   var privacy: LogPrivacy
 
-  /// Truncated: the first two characters. A time-limited name is an expiry and a name, of which the expiry stays.
+  /// A user's name; truncated: its first two characters. A time-limited name also keeps its expiry.
   func user(_ name: [UInt8]) -> LogValue {
     let text = String(decoding: name, as: UTF8.self)
     switch privacy {
@@ -24,7 +24,7 @@ struct PrivacyText {
 
   func user(_ user: UserReference) -> LogValue { self.user(Array(Self.text(user).utf8)) }
 
-  /// For an unknown USERHASH only the hash is known.
+  /// The name of a user, or the USERHASH of an unknown one.
   static func text(_ user: UserReference) -> String {
     switch user {
     case .name(let name): String(decoding: name, as: UTF8.self)

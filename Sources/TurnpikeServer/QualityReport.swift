@@ -55,12 +55,12 @@ extension MediaQuality {
 struct QualityCounts: Sendable {
   /// One side's media: RTP with at least `enoughPackets`.
   struct Side: Sendable {
-    /// The part of the packets that were lost.
+    /// The ratio of lost packets, 0 to 1.
     private(set) var loss = Histogram(bounds: [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
-    /// Seconds.
+    /// The jitter, in seconds.
     private(set) var jitter = Histogram(bounds: [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5])
 
-    /// The loss of fewer packets is chance.
+    /// The fewest packets of a stream whose loss is counted; the loss of fewer packets is mostly chance.
     static let enoughPackets: UInt64 = 100
 
     mutating func record(_ quality: MediaQuality?) {
@@ -72,7 +72,7 @@ struct QualityCounts: Sendable {
 
   private(set) var fromClients = Side()
   private(set) var fromPeers = Side()
-  /// Seconds.
+  /// The round-trip times, in seconds.
   private(set) var roundTrips = Histogram(
     bounds: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5])
 

@@ -2,11 +2,11 @@ internal import NetworkTypes
 internal import Synchronization
 internal import TURN
 
-/// Counts allocations over all shards: in all, for each realm, and within it for each user and client address. Used
-/// once for each created or ended allocation, never for a packet.
+/// Counts allocations over all shards: in all, for each realm, and within a realm for each user and client address. It
+/// is used once for each created or ended allocation, never for a packet.
 final class QuotaLedger: Sendable {
   struct Limits: Sendable {
-    /// 0 is no limit. The default realm's total is that of the whole server.
+    /// The limit of allocations; 0 is no limit. The default realm's total is that of the whole server.
     var total: UInt32
     var perUser: UInt32
     var perAddress: UInt32
@@ -29,8 +29,8 @@ final class QuotaLedger: Sendable {
     }
   }
 
-  /// Limit of users with limits of their own. At it, all are removed: until the hook answers again, the general limit
-  /// holds for them.
+  /// Limit of users with limits of their own. At the limit all these are removed: until the hook answers again, the
+  /// general limit holds for the users.
   static let ownLimitCount = 10_000
 
   private struct User: Hashable {
@@ -110,7 +110,7 @@ final class QuotaLedger: Sendable {
     }
   }
 
-  /// Counts an allocation that another process has admitted, whatever the limits are now.
+  /// Counts an allocation that another process has admitted, without regard to the limits.
   func count(_ holder: QuotaHolder) {
     let user = User(realm: holder.realm, name: holder.user)
     let address = Address(realm: holder.realm, address: holder.address.accountable)

@@ -13,7 +13,7 @@ enum RelayAddresses {
     let found = families.compactMap { family in
       Interfaces.defaultRouteSource(family) ?? best(hostAddresses.filter { $0.family == family })
     }
-    // A loopback address only if no family has another one: other hosts cannot use it.
+    // A loopback address is used only if no family has another one: other hosts cannot reach it.
     let better = found.filter { !$0.isLoopback }
     return better.isEmpty ? [found.first ?? .ipv4Loopback] : better
   }
@@ -31,7 +31,7 @@ enum RelayAddresses {
     }
   }
 
-  /// Public addresses that are told for several relays of one family, with these.
+  /// The public addresses that clients get for several relay addresses, each with these relay addresses.
   static func shared(_ entries: [RelayedAddresses.Entry]) -> [(advertised: IPAddress, locals: [IPAddress])] {
     Set(entries.map(\.advertised)).sorted().compactMap { advertised in
       let locals = entries.filter { $0.advertised == advertised }.map(\.local)

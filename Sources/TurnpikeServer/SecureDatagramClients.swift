@@ -4,17 +4,17 @@ internal import TLS
 internal import TURN
 internal import Tables
 
-/// One client's DTLS.
+/// The DTLS association of one client.
 struct Association: ~Copyable {
   /// Nil while a handshake thread has the engine.
   var engine: DTLSEngine?
-  /// The handshake step for which the engine is away.
+  /// The handshake step that a handshake thread does with the engine.
   var job: HandshakeJob?
-  /// Datagrams that have arrived while the engine is away.
+  /// Datagrams that have arrived while a handshake thread has the engine.
   var waiting: [[UInt8]] = []
   /// The bytes of the datagrams that the handshake thread has.
   var lentByteCount = 0
-  /// OpenSSL's memory when the engine was here last.
+  /// The size of OpenSSL's memory when the shard last had the engine.
   fileprivate var engineByteCount = 0
   var path: ClientPath
   var lastHeard: Instant
@@ -34,12 +34,12 @@ struct Association: ~Copyable {
   /// The longest datagram of a handshake, and the limit of datagrams that wait for the engine.
   static let longestHandshakeDatagram = 4096
   static let waitingLimit = 4
-  /// The same with client certificates: a Certificate of 8 KiB has seven datagrams.
+  /// The same two limits with client certificates: a Certificate message of 8 KiB has seven datagrams.
   static let certificateDatagramLimit = 32
   static let certificateWaitingLimit = 12
   /// The timeout of a handshake.
   static let handshakeTimeout = Duration.seconds(5)
-  /// Whether the handshake is complete; nil if the engine is away.
+  /// Whether the handshake is complete; nil while a handshake thread has the engine.
   var hasFinished: Bool? {
     mutating get { engine?.isEstablished }
   }
@@ -71,7 +71,7 @@ struct Association: ~Copyable {
 struct SecureDatagramClients: ~Copyable {
   private var associations = SlotMap<Association>()
   private var slots: [Client: Slot<Association>] = [:]
-  /// Nil if the configuration or memory allows no DTLS.
+  /// Nil if the configuration excludes DTLS, or memory for the engine was missing.
   private var listening: DTLSEngine?
   private var context: TLSContext?
   private let cookieKey: HelloCookieKey
@@ -81,13 +81,13 @@ struct SecureDatagramClients: ~Copyable {
   private(set) var nextTick = Instant.distantFuture
   /// Associations of unauthenticated clients.
   var strangers = FairQueue<Handle<Association>>()
-  /// Those of them in a handshake.
+  /// The unauthenticated associations that are in a handshake.
   private var unfinished = FairQueue<Handle<Association>>()
 
   /// Limit of associations of one shard; further clients get no answer.
   static let limit = 16_384
-  /// Limits of handshakes, in all and from one address (IPv6: its /56). Beyond them the oldest one of the heaviest
-  /// address is closed.
+  /// Limits of handshakes, in all and from one address (IPv6: its /56). Beyond them the oldest handshake of the
+  /// heaviest address, or of this address, is closed.
   static let unfinishedLimit = 384
   static let unfinishedPerAddress = 32
   /// The interval of checks for retransmissions.
@@ -122,7 +122,7 @@ struct SecureDatagramClients: ~Copyable {
     listenAnew()
   }
 
-  // MARK: - What datagrams are
+  // MARK: - Kinds of datagrams
 
   /// Whether a datagram's first byte is DTLS's (RFC 7983 section 7).
   @inline(__always)
@@ -142,7 +142,7 @@ struct SecureDatagramClients: ~Copyable {
   }
 
   /// Whether a ClientHello returns a cookie (RFC 6347 section 4.2.2: it follows the session identifier). The cookie may
-  /// be false.
+  /// be invalid.
   static func hasCookie(_ bytes: RawSpan) -> Bool {
     guard bytes.byteCount > 59 else { return false }
     let offset = 60 + Int(bytes.byte(at: 59))

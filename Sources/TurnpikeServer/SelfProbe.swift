@@ -9,12 +9,12 @@ internal import System
 internal import TURN
 internal import TURNClient
 
-/// The user of the server's own allocations. The credential is made at each start, kept in memory only, and the same
+/// The user of the server's own allocations. The credential is made at each start, is only in memory, and is the same
 /// for all realms.
 final class ProbeUser: Sendable {
   let name: String
   let password: String
-  /// The client's address of the present probe: an anonymous client sends no name.
+  /// The address of the present probe's client, because an anonymous client sends no name.
   let address = Mutex<SocketAddress?>(nil)
 
   init() {
@@ -30,15 +30,15 @@ final class ProbeUser: Sendable {
 /// Proves the relay path with a small allocation of the server's own: a client allocates at a listener, with
 /// credentials, and sends a datagram to its own relayed transport address, which must come back as data.
 ///
-/// The sockets and the messages are those of any client. Anyone may ask for `/readyz`, so an outcome is kept for a
-/// second: questions cost one allocation a second at most.
+/// The sockets and the messages are those of any client. Anyone may request `/readyz`, so an outcome is kept for a
+/// second: requests cost at most one allocation a second.
 final class SelfProbe: Sendable {
   /// The longest time of a probe.
   private static let timeout = Duration.seconds(2)
   private static let outcomeLifetime = Duration.seconds(1)
 
   private enum Verdict {
-    /// The data has come back, or the server works and has been told not to allocate here.
+    /// The data has come back; or the answer is 300 or 486, which a working server sends by its configuration.
     case works
     /// The server answers, and refuses the allocation.
     case refuses(String)
@@ -89,11 +89,11 @@ final class SelfProbe: Sendable {
 
   /// Waits for two seconds at most.
   ///
-  /// - Returns: what is wrong, in words; nil if the path works.
+  /// - Returns: the problem as text; nil if the path works.
   func run() -> String? { verdict().problem }
 
-  /// Why a restart may help; nil if the server answers: one that is full or drains need not be restarted. Waits for two
-  /// seconds at most.
+  /// The failure that a restart may cure; nil if the server answers: a full or draining server needs no restart. Waits
+  /// for two seconds at most.
   func failure() -> String? {
     if case .fails(let problem) = verdict() { return problem }
     return nil
@@ -137,7 +137,7 @@ final class SelfProbe: Sendable {
     do throws(AllocationSession.Failure) {
       try session.allocate()
       guard let relayed = session.client.grant?.relayedAddresses.first else {
-        return .fails("Allocate has no relayed address")
+        return .fails("the answer to Allocate has no relayed address")
       }
       try session.createPermission([relayed])
       let data = SecureRandom.bytes(16)
@@ -146,7 +146,7 @@ final class SelfProbe: Sendable {
         return .fails("data sent to the own relayed address \(relayed) did not come back")
       }
       guard datagram.data == data, datagram.peer == relayed else {
-        return .fails("other data came back than was sent")
+        return .fails("the data that came back is not the data that was sent")
       }
       return .works
     } catch {

@@ -18,10 +18,10 @@ struct AdminEndpoint {
   var threads: [Thread]
 }
 
-/// The admin endpoint, and what its operators ask of the main thread.
+/// The admin endpoint, and operators' requests to the main thread.
 extension Server {
-  /// Starts the endpoint. Another program on the default address is no reason not to start; on a configured one it is,
-  /// and for the demo page.
+  /// Starts the endpoint. If the default address is in use, the server starts without the endpoint; with a configured
+  /// address or the demo page the start fails.
   func startAdmin(_ engine: DataPlane.Engine) throws(StartFailure) {
     let address = settings.admin.listen
     guard address != .none else { return }
@@ -34,12 +34,12 @@ extension Server {
       let certificate = address.isRemote ? certificate.map { CertificateChoice($0.context) } : nil
       let service = try makeAdmin(address, certificate, view)
       let confinement = host.confinement
-      // The address is bound: from here on no thread needs more than the others, and new ones inherit it.
+      // The address is bound: from here on no thread needs more capabilities, and new threads inherit the reduced set.
       confinement?.confineThread()
       var threads: [Thread] = []
       do throws(Errno) {
         threads.append(
-          // TLS of strangers is computed here: on a busy core shards go first.
+          // This thread computes the TLS handshakes of any client: on a busy core shards have priority.
           try Thread(name: "admin") {
             Thread.lowerPriority()
             confinement?.confineThread()
@@ -60,7 +60,7 @@ extension Server {
       log.info("admin", ("address", .text("\(address)")), ("tls", address.isRemote ? "on" : "off"))
     } catch {
       let problem = "cannot serve the admin endpoint on \(address): \(error.reason)"
-      // After an upgrade the server goes on without its admin endpoint: live calls matter more.
+      // After an upgrade the server continues without its admin endpoint: live calls matter more.
       guard isDefault && !settings.admin.demo || succession != nil else {
         throw .failed("\(problem) (`admin.listen`)")
       }
@@ -105,7 +105,7 @@ extension Server {
     }
   }
 
-  /// Waits until the older process has ended its endpoint, which answers the operator first; at most five seconds.
+  /// Waits until the older process has answered the operator and ended its endpoint; at most five seconds.
   private func waitForAdmin(_ address: AdminAddress) {
     let deadline = Instant.read().advanced(by: .seconds(5))
     while Instant.read() < deadline {
@@ -146,7 +146,7 @@ extension Server {
     do throws(Errno) { try UnixListenerPath.restrict(path) } catch { throw .system(error) }
   }
 
-  /// Gives the endpoint the facts that have changed.
+  /// Gives the endpoint and the event thread the present facts.
   func updateAdmin() {
     events?.use(EventSender.Settings(settings.events))
     guard let admin else { return }

@@ -59,8 +59,8 @@ extension Server {
         storeThreads.append(
           try Thread(name: "credentials") {
             confinement?.confineThread()
-            // The store exists since the start. A store that is deleted later is not created again: the operator may
-            // have deleted it on purpose.
+            // `prepareCredentials` has created the store. A store that is deleted later is not created again: the
+            // operator may have deleted it on purpose.
             let open = { () throws(StoreError) in try SQLiteCredentialStore(path: path, creates: false) }
             service.run(log: log, path: path, open: open) { contents in
               changes.post(.storeChanged(contents))
@@ -101,7 +101,7 @@ extension Server {
     let isDefault = number == .default
     var users = isDefault ? settings.auth.users : realm.users
     let secrets = isDefault ? settings.auth.secrets : realm.secrets
-    // Otherwise the store has the first user.
+    // If the realm has a store, the store has the first user.
     if isDefault, credentials[.default] == nil, let firstUser { users[firstUser.name] = firstUser.password }
     if let probeUser { users[probeUser.name] = probeUser.password }
 

@@ -10,7 +10,7 @@ extension Server {
     case .epoll:
       return .epoll
     case .ioUring:
-      // An engine that is configured by name is not silently replaced.
+      // A configured engine is not replaced without an error.
       guard let refusal = DataPlane.probeRing() else { return .ioUring }
       throw .failed(
         "`engine: io-uring` is refused here: \(refusal); \(Self.remedy(for: refusal)), or configure `engine: auto`")

@@ -13,7 +13,7 @@ extension Server {
   /// A path in the state directory; nil without a writable one.
   func statePath(_ name: String) -> String? { stateDirectory.path.map { "\($0)/\(name)" } }
 
-  /// The configuration for a web page, if the start has a generated user.
+  /// The configuration for a web page; nil if this start prints no generated user.
   func firstIceServers() -> IceServers? {
     guard let firstUser else { return nil }
     let listeners = state.listeners.filter { !$0.isProxied }.map {
@@ -52,7 +52,7 @@ extension Server {
     }
   }
 
-  /// The TLS and DTLS contexts of the shards, one set for each, so that threads do not contend for one reference count.
+  /// The TLS and DTLS contexts, one pair for each shard, so that threads do not contend for one reference count.
   func makeSecureContexts(_ files: ServerCertificates, _ count: Int) throws(CertificateError) -> [SecureContexts] {
     for one in files.all { CertificateRemark(one, now: Now.read().wall)?.write(to: log) }
     let version = settings.tls.minimumVersion

@@ -46,8 +46,8 @@ extension Server {
     var content: [UInt8] { Array("\(user.password)\n\(realm ?? "")\n".utf8) }
   }
 
-  /// Creates the first user if no other user could authenticate, and decides whether its line is printed: as long as
-  /// the store has the user with that password.
+  /// Creates the first user if no other user could authenticate. Later starts without configured users print its line
+  /// as long as the store has the user with that password.
   ///
   /// - Parameter store: the default realm's store; nil if there is none.
   func prepareFirstUser(_ store: SQLiteCredentialStore?) throws(StartFailure) {
@@ -82,11 +82,11 @@ extension Server {
     firstUser = FirstUser(password: Self.newPassword())
     log.warning(
       "first-user-in-memory", ("user", "turnpike"),
-      ("effect", "the next start makes another: pages with this one get 401 then"),
+      ("effect", "the next start makes another password, and pages with this one then get 401"),
       ("remedy", "let the server keep state: set state-directory"))
   }
 
-  /// 144 bits, in letters and digits, which need no quoting in a URL or a shell.
+  /// A password of 144 random bits, in letters and digits, which need no quoting in a URL or a shell.
   private static func newPassword() -> String {
     String(Base64.encode(SecureRandom.bytes(18)).map { $0 == "+" ? "A" : $0 == "/" ? "B" : $0 })
   }
@@ -124,12 +124,14 @@ extension Server {
   private func makeFirstUser(_ store: SQLiteCredentialStore) throws(StoreError) -> FirstUser? {
     let user = FirstUser(password: Self.newPassword())
     guard try add(user, to: store) else { return nil }
-    log.info("first-user-made", ("user", "turnpike"), ("remedy", "once you have others: turnpike user remove turnpike"))
+    log.info(
+      "first-user-made", ("user", "turnpike"),
+      ("remedy", "when you have other users: turnpike user remove turnpike"))
     return user
   }
 
-  /// Stores the user, and its password for the line. The file is written first: if the start fails before the line is
-  /// printed, the next start may create the user again.
+  /// Writes the file with the password, then adds the user to the store: if the start fails between the two, the next
+  /// start creates the user again.
   private func add(_ user: FirstUser, to store: SQLiteCredentialStore) throws(StoreError) -> Bool {
     guard let credential = user.credential(realm: settings.realm) else { return false }
     if let path = statePath("first-user") {

@@ -5,7 +5,7 @@ internal import TLS
 
 /// The handshake threads.
 extension Server {
-  /// Longer RSA keys are slow: a signature with twice the bits takes five times as long.
+  /// The longest RSA key without a warning, in bits: a signature with twice the bits takes five times as long.
   private static let longestRSAKey = 2048
 
   /// Logs the CPU time of a handshake with this key, and warns about a slow one.

@@ -17,7 +17,7 @@ struct Chores {
 
   /// The end of the drain; nil before it begins.
   var stopsAt: Instant?
-  /// When the admin endpoint ends, after an upgrade; nil: not yet.
+  /// The time at which the admin endpoint ends after an upgrade; nil without an upgrade.
   var adminStopsAt: Instant?
   /// The time of the next check of the certificate's files; nil if none are configured.
   var nextLook: Instant?
@@ -52,14 +52,14 @@ struct Chores {
   static let slowInterval = Duration.seconds(5)
 }
 
-/// SIGHUP and changed certificates: read on a thread that may wait for files, used here.
+/// SIGHUP and changed certificates: the reader's thread reads the files, which may block; the main thread uses them.
 extension Server {
   func startReader() throws(StartFailure) {
     let source = certificateSource(settings.tls)
     let fingerprint = source.hasFiles ? source.fingerprint(Files.readRegular) : nil
     do throws(Errno) {
       let reader = reader
-      // Never joined, because it may wait for a network drive.
+      // The thread is never joined, because it may wait for a network drive.
       _ = try Thread(name: "files") { reader.run(fingerprint) }
     } catch {
       throw .failed("cannot start a thread: \(error)")
@@ -96,7 +96,7 @@ extension Server {
     }
   }
 
-  /// Lets the watchdog look at the relay path and tell systemd, if the main thread and all shards work.
+  /// Lets the watchdog probe the relay path and notify systemd, if all shards work.
   private func pulse(_ now: Instant) {
     guard let interval = ServiceManager.watchdogInterval else { return chores.nextPulse = nil }
     chores.nextPulse = now.advanced(by: interval / 3)
@@ -112,7 +112,7 @@ extension Server {
     reader.ask(request)
   }
 
-  /// SIGHUP: configuration, certificates and secrets are read again.
+  /// Reads configuration, certificates and secrets again (SIGHUP, or an operator's request).
   func reload() {
     if chores.reading == .nothing {
       ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(Instant.read().nanoseconds / 1000)")
@@ -126,7 +126,7 @@ extension Server {
     for report in reader.reports.takeAll() {
       switch report {
       case .configuration(nil):
-        log.error("reload-failed", ("effect", "the configuration from before stays in force"))
+        log.error("reload-failed", ("effect", "the previous configuration stays in force"))
         finishReading()
       case .configuration(let configuration?):
         // The certificate follows in a message of its own.
@@ -162,7 +162,7 @@ extension Server {
   private func use(_ configuration: Configuration) {
     let (merged, waiting) = configuration.settings.merged(into: settings)
     for key in waiting {
-      log.warning("reload-needs-restart", ("key", .text(key)), ("effect", "the value from before stays in force"))
+      log.warning("reload-needs-restart", ("key", .text(key)), ("effect", "the previous value stays in force"))
     }
     state.removedRealms = Set(settings.realms.keys).subtracting(configuration.settings.realms.keys)
     settings = merged
@@ -192,6 +192,6 @@ extension Server {
   }
 
   private func certificateFailed(_ problem: String) {
-    log.error("certificates-failed", ("error", .text(problem)), ("effect", "the certificate from before stays in use"))
+    log.error("certificates-failed", ("error", .text(problem)), ("effect", "the previous certificate stays in use"))
   }
 }

@@ -63,7 +63,7 @@ extension Server {
     return nil
   }
 
-  /// Nil without netlink: then the addresses are polled.
+  /// Starts to watch the host's addresses; nil without netlink, and then they are polled.
   func watchAddresses() -> AddressWatch? {
     do throws(Errno) {
       let watch = try AddressWatch()
@@ -83,7 +83,7 @@ extension Server {
   func take(_ report: ShardReport) {
     switch report {
     case .idle: state.idleShards += 1
-    // Done here and not on the shard, because it takes milliseconds and media would wait.
+    // The main thread does this and not the shard, because it takes milliseconds and media would wait.
     case .memoryFreed: Heap.trim()
     case .storeChanged(let contents):
       state.storeContents.merge(contents) { $1 }
@@ -95,7 +95,7 @@ extension Server {
     }
   }
 
-  /// The longest drain after Ctrl-C on a terminal, where a person waits, unless `drain-timeout` is configured.
+  /// The longest drain after Ctrl-C on a terminal, because a person waits there, unless `drain-timeout` is configured.
   private static let watchedDrain = Duration.seconds(10)
 
   /// Refuses new allocations and keeps live ones until they end.
@@ -130,7 +130,7 @@ extension Server {
     // The events stop after the shards, which report the end of their allocations.
     events?.stop()
     eventThread?.joinSoon()
-    // It may wait for a name server for seconds; the process's end also ends its thread.
+    // The search may wait for a name server for seconds; the process's end also ends its thread.
     told.service?.stop()
     watchdog?.stop()
     watchdogThread?.joinSoon()
@@ -155,7 +155,7 @@ extension Server {
     }
   }
 
-  // MARK: - What shards are configured with
+  // MARK: - The configuration of the shards
 
   func makeRelaySettings() -> RelaySettings {
     var result = RelaySettings()

@@ -9,7 +9,7 @@ internal import TURN
 
 /// The start, in order: shared state, the files and limits of this host, then one shard after another.
 extension Server {
-  /// A limit of open files that is enough for every relay port and as many connections; and the limit below which the
+  /// A limit of open files that suffices for every relay port and as many connections; and the limit below which the
   /// start warns.
   private static let plentyOfFiles = 65_536
   private static let fewFiles = 8192
@@ -23,7 +23,7 @@ extension Server {
       }
       log.warning(
         "state-in-memory", ("reason", .text(directory.refusals.joined(separator: "; "))),
-        ("effect", "users, secrets and the certificate are lost at the end"),
+        ("effect", "users, secrets and the certificate are lost when the server ends"),
         ("remedy", "set state-directory, or let the server write to \(StateDirectory.standard)"))
     } else if directory.isNew {
       log.info("state-directory-made", ("path", .text(directory.path ?? "")))
@@ -58,7 +58,7 @@ extension Server {
     let addresses = watchAddresses()
     host.confinement?.filterSystemCalls(allowsThreads: usesWebClient)
     host.confinement?.report(to: log)
-    // After an upgrade the line has been printed by the older process.
+    // After an upgrade, the older process has already printed the line.
     if succession == nil, let made = firstIceServers() { host.show(made) }
     showDemo()
     logAllocationLimits()
@@ -155,8 +155,8 @@ extension Server {
     return mailboxes
   }
 
-  /// Gives the shards what the older process hands over. All at once if they bind nothing: the order of bound sockets
-  /// matters.
+  /// Gives the shards the older process's records: to all at once if no shard binds a socket, else to one after
+  /// another, because the order of bound sockets matters.
   private func inherit() throws(StartFailure) {
     guard let inheritance = try receiveInheritance(), let offer = succession?.offer else { return }
     let bindsNothing = state.listeners.allSatisfy { offer.has($0) }
@@ -172,11 +172,11 @@ extension Server {
     case bound
   }
 
-  /// Waits until these shards have come so far.
+  /// Waits until these shards have reached the stage.
   private func wait(for stage: Stage, of indices: Set<Int>) throws(StartFailure) {
     var missing = indices
     while !missing.isEmpty {
-      // Not the event loop: it also has the reports of other threads, which would end every wait at once.
+      // The event loop is not used here: its other events would end every wait at once.
       reports.wait()
       for report in reports.takeAll() {
         switch report {

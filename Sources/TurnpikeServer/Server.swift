@@ -11,7 +11,7 @@ internal import System
 internal import TLS
 internal import TURN
 
-/// The whole server, from the configuration to its end. One for each process, because it reads the process's signals.
+/// The whole server, from the configuration to its end. A process has only one, because it reads the process's signals.
 ///
 /// The main thread opens everything in order, then waits for signals and reports; shards do the work.
 public final class Server {
@@ -21,7 +21,7 @@ public final class Server {
     case stopped
     /// A newer process has taken over and has ended with this status.
     case succeeded(Int32)
-    /// It could not start or continue; with the error, its origin and a remedy.
+    /// The server could not start or continue; with the error, its origin and a remedy.
     case failed(String)
     /// The configuration needs something that this host does not have.
     case misconfigured(String)
@@ -33,7 +33,7 @@ public final class Server {
   let log: Log
   let host: ServerHost
   let signals: SignalReader
-  /// Those that came during the start, for the running server.
+  /// Signals that came during the start; the running server handles them.
   var earlySignals: [Signal] = []
   let reader: BackgroundReader
   let reports: Mailbox<ShardReport>
@@ -41,7 +41,7 @@ public final class Server {
   /// Every realm's credential store, by the realms' numbers; realms that share a store share a service.
   var credentials: [RealmID: CredentialService] = [:]
   var credentialServices: [CredentialService] = []
-  /// The default realm first. Order and number stay the same until a restart.
+  /// The realms' names, the default realm first. Order and number stay the same until a restart.
   let realmNames: [String]
   var shards: [Mailbox<ShardMessage>] = []
   var shardThreads: [Thread] = []
@@ -72,23 +72,24 @@ public final class Server {
   let probeUser: ProbeUser?
   /// The generated user, if its line is printed.
   var firstUser: FirstUser?
-  /// A secret of the first process for the time-limited credentials of the demo page; nil without it.
+  /// A secret of the first process for the time-limited credentials of the demo page; nil without the page.
   var demoSecret: [UInt8]?
-  /// The same for the keys of its rooms.
+  /// A secret of the first process for the keys of the page's rooms.
   var roomSecret = SecureRandom.bytes(32)
-  /// Shared by all contexts, so that a session can be resumed on another shard and after a change of certificate.
-  /// Replaced with every change of certificate and every day (RFC 7525 section 3.4).
+  /// All contexts share these keys, so that a session can be resumed on another shard. They are replaced whenever the
+  /// certificates are loaded, at least every day (RFC 7525 section 3.4).
   var ticketKeys = TLSContext.TicketKeys()
 
   /// Nil while no newer process is started.
   var upgrade: Upgrade?
   /// The state that this process has taken over from another one, and its connection to it.
   var succession: Succession?
-  /// The older process or the one before it, which waits for this one's end and passes signals on.
+  /// The connection to the supervisor: an older process that waits for this one's end and passes signals on.
   var supervisor: HandoverConnection?
-  /// After an upgrade the newer process, for whose end this one waits.
+  /// The connection to the newer process after an upgrade, if this process waits for its end.
   var successor: HandoverConnection?
-  /// The same if this one does not wait. It stays open until this process has ended, which tells the newer one.
+  /// The connection to the newer process, if this one does not wait for its end. The end of this process closes it,
+  /// which tells the newer one.
   var formerConnection: HandoverConnection?
 
   static let signalEvent: UInt8 = 1
@@ -122,7 +123,7 @@ public final class Server {
     /// The host's addresses that the shards have.
     var ownAddresses: Set<IPAddress> = []
     var isDraining = false
-    /// Shards without an allocation since the drain began.
+    /// The number of shards whose allocations have all ended since the drain began.
     var idleShards = 0
     /// Whether a newer process has the listeners, and this one only drains.
     var isSucceeded = false
@@ -146,7 +147,7 @@ public final class Server {
     }
   }
 
-  /// The connection of the process that has started this one to take over from it.
+  /// The connection to the older process, which has started this one to take over.
   var predecessor: HandoverConnection? { host.predecessor }
 
   struct StartFailure: Error {
@@ -174,7 +175,7 @@ public final class Server {
       try loop.add(reader.reports.rawValue, EventToken(kind: Self.readerEvent))
       try loop.add(orders.rawValue, EventToken(kind: Self.orderEvent))
     } catch {
-      throw .failed("the kernel refuses what every server needs: \(error)")
+      throw .failed("the kernel refuses a descriptor that the server needs: \(error)")
     }
     stateDirectory = try Self.resolveStateDirectory(settings, log)
     realmNames = [settings.realm] + settings.realms.keys.sorted()

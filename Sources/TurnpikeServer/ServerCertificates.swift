@@ -2,7 +2,7 @@ internal import TLS
 
 /// The server's certificates and the authorities of its clients, as they have been read from their files.
 struct ServerCertificates: Sendable {
-  /// For clients that request no name, or no name of `others`.
+  /// The certificate for clients that request no name, or no name of `others`.
   var standard: CertificateFiles
   var others: [CertificateFiles] = []
   /// Nil: clients need no certificate.

@@ -14,7 +14,7 @@ struct ServerEvent: Sendable {
     case failedLogin(user: String, client: String, reason: String)
   }
 
-  /// Grows by one with each event of this process: with the start time a receiver knows an event that comes twice.
+  /// The number of the last event of this process. By start time and number a receiver recognizes duplicates.
   private static let lastNumber = Atomic<UInt64>(0)
   private static let start = Now.read().wall
 
@@ -55,7 +55,7 @@ struct ServerEvent: Sendable {
   }
 }
 
-/// An allocation for operators, with its names in place of numbers.
+/// An allocation for operators, with names in place of numbers.
 struct SessionRecord: Sendable {
   var id: String
   var realm: String

@@ -4,7 +4,7 @@ public import System
 
 /// Functions of the program around the server.
 public struct ServerHost: Sendable {
-  /// Reads the configuration again for SIGHUP, on a thread that may wait. Nil if it is wrong, after the problems have
+  /// Reads the configuration again for a reload, on a thread that may wait. Nil if it is wrong, after the problems have
   /// been logged.
   ///
   /// - Parameters:
@@ -16,6 +16,7 @@ public struct ServerHost: Sendable {
   public var show: @Sendable (IceServers) -> Void
   /// Prints the link of a room of the demo page, with its key; nil: it is not printed.
   public var showDemo: (@Sendable (String) -> Void)?
+  /// Reads the configuration again.
   public var reload: Reload
   /// Whether a person watches the log on a terminal.
   public var isWatched: Bool
@@ -25,7 +26,7 @@ public struct ServerHost: Sendable {
   public var confinement: Confinement?
   /// Starts the program once more; nil: an upgrade is not possible.
   var starter: StarterBox?
-  /// The process that has started this one to take over from it.
+  /// The connection to the older process, which has started this one to take over.
   var predecessor: HandoverConnection?
 
   public init(
@@ -53,7 +54,7 @@ extension ServerHost {
   }
 }
 
-/// A starter, shared.
+/// A shared reference to the starter, which cannot be copied.
 final class StarterBox: Sendable {
   private let starter: Starter
 

@@ -4,12 +4,13 @@ internal import System
 internal import TURN
 internal import Tables
 
-/// Asks the shards about their allocations. For one thread: two questions at a time would take each other's answers.
+/// Asks the shards about their allocations. Only one thread may use it: two questions at a time would take each other's
+/// answers.
 final class SessionPages: Sendable {
   private let shards: Mutex<[Mailbox<ShardMessage>]>
   let realmNames: [String]
-  // Made at the start, because the system call filter then refuses new descriptors. An answer that comes too late has
-  // another number than the present question.
+  // It is created at the start, because the system call filter refuses new descriptors later. A late answer has the
+  // number of an earlier question.
   private let answers: Mailbox<SessionQuestion.Answer>
   private let lastNumber = Atomic<UInt64>(0)
 
@@ -22,7 +23,7 @@ final class SessionPages: Sendable {
     answers = try Mailbox(capacity: 16)
   }
 
-  /// Sets the shards, which start later than this.
+  /// Sets the shards, which start after this is created.
   func use(_ mailboxes: [Mailbox<ShardMessage>]) { shards.withLock { $0 = mailboxes } }
 
   var shardCount: Int { shards.withLock { $0.count } }

@@ -10,7 +10,7 @@ struct SessionQuestion: Sendable {
     case list(from: UInt32, SessionFilter, limit: Int)
     case show(Handle<Allocation>)
     case end(Handle<Allocation>)
-    /// Ends the selected ones of the allocations from a slot on.
+    /// Ends the selected allocations from a slot on.
     case endSelected(SessionSelection, from: UInt32)
   }
 
@@ -19,7 +19,7 @@ struct SessionQuestion: Sendable {
       /// The rows, and the slot for the next question; nil at the end.
       case rows([SessionSummary], next: UInt32?)
       case ended(Bool)
-      /// How many were ended, and the slot for the next question; nil at the end.
+      /// The number of ended allocations, and the slot for the next question; nil at the end.
       case endedSelected(Int, next: UInt32?)
     }
 
@@ -35,7 +35,7 @@ struct SessionQuestion: Sendable {
   func answer(_ kind: Answer.Kind) { answers.post(Answer(number: number, kind: kind)) }
 }
 
-/// The allocations that a list has.
+/// Selects the allocations of a list.
 struct SessionFilter: Sendable {
   /// The name as the client sent it; for a time-limited name also the part after the colon.
   var user: [UInt8]?

@@ -8,7 +8,7 @@ internal import Tables
 
 /// The relay's commands, and messages from other threads.
 extension Shard {
-  /// Runs the relay's commands, and further ones that they cause.
+  /// Runs the relay's commands, and the commands that these cause.
   ///
   /// A command may close a connection, which calls this again: that call returns at once, and the loop of the first
   /// call continues. Otherwise thousands of pipes that end together would recurse until the stack overflows.
@@ -156,7 +156,7 @@ extension Shard {
     act(disposition, on: slot, base: 0, isPart: false, from: path)
   }
 
-  /// The store's answer to a look-up.
+  /// Takes the store's answer to a look-up.
   private mutating func take(
     _ keys: TURN.CredentialKeys?, of user: UserReference, realm: RealmID, lifetime: Duration?,
     for ticket: Handle<PendingRequest>
@@ -188,7 +188,7 @@ extension Shard {
 
   private mutating func read(_ message: ShardMessage) {
     if handover.phase == .exported {
-      // The records are written: nothing may change them until it is known which process goes on.
+      // The records are written: nothing may change the shard's state until one of the processes continues.
       guard case .handOver(let step) = message else { return handover.deferred.append(message) }
       take(step)
       return runCommands()
@@ -223,7 +223,7 @@ extension Shard {
       useCapture(filter, buffer)
     case .handOver(let step):
       take(step)
-    // Only `awaitInheritance` expects it.
+    // `awaitInheritance` takes this message before the first turn.
     case .inherit:
       break
     case .reportWhenIdle:

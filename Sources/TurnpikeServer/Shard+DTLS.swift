@@ -34,7 +34,7 @@ extension Shard {
   ) {
     guard !relay.isBanned(path.address.address) else { return relay.countDrop(.banned) }
     guard SecureDatagramClients.isHello(plane.buffers.bytes(slot, range)) else { return relay.countDrop(.malformed) }
-    // Each ClientHello costs a MAC, and each without a cookie an answer.
+    // Each ClientHello costs a MAC, and one without a cookie also an answer.
     let hasCookie = SecureDatagramClients.hasCookie(plane.buffers.bytes(slot, range))
     if let cause = plan.limiter.takeHello(path.address, hasCookie: hasCookie, now: now.instant) {
       return relay.countDrop(cause, of: path, now: now)
@@ -52,7 +52,7 @@ extension Shard {
     case .verified:
       if let old = secureDatagrams.find(client) { closeAssociation(old, saysGoodbye: false) }
       foreign.clients.remove(client)
-      // Refused for now; the client retransmits its ClientHello after a second.
+      // The handshake is refused now; the client retransmits its ClientHello after a second.
       guard makeRoom(for: path.address.address) else { return secureDatagrams.reject() }
       guard let association = secureDatagrams.adopt(path, helloRandom: random, now: now.instant) else {
         plan.connections.release(path.address.address, isStranger: false)
@@ -158,7 +158,7 @@ extension Shard {
     if isOver { closeAssociation(association) } else { flushAssociation(association) }
   }
 
-  /// After the handshake the client's server name may choose its realm.
+  /// Records the end of the handshake; the server name that the client requested may choose its realm.
   private mutating func updateEstablished(_ association: Slot<Association>) {
     guard !secureDatagrams[association].isEstablished, secureDatagrams[association].hasFinished == true else { return }
     secureDatagrams.setEstablished(association)
@@ -202,7 +202,7 @@ extension Shard {
   private mutating func finishWrite(_ association: Slot<Association>, _ result: TLSEngine.WriteResult) {
     switch result {
     case .written: flushAssociation(association)
-    // The message exceeds a record; or the association has ended, and the sweep closes it.
+    // The message exceeds a record; or the association has ended, and `sweepAssociations` closes it.
     case .failed, .wouldBlock: relay.countDrop(.tooLarge)
     }
   }
@@ -232,7 +232,7 @@ extension Shard {
     }
   }
 
-  /// Closes associations without an allocation after too long silence, and too long handshakes.
+  /// Closes associations without an allocation after too long silence, or whose handshakes take too long.
   mutating func sweepAssociations() {
     var walk = SlotWalk<Association>()
     while let association = secureDatagrams.next(&walk) {
@@ -256,7 +256,7 @@ extension Shard {
     secureDatagrams[association].job?.abandon()
     plan.strangersMemory.release(secureDatagrams[association].charge)
     plan.connections.release(path.address.address, isStranger: false)
-    // Removed first: the end of the allocation must not write to it.
+    // The association is removed first: the end of the allocation must not write to it.
     secureDatagrams.remove(association)
     relay.connectionClosed(path, now: now)
     runCommands()

@@ -25,7 +25,7 @@ extension Shard {
       watch(socket, source, count, ancillary.trafficClass)
       let segment = ancillary.segmentByteCount
       var base = 0
-      // One pass for most datagrams; merged datagrams are split again.
+      // The loop has one pass for most datagrams; merged datagrams are split again.
       repeat {
         let end = segment > 0 ? min(base + segment, count) : count
         plane.sends.trafficClass = ancillary.trafficClass

@@ -11,7 +11,7 @@ extension Shard {
     relay.receiveLocated(bytes, from: path, at: local, now: now)
   }
 
-  /// Sends from one of our addresses, over its listener's socket.
+  /// Sends a response from one of our transport addresses, over its listener's socket.
   mutating func reply(_ bytes: [UInt8], to target: SocketAddress, from local: SocketAddress) {
     guard
       let listener = ListenerPlan.index(of: local, in: plan.listeners), bytes.count <= PacketBuffers.capacity,
@@ -40,7 +40,7 @@ extension ListenerPlan {
     return index.map(ListenerNumber.init)
   }
 
-  /// The sockets of NAT discovery that no listener has.
+  /// Plans for the transport addresses of NAT discovery that no listener has.
   static func missing(for discovery: DiscoveryAddresses?, in listeners: [ListenerPlan]) -> [ListenerPlan] {
     (discovery?.all ?? []).filter { index(of: $0, in: listeners) == nil }.map {
       ListenerPlan(transport: .udp, address: $0, auto: true)

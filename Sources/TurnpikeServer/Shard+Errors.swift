@@ -4,8 +4,8 @@ internal import TURN
 internal import Tables
 
 extension Shard {
-  /// Reads a relay socket's ICMP errors, and passes those about the client's own datagrams to it. A limited number in
-  /// each turn, because spoofed ones can arrive as fast as they are read; the event repeats while any are left.
+  /// Reads a relay socket's ICMP errors, and passes those about the client's own datagrams to it. Each turn reads a
+  /// limited number, because spoofed errors can arrive as fast as they are read; the event repeats while any are left.
   mutating func receiveErrors(_ id: Handle<RelayPort>) {
     guard let descriptor = plane.relayPorts.descriptor(Handle(sameAs: id)) else { return }
     for _ in 0..<64 {

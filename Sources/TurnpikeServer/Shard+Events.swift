@@ -50,7 +50,7 @@ extension Shard {
     }
   }
 
-  /// Whether the server's own client has caused the event: it would repeat with every readiness check.
+  /// Whether the server's own probe has caused the event, which every readiness check would repeat.
   private func isOfProbe(_ event: RelayEvent) -> Bool {
     guard let user = plan.probeUser else { return false }
     return switch event {

@@ -4,9 +4,10 @@ internal import STUN
 internal import TURN
 internal import Tables
 
-/// Frames of streams: whole frames go to the relay, the beginning of an incomplete one is kept.
+/// Frames of streams: whole frames go to the relay, the beginning of an incomplete frame is kept.
 extension Shard {
-  /// Limit of a message without an allocation; a request with the longest USERNAME, REALM and NONCE is much shorter.
+  /// Limit of a message without an allocation, in bytes; a request with the longest USERNAME, REALM and NONCE is much
+  /// shorter.
   static let longestStrangerMessage = 4096
 
   mutating func restorePartialFrame(_ connection: Slot<Connection>, slot: Int) -> Int {

@@ -45,13 +45,13 @@ extension Shard {
     plan.handshakes.submit(job)
   }
 
-  /// Has the handshake thread free the engine of a connection that ends.
+  /// Lets the handshake thread free the engine of a connection that ends.
   mutating func discardEngine(of connection: Slot<Connection>) {
     guard let engine = streams[connection].tls.take() else { return }
     plan.handshakes.discard(DiscardedEngine(engine))
   }
 
-  /// Takes back an engine; or handles the refusal of its job.
+  /// Takes back an engine, or handles the refusal of its job.
   mutating func takeBack(_ job: HandshakeJob) {
     switch job.target {
     case .connection(let handle): takeBack(job, handle)
@@ -86,7 +86,7 @@ extension Shard {
 
   // MARK: - DTLS
 
-  /// Sends an association's engine to the handshake thread, with the datagrams that arrived meanwhile.
+  /// Sends an association's engine to the handshake thread, with the datagrams that wait for it.
   mutating func sendAway(_ association: Slot<Association>) {
     guard let engine = secureDatagrams[association].engine.take() else { return }
     let client = secureDatagrams[association].path.address.address

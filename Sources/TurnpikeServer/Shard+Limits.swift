@@ -7,7 +7,7 @@ internal import TURN
 /// The text of a warning about a limit.
 struct LimitText {
   var name: String
-  /// The key of the configuration that raises it.
+  /// The key of the configuration that raises the limit.
   var key = LimitText.fixed
   var effect: String
 
@@ -49,7 +49,7 @@ enum ShardLimit: UInt8, CaseIterable {
   /// The effect on a request that a rate does not allow now.
   static let laterOverStreams = "requests wait over TCP and TLS; over UDP and DTLS they are dropped and sent again"
 
-  // Longer than 40 lines: a table with every limit.
+  // This is longer than 40 lines, because it is a table with every limit.
   var text: LimitText {
     switch self {
     case .connections:
@@ -124,7 +124,8 @@ extension RelayLimit {
     case .failures:
       LimitText(
         name: "failed-logins-per-address",
-        effect: "logins of this client or address are not tried, but for live allocations; over TCP and TLS they wait")
+        effect:
+          "logins of this client or address are not tried, except for live allocations; over TCP and TLS they wait")
     case .waitingRequests: LimitText(name: "waiting-requests", effect: ShardLimit.laterOverStreams)
     case .newPeers:
       LimitText(name: "new-peers-per-user", key: limits + "new-peers-per-user", effect: "permissions get 508")
@@ -147,9 +148,11 @@ extension RelayLimit {
       LimitText(name: "bandwidth-per-user", key: limits + "bandwidth-per-user", effect: "media is dropped")
     case .realmBandwidth:
       LimitText(
-        name: "bandwidth-of-realm", key: limits + "bandwidth", effect: "media is dropped, of the heaviest first")
+        name: "bandwidth-of-realm", key: limits + "bandwidth",
+        effect: "media is dropped, of the heaviest allocations first")
     case .serverBandwidth:
-      LimitText(name: "bandwidth", key: "limits.bandwidth", effect: "media is dropped, of the heaviest first")
+      LimitText(
+        name: "bandwidth", key: "limits.bandwidth", effect: "media is dropped, of the heaviest allocations first")
     case .unfragmented: LimitText(name: "unfragmented-datagrams", effect: "datagrams with DONT-FRAGMENT are dropped")
     case .icmp: LimitText(name: "icmp-indications", effect: "further ICMP messages are not passed on")
     case .siblings: LimitText(name: "datagrams-between-shards", effect: "media is dropped")
@@ -190,7 +193,7 @@ extension Shard {
 
   private static func text(_ client: IPAddress) -> LogValue { client.isUnspecified ? "unknown" : "\(client)" }
 
-  /// Counts that a limit was reached, and warns at most once in ten seconds; cheap at any rate of calls.
+  /// Counts that a limit was reached, and warns at most once in ten seconds. It is cheap at any rate of calls.
   mutating func countLimit(_ limit: ShardLimit, _ client: IPAddress, times: Int = 1) {
     if let notice = limitNotices.count(limit, client, times: times, now: now.instant) { warn(limit.text, notice) }
   }

@@ -5,7 +5,7 @@ internal import System
 internal import TURN
 internal import Tables
 
-/// The counts of a shard that are not the relay's, and when it publishes them.
+/// The counts of a shard that are not the relay's, and the times of their publication.
 struct ShardMetrics: ~Copyable {
   /// The shortest time between two publications of a shard, and the time between two measured turns.
   static let interval = Duration.milliseconds(100)
@@ -32,9 +32,9 @@ struct ShardMetrics: ~Copyable {
 
 /// Publishes the shard's counts, and answers questions about its allocations.
 extension Shard {
-  /// Measures a turn, and publishes, both only now and then.
+  /// Measures a turn, and publishes the counts, each at most once in its interval.
   ///
-  /// The alarm alone is no work: it rings for the publication itself, and an idle shard would publish for ever.
+  /// The alarm alone is not work: it also wakes the shard to publish, so an idle shard would publish for ever.
   @inline(__always)
   mutating func endTurnMetrics(events: Int) {
     if events > 1 || (events == 1 && plane.event(0).token.kind != EventKind.alarm) { metrics.isStale = true }
@@ -43,7 +43,7 @@ extension Shard {
     sample(events: events)
   }
 
-  /// One look at the clock for all answers of the turn, and none for a turn of media alone.
+  /// Reads the clock once for all answers of the turn, and not for a turn that only relays media.
   private mutating func recordAnswers() {
     metrics.requestTime.record(
       Double(Instant.read().nanoseconds(since: now.instant)) / 1e9, count: metrics.answersInTurn)
@@ -61,7 +61,7 @@ extension Shard {
   private mutating func publish() {
     metrics.nextPublication = now.instant.advanced(by: ShardMetrics.interval)
     let isPublished = plan.board.publish { fill(&$0) }
-    // While another thread reads, a later turn publishes.
+    // If another thread reads the board now, a later turn publishes.
     metrics.isStale = !isPublished
   }
 
@@ -87,10 +87,10 @@ extension Shard {
 
   // MARK: - Sessions
 
-  /// Limit of slots that one question looks at, so that it takes the shard less than a millisecond.
+  /// Limit of slots that one question visits, so that it takes the shard less than a millisecond.
   private static let slotsForQuestion: UInt32 = 4096
 
-  /// The same for a question that ends allocations: each may cost some hashes, and the closing of sockets.
+  /// The same for a question that ends allocations: each may cost some hashes, and closes sockets.
   private static let slotsForEnding: UInt32 = 128
 
   mutating func answer(_ question: SessionQuestion) {

@@ -6,7 +6,7 @@ internal import TLS
 internal import TURN
 internal import Tables
 
-/// A client's connection on its way to another shard, with its descriptor, TLS engine and unprocessed bytes. `take()`
+/// A client's connection that moves to another shard, with its descriptor, TLS engine and unprocessed bytes. `take()`
 /// transfers ownership; otherwise deinit closes the connection.
 final class MovingConnection: Sendable {
   private let connection: Mutex<Connection?>
@@ -39,23 +39,23 @@ extension Shard {
       guard let slot = streams.slot(of: handle), let move = streams[slot].move else { continue }
       plane.loop.remove(streams[slot].socket.rawValue)
       let path = streams[slot].path
-      // Each shard counts its own unauthenticated connections; the new shard counts it again.
+      // Each shard counts its own unauthenticated connections; the new shard counts this one again.
       forgetStranger(slot)
       var connection = streams.remove(slot)
       connection.takeUp(move.message, &blocks)
-      // It had no allocation here; its waiting requests are dropped.
+      // The connection had no allocation here; its waiting requests are dropped.
       relay.connectionClosed(path, now: now)
       runCommands()
       let box = MovingConnection(connection, listener: endpoints.endpoint(path.endpoint).listener)
-      // If the mailbox is this full, the connection is closed, to keep room for control messages; the client will
-      // connect again.
+      // If the mailbox has this many messages, the connection is closed, to keep room for control messages; the client
+      // will connect again.
       if !plan.siblings[move.shard].post(.moved(box), unlessMoreThan: 4096) {
         countLimit(.movedConnections, path.address.address)
       }
     }
   }
 
-  /// Takes a connection over from another shard, and continues to read its bytes.
+  /// Takes over a connection from another shard, and continues to read its bytes.
   mutating func adopt(_ box: MovingConnection) {
     guard var connection = box.take() else { return }
     let old = connection.path
@@ -123,7 +123,7 @@ extension Connection {
   /// Puts the message that caused the move before the unprocessed bytes.
   mutating func takeUp(_ message: [UInt8], _ pool: inout BlockPool) {
     var bytes = PooledBytes()
-    // This cannot fail: both come from one slot, or are a message and the beginning of another.
+    // This cannot fail: both parts come from one slot, or are a message and the beginning of another message.
     _ = bytes.append(message.span.rawBytes, &pool) && bytes.append(partialFrame.bytes, &pool)
     partialFrame.removeAll(&pool)
     partialFrame = bytes
@@ -144,7 +144,7 @@ extension Connection {
     return outgoing.append(prefix: bytes.extracting(sent..<bytes.byteCount), RawSpan(), &pool) && flush(&pool)
   }
 
-  /// Ends our direction; false if the connection is closed.
+  /// Ends the direction to the client; false if the connection is closed.
   mutating func endWriting(_ pool: inout BlockPool) -> Bool {
     if layer == .tls {
       tls?.endWriting()

@@ -50,7 +50,7 @@ extension Shard {
     }
   }
 
-  /// Tries postponed look-ups again. Look-ups that the rate still does not allow are postponed again.
+  /// Tries postponed look-ups again. A look-up that the rates still refuse is postponed again.
   mutating func retryLookUps() {
     for entry in lookUps.takePostponed() where relay.path(ofTicket: entry.ticket) != nil { lookUp(entry) }
     runCommands()

@@ -43,7 +43,7 @@ extension Shard {
   // MARK: - Peer to client
 
   private mutating func readPeer(_ pipe: Slot<Pipe>) {
-    // Read bytes are passed on before the slot is reused.
+    // The bytes are passed on before the slot is used again.
     let slot = DataPlane.scratchSlot
     guard let connection = dataConnection(of: pipe) else { return endPipe(pipe) }
     switch Self.read(
@@ -113,7 +113,7 @@ extension Shard {
       case .bytes(let count):
         sendToPeer(pipe, slot: slot, 0..<count)
       case .wouldBlock:
-        // Sends answers to handshake messages among the records.
+        // The flush sends answers to handshake messages among the records.
         if !streams[connection].flush(&blocks) { endPipe(pipe) }
         return
       case .closed:
@@ -164,7 +164,7 @@ extension Shard {
 
   // MARK: - Ends and interest
 
-  /// Passes the end of a side on after all earlier bytes are written, and ends the pipe after both ends.
+  /// Passes on the end of a side after all earlier bytes are written, and closes the pipe after both sides have ended.
   mutating func settlePipe(_ pipe: Slot<Pipe>) {
     guard let connection = dataConnection(of: pipe) else { return endPipe(pipe) }
     if tcp[pipe].clientHasEnded, !tcp[pipe].peerIsTold, tcp[pipe].toPeer.isEmpty {

@@ -4,8 +4,8 @@ internal import NetworkTypes
 internal import TURN
 internal import Tables
 
-/// Connections from proxies: a header of the PROXY protocol names the client, whose address then has every role that
-/// the connection's own address has elsewhere.
+/// Connections from proxies: a header of the PROXY protocol names the client's address, which replaces the connection's
+/// own address in every later use.
 extension Shard {
   func trusts(_ proxy: IPAddress) -> Bool { trustedProxies.contains { $0.contains(proxy) } }
 
@@ -36,7 +36,7 @@ extension Shard {
     }
   }
 
-  /// Gives a connection the client's address, and counts it for the client from now on.
+  /// Gives a connection the client's address, and counts the connection for that address. False if it must be closed.
   private mutating func name(
     _ connection: Slot<Connection>, _ client: SocketAddress, connectedTo local: IPAddress
   ) -> Bool {

@@ -4,7 +4,7 @@ internal import NetworkTypes
 internal import TURN
 internal import Tables
 
-/// The shards to wake at the end of the turn, and the one that is read first.
+/// The shards to wake at the end of the turn, and the shard whose datagrams are read first.
 struct SiblingBells {
   /// Shards that got media in this turn.
   fileprivate var toWake: [Int] = []
@@ -12,8 +12,8 @@ struct SiblingBells {
 }
 
 /// Relay to relay between two shards: a datagram from a relay port of one shard to a relay port of the other passes
-/// through their exchange without the kernel. Media only: if the ring is full, it is dropped and counted; control
-/// messages use the mailbox.
+/// through their exchange without the kernel. The exchange carries media only, which is dropped and counted if the ring
+/// is full; control messages use the mailbox.
 extension Shard {
   /// Limit of datagrams from other shards in one turn; the rest follows in the next.
   private static let siblingBudget = 256
@@ -42,7 +42,7 @@ extension Shard {
   mutating func receiveFromSiblings() {
     plan.exchange.beginLooking(plan.index)
     var budget = Self.siblingBudget
-    // Starts with another shard each time, so that a busy shard does not block the others.
+    // The loop starts with another shard each time, so that a busy shard does not block the others.
     siblings.first += 1
     for step in 0..<plan.exchange.count {
       let shard = (siblings.first + step) % plan.exchange.count

@@ -50,7 +50,7 @@ extension Shard {
       if streams.slot(of: handle) != nil { close(connection) }
       return
     }
-    // The connection may have been the heaviest itself.
+    // `chargeStranger` may have closed this connection as the heaviest.
     if streams.slot(of: handle) != nil {
       streams[connection].charge = held
     } else if more > 0 {
@@ -58,7 +58,8 @@ extension Shard {
     }
   }
 
-  /// Charges strangers' memory. If it is used up, closes the oldest clients of the heaviest address.
+  /// Charges strangers' memory. If it is used up, closes the oldest clients of the heaviest address; false if that did
+  /// not suffice.
   mutating func chargeStranger(_ byteCount: Int, _ address: IPAddress) -> Bool {
     for _ in 0..<8 {
       if plan.strangersMemory.charge(byteCount) { return true }
@@ -103,7 +104,6 @@ extension Shard {
   // MARK: - DTLS
 
   /// Charges the memory of an unauthenticated association, or releases the charge after its client has authenticated.
-  /// False if it had to be closed.
   mutating func settleAssociation(_ association: Slot<Association>) {
     guard !secureDatagrams[association].isProven else { return }
     let address = secureDatagrams[association].path.address.address
@@ -125,7 +125,7 @@ extension Shard {
     } else if secureDatagrams.slot(of: handle) != nil {
       secureDatagrams[association].charge = held
     } else {
-      // It was the heaviest itself.
+      // `chargeStranger` has closed this association as the heaviest.
       plan.strangersMemory.release(more)
     }
   }

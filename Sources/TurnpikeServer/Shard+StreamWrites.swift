@@ -61,12 +61,13 @@ extension Shard {
       }
       let handle = streams.handle(of: connection)
       updateInterest(connection)
-      // What the client does not read is memory of a stranger. A pipe may have ended, and its connection with it.
+      // Output that an unauthenticated client does not read counts as strangers' memory. `updateInterest` may have
+      // ended a pipe and its connection.
       if streams.slot(of: handle) != nil, !streams[connection].isProven { settleStranger(connection) }
     }
   }
 
-  /// Waits for writability exactly while output waits.
+  /// Updates the loop's interest: writing only while output waits.
   private mutating func updateInterest(_ connection: Slot<Connection>) {
     if let end = streams[connection].pipe {
       if let pipe = tcp.slot(of: end.pipe) { settlePipe(pipe) }

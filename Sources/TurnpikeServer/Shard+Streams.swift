@@ -10,7 +10,7 @@ internal import Tables
 extension Shard {
   mutating func acceptConnections(_ handle: Handle<ClientListener>) {
     guard let listener = streams.slot(of: handle) else { return }
-    // A limited number in each turn, because media has priority.
+    // Each turn accepts a limited number, because media has priority.
     for _ in 0..<32 {
       let socket: StreamSocket?
       do throws(Errno) { socket = try streams[listener].socket.accept() } catch {
@@ -173,12 +173,13 @@ extension Shard {
     return connection.tls?.receive(buffers.bytes(slot, range)) ?? false
   }
 
-  /// One read may hold many records: plaintext is collected until the engine has no more, then split into frames.
+  /// Reads decrypted bytes. One read may hold many records: plaintext is collected until the engine has no more, then
+  /// split into frames.
   mutating func readPlaintext(_ connection: Slot<Connection>, _ handle: Handle<Connection>, slot: Int) {
     while streams.slot(of: handle) != nil {
       let start = restorePartialFrame(connection, slot: slot)
       let (end, isOver) = gatherPlaintext(connection, slot: slot, from: start)
-      // Output of TLS itself: handshake messages, alerts and tickets.
+      // TLS itself may have output: handshake messages, alerts and tickets.
       if streams[connection].waitingByteCount > 0 { streams.markDirty(connection) }
       if end > start {
         if !streams[connection].hasSpoken, let realm = streams[connection].realm(by: serverNames) {
@@ -259,7 +260,7 @@ extension Shard {
     streams[connection].sayGoodbye(&blocks)
     forgetStranger(connection)
     discardEngine(of: connection)
-    // Removed first: the end of the allocation must not write to it.
+    // The connection is removed first: the end of the allocation must not write to it.
     _ = streams.remove(connection)
     if path.connection != nil {
       relay.connectionClosed(path, now: now)

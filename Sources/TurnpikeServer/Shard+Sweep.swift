@@ -15,13 +15,13 @@ struct EngineReports {
   var hasReportedRefusedRuns = false
 }
 
-/// Tasks of each second.
+/// Tasks that run once a second.
 extension Shard {
-  /// The number of allocations, connections and associations, which use memory.
+  /// The number of allocations, connections and associations: memory grows with it.
   private var memberCount: Int { relay.allocationCount + streams.count + secureDatagrams.count }
   private static let memorySlack = 256
 
-  /// Whether most users of the memory have left.
+  /// Whether most clients have left since the peak of memory.
   var holdsMuchMemory: Bool { memoryPeak > 2 * memberCount + Self.memorySlack }
 
   /// Returns memory to the kernel after most clients have left; the heap would keep it.
@@ -48,8 +48,8 @@ extension Shard {
     if plane.sends.refusedRuns > 0, !engineReports.hasReportedRefusedRuns {
       engineReports.hasReportedRefusedRuns = true
       plan.log.info(
-        "segmentation-refused", ("reason", "the kernel does not cut runs on some route"),
-        ("effect", "there each datagram is sent by itself"))
+        "segmentation-refused", ("reason", "the kernel refuses UDP_SEGMENT on some route"),
+        ("effect", "datagrams on that route are sent one by one"))
     }
     for listener in streams.takePausedListeners() {
       try? plane.loop.modify(

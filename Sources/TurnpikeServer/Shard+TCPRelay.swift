@@ -26,7 +26,7 @@ extension Shard {
   }
 
   mutating func acceptPeers(_ handle: Handle<RelayListener>) {
-    // A limited number in each turn. A command may close the listener.
+    // Each turn accepts a limited number. A command may close the listener.
     for _ in 0..<16 {
       guard let listener = tcp.slot(of: handle) else { return }
       let id = tcp[listener].id
@@ -84,7 +84,8 @@ extension Shard {
     }
   }
 
-  /// Registers without read interest: the peer's bytes stay in the kernel, and only a broken connection makes an event.
+  /// Registers the pipe without read interest: the peer's bytes stay in the kernel, and only a broken connection makes
+  /// an event.
   private mutating func addPipe(_ pipe: consuming Pipe) -> Bool {
     let descriptor = pipe.socket.rawValue
     let isConnecting = pipe.state == .connecting
@@ -136,7 +137,7 @@ extension Shard {
       relay.pipeEnded(id)
       return
     }
-    // Two ConnectionBinds may both have waited for a look-up: a connection has one pipe, or moves to another shard.
+    // Two ConnectionBinds may both have waited for a look-up, but a connection has one pipe or moves to another shard.
     guard streams[connection].pipe == nil, streams[connection].move == nil else {
       closePipe(id)
       relay.pipeEnded(id)
@@ -197,7 +198,7 @@ extension Shard {
 }
 
 extension EventLoop {
-  /// Changes a registration from one interest to another, with the needed system call if any.
+  /// Changes a registration from one interest to another, with the system call that this needs, if any.
   func change(_ descriptor: Int32, _ token: EventToken, from before: Interest, to wanted: Interest) {
     guard before != wanted else { return }
     if !wanted.isRegistered {

@@ -103,7 +103,7 @@ struct Shard: ~Copyable {
     var error: Errno
   }
 
-  /// A shard with every socket of its plan open, for the thread that calls this.
+  /// Makes a shard with every socket of its plan open, for the calling thread.
   static func open(_ plan: ShardPlan) throws(OpenFailure) -> Shard {
     var shard: Shard
     do throws(Errno) { shard = try Shard(plan) } catch { throw .listener(nil, error) }
@@ -147,7 +147,7 @@ struct Shard: ~Copyable {
   mutating func turn() {
     let count = plane.wait(until: nextDeadline())
     now = Now.read()
-    // First, so that timers of this turn count from now and not from the last expiry.
+    // This comes first, so that timers of this turn count from the present and not from the last expiry.
     relay.advance(to: now)
     runCommands()
     datagramListeners.beginTurn()
@@ -166,7 +166,7 @@ struct Shard: ~Copyable {
     resumePipes()
     resumeConnections()
     if nextSweep <= now.instant { sweep() }
-    // Last, so that all output of the turn is written in it.
+    // This comes last, so that all output of the turn is written in this turn.
     flushConnections()
     wakeSiblings()
     plane.endTurn()

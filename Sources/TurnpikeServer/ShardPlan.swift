@@ -25,7 +25,7 @@ struct SecureContexts: Sendable {
   var datagram: TLSContext?
 }
 
-/// The inputs of a shard. Shared parts are safe to share; everything else is a copy.
+/// The inputs of a shard: references to objects that threads may share, and copies.
 struct ShardPlan: Sendable {
   var index: Int
   var engine: DataPlane.Engine
@@ -48,7 +48,7 @@ struct ShardPlan: Sendable {
   var hook: HookService?
   /// Nil without `events.webhook`.
   var events: EventSender?
-  /// The user of the server's own allocations, which are in no log, event or count.
+  /// The user of the server's own allocations, which no log, event or count includes.
   var probeUser: ProbeUser?
   var serverNames: ServerNames
   /// The addresses from which a header of the PROXY protocol is accepted.
@@ -75,7 +75,7 @@ struct ShardPlan: Sendable {
 enum ShardMessage: Sendable {
   /// The store's answer to a look-up; nil keys for an unknown user.
   ///
-  /// - Parameter lifetime: how long the answer may be kept; nil: as long as those of stores.
+  /// - Parameter lifetime: the time for which the answer may be cached; nil: `KnownKeys.lifetime`.
   case keys(
     ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference, TURN.CredentialKeys?, lifetime: Duration? = nil
   )
@@ -91,15 +91,15 @@ enum ShardMessage: Sendable {
   case moved(MovingConnection)
   /// An engine that returns from the handshake thread.
   case handshake(HandshakeJob)
-  /// A question about allocations, from the thread of the admin endpoint.
+  /// A question about allocations, from the admin endpoint or the event thread.
   case sessions(SessionQuestion)
   /// Begin a capture of a user's messages; nil: end it.
   case capture(CaptureFilter?, CaptureBuffer?)
-  /// Nothing: whether it is taken shows whether the shard works.
+  /// No content: a shard that works takes it from the mailbox.
   case ping
   /// The records that another process hands over.
   case inherit(ShardInheritance)
-  /// A step of a handover to another process, or from it.
+  /// A step of a handover to or from another process.
   case handOver(HandoverStep)
   /// Report when no allocation is left.
   case reportWhenIdle
@@ -113,19 +113,19 @@ struct ForwardedDatagram: Sendable {
   var bytes: [UInt8]
   var client: SocketAddress
   var listener: ListenerNumber
-  /// The address of ours that received it, on a wildcard listener.
+  /// The server's address at which it arrived, on a wildcard listener.
   var local: IPAddress?
 }
 
 /// A message from a shard or another thread to the main thread.
 enum ShardReport: Sendable {
-  /// The shard is ready for what another process hands over.
+  /// The shard is ready for the records of another process.
   case prepared(shard: Int)
   /// All sockets of the shard are bound.
   case bound(shard: Int, HandoverCounts, closed: Int)
   /// The records of another process cannot be used; the thread has ended.
   case unreadable(shard: Int, RecordError)
-  /// It reads no socket.
+  /// The shard has stopped reading from sockets.
   case paused(shard: Int)
   case exported(shard: Int, HandoverPackage)
   /// A socket could not be bound; the thread has ended.
@@ -134,6 +134,6 @@ enum ShardReport: Sendable {
   /// Most clients have left: the heap can return memory.
   case memoryFreed(shard: Int)
   case stopped(shard: Int)
-  /// From the thread of a credential store: the store has changed; with its realms' present content.
+  /// From the thread of a credential store: the store has changed; with the present content of its realms.
   case storeChanged([RealmID: StoreContent])
 }

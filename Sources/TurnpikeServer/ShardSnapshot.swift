@@ -15,7 +15,8 @@ struct ShardSnapshot: Sendable {
   /// Datagrams dropped at a full send buffer, and clients' datagrams that the kernel dropped at a full receive buffer.
   var sendDrops: UInt64 = 0
   var receiveDrops: UInt64 = 0
-  /// How often each limit was reached, by its number. No dictionary: a shard fills this while it relays packets.
+  /// The number of times that each limit was reached, by its number; no dictionary, because a shard that relays packets
+  /// fills it.
   var shardLimits = InlineArray<32, UInt64>(repeating: 0)
   var relayLimits = InlineArray<32, UInt64>(repeating: 0)
   /// Seconds from the wake-up of a turn to its last send, sampled.
@@ -24,12 +25,12 @@ struct ShardSnapshot: Sendable {
   var requestTime = Histogram(from: 0.000_005, factor: 2, buckets: 21)
   /// Connections that were closed for their header of the PROXY protocol.
   var refusedProxies: UInt64 = 0
-  /// Runs of datagrams that the kernel did not cut (UDP_SEGMENT), so that each was sent by itself.
+  /// Runs of datagrams for which the kernel refused UDP_SEGMENT; their datagrams were sent one by one.
   var refusedRuns: UInt64 = 0
-  /// The CPU time of the thread in seconds.
+  /// The CPU time of the shard's thread.
   var processorTime = Duration.zero
 
-  /// What was dropped or refused because there was too much of it.
+  /// The number of drops and refusals at limits and full socket buffers.
   var refusals: UInt64 {
     var sum = receiveDrops &+ sendDrops
     for index in shardLimits.indices { sum &+= shardLimits[index] }
@@ -43,7 +44,7 @@ struct SessionCounts: Sendable {
   private(set) var live: [AllocationKind: Int] = [:]
   private(set) var opened: [AllocationKind: UInt64] = [:]
   private(set) var ended: [EndReason: UInt64] = [:]
-  /// Figures of ended allocations: their seconds, and the bytes of both directions.
+  /// Histograms of ended allocations: their lifetimes in seconds, and the bytes of both directions together.
   private(set) var lifetimes = Histogram(bounds: [1, 10, 60, 300, 900, 3600, 14_400, 86_400])
   private(set) var bytes = Histogram(from: 1000, factor: 10, buckets: 8)
   private(set) var quality = QualityCounts()
@@ -86,7 +87,7 @@ final class ShardBoard: Sendable {
 
   func read() -> ShardSnapshot { snapshot.withLock { $0 } }
 
-  /// False while another thread reads.
+  /// Updates the snapshot; false if another thread reads it now.
   func publish(_ update: (inout ShardSnapshot) -> Void) -> Bool {
     snapshot.withLockIfAvailable { update(&$0) } != nil
   }

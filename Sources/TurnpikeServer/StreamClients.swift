@@ -21,20 +21,20 @@ struct StreamClients: ~Copyable {
   private var nextDirty = 0
   /// Connections that move to other shards at the end of the turn.
   private var leaving: [Handle<Connection>] = []
-  /// Connections that are not read until `nextResume`, the oldest pause first.
+  /// Connections whose reading is paused, the oldest pause first, from `nextPaused` on.
   private var paused: [(connection: Handle<Connection>, until: Instant)] = []
   private var nextPaused = 0
   /// Nil without a certificate.
   var context: TLSContext?
   /// Connections of unauthenticated clients.
   var strangers = FairQueue<Handle<Connection>>()
-  /// Those of them in a TLS handshake.
+  /// The unauthenticated connections that are in a TLS handshake.
   var unfinished = FairQueue<Handle<Connection>>()
 
   /// Limit of connections of one shard; a further one is closed at once.
   static let limit = 32_768
-  /// Limits of handshakes, in all and from one address (IPv6: its /56). Beyond them the oldest one of the heaviest
-  /// address is closed.
+  /// Limits of handshakes, in all and from one address (IPv6: its /56). Beyond them the oldest handshake of the
+  /// heaviest address, or of this address, is closed.
   static let unfinishedLimit = 1024
   static let unfinishedPerAddress = 32
   /// The longest time without a whole message on a connection without an allocation.
@@ -43,7 +43,7 @@ struct StreamClients: ~Copyable {
   static let handshakeTimeout = Duration.seconds(10)
   /// The pause of a connection whose request waits for a budget.
   static let pause = Duration.milliseconds(250)
-  /// The size of one read from an unauthenticated client.
+  /// The size of one read from an unauthenticated client, in bytes.
   static let strangerReading = 4 << 10
 
   init(context: TLSContext?) { self.context = context }
@@ -175,7 +175,7 @@ struct StreamClients: ~Copyable {
     paused.append((connections.handle(of: slot), now.advanced(by: Self.pause)))
   }
 
-  /// Takes the connections whose pause has ended. One may be closed already.
+  /// Takes the connections whose pause has ended, without those that are closed.
   mutating func takeResumable(now: Instant) -> [Handle<Connection>] {
     var resumable: [Handle<Connection>] = []
     while nextPaused < paused.count, paused[nextPaused].until <= now {
@@ -185,7 +185,7 @@ struct StreamClients: ~Copyable {
       connections[slot].isPaused = false
       resumable.append(handle)
     }
-    // Removed only when half of the list is used up: constant time on average.
+    // Entries are removed only when half of the list is used up: constant time on average.
     if nextPaused > paused.count / 2 {
       paused.removeFirst(nextPaused)
       nextPaused = 0

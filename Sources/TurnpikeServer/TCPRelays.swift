@@ -5,7 +5,7 @@ internal import Tables
 
 /// The TCP side of one relayed transport address.
 struct RelayListener: ~Copyable {
-  /// The relay's handle.
+  /// The relay's handle of the relay port.
   let id: Handle<RelayPort>
   let socket: StreamListener
 }
@@ -17,7 +17,7 @@ struct TCPRelays: ~Copyable {
   private var listenerOfRelay: [Handle<RelayPort>: Slot<RelayListener>] = [:]
   private var pipes = SlotMap<Pipe>()
   private var pipeOfPeerConnection: [Handle<PeerConnection>: Slot<Pipe>] = [:]
-  /// Listeners that are paused because the process had no free descriptors.
+  /// Listeners that are paused because `accept` failed, for example without free descriptors.
   private var pausedListeners: [Handle<RelayListener>] = []
   /// Pipes that wait for bandwidth.
   private var throttled: [Handle<Pipe>] = []
@@ -116,7 +116,7 @@ struct TCPRelays: ~Copyable {
   }
 
   private mutating func wait(_ slot: Slot<Pipe>, until: Instant) {
-    // One entry, even if several records of one read exceed the limit.
+    // A pipe has one entry, even if several records of one read exceed the limit.
     if !pipes[slot].isThrottled {
       pipes[slot].isThrottled = true
       throttled.append(pipes.handle(of: slot))

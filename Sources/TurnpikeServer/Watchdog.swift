@@ -3,8 +3,8 @@ internal import Synchronization
 internal import System
 internal import TURN
 
-/// Tells systemd that the server works: that the main thread and all shards turn, and that the relay path carries data.
-/// Without it for `WatchdogSec`, systemd restarts the server.
+/// Tells systemd that the server works: that the main thread and all shards run, and that the relay path carries data.
+/// Without this message for `WatchdogSec`, systemd restarts the server.
 final class Watchdog: Sendable {
   private enum Item: Sendable {
     case pulse
@@ -14,9 +14,9 @@ final class Watchdog: Sendable {
   private let queue: Mailbox<Item>
   /// Nil: no listener takes a plain client, so only the threads are watched.
   private let probe: SelfProbe?
-  /// The present bans: the probe is a client, too.
+  /// The present bans, which also apply to the probe's client.
   private let bans: @Sendable () -> BanList
-  /// Grows while the server drops packets or refuses what exceeds a limit.
+  /// A count that grows while the server drops packets or refuses requests at limits.
   private let overload: @Sendable () -> UInt64
   private let log: Log
 
@@ -30,7 +30,7 @@ final class Watchdog: Sendable {
     self.log = log
   }
 
-  /// Begins one probe, unless one waits. The main thread calls this while it and all shards work.
+  /// Begins one probe, unless one waits. The main thread calls this while all shards work.
   func pulse() { queue.post(.pulse, unlessMoreThan: 0) }
 
   func stop() { queue.post(.stop) }
@@ -51,7 +51,7 @@ final class Watchdog: Sendable {
     guard let probe, !bans().contains(probe.client), let problem = probe.failure() else {
       return ServiceManager.notify("WATCHDOG=1")
     }
-    // A flood takes the probe's packets too. A restart would end all calls, and not the flood.
+    // In a flood the probe's packets are dropped too. A restart would end all calls, but not the flood.
     guard overload() == before else { return ServiceManager.notify("WATCHDOG=1") }
     log.limited(
       .error, "relay-path-broken", ("reason", .text(problem)),

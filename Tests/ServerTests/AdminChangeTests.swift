@@ -83,7 +83,7 @@ struct AdminChangeTests {
     #expect(
       try ask(admin, "DELETE", "/api/v1/users?name=alice", status: 409)["error"]?.string
         == "\"alice\" is in auth.users (the configuration file, TURNPIKE_AUTH_USERS or --set), not in the store: remove it "
-        + "there, then reload the server (turnpike reload, or SIGHUP); restart it if it is not in the file")
+        + "there, then reload the server (turnpike reload, or SIGHUP); restart it if the user is not in the file")
     #expect(try admin.document("/api/v1/sessions")["sessions"]?.array?.count == 2)
     // Without close the sessions go on.
     let kept = try ask(admin, "DELETE", "/api/v1/users?name=dave%2Fx%20y", status: 200)

@@ -149,7 +149,7 @@ extension HardeningServerTests {
     ])
   func modes(name: String, mode: Int, words: String) throws {
     let good = try check([:])
-    #expect(!good.contains("others of this host"), "\(good)")
+    #expect(!good.contains("other users of this host"), "\(good)")
     let told = try check([name: mode])
     #expect(told.contains(words) && told.contains("/\(name)"), "\(told)")
   }

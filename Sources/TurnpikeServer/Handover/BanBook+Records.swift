@@ -3,7 +3,7 @@ internal import TURN
 internal import Tables
 
 extension BanBook {
-  /// The kind of a ban among the server's records; 1 is a port.
+  /// The kind of a ban among the server's records; kind 1 is a port.
   static let recordKind: UInt8 = 2
 
   /// Adds the bans of another process's records.

@@ -2,21 +2,21 @@ internal import NetworkTypes
 internal import TURN
 internal import Tables
 
-/// A capture on its way to another process, where it goes on.
+/// The record of a capture for another process, which continues it.
 struct CaptureRecord {
-  /// The kind among the server's records; 1 is a port, 2 a ban.
+  /// The kind of a capture among the server's records; kind 1 is a port, kind 2 a ban.
   static let kind: UInt8 = 3
 
   var number: UInt32 = 0
   var user: [UInt8] = []
   var names = CaptureFilter.Names.none
-  /// How long it takes in all.
+  /// The total length of the capture.
   var duration = Duration.zero
   var start = Now(instant: Instant(nanoseconds: 0), wall: .epoch)
   var hasEnded = false
   var messages: UInt32 = 0
   var leftOut: UInt32 = 0
-  /// The file so far.
+  /// The present content of the file.
   var bytes: [UInt8] = []
 
   mutating func code(with coder: inout RecordCoder) throws(RecordError) {
@@ -34,12 +34,12 @@ struct CaptureRecord {
     try coder.code(&hasEnded)
     try coder.code(&messages)
     try coder.code(&leftOut)
-    // A text of a record is shorter than a file may be.
+    // A byte string in a record must be shorter than a file may be.
     let size = RecordCoder.longestBytes
     var parts = stride(from: 0, to: bytes.count, by: size).map { Array(bytes[$0..<min($0 + size, bytes.count)]) }
     try coder.codeList(&parts, []) { coder, part throws(RecordError) in try coder.code(&part) }
     guard parts.reduce(0, { $0 + $1.count }) <= CaptureFile.limit, seconds <= 86_400 else {
-      throw coder.failure("no capture is so long")
+      throw coder.failure("a capture is too long")
     }
     bytes = Array(parts.joined())
   }

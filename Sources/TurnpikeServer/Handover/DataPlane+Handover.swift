@@ -4,8 +4,8 @@ internal import System
 internal import TURN
 internal import Tables
 
-/// Stopping and starting to receive, when sockets go from one process to another. Datagrams wait meanwhile in the
-/// kernel's queues of their sockets.
+/// Stops and starts receiving when sockets go from one process to another. Meanwhile datagrams wait in the kernel's
+/// queues of their sockets.
 extension DataPlane {
   /// Every socket of a listener or relay port.
   private var sockets: [(descriptor: Int32, token: EventToken)] {
@@ -28,7 +28,7 @@ extension DataPlane {
       return
     }
     if !closing.isEmpty { closeSockets() }
-    // Parts, because each cancelled receive completes once more, and the queue of completions is limited.
+    // The receives are cancelled in parts, because each completes once more, and the completion queue is limited.
     let tokens = sockets.map(\.token)
     var start = 0
     while start < tokens.count {
@@ -49,12 +49,12 @@ extension DataPlane {
     guard isStopped else { return }
     isStopped = false
     for socket in sockets {
-      // The loops can take every descriptor that is open; one that the kernel refuses is lost.
+      // The loops accept every open descriptor; a socket that the kernel refuses nevertheless receives nothing.
       try? register(socket.descriptor, socket.token)
     }
   }
 
-  /// The same for relay ports only: the listeners belong to another process now, and are used for sending only.
+  /// Receives from relay ports only: another process receives from the listeners, and this one only sends over them.
   mutating func startReceivingFromRelayPorts() {
     isStopped = false
     for socket in relayPorts.all {

@@ -16,10 +16,10 @@ internal import Tables
 ///     │ ◀────────────────────────────── ended ── │
 /// ```
 ///
-/// `go` is the one moment at which the server changes its process: before it the older one goes on after any error,
-/// after it the newer one serves.
+/// `go` moves the server to the newer process: before it, the older process continues after any error; after it, the
+/// newer process serves.
 enum HandoverMessage: UInt8 {
-  /// With a reason, from the newer process: it cannot take over. 0 is also the mark of `Starter`.
+  /// From the newer process: the reason why it cannot take over. The value is that of `Starter.failureMark`.
   case refused = 0
   case offer = 1
   case prepared = 2
@@ -30,11 +30,12 @@ enum HandoverMessage: UInt8 {
   /// The number of allocations that stay with the older process, 32 bits, big-endian.
   case complete = 5
   case ready = 6
-  /// 1 if the older process waits for the newer one's end, else 0; the descriptor of a connection to one that waits.
+  /// 1 if the older process waits for the newer one's end, else 0; with the descriptor of the connection to another
+  /// process that waits for it.
   case go = 7
-  /// A signal that the older process has got.
+  /// A signal that the older process has received.
   case signal = 8
-  /// The older process has no clients any more.
+  /// The older process has no clients left.
   case drained = 9
   /// The newer process ends with this status.
   case ended = 10
@@ -52,6 +53,7 @@ public final class HandoverConnection: Sendable {
     return HandoverConnection(socket)
   }
 
+  /// The descriptor of the connection.
   public var rawValue: Int32 { socket.rawValue }
 
   /// Tells the older process why this one cannot take over.
@@ -63,7 +65,7 @@ public final class HandoverConnection: Sendable {
     var descriptors: [Int32]
   }
 
-  /// A broken connection, a process that does not answer, or one that says why it cannot.
+  /// The connection is broken, or the other process does not answer, or refuses with a reason.
   struct Failure: Error {
     var reason: String
   }
@@ -92,7 +94,7 @@ public final class HandoverConnection: Sendable {
   /// The next message, which must be of this kind.
   func receive(_ kind: HandoverMessage, within time: Duration) throws(Failure) -> Received {
     let received = try receive(within: time)
-    guard received.kind == kind else { throw Failure(reason: "the other process has sent another message") }
+    guard received.kind == kind else { throw Failure(reason: "the other process has sent an unexpected message") }
     return received
   }
 
@@ -163,7 +165,7 @@ public final class HandoverConnection: Sendable {
         return state
       }
       guard message.bytes.count >= 2, message.kind == .part || message.kind == .descriptors else {
-        throw Failure(reason: "the other process has sent another message")
+        throw Failure(reason: "the other process has sent an unexpected message")
       }
       let shard = Int(message.bytes[0]) << 8 | Int(message.bytes[1])
       guard shard < shards else { throw Failure(reason: "there is no shard \(shard)") }
@@ -184,7 +186,7 @@ public final class HandoverConnection: Sendable {
     case 0: state.packages[shard].relay += records
     case 1: state.packages[shard].engine += records
     case serverPart: state.server += records
-    default: throw Failure(reason: "there are no such records")
+    default: throw Failure(reason: "the other process has sent records of an unknown part")
     }
     let count = state.packages[shard].relay.count + state.packages[shard].engine.count + state.server.count
     guard count <= HandoverPackage.byteLimit else { throw Failure(reason: "there are too many records") }

@@ -21,10 +21,10 @@ struct HandoverOffer: Sendable, Equatable {
   var realms: [[UInt8]] = []
   /// The local addresses of relays, by index.
   var relayAddresses: [IPAddress] = []
-  /// What clients are told for them now, and were told before, newest first.
+  /// The addresses that clients get for them, then the former ones, newest first.
   var advertised: [RelayedAddresses.Entry] = []
-  /// The time from which each of `advertised` is a former one; nil for those that clients are told now. Both processes
-  /// have the same monotonic clock.
+  /// The time since which each of `advertised` is a former one; nil for those that clients get. Both processes have the
+  /// same monotonic clock.
   var formerSince: [Instant?] = []
   /// `ServerState.sharedKey`.
   var sharedKey: [UInt8] = []
@@ -80,7 +80,7 @@ struct HandoverOffer: Sendable, Equatable {
     }
   }
 
-  /// The new configuration's numbers for the older process's.
+  /// Maps the older process's numbers to those of the new configuration.
   ///
   /// - Parameter endpoints: the listeners of the older process's endpoints.
   func mapping(
@@ -138,11 +138,11 @@ struct HandoverPackage: Sendable {
   /// The records of `Shard.exportEngine`.
   var engine: [UInt8] = []
   /// Open descriptors, which the engine's records name by index. In the older process the shard owns them; in the newer
-  /// one the code that takes the package.
+  /// one, the code that takes the package owns them.
   var descriptors: [Int32] = []
   var counts = HandoverCounts()
 
-  /// Limits of what is read: far above what the limits of a shard allow.
+  /// Limits of received bytes and descriptors, far above what the limits of a shard allow.
   static let byteLimit = 512 << 20
   static let descriptorLimit = 1 << 20
 }

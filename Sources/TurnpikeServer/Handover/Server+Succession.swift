@@ -12,7 +12,7 @@ struct Succession {
   var bans = BanBook()
   var capture: CaptureBuffer?
   var counts = HandoverCounts()
-  /// Allocations that the configuration has no place for.
+  /// Allocations whose realm, listener or relay address the configuration does not have.
   var closed = 0
   /// The older shards' ends of the connections for datagrams.
   var forwards: [Int32] = []
@@ -22,7 +22,7 @@ struct Succession {
 
 /// The newer process's side of an upgrade.
 extension Server {
-  /// Reads what must be the same as in the older process, if there is one.
+  /// Reads the older process's offer, if there is one: the settings and keys that stay the same.
   func beginSuccession() throws(StartFailure) {
     guard let connection = predecessor else { return }
     let offer = try readOffer(connection)
@@ -61,7 +61,7 @@ extension Server {
     }
   }
 
-  /// Receives what the older process hands over, now that everything else is there; nil without an older process.
+  /// Receives the older process's records, after everything else has been made; nil without an older process.
   func receiveInheritance() throws(StartFailure) -> [ShardInheritance]? {
     guard let succession else { return nil }
     do throws(HandoverConnection.Failure) {
@@ -88,7 +88,7 @@ extension Server {
     }
   }
 
-  /// All shards have their sockets: tells the older process, and begins when it has answered.
+  /// Tells the older process that all shards have their sockets, and begins to serve when it has answered.
   func finishSuccession() throws(StartFailure) {
     guard let succession else { return }
     do throws(HandoverConnection.Failure) {
@@ -121,8 +121,8 @@ extension Server {
       ("from-version", .text(String(decoding: succession.offer.program, as: UTF8.self))))
   }
 
-  /// Reads what the older process, and the one that waits for this one's end, say; returns the signals that they have
-  /// got. Nil: the one that waits has been killed, and this process ends with it.
+  /// Reads the messages of the older process and of the supervisor, which waits for this process's end; returns the
+  /// signals that the supervisor has received. Nil: the supervisor was killed, and this process must end too.
   func takePredecessorMessages() -> [Signal]? {
     var signals: [Signal] = []
     if let supervisor {
@@ -135,7 +135,7 @@ extension Server {
         }
       } catch {
         self.supervisor = nil
-        log.error("supervisor-lost", ("effect", "the server stops, as the process that waits for its end has"))
+        log.error("supervisor-lost", ("effect", "the server stops: the process that waited for its end was killed"))
         return nil
       }
     }
@@ -149,14 +149,14 @@ extension Server {
     return signals
   }
 
-  /// This process has a newer one: what the older ones say is for that one.
+  /// Stops reading from the older processes after an upgrade: their messages are for the newer process.
   func endSupervision() {
     for connection in [supervisor, succession?.connection].compactMap(\.self) { loop.remove(connection.rawValue) }
     supervisor = nil
     succession?.isOpen = false
   }
 
-  /// The older process has no clients any more.
+  /// Ends the succession, because the older process has no clients left.
   private func endSuccession() {
     guard let succession, succession.isOpen else { return }
     self.succession?.isOpen = false

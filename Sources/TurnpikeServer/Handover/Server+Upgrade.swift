@@ -9,11 +9,11 @@ internal import System
 internal import TURN
 internal import Tables
 
-/// A newer process that comes up.
+/// An upgrade that is not finished, and its newer process.
 struct Upgrade {
   var connection: HandoverConnection
   var process: Int32
-  /// When it is given up.
+  /// The time at which the upgrade is given up.
   var deadline: Instant
   var started = Instant.read()
   /// The callers that wait for the outcome.
@@ -27,7 +27,7 @@ struct Upgrade {
 
 enum UpgradeOutcome: Sendable {
   case done(UpgradeReport)
-  /// The older process goes on.
+  /// The older process continues; with the reason.
   case failed(String)
 }
 
@@ -35,13 +35,13 @@ enum UpgradeOutcome: Sendable {
 struct UpgradeReport: Sendable {
   var process: Int32
   var counts: HandoverCounts
-  /// How long no process has read.
+  /// The time in which neither process read from sockets.
   var gap: Duration
 }
 
 /// The older process's side of an upgrade.
 extension Server {
-  /// SIGUSR2, or an operator: starts the program once more.
+  /// Starts the program once more, after SIGUSR2 or an operator's request.
   func beginUpgrade(_ answer: @escaping (UpgradeOutcome) -> Void = { _ in }) {
     if upgrade != nil {
       upgrade?.answers.append(answer)
@@ -63,7 +63,7 @@ extension Server {
         connection: started.connection, process: started.process,
         deadline: Instant.read().advanced(by: Upgrade.timeout), answers: [answer])
       log.info("upgrade-started", ("process", .number(started.process)))
-      // A process that has ended already has left its reason, which is read next.
+      // If the process has already ended, its reason is in the connection and is read next.
       try? started.connection.send(.offer, offer())
     } catch {
       log.error("upgrade-failed", ("error", "\(error)"), ("effect", "this process goes on"))
@@ -107,7 +107,7 @@ extension Server {
     return coder.bytes
   }
 
-  /// Ends an upgrade without an effect.
+  /// Gives up the upgrade; this process continues.
   private func abandonUpgrade(_ reason: String) {
     guard let upgrade else { return }
     // Closing the connection ends the newer process, if it still runs.
@@ -120,7 +120,7 @@ extension Server {
     for answer in upgrade.answers { answer(.failed(reason)) }
   }
 
-  /// Reads what the newer process says.
+  /// Reads the newer process's messages.
   func takeUpgradeMessages() {
     guard let upgrade else { return }
     if upgrade.deadline <= Instant.read() {
@@ -137,7 +137,7 @@ extension Server {
 
   // MARK: - The gap
 
-  /// Hands everything over. The main thread does nothing else meanwhile, because media waits.
+  /// Hands all state over. The main thread does nothing else meanwhile, because media waits.
   private func handOver(_ upgrade: Upgrade) throws(HandoverConnection.Failure) {
     let start = Instant.read()
     var counts = HandoverCounts()
@@ -178,7 +178,7 @@ extension Server {
     finishUpgrade(upgrade, UpgradeReport(process: upgrade.process, counts: counts, gap: gap))
   }
 
-  /// Waits for one report of each shard, by number.
+  /// Waits for one report of each shard; returns their packages in the order of the shards.
   private func collect(
     _ match: (ShardReport) -> HandoverPackage?
   ) throws(HandoverConnection.Failure) -> [HandoverPackage] {
@@ -204,7 +204,7 @@ extension Server {
       ("connections", .number(report.counts.connections)), ("kept", .number(report.counts.kept)),
       ("gap-us", .number(report.gap.wholeNanoseconds / 1000)))
     for answer in upgrade.answers { answer(.done(report)) }
-    // Under a service manager, or if another process waits for the server's end, this one need not wait.
+    // If a service manager or another process waits for the server's end, this process need not wait.
     if supervisor == nil, !ServiceManager.followsProcesses {
       successor = upgrade.connection
     } else {
@@ -215,10 +215,10 @@ extension Server {
     drainAfterUpgrade()
   }
 
-  /// Clients of TLS and DTLS stay until they end, as after SIGTERM.
+  /// Drains this process, as after SIGTERM: its TLS and DTLS clients stay until their allocations end.
   private func drainAfterUpgrade() {
     chores.stopsAt = Instant.read().advanced(by: settings.drainTimeout)
-    // The service manager hears the newer process.
+    // The newer process sends the watchdog's messages to the service manager.
     chores.nextPulse = nil
     told.service?.stop()
     chores.adminStopsAt = Instant.read().advanced(by: .milliseconds(100))
@@ -229,7 +229,7 @@ extension Server {
 
   // MARK: - After the upgrade
 
-  /// A signal for the newer process.
+  /// Sends a signal to the newer process.
   func forward(_ signal: Signal) { try? successor?.send(.signal, [signal.number]) }
 
   /// The status with which the newer process has ended; nil while it runs, or if this process does not wait for it.
@@ -241,7 +241,7 @@ extension Server {
       }
       return nil
     } catch {
-      // It has ended without a word: killed, or after a fault.
+      // The newer process has ended without a status: it was killed, or it crashed.
       return endWaiting(1)
     }
   }
@@ -251,7 +251,7 @@ extension Server {
     return status
   }
 
-  /// Waits for the newer process's end, and passes signals on. Everything else of this process has ended.
+  /// Waits for the newer process's end, and passes signals on. All other threads of this process have ended.
   func waitForSuccessor() -> Outcome {
     try? successor?.send(.drained)
     Heap.trim()
@@ -263,13 +263,14 @@ extension Server {
     return .stopped
   }
 
-  /// Some moments after the upgrade, so that the answer to the operator who has asked for it is written.
+  /// Ends the admin endpoint a moment after the upgrade, so that the operator who requested it gets the answer.
   func stopAdminIfDue(_ now: Instant) {
     guard let due = chores.adminStopsAt, due <= now else { return }
     endAdmin()
   }
 
-  /// Ends the admin endpoint, whose address the newer process waits for; a Unix socket's path is the newer one's.
+  /// Ends the admin endpoint, because the newer process waits for its address. The path of a Unix socket stays for the
+  /// newer process.
   func endAdmin() {
     if let due = chores.adminStopsAt { Readiness.sleep(until: due) }
     chores.adminStopsAt = nil

@@ -2,11 +2,11 @@ internal import Synchronization
 internal import TURN
 internal import Tables
 
-/// The bans and the capture, which only the main process has in memory, and no shard.
+/// Exports the bans and the capture, which are in memory only and not part of a shard's records.
 extension Server {
   func exportState() -> [UInt8] { exportBans() + exportCapture() }
 
-  /// The bans of operators, which no file has.
+  /// The records of operators' bans.
   private func exportBans() -> [UInt8] {
     var coder = RecordCoder()
     for var ban in admin?.view.banBook.withLock({ $0.bans }) ?? [] {
@@ -18,7 +18,7 @@ extension Server {
     return coder.bytes
   }
 
-  /// The running capture, or the last one.
+  /// The record of the running capture, or of the last one.
   private func exportCapture() -> [UInt8] {
     guard let capture = admin?.view.captures.withLock({ $0 }) else { return [] }
     var record = capture.record

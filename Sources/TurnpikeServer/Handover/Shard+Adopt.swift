@@ -10,14 +10,14 @@ internal import Tables
 struct ShardInheritance: Sendable {
   var package: HandoverPackage
   var offer: HandoverOffer
-  /// For datagrams of clients that stay with the older process; -1: none.
+  /// The descriptor for datagrams of clients that stay with the older process; -1: none.
   var forward: Int32 = -1
 }
 
 /// The newer process's side. Nothing is received before `HandoverStep.begin`.
 extension Shard {
-  /// Waits for what the older process hands over. Everything else of the shard is made by now, because no process reads
-  /// while it is handed over.
+  /// Waits for the older process's records. Everything else of the shard has been made before, because neither process
+  /// reads from sockets during the handover.
   mutating func awaitInheritance() -> ShardInheritance {
     plan.reports.post(.prepared(shard: plan.index))
     while true {
@@ -35,7 +35,7 @@ extension Shard {
   /// Takes over the sockets and records of a shard of the older process.
   mutating func adopt(_ inheritance: ShardInheritance) throws(RecordError) {
     var descriptors = inheritance.package.descriptors.map { Optional($0) }
-    // Descriptors that have no place here are closed.
+    // Closes the descriptors that were not taken.
     defer { for case let descriptor? in descriptors { _ = FileDescriptor(owning: descriptor) } }
     let records = try EngineRecords(inheritance.package.engine)
     for (number, index) in records.listeners {
@@ -107,7 +107,7 @@ extension Shard {
     try? plane.loop.add(descriptor, EventToken(kind: EventKind.relayListener, handle))
   }
 
-  /// Requests that waited in the older process for a store, the ledger or a socket.
+  /// Receives the requests again that waited in the older process for a store, the ledger or a socket.
   mutating func receiveWaitingRequests() {
     for (client, bytes) in adopted.waiting {
       let slot = plane.replySlot()
@@ -129,7 +129,7 @@ struct AdoptedState {
   var unread: [Handle<Connection>] = []
   var pipes: [Handle<Pipe>] = []
   var counts = HandoverCounts()
-  /// Allocations that the new configuration has no place for.
+  /// Allocations whose realm, listener or relay address the configuration does not have.
   var closed = 0
 }
 

@@ -6,7 +6,7 @@ internal import Tables
 
 /// TCP clients and TCP relays: the newer process's side.
 extension Shard {
-  /// Takes over connections, then pipes. A connection without a place here is closed.
+  /// Takes over connections, then pipes. A connection whose realm or listener is gone is closed.
   mutating func adoptStreams(
     _ records: EngineRecords, _ mapping: HandoverMapping, _ descriptors: inout [Int32?]
   ) throws(RecordError) {
@@ -82,7 +82,7 @@ extension Shard {
     adopted.pipes.append(tcp.handle(of: slot))
   }
 
-  /// Goes on where the older process has stopped: waiting bytes, pipes, and the memory of unauthenticated clients.
+  /// Continues the work of the older process: processes waiting bytes, settles pipes, charges strangers' memory.
   mutating func resumeAdoptedStreams() {
     var connections = SlotWalk<Connection>()
     while let slot = streams.next(&connections) {
@@ -97,7 +97,7 @@ extension Shard {
     }
     adopted.pipes = []
     adopted.unread = []
-    // Peer connections whose sockets are missing have ended.
+    // A peer connection without a socket has ended.
     for id in relay.peerConnectionHandles where tcp.pipe(ofPeerConnection: id) == nil { relay.pipeEnded(id) }
     runCommands()
   }

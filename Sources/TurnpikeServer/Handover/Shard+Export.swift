@@ -7,13 +7,14 @@ internal import Tables
 
 /// The steps of a handover, as messages from the main thread to a shard.
 enum HandoverStep: Sendable {
-  /// Read nothing more from sockets; media and messages of other shards still come.
+  /// Stop reading from sockets; media and messages of other shards still arrive.
   case pause
   /// All shards have paused: write the records.
   case export
-  /// The newer process does not come up: read again.
+  /// The upgrade has failed: read again.
   case resume
-  /// The newer process has everything: forget it here, and receive what it forwards over this descriptor; -1: nothing.
+  /// The newer process has taken over: forget the exported state, and receive forwarded datagrams over this descriptor;
+  /// -1: none.
   case leave(Int32)
   /// The newer process's shard reads from now on.
   case begin
@@ -22,9 +23,9 @@ enum HandoverStep: Sendable {
 /// A shard's part in the handover to another process.
 struct ShardHandover {
   enum Phase {
-    /// It reads.
+    /// The shard reads from its sockets.
     case none
-    /// It stops at the end of the turn.
+    /// The shard stops reading at the end of the turn.
     case pausing
     case paused
     /// Its records are written, so nothing may change.
@@ -112,7 +113,7 @@ extension Shard {
   }
 
   private mutating func export() -> HandoverPackage {
-    // Every ring holds at most some thousand datagrams, and no shard adds any.
+    // Every ring holds at most some thousand datagrams, and the paused shards add none.
     for _ in 0..<64 { receiveFromSiblings() }
     runCommands()
     flushConnections()
@@ -171,8 +172,8 @@ extension Shard {
     transport == .udp ? plane.relayPorts.descriptor(Handle(sameAs: handle)) : tcp.descriptor(ofListener: handle)
   }
 
-  /// Forgets what the newer process has. Descriptors are removed from the loops first: the kernel would report events
-  /// as long as the other process holds the sockets.
+  /// Forgets the exported state. Descriptors are removed from the loops first: otherwise the kernel would report events
+  /// as long as the newer process has the sockets open.
   private mutating func leave() {
     let moving = movingClients()
     for listener in 0..<plan.listeners.count {

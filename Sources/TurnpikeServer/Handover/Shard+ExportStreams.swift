@@ -13,7 +13,7 @@ extension Shard {
     while let slot = streams.next(&connections) {
       if streams[slot].movingLayer != nil { moving.insert(streams.handle(of: slot)) }
     }
-    // A data connection that cannot move keeps its allocation here, and that its other data connections.
+    // A data connection that cannot move keeps its allocation here, and the allocation keeps its other connections.
     forEachPipe { pipe, control in
       if let client = tcp[pipe].client, !moving.contains(client) { moving.keep(control) }
     }
@@ -65,7 +65,7 @@ extension Shard {
     }
   }
 
-  /// Closes here what the newer process has, without a word to the other side.
+  /// Removes the streams that the newer process has, without a message to clients or peers.
   mutating func leaveStreams(_ moving: MovingClients) {
     for handle in moving.pipes {
       guard let pipe = tcp.slot(of: handle) else { continue }

@@ -9,7 +9,7 @@ internal import Tables
 struct ForeignClients: ~Copyable {
   /// The connection between the same shards of both processes; nil: none.
   var socket: StreamSocket?
-  /// The clients that the older process has; empty in that process itself.
+  /// The clients of the older process; empty in that process itself.
   var clients: Set<SecureDatagramClients.Client> = []
 
   init() {}
@@ -47,7 +47,7 @@ extension Shard {
 
   // MARK: - The newer process
 
-  /// Forwards a datagram to the older process; false if its client is not one of that process's.
+  /// Forwards a datagram to the older process; false if its client is not that process's, or begins a new handshake.
   mutating func forwardToPredecessor(_ client: SecureDatagramClients.Client, _ slot: Int, _ range: Range<Int>) -> Bool {
     guard foreign.clients.contains(client), !SecureDatagramClients.isHello(plane.buffers.bytes(slot, range)) else {
       return false

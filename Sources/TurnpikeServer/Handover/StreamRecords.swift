@@ -4,7 +4,7 @@ internal import System
 internal import TURN
 internal import Tables
 
-/// A TCP client's connection on its way to another process.
+/// The record of a TCP client's connection for another process.
 struct ConnectionRecord {
   var handle = Handle<Connection>(index: 0, generation: 1)
   /// The index of its descriptor.
@@ -47,11 +47,11 @@ struct ConnectionRecord {
     try coder.code(&begun)
     guard begun <= outgoing.count, outgoing.count <= BlockPool.largest, partial.count <= PacketBuffers.capacity,
       path.transport == .tcp
-    else { throw coder.failure("no connection is like this") }
+    else { throw coder.failure("the fields of a connection contradict each other") }
   }
 }
 
-/// A connection between a relayed address and a peer (RFC 6062) on its way to another process.
+/// The record of a connection between a relayed transport address and a peer (RFC 6062) for another process.
 struct PipeRecord {
   var id = Handle<PeerConnection>(index: 0, generation: 1)
   var descriptor: UInt32 = 0
@@ -89,7 +89,7 @@ struct PipeRecord {
     try coder.code(&clientIsTold)
     try coder.code(&lastMoved.nanoseconds)
     guard toPeer.count <= BlockPool.largest, (state == .bound) == (client.handle != nil) else {
-      throw coder.failure("no pipe is like this")
+      throw coder.failure("the fields of a pipe contradict each other")
     }
   }
 }

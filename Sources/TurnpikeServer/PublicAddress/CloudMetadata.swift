@@ -2,8 +2,8 @@ internal import NetworkTypes
 internal import System
 internal import WebClient
 
-/// Asks the metadata service of the cloud for the machine's public IPv4 address. Each cloud has it at the same
-/// link-local address, with another path.
+/// Asks the metadata service of the cloud for the machine's public IPv4 address. The service has the same link-local
+/// address in each cloud, but another path.
 struct CloudMetadata {
   private typealias NoAnswer = PublicAddressSearch.NoAnswer
 
@@ -14,13 +14,13 @@ struct CloudMetadata {
     var headers: [String] = []
   }
 
-  /// Link-local, so no router of the Internet forwards a request. No name is looked up, and no redirect is followed.
+  /// A link-local address: no router of the Internet forwards a request. No name is looked up, no redirect followed.
   private static let service = "http://169.254.169.254"
   private static let tokenPath = "/latest/api/token"
-  /// A service in the same machine room; elsewhere the start waits for this long in vain.
+  /// The service is in the same data centre; on a host without it the start waits for this long.
   private static let connectTimeout = Duration.milliseconds(500)
 
-  /// The documents that are asked for after Amazon's form with a token. OpenStack and others have Amazon's first form.
+  /// The documents to try if Amazon's service gives no token. OpenStack and others have Amazon's path without token.
   static let documents = [
     Document(
       cloud: "gcp", path: "/computeMetadata/v1/instance/network-interfaces/0/access-configs/0/external-ip",
@@ -44,7 +44,7 @@ struct CloudMetadata {
     self.deadline = deadline
   }
 
-  /// The first document with a public address.
+  /// The public address in the first document that has one.
   func ask() throws(PublicAddressSearch.NoAnswer) -> (address: IPAddress, cloud: String) {
     var documents = Self.documents
     if let token = try askForToken() {
@@ -77,7 +77,7 @@ struct CloudMetadata {
     return MetadataAnswer.token(in: answer.body)
   }
 
-  /// Nil: this document is too long or broken, another one may do.
+  /// Sends a request; nil if the document is too long or broken, and another one may have the address.
   private func send(
     _ method: String, _ path: String, _ headers: [String], limit: Int
   ) throws(PublicAddressSearch.NoAnswer) -> HTTPClient.Answer? {

@@ -2,9 +2,9 @@ public import NetworkTypes
 internal import TURN
 
 /// The answer of a cloud's metadata service: the public IPv4 address and nothing else. It is read strictly, because
-/// whatever answers at the link-local address may be something else.
+/// another service may answer at the link-local address.
 public enum MetadataAnswer {
-  /// Limit of an answer in bytes: an address, and a token.
+  /// Limits of an answer, in bytes: of one with an address, and of one with a token.
   public static let addressLimit = 64
   public static let tokenLimit = 1024
 
@@ -30,9 +30,9 @@ public enum MetadataAnswer {
     return address
   }
 
-  /// The token of Amazon's service, which the next request has in a header; nil if it is none.
+  /// The token of Amazon's service, which the next request has in a header; nil if the answer is no token.
   public static func token(in body: [UInt8]) -> String? {
-    // Anything else could add lines to the request.
+    // Other characters could add header lines to the next request.
     guard !body.isEmpty, body.count <= tokenLimit, body.allSatisfy({ (0x21...0x7E).contains($0) }) else { return nil }
     return String(decoding: body, as: UTF8.self)
   }

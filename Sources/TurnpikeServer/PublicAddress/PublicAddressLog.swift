@@ -6,16 +6,16 @@ internal import System
 struct PublicAddressLog {
   private static let interval = Duration.seconds(3600)
 
-  /// What has been logged for each relay address.
+  /// The public address that was last logged for each relay address.
   private var found: [IPAddress: IPAddress] = [:]
   /// The time of the next line about each relay address whose search fails.
   private var failures: [IPAddress: Instant] = [:]
 
-  /// Whether the address has been found out at some time.
+  /// Whether a search has found the public address of a relay address since the start.
   func hasFound(_ local: IPAddress) -> Bool { found[local] != nil }
 
   /// - Parameters:
-  ///   - told: what clients were told until now, and what they are told from now on.
+  ///   - told: the address that clients got before, and the one that they get from now on.
   ///   - now: the present time.
   mutating func write(
     _ finding: PublicAddressSearch.Finding, told: (before: IPAddress, now: IPAddress), now: Instant, to log: Log

@@ -3,9 +3,9 @@ internal import NetworkTypes
 internal import System
 internal import TURN
 
-/// Finds out the address that clients must be told for each relay address (`relay.advertise`). Blocks, for seconds.
+/// Finds the address that clients must get for each relay address (`relay.advertise`). It may block for seconds.
 struct PublicAddressSearch {
-  /// What to find out.
+  /// The question of a search.
   struct Question: Sendable, Equatable {
     /// The relay addresses.
     var locals: [IPAddress]
@@ -18,38 +18,38 @@ struct PublicAddressSearch {
     var local: IPAddress
     /// Nil: no source had an answer.
     var found: IPAddress?
-    /// Where it was found: `stun:stun.example.org`; empty if not.
+    /// The source that had the address, for example `stun:stun.example.org`; empty without an address.
     var source = ""
-    /// A remark on what was found; empty: none.
+    /// A remark about the address; empty: none.
     var note = ""
-    /// Why each source had no answer.
+    /// The reason for each source that had no answer.
     var reasons: [String] = []
   }
 
-  /// A source has no answer, for this reason.
+  /// The reason why a source has no answer.
   struct NoAnswer: Error, Equatable {
     var reason: String
 
     init(_ reason: String) { self.reason = reason }
   }
 
-  /// The world outside: replaced in tests.
+  /// Access to the host's routes, names, the cloud and STUN servers; tests replace it.
   struct Outside {
-    /// The local address of the IPv4 default route: a cloud's metadata is about it. Nil: there is no route. It may change
-    /// from one search to the next.
+    /// The local address of the IPv4 default route, which a cloud's metadata describes; nil without a route. It may
+    /// change from one search to the next.
     var mainAddress: () -> IPAddress?
     var resolve: (_ name: String, IPAddress.Family) throws(NoAnswer) -> [IPAddress]
     var askCloud: (_ until: Instant) throws(NoAnswer) -> (address: IPAddress, cloud: String)
-    /// The address of `from` as the STUN server sees it, and whether the port was the same.
+    /// The reflexive address of `from` at the STUN server, and whether the port was the same.
     var askSTUN:
       (_ server: SocketAddress, _ from: IPAddress, _ until: Instant) throws(NoAnswer) -> (
         address: IPAddress, keepsPort: Bool
       )
   }
 
-  /// The longest time for one source; names may take the C library longer.
+  /// The longest time for one source; the C library may take longer to look up a name.
   static let sourceTime = Duration.seconds(3)
-  /// Limit of the addresses of one name that are asked.
+  /// Limit of addresses of one server's name that are tried.
   private static let serverLimit = 3
 
   private let question: Question
@@ -95,7 +95,7 @@ struct PublicAddressSearch {
     case .cloud:
       guard local.family == .ipv4 else { throw NoAnswer("an IPv6 address is on the interface") }
       guard outside.mainAddress() == local || question.locals.count(where: { $0.family == .ipv4 }) == 1 else {
-        throw NoAnswer("the metadata is about another address, that of the default route")
+        throw NoAnswer("the metadata describes another address, that of the default route")
       }
       let answer = try askCloud()
       finding.found = answer.address
@@ -121,7 +121,7 @@ struct PublicAddressSearch {
     let local = finding.local
     var failure = NoAnswer("no such host name, or it has no \(local.family.word) address")
     let servers = try addresses(of: host, local.family)
-    // The look-up has its own time: a dead name server may take five seconds.
+    // This time begins after the look-up, which takes five seconds if a name server does not answer.
     let deadline = Instant.read().advanced(by: Self.sourceTime)
     for server in servers.filter({ $0.family == local.family }).prefix(Self.serverLimit) {
       do throws(NoAnswer) {
@@ -150,7 +150,7 @@ struct PublicAddressSearch {
     do throws(NoAnswer) {
       let addresses = try outside.resolve(name, local.family)
       guard let address = addresses.first(where: { $0.family == local.family }) else {
-        // With one name for all, it need not have every family of the host.
+        // One name for all relay addresses need not have addresses of each of the host's families.
         if case .everywhere = question.advertise, try hasOtherFamily(name, local) {
           finding.found = local
           return finding
@@ -166,13 +166,13 @@ struct PublicAddressSearch {
     return finding
   }
 
-  /// Whether a name has addresses of the family that this host has besides. A name without any is an error.
+  /// Whether a name has addresses of the host's other family. A name without addresses is an error.
   private func hasOtherFamily(_ name: String, _ local: IPAddress) throws(NoAnswer) -> Bool {
     guard let other = question.locals.first(where: { $0.family != local.family })?.family else { return false }
     return try outside.resolve(name, other).contains { $0.family == other }
   }
 
-  /// Why an address cannot be that of this server for clients; nil: it can. A private one can, on a LAN.
+  /// The reason why clients cannot use an address for this server; nil if they can. On a LAN a private address works.
   static func reason(against address: IPAddress, for local: IPAddress) -> String? {
     if address.family != local.family { return "the answer \(address) is of the other family" }
     if address.isUnspecified || address.embeddedIPv4 != nil { return "the answer \(address) is no address of a host" }

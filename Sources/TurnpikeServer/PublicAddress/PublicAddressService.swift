@@ -27,7 +27,7 @@ final class PublicAddressService: Sendable {
 
   /// The longest pause after a search without an answer.
   static let retryInterval = Duration.seconds(30)
-  /// The pause after a change of the host's addresses: a new one cannot be used at once.
+  /// The pause after a change of the host's addresses: a new address cannot be used at once.
   private static let settlingTime = Duration.seconds(2)
 
   let reports: Mailbox<Report>
@@ -41,7 +41,7 @@ final class PublicAddressService: Sendable {
 
   var counts: Counts { counted.withLock { $0 } }
 
-  /// Asks now, and again at each interval if the question has answers from outside.
+  /// Searches now, and again at each interval if the question needs look-ups.
   func ask(_ question: PublicAddressSearch.Question, every interval: Duration) {
     queue.post(.question(question, interval: interval))
   }
@@ -105,7 +105,7 @@ extension PublicAddressSearch.Question {
 }
 
 extension PublicAddressSearch.Outside {
-  /// The host's routes, the C library's names, the metadata service and STUN servers.
+  /// Access to the host's routes, the C library's resolver, the metadata service and STUN servers.
   static func world(_ client: HTTPClient) -> PublicAddressSearch.Outside {
     PublicAddressSearch.Outside(
       mainAddress: { Interfaces.defaultRouteSource(.ipv4) },

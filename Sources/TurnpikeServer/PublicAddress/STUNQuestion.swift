@@ -5,12 +5,12 @@ internal import STUN
 internal import System
 internal import TURNClient
 
-/// Asks a STUN server how it sees one of our addresses.
+/// Asks a STUN server for the reflexive transport address of one of our addresses.
 enum STUNQuestion {
   private typealias NoAnswer = PublicAddressSearch.NoAnswer
 
-  /// The socket is bound to `local` and connected: the kernel gives it datagrams of this server only, and of those only
-  /// the one with the transaction ID counts.
+  /// The socket is bound to `local` and connected, so it receives datagrams of this server only; of these only a
+  /// response with the transaction ID counts.
   static func ask(
     _ server: SocketAddress, from local: IPAddress, until deadline: Instant
   ) throws(PublicAddressSearch.NoAnswer) -> (address: IPAddress, keepsPort: Bool) {

@@ -5,9 +5,9 @@ internal import NetworkTypes
 internal import System
 internal import TURN
 
-/// What clients are told for the relay addresses, and how it changes while the server runs.
+/// The addresses that clients get for the relay addresses, and their changes while the server runs.
 extension Server {
-  /// The longest wait of the start for the first answers. Then it begins with the addresses that it has.
+  /// The longest wait of the start for the first answers. Then the server starts with the addresses that it has.
   private static let startTime = Duration.seconds(10)
 
   /// Starts the search on its thread, and waits for its first report if the configuration does not have all answers.
@@ -26,7 +26,7 @@ extension Server {
     }
     keepAddressesOfPredecessor()
     askForPublicAddresses()
-    // A newer process has the older one's answers, and calls wait for it.
+    // A newer process has the older one's answers, and calls wait for its start.
     guard settings.relay.advertise.looksUp, succession == nil, let reports = told.service?.reports else { return }
     let deadline = Instant.read().advanced(by: Self.startTime)
     while reports.isEmpty {
@@ -56,7 +56,7 @@ extension Server {
     }
   }
 
-  /// Logs a private relay address, unless the search has told about it.
+  /// Logs private relay addresses, except those for which the search logs its failure.
   func warnOfPrivateAddresses() {
     let searches = settings.relay.advertise.looksUp
     let known = state.relayed.entries.filter { !searches || told.hasFound($0.local) }
@@ -65,7 +65,7 @@ extension Server {
 
   private var advertisedText: String { state.relayed.entries.map { "\($0.advertised)" }.joined(separator: ",") }
 
-  /// After an upgrade clients are told the older process's addresses until the search has ended.
+  /// After an upgrade clients get the older process's addresses until the search has ended.
   private func keepAddressesOfPredecessor() {
     guard settings.relay.advertise.looksUp, let earlier = succession?.offer.advertised else { return }
     let kept = state.relayed.entries.map { entry in
@@ -75,10 +75,10 @@ extension Server {
     state.relayed = state.relayed.advertising(kept, now: .read())
   }
 
-  /// Asks the question of the present configuration.
+  /// Starts a search for the present configuration.
   func askForPublicAddresses() { told.ask(settings.relay, locals: state.relayed.entries.map(\.local)) }
 
-  /// Takes the answers to the present question; true if clients are told another address than before.
+  /// Takes the answers to the present question; true if clients get another address than before.
   @discardableResult
   func takePublicAddresses() -> Bool {
     guard let service = told.service else { return false }
@@ -103,7 +103,7 @@ extension Server {
     }
   }
 
-  /// Uses a new configuration: what it has itself at once, the rest when it is found.
+  /// Uses a new configuration: configured addresses at once, the others when the search has found them.
   func configurePublicAddresses() {
     let advertise = settings.relay.advertise
     let next = state.relayed.entries.map { entry in

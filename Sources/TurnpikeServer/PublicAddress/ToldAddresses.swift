@@ -4,23 +4,23 @@ internal import NetworkTypes
 internal import System
 internal import TURN
 
-/// What clients are told for the relay addresses: the search, the question that it answers now, and what has changed.
+/// The addresses that clients get for the relay addresses: the search, its present question, and the count of changes.
 struct ToldAddresses {
   /// The search; nil before it starts.
   var service: PublicAddressService?
   var thread: Thread?
-  /// What is searched for now. Reports about another question are out of date.
+  /// The present question of the search. Reports about another question are out of date.
   private(set) var question: PublicAddressSearch.Question?
   private var lines = PublicAddressLog()
-  /// How often clients were told another address than before, since the start.
+  /// The number of times since the start that clients got another address than before.
   private(set) var changes: UInt64 = 0
 
-  /// Whether the search has found the public address of a local one at some time.
+  /// Whether a search has found the public address of a relay address since the start.
   func hasFound(_ local: IPAddress) -> Bool { lines.hasFound(local) }
 
   mutating func countChange() { changes += 1 }
 
-  /// Asks the question of a configuration.
+  /// Starts a search for a configuration.
   mutating func ask(_ relay: Settings.RelaySection, locals: [IPAddress]) {
     guard relay.advertise.looksUp || question?.advertise.looksUp == true else { return }
     let next = PublicAddressSearch.Question(relay, locals: locals)
@@ -28,8 +28,8 @@ struct ToldAddresses {
     service?.ask(next, every: relay.detectInterval)
   }
 
-  /// What clients are told after these reports, for each of the addresses; an address without an answer stays. Of several
-  /// answers the last one counts, because no client was told the others. Logs what has changed.
+  /// The addresses that clients get after these reports, one for each entry; an address without an answer stays. Of
+  /// several answers the last one counts, because no client has got the others. Logs the changes.
   mutating func addresses(
     after reports: [PublicAddressService.Report], of entries: [RelayedAddresses.Entry], now: Instant, to log: Log
   ) -> [IPAddress] {
