@@ -80,20 +80,20 @@ public struct GivenOption<Command: Hashable & Sendable>: Sendable {
       let value = UInt64(decimalDigits: digits), range.contains(value)
     else {
       throw UsageError(
-        "\(name) \(text): a number from \(Decimal.text(range.lowerBound, decimals)) to "
+        "\(name) \(text): write a number from \(Decimal.text(range.lowerBound, decimals)) to "
           + Decimal.text(range.upperBound, decimals))
     }
     return value
   }
 
-  /// The value as one of the words of the table; `aliases`: words that stand for them.
+  /// The value as one of the words of the table; `aliases` maps other words to them.
   public func choice(aliases: [String: String] = [:]) throws(UsageError) -> String {
     guard case .choice(let words) = option.value else { return text }
     let word = text.lowercased()
     let meant = aliases[word] ?? word
     guard words.contains(meant) else {
       let list = words.dropLast().joined(separator: ", ") + " or " + (words.last ?? "")
-      throw UsageError("\(name) \(text): \(list)")
+      throw UsageError("\(name) \(text): write \(list)")
     }
     return meant
   }

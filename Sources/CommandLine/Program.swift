@@ -25,7 +25,7 @@ public struct Program<Command: Hashable & Sendable>: Sendable {
 
   public let name: String
   public let commands: [CommandWord]
-  /// Words that targets begin with, offered in place of a command: `turn:`.
+  /// The beginnings of targets, which completions offer in place of a command: `turn:`.
   public let targets: [String]
   /// The commands whose options are offered while the line has no command.
   public let standardCommands: Set<Command>

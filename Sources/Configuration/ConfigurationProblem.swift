@@ -26,6 +26,7 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
   public var origin: Origin?
   /// The dotted path of the key, `auth.nonce-lifetime`; nil if the problem is about no key.
   public var key: String?
+  /// What is wrong, without the origin and the key.
   public var message: String
   /// The correct text.
   public var suggestion: String?
@@ -43,7 +44,7 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
 }
 
 extension ConfigurationProblem: CustomStringConvertible {
-  /// One line: `turnpike.yml:7: lifetime.default: "soon" is no duration from 1s to 24h; write, for example, 10m`.
+  /// One line: `turnpike.yml:7: rfc3489: "maybe" is not true or false; write, for example, true`.
   public var description: String {
     var parts: [String] = []
     if let origin { parts.append(origin.description) }
@@ -81,8 +82,8 @@ extension String {
     return "\"\(head.escapingControls)\(unicodeScalars.count > limit ? "…" : "")\""
   }
 
-  /// The text with invisible characters written as `\u{1B}`: nothing that a file or an environment
-  /// holds can forge a line of a log.
+  /// The text with invisible characters written as `\u{1B}`, so that text from a file or the environment cannot forge
+  /// a line of the log.
   var escapingControls: String {
     var result = ""
     for scalar in unicodeScalars {

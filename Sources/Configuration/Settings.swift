@@ -13,8 +13,9 @@ public struct Settings: Equatable, Sendable {
   public var realm = "turnpike"
   /// The host name in printed URLs; empty: the certificate's first DNS name.
   public var publicName = ""
-  /// Shards; 0: one for each usable core.
+  /// The number of shards; 0: one for each usable core.
   public var workers = 0
+  /// The kernel interface for sockets.
   public var engine = EngineChoice.auto
   /// The longest drain; zero stops at once.
   public var drainTimeout = Duration.seconds(3600)
@@ -71,7 +72,9 @@ public struct Settings: Equatable, Sendable {
   public struct TLSSection: Equatable, Sendable {
     /// Path of a PEM chain; empty: the self-signed pair in the state directory.
     public var certificate = ""
+    /// Path of the certificate's private key in PEM.
     public var privateKey = ""
+    /// The oldest TLS version that is accepted.
     public var minimumVersion = TLSVersion.tls12
     /// Path of PEM certificate authorities; non-empty: clients must present a certificate from them.
     public var clientCA = ""
@@ -106,8 +109,9 @@ public struct Settings: Equatable, Sendable {
     public var advertise = Advertise.mapping([:])
     /// Where `auto` looks, in this order; empty: `AddressSource.standard`.
     public var detect: [AddressSource] = []
-    /// How often `auto` and names are looked at again.
+    /// The time between two look-ups of `auto` and of names.
     public var detectInterval = Duration.seconds(300)
+    /// The UDP and TCP ports of relays.
     public var ports: ClosedRange<UInt16> = 49152...65535
 
     public init() {}
@@ -124,13 +128,17 @@ public struct Settings: Equatable, Sendable {
     public var hook = ""
     /// Signs the questions to the hook; empty: they are not signed.
     public var hookSecret = ""
+    /// The keys of access tokens (RFC 7635).
     public var oauthKeys: [OAuthKey] = []
 
     public init() {}
   }
 
+  /// A key of access tokens (RFC 7635).
   public struct OAuthKey: Equatable, Sendable {
+    /// The key id (kid) that clients name.
     public var id: String
+    /// 32 bytes for A256GCM, 16 for A128GCM.
     public var key: [UInt8]
     public var algorithm: Algorithm
     /// Nil: no end.
@@ -149,16 +157,22 @@ public struct Settings: Equatable, Sendable {
     }
   }
 
+  /// A realm besides the default one.
   public struct RealmSection: Equatable, Sendable {
+    /// Static users: name to password.
     public var users: [String: String] = [:]
+    /// Shared secrets of time-limited credentials.
     public var secrets: [String] = []
+    /// The URI of the credential store; empty: none.
     public var store = ""
     public var limits = LimitsSection()
+    /// Server names (SNI) that select this realm.
     public var serverNames: [String] = []
 
     public init() {}
   }
 
+  /// The peer addresses that clients may and may not reach.
   public struct PeersSection: Equatable, Sendable {
     public var allow: [CIDRBlock] = []
     public var deny: [CIDRBlock] = []
@@ -174,8 +188,9 @@ public struct Settings: Equatable, Sendable {
     /// The limits that the relay itself applies.
     public var ofRealm = RealmLimits()
     // Limits of the whole server, which realms do not have.
+    /// Answers a second to one client address without valid credentials; 0: no limit.
     public var unauthenticatedPerAddress: UInt32 = 100
-    /// Nil: by the number of shards.
+    /// Answers a second to all clients without valid credentials; nil: 20,000 for each shard.
     public var unauthenticated: UInt32?
     /// Limit of the memory of unauthenticated clients.
     public var strangersMemory = ByteCount.bytes(32_000_000)
@@ -185,9 +200,11 @@ public struct Settings: Equatable, Sendable {
 
   public struct AdminSection: Equatable, Sendable {
     public var listen = AdminAddress.address(SocketAddress(IPAddress(127, 0, 0, 1), port: 8478))
+    /// The bearer token; empty: none.
     public var token = ""
     /// Origins whose pages may ask for credentials, such as `https://app.example.org`.
     public var allowOrigins: [String] = []
+    /// Whether the endpoint has the page `/demo`.
     public var demo = false
 
     public init() {}

@@ -1,10 +1,10 @@
 internal import CLinux
 
-/// Blocks of memory for waiting bytes, in four sizes, reused many times a second without the heap. Keeps a limited
-/// number of free blocks and reuses the last one first, because it is still in the cache.
+/// Blocks of memory for waiting bytes, in four sizes, reused many times a second without the heap. The pool keeps a
+/// limited number of free blocks and reuses the last freed one first, because it is still in the cache.
 @safe
 public struct BlockPool: ~Copyable {
-  /// The largest block, which is the limit of a queue.
+  /// The largest block in bytes, which is the limit of a queue.
   public static let largest = 512 << 10
   static let sizes = [4 << 10, 16 << 10, 64 << 10, largest]
   /// Limit of free blocks of each size.
@@ -37,9 +37,9 @@ public struct BlockPool: ~Copyable {
       counts[size] -= 1
       return unsafe block
     }
-    // Waiting bytes are limited (connections, and bytes of each), so no peer can cause this: the kernel has no memory.
-    // A Swift array would end the program too.
-    guard let block = unsafe malloc(Self.sizes[size]) else { fatalError("out of memory for what streams wait with") }
+    // This fails only if the kernel has no memory. No peer can cause that, because waiting bytes are limited
+    // (connections, and bytes of each). A Swift array would end the program too.
+    guard let block = unsafe malloc(Self.sizes[size]) else { fatalError("out of memory for the bytes of streams") }
     return unsafe block
   }
 
@@ -72,6 +72,7 @@ public struct PooledBytes: ~Copyable, Sendable {
   nonisolated(unsafe) private var block: UnsafeMutableRawPointer?
   private var size = 0
   private var start = 0
+  /// The number of bytes in the queue.
   public private(set) var count = 0
 
   public init() { unsafe block = nil }
@@ -80,9 +81,10 @@ public struct PooledBytes: ~Copyable, Sendable {
 
   public var isEmpty: Bool { count == 0 }
 
-  /// The size of its block; 0 without one.
+  /// The size of the queue's block in bytes; 0 without a block.
   public var heldByteCount: Int { unsafe block == nil ? 0 : BlockPool.sizes[size] }
 
+  /// The bytes in the queue, the oldest first.
   public var bytes: RawSpan {
     @_lifetime(borrow self)
     get {
@@ -92,7 +94,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     }
   }
 
-  /// Appends bytes; false, with no change, if they do not fit the largest block.
+  /// Appends bytes; false, with no change, if they do not fit into the largest block.
   public mutating func append(_ bytes: RawSpan, _ pool: inout BlockPool) -> Bool {
     guard bytes.byteCount > 0 else { return true }
     guard let target = unsafe reserve(bytes.byteCount, &pool) else { return false }
@@ -103,6 +105,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     return true
   }
 
+  /// Appends zero bytes; false, with no change, if they do not fit into the largest block.
   public mutating func append(zeros: Int, _ pool: inout BlockPool) -> Bool {
     guard zeros > 0 else { return true }
     guard let target = unsafe reserve(zeros, &pool) else { return false }
@@ -117,7 +120,7 @@ public struct PooledBytes: ~Copyable, Sendable {
       let capacity = BlockPool.sizes[size]
       if start + count + more <= capacity { return unsafe block + start + count }
       if count + more <= capacity, start >= count {
-        // Moves bytes only if the free space before them is at least as large: so no byte moves often.
+        // Bytes move only if the free space before them is at least as large, so no byte moves often.
         unsafe block.copyMemory(from: block + start, byteCount: count)
         start = 0
         return unsafe block + count

@@ -81,6 +81,7 @@ public struct DatagramRing: ~Copyable {
     slotTail &+= 1
   }
 
+  /// Makes the provided slots visible to the kernel.
   @inline(__always)
   public mutating func publish() {
     unsafe clinux_store_release16((slots + 14).assumingMemoryBound(to: UInt16.self), slotTail)
@@ -100,7 +101,8 @@ public struct DatagramRing: ~Copyable {
     unsafe entry.pointee.user_data = token.bits
   }
 
-  /// Completes once when a descriptor is readable; used for the event loop of everything except datagrams.
+  /// Submits a poll that completes once, when the descriptor is readable. The descriptor is the event loop of
+  /// everything except datagrams.
   public mutating func watch(_ descriptor: Int32) {
     let entry = unsafe ring.next()
     unsafe entry.pointee.opcode = UInt8(IORING_OP_POLL_ADD.rawValue)
@@ -203,7 +205,7 @@ public struct DatagramRing: ~Copyable {
   public enum Outcome {
     /// A datagram in a slot.
     case datagram(EventToken, slot: Int, isLast: Bool)
-    /// Receiving has ended with an error, or without one because no slot was free: it must be started again.
+    /// Receiving has ended, for example because no slot was free (`noBuffers`), and must be started again.
     case ended(EventToken, Errno?)
     /// The watched descriptor is readable, or cannot be watched; watching has ended.
     case readable
@@ -211,6 +213,7 @@ public struct DatagramRing: ~Copyable {
     case settled
   }
 
+  /// The number of completions that wait to be taken.
   public var waiting: Int { ring.waiting }
 
   /// Takes the oldest completion. For a datagram, the batch then has its source and length.

@@ -40,7 +40,7 @@ public struct EventToken: Hashable, Sendable, BitwiseCopyable {
   var bits: UInt64 { UInt64(kind) << 56 | UInt64(index) << 32 | UInt64(generation) }
 }
 
-/// Waits for descriptors with epoll, level-triggered. Belongs to one thread.
+/// Waits for descriptors with epoll, level-triggered. A loop belongs to one thread.
 @safe
 public struct EventLoop: ~Copyable {
   public struct Event: Sendable, BitwiseCopyable {
@@ -66,10 +66,12 @@ public struct EventLoop: ~Copyable {
 
   deinit { unsafe events.deallocate() }
 
+  /// Begins to wait until a descriptor is readable, and with `writes` also until it is writable.
   public func add(_ descriptor: Int32, _ token: EventToken, writes: Bool = false) throws(Errno) {
     try control(EPOLL_CTL_ADD, descriptor, token, reads: true, writes: writes)
   }
 
+  /// Changes the events of a registered descriptor.
   public func modify(_ descriptor: Int32, _ token: EventToken, reads: Bool, writes: Bool) throws(Errno) {
     try control(EPOLL_CTL_MOD, descriptor, token, reads: reads, writes: writes)
   }

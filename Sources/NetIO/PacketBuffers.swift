@@ -24,8 +24,8 @@ public struct PacketBuffers: ~Copyable, Sendable {
 
   public init(slotCount: Int) {
     self.slotCount = slotCount
-    // calloc returns fresh pages without writing to them. Called once for each shard, before any packet: a server
-    // without buffers cannot start.
+    // calloc returns fresh pages without writing to them. This runs once for each shard, before any packet, and a
+    // server without buffers cannot start.
     guard let memory = unsafe calloc(slotCount, Self.stride) else { fatalError("out of memory for packet buffers") }
     unsafe base = memory
   }
@@ -47,7 +47,7 @@ public struct PacketBuffers: ~Copyable, Sendable {
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
-  /// The same bytes, writable.
+  /// Writable bytes of a slot, without the headroom and the tail.
   @_lifetime(&self)
   public mutating func mutableBytes(_ slot: Int, _ range: Range<Int>) -> MutableRawSpan {
     precondition(range.lowerBound >= 0 && range.upperBound <= Self.capacity)

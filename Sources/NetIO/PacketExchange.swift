@@ -7,10 +7,11 @@ internal import Synchronization
 /// of address space; only the pages that were ever used are resident.
 ///
 /// ```
-///   thread 0 ──▶ ring ──▶ thread 1        a doorbell for each reader, rung once until it has looked
+///   thread 0 ──▶ ring ──▶ thread 1        one doorbell for each reader, rung once until `beginLooking`
 /// ```
 @safe
 public final class PacketExchange: Sendable {
+  /// The number of threads.
   public let count: Int
   // Created in init, freed in deinit, never replaced; each ring has one writer and one reader, which share two atomics.
   nonisolated(unsafe) private let rings: UnsafeMutablePointer<PacketRing>
@@ -96,7 +97,7 @@ struct PacketRing: ~Copyable {
   nonisolated(unsafe) private let memory: UnsafeMutableRawPointer
   private let isUsed: Bool
   private let written = Atomic<Int>(0)
-  // Keeps `read` off the writer's cache line.
+  // Keeps `read` out of the writer's cache line.
   private let padding = InlineArray<15, Int>(repeating: 0)
   private let read = Atomic<Int>(0)
 

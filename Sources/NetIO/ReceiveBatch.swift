@@ -108,7 +108,7 @@ public struct ReceiveBatch: ~Copyable {
 
   /// The control data of a datagram.
   public struct Ancillary: Sendable, BitwiseCopyable {
-    /// The host's address that it was sent to, on a socket that reports it.
+    /// The host's address to which the datagram was sent, on a socket that reports it.
     public var localAddress: IPAddress?
     /// The size of each merged datagram (the last may be shorter); 0: not merged.
     public var segmentByteCount = 0
@@ -159,8 +159,8 @@ public enum UDPOffload {
     return ((try? Sockets.set(probe.rawValue, level, send, 1200)) != nil, enableReceiving(probe.rawValue))
   }
 
-  /// Lets the kernel merge received datagrams. Must stay on until the socket closes: otherwise merged datagrams that
-  /// are already queued would arrive without their size.
+  /// Lets the kernel merge received datagrams. The option must stay on until the socket closes: otherwise merged
+  /// datagrams that are already queued would arrive without their size.
   ///
   /// - Returns: whether the kernel supports it.
   public static func enableReceiving(_ descriptor: Int32) -> Bool {

@@ -59,7 +59,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     self.local = local
   }
 
-  /// The shortest round trip of some minutes that TCP has measured; nil if it has measured none.
+  /// The shortest round trip that TCP has measured in the last minutes, or else the smoothed one; nil without either.
   public var roundTrip: Duration? {
     // The part of struct tcp_info up to tcpi_min_rtt (Linux 4.6). Later kernels only append to it.
     var words = InlineArray<38, UInt32>(repeating: 0)
@@ -69,7 +69,7 @@ public struct StreamSocket: ~Copyable, Sendable {
       Int(length) == wanted
     else { return nil }
     let (smoothed, shortest) = (words[17], words[37])
-    // Before the first measurement the shortest is the largest number.
+    // Before the first measurement tcpi_min_rtt is the largest number.
     let value = shortest == .max || shortest == 0 ? smoothed : shortest
     return value == 0 ? nil : .microseconds(value)
   }

@@ -35,7 +35,7 @@ public struct CertificateSummary: Hashable, Sendable {
     return seconds >= 0 ? seconds / 86_400 : -((-seconds + 86_399) / 86_400)
   }
 
-  /// The error if `now` is outside the validity; `file` names the certificate in it.
+  /// The error if `now` is outside the validity; its text names the certificate `file`.
   public func validityError(now: UnixTime, file: String) -> CertificateError? {
     if now > notAfter { return .expired(file: file, notAfter: notAfter) }
     if now < notBefore { return .notYetValid(file: file, notBefore: notBefore) }

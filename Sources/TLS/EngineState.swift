@@ -22,7 +22,7 @@ struct EngineState {
 }
 
 /// A BIO over the two queues of an `EngineState`. Unlike OpenSSL's memory BIO it consumes bytes by moving a pointer
-/// (theirs clears the whole buffer), releases memory when it is empty, and limits both directions.
+/// (OpenSSL's clears the whole buffer), releases memory when it is empty, and limits both directions.
 enum EngineBIO {
   /// A new BIO over `state`, which must outlive it.
   static func make(over state: UnsafeMutablePointer<EngineState>) -> OpaquePointer? {

@@ -2,7 +2,9 @@ public import NetworkTypes
 public import TLS
 
 extension HTTPServer {
+  /// The options of a server.
   public struct Options: Sendable {
+    /// The listener's address, or the path of its Unix socket.
     public enum Endpoint: Sendable, Equatable {
       case address(String, port: UInt16)
       case unixSocket(String)
@@ -22,13 +24,13 @@ extension HTTPServer {
     public var bodyTimeout = Duration.seconds(30)
     /// Limit of a request's body.
     public var bodyLimit = ByteCount.kibibytes(64)
-    /// Takes the WebSockets; nil: every upgrade is refused.
+    /// Handles the WebSockets; nil: every upgrade is refused.
     public var webSockets: (any WebSocketHandler)?
     /// Limit of a WebSocket's message; the sender of a longer one is closed with 1009.
     public var messageLimit = ByteCount.kibibytes(64)
-    /// Limit of the bytes that wait for one WebSocket's client, and of these for all; at the first one its client is
-    /// cut off, at the second the client for which most bytes wait.
+    /// Limit of the bytes that wait for one WebSocket's client. Beyond it the client is cut off.
     public var queueLimit = ByteCount.mebibytes(1)
+    /// Limit of the bytes that wait for all WebSockets' clients. Beyond it the client with most bytes is cut off.
     public var queuesLimit = ByteCount.mebibytes(16)
     /// The time between two calls of `WebSocketHandler.check` for one WebSocket.
     public var checkInterval = Duration.seconds(5)

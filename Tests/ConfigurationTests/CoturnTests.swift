@@ -282,6 +282,5 @@ struct CoturnTests {
   }
 
   private static let privateNetworks =
-    "denied-peer-ip: coturn relays to private networks (10.0.0.0/8, …), this server does not: peers.allow lists those "
-    + "that it may"
+    "denied-peer-ip: coturn relays to private networks (10.0.0.0/8, …); this server relays only to those in peers.allow"
 }
