@@ -3,7 +3,7 @@ internal import NetworkTypes
 
 /// The last hour of the server for the dashboard: a ring of one sample for each interval.
 public struct History: Sendable {
-  /// Counts of the server; all but `allocations` since its start.
+  /// Counts of the server; all except `allocations` count from its start.
   public struct Counts: Sendable, Equatable {
     public var allocations = 0
     public var bytesToPeers: UInt64 = 0
@@ -14,7 +14,7 @@ public struct History: Sendable {
     public init() {}
   }
 
-  /// Values of one interval; all but `allocations` a second.
+  /// Values of one interval; all except `allocations` are rates a second.
   struct Sample: Sendable, Equatable {
     var allocations: Int
     var toPeers: Double
@@ -25,7 +25,7 @@ public struct History: Sendable {
 
   /// The time between two samples.
   public static let interval = Duration.seconds(10)
-  /// Limit of samples: one hour; the oldest one gives way.
+  /// Limit of samples: one hour. A new sample then replaces the oldest.
   static let capacity = 360
 
   private var ring: [Sample] = []

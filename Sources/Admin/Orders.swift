@@ -19,11 +19,13 @@ public struct SessionsToEnd: Sendable, Equatable {
 
 /// A part of the list of users.
 public struct UserQuery: Sendable, Equatable {
+  /// Limit of `limit`.
   public static let longestPage = 500
   /// Nil: every realm.
   public var realm: String?
-  /// The `next` of the page before.
+  /// The `next` of the previous page.
   public var after: String?
+  /// The largest number of users on the page.
   public var limit = 100
 
   public init() {}
@@ -34,7 +36,7 @@ public struct UserToAdd: Sendable, Equatable {
   public var name: String
   /// Nil: the default realm.
   public var realm: String?
-  /// Nil: one is made.
+  /// Nil: the server makes one.
   public var password: String?
 }
 
@@ -51,7 +53,7 @@ public struct UserToRemove: Sendable, Equatable {
 public struct SecretToAdd: Sendable, Equatable {
   /// Nil: the default realm.
   public var realm: String?
-  /// Nil: one is made.
+  /// Nil: the server makes one.
   public var secret: String?
 }
 
@@ -66,11 +68,12 @@ public struct SecretToRemove: Sendable, Equatable {
 
 /// A ban of client addresses.
 public struct BanToAdd: Sendable, Equatable {
+  /// Limit of `duration`.
   public static let longest = Duration.seconds(366 * 86_400)
   /// An IP address or a prefix.
   public var address: String
   public var reason: String
-  /// Nil: until it is removed.
+  /// Nil: the ban lasts until it is removed.
   public var duration: Duration?
   /// Whether the sessions of these clients are ended.
   public var closes: Bool
