@@ -31,7 +31,7 @@ public final class AdminService: Sendable {
     case system(Errno)
   }
 
-  /// Opens the listener; `run` and `work` serve.
+  /// Opens the listener; `serve` and `carryOut` handle its requests.
   ///
   /// - Parameter roomSecret: makes the keys of the demo page's rooms; nil: there is no demo page.
   public init(

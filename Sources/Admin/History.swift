@@ -5,10 +5,15 @@ internal import NetworkTypes
 public struct History: Sendable {
   /// Counts of the server; all except `allocations` count from its start.
   public struct Counts: Sendable, Equatable {
+    /// Live allocations.
     public var allocations = 0
+    /// Bytes from clients to peers.
     public var bytesToPeers: UInt64 = 0
+    /// Bytes from peers to clients.
     public var bytesToClients: UInt64 = 0
+    /// Dropped packets.
     public var drops: UInt64 = 0
+    /// Failed logins.
     public var failedLogins: UInt64 = 0
 
     public init() {}

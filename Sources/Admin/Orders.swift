@@ -1,5 +1,6 @@
 /// The sessions that an operator ends together.
 public struct SessionsToEnd: Sendable, Equatable {
+  /// The property that selects the sessions.
   public enum Kind: Sendable, Equatable {
     /// The sessions of a user, by the whole name.
     case user(String)
@@ -7,6 +8,7 @@ public struct SessionsToEnd: Sendable, Equatable {
     case revoked
   }
 
+  /// Which sessions end.
   public var kind: Kind
   /// Nil: the default realm.
   public var realm: String?
@@ -45,7 +47,7 @@ public struct UserToRemove: Sendable, Equatable {
   public var name: String
   /// Nil: the default realm.
   public var realm: String?
-  /// Whether its sessions are ended.
+  /// Whether the user's sessions are ended.
   public var closes: Bool
 }
 
@@ -59,6 +61,7 @@ public struct SecretToAdd: Sendable, Equatable {
 
 /// A shared secret to be removed from a store.
 public struct SecretToRemove: Sendable, Equatable {
+  /// The secret's number in the store.
   public var id: UInt64
   /// Nil: the default realm.
   public var realm: String?
@@ -72,6 +75,7 @@ public struct BanToAdd: Sendable, Equatable {
   public static let longest = Duration.seconds(366 * 86_400)
   /// An IP address or a prefix.
   public var address: String
+  /// A text for the list of bans; may be empty.
   public var reason: String
   /// Nil: the ban lasts until it is removed.
   public var duration: Duration?

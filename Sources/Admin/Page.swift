@@ -1,7 +1,7 @@
 internal import JSON
 internal import WebServer
 
-/// A file of the dashboard, part of the program.
+/// A file of the dashboard or of the demo page, which is a part of the program.
 struct Page: Sendable {
   var path: String
   var contentType: String

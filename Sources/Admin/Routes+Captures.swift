@@ -11,7 +11,7 @@ extension Route {
         Parameter(
           name: "user", location: "query", type: "string",
           text: "the user; for a time-limited name the part after the colon is enough"),
-        Parameter(name: "seconds", location: "query", type: "integer", text: "the length, 1 to 600; default 60"),
+        Parameter(name: "seconds", location: "query", type: "integer", text: "the seconds, 1 to 600; default 60"),
       ], schema: "Capture"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.startCapture(try CaptureQuery(call.request)))

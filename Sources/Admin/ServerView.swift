@@ -64,6 +64,7 @@ public protocol ServerView: Sendable {
 public struct Health: Sendable, Equatable {
   /// What does not work; nil while every part of the server works.
   public var problem: String?
+  /// Whether the server refuses new allocations.
   public var isDraining: Bool
 
   public init(problem: String?, isDraining: Bool) {
@@ -92,8 +93,11 @@ public struct SessionQuery: Sendable, Equatable {
 
 /// A request for a capture of a user's messages.
 public struct CaptureQuery: Sendable, Equatable {
+  /// Limit of `duration`.
   public static let longest = Duration.seconds(600)
+  /// The user whose messages are captured.
   public var user: String
+  /// The length of the capture.
   public var duration = Duration.seconds(60)
 
   public init(user: String) { self.user = user }
@@ -101,9 +105,13 @@ public struct CaptureQuery: Sendable, Equatable {
 
 /// A request for a time-limited credential.
 public struct CredentialsQuery: Sendable, Equatable {
+  /// Limit of `lifetime`.
   public static let longest = Duration.seconds(366 * 86_400)
+  /// The user of the credential; nil: the name is only the time of expiry.
   public var user: String?
+  /// The validity of the credential.
   public var lifetime = Duration.seconds(86_400)
+  /// The realm; nil: the default realm.
   public var realm: String?
 
   public init() {}
@@ -120,6 +128,7 @@ public enum AdminFailure: Error, Equatable, Sendable {
   /// 503: a part of the server does not answer, or does not work.
   case unavailable(String)
 
+  /// The text for the operator.
   public var reason: String {
     switch self {
     case .invalid(let reason), .notFound(let reason), .conflict(let reason), .unavailable(let reason): reason

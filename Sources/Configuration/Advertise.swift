@@ -43,7 +43,7 @@ public enum PublicAddress: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Where the server looks for its public address (`relay.detect`).
+/// A source of the server's public address (`relay.detect`).
 public enum AddressSource: Hashable, Sendable, CustomStringConvertible {
   /// The relay's own address, if it is public.
   case interface

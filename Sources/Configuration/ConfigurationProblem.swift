@@ -4,6 +4,7 @@ internal import Log
 ///
 /// Its text never contains the value of a secret, and quoted text has no control characters.
 public struct ConfigurationProblem: Error, Equatable, Sendable {
+  /// The effect of a problem.
   public enum Severity: Sendable {
     /// The configuration is refused.
     case error
@@ -21,6 +22,7 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
     case override(String)
   }
 
+  /// Whether it is an error or a warning.
   public var severity: Severity
   /// Nil if the problem is about the configuration as a whole.
   public var origin: Origin?
@@ -67,6 +69,7 @@ extension ConfigurationProblem.Origin: CustomStringConvertible {
 
 /// Every error (and warning) of a configuration that is refused, in the order in which they were found.
 public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The errors and warnings.
   public var problems: [ConfigurationProblem]
 
   public init(problems: [ConfigurationProblem]) { self.problems = problems }

@@ -4,6 +4,7 @@ internal import TURN
 
 /// A configuration: its values, and warnings about them.
 public struct Configuration: Sendable {
+  /// The values of all keys.
   public var settings: Settings
   /// Warnings, for example about departures from an RFC and environment variables that name no key.
   public var warnings: [ConfigurationProblem]

@@ -111,8 +111,8 @@ extension String {
 }
 
 extension YAMLOutput {
-  /// Whether it has characters that a terminal does not show, or that reorder its text. libyaml escapes them only if it
-  /// escapes everything beyond ASCII.
+  /// Whether the value has characters that a terminal does not show, or that reorder its text. libyaml escapes them
+  /// only if it escapes everything beyond ASCII.
   fileprivate var hasInvisibleText: Bool {
     switch self {
     case .plain(let text), .text(let text), .secret(_, let text): text.unicodeScalars.contains(where: \.isInvisible)

@@ -15,7 +15,7 @@ public struct AddressWatch: ~Copyable {
     let descriptor = FileDescriptor(owning: try retrying { socket(AF_NETLINK, kind, Int32(NETLINK_ROUTE)) })
     var name = sockaddr_nl()
     name.nl_family = sa_family_t(AF_NETLINK)
-    // RTMGRP_LINK too, because an interface that goes up may have addresses that were added before.
+    // RTMGRP_LINK is needed too, because an interface that goes up may have addresses that were added before.
     name.nl_groups = UInt32(RTMGRP_LINK) | UInt32(RTMGRP_IPV4_IFADDR) | UInt32(RTMGRP_IPV6_IFADDR)
     let raw = descriptor.rawValue
     let status = unsafe withUnsafePointer(to: &name) { pointer in

@@ -10,8 +10,8 @@ public struct BlockPool: ~Copyable {
   /// Limit of free blocks of each size.
   private static let kept = [64, 32, 8, 1]
 
-  // Owned by this value alone and freed in deinit; only blocks from `take` are returned. The first word of a free block
-  // points to the next one.
+  // The free blocks are owned by this value alone and freed in deinit; only blocks from `take` are returned. The first
+  // word of a free block points to the next one.
   private var heads: InlineArray<4, UnsafeMutableRawPointer?> = unsafe InlineArray(repeating: nil)
   private var counts = InlineArray<4, Int>(repeating: 0)
 
@@ -67,8 +67,8 @@ public struct BlockPool: ~Copyable {
 /// A queue of bytes (first in, first out). It holds a block of the pool only while it is not empty.
 @safe
 public struct PooledBytes: ~Copyable, Sendable {
-  // Owned by this value alone: returned to the pool when empty, or freed in deinit. `start + count` never exceeds its
-  // size.
+  // The block is owned by this value alone: it is returned to the pool when empty, or freed in deinit. `start + count`
+  // never exceeds its size.
   nonisolated(unsafe) private var block: UnsafeMutableRawPointer?
   private var size = 0
   private var start = 0
@@ -79,6 +79,7 @@ public struct PooledBytes: ~Copyable, Sendable {
 
   deinit { unsafe free(block) }
 
+  /// Whether the queue has no byte.
   public var isEmpty: Bool { count == 0 }
 
   /// The size of the queue's block in bytes; 0 without a block.
@@ -146,6 +147,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     if count == 0 { removeAll(&pool) }
   }
 
+  /// Removes every byte and returns the block to the pool.
   public mutating func removeAll(_ pool: inout BlockPool) {
     if let block = unsafe block { unsafe pool.release(block, size) }
     unsafe block = nil

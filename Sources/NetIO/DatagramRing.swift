@@ -16,7 +16,8 @@ public struct DatagramRing: ~Copyable {
   /// The provided slots are the slots of `PacketBuffers` from this one on.
   private let firstSlot: Int
   private let slotCount: Int
-  // Owned by this value alone, freed in deinit. The kernel reads `slots` while `ring` lives, and copies `receiving`.
+  // Both are owned by this value alone and freed in deinit. The kernel reads `slots` while `ring` lives, and copies
+  // `receiving`.
   private let slots: UnsafeMutableRawPointer
   private let receiving: UnsafeMutablePointer<msghdr>
   private var slotTail: UInt16 = 0
@@ -32,7 +33,7 @@ public struct DatagramRing: ~Copyable {
   public init(_ buffers: borrowing PacketBuffers, firstSlot: Int, slotCount: Int) throws(Errno) {
     precondition(slotCount & (slotCount - 1) == 0 && firstSlot + slotCount <= buffers.slotCount)
     let ring = try IORing()
-    // Page-aligned, as the kernel requires.
+    // The memory is page-aligned, as the kernel requires.
     guard let slots = unsafe aligned_alloc(4096, max(slotCount * MemoryLayout<io_uring_buf>.size, 4096)) else {
       throw .noBuffers
     }
@@ -73,7 +74,7 @@ public struct DatagramRing: ~Copyable {
   public mutating func provide(_ slot: Int, _ buffers: borrowing PacketBuffers) {
     let entry = unsafe slots + (Int(slotTail) & (slotCount - 1)) * MemoryLayout<io_uring_buf>.size
     let start = unsafe buffers.start(of: slot) - PacketBuffers.headroom
-    // Written field by field, because the last field of the first entry holds the ring's tail.
+    // The fields are written one by one, because the last field of the first entry holds the ring's tail.
     unsafe entry.storeBytes(of: UInt64(UInt(bitPattern: start)), as: UInt64.self)
     unsafe entry.storeBytes(
       of: UInt32(PacketBuffers.headroom + PacketBuffers.capacity), toByteOffset: 8, as: UInt32.self)

@@ -12,14 +12,16 @@ internal import NetworkTypes
 /// headers do not share the same cache sets.
 @safe
 public struct PacketBuffers: ~Copyable, Sendable {
+  /// Bytes before a slot's datagram.
   public static let headroom = 256
   /// Room for the largest message of a stream (65,556 bytes) and for every datagram.
   public static let capacity = 66_560
   static let tail = 256
   static let stride = headroom + capacity + tail
 
+  /// The number of slots.
   public let slotCount: Int
-  // Owned by this value alone and freed in deinit; every access checks slot and range.
+  // The memory is owned by this value alone and freed in deinit; every access checks slot and range.
   nonisolated(unsafe) let base: UnsafeMutableRawPointer
 
   public init(slotCount: Int) {

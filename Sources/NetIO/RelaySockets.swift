@@ -19,7 +19,7 @@ public struct RelaySockets: ~Copyable {
     fileprivate var watch = TrafficClassWatch()
   }
 
-  // Owned by this value alone and freed in deinit; every access checks its index against `capacity`.
+  // The memory is owned by this value alone and freed in deinit; every access checks its index against `capacity`.
   nonisolated(unsafe) private var entries: UnsafeMutablePointer<Entry>
   private var capacity = 64
   /// The last slot of each descriptor.

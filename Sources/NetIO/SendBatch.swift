@@ -36,8 +36,8 @@ public struct SendBatch: ~Copyable {
     var source: IPAddress
   }
 
-  // Owned by this value alone and freed in deinit. Entries, names, prefixes and payloads have `capacity` elements;
-  // headers and controls one for each message, at most as many; vectors three for each entry.
+  // All are owned by this value alone and freed in deinit. Entries, names, prefixes and payloads have `capacity`
+  // elements; headers and controls have one for each message, at most as many; vectors have three for each entry.
   let entries: UnsafeMutablePointer<Entry>
   let payloads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   let names: UnsafeMutableRawPointer
@@ -108,6 +108,7 @@ public struct SendBatch: ~Copyable {
     unsafe order.deallocate()
   }
 
+  /// Whether `append` must not be called before a flush.
   public var isFull: Bool { count == capacity }
 
   // MARK: - Adding
@@ -195,7 +196,7 @@ public struct SendBatch: ~Copyable {
     }
   }
 
-  /// Hashes may collide, so the fields are compared.
+  /// Whether two entries have the same route. Hashes may collide, so the fields are compared.
   @inline(__always)
   private func isSameRoute(_ a: Int, _ b: Int) -> Bool {
     let first = unsafe entries[a]

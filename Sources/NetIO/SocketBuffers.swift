@@ -16,7 +16,7 @@ public enum SocketBuffers {
     return Sockets.get(probe.rawValue, SOL_SOCKET, SO_RCVBUF).map { .bytes(UInt64(clamping: $0 / 2)) } ?? wanted
   }
 
-  /// Datagrams that the kernel has dropped because the socket's receive buffer was full, modulo 2³².
+  /// The number of datagrams that the kernel has dropped because the socket's receive buffer was full, modulo 2³².
   ///
   /// The caller reads this number occasionally; SO_RXQ_OVFL would instead add control data to each datagram.
   public static func drops(of descriptor: Int32) -> UInt32 {

@@ -9,6 +9,7 @@ public struct UDPSocket: ~Copyable, Sendable {
   /// set one.
   public let isWildcard: Bool
 
+  /// The descriptor, for an event loop and for batches.
   public var rawValue: Int32 { descriptor.rawValue }
 
   /// A listening socket whose port several threads of this process share (SO_REUSEPORT).
@@ -69,6 +70,7 @@ public struct UDPSocket: ~Copyable, Sendable {
     self.descriptor = descriptor
   }
 
+  /// The socket's address; nil if the kernel does not report it.
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
   /// Makes the kernel report DSCP and ECN of received datagrams, until a `TrafficClassWatch` finds that none is marked.

@@ -37,7 +37,7 @@ enum EngineBIO {
     return unsafe bio
   }
 
-  // Created once, never changed or freed, so every thread may read it.
+  // The method is made once and never changed or freed, so every thread may read it.
   nonisolated(unsafe) private static let method: OpaquePointer? = {
     let type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
     guard let method = unsafe BIO_meth_new(type, "turnpike queues") else { return nil }

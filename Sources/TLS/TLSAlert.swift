@@ -1,5 +1,6 @@
 /// The alert with which the other side ended a handshake (RFC 8446 section 6.2).
 public struct TLSAlert: Hashable, Sendable, CustomStringConvertible {
+  /// The alert's number.
   public let rawValue: UInt8
 
   public init(rawValue: UInt8) { self.rawValue = rawValue }

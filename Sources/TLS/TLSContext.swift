@@ -7,11 +7,13 @@ internal import COpenSSL
 // @unchecked: OpenSSL counts references to an SSL_CTX atomically, and nothing changes it after `init`.
 @safe
 public final class TLSContext: @unchecked Sendable {
+  /// The side of a connection.
   public enum Role: Sendable {
     case client
     case server
   }
 
+  /// The side of this context's connections.
   public let role: Role
   /// Whether the context is for DTLS (RFC 6347, RFC 7350) and its `DTLSEngine`, not for TLS.
   public let isDatagram: Bool

@@ -9,7 +9,7 @@ public import System
 /// which adds its first flight to the output. An engine belongs to one thread at a time.
 @safe
 public struct TLSEngine: ~Copyable, Sendable {
-  // Owned by this noncopyable value alone and freed in deinit; they change threads only together with it.
+  // Both are owned by this noncopyable value alone and freed in deinit; they change threads only together with it.
   nonisolated(unsafe) let connection: OpaquePointer
   nonisolated(unsafe) let state: UnsafeMutablePointer<EngineState>
   /// OpenSSL's callbacks use this object. A connection's own reference keeps only the SSL_CTX alive.
@@ -119,7 +119,7 @@ extension TLSEngine {
     return isTaken
   }
 
-  /// The bytes that the transport must send now: records, handshake messages, alerts. Usually empty.
+  /// The bytes that the transport must send now (records, handshake messages, alerts); usually none.
   public var output: RawSpan {
     @_lifetime(borrow self)
     get {

@@ -3,6 +3,7 @@ internal import COpenSSL
 /// The reason why a TLS connection failed. The connection cannot be used any more; the engine's remaining output (an
 /// alert) should be sent before the transport is closed.
 public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The kind of a failure.
   public enum Cause: String, Hashable, Sendable, CaseIterable {
     /// The handshake could not be completed: no common version or cipher, an alert, bytes that are not TLS.
     case handshake
@@ -16,6 +17,7 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     case library
   }
 
+  /// The kind of the failure.
   public let cause: Cause
   /// OpenSSL's reason text, or ours if OpenSSL gave none.
   public let reason: String

@@ -17,12 +17,15 @@ public final class HTTPClient {
 
   /// A request, with all limits.
   public struct Request: Sendable {
+    /// The method of the request.
     public var method = "GET"
+    /// The URL, with http or https.
     public var url: String
     /// The path of a Unix socket in place of the URL's host; nil: the host.
     public var unixSocket: String?
     /// Whole header lines: `Content-Type: application/json`.
     public var headers: [String] = []
+    /// The body; nil: none.
     public var body: [UInt8]?
     /// The longest time until the connection is established.
     public var connectTimeout = Duration.seconds(3)
@@ -42,7 +45,9 @@ public final class HTTPClient {
 
   /// A server's answer.
   public struct Answer: Sendable {
+    /// The status code.
     public var status: Int
+    /// The whole body.
     public var body: [UInt8]
   }
 

@@ -10,13 +10,14 @@ extension HTTPServer {
       case unixSocket(String)
     }
 
+    /// Where the server listens.
     public var endpoint: Endpoint
     /// The certificate of an HTTPS server; nil: no TLS.
     public var certificate: CertificateChoice?
     /// Limit of open connections; further ones wait in the kernel's queue.
     public var connections: UInt32 = 512
     /// Limit of open connections of one IPv4 address or IPv6 /64; further ones are closed at once, so that they do not
-    /// keep others waiting. Does not apply to a Unix socket.
+    /// keep others waiting. A Unix socket does not have this limit.
     public var connectionsPerAddress = 24
     /// The longest time for a request's headers, and between two parts of its body; in whole seconds.
     public var requestTimeout = Duration.seconds(5)

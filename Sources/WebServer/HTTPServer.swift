@@ -45,6 +45,7 @@ public final class HTTPServer: @unchecked Sendable {
     var certificate: CertificateChoice?
   }
 
+  /// The listener cannot be opened; libwebsockets gives no reason.
   public struct Failure: Error {}
 
   /// Opens the listener. No request is read before `run`.

@@ -11,7 +11,7 @@ internal import WebClient
 struct AdminClient {
   private let http: HTTPClient
   private var pattern: HTTPClient.Request
-  /// The endpoint as messages name it.
+  /// The endpoint's name in messages.
   private let endpoint: String
   private let token: String
 
@@ -62,7 +62,7 @@ struct AdminClient {
       var request = HTTPClient.Request(url: "https://\(address)")
       request.authorities = settings.tls.certificate.isEmpty ? selfSigned(settings) : settings.tls.certificate
       if let path = request.authorities, isSelfSigned(path) {
-        // As the only authority it allows no other certificate, so its names do not matter.
+        // A self-signed certificate as the only authority allows no other certificate, so its names do not matter.
         request.checksName = false
       } else if let name = HostNames(settings).ofCertificate {
         request.url = "https://\(name):\(address.port)"

@@ -94,7 +94,7 @@ extension Command {
     Every command takes
     """
 
-  // Longer than 40 lines: a table with one text for each command.
+  // This is longer than 40 lines, because it is a table with one text for each command.
   private var about: String {
     switch self {
     case .help: Self.overviewText

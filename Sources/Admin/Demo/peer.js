@@ -70,7 +70,7 @@ export class Peer extends EventTarget {
     clearTimeout(this.restartTimer);
     this.restartTimer = setTimeout(() => {
       if (this.hasFailed) return;
-      // An offer of ours is under way: the next one can only follow its answer.
+      // Our offer has no answer yet, and the next offer can only follow that answer.
       if (this.connection.signalingState === "stable") this.restart();
       else this.planRestart(retryTime);
     }, wait);

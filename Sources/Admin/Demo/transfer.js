@@ -7,7 +7,7 @@ const highWater = 1 << 20;
 /** Limit of a file in bytes, because it is kept in memory. */
 export const fileLimit = 64 << 20;
 
-/** Milliseconds between two heartbeats, and without one after which the other side counts as silent. */
+/** Milliseconds between two heartbeats, and milliseconds without one until the other side counts as silent. */
 const beatTime = 2000;
 const silence = 8000;
 

@@ -2,7 +2,7 @@ internal import StringPreparation
 
 /// The lines of a turnserver.conf, as coturn reads them: `option`, `option=value` or `option value`. A line that begins
 /// with # is a comment. Quotation marks around a value are removed. Published files also have comments after a value;
-/// coturn ignores them after numbers, and only the value of a text keeps them.
+/// coturn ignores these comments after numbers, and only the value of a text keeps them.
 struct CoturnFile {
   struct Line: Equatable {
     /// The line's number, counted from 1.

@@ -1,5 +1,6 @@
 /// An option of coturn 4.17, or of older versions that files still contain, and its translation.
 public struct CoturnOption: Sendable {
+  /// How an option is translated.
   public enum Fate: Sendable, Equatable {
     /// Translated into these keys.
     case translated(keys: String)
@@ -9,7 +10,9 @@ public struct CoturnOption: Sendable {
     case unsupported(because: String)
   }
 
+  /// The option's name.
   public let name: String
+  /// The translation of the option.
   public let fate: Fate
 
   /// Every option, in the order of coturn's own list.

@@ -4,6 +4,7 @@ public import NetworkTypes
 ///
 /// It does no I/O. The caller provides the host's address, which coturn detects itself for an `external-ip`.
 public struct CoturnTranslation {
+  /// The remarks, in the order in which they were found.
   public private(set) var remarks: [Remark] = []
   private var keys = TranslatedKeys()
   private var oauthKeys: [Settings.OAuthKey] = []
@@ -186,7 +187,6 @@ public struct CoturnTranslation {
         differs(line, "its local address is unknown: write relay.advertise: { LOCAL: \(external) }")
         continue
       }
-      // A public address on an interface needs no translation.
       if local != external { keys.setItem("relay.advertise", "\(local)", "\(external)", line.number) }
     }
   }
