@@ -7,8 +7,8 @@ public import WebServer
 
 /// The admin endpoint: health, metrics, the API and the dashboard over HTTP.
 ///
-/// The server's own thread answers what needs no waiting; one worker does the rest, in order. No shard waits for
-/// either.
+/// The HTTP thread answers requests that need not wait; one worker carries out the others, in order. No shard waits for
+/// these threads.
 public final class AdminService: Sendable {
   private let http: HTTPServer
   private let router: Router
@@ -20,18 +20,18 @@ public final class AdminService: Sendable {
   private static let waitingLimit = 32
 
   private enum Work: Sendable {
-    /// A request that came at a time.
+    /// A request, and the time at which it came.
     case run(HTTPServer.ExchangeID, Router.Job, since: Instant)
     case stop
   }
 
-  /// The address of the endpoint.
+  /// The reason why the endpoint cannot be opened.
   public enum Failure: Error, Sendable {
     case cannotListen
     case system(Errno)
   }
 
-  /// Opens the listener; `run` and `work` serve.
+  /// Opens the listener; `serve` and `carryOut` handle its requests.
   ///
   /// - Parameter roomSecret: makes the keys of the demo page's rooms; nil: there is no demo page.
   public init(
@@ -74,7 +74,7 @@ public final class AdminService: Sendable {
   /// Replaces the origins whose pages may ask for credentials, after a reload.
   public func setOrigins(_ origins: [String]) { router.setOrigins(origins) }
 
-  /// The body of the thread that speaks HTTP.
+  /// The body of the HTTP thread.
   public func serve() { http.run() }
 
   /// The body of the thread that carries out requests that may wait.
@@ -85,7 +85,7 @@ public final class AdminService: Sendable {
       work.wait(for: nextSample.duration(since: .read()))
       if Instant.read() >= nextSample {
         server.takeSample()
-        // The C library keeps the freed memory of many TLS connections, until it is asked.
+        // The C library keeps the freed memory of many TLS connections until `trim`.
         if http.hasFreedMemory() { Heap.trim() }
         nextSample = nextSample.advanced(by: interval)
       }
@@ -100,6 +100,7 @@ public final class AdminService: Sendable {
     }
   }
 
+  /// Ends both threads.
   public func stop() {
     http.stop()
     work.post(.stop)

@@ -4,13 +4,13 @@ internal import NetworkTypes
 internal import Rooms
 internal import WebServer
 
-/// Decides whether a request is an operator's.
+/// Decides whether a request comes from an operator.
 struct Gatekeeper: Sendable {
   /// The bearer token; empty: every client that reaches the endpoint is an operator.
   var token: [UInt8]
   /// The origins of `admin.allow-origins`.
   var origins: [String] = []
-  /// Failed tokens of each client.
+  /// The number of failed tokens of each client.
   private var failures: [String: Int] = [:]
   private var windowEnd = Instant(nanoseconds: 0)
   /// Whether the file system decides who reaches the endpoint: a Unix socket.
@@ -18,8 +18,9 @@ struct Gatekeeper: Sendable {
   /// The keys of the demo page's rooms; nil without a demo page.
   private let rooms: RoomKeys?
 
-  /// Limit of failed tokens of one client in ten seconds, and of clients that are counted one by one.
+  /// Limit of failed tokens of one client in ten seconds.
   private static let failuresPerClient = 10
+  /// Limit of clients that have their own count.
   private static let clientLimit = 1024
 
   init(token: String, isPrivate: Bool = false, rooms: RoomKeys? = nil) {
@@ -28,7 +29,7 @@ struct Gatekeeper: Sendable {
     self.rooms = rooms
   }
 
-  /// The refusal of a WebSocket; nil if the page that asks for it is ours. Its first message shows the room's key.
+  /// The refusal of a WebSocket; nil if the page that opens it is ours. The room checks the key in its first message.
   func refusalOfSocket(_ request: HTTPRequest) -> HTTPResponse? {
     guard request.origin != nil else { return HTTPResponse(.forbidden, "a WebSocket needs an Origin") }
     return Self.refusalOfBrowser(request, hasToken: !token.isEmpty)
@@ -51,7 +52,7 @@ struct Gatekeeper: Sendable {
       return refusal
     }
     if access == .guests, let given = request.authorization, given.lowercased().hasPrefix("room ") {
-      // Keys of 144 bits cannot be tried out, so wrong ones are not counted.
+      // Keys of 144 bits cannot be guessed, so wrong ones are not counted.
       return rooms?.room(ofAuthorization: given) == nil ? HTTPResponse(.forbidden, Self.wrongRoom) : nil
     }
     guard !token.isEmpty else {
@@ -68,7 +69,8 @@ struct Gatekeeper: Sendable {
     }
     if let given = Self.bearer(request.authorization), isEqual(given) { return nil }
     failures[client, default: 0] += 1
-    var response = HTTPResponse(.unauthorized, "this needs Authorization: Bearer TOKEN, with the value of admin.token")
+    var response = HTTPResponse(
+      .unauthorized, "the request needs Authorization: Bearer TOKEN, with the value of admin.token")
     response.headers.append(.init("WWW-Authenticate", "Bearer"))
     return response
   }
@@ -79,7 +81,7 @@ struct Gatekeeper: Sendable {
     "users and secrets are changed here only with admin.token, or through admin.listen=unix:/PATH: "
     + "every user of this host reaches this address; turnpike user and turnpike secret change the store itself"
 
-  /// Compares digests, so that neither the time nor the length tells anything of the token.
+  /// Compares digests, so that the time tells nothing about the token and its length.
   private func isEqual(_ given: [UInt8]) -> Bool {
     var context = HashContext(.sha256)
     return context.hash(given.span.rawBytes) == context.hash(token.span.rawBytes)
@@ -87,9 +89,9 @@ struct Gatekeeper: Sendable {
 
   /// Refuses requests that another web page makes through the operator's browser.
   ///
-  /// A page of another origin sends its Origin, and cannot send a JSON type without asking first, which only the
-  /// origins in `admin.allow-origins` may. A page whose name was changed to our address (DNS rebinding) sends its own
-  /// name as Host; without a token only addresses and `localhost` are taken.
+  /// A page of another origin sends its Origin, and needs a CORS-preflight request before it can send a JSON type; only
+  /// the origins in `admin.allow-origins` pass that. A page whose name was changed to our address (DNS rebinding) sends
+  /// its own name as Host; without a token only addresses and `localhost` are accepted.
   private static func refusalOfBrowser(
     _ request: HTTPRequest, hasToken: Bool, mayBeForeign: Bool = false
   ) -> HTTPResponse? {

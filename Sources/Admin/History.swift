@@ -3,18 +3,23 @@ internal import NetworkTypes
 
 /// The last hour of the server for the dashboard: a ring of one sample for each interval.
 public struct History: Sendable {
-  /// Counts of the server; all but `allocations` since its start.
+  /// Counts of the server; all except `allocations` count from its start.
   public struct Counts: Sendable, Equatable {
+    /// Live allocations.
     public var allocations = 0
+    /// Bytes from clients to peers.
     public var bytesToPeers: UInt64 = 0
+    /// Bytes from peers to clients.
     public var bytesToClients: UInt64 = 0
+    /// Dropped packets.
     public var drops: UInt64 = 0
+    /// Failed logins.
     public var failedLogins: UInt64 = 0
 
     public init() {}
   }
 
-  /// Values of one interval; all but `allocations` a second.
+  /// Values of one interval; all except `allocations` are rates a second.
   struct Sample: Sendable, Equatable {
     var allocations: Int
     var toPeers: Double
@@ -25,7 +30,7 @@ public struct History: Sendable {
 
   /// The time between two samples.
   public static let interval = Duration.seconds(10)
-  /// Limit of samples: one hour; the oldest one gives way.
+  /// Limit of samples: one hour. A new sample then replaces the oldest.
   static let capacity = 360
 
   private var ring: [Sample] = []

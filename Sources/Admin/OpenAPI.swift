@@ -57,7 +57,7 @@ enum OpenAPI {
     return .object(members)
   }
 
-  /// The JSON object that a request has; nil for none.
+  /// The schema of a request's JSON object; nil if the request has none.
   private static func body(_ route: Route) -> JSONValue? {
     let members = route.parameters.filter { $0.location == "body" }
     guard !members.isEmpty else { return nil }

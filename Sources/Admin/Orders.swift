@@ -1,5 +1,6 @@
 /// The sessions that an operator ends together.
 public struct SessionsToEnd: Sendable, Equatable {
+  /// The property that selects the sessions.
   public enum Kind: Sendable, Equatable {
     /// The sessions of a user, by the whole name.
     case user(String)
@@ -7,6 +8,7 @@ public struct SessionsToEnd: Sendable, Equatable {
     case revoked
   }
 
+  /// Which sessions end.
   public var kind: Kind
   /// Nil: the default realm.
   public var realm: String?
@@ -19,11 +21,13 @@ public struct SessionsToEnd: Sendable, Equatable {
 
 /// A part of the list of users.
 public struct UserQuery: Sendable, Equatable {
+  /// Limit of `limit`.
   public static let longestPage = 500
   /// Nil: every realm.
   public var realm: String?
-  /// The `next` of the page before.
+  /// The `next` of the previous page.
   public var after: String?
+  /// The largest number of users on the page.
   public var limit = 100
 
   public init() {}
@@ -34,7 +38,7 @@ public struct UserToAdd: Sendable, Equatable {
   public var name: String
   /// Nil: the default realm.
   public var realm: String?
-  /// Nil: one is made.
+  /// Nil: the server makes one.
   public var password: String?
 }
 
@@ -43,7 +47,7 @@ public struct UserToRemove: Sendable, Equatable {
   public var name: String
   /// Nil: the default realm.
   public var realm: String?
-  /// Whether its sessions are ended.
+  /// Whether the user's sessions are ended.
   public var closes: Bool
 }
 
@@ -51,12 +55,13 @@ public struct UserToRemove: Sendable, Equatable {
 public struct SecretToAdd: Sendable, Equatable {
   /// Nil: the default realm.
   public var realm: String?
-  /// Nil: one is made.
+  /// Nil: the server makes one.
   public var secret: String?
 }
 
 /// A shared secret to be removed from a store.
 public struct SecretToRemove: Sendable, Equatable {
+  /// The secret's number in the store.
   public var id: UInt64
   /// Nil: the default realm.
   public var realm: String?
@@ -66,11 +71,13 @@ public struct SecretToRemove: Sendable, Equatable {
 
 /// A ban of client addresses.
 public struct BanToAdd: Sendable, Equatable {
+  /// Limit of `duration`.
   public static let longest = Duration.seconds(366 * 86_400)
   /// An IP address or a prefix.
   public var address: String
+  /// A text for the list of bans; may be empty.
   public var reason: String
-  /// Nil: until it is removed.
+  /// Nil: the ban lasts until it is removed.
   public var duration: Duration?
   /// Whether the sessions of these clients are ended.
   public var closes: Bool

@@ -1,7 +1,7 @@
 internal import JSON
 internal import WebServer
 
-/// A file of the dashboard, part of the program.
+/// A file of the dashboard or of the demo page, which is a part of the program.
 struct Page: Sendable {
   var path: String
   var contentType: String
@@ -22,7 +22,7 @@ struct Page: Sendable {
 
   static func find(_ path: String) -> Page? { (all + demo).first { $0.path == path } }
 
-  /// Nothing comes from another server, and no script stands in the page (CSP level 3).
+  /// The Content-Security-Policy (CSP level 3): everything comes from this server, and no script is inside a page.
   static let policy =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

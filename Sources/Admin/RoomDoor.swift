@@ -4,7 +4,7 @@ internal import Synchronization
 internal import System
 internal import WebServer
 
-/// The WebSocket of the demo page: gives the rooms what comes from the sockets, with the time.
+/// The WebSocket of the demo page: passes the events of the sockets to the rooms, with the time.
 final class RoomDoor: WebSocketHandler {
   /// The path of the WebSocket.
   static let path = "/demo/socket"

@@ -4,12 +4,12 @@ internal import WebServer
 /// One operation of the admin endpoint, with its part of the OpenAPI document.
 struct Route: Sendable {
   enum Access: Sendable {
-    /// Health checks: without a token.
+    /// Needs no token: health checks and metrics.
     case open
     /// Needs the token, if there is one.
     case operators
-    /// Needs the token, and is refused without one unless the endpoint is a Unix socket: it gives access that lasts,
-    /// and every local user reaches a loopback address.
+    /// Needs the token, and is refused without one unless the endpoint is a Unix socket: the operation gives lasting
+    /// access, and every local user reaches a loopback address.
     case keepers
     /// Needs the token, if there is one, or the key of a room of the demo page.
     case guests
@@ -19,7 +19,7 @@ struct Route: Sendable {
   struct Call: Sendable {
     var request: HTTPRequest
     var parts: [String: String] = [:]
-    /// The members of its JSON object, checked against the route's parameters.
+    /// The members of the request's JSON object, checked against the route's parameters.
     var body: [String: JSONValue] = [:]
   }
 
@@ -31,7 +31,7 @@ struct Route: Sendable {
   var access = Access.operators
   /// Whether it may wait for shards or stores: then it runs on the worker's thread.
   var mayWait = true
-  /// Whether pages of the origins in `admin.allow-origins` may ask for it.
+  /// Whether pages of the origins in `admin.allow-origins` may make this request.
   var takesOrigins = false
   var summary: String
   var parameters: [Parameter] = []
@@ -42,13 +42,15 @@ struct Route: Sendable {
 
   struct Parameter: Sendable {
     var name: String
+    /// `path`, `query` or `body`.
     var location: String
+    /// The JSON type: `string`, `integer` or `boolean`.
     var type: String
     var text: String
     var isRequired = false
   }
 
-  /// Refuses parameters that the operation does not have, a misspelt filter must not show everything; and reads the
+  /// Refuses parameters that the operation does not have, because a misspelt filter would select everything. Reads the
   /// body, if the operation has one.
   func check(_ call: inout Call) throws(AdminFailure) {
     let names = names(in: "query")
@@ -68,7 +70,7 @@ struct Route: Sendable {
   private static func unknown(_ what: String, _ name: String, _ names: [String]) -> AdminFailure {
     .invalid(
       "the \(what) \(name.debugDescription) is unknown; "
-        + (names.isEmpty ? "there are none here" : "there are \(names.joined(separator: ", "))"))
+        + (names.isEmpty ? "this request has none" : "this request has \(names.joined(separator: ", "))"))
   }
 
   private func readBody(_ bytes: [UInt8]) throws(AdminFailure) -> [String: JSONValue] {
@@ -92,7 +94,7 @@ struct Route: Sendable {
     return body
   }
 
-  /// The parts of a path that match; nil if the path is another one.
+  /// The parts of a path for the names in braces; nil if the path does not match.
   func match(_ path: String) -> [String: String]? {
     let pattern = self.path.split(separator: "/", omittingEmptySubsequences: false)
     let words = path.split(separator: "/", omittingEmptySubsequences: false)
@@ -128,7 +130,7 @@ extension Route.Call {
     switch request[parameter: name] {
     case nil, "false": return false
     case "true": return true
-    default: throw .invalid("\(name) is true or false")
+    default: throw .invalid("\(name) must be true or false")
     }
   }
 }
@@ -141,6 +143,6 @@ extension HTTPResponse {
 
   init(_ failure: AdminFailure) { self.init(failure.status, json: ["error": .string(failure.reason)]) }
 
-  /// The answer without a body.
+  /// An answer without a body.
   static let done = HTTPResponse(204, "application/json", [])
 }

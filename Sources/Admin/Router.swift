@@ -4,8 +4,8 @@ internal import Rooms
 internal import Synchronization
 internal import WebServer
 
-/// Finds the operation of a request, and refuses those that are not an operator's. Pure but for its locks: tests call
-/// it without a socket.
+/// Finds the operation of a request, and refuses requests that do not come from an operator. It has locks but no I/O,
+/// so tests call it without a socket.
 final class Router: Sendable {
   struct Job: Sendable {
     var route: Route
@@ -102,7 +102,7 @@ extension HTTPResponse {
     return response
   }
 
-  /// With the headers that every answer has: browsers keep nothing and guess no type.
+  /// The response with the headers of every answer: browsers store no answer and guess no type.
   var hardened: HTTPResponse {
     var response = self
     response.headers += [.init("Cache-Control", "no-store"), .init("X-Content-Type-Options", "nosniff")]

@@ -17,8 +17,8 @@ extension Route {
         Parameter(
           name: "address", location: "body", type: "string", text: "an IP address, or a prefix such as 192.0.2.0/24",
           isRequired: true),
-        Parameter(name: "ttl", location: "body", type: "integer", text: "its seconds; default: until it is removed"),
-        Parameter(name: "reason", location: "body", type: "string", text: "for the list, up to 200 bytes"),
+        Parameter(name: "ttl", location: "body", type: "integer", text: "seconds of the ban; default: no end"),
+        Parameter(name: "reason", location: "body", type: "string", text: "a text of up to 200 bytes"),
         Parameter(
           name: "close", location: "body", type: "boolean",
           text: "true: also ends the live allocations of these clients"),

@@ -1,7 +1,7 @@
 internal import WebServer
 
-/// Captures of one user's messages. They begin and end on the worker's thread, as old ones do in `takeSample`, so that
-/// the end of one does not meet the beginning of the next.
+/// Captures of one user's messages. They begin and end on the worker's thread, on which `takeSample` also ends old
+/// captures, so that the end of a capture and the beginning of the next never run at the same time.
 extension Route {
   static let captures: [Route] = [
     Route(
@@ -11,7 +11,7 @@ extension Route {
         Parameter(
           name: "user", location: "query", type: "string",
           text: "the user; for a time-limited name the part after the colon is enough"),
-        Parameter(name: "seconds", location: "query", type: "integer", text: "its length, 1 to 600; default 60"),
+        Parameter(name: "seconds", location: "query", type: "integer", text: "the seconds, 1 to 600; default 60"),
       ], schema: "Capture"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.startCapture(try CaptureQuery(call.request)))

@@ -5,9 +5,9 @@ internal import WebServer
 /// Users and secrets.
 extension Route {
   private static let realm = Parameter(
-    name: "realm", location: "query", type: "string", text: "instead of the default realm")
+    name: "realm", location: "query", type: "string", text: "another realm than the default one")
   private static let realmOfBody = Parameter(
-    name: "realm", location: "body", type: "string", text: "instead of the default realm")
+    name: "realm", location: "body", type: "string", text: "another realm than the default one")
   private static let realmOfList = Parameter(
     name: "realm", location: "query", type: "string", text: "only this realm; default: every realm")
   private static let close = Parameter(
@@ -26,10 +26,10 @@ extension Route {
     },
     Route(
       method: .post, path: "/api/v1/users", access: .keepers,
-      summary: "stores a new user; without a password one is made and returned, only here",
+      summary: "stores a new user; without a password the server makes one, and only this answer has it",
       parameters: [
         Parameter(name: "name", location: "body", type: "string", text: "the name of the user", isRequired: true),
-        Parameter(name: "password", location: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+        Parameter(name: "password", location: "body", type: "string", text: "the password"), realmOfBody,
       ], schema: "NewUser", success: 201
     ) { call, server throws(AdminFailure) in
       let user = UserToAdd(
@@ -38,10 +38,10 @@ extension Route {
     },
     Route(
       method: .post, path: "/api/v1/users/password", access: .keepers,
-      summary: "changes the password of a user of the store; without a password one is made and returned, only here",
+      summary: "changes a user's password in the store; without one the server makes it, and only this answer has it",
       parameters: [
         Parameter(name: "name", location: "body", type: "string", text: "the name of the user", isRequired: true),
-        Parameter(name: "password", location: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+        Parameter(name: "password", location: "body", type: "string", text: "the new password"), realmOfBody,
       ], schema: "NewUser"
     ) { call, server throws(AdminFailure) in
       let user = UserToAdd(
@@ -72,9 +72,9 @@ extension Route {
     },
     Route(
       method: .post, path: "/api/v1/secrets", access: .keepers,
-      summary: "stores a secret of time-limited credentials; without one it is made and returned, only here",
+      summary: "stores a shared secret; without one the server makes it, and only this answer has it",
       parameters: [
-        Parameter(name: "secret", location: "body", type: "string", text: "instead of one that is made"), realmOfBody,
+        Parameter(name: "secret", location: "body", type: "string", text: "the secret"), realmOfBody,
       ], schema: "NewSecret", success: 201
     ) { call, server throws(AdminFailure) in
       let secret = SecretToAdd(realm: call.text("realm"), secret: call.text("secret"))
@@ -87,7 +87,7 @@ extension Route {
       ], schema: "Closed"
     ) { call, server throws(AdminFailure) in
       guard let id = UInt64(decimalDigits: call.parts["id"] ?? "") else {
-        throw .invalid("the id of a secret is a whole number")
+        throw .invalid("the id of a secret must be a whole number")
       }
       let secret = SecretToRemove(
         id: id, realm: call.request[parameter: "realm"], closes: try call.flag("close"))
@@ -111,7 +111,7 @@ extension SessionsToEnd {
     switch (user, try call.flag("revoked")) {
     case (let user?, false) where !user.isEmpty: self.init(kind: .user(user), realm: realm)
     case (nil, true): self.init(kind: .revoked, realm: realm)
-    default: throw .invalid("either user, or revoked=true, says which sessions end")
+    default: throw .invalid("the request needs either user, or revoked=true, which select the sessions")
     }
   }
 }

@@ -2,7 +2,7 @@ internal import JSON
 internal import Rooms
 internal import WebServer
 
-/// The route that the demo page asks before a call. It is no part of the API for operators.
+/// The route that the demo page uses before a call. It is no part of the API for operators.
 extension Route {
   static func roomAccess(_ keys: RoomKeys) -> Route {
     Route(
@@ -17,7 +17,7 @@ extension Route {
       let asked = call.request[parameter: "room"] ?? "demo"
       let room = call.request.authorization.flatMap { keys.room(ofAuthorization: $0) } ?? asked
       guard RoomKeys.isName(room) else {
-        throw .invalid("room has 1 to \(RoomKeys.longestName) letters, digits, hyphens and underscores")
+        throw .invalid("room must have 1 to \(RoomKeys.longestName) letters, digits, hyphens and underscores")
       }
       var document = try server.demoAccess(room: room)
       if case .object(let members) = document {

@@ -37,7 +37,7 @@ extension Route {
   static let page = [
     Parameter(
       name: "limit", location: "query", type: "integer", text: "the length of the page, 1 to 500; default 100"),
-    Parameter(name: "after", location: "query", type: "string", text: "next of the page before"),
+    Parameter(name: "after", location: "query", type: "string", text: "next of the previous page"),
   ]
 
   private static let sessions: [Route] = [
@@ -55,13 +55,13 @@ extension Route {
     },
     Route(
       method: .delete, path: "/api/v1/sessions",
-      summary: "ends all allocations of a user, or those with credentials of secrets that are no longer there",
+      summary: "ends all allocations of a user, or those with credentials of removed secrets",
       parameters: [
         Parameter(name: "user", location: "query", type: "string", text: "the whole name of the user"),
         Parameter(
           name: "revoked", location: "query", type: "boolean",
           text: "true: those of time-limited names that no present secret of the realm has signed"),
-        Parameter(name: "realm", location: "query", type: "string", text: "instead of the default realm"),
+        Parameter(name: "realm", location: "query", type: "string", text: "another realm than the default one"),
       ], schema: "Closed"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.endSessions(try SessionsToEnd(call)))
@@ -116,8 +116,8 @@ extension Route {
       summary: "iceServers with a time-limited credential, for a back end to hand to its clients",
       parameters: [
         Parameter(name: "user", location: "query", type: "string", text: "the user of the credential"),
-        Parameter(name: "ttl", location: "query", type: "integer", text: "its seconds; default 86400"),
-        Parameter(name: "realm", location: "query", type: "string", text: "instead of the default realm"),
+        Parameter(name: "ttl", location: "query", type: "integer", text: "the lifetime in seconds; default 86400"),
+        Parameter(name: "realm", location: "query", type: "string", text: "another realm than the default one"),
       ], schema: "IceServers"
     ) { call, server throws(AdminFailure) in
       HTTPResponse(json: try server.credentials(try CredentialsQuery(call.request)))
@@ -146,7 +146,7 @@ extension HTTPRequest {
   func pageLength(upTo longest: Int) throws(AdminFailure) -> Int? {
     guard let text = self[parameter: "limit"] else { return nil }
     guard let number = Int(text), (1...longest).contains(number) else {
-      throw .invalid("limit is a whole number from 1 to \(longest)")
+      throw .invalid("limit must be a whole number from 1 to \(longest)")
     }
     return number
   }

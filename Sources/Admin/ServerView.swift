@@ -3,27 +3,32 @@ public import Metrics
 
 /// The server as the admin endpoint sees it. `TurnpikeServer` implements it.
 ///
-/// All functions may be called from any thread. Those that throw may wait for shards or stores, for at most some
-/// seconds.
+/// All functions may be called from any thread. Functions that throw may wait some seconds for shards or stores, unless
+/// their comment says that they do not wait.
 public protocol ServerView: Sendable {
-  /// Whether the server serves: quick, and without waiting.
+  /// The state for load balancers; does not wait.
   var health: Health { get }
-  /// All metrics in a format: quick, and without waiting.
+  /// All metrics in a format; does not wait.
   func metrics(_ format: MetricsText.Format) -> [UInt8]
-  /// Counts the present state for `history`, once in each interval: quick, and without waiting.
+  /// Records the present state for `history`, once in each interval; does not wait.
   func takeSample()
-  /// Counts a request that was answered after this time: quick, and without waiting.
+  /// Counts a request that was answered after this time; does not wait.
   func recordRequest(after time: Duration)
-  /// The last hour: quick, and without waiting.
+  /// The samples of the last hour; does not wait.
   func history() -> JSONValue
   /// Tests the relay path with an allocation of the server's own.
   func probe() throws(AdminFailure)
+  /// The state of the server.
   func status() throws(AdminFailure) -> JSONValue
+  /// A page of the live sessions.
   func sessions(_ query: SessionQuery) throws(AdminFailure) -> JSONValue
+  /// One live session.
   func session(_ id: String) throws(AdminFailure) -> JSONValue
+  /// Ends one session.
   func endSession(_ id: String) throws(AdminFailure)
   /// Ends the sessions of a user, or those with revoked credentials; answers with their number.
   func endSessions(_ selection: SessionsToEnd) throws(AdminFailure) -> JSONValue
+  /// A page of the users of configuration and stores.
   func users(_ query: UserQuery) throws(AdminFailure) -> JSONValue
   func addUser(_ user: UserToAdd) throws(AdminFailure) -> JSONValue
   /// Stores new keys of a user.
@@ -37,7 +42,7 @@ public protocol ServerView: Sendable {
   func removeBan(_ address: String) throws(AdminFailure)
   /// Begins a capture of a user's messages.
   func startCapture(_ query: CaptureQuery) throws(AdminFailure) -> JSONValue
-  /// A capture as pcapng, as far as it is: quick, and without waiting.
+  /// The capture's messages as pcapng; does not wait.
   func capture(_ id: String) throws(AdminFailure) -> [UInt8]
   func endCapture(_ id: String) throws(AdminFailure) -> JSONValue
   /// Refuses new allocations; the server ends with the last one.
@@ -55,10 +60,11 @@ public protocol ServerView: Sendable {
   func demoAccess(room: String) throws(AdminFailure) -> JSONValue
 }
 
-/// The state that load balancers ask for.
+/// The state for load balancers.
 public struct Health: Sendable, Equatable {
-  /// Nil while every part of the server works; else the reason in words.
+  /// What does not work; nil while every part of the server works.
   public var problem: String?
+  /// Whether the server refuses new allocations.
   public var isDraining: Bool
 
   public init(problem: String?, isDraining: Bool) {
@@ -69,21 +75,29 @@ public struct Health: Sendable, Equatable {
 
 /// A part of the list of live sessions.
 public struct SessionQuery: Sendable, Equatable {
+  /// Limit of `limit`.
   public static let longestPage = 500
+  /// The user; for a time-limited name the part after the colon is enough. Nil: every user.
   public var user: String?
+  /// The client's IP address; nil: every client.
   public var client: String?
+  /// `udp`, `tcp`, `tls` or `dtls`; nil: every transport.
   public var transport: String?
-  /// The `next` of the page before.
+  /// The `next` of the previous page.
   public var after: String?
+  /// The largest number of sessions on the page.
   public var limit = 100
 
   public init() {}
 }
 
-/// The state of a capture.
+/// A request for a capture of a user's messages.
 public struct CaptureQuery: Sendable, Equatable {
+  /// Limit of `duration`.
   public static let longest = Duration.seconds(600)
+  /// The user whose messages are captured.
   public var user: String
+  /// The length of the capture.
   public var duration = Duration.seconds(60)
 
   public init(user: String) { self.user = user }
@@ -91,15 +105,19 @@ public struct CaptureQuery: Sendable, Equatable {
 
 /// A request for a time-limited credential.
 public struct CredentialsQuery: Sendable, Equatable {
+  /// Limit of `lifetime`.
   public static let longest = Duration.seconds(366 * 86_400)
+  /// The user of the credential; nil: the name is only the time of expiry.
   public var user: String?
+  /// The validity of the credential.
   public var lifetime = Duration.seconds(86_400)
+  /// The realm; nil: the default realm.
   public var realm: String?
 
   public init() {}
 }
 
-/// Why a request of an operator was not carried out.
+/// The reason why a request of an operator was not carried out.
 public enum AdminFailure: Error, Equatable, Sendable {
   /// 400: the request is wrong.
   case invalid(String)
@@ -110,6 +128,7 @@ public enum AdminFailure: Error, Equatable, Sendable {
   /// 503: a part of the server does not answer, or does not work.
   case unavailable(String)
 
+  /// The text for the operator.
   public var reason: String {
     switch self {
     case .invalid(let reason), .notFound(let reason), .conflict(let reason), .unavailable(let reason): reason

@@ -1,7 +1,7 @@
 #ifndef TURNPIKE_CCARES_H
 #define TURNPIKE_CCARES_H
 
-// Newer versions mark the functions that every version has as deprecated.
+// Newer versions deprecate the functions that all versions have.
 #define CARES_NO_DEPRECATED 1
 
 #include <netinet/in.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <ares.h>
 
-// Macros in older versions, members of an enumeration in newer ones.
+// These are macros in older versions and members of an enumeration in newer ones.
 static inline int ccares_success(void) { return ARES_SUCCESS; }
 static inline int ccares_not_found(void) { return ARES_ENOTFOUND; }
 static inline int ccares_no_data(void) { return ARES_ENODATA; }

@@ -48,7 +48,7 @@
 
 extern char **environ;
 
-// Declared only with _GNU_SOURCE.
+// glibc declares CLONE_PARENT only with _GNU_SOURCE.
 #define CLINUX_CLONE_PARENT 0x00008000
 
 // Declarations that glibc has only with _GNU_SOURCE. If only this module defined _GNU_SOURCE, its fd_set would differ
@@ -93,7 +93,7 @@ static inline void clinux_ignore_unused_signals(void) {
   for (int number = SIGRTMIN; number <= SIGRTMAX; number++) signal(number, SIG_IGN);
 }
 
-// SIG_DFL is a cast too. Both functions may be called in a signal handler.
+// SIG_DFL is a cast too. A signal handler may call signal and raise.
 static inline void clinux_die_of(int number) {
   signal(number, SIG_DFL);
   raise(number);
@@ -173,7 +173,7 @@ static inline void *_Nullable clinux_map(size_t size, int flags, int descriptor,
   return memory == MAP_FAILED ? 0 : memory;
 }
 
-// The importer hides fork. The child of a process with one thread may do everything.
+// The importer hides fork. The child of a process with one thread may call every function.
 static inline pid_t clinux_fork(void) { return fork(); }
 // A child of the caller's parent, so that the caller need not wait for it.
 static inline pid_t clinux_fork_sibling(void) {
@@ -206,7 +206,7 @@ static inline pid_t clinux_fork_orphan(void) {
 static inline int clinux_end_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); }
 // Other processes of the same user cannot read this one's memory and environment.
 static inline int clinux_hide(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
-// Ended children leave nothing behind for wait(2).
+// The kernel removes ended children itself; wait(2) does not report them.
 static inline void clinux_forget_children(void) { signal(SIGCHLD, SIG_IGN); }
 static inline void clinux_default_children(void) { signal(SIGCHLD, SIG_DFL); }
 

@@ -33,15 +33,15 @@ static inline long copenssl_datagram_timeout(SSL *connection) {
 }
 static inline long copenssl_handle_datagram_timeout(SSL *connection) { return DTLSv1_handle_timeout(connection); }
 
-// Chooses the digest of an HMAC. A parameter keeps the pointers to its texts, and Swift's copies of texts for C live only
-// for one call: the list is made and read here.
+// Chooses the digest of an HMAC. A parameter keeps pointers to its texts, and Swift's copies of texts for C live only
+// for one call, so this function makes the list of parameters and passes it on.
 static inline int copenssl_use_digest(EVP_MAC_CTX *context, const char *name) {
   OSSL_PARAM parameters[] = {
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)name, 0), OSSL_PARAM_construct_end()};
   return EVP_MAC_CTX_set_params(context, parameters);
 }
 
-// RFC 2253's escapes of names, but with unescaped UTF-8; another flag set that the importer cannot read.
+// RFC 2253's escapes of names, but with unescaped UTF-8. The importer cannot read these flags either.
 static inline unsigned long copenssl_name_flags(void) { return XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB; }
 
 #endif

@@ -52,7 +52,7 @@ static inline int cseccomp_landlock_restrict(int ruleset) {
 // O_PATH, which glibc declares only with _GNU_SOURCE; open is variadic.
 static inline int cseccomp_open_path(const char *_Nonnull path) { return open(path, 010000000 | O_CLOEXEC); }
 
-// A macro with a cast, which the importer cannot read.
+// SCMP_ACT_ERRNO is a macro with a cast, which the importer cannot read.
 #define CSECCOMP_ENOSYS SCMP_ACT_ERRNO(ENOSYS)
 static const unsigned int cseccomp_refuse = CSECCOMP_ENOSYS;
 static const unsigned int cseccomp_allow = SCMP_ACT_ALLOW;

@@ -41,7 +41,7 @@ static inline struct lws_context *_Nullable cws_create(
   }
   info.alpn = "http/1.1";
   info.max_http_header_data = 4096;
-  // One for each connection: otherwise a few slow clients keep the others out.
+  // Each connection has its own header buffer: otherwise a few slow clients would keep the others waiting.
   info.max_http_header_pool = options->connections;
   info.keepalive_timeout = 30;
   info.timeout_secs = options->request_seconds;
@@ -57,8 +57,8 @@ static inline int cws_port(struct lws_context *_Nonnull context) {
   return host ? lws_get_vhost_listen_port(host) : 0;
 }
 
-// Writes what identifies the client of a new connection, of which LWS_CALLBACK_FILTER_NETWORK_CONNECTION has the
-// arguments: its IPv4 address, or its IPv6 /64, of which one host can use every address. False on a Unix socket.
+// Writes a key of a new connection's client, from the arguments of LWS_CALLBACK_FILTER_NETWORK_CONNECTION: its IPv4
+// address, or its IPv6 /64, because one host can use every address of a /64. False on a Unix socket.
 static inline _Bool cws_client(const void *_Nonnull arguments, unsigned char key[_Nonnull 16]) {
   const struct sockaddr_storage *address = &((const struct lws_filter_network_conn_args *)arguments)->cli_addr;
   memset(key, 0, 16);

@@ -15,7 +15,7 @@ public enum Decimal {
     return fraction.isEmpty ? String(whole) : "\(whole).\(fraction)"
   }
 
-  /// The same with its trailing zeros: `fixed(1250, 3)` is `1.250`.
+  /// `value` in units of 10^-decimals, with its trailing zeros: `fixed(1250, 3)` is `1.250`.
   public static func fixed(_ value: UInt64, _ decimals: Int) -> String {
     var digits = String(value)
     guard decimals > 0 else { return digits }

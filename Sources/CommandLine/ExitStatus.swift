@@ -31,6 +31,7 @@ public enum ExitStatus: Int32, Comparable, Sendable {
 
 /// Wrong usage: an error in the command line, the environment, or a file that they name.
 public struct UsageError: Error, Sendable {
+  /// The text for standard error, without the program's name.
   public let message: String
 
   public init(_ message: String) { self.message = message }

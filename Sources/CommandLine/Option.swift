@@ -6,6 +6,7 @@ public struct Option<Command: Hashable & Sendable>: Sendable {
   public let name: String
   /// Other forms of the name: `-h`.
   public let shortForms: [String]
+  /// The kind of the option's value.
   public let value: OptionValue
   /// The commands that take it.
   public let commands: Set<Command>

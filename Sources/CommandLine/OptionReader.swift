@@ -3,6 +3,7 @@ internal import NetworkTypes
 /// Reads the words of a command line: options may stand anywhere, `--name=value` and `--name value` mean the same, and
 /// words after `--` are no options.
 public struct OptionReader<Command: Hashable & Sendable> {
+  /// A part of the command line.
   public enum Item: Sendable {
     case word(String)
     case option(GivenOption<Command>)
@@ -45,6 +46,7 @@ public struct OptionReader<Command: Hashable & Sendable> {
 
 /// An option on the command line, with its value.
 public struct GivenOption<Command: Hashable & Sendable>: Sendable {
+  /// The option in the table.
   public let option: Option<Command>
   /// The value as typed; empty for a flag.
   public let text: String
@@ -54,6 +56,7 @@ public struct GivenOption<Command: Hashable & Sendable>: Sendable {
     self.text = text
   }
 
+  /// The option's name in the table.
   public var name: String { option.name }
 
   /// The value as a number in the unit and range of the table.
@@ -80,20 +83,20 @@ public struct GivenOption<Command: Hashable & Sendable>: Sendable {
       let value = UInt64(decimalDigits: digits), range.contains(value)
     else {
       throw UsageError(
-        "\(name) \(text): a number from \(Decimal.text(range.lowerBound, decimals)) to "
+        "\(name) \(text): write a number from \(Decimal.text(range.lowerBound, decimals)) to "
           + Decimal.text(range.upperBound, decimals))
     }
     return value
   }
 
-  /// The value as one of the words of the table; `aliases`: words that stand for them.
+  /// The value as one of the words of the table; `aliases` maps other words to them.
   public func choice(aliases: [String: String] = [:]) throws(UsageError) -> String {
     guard case .choice(let words) = option.value else { return text }
     let word = text.lowercased()
     let meant = aliases[word] ?? word
     guard words.contains(meant) else {
       let list = words.dropLast().joined(separator: ", ") + " or " + (words.last ?? "")
-      throw UsageError("\(name) \(text): \(list)")
+      throw UsageError("\(name) \(text): write \(list)")
     }
     return meant
   }

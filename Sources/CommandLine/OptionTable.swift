@@ -4,7 +4,9 @@ internal import StringPreparation
 public struct OptionTable<Command: Hashable & Sendable>: Sendable {
   /// Options under one heading of the manual.
   public struct Section: Sendable {
+    /// The heading of the manual's subsection.
     public let heading: String
+    /// The options in the order of the manual.
     public let options: [Option<Command>]
 
     public init(_ heading: String, _ options: [Option<Command>]) {
@@ -13,6 +15,7 @@ public struct OptionTable<Command: Hashable & Sendable>: Sendable {
     }
   }
 
+  /// The sections in the order of the manual.
   public let sections: [Section]
   /// The prefix of the program's environment variables: `STUNCLIENT`. Nil: the program takes no password or secret.
   public let environmentPrefix: String?
@@ -28,6 +31,7 @@ public struct OptionTable<Command: Hashable & Sendable>: Sendable {
     self.byName = byName
   }
 
+  /// The options of all sections.
   public var options: [Option<Command>] { sections.flatMap(\.options) }
 
   /// The option of that name or short form.

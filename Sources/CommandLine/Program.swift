@@ -2,9 +2,13 @@
 public struct Program<Command: Hashable & Sendable>: Sendable {
   /// A command: its word, its description and its operands.
   public struct CommandWord: Sendable {
+    /// The word on the command line.
     public let word: String
+    /// The program's value for the word.
     public let command: Command
+    /// One line for completions.
     public let summary: String
+    /// The kind of words that follow.
     public let operands: Operands
 
     public init(_ word: String, _ command: Command, _ summary: String, operands: Operands = .any) {
@@ -23,12 +27,15 @@ public struct Program<Command: Hashable & Sendable>: Sendable {
     case words([String])
   }
 
+  /// The program's name.
   public let name: String
+  /// The commands, in the order of the completions.
   public let commands: [CommandWord]
-  /// Words that targets begin with, offered in place of a command: `turn:`.
+  /// The beginnings of targets, which completions offer in place of a command: `turn:`.
   public let targets: [String]
   /// The commands whose options are offered while the line has no command.
   public let standardCommands: Set<Command>
+  /// The program's options.
   public let table: OptionTable<Command>
 
   public init(

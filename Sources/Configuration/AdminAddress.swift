@@ -30,16 +30,18 @@ public enum AdminAddress: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The address; nil for a Unix socket and without an endpoint.
   public var address: SocketAddress? {
     guard case .address(let address) = self else { return nil }
     return address
   }
 
+  /// The path of the Unix socket; nil for an address and without an endpoint.
   public var unixSocket: String? {
     guard case .unixSocket(let path) = self else { return nil }
     return path
   }
 
-  /// Whether other hosts can reach it: then it has TLS and needs a token.
+  /// Whether other hosts can reach the endpoint. If they can, it uses TLS and needs a token.
   public var isRemote: Bool { address.map { !$0.address.isLoopback } ?? false }
 }

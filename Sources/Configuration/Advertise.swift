@@ -1,15 +1,15 @@
 public import NetworkTypes
 
-/// What clients are told in place of a relay's local address (`relay.advertise`).
+/// The address that clients get in place of a relay's local address (`relay.advertise`).
 public enum Advertise: Equatable, Sendable {
-  /// The public address of each local one, behind a 1:1 NAT; clients are told any other address as it is.
+  /// The public address for each local address behind a 1:1 NAT; clients get any other local address unchanged.
   case mapping([IPAddress: PublicAddress])
-  /// For every relay address of its family; a name: of the families that it has.
+  /// One address for all relay addresses of its family, or one name for all families that it resolves to.
   case everywhere(PublicAddress)
-  /// The server finds them out.
+  /// The server detects the public addresses (`relay.detect`).
   case automatic
 
-  /// What is configured for a local address; nil: nothing, or it has to be found out.
+  /// The address or name that is configured for a local address; nil: none, or the server detects it.
   public func configured(for local: IPAddress) -> PublicAddress? {
     switch self {
     case .mapping(let addresses): addresses[local]
@@ -19,7 +19,7 @@ public enum Advertise: Equatable, Sendable {
     }
   }
 
-  /// Whether some answer comes from outside the configuration.
+  /// Whether an address comes from DNS or detection.
   public var looksUp: Bool {
     func isName(_ address: PublicAddress) -> Bool { if case .name = address { true } else { false } }
     return switch self {
@@ -30,7 +30,7 @@ public enum Advertise: Equatable, Sendable {
   }
 }
 
-/// An address, or a DNS name that is looked up for it.
+/// A public address, or a DNS name that resolves to it.
 public enum PublicAddress: Hashable, Sendable, CustomStringConvertible {
   case address(IPAddress)
   case name(String)
@@ -43,16 +43,16 @@ public enum PublicAddress: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
-/// Where the server looks for its public address (`relay.detect`).
+/// A source of the server's public address (`relay.detect`).
 public enum AddressSource: Hashable, Sendable, CustomStringConvertible {
   /// The relay's own address, if it is public.
   case interface
   /// The metadata service of the cloud.
   case cloud
-  /// A STUN server, which is asked from the relay's address.
+  /// A STUN server; the Binding request is sent from the relay's address.
   case stun(host: String, port: UInt16)
 
-  /// The sources without a configured list: no host of a third party is among them.
+  /// The default sources; none is a host of a third party.
   public static let standard: [AddressSource] = [.interface, .cloud]
 
   public var description: String {
@@ -66,6 +66,6 @@ public enum AddressSource: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Settings.RelaySection {
-  /// The sources that `auto` asks.
+  /// The sources that `auto` uses, in this order.
   public var sources: [AddressSource] { detect.isEmpty ? AddressSource.standard : detect }
 }

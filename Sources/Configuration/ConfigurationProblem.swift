@@ -4,6 +4,7 @@ internal import Log
 ///
 /// Its text never contains the value of a secret, and quoted text has no control characters.
 public struct ConfigurationProblem: Error, Equatable, Sendable {
+  /// The effect of a problem.
   public enum Severity: Sendable {
     /// The configuration is refused.
     case error
@@ -21,11 +22,13 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
     case override(String)
   }
 
+  /// Whether it is an error or a warning.
   public var severity: Severity
   /// Nil if the problem is about the configuration as a whole.
   public var origin: Origin?
   /// The dotted path of the key, `auth.nonce-lifetime`; nil if the problem is about no key.
   public var key: String?
+  /// What is wrong, without the origin and the key.
   public var message: String
   /// The correct text.
   public var suggestion: String?
@@ -43,7 +46,7 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
 }
 
 extension ConfigurationProblem: CustomStringConvertible {
-  /// One line: `turnpike.yml:7: lifetime.default: "soon" is no duration from 1s to 24h; write, for example, 10m`.
+  /// One line: `turnpike.yml:7: rfc3489: "maybe" is not true or false; write, for example, true`.
   public var description: String {
     var parts: [String] = []
     if let origin { parts.append(origin.description) }
@@ -66,6 +69,7 @@ extension ConfigurationProblem.Origin: CustomStringConvertible {
 
 /// Every error (and warning) of a configuration that is refused, in the order in which they were found.
 public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The errors and warnings.
   public var problems: [ConfigurationProblem]
 
   public init(problems: [ConfigurationProblem]) { self.problems = problems }
@@ -81,8 +85,8 @@ extension String {
     return "\"\(head.escapingControls)\(unicodeScalars.count > limit ? "…" : "")\""
   }
 
-  /// The text with invisible characters written as `\u{1B}`: nothing that a file or an environment
-  /// holds can forge a line of a log.
+  /// The text with invisible characters written as `\u{1B}`, so that text from a file or the environment cannot forge
+  /// a line of the log.
   var escapingControls: String {
     var result = ""
     for scalar in unicodeScalars {

@@ -4,12 +4,13 @@ internal import TURN
 
 /// A configuration: its values, and warnings about them.
 public struct Configuration: Sendable {
+  /// The values of all keys.
   public var settings: Settings
-  /// For example departures from an RFC, and environment variables that name no key.
+  /// Warnings, for example about departures from an RFC and environment variables that name no key.
   public var warnings: [ConfigurationProblem]
   /// The origin of each given key.
   private let origins: [String: ConfigurationProblem.Origin]
-  /// The values `file:PATH` and `env:NAME` of the texts that were read there.
+  /// For each text that was read from a file or the environment, the value that names it: `file:PATH`, `env:NAME`.
   let references: [String: String]
 
   init(_ parsed: ParsedConfiguration, warnings: [ConfigurationProblem]) {
@@ -42,7 +43,7 @@ extension ConfigurationProblem {
 /// It opens no file itself: the caller passes a function that reads files, and the environment.
 public struct ConfigurationReader {
   private let environment: [String: String]
-  /// Gives the content of the file at a path.
+  /// Returns the content of the file at a path.
   private let readFile: (_ path: String) throws -> [UInt8]
   private let schema = Schema.settings
 
@@ -60,7 +61,7 @@ public struct ConfigurationReader {
     try accept(parse(file: path, overrides: overrides))
   }
 
-  /// Reads a turnserver.conf by translating it. Every option without an equivalent is a warning.
+  /// Reads a turnserver.conf by translating it. Every option without an equivalent causes a warning.
   ///
   /// - Parameter hostAddress: the source address of this host.
   public func read(

@@ -1,10 +1,10 @@
 internal import NetworkTypes
 
 extension Configuration {
-  /// The configuration as a file: every key that has an effect. Read again, it is the same configuration.
+  /// The configuration as a file, with every key that has an effect. Reading this file gives the same configuration.
   ///
-  /// A secret that was given as `file:PATH` or `env:NAME` is written so. Any other secret is `<redacted>`, which is
-  /// refused when it is read.
+  /// A secret that was given as `file:PATH` or `env:NAME` is written in that form. Any other secret is written as
+  /// `<redacted>`, which the reader refuses.
   ///
   /// - Parameters:
   ///   - hasIPv6: whether this host has IPv6, for the default listeners.
@@ -15,7 +15,9 @@ extension Configuration {
 }
 
 extension Settings {
-  /// The same for settings without the texts of their configuration: every secret is `<redacted>` unless it is shown.
+  /// The settings as a file. Every secret without a reference is `<redacted>`, unless `showsSecrets`.
+  ///
+  /// - Parameter references: for the text of a secret, the value that names it: `file:PATH`, `env:NAME`.
   public func effectiveYAML(
     hasIPv6: Bool = true, showsSecrets: Bool = false, references: [String: String] = [:]
   ) -> String {
@@ -45,7 +47,7 @@ public struct ConfigurationKey: Sendable {
   public var summary: String
   /// When a new value takes effect in a running server.
   public var takesEffect: Effect
-  /// Whether its feature is missing in this version: every value but the default is refused.
+  /// Whether this version lacks the key's feature and refuses every value except the default.
   public var isMissing: Bool
 
   /// Every key, in the order of the documentation.

@@ -5,7 +5,7 @@ enum ForeignConfiguration {
     bytes.prefix(65_536).split(whereSeparator: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\r") }).contains {
       line in
       let name = line.prefix { $0 != UInt8(ascii: "=") }
-      // The limit exceeds any option with spaces around it.
+      // No option with spaces around it is this long.
       guard name.count < 64 else { return false }
       return CoturnOption.isOnlyCoturns(String(String(decoding: name, as: UTF8.self).trimmingSpaces))
     }

@@ -31,7 +31,7 @@ extension Format {
       guard let values = read(raw, &context) else { return nil }
       var seen: Set<Identity> = []
       var isDistinct = true
-      // Element by element, to name the line of the second one.
+      // Each element is checked separately, so that the error names the line of the second one.
       for (item, value) in zip(raw.items ?? [], values) where !seen.insert(identity(value)).inserted {
         let text = isSecret ? "a value" : item.scalarText?.quoted ?? "a value"
         context.report(item.origin, "\(text) is given twice", suggestion: "keep one of the two")
@@ -104,7 +104,7 @@ extension Format {
       write: { value in schema.write(value) })
   }
 
-  /// Values that are lists or maps of records are written as YAML in the environment and in `--set`.
+  /// The format for lists and maps of records, which the environment and `--set` give as YAML.
   var readingInlineYAML: Format {
     var copy = self
     copy.inlineYAML = .always

@@ -61,7 +61,7 @@ extension Settings.OAuthKey {
   /// The initial record, before its keys are read.
   static var empty: Settings.OAuthKey { Settings.OAuthKey(id: "", key: [], algorithm: .a256gcm, notAfter: nil) }
 
-  /// The first missing or contradicting part, and a correction.
+  /// The first missing or contradictory part, and a correction.
   var wrong: (message: String, suggestion: String)? {
     if id.isEmpty { return ("has no id", "write id: NAME") }
     if key.isEmpty { return ("has no key", "write key: BASE64, or key: file:PATH") }

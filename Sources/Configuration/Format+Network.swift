@@ -36,7 +36,7 @@ extension Format where Value == SocketAddress? {
 }
 
 extension Format where Value == AdminAddress {
-  /// `IP:PORT`, `[IPv6]:PORT` or `unix:PATH`; empty: none.
+  /// `IP:PORT`, `[IPv6]:PORT` or `unix:/PATH`; empty: none.
   static var adminAddress: Format {
     scalar(
       "IP:PORT, [IPv6]:PORT or unix:/PATH (\"\": none)", example: "127.0.0.1:8478",
@@ -123,7 +123,7 @@ extension Format where Value == CIDRBlock {
     scalar(
       "an address range such as 10.0.0.0/8 or 2001:db8::/32, or an address", example: "10.0.0.0/8",
       nearest: { text in
-        // Bits beyond the prefix: suggests the range and the address.
+        // If the address has bits beyond the prefix, the suggestion is the range and the address.
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPAddress(parts[0]), let length = Int(decimalDigits: parts[1]),
           length <= address.family.bitCount

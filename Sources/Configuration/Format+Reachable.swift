@@ -11,7 +11,7 @@ extension IPAddress {
         high >> 56 == 0xFF
           ? "a multicast address"
           : high >> 54 == 0xFE80 >> 6
-            ? "a link-local address, which means nothing without a zone, and zones are not taken" : nil
+            ? "a link-local address, which needs a zone, and zones are not supported" : nil
       }
     return reason.map { "\(self) is \($0)" }
   }
@@ -33,7 +33,7 @@ extension Format {
     copy.read = { raw, context in
       if let zone = raw.scalarText.flatMap(zoneOfAddress) {
         context.report(
-          raw.origin, "zones (\(zone.quoted)) are not taken here",
+          raw.origin, "zones (\(zone.quoted)) are not supported",
           suggestion: "write an address that needs none, for example 2001:db8::10")
         return nil
       }

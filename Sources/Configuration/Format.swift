@@ -7,7 +7,7 @@ struct Format<Value> {
   var expectation: String
   /// A valid example.
   var example: String
-  /// Whether values are secret: never quoted in messages, never in the effective configuration.
+  /// Whether values are secret: messages never quote them, and the effective configuration does not contain them.
   var isSecret = false
   /// Whether the environment and `--set` may give the value as YAML.
   var inlineYAML = InlineYAML.never
@@ -86,7 +86,7 @@ extension Format where Value == String {
   static var origin: Format {
     scalar(
       "the origin of web pages", example: "https://app.example.org",
-      nearest: { $0 == "*" ? "the origins one by one: with * every page could try tokens" : nil },
+      nearest: { $0 == "*" ? "a list of origins (with * every page could try tokens)" : nil },
       parse: { isOrigin($0) ? $0 : nil }, write: { .text($0) })
   }
 
@@ -215,7 +215,7 @@ extension Format where Value == ByteCount {
 }
 
 extension Format {
-  /// The limit, a terabyte, exceeds any interface and memory, and prevents overflows of sums.
+  /// A format of byte counts. Its limit, a terabyte, exceeds any interface and memory, and prevents overflows of sums.
   fileprivate static func bytes(
     _ expectation: String, from least: UInt64, example: String,
     make: @escaping (UInt64) -> Value, number: @escaping (Value) -> UInt64
@@ -260,7 +260,7 @@ extension Format where Value: CaseIterable & Equatable {
 }
 
 extension Format {
-  /// The format with `auto` as nil: the program chooses the value.
+  /// The format in which `auto` is nil: the program chooses the value.
   ///
   /// - Parameter meaning: the basis of the choice.
   func orAutomatic(_ meaning: String) -> Format<Value?> {

@@ -82,7 +82,7 @@ struct ReadingContext {
   /// Warns about characters that a shell or an editor may have left at the ends of a value.
   private mutating func warnOfEdges(_ text: String, _ what: String, at origin: ConfigurationProblem.Origin) {
     guard let edges = DeceptiveEdges.describe(text) else { return }
-    warn(origin, "\(what) \(edges), which is taken as part of it", suggestion: "remove that, unless it is meant")
+    warn(origin, "\(what) \(edges), which is taken as part of it", suggestion: "remove it, unless it is intended")
   }
 
   private mutating func content(ofFile path: String, at origin: ConfigurationProblem.Origin) -> String? {

@@ -7,7 +7,7 @@ extension Schema where Root == Settings.RealmSection {
       fields: [
         Field("users", \.users, .users, "static users, name to password"),
         Field("secrets", \.secrets, .list(.secret("a secret")), "shared secrets of time-limited credentials"),
-        Field("store", \.store, .store, "where users and secrets are kept; empty: nowhere"),
+        Field("store", \.store, .store, "database of users and secrets; empty: none"),
         Field(
           "server-names", \.serverNames, .list(.text("a server name", bytes: 1...255, example: "turn.example.org")),
           "server names (SNI) that mean this realm"),
@@ -20,8 +20,8 @@ extension Schema where Root == Settings.OAuthKey {
     Schema(fields: [
       Field("id", \.id, .text("an id", bytes: 1...255, example: "k1"), "the key id (kid) that clients name"),
       Field("key", \.key, .keyBytes, "Base64: 32 bytes for A256GCM, 16 for A128GCM"),
-      Field("algorithm", \.algorithm, .choice, "how tokens are sealed"),
-      Field("not-after", \.notAfter, .timestamp, "when the key ends"),
+      Field("algorithm", \.algorithm, .choice, "cipher of the tokens"),
+      Field("not-after", \.notAfter, .timestamp, "time after which the key is refused"),
     ])
   }
 }

@@ -1,7 +1,7 @@
 internal import NetworkTypes
 internal import TURN
 
-/// The keys of what surrounds the relay: NAT discovery, the admin endpoint, hardening, the log and events.
+/// The keys of NAT discovery, the admin endpoint, hardening, the log and events.
 extension Schema where Root == Settings {
   static var services: [Field<Settings>] {
     [

@@ -90,7 +90,7 @@ extension Schema where Root == Settings {
         "where auto looks for the public address, in this order; empty: interface, cloud"),
       Field(
         "relay.detect-interval", \.relay.detectInterval, .duration(),
-        "how often auto and names in relay.advertise are looked at again; a new address is for new allocations"),
+        "how often auto and names in relay.advertise are looked up again; only new allocations get a new address"),
       Field(
         "relay.ports", \.relay.ports, .ports, "UDP and TCP ports for relays; open them in your firewall",
         takesEffect: .atRestart),
@@ -200,7 +200,7 @@ extension Schema where Root == Settings.LimitsSection {
       Field("bandwidth", \.ofRealm.bandwidth, .rate, "media of the whole server in each direction, bytes a second"),
       Field(
         "new-peers-per-user", \.ofRealm.newPeersPerUser, count(6000),
-        "peer addresses that one user's permissions name anew in a minute; beyond it clients get 508"),
+        "new peer addresses in the permissions of one user in a minute; beyond it clients get 508"),
       Field(
         "connects-per-user", \.ofRealm.connectsPerUser, count(50),
         "Connect requests (RFC 6062) of one user in a second; beyond it clients get 508"),
@@ -212,11 +212,11 @@ extension Schema where Root == Settings.LimitsSection {
     [
       Field(
         "unauthenticated-per-address", \.unauthenticatedPerAddress, count(100),
-        "answers a second to one client address (IPv6: /56) whose requests carry no valid credentials: so many to Bindings, "
-          + "so many challenges (401, 438), and then a 25th for each of 32 groups of its ports"),
+        "limit of Binding responses, and separately of challenges (401, 438), a second to one client address "
+          + "(IPv6: /56) without valid credentials; beyond it each of 32 groups of its ports gets a 25th of the limit"),
       Field(
         "unauthenticated", \.unauthenticated, count(20000).orAutomatic("20000 for each shard"),
-        "answers a second to all requests without valid credentials; beyond it none is given"),
+        "answers a second to all requests without valid credentials; beyond it they get no answer"),
       Field(
         "strangers-memory", \.strangersMemory, .size,
         "memory for everything that is held for clients without valid credentials", takesEffect: .atRestart),

@@ -1,10 +1,10 @@
 internal import NetworkTypes
 
 extension Settings.RelaySection {
-  /// Limit of the sources of `relay.detect`: each may cost seconds.
+  /// Limit of the sources of `relay.detect`: each may take seconds.
   private static let sourceLimit = 8
 
-  /// What is wrong with `relay.advertise` and `relay.detect` together.
+  /// The problems of `relay.advertise` and `relay.detect`.
   var advertiseProblems: [ConfigurationProblem] {
     var problems: [ConfigurationProblem] = []
     if case .mapping(let addresses) = advertise {
@@ -19,7 +19,7 @@ extension Settings.RelaySection {
     if detect.count > Self.sourceLimit {
       problems.append(
         ConfigurationProblem(
-          key: "relay.detect", "\(detect.count) sources; \(Self.sourceLimit) are the most",
+          key: "relay.detect", "\(detect.count) sources; the limit is \(Self.sourceLimit)",
           suggestion: "leave some out"))
     }
     if !detect.isEmpty, advertise != .automatic {

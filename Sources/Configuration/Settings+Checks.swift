@@ -29,7 +29,7 @@ extension Settings {
     guard tls.certificates.count > Self.certificateLimit else { return [] }
     return [
       ConfigurationProblem(
-        key: "tls.certificates", "\(tls.certificates.count) certificates; \(Self.certificateLimit) are the most",
+        key: "tls.certificates", "\(tls.certificates.count) certificates; the limit is \(Self.certificateLimit)",
         suggestion: "use certificates with several names")
     ]
   }
@@ -89,7 +89,7 @@ extension Settings {
     if realms.count > Self.realmLimit {
       problems.append(
         ConfigurationProblem(
-          key: "realms", "\(realms.count) realms; \(Self.realmLimit) are the most", suggestion: "use several servers"))
+          key: "realms", "\(realms.count) realms; the limit is \(Self.realmLimit)", suggestion: "use several servers"))
     }
     return problems + sharedServerNames + familyProblems + proxyProblems
   }
@@ -161,7 +161,7 @@ extension Settings {
     if relay.addresses.count > Self.relayLimit {
       problems.append(
         ConfigurationProblem(
-          key: "relay.addresses", "\(relay.addresses.count) addresses; \(Self.relayLimit) are the most",
+          key: "relay.addresses", "\(relay.addresses.count) addresses; the limit is \(Self.relayLimit)",
           suggestion: "leave some out"))
     }
     problems += relay.advertiseProblems
@@ -172,7 +172,7 @@ extension Settings {
     guard turn.maximumLifetime < turn.defaultLifetime else { return [] }
     return [
       ConfigurationProblem(
-        key: "lifetime.maximum", "is shorter than lifetime.default", suggestion: "make it as long at least")
+        key: "lifetime.maximum", "is shorter than lifetime.default", suggestion: "make it at least as long")
     ]
   }
 
@@ -192,7 +192,7 @@ extension Settings {
     return [
       ConfigurationProblem(
         key: "redirect.domain", "is given without redirect.server",
-        suggestion: "give the address to send clients to, or neither")
+        suggestion: "give both, or neither")
     ]
   }
 
@@ -210,7 +210,7 @@ extension Settings {
       for (key, address) in [("primary", primary), ("alternate", alternate)] where address.address.isUnspecified {
         return [
           ConfigurationProblem(
-            key: "nat-discovery.\(key)", "\(address) is no address that clients can be told",
+            key: "nat-discovery.\(key)", "\(address) is no address that clients can use",
             suggestion: "write an address of this host, for example 192.0.2.10:\(address.port)")
         ]
       }
@@ -271,7 +271,7 @@ extension Settings {
       ("relay.ports", relay.ports.lowerBound >= 49152, "RFC 8656 section 7.2 recommends 49152-65535"),
       (
         "auth.nonce-lifetime", turn.nonceLifetime <= .seconds(3600),
-        "RFC 8656 section 5 has nonces expire every hour at least"
+        "RFC 8656 section 5 says that a nonce expires at least once an hour"
       ),
       (
         "realm", realm.utf8.count <= 300,

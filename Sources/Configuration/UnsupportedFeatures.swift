@@ -5,17 +5,17 @@ extension Settings {
   /// it is implemented.
   private static var features: [UnsupportedFeature] {
     [
-      UnsupportedFeature("auth.store", "store but sqlite:", remedy: "use sqlite:turnpike.db, or \"\" for none") {
+      UnsupportedFeature("auth.store", "store except sqlite:", remedy: "use sqlite:turnpike.db, or \"\" for none") {
         !$0.auth.store.isEmpty && !$0.auth.store.hasPrefix("sqlite:")
       },
-      UnsupportedFeature("realms", "store but sqlite:", remedy: "use sqlite:turnpike.db, or \"\" for none") {
+      UnsupportedFeature("realms", "store except sqlite:", remedy: "use sqlite:turnpike.db, or \"\" for none") {
         settings in
         settings.realms.values.contains { !$0.store.isEmpty && !$0.store.hasPrefix("sqlite:") }
       },
     ]
   }
 
-  /// Keys without effect yet, for which every value except the default is refused.
+  /// Keys without effect in this version, which refuses every value except the default.
   static let missingKeys: Set<String> = []
 
   /// One error for each key that uses a missing feature.

@@ -1,13 +1,13 @@
 /// A value to be written as YAML.
 enum YAMLOutput: Sendable {
-  /// Written unquoted: numbers, durations, words.
+  /// A number, duration or word, which is written unquoted.
   case plain(String)
   case text(String)
   /// A secret, and the text in its place: `<redacted>`, or a URI without its password.
   case secret(String, shown: String)
   case list([YAMLOutput])
   case map([Entry])
-  /// Omitted from its map.
+  /// A value that is omitted from its map.
   case omitted
 
   struct Entry: Sendable {

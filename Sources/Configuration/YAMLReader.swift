@@ -42,7 +42,7 @@ struct YAMLReader {
         suggestion: "save the file as UTF-8")
       return nil
     }
-    // Allocated at a fixed address, because libyaml keeps pointers into it. Freed on every exit.
+    // The parser has a fixed address, because libyaml keeps pointers into it. Every exit frees it.
     let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
     defer { unsafe parser.deallocate() }
     guard unsafe yaml_parser_initialize(parser) == 1 else {

@@ -27,9 +27,9 @@ struct YAMLWriter: ~Copyable {
     unsafe emitter = .allocate(capacity: 1)
     unsafe output = .allocate(capacity: 1)
     unsafe output.initialize(to: [])
-    // Fails only without memory, when Swift's own allocations end the process too. `check`, `help` and `import` write
-    // YAML, and the server for an operator's GET of /api/v1/configuration: the text is of the settings, never of a
-    // packet.
+    // This call fails only without memory, when Swift's own allocations end the process too. `check`, `help` and
+    // `import` write YAML, and the server writes it for GET /api/v1/configuration: the text comes from the settings,
+    // never from a packet.
     guard unsafe yaml_emitter_initialize(emitter) == 1 else { fatalError("no memory for libyaml") }
     unsafe yaml_emitter_set_output(
       emitter,
@@ -93,7 +93,7 @@ struct YAMLWriter: ~Copyable {
   }
 
   /// Makes and emits an event. Both can fail only without memory, because texts are UTF-8 and events are in a valid
-  /// order. As in `init`, the text is never of a packet.
+  /// order. As in `init`, the text never comes from a packet.
   private func emit(_ make: (inout yaml_event_t) -> Int32) {
     var event = unsafe yaml_event_t()
     guard unsafe make(&event) == 1, unsafe yaml_emitter_emit(emitter, &event) == 1 else {
@@ -111,8 +111,8 @@ extension String {
 }
 
 extension YAMLOutput {
-  /// Whether it has characters that a terminal does not show, or that reorder its text. libyaml escapes them only if it
-  /// escapes everything beyond ASCII.
+  /// Whether the value has characters that a terminal does not show, or that reorder its text. libyaml escapes them
+  /// only if it escapes everything beyond ASCII.
   fileprivate var hasInvisibleText: Bool {
     switch self {
     case .plain(let text), .text(let text), .secret(_, let text): text.unicodeScalars.contains(where: \.isInvisible)

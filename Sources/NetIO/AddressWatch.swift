@@ -2,10 +2,11 @@ internal import CLinux
 public import System
 
 /// Reports possible changes of the host's addresses (rtnetlink(7)): an added or removed address, or an interface that
-/// went up or down. Belongs to one thread, which waits until `rawValue` is readable and then reads `Interfaces`.
+/// went up or down. It belongs to one thread, which waits until `rawValue` is readable and then reads `Interfaces`.
 public struct AddressWatch: ~Copyable {
   private let descriptor: FileDescriptor
 
+  /// The descriptor, which is readable after a possible change.
   public var rawValue: Int32 { descriptor.rawValue }
 
   /// - Throws: if the kernel or a sandbox refuses such a socket.
@@ -14,7 +15,7 @@ public struct AddressWatch: ~Copyable {
     let descriptor = FileDescriptor(owning: try retrying { socket(AF_NETLINK, kind, Int32(NETLINK_ROUTE)) })
     var name = sockaddr_nl()
     name.nl_family = sa_family_t(AF_NETLINK)
-    // RTMGRP_LINK too: an interface that goes up has addresses that it already had before.
+    // RTMGRP_LINK is needed too, because an interface that goes up may have addresses that were added before.
     name.nl_groups = UInt32(RTMGRP_LINK) | UInt32(RTMGRP_IPV4_IFADDR) | UInt32(RTMGRP_IPV6_IFADDR)
     let raw = descriptor.rawValue
     let status = unsafe withUnsafePointer(to: &name) { pointer in

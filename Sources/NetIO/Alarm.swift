@@ -21,7 +21,7 @@ public struct Alarm: ~Copyable {
   /// The descriptor for an event loop.
   public var rawValue: Int32 { descriptor.rawValue }
 
-  /// Rings at this instant, or earlier; at once if it has passed.
+  /// Sets the alarm to ring at this instant or earlier; if the instant has passed, at once.
   @inline(__always)
   public mutating func ring(by deadline: Instant) {
     if let instant, instant <= deadline { return }

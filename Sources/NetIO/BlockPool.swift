@@ -1,17 +1,17 @@
 internal import CLinux
 
-/// Blocks of memory for waiting bytes, in four sizes, reused many times a second without the heap. Keeps a limited
-/// number of free blocks and reuses the last one first, because it is still in the cache.
+/// Blocks of memory for waiting bytes, in four sizes, reused many times a second without the heap. The pool keeps a
+/// limited number of free blocks and reuses the last freed one first, because it is still in the cache.
 @safe
 public struct BlockPool: ~Copyable {
-  /// The largest block, which is the limit of a queue.
+  /// The largest block in bytes, which is the limit of a queue.
   public static let largest = 512 << 10
   static let sizes = [4 << 10, 16 << 10, 64 << 10, largest]
   /// Limit of free blocks of each size.
   private static let kept = [64, 32, 8, 1]
 
-  // Owned by this value alone and freed in deinit; only blocks from `take` are returned. The first word of a free block
-  // points to the next one.
+  // The free blocks are owned by this value alone and freed in deinit; only blocks from `take` are returned. The first
+  // word of a free block points to the next one.
   private var heads: InlineArray<4, UnsafeMutableRawPointer?> = unsafe InlineArray(repeating: nil)
   private var counts = InlineArray<4, Int>(repeating: 0)
 
@@ -37,9 +37,9 @@ public struct BlockPool: ~Copyable {
       counts[size] -= 1
       return unsafe block
     }
-    // Waiting bytes are limited (connections, and bytes of each), so no peer can cause this: the kernel has no memory.
-    // A Swift array would end the program too.
-    guard let block = unsafe malloc(Self.sizes[size]) else { fatalError("out of memory for what streams wait with") }
+    // This fails only if the kernel has no memory. No peer can cause that, because waiting bytes are limited
+    // (connections, and bytes of each). A Swift array would end the program too.
+    guard let block = unsafe malloc(Self.sizes[size]) else { fatalError("out of memory for the bytes of streams") }
     return unsafe block
   }
 
@@ -67,22 +67,25 @@ public struct BlockPool: ~Copyable {
 /// A queue of bytes (first in, first out). It holds a block of the pool only while it is not empty.
 @safe
 public struct PooledBytes: ~Copyable, Sendable {
-  // Owned by this value alone: returned to the pool when empty, or freed in deinit. `start + count` never exceeds its
-  // size.
+  // The block is owned by this value alone: it is returned to the pool when empty, or freed in deinit. `start + count`
+  // never exceeds its size.
   nonisolated(unsafe) private var block: UnsafeMutableRawPointer?
   private var size = 0
   private var start = 0
+  /// The number of bytes in the queue.
   public private(set) var count = 0
 
   public init() { unsafe block = nil }
 
   deinit { unsafe free(block) }
 
+  /// Whether the queue has no byte.
   public var isEmpty: Bool { count == 0 }
 
-  /// The size of its block; 0 without one.
+  /// The size of the queue's block in bytes; 0 without a block.
   public var heldByteCount: Int { unsafe block == nil ? 0 : BlockPool.sizes[size] }
 
+  /// The bytes in the queue, the oldest first.
   public var bytes: RawSpan {
     @_lifetime(borrow self)
     get {
@@ -92,7 +95,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     }
   }
 
-  /// Appends bytes; false, with no change, if they do not fit the largest block.
+  /// Appends bytes; false, with no change, if they do not fit into the largest block.
   public mutating func append(_ bytes: RawSpan, _ pool: inout BlockPool) -> Bool {
     guard bytes.byteCount > 0 else { return true }
     guard let target = unsafe reserve(bytes.byteCount, &pool) else { return false }
@@ -103,6 +106,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     return true
   }
 
+  /// Appends zero bytes; false, with no change, if they do not fit into the largest block.
   public mutating func append(zeros: Int, _ pool: inout BlockPool) -> Bool {
     guard zeros > 0 else { return true }
     guard let target = unsafe reserve(zeros, &pool) else { return false }
@@ -117,7 +121,7 @@ public struct PooledBytes: ~Copyable, Sendable {
       let capacity = BlockPool.sizes[size]
       if start + count + more <= capacity { return unsafe block + start + count }
       if count + more <= capacity, start >= count {
-        // Moves bytes only if the free space before them is at least as large: so no byte moves often.
+        // Bytes move only if the free space before them is at least as large, so no byte moves often.
         unsafe block.copyMemory(from: block + start, byteCount: count)
         start = 0
         return unsafe block + count
@@ -143,6 +147,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     if count == 0 { removeAll(&pool) }
   }
 
+  /// Removes every byte and returns the block to the pool.
   public mutating func removeAll(_ pool: inout BlockPool) {
     if let block = unsafe block { unsafe pool.release(block, size) }
     unsafe block = nil

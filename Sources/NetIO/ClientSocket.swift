@@ -7,6 +7,7 @@ public import System
 public struct ClientSocket: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
 
+  /// The descriptor, for `Readiness` and event loops.
   public var rawValue: Int32 { descriptor.rawValue }
 
   /// The socket's local address; nil if the kernel does not report it.
@@ -131,7 +132,7 @@ public enum Readiness {
   public static func wait(for descriptor: Int32, writing: Bool = false, until deadline: Instant) -> Bool {
     while true {
       let left = deadline.nanoseconds(since: .read())
-      // Rounded up: a wait of zero milliseconds for the last microseconds would spin.
+      // The time is rounded up: a wait of zero milliseconds for the last microseconds would spin.
       let milliseconds = Int32(clamping: (left + 999_999) / 1_000_000)
       var entry = pollfd(fd: descriptor, events: Int16(writing ? POLLOUT : POLLIN), revents: 0)
       let count = unsafe poll(&entry, 1, milliseconds)
@@ -164,6 +165,8 @@ public enum Readiness {
 }
 
 extension Errno {
+  /// ENETUNREACH.
   public static let networkUnreachable = Errno(rawValue: ENETUNREACH)
+  /// EHOSTUNREACH.
   public static let hostUnreachable = Errno(rawValue: EHOSTUNREACH)
 }

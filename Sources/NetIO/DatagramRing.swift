@@ -16,7 +16,8 @@ public struct DatagramRing: ~Copyable {
   /// The provided slots are the slots of `PacketBuffers` from this one on.
   private let firstSlot: Int
   private let slotCount: Int
-  // Owned by this value alone, freed in deinit. The kernel reads `slots` while `ring` lives, and copies `receiving`.
+  // Both are owned by this value alone and freed in deinit. The kernel reads `slots` while `ring` lives, and copies
+  // `receiving`.
   private let slots: UnsafeMutableRawPointer
   private let receiving: UnsafeMutablePointer<msghdr>
   private var slotTail: UInt16 = 0
@@ -32,7 +33,7 @@ public struct DatagramRing: ~Copyable {
   public init(_ buffers: borrowing PacketBuffers, firstSlot: Int, slotCount: Int) throws(Errno) {
     precondition(slotCount & (slotCount - 1) == 0 && firstSlot + slotCount <= buffers.slotCount)
     let ring = try IORing()
-    // Page-aligned, as the kernel requires.
+    // The memory is page-aligned, as the kernel requires.
     guard let slots = unsafe aligned_alloc(4096, max(slotCount * MemoryLayout<io_uring_buf>.size, 4096)) else {
       throw .noBuffers
     }
@@ -73,7 +74,7 @@ public struct DatagramRing: ~Copyable {
   public mutating func provide(_ slot: Int, _ buffers: borrowing PacketBuffers) {
     let entry = unsafe slots + (Int(slotTail) & (slotCount - 1)) * MemoryLayout<io_uring_buf>.size
     let start = unsafe buffers.start(of: slot) - PacketBuffers.headroom
-    // Written field by field, because the last field of the first entry holds the ring's tail.
+    // The fields are written one by one, because the last field of the first entry holds the ring's tail.
     unsafe entry.storeBytes(of: UInt64(UInt(bitPattern: start)), as: UInt64.self)
     unsafe entry.storeBytes(
       of: UInt32(PacketBuffers.headroom + PacketBuffers.capacity), toByteOffset: 8, as: UInt32.self)
@@ -81,6 +82,7 @@ public struct DatagramRing: ~Copyable {
     slotTail &+= 1
   }
 
+  /// Makes the provided slots visible to the kernel.
   @inline(__always)
   public mutating func publish() {
     unsafe clinux_store_release16((slots + 14).assumingMemoryBound(to: UInt16.self), slotTail)
@@ -100,7 +102,8 @@ public struct DatagramRing: ~Copyable {
     unsafe entry.pointee.user_data = token.bits
   }
 
-  /// Completes once when a descriptor is readable; used for the event loop of everything except datagrams.
+  /// Submits a poll that completes once, when the descriptor is readable. The descriptor is the event loop of
+  /// everything except datagrams.
   public mutating func watch(_ descriptor: Int32) {
     let entry = unsafe ring.next()
     unsafe entry.pointee.opcode = UInt8(IORING_OP_POLL_ADD.rawValue)
@@ -203,7 +206,7 @@ public struct DatagramRing: ~Copyable {
   public enum Outcome {
     /// A datagram in a slot.
     case datagram(EventToken, slot: Int, isLast: Bool)
-    /// Receiving has ended with an error, or without one because no slot was free: it must be started again.
+    /// Receiving has ended, for example because no slot was free (`noBuffers`), and must be started again.
     case ended(EventToken, Errno?)
     /// The watched descriptor is readable, or cannot be watched; watching has ended.
     case readable
@@ -211,6 +214,7 @@ public struct DatagramRing: ~Copyable {
     case settled
   }
 
+  /// The number of completions that wait to be taken.
   public var waiting: Int { ring.waiting }
 
   /// Takes the oldest completion. For a datagram, the batch then has its source and length.

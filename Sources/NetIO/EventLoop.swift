@@ -6,8 +6,11 @@ public import Tables
 /// Identifies a registered descriptor to its owner: a kind, and the handle of an element, so that a late event of a
 /// closed descriptor does not reach a new element with the same number.
 public struct EventToken: Hashable, Sendable, BitwiseCopyable {
+  /// The kind of element, which selects the table.
   public let kind: UInt8
+  /// The element's slot, below 2²⁴.
   public let index: UInt32
+  /// The slot's generation.
   public let generation: UInt32
 
   @inlinable
@@ -40,12 +43,16 @@ public struct EventToken: Hashable, Sendable, BitwiseCopyable {
   var bits: UInt64 { UInt64(kind) << 56 | UInt64(index) << 32 | UInt64(generation) }
 }
 
-/// Waits for descriptors with epoll, level-triggered. Belongs to one thread.
+/// Waits for descriptors with epoll, level-triggered. A loop belongs to one thread.
 @safe
 public struct EventLoop: ~Copyable {
+  /// An event of a registered descriptor.
   public struct Event: Sendable, BitwiseCopyable {
+    /// The token of the registration.
     public let token: EventToken
+    /// Whether reading would not block.
     public let isReadable: Bool
+    /// Whether writing would not block.
     public let isWritable: Bool
     /// The other side has closed, or the descriptor has an error.
     public let isFailed: Bool
@@ -54,7 +61,7 @@ public struct EventLoop: ~Copyable {
   private let descriptor: FileDescriptor
   /// A descriptor for another loop: readable while this one has events.
   public var rawValue: Int32 { descriptor.rawValue }
-  // Owned by this value alone and freed in deinit; `capacity` elements.
+  // These `capacity` elements are owned by this value alone and freed in deinit.
   private let events: UnsafeMutablePointer<epoll_event>
   private let capacity = 256
 
@@ -66,10 +73,12 @@ public struct EventLoop: ~Copyable {
 
   deinit { unsafe events.deallocate() }
 
+  /// Begins to wait until a descriptor is readable, and with `writes` also until it is writable.
   public func add(_ descriptor: Int32, _ token: EventToken, writes: Bool = false) throws(Errno) {
     try control(EPOLL_CTL_ADD, descriptor, token, reads: true, writes: writes)
   }
 
+  /// Changes the events of a registered descriptor.
   public func modify(_ descriptor: Int32, _ token: EventToken, reads: Bool, writes: Bool) throws(Errno) {
     try control(EPOLL_CTL_MOD, descriptor, token, reads: reads, writes: writes)
   }
@@ -105,6 +114,7 @@ public struct EventLoop: ~Copyable {
     return 0
   }
 
+  /// An event of the last wait; `index` is below its result.
   @inline(__always)
   public func event(_ index: Int) -> Event {
     precondition(index >= 0 && index < capacity)

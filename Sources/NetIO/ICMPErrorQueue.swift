@@ -62,7 +62,7 @@ public enum ICMPErrorQueue {
       if isError, unsafe header.pointee.cmsg_len >= clinux_cmsg_len(MemoryLayout<sock_extended_err>.size) {
         // Sound: the length was just checked.
         let error = unsafe clinux_cmsg_data(header).loadUnaligned(as: sock_extended_err.self)
-        // The datagram exceeds the MTU of the outgoing link: reported like a router's "fragmentation needed".
+        // The datagram exceeds the MTU of the outgoing link. The report is like a router's "fragmentation needed".
         if Int32(error.ee_origin) == SO_EE_ORIGIN_LOCAL, error.ee_errno == UInt32(EMSGSIZE), let destination {
           return .icmp(
             ICMPReport(

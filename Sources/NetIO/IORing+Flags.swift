@@ -1,5 +1,5 @@
-// The names of <linux/io_uring.h> without their prefix. Written out: Debian 12's header is older than some of them, and
-// the importer does not take macros with casts.
+// The names of <linux/io_uring.h> without their prefix. Their values are written here, because Debian 12's header lacks
+// some of them and the importer does not import macros with casts.
 
 extension IORing {
   /// IORING_SETUP_…, for io_uring_setup(2).
@@ -48,8 +48,8 @@ extension IORing {
     static let extendedArgument = EnterFlags(rawValue: 1 << 3)
     /// REGISTERED_RING: the argument is the ring's registered index.
     static let registeredRing = EnterFlags(rawValue: 1 << 4)
-    /// NO_IOWAIT: the kernel does not count the wait as a wait for a disk, which it does for each ring with operations
-    /// in progress, so here in every wait.
+    /// NO_IOWAIT: the kernel does not count the wait as a wait for a disk. Without this flag it counts each wait of a
+    /// ring with operations in progress, so here every wait.
     static let noIOWait = EnterFlags(rawValue: 1 << 7)
   }
 

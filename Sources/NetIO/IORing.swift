@@ -1,8 +1,8 @@
 internal import CLinux
 public import System
 
-/// Two queues shared with the kernel (io_uring(7)): one for submissions, one for completions. Belongs to the thread
-/// that creates it.
+/// Two queues shared with the kernel (io_uring(7)): one for submissions, one for completions. A ring belongs to the
+/// thread that creates it.
 ///
 /// With deferred task work the kernel completes operations only while this thread waits here.
 ///
@@ -99,8 +99,8 @@ public struct IORing: ~Copyable {
         let error = Errno.current
         if error == .interrupted { continue }
         stopAfterOwnMistake("io_uring_enter", error)
-        // The completion queue is full (EBUSY), or the kernel is short of memory (EAGAIN): lets it move its backlog
-        // first.
+        // The completion queue is full (EBUSY), or the kernel is short of memory (EAGAIN): this call lets the kernel
+        // move its backlog first.
         _ = clinux_io_uring_enter(enteredAs, 0, 0, enterFlags.union(.getEvents).rawValue, nil, 0)
         continue
       }

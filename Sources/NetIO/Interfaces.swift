@@ -45,7 +45,7 @@ public enum Interfaces {
 
   /// The source address of the default route; nil without one. Connecting a UDP socket chooses a route without sending.
   public static func defaultRouteSource(_ family: IPAddress.Family) -> IPAddress? {
-    // Any global address works; these two belong to no host of ours.
+    // Any global address that is not this host's works, because connect sends nothing.
     let anywhere = family == .ipv4 ? IPAddress(1, 0, 0, 0) : IPAddress(ipv6High: 0x2000 << 48, low: 1)
     guard let descriptor = try? Sockets.open(family, SOCK_DGRAM) else { return nil }
     let raw = descriptor.rawValue

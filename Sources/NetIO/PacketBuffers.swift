@@ -12,20 +12,22 @@ internal import NetworkTypes
 /// headers do not share the same cache sets.
 @safe
 public struct PacketBuffers: ~Copyable, Sendable {
+  /// Bytes before a slot's datagram.
   public static let headroom = 256
   /// Room for the largest message of a stream (65,556 bytes) and for every datagram.
   public static let capacity = 66_560
   static let tail = 256
   static let stride = headroom + capacity + tail
 
+  /// The number of slots.
   public let slotCount: Int
-  // Owned by this value alone and freed in deinit; every access checks slot and range.
+  // The memory is owned by this value alone and freed in deinit; every access checks slot and range.
   nonisolated(unsafe) let base: UnsafeMutableRawPointer
 
   public init(slotCount: Int) {
     self.slotCount = slotCount
-    // calloc returns fresh pages without writing to them. Called once for each shard, before any packet: a server
-    // without buffers cannot start.
+    // calloc returns fresh pages without writing to them. This runs once for each shard, before any packet, and a
+    // server without buffers cannot start.
     guard let memory = unsafe calloc(slotCount, Self.stride) else { fatalError("out of memory for packet buffers") }
     unsafe base = memory
   }
@@ -47,7 +49,7 @@ public struct PacketBuffers: ~Copyable, Sendable {
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
-  /// The same bytes, writable.
+  /// Writable bytes of a slot, without the headroom and the tail.
   @_lifetime(&self)
   public mutating func mutableBytes(_ slot: Int, _ range: Range<Int>) -> MutableRawSpan {
     precondition(range.lowerBound >= 0 && range.upperBound <= Self.capacity)

@@ -7,12 +7,14 @@ internal import Synchronization
 /// of address space; only the pages that were ever used are resident.
 ///
 /// ```
-///   thread 0 ──▶ ring ──▶ thread 1        a doorbell for each reader, rung once until it has looked
+///   thread 0 ──▶ ring ──▶ thread 1        one doorbell for each reader, rung once until `beginLooking`
 /// ```
 @safe
 public final class PacketExchange: Sendable {
+  /// The number of threads.
   public let count: Int
-  // Created in init, freed in deinit, never replaced; each ring has one writer and one reader, which share two atomics.
+  // Both are created in init, freed in deinit and never replaced. Each ring has one writer and one reader, which share
+  // two atomics.
   nonisolated(unsafe) private let rings: UnsafeMutablePointer<PacketRing>
   nonisolated(unsafe) private let rung: UnsafeMutablePointer<Atomic<Bool>>
 
@@ -45,7 +47,9 @@ public final class PacketExchange: Sendable {
 
   /// The addresses and marks of a datagram.
   public struct Header: Sendable, BitwiseCopyable, Equatable {
+    /// The sender of the datagram.
     public var source: SocketAddress
+    /// The receiver of the datagram.
     public var destination: SocketAddress
     /// DSCP and ECN.
     public var trafficClass: UInt8
@@ -71,7 +75,7 @@ public final class PacketExchange: Sendable {
     return unsafe !rung[reader].exchange(true, ordering: .acquiringAndReleasing)
   }
 
-  /// Called by a reader before it reads the rings: the next post rings again.
+  /// A reader calls this before it reads the rings; the next post then rings again.
   public func beginLooking(_ reader: Int) {
     precondition(reader >= 0 && reader < count)
     _ = unsafe rung[reader].exchange(false, ordering: .acquiringAndReleasing)
@@ -92,11 +96,12 @@ struct PacketRing: ~Copyable {
   static let capacity = 256 << 10
   private static let entrySize = (MemoryLayout<Entry>.stride + 15) & ~15
 
-  // Owned by this value alone, freed in deinit; offsets are always masked, and an entry never passes the end.
+  // The memory is owned by this value alone and freed in deinit; positions are taken modulo its size, and no entry
+  // passes the end.
   nonisolated(unsafe) private let memory: UnsafeMutableRawPointer
   private let isUsed: Bool
   private let written = Atomic<Int>(0)
-  // Keeps `read` off the writer's cache line.
+  // Keeps `read` out of the writer's cache line.
   private let padding = InlineArray<15, Int>(repeating: 0)
   private let read = Atomic<Int>(0)
 

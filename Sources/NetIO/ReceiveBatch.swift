@@ -6,9 +6,10 @@ public import System
 /// size of the datagrams that the kernel has merged (UDP_GRO). One entry for each slot of `PacketBuffers`.
 @safe
 public struct ReceiveBatch: ~Copyable {
+  /// The number of entries, one for each slot.
   public let slotCount: Int
-  // Owned by this value alone and freed in deinit; all have `slotCount` elements, and every access is checked against
-  // it.
+  // All are owned by this value alone and freed in deinit. They have an element for each slot, names and controls only
+  // up to `firstProvided`, and every access is checked.
   private let headers: UnsafeMutablePointer<mmsghdr>
   private let vectors: UnsafeMutablePointer<iovec>
   private let names: UnsafeMutablePointer<sockaddr_storage>
@@ -16,13 +17,13 @@ public struct ReceiveBatch: ~Copyable {
 
   static let controlByteCount = 128
 
-  /// The kernel writes this before each datagram in a provided buffer: a header, room for a name, room for control
-  /// data; together the headroom.
+  /// The kernel writes this before each datagram in a provided buffer: a header, room for a name and room for control
+  /// data, which fill the headroom.
   static let providedHeaderByteCount = MemoryLayout<io_uring_recvmsg_out>.size
   static let providedNameByteCount = 32
   static let providedControlByteCount = PacketBuffers.headroom - providedHeaderByteCount - providedNameByteCount
 
-  /// The buffers must live as long as the batch, so one owner has both.
+  /// Makes the entries of all slots. The buffers must live as long as the batch, so one owner has both.
   ///
   /// - Parameter firstProvided: from this slot on, io_uring writes names and control data into the slots' headroom.
   public init(for buffers: borrowing PacketBuffers, firstProvided: Int = .max) {
@@ -108,7 +109,7 @@ public struct ReceiveBatch: ~Copyable {
 
   /// The control data of a datagram.
   public struct Ancillary: Sendable, BitwiseCopyable {
-    /// The host's address that it was sent to, on a socket that reports it.
+    /// The host's address to which the datagram was sent, on a socket that reports it.
     public var localAddress: IPAddress?
     /// The size of each merged datagram (the last may be shorter); 0: not merged.
     public var segmentByteCount = 0
@@ -116,6 +117,7 @@ public struct ReceiveBatch: ~Copyable {
     public var trafficClass: UInt8 = 0
   }
 
+  /// Reads the control data of a datagram.
   @inline(__always)
   public func ancillary(_ slot: Int) -> Ancillary {
     precondition(slot >= 0 && slot < slotCount)
@@ -159,8 +161,8 @@ public enum UDPOffload {
     return ((try? Sockets.set(probe.rawValue, level, send, 1200)) != nil, enableReceiving(probe.rawValue))
   }
 
-  /// Lets the kernel merge received datagrams. Must stay on until the socket closes: otherwise merged datagrams that
-  /// are already queued would arrive without their size.
+  /// Lets the kernel merge received datagrams. The option must stay on until the socket closes: otherwise merged
+  /// datagrams that are already queued would arrive without their size.
   ///
   /// - Returns: whether the kernel supports it.
   public static func enableReceiving(_ descriptor: Int32) -> Bool {

@@ -19,11 +19,12 @@ public struct RelaySockets: ~Copyable {
     fileprivate var watch = TrafficClassWatch()
   }
 
-  // Owned by this value alone and freed in deinit; every access checks its index against `capacity`.
+  // The memory is owned by this value alone and freed in deinit; every access checks its index against `capacity`.
   nonisolated(unsafe) private var entries: UnsafeMutablePointer<Entry>
   private var capacity = 64
   /// The last slot of each descriptor.
   private var slotOfDescriptor: [OptionalSlot<Entry>] = []
+  /// The number of sockets.
   public private(set) var count = 0
 
   public init() {
@@ -71,8 +72,8 @@ public struct RelaySockets: ~Copyable {
     return entry.generation == handle.generation && entry.descriptor >= 0 ? entry.descriptor : nil
   }
 
-  /// The limit of the next read. A limit above the waiting datagrams costs a look into an empty queue, a lower one
-  /// another wake-up; so the limit follows the last reads.
+  /// The limit of the next read, in datagrams. If it exceeds the waiting datagrams, the kernel also looks into the
+  /// empty queue; if it is lower, another wake-up follows. So the limit follows the last reads.
   @inline(__always)
   public func receiveLimit(_ handle: Handle<Entry>) -> Int {
     Int(handle.index) < capacity ? Int(unsafe entries[Int(handle.index)].receiveLimit) : 1

@@ -9,7 +9,7 @@ extension StreamListener {
   public init(relayingOn address: SocketAddress) throws(Errno) {
     let descriptor = try Sockets.openStream(boundTo: address, sharesPort: false)
     let raw = descriptor.rawValue
-    // Set after bind: before, it would allow a port on which another socket already listens.
+    // The option is set after bind: before bind it would allow a port on which another socket already listens.
     try Sockets.set(raw, SOL_SOCKET, SO_REUSEPORT, 1)
     try retrying { listen(raw, 64) }
     self.init(owning: descriptor)

@@ -12,15 +12,15 @@ public enum ResolutionError: Error, Hashable, Sendable, CustomStringConvertible 
 
   public var description: String {
     switch self {
-    case .notFound: "no such host name, or it has no address of the family asked for"
+    case .notFound: "no such host name, or no address of the requested family"
     case .temporary: "the name servers do not answer"
     case .failed(let reason): reason
     }
   }
 }
 
-/// Resolves names with getaddrinfo(3): hosts file, DNS and the other sources of nsswitch.conf. Blocks, for seconds if
-/// name servers are silent: for clients and for threads that may wait.
+/// Resolves names with getaddrinfo(3): hosts file, DNS and the other sources of nsswitch.conf. A call blocks, for
+/// seconds if name servers do not answer, so only clients and threads that may wait use it.
 public enum Resolver {
   /// The addresses of a name in the order of preference (RFC 6724), each once; at least one.
   public static func addresses(

@@ -159,8 +159,8 @@ extension SendBatch {
     offset += clinux_cmsg_space(byteCount)
   }
 
-  /// Continues after a message that cannot be sent. The error may belong to an earlier datagram (an ICMP error of
-  /// another peer), reported now without sending this one: so each message is tried twice.
+  /// Sends messages, and continues after one that cannot be sent. The error may belong to an earlier datagram (an ICMP
+  /// error of another peer), which the kernel reports without sending this one: so each message is tried twice.
   mutating func send(_ range: Range<Int>, over descriptor: Int32) {
     var next = range.lowerBound
     var isSecondTry = false

@@ -8,13 +8,15 @@ public import NetworkTypes
 /// each destination.
 @safe
 public struct SendBatch: ~Copyable {
+  /// The largest number of datagrams.
   public let capacity: Int
+  /// The number of datagrams in the batch.
   public internal(set) var count = 0
-  /// Datagrams that the kernel refused. An error affects only its own datagram.
+  /// The number of datagrams that the kernel refused. An error affects only its own datagram.
   public internal(set) var failures: UInt64 = 0
-  /// Datagrams dropped because the socket's buffer was full.
+  /// The number of datagrams dropped because the socket's buffer was full.
   public internal(set) var overflows: UInt64 = 0
-  /// Messages that the kernel refused to split; datagrams of their routes are then sent singly.
+  /// The number of messages that the kernel refused to split. Datagrams of their routes are then sent singly.
   public internal(set) var refusedRuns: UInt64 = 0
 
   /// One datagram.
@@ -34,8 +36,8 @@ public struct SendBatch: ~Copyable {
     var source: IPAddress
   }
 
-  // Owned by this value alone and freed in deinit. Entries, names, prefixes and payloads have `capacity` elements;
-  // headers and controls one for each message, at most as many; vectors three for each entry.
+  // All are owned by this value alone and freed in deinit. Entries, names, prefixes and payloads have `capacity`
+  // elements; headers and controls have one for each message, at most as many; vectors have three for each entry.
   let entries: UnsafeMutablePointer<Entry>
   let payloads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   let names: UnsafeMutableRawPointer
@@ -106,6 +108,7 @@ public struct SendBatch: ~Copyable {
     unsafe order.deallocate()
   }
 
+  /// Whether `append` must not be called before a flush.
   public var isFull: Bool { count == capacity }
 
   // MARK: - Adding
@@ -121,8 +124,8 @@ public struct SendBatch: ~Copyable {
     add(descriptor, buffers, slot: slot, range: range, prefixByteCount: 0, padding: 0, to: peer, from: source)
   }
 
-  /// Adds a datagram of three pieces: a prefix of up to 64 bytes, which is copied, a part of a slot, and up to three
-  /// zero bytes. For a part of merged datagrams, where there is no room for a header.
+  /// Adds a datagram of three pieces: a prefix of up to 64 bytes, which is copied, a part of a slot, and up to eight
+  /// zero bytes. This is for a part of merged datagrams, which has no room for a header before it.
   @inline(__always)
   public mutating func append(
     _ descriptor: Int32, prefix: RawSpan, _ buffers: borrowing PacketBuffers, slot: Int, range: Range<Int>,
@@ -161,8 +164,8 @@ public struct SendBatch: ~Copyable {
     chain(index, route)
   }
 
-  /// One word for all properties that must be equal in one message. Different routes may have the same word, because
-  /// `canFollow` compares them again.
+  /// The hash of a route: of socket, destination and source. Different routes may have the same hash, because
+  /// `isSameRoute` compares the fields.
   @inline(__always)
   private static func route(_ descriptor: Int32, _ peer: SocketAddress, _ source: IPAddress?) -> UInt64 {
     var mixed = (peer.address.low ^ 0x9E37_79B9_7F4A_7C15) &+ peer.address.high &* 0xC2B2_AE3D_27D4_EB4F
@@ -193,7 +196,7 @@ public struct SendBatch: ~Copyable {
     }
   }
 
-  /// Hashes may collide, so the fields are compared.
+  /// Whether two entries have the same route. Hashes may collide, so the fields are compared.
   @inline(__always)
   private func isSameRoute(_ a: Int, _ b: Int) -> Bool {
     let first = unsafe entries[a]

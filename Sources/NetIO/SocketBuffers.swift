@@ -16,9 +16,9 @@ public enum SocketBuffers {
     return Sockets.get(probe.rawValue, SOL_SOCKET, SO_RCVBUF).map { .bytes(UInt64(clamping: $0 / 2)) } ?? wanted
   }
 
-  /// Datagrams that the kernel has dropped because the socket's receive buffer was full, modulo 2³².
+  /// The number of datagrams that the kernel has dropped because the socket's receive buffer was full, modulo 2³².
   ///
-  /// Read occasionally: SO_RXQ_OVFL would instead add control data to each datagram.
+  /// The caller reads this number occasionally; SO_RXQ_OVFL would instead add control data to each datagram.
   public static func drops(of descriptor: Int32) -> UInt32 {
     // SO_MEMINFO (Linux 4.12) has nine words; the last one counts the drops.
     var words = InlineArray<9, UInt32>(repeating: 0)

@@ -6,6 +6,7 @@ public import System
 public struct StreamListener: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
 
+  /// The descriptor, readable while a connection waits.
   public var rawValue: Int32 { descriptor.rawValue }
 
   public init(listeningOn address: SocketAddress, backlog: Int32 = 1024) throws(Errno) {
@@ -18,6 +19,7 @@ public struct StreamListener: ~Copyable, Sendable {
   /// Takes ownership of a listening socket.
   public init(owning descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
+  /// The listener's address; nil if the kernel does not report it.
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
   /// Takes the next connection; nil if none waits. The error of a connection that ended while it waited counts as none.
@@ -48,9 +50,12 @@ public struct StreamListener: ~Copyable, Sendable {
 /// A connection of a byte stream.
 public struct StreamSocket: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
+  /// The other side's address.
   public let remote: SocketAddress
+  /// Our address of the connection.
   public let local: SocketAddress
 
+  /// The descriptor, for an event loop.
   public var rawValue: Int32 { descriptor.rawValue }
 
   public init(_ descriptor: consuming FileDescriptor, remote: SocketAddress, local: SocketAddress) {
@@ -59,7 +64,7 @@ public struct StreamSocket: ~Copyable, Sendable {
     self.local = local
   }
 
-  /// The shortest round trip of some minutes that TCP has measured; nil if it has measured none.
+  /// The shortest round trip that TCP has measured in the last minutes, or else the smoothed one; nil without either.
   public var roundTrip: Duration? {
     // The part of struct tcp_info up to tcpi_min_rtt (Linux 4.6). Later kernels only append to it.
     var words = InlineArray<38, UInt32>(repeating: 0)
@@ -69,7 +74,7 @@ public struct StreamSocket: ~Copyable, Sendable {
       Int(length) == wanted
     else { return nil }
     let (smoothed, shortest) = (words[17], words[37])
-    // Before the first measurement the shortest is the largest number.
+    // Before the first measurement tcpi_min_rtt is the largest number.
     let value = shortest == .max || shortest == 0 ? smoothed : shortest
     return value == 0 ? nil : .microseconds(value)
   }

@@ -5,10 +5,11 @@ public import System
 /// A bound UDP socket.
 public struct UDPSocket: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
-  /// Whether it is bound to every address: then received datagrams report their local address, and answers must set
-  /// one.
+  /// Whether the socket is bound to every address: then received datagrams report their local address, and answers must
+  /// set one.
   public let isWildcard: Bool
 
+  /// The descriptor, for an event loop and for batches.
   public var rawValue: Int32 { descriptor.rawValue }
 
   /// A listening socket whose port several threads of this process share (SO_REUSEPORT).
@@ -43,20 +44,20 @@ public struct UDPSocket: ~Copyable, Sendable {
   /// The socket of a relayed transport address.
   ///
   /// - Parameter mayForceBuffers: whether to ask for buffers beyond the system's limit; false afterwards if the process
-  ///   may not. An Allocate saves two refused system calls so.
+  ///   may not, which saves the next Allocate two refused system calls.
   public init(
     relayingOn address: SocketAddress, buffers: ByteCount = .mebibytes(1), mayForceBuffers: inout Bool
   ) throws(Errno) {
     let descriptor = try Sockets.open(address.family, SOCK_DGRAM)
     let raw = descriptor.rawValue
     switch address.family {
-    // RFC 8656 section 15: DF is 0 unless a client requests it. Not IP_PMTUDISC_DONT, with which the kernel would not
-    // report "fragmentation needed" (section 11.5).
+    // RFC 8656 section 15: DF is 0 unless a client requests it. With IP_PMTUDISC_DONT the kernel would not report
+    // "fragmentation needed" (section 11.5).
     case .ipv4: try? Sockets.set(raw, Int32(IPPROTO_IP), IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
     case .ipv6: try Sockets.set(raw, Int32(IPPROTO_IPV6), IPV6_V6ONLY, 1)
     }
     Sockets.setBuffers(raw, size: buffers, mayForce: &mayForceBuffers)
-    // Optional: without it only ICMP errors are lost.
+    // If this fails, only the reports of ICMP errors are missing.
     try? ICMPErrorQueue.enable(on: raw, address.family)
     try Sockets.bind(raw, to: address)
     self.descriptor = descriptor
@@ -69,6 +70,7 @@ public struct UDPSocket: ~Copyable, Sendable {
     self.descriptor = descriptor
   }
 
+  /// The socket's address; nil if the kernel does not report it.
   public var localAddress: SocketAddress? { Sockets.localAddress(descriptor.rawValue) }
 
   /// Makes the kernel report DSCP and ECN of received datagrams, until a `TrafficClassWatch` finds that none is marked.
@@ -82,8 +84,8 @@ public struct UDPSocket: ~Copyable, Sendable {
 
 /// Finds out whether another process has a port, before SO_REUSEPORT would share it.
 public enum PortProbe {
-  /// A killed process may hold its ports until the kernel has closed its io_uring, so a used port is tried again for a
-  /// while.
+  /// Checks that a port is free. A killed process may hold its ports until the kernel has closed its io_uring, so a
+  /// used port is tried again for 400 ms.
   ///
   /// - Throws: the error of a plain bind: `addressInUse` if another process listens.
   public static func check(_ address: SocketAddress, isStream: Bool) throws(Errno) {
@@ -96,7 +98,7 @@ public enum PortProbe {
     try bind(address, isStream: isStream)
   }
 
-  /// The same, without the retries.
+  /// Checks that a port is free, without retries.
   public static func checkOnce(_ address: SocketAddress, isStream: Bool) throws(Errno) {
     try bind(address, isStream: isStream)
   }

@@ -69,7 +69,7 @@ struct ByteQueue {
     if let base = unsafe base {
       if unsafe start + count + size <= capacity { return unsafe base + start + count }
       if unsafe count + size <= capacity, unsafe start >= count {
-        // Moves bytes only if the free space before them is at least as large: so no byte moves often.
+        // Bytes move only if the free space before them is at least as large, so no byte moves often.
         unsafe base.copyMemory(from: base + start, byteCount: count)
         unsafe start = 0
         return unsafe base + count

@@ -1,9 +1,9 @@
 internal import COpenSSL
 internal import Synchronization
 
-/// Gives the connections of another library that uses OpenSSL the server's present certificate.
+/// Gives the server's current certificate to the connections of another library that uses OpenSSL.
 ///
-/// Must live as long as the library's context.
+/// This object must live as long as the library's context.
 @safe
 public final class CertificateChoice: Sendable {
   private let current: Mutex<TLSContext>
@@ -27,7 +27,7 @@ public final class CertificateChoice: Sendable {
     guard let user = unsafe user else { return 0 }
     let choice = unsafe Unmanaged<CertificateChoice>.fromOpaque(user).takeUnretainedValue()
     return choice.current.withLock { context in
-      // Copies certificate and key, and counts a reference.
+      // This call copies certificate and key, and counts a reference.
       unsafe SSL_set_SSL_CTX(connection, context.handle) == nil ? 0 : 1
     }
   }

@@ -2,7 +2,9 @@ internal import COpenSSL
 
 /// A certificate chain and its private key, read and checked before use.
 public struct CertificateFiles: Sendable {
+  /// The source of the certificate chain.
   public let chain: PEMSource
+  /// The source of the private key.
   public let key: PEMSource
   /// The server's own certificate, the first of the chain.
   public let leaf: CertificateSummary
@@ -11,8 +13,8 @@ public struct CertificateFiles: Sendable {
   /// The bits of an RSA key; nil for keys of other kinds.
   public let rsaBits: Int?
 
-  /// Reads both and checks that the key belongs to the chain's first certificate. An expired certificate is no error
-  /// here, because the server can still start with it: see `leaf.validityError`.
+  /// Reads chain and key, and checks that the key belongs to the chain's first certificate. An expired certificate is
+  /// no error here, because the server can still start with it: see `leaf.validityError`.
   public init(chain: PEMSource, key: PEMSource) throws(CertificateError) {
     var leaf: CertificateSummary?
     var count = 0

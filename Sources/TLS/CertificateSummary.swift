@@ -5,11 +5,15 @@ public import NetworkTypes
 public struct CertificateSummary: Hashable, Sendable {
   /// RFC 2253 text: `CN=turn.example.org,O=Example`.
   public var subject = ""
+  /// The issuer's name, in the same form.
   public var issuer = ""
+  /// The DNS names of the subjectAltName extension.
   public var dnsNames: [String] = []
+  /// The IP addresses of the subjectAltName extension.
   public var addresses: [IPAddress] = []
-  /// The validity.
+  /// The beginning of the validity.
   public var notBefore = UnixTime.epoch
+  /// The end of the validity.
   public var notAfter = UnixTime.epoch
   /// SHA-256 of the certificate in lower-case hexadecimal.
   public var fingerprint = ""
@@ -29,13 +33,13 @@ public struct CertificateSummary: Hashable, Sendable {
   /// Whether the certificate signs itself. Clients refuse it until they are configured to trust it.
   public var isSelfSigned: Bool { subject == issuer }
 
-  /// Whole days until it expires, rounded down; negative after its expiry.
+  /// Whole days until the certificate expires, rounded down; negative after its expiry.
   public func daysLeft(now: UnixTime) -> Int64 {
     let seconds = notAfter.duration(since: now).components.seconds
     return seconds >= 0 ? seconds / 86_400 : -((-seconds + 86_399) / 86_400)
   }
 
-  /// The error if `now` is outside the validity; `file` names the certificate in it.
+  /// The error if `now` is outside the validity; its text names the certificate `file`.
   public func validityError(now: UnixTime, file: String) -> CertificateError? {
     if now > notAfter { return .expired(file: file, notAfter: notAfter) }
     if now < notBefore { return .notYetValid(file: file, notBefore: notBefore) }

@@ -8,7 +8,7 @@ public import System
 /// A server keeps one engine that only listens: every datagram from an unknown source goes through `listen`, which
 /// answers without keeping state until a client has returned its cookie. Then this engine becomes that client's
 /// association, and the server makes a new one to listen with. After every call, send each `datagram` and call
-/// `removeDatagram`. Belongs to one thread at a time.
+/// `removeDatagram`. An engine belongs to one thread at a time.
 @safe
 public struct DTLSEngine: ~Copyable, Sendable {
   private var core: TLSEngine
@@ -35,6 +35,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
     core = try TLSEngine(client: context, serverName: serverName, applicationProtocols: applicationProtocols)
   }
 
+  /// The result of `listen`.
   public enum ListenResult: Equatable, Sendable {
     /// No answer: the datagram holds no valid ClientHello.
     case ignored
@@ -91,8 +92,8 @@ public struct DTLSEngine: ~Copyable, Sendable {
     core.requestsCertificate ? 2 * HandshakeFragments.longestCertificate : 0
   }
 
-  /// As measured, with a chain of 4 KiB: between two steps of the handshake as much as afterwards, since what one step
-  /// leaves to the next takes as much as the two record buffers, which only an established association keeps.
+  /// The bytes of an association, measured with a chain of 4 KiB. They are the same before and after the end of the
+  /// handshake: what a step keeps for the next one is as large as the record buffers of an established association.
   static let byteCount = 52 << 10
   /// The memory that OpenSSL allocates for one record.
   static let recordBufferByteCount = 17 << 10
@@ -141,7 +142,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
   }
 
   private mutating func put(_ datagram: RawSpan) {
-    // OpenSSL has not read the rest of the previous datagram: drop it.
+    // Drops what OpenSSL has not read of the previous datagram.
     discardInput()
     core.receive(datagram)
   }
@@ -170,6 +171,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
 
   // MARK: - Output
 
+  /// Whether a datagram waits to be sent.
   public var hasOutput: Bool { core.hasOutput }
 
   /// The next datagram to send; empty if there is none.
@@ -206,6 +208,7 @@ public struct DTLSEngine: ~Copyable, Sendable {
 
   // MARK: - Handshake
 
+  /// Whether the handshake is complete.
   public var isEstablished: Bool { core.isEstablished }
 
   /// The error that ended this association; nil if none did.

@@ -11,7 +11,7 @@ enum DatagramBIO {
   /// Bytes of the length before each outgoing datagram.
   static let lengthByteCount = 2
 
-  // Made once and never changed or freed, so every thread may read it.
+  // The method is made once and never changed or freed, so every thread may read it.
   nonisolated(unsafe) private static let method: OpaquePointer? = {
     let type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
     guard let method = unsafe BIO_meth_new(type, "turnpike datagrams") else { return nil }
@@ -22,7 +22,7 @@ enum DatagramBIO {
     unsafe BIO_meth_set_ctrl(method) { _, command, _, _ in
       switch command {
       case BIO_CTRL_FLUSH, BIO_CTRL_DGRAM_SET_NEXT_TIMEOUT: 1
-      // IPv6 and UDP headers: the larger of the two families.
+      // The bytes of the IPv6 and UDP headers; those of IPv4 are fewer.
       case BIO_CTRL_DGRAM_GET_MTU_OVERHEAD: 48
       default: 0
       }

@@ -22,7 +22,7 @@ struct EngineState {
 }
 
 /// A BIO over the two queues of an `EngineState`. Unlike OpenSSL's memory BIO it consumes bytes by moving a pointer
-/// (theirs clears the whole buffer), releases memory when it is empty, and limits both directions.
+/// (OpenSSL's clears the whole buffer), releases memory when it is empty, and limits both directions.
 enum EngineBIO {
   /// A new BIO over `state`, which must outlive it.
   static func make(over state: UnsafeMutablePointer<EngineState>) -> OpaquePointer? {
@@ -37,7 +37,7 @@ enum EngineBIO {
     return unsafe bio
   }
 
-  // Created once, never changed or freed, so every thread may read it.
+  // The method is made once and never changed or freed, so every thread may read it.
   nonisolated(unsafe) private static let method: OpaquePointer? = {
     let type = BIO_get_new_index() | BIO_TYPE_SOURCE_SINK
     guard let method = unsafe BIO_meth_new(type, "turnpike queues") else { return nil }

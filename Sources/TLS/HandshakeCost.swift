@@ -9,7 +9,7 @@ public enum HandshakeCost {
     var shortest: UInt64?
     do {
       let server = try TLSContext(server: files)
-      // The client's authorities do not matter: it never reads the answer.
+      // The client's authorities do not matter, because the client never reads the answer.
       let client = try TLSContext(client: .authorities(files.chain))
       for _ in 0..<4 {
         var asking = try TLSEngine(client: client, serverName: "localhost")

@@ -5,7 +5,7 @@ internal import NetworkTypes
 enum HandshakeFragments: Equatable {
   /// Unencrypted records with messages that a client needs.
   case plain
-  /// The same, and an encrypted record.
+  /// Such records, and an encrypted one.
   case encrypted
   /// A message that is too long or too far ahead, or bytes that are no record.
   case excessive
@@ -16,9 +16,9 @@ enum HandshakeFragments: Equatable {
   /// The last message number before encryption: ClientHello is 0, the one with the cookie 1, ClientKeyExchange 2;
   /// Finished (3) is encrypted.
   static let lastSequenceNumber = 2
-  /// The same if we request a certificate: Certificate is 2, ClientKeyExchange 3, CertificateVerify 4. A chain of three
-  /// RSA certificates has about 5 KiB.
+  /// Limit of a message if we request a certificate: a chain of three RSA certificates has about 5 KiB.
   static let longestCertificate = 8 << 10
+  /// The last message number if we request a certificate: Certificate is 2, ClientKeyExchange 3, CertificateVerify 4.
   static let lastNumberWithCertificate = 4
 
   /// - Parameter hasCertificate: whether the server requests a certificate.

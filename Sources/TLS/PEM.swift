@@ -26,7 +26,7 @@ public enum CertificateError: Error, Hashable, Sendable, CustomStringConvertible
   case malformed(file: String, reason: String)
   case encryptedKey(file: String)
   case keyMismatch(chain: String, key: String)
-  /// OpenSSL refuses to use it (a key too small for its security level, a wrong purpose).
+  /// OpenSSL refuses to use the file's content (a key too small for its security level, a wrong purpose).
   case unusable(file: String, reason: String)
   case expired(file: String, notAfter: UnixTime)
   case notYetValid(file: String, notBefore: UnixTime)

@@ -29,7 +29,7 @@ struct CertificateNames: Sendable {
 /// Makes a server's context switch to another one by the requested name. OpenSSL calls back before it looks at tickets,
 /// and a session belongs to the context's session ID context: a session of one name is not resumed under another.
 enum ServerNameChoice {
-  /// The context must outlive its connections, which `TLSEngine` sees to.
+  /// The context must outlive its connections; `TLSEngine` ensures that.
   static func install(on context: TLSContext) {
     unsafe SSL_CTX_set_client_hello_cb(
       context.handle,

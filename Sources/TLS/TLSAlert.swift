@@ -1,5 +1,6 @@
 /// The alert with which the other side ended a handshake (RFC 8446 section 6.2).
 public struct TLSAlert: Hashable, Sendable, CustomStringConvertible {
+  /// The alert's number.
   public let rawValue: UInt8
 
   public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -38,11 +39,11 @@ public struct TLSAlert: Hashable, Sendable, CustomStringConvertible {
   /// The objection as a sentence, if it concerns our certificate.
   public var objection: String? {
     switch rawValue {
-    case 42: "the certificate is not good, often because its name is not the one that was asked for"
-    case 43: "the certificate has a kind of key or signature that the client does not take"
+    case 42: "the certificate is bad, often because it does not have the requested name"
+    case 43: "the certificate has a kind of key or signature that the client does not accept"
     case 44: "the certificate has been revoked"
     case 45: "the certificate has expired or is not valid yet"
-    case 46: "the certificate is not accepted, often because it is self-signed or its name is another one"
+    case 46: "the certificate is not accepted, often because it is self-signed or has another name"
     case 48: "the certificate's issuer is not known to the client: it is self-signed, or the chain is not complete"
     default: nil
     }

@@ -3,17 +3,19 @@ internal import COpenSSL
 /// The common settings of connections: certificate or authorities, versions, session tickets. Making a context takes
 /// milliseconds, a connection from it microseconds.
 ///
-/// Replaced as a whole when certificates change; connections keep their old context alive.
+/// When certificates change, a new context replaces it; connections keep their old context alive.
 // @unchecked: OpenSSL counts references to an SSL_CTX atomically, and nothing changes it after `init`.
 @safe
 public final class TLSContext: @unchecked Sendable {
+  /// The side of a connection.
   public enum Role: Sendable {
     case client
     case server
   }
 
+  /// The side of this context's connections.
   public let role: Role
-  /// For DTLS (RFC 6347, RFC 7350) and its `DTLSEngine`, not for TLS.
+  /// Whether the context is for DTLS (RFC 6347, RFC 7350) and its `DTLSEngine`, not for TLS.
   public let isDatagram: Bool
   /// Whether clients must present a certificate.
   public let requiresClientCertificate: Bool
@@ -30,7 +32,7 @@ public final class TLSContext: @unchecked Sendable {
     /// New random keys.
     public init() {
       var bytes = [UInt8](repeating: 0, count: 80)
-      // The same generator from which OpenSSL draws its own ticket keys.
+      // OpenSSL draws its own ticket keys from the same generator.
       let status = unsafe RAND_priv_bytes(&bytes, CInt(bytes.count))
       precondition(status == 1, "OpenSSL cannot get random bytes from the kernel")
       self.bytes = bytes
@@ -72,7 +74,7 @@ public final class TLSContext: @unchecked Sendable {
     // TLS_DHE_RSA_WITH_AES_128_GCM_SHA256 is mandatory (RFC 8489 section 6.2.3, RFC 7350 section 3) and needs a group.
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_DH_AUTO, 1, nil)
     try use(files)
-    // For TLS 1.2 only cipher suites with forward secrecy and authenticated encryption (RFC 9325 section 4.2).
+    // TLS 1.2 uses only cipher suites with forward secrecy and authenticated encryption (RFC 9325 section 4.2).
     _ = unsafe SSL_CTX_set_cipher_list(handle, "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20")
     keepSessionsInTickets(ticketKeys, of: files)
     unsafe ApplicationProtocol.choose(on: handle)
@@ -97,12 +99,12 @@ public final class TLSContext: @unchecked Sendable {
     }
     _ = unsafe SSL_CTX_ctrl(handle, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
     _ = unsafe SSL_CTX_set_num_tickets(handle, 1)
-    // Each certificate has its own sessions; the name of such a group has at most 32 bytes.
+    // Each certificate has its own sessions; their session ID context has at most 32 bytes.
     let sessions = Array(files.leaf.fingerprint.utf8.prefix(32))
     _ = unsafe SSL_CTX_set_session_id_context(handle, sessions, UInt32(sessions.count))
   }
 
-  /// The context of the certificate for a server name; nil for this one.
+  /// The context of the certificate for a server name; nil if it is this context.
   func context(for name: String) -> TLSContext? {
     guard let index = names.index(for: name), index > 0 else { return nil }
     return others[index - 1]

@@ -6,13 +6,13 @@ public import System
 ///
 /// After every `receive`, call `read` until it returns `wouldBlock`; after every call, send `output` and call
 /// `consumeOutput`. A server needs nothing else: reading continues the handshake. A client begins with `handshake()`,
-/// which adds its first flight to the output. Belongs to one thread at a time.
+/// which adds its first flight to the output. An engine belongs to one thread at a time.
 @safe
 public struct TLSEngine: ~Copyable, Sendable {
-  // Owned by this noncopyable value alone and freed in deinit; they change threads only together with it.
+  // Both are owned by this noncopyable value alone and freed in deinit; they change threads only together with it.
   nonisolated(unsafe) let connection: OpaquePointer
   nonisolated(unsafe) let state: UnsafeMutablePointer<EngineState>
-  /// Kept for OpenSSL's callbacks. A connection's own reference keeps only OpenSSL's part of it.
+  /// OpenSSL's callbacks use this object. A connection's own reference keeps only the SSL_CTX alive.
   private let context: TLSContext
   /// The error that ended this connection; nil if none did.
   public private(set) var failure: TLSError?
@@ -115,11 +115,11 @@ extension TLSEngine {
       guard let base = source.baseAddress else { return true }
       return unsafe state.pointee.input.append(base, source.count)
     }
-    if !isTaken { fail(TLSError(.limit, "more was received than was read")) }
+    if !isTaken { fail(TLSError(.limit, "more bytes were received than read")) }
     return isTaken
   }
 
-  /// The bytes that the transport must send now: records, handshake messages, alerts. Usually empty.
+  /// The bytes that the transport must send now (records, handshake messages, alerts); usually none.
   public var output: RawSpan {
     @_lifetime(borrow self)
     get {
@@ -171,8 +171,9 @@ extension TLSEngine {
     }
   }
 
+  /// The result of `write`.
   public enum WriteResult: Equatable, Sendable {
-    /// All of it is in the output.
+    /// The whole plaintext is in the output, encrypted.
     case written
     /// Nothing was written: the handshake is not complete, or the output must be sent first.
     case wouldBlock
@@ -182,7 +183,7 @@ extension TLSEngine {
   /// Encrypts the whole plaintext (at most `writeLimit` bytes) into the output, or nothing.
   public mutating func write(_ plaintext: RawSpan) -> WriteResult {
     if let failure { return .failed(failure) }
-    guard !isOver else { return .failed(TLSError(.record, "written after the end")) }
+    guard !isOver else { return .failed(TLSError(.record, "the connection is already closed")) }
     guard plaintext.byteCount > 0 else { return .written }
     guard isEstablished, outputByteCount < Self.outputLimit else { return .wouldBlock }
     guard plaintext.byteCount <= Self.writeLimit else { return .failed(TLSError(.limit, "one write too large")) }
@@ -210,6 +211,7 @@ extension TLSEngine {
   /// The certificate from the verification callback, for a refused handshake.
   var refusedCertificate: OpaquePointer? { unsafe state.pointee.peerCertificate }
 
+  /// The result of `handshake`.
   public enum HandshakeResult: Equatable, Sendable {
     case complete
     case inProgress
@@ -224,7 +226,7 @@ extension TLSEngine {
   public mutating func handshake() -> HandshakeResult {
     if let failure { return .failed(failure) }
     if isEstablished { return .complete }
-    guard !isOver else { return .failed(TLSError(.handshake, "closed before the handshake was done")) }
+    guard !isOver else { return .failed(TLSError(.handshake, "closed before the handshake was complete")) }
     ERR_clear_error()
     let result = unsafe SSL_do_handshake(connection)
     if let flood = failOfMessageFlood() { return .failed(flood) }

@@ -3,6 +3,7 @@ internal import COpenSSL
 /// The reason why a TLS connection failed. The connection cannot be used any more; the engine's remaining output (an
 /// alert) should be sent before the transport is closed.
 public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The kind of a failure.
   public enum Cause: String, Hashable, Sendable, CaseIterable {
     /// The handshake could not be completed: no common version or cipher, an alert, bytes that are not TLS.
     case handshake
@@ -12,10 +13,11 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
     case record
     /// The caller passed in more than it read, or OpenSSL produced more than the caller took.
     case limit
-    /// OpenSSL failed without memory.
+    /// OpenSSL failed, for example because there was no memory.
     case library
   }
 
+  /// The kind of the failure.
   public let cause: Cause
   /// OpenSSL's reason text, or ours if OpenSSL gave none.
   public let reason: String
@@ -31,7 +33,7 @@ public struct TLSError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String { reason }
 }
 
-/// OpenSSL's error queue of the thread. Every failing call empties it, because an entry left in it would look like the
+/// The thread's OpenSSL error queue. Every failing call empties it, because an entry left in it would look like the
 /// error of the next call.
 enum OpenSSLErrors {
   static func clear() { ERR_clear_error() }
@@ -39,7 +41,7 @@ enum OpenSSLErrors {
   /// Empties the queue and returns the text of its first entry, the root cause; nil if it was empty.
   static func drain() -> String? { drainWithAlert()?.reason }
 
-  /// The same, with the alert if the other side has sent one.
+  /// Empties the queue and returns the text of its first entry, with the alert if the other side has sent one.
   static func drainWithAlert() -> (reason: String, alert: TLSAlert?)? {
     let first = ERR_get_error()
     guard first != 0 else { return nil }

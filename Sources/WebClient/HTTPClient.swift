@@ -7,7 +7,7 @@ internal import CCurl
 public final class HTTPClient {
   private let handle: UnsafeMutableRawPointer
 
-  /// Nil without memory.
+  /// Nil if there is no memory.
   public init?() {
     guard let handle = unsafe curl_easy_init() else { return nil }
     unsafe self.handle = handle
@@ -17,15 +17,19 @@ public final class HTTPClient {
 
   /// A request, with all limits.
   public struct Request: Sendable {
+    /// The method of the request.
     public var method = "GET"
+    /// The URL, with http or https.
     public var url: String
     /// The path of a Unix socket in place of the URL's host; nil: the host.
     public var unixSocket: String?
     /// Whole header lines: `Content-Type: application/json`.
     public var headers: [String] = []
+    /// The body; nil: none.
     public var body: [UInt8]?
-    /// The longest time for the connection, and for the whole exchange.
+    /// The longest time until the connection is established.
     public var connectTimeout = Duration.seconds(3)
+    /// The longest time for the whole exchange.
     public var timeout = Duration.seconds(10)
     /// Limit of the answer's body in bytes.
     public var answerLimit = 1_048_576
@@ -33,22 +37,24 @@ public final class HTTPClient {
     public var authorities: String?
     /// The address for the connection in place of the URL's host and port: `192.0.2.1:8478`; nil: those of the URL.
     public var connectsTo: String?
-    /// Whether the certificate must have the URL's host; false only where `authorities` has nothing but this
-    /// certificate.
+    /// Whether the certificate must have the URL's host; false only if `authorities` is this certificate alone.
     public var checksName = true
 
     public init(url: String) { self.url = url }
   }
 
+  /// A server's answer.
   public struct Answer: Sendable {
+    /// The status code.
     public var status: Int
+    /// The whole body.
     public var body: [UInt8]
   }
 
   /// The exchange failed.
   public struct Failure: Error, CustomStringConvertible {
     public var description: String
-    /// Whether nothing was there to answer, or too slowly; false: what answered did it wrongly.
+    /// Whether no server answered in time; false: a server's answer was wrong.
     public var isSilence = false
   }
 
@@ -72,7 +78,7 @@ public final class HTTPClient {
     defer { unsafe curl_slist_free_all(list) }
     unsafe ccurl_set_pointer(handle, CURLOPT_HTTPHEADER, list)
     var route: UnsafeMutablePointer<curl_slist>?
-    // The two empty parts: for any host and port.
+    // The two empty parts stand for any host and port.
     if let target = request.connectsTo { unsafe route = curl_slist_append(nil, "::\(target)") }
     defer { unsafe curl_slist_free_all(route) }
     unsafe ccurl_set_pointer(handle, CURLOPT_CONNECT_TO, route)

@@ -2,9 +2,9 @@
 struct HTTPExchange {
   var id: HTTPServer.ExchangeID
   var request: HTTPRequest
-  /// The time of libwebsockets' clock at which the whole body must be there.
+  /// The time of libwebsockets' clock at which the whole body must have arrived.
   let bodyEnd: Duration
-  /// Whether the handler has the request, or an error has been given without it.
+  /// Whether the handler has got the request, or the server has answered with an error itself.
   var isDispatched = false
   var response: HTTPResponse?
   var hasHeaders = false

@@ -1,5 +1,6 @@
 /// A request, as the server gives it to its handler. Names follow RFC 9110.
 public struct HTTPRequest: Sendable, Equatable {
+  /// The methods that the server supports.
   public enum Method: String, Sendable, CaseIterable {
     case get = "GET"
     case head = "HEAD"
@@ -10,15 +11,23 @@ public struct HTTPRequest: Sendable, Equatable {
     case options = "OPTIONS"
   }
 
+  /// The method of the request.
   public var method: Method
   /// The path, decoded, without the query.
   public var path: String
+  /// The query's parameters, at most 16.
   public var query: [HTTPField] = []
+  /// The Authorization field; nil without one, as for the following fields.
   public var authorization: String?
+  /// The Host field.
   public var host: String?
+  /// The Origin field (RFC 6454).
   public var origin: String?
+  /// The Content-Type field.
   public var contentType: String?
+  /// The Accept field.
   public var accept: String?
+  /// The whole body.
   public var body: [UInt8] = []
   /// The client's IP address; empty on a Unix socket.
   public var peer = ""
@@ -34,9 +43,13 @@ public struct HTTPRequest: Sendable, Equatable {
 
 /// The answer to a request.
 public struct HTTPResponse: Sendable, Equatable {
+  /// The status code.
   public var status: UInt32
+  /// The value of Content-Type.
   public var contentType: String
+  /// Further header fields.
   public var headers: [HTTPField] = []
+  /// The whole body.
   public var body: [UInt8]
 
   public init(_ status: UInt32, _ contentType: String = "text/plain; charset=utf-8", _ body: [UInt8]) {

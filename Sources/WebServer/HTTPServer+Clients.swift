@@ -5,7 +5,7 @@ internal import Synchronization
 final class ConnectionUsage: Sendable {
   private let open = Atomic<Int>(0)
   private let most = Atomic<Int>(0)
-  /// Below this number the C library keeps little.
+  /// With fewer connections the C library keeps little freed memory.
   static let worthwhile = 32
 
   func begin() {
@@ -26,7 +26,7 @@ final class ConnectionUsage: Sendable {
 
 /// The limit of connections of one client.
 extension HTTPServer {
-  /// Whether the memory of many connections was freed since the last call that returned true. For any thread.
+  /// Whether the memory of many connections was freed since the last call that returned true. Any thread may call this.
   public func hasFreedMemory() -> Bool { usage.hasFallen() }
 
   /// Counts a client's connections; nil for other reasons than their beginning and end.

@@ -2,7 +2,7 @@ internal import CWebSockets
 
 /// Reads the parts of a request that libwebsockets has parsed.
 extension HTTPServer {
-  /// Nil for a method that we do not know.
+  /// The request's method; nil if it is unknown.
   static func method(of connection: OpaquePointer) -> HTTPRequest.Method? {
     switch unsafe UInt32(bitPattern: cws_method(connection)) {
     case UInt32(LWSHUMETH_GET): .get
@@ -54,7 +54,7 @@ extension HTTPServer {
     var name = [CChar](repeating: 0, count: 64)
     guard unsafe lws_get_peer_simple(connection, &name, 64) != nil else { return "" }
     let text = String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    // The listener's socket is IPv6 and takes IPv4 too.
+    // The listener's socket is IPv6 and accepts IPv4 too.
     return text.hasPrefix("::ffff:") ? String(text.dropFirst(7)) : text
   }
 

@@ -30,7 +30,7 @@ extension HTTPServer {
     }
   }
 
-  /// The answer to a request for an upgrade: 0 for yes, 1 if a refusal has been sent.
+  /// The result for a request for an upgrade: 0 accepts it, 1: a refusal has been sent, -1 closes the connection.
   private func confirm(_ connection: OpaquePointer) -> Int32 {
     let kind = unsafe Self.header(WSI_TOKEN_UPGRADE, of: connection)
     guard let handler = options.webSockets, kind?.lowercased() == "websocket",
@@ -85,7 +85,7 @@ extension HTTPServer {
     return 0
   }
 
-  /// Writes one part of a message, or the end.
+  /// Writes one part of a message, or closes the socket after the last message.
   private func writeText(_ connection: OpaquePointer) -> Int32 {
     guard let socket = unsafe sockets.open[connection] else { return -1 }
     guard let message = socket.output.first else {
@@ -121,13 +121,13 @@ extension HTTPServer {
         guard let connection = unsafe sockets.names[id] else { continue }
         unsafe sockets.open[connection]?.closing = code
         unsafe lws_callback_on_writable(connection)
-        // A client that does not read is cut off.
+        // A client that does not read loses its connection after this time.
         unsafe lws_set_timeout(connection, PENDING_TIMEOUT_CLOSE_SEND, Int32(clamping: Self.closeTimeout.wholeSeconds))
       }
     }
   }
 
-  /// The time in which a client must read what waits before its close frame.
+  /// The time in which a client must read the messages before its close frame.
   private static let closeTimeout = Duration.seconds(5)
 
   private func send(_ text: [UInt8], to id: UInt64) {
@@ -147,7 +147,7 @@ extension HTTPServer {
     }
   }
 
-  /// Forgets what waits for a client, and closes it without a close frame.
+  /// Drops the messages that wait for a client, and closes its connection without a close frame.
   private func cutOff(_ connection: OpaquePointer) {
     sockets.cost -= unsafe sockets.open[connection]?.outputCost ?? 0
     unsafe sockets.open[connection]?.output = []

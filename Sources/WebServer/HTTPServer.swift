@@ -17,7 +17,7 @@ public final class HTTPServer: @unchecked Sendable {
   /// Names an exchange whose response comes later.
   public struct ExchangeID: Hashable, Sendable { var number: UInt64 }
 
-  /// Called on the server's thread, so it must not block. Nil: `answer` follows.
+  /// Returns the response, or nil if `answer` follows. It is called on the server's thread, so it must not block.
   public typealias Handler = @Sendable (HTTPRequest, ExchangeID) -> HTTPResponse?
 
   let options: Options
@@ -45,6 +45,7 @@ public final class HTTPServer: @unchecked Sendable {
     var certificate: CertificateChoice?
   }
 
+  /// The listener cannot be opened; libwebsockets gives no reason.
   public struct Failure: Error {}
 
   /// Opens the listener. No request is read before `run`.
@@ -100,7 +101,7 @@ public final class HTTPServer: @unchecked Sendable {
   /// The listener's port: the kernel chooses one for port 0.
   public var port: UInt16 { unsafe UInt16(truncatingIfNeeded: cws_port(context)) }
 
-  /// Serves until `stop`; the body of the server's thread.
+  /// Serves until `stop` is called. This is the body of the server's thread.
   public func run() {
     while !later.withLock({ $0.isStopping }) {
       if unsafe lws_service(context, 0) < 0 { return }
@@ -113,7 +114,7 @@ public final class HTTPServer: @unchecked Sendable {
     unsafe lws_cancel_service(context)
   }
 
-  /// Answers an exchange whose handler gave nil; from any thread. Without effect if the client has left.
+  /// Answers an exchange whose handler gave nil; any thread may call it. It has no effect if the client has left.
   public func answer(_ exchange: ExchangeID, _ response: HTTPResponse) {
     later.withLock { $0.answers.append((exchange, response)) }
     unsafe lws_cancel_service(context)
@@ -165,7 +166,7 @@ public final class HTTPServer: @unchecked Sendable {
     if let exchange = unsafe exchanges.removeValue(forKey: connection) { unsafe names[exchange.id] = nil }
   }
 
-  /// A request's headers are there.
+  /// Begins an exchange when the request's headers have arrived.
   private func begin(_ connection: OpaquePointer, path: String) -> Int32 {
     unsafe forget(connection)
     lastNumber += 1
@@ -195,7 +196,7 @@ public final class HTTPServer: @unchecked Sendable {
   }
 
   private func receive(_ bytes: UnsafeRawBufferPointer, on connection: OpaquePointer) -> Int32 {
-    // Without a copy of the exchange, which would copy the body for each part.
+    // The exchange is not copied, because that would copy the body for each part.
     guard let end = unsafe exchanges[connection]?.bodyEnd, Self.now < end else { return -1 }
     guard let count = unsafe exchanges[connection]?.request.body.count,
       count + bytes.count <= Int(options.bodyLimit)
@@ -207,7 +208,7 @@ public final class HTTPServer: @unchecked Sendable {
   /// The present time of libwebsockets' own clock.
   private static var now: Duration { .microseconds(lws_now_usecs()) }
 
-  /// The whole request is there.
+  /// Gives the whole request to the handler.
   private func dispatch(_ connection: OpaquePointer) -> Int32 {
     guard let exchange = unsafe exchanges[connection], !exchange.isDispatched else { return 0 }
     unsafe exchanges[connection]?.isDispatched = true

@@ -11,7 +11,7 @@ internal import WebClient
 struct AdminClient {
   private let http: HTTPClient
   private var pattern: HTTPClient.Request
-  /// The endpoint as messages name it.
+  /// The endpoint's name in messages.
   private let endpoint: String
   private let token: String
 
@@ -62,7 +62,7 @@ struct AdminClient {
       var request = HTTPClient.Request(url: "https://\(address)")
       request.authorities = settings.tls.certificate.isEmpty ? selfSigned(settings) : settings.tls.certificate
       if let path = request.authorities, isSelfSigned(path) {
-        // As authority it allows no other certificate, so its names do not matter.
+        // A self-signed certificate as the only authority allows no other certificate, so its names do not matter.
         request.checksName = false
       } else if let name = HostNames(settings).ofCertificate {
         request.url = "https://\(name):\(address.port)"
@@ -125,11 +125,11 @@ struct AdminClient {
     let reason = document?["error"]?.string.map(printable) ?? "HTTP status \(answer.status)"
     guard answer.status == 401 else { return .failed("the server at \(endpoint): \(reason)") }
     return .failed(
-      "the server at \(endpoint) takes another token: set admin.token, or \(Self.tokenVariable) in the environment")
+      "the server at \(endpoint) expects another token: set admin.token, or \(Self.tokenVariable) in the environment")
   }
 }
 
-/// A text of the network without characters that control a terminal.
+/// A text from the network without characters that control a terminal.
 func printable(_ text: String) -> String {
   var result = ""
   for scalar in text.unicodeScalars {

@@ -69,7 +69,7 @@ func listSessions(_ invocation: Invocation) throws(Failure) -> Int32 {
   return 0
 }
 
-/// The part of a side's RTP packets that were lost.
+/// The lost part of a side's RTP packets, in percent.
 private func loss(_ media: JSONValue?) -> String {
   guard let packets = media?["packets"]?.integer, let lost = media?["lost"]?.integer, packets > 0, lost >= 0 else {
     return "-"
@@ -78,7 +78,7 @@ private func loss(_ media: JSONValue?) -> String {
   return "\(tenths / 10)%"
 }
 
-/// The client's round trip, which may be shorter.
+/// The upper limit of the client's round trip.
 private func roundTrip(_ quality: JSONValue?) -> String {
   guard let microseconds = quality?["round-trip-us"]?.integer else { return "-" }
   return microseconds < 1000 ? "<1 ms" : "<\(microseconds / 1000 + 1) ms"
@@ -110,7 +110,7 @@ func reloadServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   return try report("the server has read its configuration again", ["state": "reloaded"], invocation)
 }
 
-/// Says what was done: a line on standard error, or a JSON document on standard output.
+/// Reports a completed command: a line on standard error, or a JSON document on standard output.
 private func report(_ words: String, _ document: JSONValue, _ invocation: Invocation) throws(Failure) -> Int32 {
   guard invocation.arguments.has("--json") else {
     tell(words)

@@ -19,7 +19,7 @@ func captureMessages(_ invocation: Invocation) throws(Failure) -> Int32 {
     throw .usage("a capture is not for a terminal", hint: "write --output FILE")
   }
   let client = try AdminClient(invocation)
-  // From here on a signal ends the capture early, and what it has is written.
+  // From here on a signal ends the capture early, and its messages are written.
   FirstSignal.catchIt()
   let started = try client.ask("POST", "/api/v1/captures?user=\(percentEncoded(user))&seconds=\(seconds)")
   guard let id = started?["id"]?.string.map(percentEncoded) else { throw .failed("the server gives no id") }

@@ -5,7 +5,7 @@ func serverThatCloses(_ invocation: Invocation) throws(Failure) -> AdminClient? 
   if invocation.arguments.has("--close") { return try AdminClient(invocation) }
   guard !invocation.arguments.has("--admin") else {
     throw .usage(
-      "--admin is for --close: without it the store alone is changed",
+      "--admin is for --close: without --close only the store is changed",
       hint: "try: turnpike help \(invocation.command.rawValue)")
   }
   return nil

@@ -51,7 +51,7 @@ enum ConfigurationReference {
       "Any text may be", ".Li file:PATH", "(the content of that file without one final newline) or", ".Li env:NAME .",
       ".Pp",
       "An environment variable overrides the file, and", ".Fl -set Ar key Ns = Ns Ar value", "overrides both.",
-      "There a list is", ".Li a,b", "or", ".Li [a, b] ,", "and a map", ".Li a=1,b=2", "or", ".Li { a: 1, b: 2 } .",
+      "In both a list is", ".Li a,b", "or", ".Li [a, b] ,", "and a map", ".Li a=1,b=2", "or", ".Li { a: 1, b: 2 } .",
       ".Pp", "A running server reads the configuration again when it gets",
       ".Dv SIGHUP .",
       "Each key says whether its new value takes effect at once or at a restart.",

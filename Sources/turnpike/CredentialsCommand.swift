@@ -24,7 +24,7 @@ func printCredentials(_ invocation: Invocation) throws(Failure) -> Int32 {
   let username = user.map { "\(expiry):\($0)" } ?? "\(expiry)"
   let password = TimeLimitedCredential.password(username: Array(username.utf8), secret: secret)
   let names = HostNames(settings)
-  // With a name no URL has an address.
+  // If the server has a name, no URL contains an address.
   let reachable = names.everywhere == nil ? AdvertisedAddresses.find(settings) : (addresses: [], problems: [])
   if !reachable.problems.isEmpty {
     tell("the public address is not found (\(reachable.problems.joined(separator: "; "))): set relay.advertise")

@@ -5,7 +5,7 @@ internal import StringPreparation
 enum Failure: Error {
   /// Wrong usage: 64.
   case wrongUsage(String)
-  /// A wrong configuration: 78. Holds every problem, warnings too.
+  /// A wrong configuration: 78. The list has every problem, warnings too.
   case wrongConfiguration([ConfigurationProblem])
   /// Anything else: 1.
   case failed(String)
@@ -42,7 +42,6 @@ func line(_ problem: ConfigurationProblem) -> String {
   "turnpike: \(problem.severity == .error ? "error" : "warning"): \(problem)\n"
 }
 
-/// The hint for a mistyped word; nil if no candidate is near enough.
 extension Invocation {
   /// The subcommand that the first operand names.
   func subcommand<Verb: RawRepresentable<String> & CaseIterable>(_ verbs: Verb.Type) throws(Failure) -> Verb {
@@ -59,6 +58,7 @@ extension Invocation {
   }
 }
 
+/// The hint for a mistyped word; nil if no candidate is near enough.
 func nearest(_ word: String, among candidates: [String]) -> String? {
   NearestWord.find(word, among: candidates).map { "did you mean \($0)?" }
 }

@@ -41,7 +41,7 @@ extension Command {
     case (.ban, "--close"): "with add: close the live allocations of these clients"
     case (.sessions, "--user"): "only sessions of this user"
     case (.capture, "--user"): "the user whose messages are captured"
-    case (.oauthToken, "--realm"): "the server name that it is for (default: the realm)"
+    case (.oauthToken, "--realm"): "the server name of the token (default: the realm)"
     default: nil
     }
   }
@@ -87,14 +87,14 @@ extension Command {
     turnpike import coturn FILE      translate a turnserver.conf
     turnpike oauth-token             print an access token, for tests
     turnpike status | sessions | capture | kick ID | drain | reload | upgrade
-    turnpike ban add ADDRESS | list | remove ADDRESS       clients that it ignores
+    turnpike ban add ADDRESS | list | remove ADDRESS       clients to ignore
     turnpike help [COMMAND] | version   or: turnpike help configuration (every key)
     turnpike demo [--lan]            run the server with a page of test calls
 
     Every command takes
     """
 
-  // Longer than 40 lines: a table with one text for each command.
+  // This is longer than 40 lines, because it is a table with one text for each command.
   private var about: String {
     switch self {
     case .help: Self.overviewText
@@ -119,9 +119,9 @@ extension Command {
       names file, line and key. "check FILE" is the same as "check --config FILE";
       the file - is standard input.
 
-      The output is a configuration with the same effect. A secret that stands in a
-      file:PATH or env:NAME is printed so; any other is <redacted>, and a
-      configuration with that is refused: --show-secrets prints the secret.
+      The output is a configuration with the same effect. A secret that is given as
+      file:PATH or env:NAME is printed in that form. Any other is <redacted>, which
+      the server refuses: --show-secrets prints the secret.
       """
     case .doctor:
       """
@@ -201,15 +201,15 @@ extension Command {
       Lists the live allocations of the running server: aligned on a terminal,
       separated by tabs elsewhere. For a time-limited name the part after the colon
       is enough for --user. LOSS is the part of the RTP packets that were lost before
-      the relay, from the client and from peers; RTT is a limit of the client's round
-      trip.
+      the relay, from the client and from peers; RTT is an upper limit of the
+      client's round trip.
       """
     case .kick:
       """
       turnpike kick ID [--json] [--admin URL]
 
       Ends one live allocation of the running server; the ID is the first column of
-      turnpike sessions. The client may allocate again: take its credentials too.
+      turnpike sessions. The client may allocate again: revoke its credentials too.
       """
     case .ban:
       """
@@ -249,9 +249,9 @@ extension Command {
       turnpike demo [--lan] [--config FILE] [--set KEY=VALUE]...
 
       Runs the server with the demo page, and prints the link of a room: a check of
-      this server in your browser, calls, a live page, chat, files, recording. Who has
-      the link may call through this server until it ends. It is "turnpike serve"
-      with admin.demo=true, and ends with Ctrl-C.
+      this server in your browser, calls, a live page, chat, files, recording.
+      Everyone who has the link may call through this server until it ends. The
+      command is "turnpike serve" with admin.demo=true, and ends with Ctrl-C.
       """
     case .upgrade:
       """

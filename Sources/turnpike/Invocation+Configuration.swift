@@ -14,10 +14,10 @@ extension Invocation {
     return ["admin.demo=true", "admin.listen=0.0.0.0:8478", "admin.token=\(Self.demoToken)"]
   }
 
-  /// The same for each reading of the configuration: a reload must not change it.
+  /// The token of this start. Each reading of the configuration uses it, because a reload must not change it.
   private static let demoToken = "\(SecureRandom.word())\(SecureRandom.word())"
 
-  /// `turnpike demo` prints a link: a browser reaches no Unix socket.
+  /// The problems of `turnpike demo`: it prints a link, and a browser cannot open a Unix socket.
   private func demoProblems(_ settings: Settings) -> [ConfigurationProblem] {
     guard command == .demo, case .unixSocket = settings.admin.listen else { return [] }
     return [
@@ -77,7 +77,7 @@ extension Invocation {
     return configuration
   }
 
-  /// The same, and checks the rules that depend on this host too.
+  /// Reads the configuration, and also checks the rules that depend on this host.
   func configurationOfThisHost(
     read: FileContent = { path throws(FileError) in try Files.read(path) }
   ) throws(Failure) -> Configuration {

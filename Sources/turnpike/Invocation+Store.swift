@@ -10,7 +10,7 @@ extension Invocation {
   /// Opens the configured store and gives it to `body`; an error of the store becomes a failure.
   ///
   /// - Parameters:
-  ///   - realm: the realm whose store it is; nil: the command's.
+  ///   - realm: the realm whose store is opened; nil: the command's realm.
   ///   - explained: the command's message for an error, with name and remedy; nil: the store's own message.
   func withStore<Result>(
     _ settings: Settings, realm: String? = nil, explained: ((StoreError) -> String?)? = nil,

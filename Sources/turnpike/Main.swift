@@ -42,7 +42,7 @@ struct Turnpike {
   }
 }
 
-/// Prints on standard output; a full disk or a closed pipe is a failure, not silence.
+/// Prints on standard output; fails if the disk is full or the pipe is closed.
 func print(_ text: String) throws(Failure) {
   do throws(Errno) {
     try StandardStreams.write(text.hasSuffix("\n") ? text : text + "\n")

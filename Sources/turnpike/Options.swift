@@ -46,7 +46,7 @@ extension Command {
           manual: "coturn's user database (SQLite): its users and secrets are stored in the configured store."),
         Option(
           "--realm", .text("REALM"), for: [.user, .secret, .credentials, .oauthToken],
-          help: "instead of the configured realm", manual: "another realm than the configured one."),
+          help: "another realm than the configured one", manual: "another realm than the configured one."),
         Option(
           "--password-stdin", for: [.user],
           help:
@@ -65,7 +65,8 @@ extension Command {
             present secret has signed; with ban add those of the banned clients.
             """),
         Option(
-          "--reason", .text("TEXT"), for: [.ban], help: "shown by ban list", manual: "a text that ban list shows."),
+          "--reason", .text("TEXT"), for: [.ban], help: "a text that ban list shows",
+          manual: "a text that ban list shows."),
         Option(
           "--user", .text("ID"), for: [.credentials, .sessions, .capture],
           help: "the user of the credential; quotas count by it",
@@ -95,7 +96,7 @@ extension Command {
           "--output", .file, for: [.capture], help: "the file; standard output without it",
           manual: "the file of the capture, which only its owner can read; standard output without it."),
         Option(
-          "--lan", for: [.demo], help: "for other devices too: HTTPS on every address, with a token of this start",
+          "--lan", for: [.demo], help: "serve other devices too: HTTPS on every IPv4 address, with a random token",
           manual: """
             serve the demo page to other devices too: over HTTPS on every IPv4 address, port 8478, with a random
             `admin.token` of this start.

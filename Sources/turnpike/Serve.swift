@@ -5,9 +5,9 @@ internal import NetworkTypes
 internal import System
 internal import TurnpikeServer
 
-/// `turnpike [serve]`, and `turnpike demo`: the same with the demo page.
+/// Runs `turnpike [serve]`, or `turnpike demo`, which adds the demo page.
 func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
-  // First, so that the starter has no thread, no secret and no file of this process.
+  // The starter is made first, so that it has no thread, no secret and no file of this process.
   let predecessor = HandoverConnection.inherited()
   let starter = try? Starter(closing: predecessor?.rawValue ?? -1)
   var files: [String] = []
@@ -52,7 +52,7 @@ func runServer(_ invocation: Invocation) throws(Failure) -> Int32 {
   return outcome.status
 }
 
-/// On a terminal, the line with an explanation for people; in a pipe, the line alone for programs.
+/// The JSON with an explanation for people, for a terminal. A pipe gets the JSON alone.
 private func explained(_ made: IceServers) -> String {
   let url = made.urls.first { $0.hasPrefix("turn:") } ?? "turn:localhost"
   return """
@@ -66,7 +66,7 @@ private func explained(_ made: IceServers) -> String {
     """
 }
 
-/// On a terminal, the link of the demo page with an explanation.
+/// The link of the demo page with an explanation, for a terminal.
 private func explained(_ link: String) -> String {
   """
 

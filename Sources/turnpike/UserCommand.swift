@@ -59,7 +59,7 @@ private func store(_ name: String, isNew: Bool, _ invocation: Invocation) throws
     store throws(StoreError) in
     if isNew { try store.addUser(user.record) } else { try store.setPassword(of: user.record) }
   }
-  // Printed only after it is stored: a printed password is always valid.
+  // The password is printed only after it is stored, so that a printed password is always valid.
   if let made = user.madePassword { try print(made) }
   tell(
     isNew

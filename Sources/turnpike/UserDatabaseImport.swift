@@ -5,7 +5,7 @@ internal import Crypto
 internal import NetworkTypes
 internal import TurnpikeServer
 
-/// coturn's user database on its way into our store and configuration.
+/// The import of coturn's user database into our store and configuration.
 struct UserDatabaseImport {
   private let database: CoturnDatabase
 
@@ -31,7 +31,7 @@ struct UserDatabaseImport {
       bytes, database: lines, oauthKeys: keys, hostAddress: ConfigurationRules.sourceAddress)
   }
 
-  /// Stores the users and secrets. Users and secrets that the store has stay as they are.
+  /// Stores the users and secrets. Users and secrets that the store already has stay as they are.
   ///
   /// - Parameter realm: the realm of the translated configuration.
   func store(with invocation: Invocation, realm: String) throws(Failure) {

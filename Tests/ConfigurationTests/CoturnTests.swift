@@ -208,7 +208,7 @@ struct CoturnTests {
     "An option that changes the behaviour and has no equivalent causes a warning with its line",
     arguments: [
       ("cli-port=5766", "there is no telnet interface"), ("tls-listening-prot=1", "coturn has no such option"),
-      ("user=alice:0xbc807ee29df3c9ffa736523fb2c4e8ee", "has a key in place of a password"),
+      ("user=alice:0xbc807ee29df3c9ffa736523fb2c4e8ee", "has a key, not a password"),
       ("user=alice", "the value is not NAME:PASSWORD"), ("external-ip=nat.example.org", "is no address"),
       ("denied-peer-ip=10.0.0.9-10.0.0.1", "is no range"), ("listening-ip=eth0", "is no address"),
       ("static-auth-secret=env:HOME", "cannot be written"), ("rfc5780", "needs two listening-ip lines"),
@@ -282,6 +282,5 @@ struct CoturnTests {
   }
 
   private static let privateNetworks =
-    "denied-peer-ip: coturn relays to private networks (10.0.0.0/8, …), this server does not: peers.allow lists those "
-    + "that it may"
+    "denied-peer-ip: coturn relays to private networks (10.0.0.0/8, …); this server relays only to those in peers.allow"
 }

@@ -171,7 +171,7 @@ struct WrongConfigurationTests {
       ("relay: { addresses: [224.0.0.1] }", "224.0.0.1 is a multicast address"),
       ("relay: { addresses: [\"ff02::1\"] }", "ff02::1 is a multicast address"),
       ("relay: { addresses: [255.255.255.255] }", "255.255.255.255 is the broadcast address"),
-      ("relay: { addresses: [\"fe80::7\"] }", "fe80::7 is a link-local address, which means nothing without a zone"),
+      ("relay: { addresses: [\"fe80::7\"] }", "fe80::7 is a link-local address, which needs a zone"),
       ("relay: { advertise: { 192.0.2.1: 239.1.1.1 } }", "239.1.1.1 is a multicast address"),
       ("relay: { advertise: { \"fe80::7\": \"2001:db8::1\" } }", "fe80::7 is a link-local address"),
       ("listeners: [\"udp://[fe80::7]:3478\"]", "fe80::7 is a link-local address"),
@@ -199,7 +199,7 @@ struct WrongConfigurationTests {
     ])
   func zones(yaml: String) throws {
     let problem = try #require(errors(parse(yaml)).first)
-    #expect(problem.message == "zones (\"%eth0\") are not taken here", "\(problem)")
+    #expect(problem.message == "zones (\"%eth0\") are not supported", "\(problem)")
     #expect(errors(parse("auth: { users: { \"fe80::1%eth0\": \"fe80::1%eth0\" } }")).isEmpty)
   }
 

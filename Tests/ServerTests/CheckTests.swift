@@ -63,12 +63,12 @@ struct CheckTests {
     Mistake("realms: { \"a\\u0301\": {} }", "is not in the form"),
     Mistake("realms: { other: { users: { \"\\u0007\": x } } }", "realms.other.users"),
     Mistake("realms: { a: { server-names: [x.org] }, b: { server-names: [X.org] } }", "a server name of \"a\" too"),
-    Mistake("realms: { " + (0..<256).map { "r\($0): {}" }.joined(separator: ", ") + " }", "255 are the most"),
+    Mistake("realms: { " + (0..<256).map { "r\($0): {}" }.joined(separator: ", ") + " }", "the limit is 255"),
     Mistake(
-      "relay: { addresses: [" + (0..<65).map { "192.0.2.\($0 + 1)" }.joined(separator: ", ") + "] }", "64 are the most"),
+      "relay: { addresses: [" + (0..<65).map { "192.0.2.\($0 + 1)" }.joined(separator: ", ") + "] }", "the limit is 64"),
     Mistake(
       "nat-discovery: { primary: \"0.0.0.0:3478\", alternate: \"127.0.0.1:3479\" }",
-      "no address that clients can be told"),
+      "no address that clients can use"),
     Mistake(
       "nat-discovery: { primary: \"127.0.0.1:3478\", alternate: \"192.0.2.77:3479\" }",
       "nat-discovery.alternate: 192.0.2.77 is on no interface"),

@@ -21,7 +21,7 @@ struct ImportTests {
     #expect(result.status == 0)
     #expect(
       result.errors.split(separator: "\n").map { $0.replacing("\(path)", with: "FILE") } == [
-        "turnpike: warning: FILE:5: cli-port: there is no telnet interface: use turnpike user, secret",
+        "turnpike: warning: FILE:5: cli-port: there is no telnet interface: use turnpike user and turnpike secret",
         "turnpike: note: FILE:6: fingerprint: an answer has FINGERPRINT if the request has",
       ])
     let yaml = try folder.write(result.output, to: "turnpike.yml")

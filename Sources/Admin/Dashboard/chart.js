@@ -45,7 +45,7 @@ export class Chart {
     this.box = { left: 58, right: width - 6, top: 8, bottom: height - 20 };
     const top = niceTop(Math.max(this.least, ...this.columns.flat()));
     this.y = (value) => this.box.bottom - (value / top) * (this.box.bottom - this.box.top);
-    // The newest sample stands at the right. A young server has not yet an hour to show, but at least ten minutes.
+    // The newest sample is at the right. The axis shows the time of the samples: ten minutes at least, an hour at most.
     const count = this.columns[0].length;
     const slots = Math.min(3600 / this.interval, Math.max(600 / this.interval, count));
     this.span = slots * this.interval;

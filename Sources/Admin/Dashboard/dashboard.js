@@ -1,5 +1,5 @@
-// The dashboard of Turnpike. It asks the API of the server that it comes from, and nothing else. Texts of clients, such
-// as user names, are only ever set as text, never as HTML.
+// The dashboard of Turnpike. It sends requests only to the API of the server that it comes from. Texts of clients, such
+// as user names, are set as text, never as HTML.
 
 import { Chart } from "./chart.js";
 import { ask, bearer, token, TokenDialog } from "./server.js";
@@ -112,7 +112,7 @@ function takeSessions(list) {
 
 function query() {
   const filter = byId("filter").value.trim();
-  // A list that is whole is filtered here, also by parts of a name.
+  // A complete list is filtered in this page, also by parts of a name.
   if (!filter || !hasMore) return "";
   const isAddress = /^[0-9.]+$/.test(filter) || filter.includes(":");
   return `&${isAddress ? "client" : "user"}=${encodeURIComponent(filter)}`;
@@ -125,16 +125,16 @@ function drawSessions() {
   const order = sort.isAscending ? 1 : -1;
   shown.sort((a, b) => order * (a[sort.by] < b[sort.by] ? -1 : a[sort.by] > b[sort.by] ? 1 : 0));
   const body = document.querySelector("#sessions tbody");
-  // The row with the focus keeps it.
+  // The new row of the same session gets the focus back.
   const focused = document.activeElement?.dataset?.id;
   body.replaceChildren(...shown.map(row));
   if (focused) body.querySelector(`button[data-id="${CSS.escape(focused)}"]`)?.focus();
   byId("session-count").textContent = filter ? `${shown.length} of ${sessions.length}` : String(sessions.length);
   byId("no-sessions").hidden = shown.length > 0;
-  byId("no-sessions").textContent = filter ? "No session fits the filter." : "No live sessions.";
+  byId("no-sessions").textContent = filter ? "No session matches the filter." : "No live sessions.";
   byId("more-sessions").hidden = !hasMore;
   byId("more-sessions").textContent =
-    `These are the first ${longestList}. A whole user name or client address as filter finds any other.`;
+    `These are the first ${longestList}. To find another one, filter by its whole user name or client address.`;
 }
 
 function cell(name, label, attributes = {}) { return element("td", "", { "data-name": name, "data-label": label, ...attributes }); }
@@ -176,7 +176,7 @@ function end(session) {
     try {
       await ask(`api/v1/sessions/${encodeURIComponent(session.id)}`, bearer(), "DELETE");
     } catch (error) {
-      // A session that has ended meanwhile is what was wanted.
+      // 404: the session has ended meanwhile.
       if (error.status !== 404) notice(`The session was not ended: ${error.message}`);
     }
     await refresh();

@@ -1,4 +1,4 @@
-// Both pages ask the server with this module, and ask for the token that the server wants.
+// Requests of both pages to the server, and the dialog for the server's token.
 
 import { element } from "./words.js";
 
@@ -7,7 +7,7 @@ const tokenKey = "turnpike-token";
 /** The token that was given in this tab; null without one. */
 export const token = () => sessionStorage.getItem(tokenKey);
 
-/** The server's refusal, with the status of HTTP. */
+/** The server's refusal, with its HTTP status. */
 class Refused extends Error {
   constructor(status, message) {
     super(message);
@@ -15,7 +15,7 @@ class Refused extends Error {
   }
 }
 
-/** The document that the server answers; null for an answer without content. Throws a refusal. */
+/** Requests a document from the server; returns null for an answer without content, and throws a refusal. */
 export async function ask(url, headers = {}, method = "GET") {
   const answer = await fetch(url, { method, headers, cache: "no-store", signal: AbortSignal.timeout(15000) });
   if (answer.status === 204) return null;
@@ -29,7 +29,7 @@ export const bearer = () => (token() ? { Authorization: `Bearer ${token()}` } : 
 
 /** The dialog in which a person enters the token. */
 export class TokenDialog {
-  /** `about`: strings and elements that say what the token is for; `action`: the words on the button. */
+  /** `about`: strings and elements that explain the token's purpose; `action`: the text of the button. */
   constructor(about, action) {
     this.input = element("input", "",
       { id: "token", type: "password", autocomplete: "current-password", required: "" });

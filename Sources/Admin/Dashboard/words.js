@@ -1,4 +1,4 @@
-// Elements, and words for people.
+// Makes elements, and texts of numbers, times and names.
 
 /** An element with text, and attributes. */
 export function element(name, text = "", attributes = {}) {
@@ -22,7 +22,7 @@ export function scaled(value, unit) {
 }
 
 export const words = (value, unit) => scaled(value, unit).join(" ").trim();
-/** The same without zeros at the end, for axes. */
+/** A number with its unit and without zeros at the end, for axes. */
 export const shortWords = (value, unit) => {
   const [number, whole] = scaled(value, unit);
   return `${Number(number)} ${whole}`.trim();
@@ -38,7 +38,7 @@ export function age(seconds) {
 
 export const clock = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
-/** The parts of a time-limited name: the user, and the end of the credential. Any other name is whole. */
+/** The parts of a time-limited name: the user, and the end of the credential. Any other name is returned whole. */
 export function splitName(user) {
   const parts = /^([0-9]{9,11}):(.+)$/s.exec(user);
   if (!parts) return [user || "anonymous", ""];

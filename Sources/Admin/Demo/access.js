@@ -3,7 +3,7 @@
 import { ask, bearer, token, TokenDialog } from "../server.js";
 import { element } from "../words.js";
 
-/** Seconds after which iceServers are asked for again; the credential is valid for an hour. */
+/** Seconds after which iceServers are requested again; the credential is valid for an hour. */
 const freshness = 1200;
 
 /** The room and key of the page's link: `#NAME.KEY`. */
@@ -30,14 +30,14 @@ const newRoom = () => `room-${crypto.getRandomValues(new Uint32Array(1))[0].toSt
 export class Access {
   /** The answer of the server: `room`, `key`, `iceServers`, `has-turns`, `hosts`. */
   async get(isFresh = false) {
-    // Not performance.now(): its clock may stand while the computer sleeps.
+    // The clock of performance.now() may stop while the computer sleeps.
     const age = (Date.now() - this.time) / 1000;
     if (this.answer && !isFresh && age < freshness) return this.answer;
     this.pending ??= this.fetch().finally(() => { this.pending = null; });
     return this.pending;
   }
 
-  /** The next call of get asks the server. */
+  /** Makes the next call of get ask the server. */
   forget() { this.time = 0; }
 
   async fetch() {
@@ -54,7 +54,7 @@ export class Access {
       } catch (error) {
         if (link && error.status === 403) {
           history.replaceState(null, "", location.pathname);
-          problem = "This room link is not valid any more. With the server's token a new room is made.";
+          problem = "This room link is no longer valid. With the server's token you can make a new room.";
           if (!await this.isOpen()) await tokenDialog.ask(problem);
         } else if (error.status === 401 || error.status === 429) {
           await tokenDialog.ask(token() ? error.message : problem);

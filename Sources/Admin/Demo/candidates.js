@@ -15,16 +15,16 @@ export function parse(text) {
   };
 }
 
-/** How a relay is reached. Without relayProtocol the type preference tells, the highest byte of the priority. */
+/** The transport to a relay. Without relayProtocol it follows from the type preference, the priority's highest byte. */
 export function relayProtocol(candidate) {
   if (candidate.relayProtocol) return candidate.relayProtocol;
   const preference = parse(candidate.candidate).priority >>> 24;
-  // Firefox has one preference for both.
+  // Firefox has one preference for TCP and TLS.
   if ("mozInnerScreenX" in window && preference === 0) return "tcp or tls";
   return { 0: "tls", 1: "tcp" }[preference] ?? "udp";
 }
 
-/** Host and port of the server that gave a candidate, such as `192.0.2.1:3478`; not every browser tells. */
+/** Host and port of the server that gave a candidate, such as `192.0.2.1:3478`; some browsers give no URL. */
 function serverOf(url) {
   return url ? url.replace(/^\w+:/, "").split("?")[0] : "–";
 }
@@ -46,7 +46,7 @@ export function row(candidate, after) {
   return line;
 }
 
-/** Why a server gave no candidate, from the browser's icecandidateerror. */
+/** The reason why a server gave no candidate, from the browser's icecandidateerror. */
 export function explainError({ code, text, url }, transport) {
   switch (code) {
     case 401: return "The server refuses the credential (401).";

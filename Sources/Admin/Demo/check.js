@@ -10,7 +10,7 @@ import { pairWords, read } from "./stats.js";
 const byId = (id) => document.getElementById(id);
 const longest = 10000;
 
-/** Gathers candidates; `found` is called for each. Resolves with the errors at the end of the gathering. */
+/** Gathers candidates and calls `found` for each. Resolves with the errors when gathering has ended. */
 export async function gather(configuration, found, time = longest) {
   const connection = new RTCPeerConnection(configuration);
   const begin = performance.now();
@@ -37,7 +37,7 @@ export async function gather(configuration, found, time = longest) {
 
 const transportOf = (url) => (url.startsWith("turns:") ? "tls" : url.includes("transport=tcp") ? "tcp" : "udp");
 
-/** The same servers with only the URLs of one transport, `stun:` without. */
+/** The servers with only the turn: and turns: URLs of one transport. */
 export function only(servers, transport) {
   return servers.map((server) => {
     const urls = [server.urls].flat().filter((url) => url.startsWith("turn") && transportOf(url) === transport);
@@ -58,7 +58,7 @@ async function tryTransport(transport, access) {
     verdict(transport, transport === "tls" && !access["has-turns"]
       ? "Not offered: the server's certificate is self-signed or has no DNS name, and a browser accepts neither for "
         + "turns: URLs. Set tls.certificate to a certificate for a name."
-      : `Not offered: the server has no ${name} listener that clients reach.`, "none");
+      : `Not offered: the server has no ${name} listener that clients can reach.`, "none");
     return;
   }
   let first = null;
@@ -110,7 +110,7 @@ export class Check {
   summary(kinds) {
     const parts = [];
     parts.push(kinds.has("host") ? "The browser offers addresses of this device (host)."
-      : "The browser shows no address of this device: it hides them, or has no network.");
+      : "The browser shows no address of this device: it hides the addresses, or there is no network.");
     parts.push(kinds.has("srflx")
       ? "The server sees another address than the device has: there is a NAT between (srflx)."
       : "There is no srflx candidate: no NAT between this device and the server, or UDP does not get through.");
@@ -118,7 +118,7 @@ export class Check {
     return parts.join(" ");
   }
 
-  /** A call from this tab to itself that only may use relays. */
+  /** A call from this tab to itself that may use only relays. */
   async loop(run, access) {
     const configuration = { iceServers: access.iceServers, iceTransportPolicy: "relay", bundlePolicy: "max-bundle" };
     const ends = [new RTCPeerConnection(configuration), new RTCPeerConnection(configuration)];

@@ -1,5 +1,5 @@
-// The demo page of Turnpike: tabs, settings and the link. It asks the server that it comes from, and nothing else.
-// Texts of other people are only ever set as text, never as HTML.
+// The demo page of Turnpike: tabs, settings and the link. It sends requests only to the server that it comes from.
+// Texts of other people are set as text, never as HTML.
 
 import { Access, linkParts } from "./access.js";
 import { Check, only } from "./check.js";
@@ -75,10 +75,10 @@ function tellAboutCameras() {
   if (mayCapture()) return;
   byId("insecure").hidden = false;
   byId("insecure").textContent = "Browsers allow camera, microphone and screen only over HTTPS and on localhost. "
-    + "This page came over plain HTTP, so only the test picture is there. Start the server with: turnpike demo --lan";
+    + "This page came over plain HTTP, so it has only the test picture. Start the server with: turnpike demo --lan";
 }
 
-/** What to do on a second device, with a code for its camera. */
+/** Shows how to use a second device, with a QR code for its camera. */
 function showLink() {
   const isLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
   byId("link-text").value = access.link;
@@ -86,7 +86,7 @@ function showLink() {
     ? "This link works only on this computer: open it in a second window or browser. For a phone or another computer "
       + "start the server with turnpike demo --lan, which serves this page over HTTPS."
     : "Open this link on the other device. If its browser warns of the certificate, the server has its own "
-      + "self-signed one: choose Advanced, then proceed. With tls.certificate the server takes a real one.";
+      + "self-signed one: choose Advanced, then proceed. With tls.certificate the server uses a real one.";
   // An SVG element has no property `hidden`.
   byId("link-code").toggleAttribute("hidden", isLocal);
   if (!isLocal) drawCode(byId("link-code"), access.link);
@@ -132,6 +132,6 @@ async function begin() {
   show(last || (hadLink ? "call" : "check"));
 }
 
-// For the console of curious readers: demo.room.session.peers
+// The browser's console can inspect this object, for example demo.room.session.peers.
 globalThis.demo = { access, room, check, configuration };
 begin();

@@ -1,7 +1,7 @@
-// The messages between the two ends of one call. A WebSocket that breaks takes with it what was under way; here each
-// message has a number, and after a break both ends repeat those that the other one has not confirmed.
+// The messages between the two ends of one call. When a WebSocket breaks, messages in transit are lost. So each message
+// has a number, and after a break both ends repeat the messages that the other end has not confirmed.
 
-/** Limit of messages that wait for the other side's word; beyond it the call cannot go on after a break. */
+/** Limit of messages that wait for a confirmation; beyond it the call cannot continue after a break. */
 const limit = 256;
 
 export class Line {
@@ -18,7 +18,7 @@ export class Line {
     this.carry({ ...message, got: this.got });
   }
 
-  /** After a break of either side: repeats what may be lost, and tells how far we have come. */
+  /** Repeats the unconfirmed messages after a break of either side, and confirms what has arrived. */
   resume() {
     for (const message of this.waiting) this.carry({ ...message, got: this.got });
     this.carry({ got: this.got });
@@ -26,7 +26,7 @@ export class Line {
 
   take(message) {
     this.waiting = this.waiting.filter(({ number }) => number > message.got);
-    // A lower number is a repetition; a higher one comes after one that is lost, and will be repeated with it.
+    // A lower number is a repetition. A higher one follows a lost message, and will be repeated after it.
     if (message.number !== this.got + 1) return;
     this.got += 1;
     this.deliver(message);

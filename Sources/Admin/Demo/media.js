@@ -6,7 +6,7 @@ export const mayCapture = () => window.isSecureContext && !!navigator.mediaDevic
 /** The devices of this computer. Firefox gives the list only to a window that has the focus, so this may take long. */
 export const devices = async () => (mayCapture() ? navigator.mediaDevices.enumerateDevices() : []);
 
-/** The options of the list of sources: each camera, then what needs no device. Without a list, any camera. */
+/** The options of the list of sources: each camera, then sources without a device. Without a list, any camera. */
 export function sources(list) {
   const options = [];
   if (mayCapture()) {
@@ -26,10 +26,10 @@ export function microphones(list) {
     .map((device, index) => ({ value: device.deviceId, text: device.label || `Microphone ${index + 1}` }));
 }
 
-/** A stream of the chosen source. `element` names the canvas of the test picture. */
+/** Opens a stream of the chosen source; `microphone` is the id of a device, or empty for any. */
 export async function open(source, microphone) {
   if (source === "test") return testPicture();
-  if (!mayCapture()) throw new Error("this page may use no camera: open it over HTTPS or on localhost");
+  if (!mayCapture()) throw new Error("this page may not use a camera: open it over HTTPS or on localhost");
   if (source === "screen") {
     return navigator.mediaDevices.getDisplayMedia({ video: { frameRate: 15 }, audio: true });
   }
@@ -40,10 +40,10 @@ export async function open(source, microphone) {
   return navigator.mediaDevices.getUserMedia({ audio, video });
 }
 
-/** An error in words for people. */
+/** The explanation of an error, as a sentence. */
 export function explain(error) {
   switch (error.name) {
-    case "NotAllowedError": return "The browser was not allowed to use it. Allow it in the address bar, and try again.";
+    case "NotAllowedError": return "The browser may not use the device. Allow it in the address bar, and try again.";
     case "NotFoundError": return "There is no such device. The test picture needs none.";
     case "NotReadableError": return "Another program uses the device.";
     default: return error.message || String(error);

@@ -3,20 +3,20 @@
 export const modes = {
   broadcast: {
     title: "One-way: one sends, any number watch",
-    text: "A recorder sends its camera and microphone to everyone who watches, with an offer of its own for each, also "
-      + "for those who come later. Watchers send nothing but their candidates.",
+    text: "One member sends camera and microphone to everyone who watches, with a separate offer for each watcher, "
+      + "also for those who come later. Watchers send only their session descriptions and candidates.",
     roles: ["star", "fan"], start: "Send", panels: ["people", "numbers", "learn"],
   },
   call: {
     title: "A call of two",
-    text: "Two people see and hear each other. A heartbeat shows that the other side is alive; when it vanishes, the "
+    text: "Two people see and hear each other. A heartbeat shows that the other side is alive; when it is lost, the "
       + "page waits for it, and looks for a new path (ICE restart).",
     roles: ["caller"], start: "Join the call", panels: ["numbers", "learn"],
   },
   data: {
     title: "Data: chat and files",
-    text: "Media and a data channel with chat and files, whose checksums are compared. With your own iceServers, if "
-      + "you paste them below: any STUN and TURN server can be tried here.",
+    text: "Media and a data channel with chat and files, whose checksums are compared. You can try any STUN and TURN "
+      + "server here: paste its iceServers below.",
     roles: ["caller"], start: "Join", panels: ["chat", "file", "servers", "numbers", "learn"],
   },
   capture: {

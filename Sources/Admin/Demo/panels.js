@@ -1,4 +1,4 @@
-// The panels below the videos: people, chat, files, recording, candidates, numbers, and what learners want to see.
+// The panels below the videos: people, chat, files, recording, candidates, numbers, states and descriptions.
 
 import { element, scaled } from "../words.js";
 import { listCandidates } from "./check.js";
@@ -9,7 +9,7 @@ import { Transfer } from "./transfer.js";
 
 const byId = (id) => document.getElementById(id);
 const bytes = (count) => scaled(count, "B").join(" ");
-/** Limits of lines of chat and of received files; the oldest one gives way. */
+/** Limits of lines of chat and of received files; beyond a limit the oldest one is removed. */
 const lineLimit = 200;
 const fileLimit = 16;
 
@@ -51,7 +51,7 @@ export class Panels {
     peer.transfer.addEventListener("progress", ({ detail }) => this.progress(detail));
     peer.transfer.addEventListener("beat", ({ detail }) => { peer.beat = detail.milliseconds; });
     peer.transfer.addEventListener("problem", ({ detail }) => {
-      byId("file-words").textContent = `A message of ${peer.info.name} failed: ${detail.text}.`;
+      byId("file-words").textContent = `A message from ${peer.info.name} failed: ${detail.text}.`;
     });
     peer.transfer.addEventListener("silent", () => {
       if (peer.isConnected) this.view.say(`No heartbeat from ${peer.info.name}.`);
@@ -99,7 +99,7 @@ export class Panels {
     byId("path").textContent = peer ? "" : "No call.";
   }
 
-  /** What learners want to see. Texts that stay are not set again, so that a part of them can be selected. */
+  /** Shows states and descriptions. An unchanged text is not set again, so that a selection in it stays. */
   learn() {
     const connection = this.peer?.connection;
     const texts = {
@@ -207,7 +207,7 @@ export class Panels {
     while (byId("files").children.length > fileLimit) this.forget(byId("files").firstChild);
   }
 
-  /** Gives the memory of a received file back. */
+  /** Removes a received file and releases its memory. */
   forget(line) {
     URL.revokeObjectURL(line.querySelector("a").href);
     line.remove();

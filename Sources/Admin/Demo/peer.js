@@ -1,17 +1,17 @@
 // One RTCPeerConnection to one other member. Either side may begin to negotiate at any time; if both do at once, the
-// polite side gives way ("perfect negotiation", W3C WebRTC section 10.7).
+// polite side drops its own offer ("perfect negotiation", W3C WebRTC section 10.7).
 
 /** Milliseconds in which candidates are collected into one message. */
 const batchTime = 40;
 /** Limit of candidates that wait for a description; further ones are dropped. */
 const earlyLimit = 256;
-/** Milliseconds after which a lost connection is worth an ICE restart; the polite side waits longer. */
+/** Milliseconds between the loss of the connection and the ICE restart; the polite side waits longer. */
 const patience = 4000;
 const politePatience = 6000;
-/** Milliseconds after which a restart without success is followed by the next one, and the least pause between two. */
+/** Milliseconds after which a restart without success is repeated, and the shortest pause between two restarts. */
 const retryTime = 15000;
 const leastPause = 3000;
-/** Milliseconds in which new iceServers must come for a restart; else it uses those that are known. */
+/** Milliseconds that a restart waits for new iceServers; after that it uses the old ones. */
 const configurationTime = 3000;
 
 /** Events: `track`, `channel`, `state`, `log` (text), `candidate`. */
@@ -63,14 +63,14 @@ export class Peer extends EventTarget {
 
   get isConnected() { return this.connection.connectionState === "connected"; }
 
-  /** An offer without an answer shows that a new path was wanted, although the old one may seem to work again. */
+  /** Whether the path works and no offer waits: an offer without an answer means that a new path was needed. */
   get isWell() { return this.isConnected && this.connection.signalingState === "stable"; }
 
   planRestart(wait) {
     clearTimeout(this.restartTimer);
     this.restartTimer = setTimeout(() => {
       if (this.hasFailed) return;
-      // An offer of ours is under way: the next one can only follow its answer.
+      // Our offer has no answer yet, and the next offer can only follow that answer.
       if (this.connection.signalingState === "stable") this.restart();
       else this.planRestart(retryTime);
     }, wait);
@@ -119,7 +119,7 @@ export class Peer extends EventTarget {
     }, batchTime);
   }
 
-  /** A message of the other side. One is handled after the other, in the order in which they came. */
+  /** Takes a message of the other side. Messages are handled one after the other, in the order in which they came. */
   take(message) {
     this.work = this.work.then(() => this.handle(message)).catch((error) => {
       this.tell("log", { text: `a message of the other side failed: ${error.message}` });
@@ -151,14 +151,14 @@ export class Peer extends EventTarget {
       if (this.early.length < earlyLimit) this.early.push(candidate);
       return;
     }
-    // It may belong to an offer that we ignore, or that another one has replaced.
+    // The candidate may belong to an offer that we ignore, or that another one has replaced.
     const fragment = candidate.usernameFragment;
     if (fragment && !this.connection.remoteDescription.sdp.includes(`a=ice-ufrag:${fragment}\r\n`)) return;
     await this.connection.addIceCandidate(candidate);
     this.remote.push(candidate);
   }
 
-  /** New candidates and a new path, while tracks and channel stay: after a change of the network, for example. */
+  /** Looks for new candidates and a new path, for example after a change of the network. Tracks and channel stay. */
   async restart() {
     if (this.isClosed) return;
     this.restarted = performance.now();

@@ -8,7 +8,7 @@ const height = 56;
 const capacity = 60;
 
 export class Plot {
-  /** `unit` stands behind the number; with `scales` it gets k and M. */
+  /** `unit` follows the number; with `scales` it gets the prefixes k, M, G and T. */
   constructor(parent, name, unit, scales = false) {
     Object.assign(this, { unit, scales, values: [] });
     this.number = element("span", "–", { class: "plot-number" });
@@ -45,7 +45,7 @@ export class Plot {
   }
 }
 
-/** Bit rate, round-trip time, jitter and loss of one connection: of what we receive, or of what we send only. */
+/** Bit rate, round-trip time, jitter and loss of the media that we receive; with `isSender`, of those that we send. */
 export function makePlots(parent, isSender = false) {
   parent.replaceChildren();
   return {

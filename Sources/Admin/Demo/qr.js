@@ -2,7 +2,7 @@
 
 const space = "http://www.w3.org/2000/svg";
 
-/** For each version: codewords of one block's data, codewords of its correction, blocks. Level L has equal blocks. */
+/** For each version: data codewords of a block, its correction codewords, and the number of blocks, which are equal. */
 const versions = [
   [19, 7, 1], [34, 10, 1], [55, 15, 1], [80, 20, 1], [108, 26, 1], [68, 18, 2], [78, 20, 2], [97, 24, 2], [116, 30, 2],
 ];
@@ -147,7 +147,7 @@ class Matrix {
     }
   }
 
-  /** Writes the codewords in the zigzag order, with mask 0: every second module is turned over. */
+  /** Writes the codewords in the zigzag order, with mask 0, which inverts every second module. */
   fill(words) {
     let index = 0;
     for (let right = this.size - 1; right >= 1; right -= 2) {
@@ -176,7 +176,7 @@ export function code(text) {
   return matrix.dark;
 }
 
-/** Draws the code into an SVG element, dark on white also in dark colours: readers need it. */
+/** Draws the code into an SVG element, dark on white also in dark mode, because some readers need that. */
 export function drawCode(svg, text) {
   const rows = code(text);
   svg.replaceChildren();

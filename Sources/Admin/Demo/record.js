@@ -1,7 +1,7 @@
 // Recording with MediaRecorder: of what this page sends or of what it receives.
 
 const types = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4", "audio/webm", ""];
-/** Limit of a recording: it is kept in memory. */
+/** Limit of a recording in bytes, because it is kept in memory. */
 const sizeLimit = 256 << 20;
 
 export class Recorder extends EventTarget {
@@ -11,7 +11,7 @@ export class Recorder extends EventTarget {
     if (!window.MediaRecorder) throw new Error("this browser has no MediaRecorder");
     if (!stream?.getTracks().length) throw new Error("there is nothing to record yet");
     const mimeType = types.find((type) => !type || MediaRecorder.isTypeSupported(type));
-    // The tracks themselves, so that a recording ends with them and not with the stream that holds them.
+    // A stream of its own, so that the recording ends with the tracks and not with the stream that holds them.
     const recorder = new MediaRecorder(new MediaStream(stream.getTracks()), mimeType ? { mimeType } : {});
     const parts = [];
     let size = 0;

@@ -1,4 +1,4 @@
-// The room tabs: sources, calls, videos, and what happens in words.
+// The room tabs: sources, calls, videos, and messages about events.
 
 import { element } from "../words.js";
 import { close, devices, explain, microphones, open, sources } from "./media.js";
@@ -33,7 +33,7 @@ export class RoomView {
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.listDevices());
   }
 
-  /** Shows the tab of a kind of call, and ends the one that runs. */
+  /** Shows the tab of a kind of call, and ends a call of another kind. */
   show(name) {
     if (name !== this.mode) this.hangUp();
     this.mode = name;
@@ -58,7 +58,7 @@ export class RoomView {
     byId("microphone-field").hidden = microphones(list).length < 2;
   }
 
-  /** Runs an action of a button, and says what went wrong. */
+  /** Runs an action of a button, and shows its error. */
   async run(action) {
     try {
       await action();
@@ -85,7 +85,7 @@ export class RoomView {
     this.say("Entering the room…");
   }
 
-  /** Both ends of a call in this tab: through the room and the server like any other call. */
+  /** Makes a call with both ends in this tab, through the room and the server like any other call. */
   async loopback() {
     this.hangUp();
     const attempt = {};
@@ -136,7 +136,7 @@ export class RoomView {
   waiting() {
     if (this.mirror) return "";
     if (this.session?.role === "fan") return "In the room. The picture comes as soon as the star sends.";
-    if (this.session?.role === "star") return "You are sending. Give the link to those who shall watch.";
+    if (this.session?.role === "star") return "You are sending. Give the link to the people who should watch.";
     return "In the room. Give the link to the other side, or open it in a second window.";
   }
 
@@ -156,7 +156,7 @@ export class RoomView {
     const words = {
       connecting: `Connecting to ${name}…`,
       connected: `Connected to ${name} after ${peer.connectedAfter} ms.`,
-      disconnected: `Nothing comes from ${name}: waiting for it to come back.`,
+      disconnected: `Nothing comes from ${name}: waiting for the connection to come back.`,
       failed: `The connection to ${name} has failed.`,
     };
     if (words[state]) this.say(words[state]);
@@ -194,7 +194,7 @@ export class RoomView {
 
   openStream() { return open(byId("source").value, byId("microphone").value); }
 
-  /** Shows a stream as ours. */
+  /** Shows our own stream. */
   take(stream) {
     this.stream = stream;
     byId("local").srcObject = stream;
@@ -206,7 +206,7 @@ export class RoomView {
     this.listDevices();
   }
 
-  /** Another device during a call: the track is replaced, the call goes on. */
+  /** Changes the device during a call: the tracks are replaced, and the call continues. */
   async changeSource() {
     if (!this.stream) return;
     const choice = {};
@@ -225,7 +225,7 @@ export class RoomView {
     if (!peer.tile) {
       peer.tile = element("figure", "", { class: "tile-video", "data-tag": peer.tag });
       peer.video = element("video", "", { autoplay: "", playsinline: "", controls: "" });
-      // Both ends in one room would howl.
+      // With both ends in this tab the sound would cause feedback.
       peer.video.muted = !!this.mirror;
       peer.tile.append(peer.video, element("figcaption", peer.info.name));
       byId("remotes").append(peer.tile);

@@ -1,11 +1,11 @@
-// A member of a room: who calls whom. A star sends to every fan, with an offer of its own for each, also for those who
-// come later. Two callers send to each other, and the one who comes second makes the offer.
+// A member of a room, and its calls. A star sends to every fan, with a separate offer for each, also for those who come
+// later. Two callers send to each other, and the caller who comes second makes the offer.
 
 import { Line } from "./line.js";
 import { Peer } from "./peer.js";
 import { Signal } from "./signal.js";
 
-/** Milliseconds that a peer without media is kept after its signalling has gone: both may come back. */
+/** Milliseconds that a peer without media is kept after the loss of its signalling, because both may come back. */
 const grace = 15000;
 
 /**
@@ -15,7 +15,7 @@ const grace = 15000;
 export class Session extends EventTarget {
   /**
    * `configuration` makes the argument of RTCPeerConnection; `stream` is null for a fan. Only members of one `group`
-   * see each other: each kind of call is one.
+   * see each other: each kind of call is one group.
    */
   constructor({ room, key, name, group, role, stream, configuration }) {
     super();
@@ -31,7 +31,7 @@ export class Session extends EventTarget {
 
   start() { this.signal.connect(); }
 
-  /** Hangs up: the others are told that it is on purpose. */
+  /** Hangs up, and tells the other members that this is intended. */
   stop() {
     this.isOver = true;
     if (this.signal.id) this.signal.send({ bye: true });
@@ -86,7 +86,7 @@ export class Session extends EventTarget {
     return this.role === "fan" ? info.role === "star" : this.role === "caller" && info.role === "caller";
   }
 
-  /** A member whose connection to the room was away, or ours, is the same peer under a new number. */
+  /** Continues with a member after a break of its or our connection to the room: the same peer has a new number. */
   resume(id, info) {
     const peer = this.peers.get(info.tag);
     if (!peer) return false;
@@ -104,7 +104,7 @@ export class Session extends EventTarget {
 
   /** A connection that has failed is not repaired: the side that called calls again. */
   renew(peer) {
-    // When the signalling comes back this is called again.
+    // `resume` calls this again when the signalling has come back.
     if (peer.isAway || !this.signal.id) return;
     if (peer.isPolite) this.signal.send({ call: peer.call, isUnknown: true }, peer.id);
     else this.enqueue(() => this.peers.get(peer.tag) === peer && this.call(peer.id, peer.info));
@@ -119,10 +119,10 @@ export class Session extends EventTarget {
     this.tell("people", {});
   }
 
-  /** The signalling of a peer is gone: it is kept as long as its media flow, and a while longer. */
+  /** Keeps a peer whose signalling is gone, as long as its media flow and up to `grace` longer. */
   miss(peer, reason) {
     peer.isAway = true;
-    this.tell("log", { text: `${peer.info.name} has vanished (${reason}); waiting for a sign` });
+    this.tell("log", { text: `${peer.info.name} has vanished (${reason}); waiting for its return` });
     const look = () => {
       if (!peer.isConnected) return this.drop(peer, "vanished");
       peer.graceTimer = setTimeout(look, grace);
@@ -140,7 +140,7 @@ export class Session extends EventTarget {
 
   // ---- Calls
 
-  /** Runs one action after the other, although making a peer waits for iceServers. */
+  /** Runs actions one after the other, because making a peer waits for iceServers. */
   enqueue(action) {
     this.work = (this.work ?? Promise.resolve()).then(() => this.isOver || action())
       .catch((error) => this.tell("log", { text: `the call failed: ${error.message}` }));
@@ -155,7 +155,7 @@ export class Session extends EventTarget {
     if (this.stream) peer?.addStream(this.stream);
   }
 
-  /** Both ends of a call name it by the same number, so messages of an earlier call are recognized. */
+  /** Makes a peer. Both ends name a call by the same number, so they recognize messages of an earlier call. */
   async make(id, info, { call, isPolite }) {
     for (const old of [...this.peers.values()]) {
       // In a call of two a new caller takes the place of one that has vanished.
@@ -170,7 +170,7 @@ export class Session extends EventTarget {
     Object.assign(peer, { id, call, line });
     this.peers.set(info.tag, peer);
     peer.addEventListener("log", (event) => this.tell("log", event.detail));
-    // Where media do not come through, the signalling may be dead too.
+    // If media do not arrive, the signalling may be broken too.
     peer.addEventListener("state", ({ detail }) => {
       if (["disconnected", "failed"].includes(detail.state)) this.signal.probe();
       if (detail.state === "failed" && peer.hasFailed) this.renew(peer);
@@ -205,7 +205,7 @@ export class Session extends EventTarget {
   /** A message of a call that we do not have: a new call, or one that we have given up. */
   async answer(from, info, data, old) {
     const isNew = data.number === 1 && data.description?.type === "offer";
-    // An offer of ours that has no answer yet will come to the other side, or come again.
+    // An offer of ours without an answer will reach the other side, or be repeated.
     const isOpen = old && !old.isPolite && !old.connection.remoteDescription;
     if (!isNew || !this.mayCallUs(info)) {
       if (!isOpen && !data.isUnknown) this.signal.send({ call: data.call, isUnknown: true }, from);
@@ -219,7 +219,7 @@ export class Session extends EventTarget {
     return peer;
   }
 
-  /** A text for one member or for all of the room, through the server. */
+  /** Sends a text to one member or to the whole room, through the server. */
   chat(text, to) { this.signal.send({ chat: text }, to); }
 
   async replace(stream) {

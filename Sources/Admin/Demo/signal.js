@@ -3,7 +3,7 @@
 
 /** Close codes after which a new attempt cannot succeed: a faulty message, and a wrong room key. */
 const final = [4400, 4403];
-/** Milliseconds within which the server must take us in, and answer a ping; then a new connection is made. */
+/** Milliseconds in which the server must answer a join, and a ping; after that a new connection is made. */
 const joinTime = 6000;
 const answerTime = 4000;
 /** The longest pause between two attempts, in milliseconds. */
@@ -16,7 +16,7 @@ const longestPause = 2000;
  * `state` (text, ok).
  */
 export class Signal extends EventTarget {
-  /** `info` is a small object that the other members are told: here tag, name, mode and role. */
+  /** `info` is a small object for the other members: tag, name, group and role. */
   constructor(room, key, info) {
     super();
     Object.assign(this, { room, key, info, id: 0, queue: [], attempts: 0, total: 0, isOver: false });
@@ -28,14 +28,14 @@ export class Signal extends EventTarget {
     const url = new URL("demo/socket", document.baseURI);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     url.hash = "";
-    // Firefox makes an address that failed wait, up to a minute: each attempt has an address of its own.
+    // Firefox delays attempts to an address that has failed, up to a minute, so each attempt has its own address.
     this.total += 1;
     if (this.total > 1) url.searchParams.set("attempt", this.total);
     clearTimeout(this.retry);
     this.retry = null;
     const socket = new WebSocket(url);
     this.socket = socket;
-    // TCP repeats its first packet with longer and longer pauses. We do not wait for it.
+    // TCP repeats its SYN after longer and longer pauses; a new connection is faster.
     this.deadline = setTimeout(() => this.abandon(), joinTime);
     this.tell("state", { text: this.attempts ? "reconnecting" : "connecting", ok: false });
     socket.onopen = () => {
@@ -60,7 +60,7 @@ export class Signal extends EventTarget {
     if (["welcome", "joined", "left", "message"].includes(message.type)) this.tell(message.type, message);
   }
 
-  /** The heartbeat: a connection on which no answer comes is dead, though the browser may not know it yet. */
+  /** Sends a heartbeat. Without an answer the connection is broken, even if the browser has not reported it yet. */
   probe() {
     if (!this.id || this.deadline) return;
     this.socket.send('{"type":"ping"}');
@@ -82,7 +82,7 @@ export class Signal extends EventTarget {
     this.flush();
   }
 
-  /** Drops what waits for a member that is gone, or that has another number now. */
+  /** Drops the waiting messages for a member that is gone, or that has a new number. */
   forget(to) { this.queue = this.queue.filter((message) => message.to !== to); }
 
   /** At most 40 messages a second: the server closes connections that send more for long. */
@@ -113,7 +113,7 @@ export class Signal extends EventTarget {
     this.retry = setTimeout(() => this.connect(), wait);
   }
 
-  /** Leaves the room, after what waits has been sent. */
+  /** Sends the waiting messages and leaves the room. */
   close() {
     this.isOver = true;
     removeEventListener("online", this.hurry);

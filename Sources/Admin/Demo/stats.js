@@ -1,4 +1,4 @@
-// The figures of getStats, in a few numbers and words.
+// Reads a few figures from getStats, and describes the path.
 
 /** Sums of all streams, and the selected candidate pair. Rates come from the difference to `before`. */
 export async function read(connection, before) {

@@ -1,13 +1,13 @@
 // Chat and files over a data channel: straight to the other browser or through the relay, never through the room.
 
-/** Bytes of one message; every browser takes this many. */
+/** Bytes of one message; every browser accepts this many. */
 const chunkSize = 16384;
-/** The channel may hold this many bytes; then we wait until half of them are gone. */
+/** Limit of bytes in the channel's buffer; a sender beyond it waits until half of them are sent. */
 const highWater = 1 << 20;
-/** Limit of a file: it is kept in memory. */
+/** Limit of a file in bytes, because it is kept in memory. */
 export const fileLimit = 64 << 20;
 
-/** Milliseconds between two heartbeats, and without one after which the other side counts as silent. */
+/** Milliseconds between two heartbeats, and milliseconds without one until the other side counts as silent. */
 const beatTime = 2000;
 const silence = 8000;
 
@@ -67,7 +67,7 @@ export class Transfer extends EventTarget {
 
   async send(file) {
     if (file.size > fileLimit) throw new Error(`the limit is ${fileLimit / (1 << 20)} MiB`);
-    if (this.sending) throw new Error("another file is under way");
+    if (this.sending) throw new Error("another file is being sent");
     this.sending = { name: file.name, size: file.size, begin: performance.now() };
     try {
       const buffer = await file.arrayBuffer();
@@ -124,7 +124,7 @@ export class Transfer extends EventTarget {
     const incoming = this.incoming;
     this.incoming = null;
     if (!incoming) return;
-    // Not the sender's type: the browser must not open it as a page.
+    // The sender's type is not used, because the browser must not open the file as a page.
     const blob = new Blob(incoming.parts, { type: "application/octet-stream" });
     const own = await checksum(await blob.arrayBuffer()).catch((error) => {
       this.say({ got: "none" });

@@ -1,8 +1,8 @@
 internal import StringPreparation
 
 /// The lines of a turnserver.conf, as coturn reads them: `option`, `option=value` or `option value`. A line that begins
-/// with # is a comment. Quotation marks around a value are removed. The files that other projects print also have
-/// comments after a value, which coturn ignores in numbers; only the value of a text keeps them.
+/// with # is a comment. Quotation marks around a value are removed. Published files also have comments after a value;
+/// coturn ignores these comments after numbers, and only the value of a text keeps them.
 struct CoturnFile {
   struct Line: Equatable {
     /// The line's number, counted from 1.

@@ -1,5 +1,6 @@
 /// An option of coturn 4.17, or of older versions that files still contain, and its translation.
 public struct CoturnOption: Sendable {
+  /// How an option is translated.
   public enum Fate: Sendable, Equatable {
     /// Translated into these keys.
     case translated(keys: String)
@@ -9,7 +10,9 @@ public struct CoturnOption: Sendable {
     case unsupported(because: String)
   }
 
+  /// The option's name.
   public let name: String
+  /// The translation of the option.
   public let fate: Fate
 
   /// Every option, in the order of coturn's own list.
@@ -17,8 +20,7 @@ public struct CoturnOption: Sendable {
 
   static func named(_ name: String) -> CoturnOption? { byName[name] }
 
-  /// Whether a text is an option of coturn, and not a word that a configuration of this program may have in the same
-  /// place.
+  /// Whether a text is an option of coturn, and is no word with which a line of this program's configuration may begin.
   static func isOnlyCoturns(_ name: String) -> Bool { byName[name] != nil && !sharedWords.contains(name) }
 
   private static let sharedWords: Set<String> = ["realm", "user", "db", "cert", "mobility", "cli", "verbose", "oauth"]
@@ -67,7 +69,7 @@ public struct CoturnOption: Sendable {
     + unsupported(
       "without REQUESTED-ADDRESS-FAMILY an allocation is IPv4 (RFC 8656)", "keep-address-family",
       "allocation-default-address-family")
-    + unsupported("it lets clients of others relay through this server", "server-relay")
+    + unsupported("packets of a peer without a permission are always dropped", "server-relay")
 
   private static let credentials =
     to("realm", "realm") + to("auth.users", "user") + to("auth.anonymous", "no-auth")
@@ -133,8 +135,8 @@ public struct CoturnOption: Sendable {
     + unneeded("the service manager does that", "daemon", "pidfile", "proc-user", "proc-group")
     + unneeded("there is no telnet interface", "no-cli")
     + unsupported(
-      "there is no telnet interface: use turnpike user, secret", "cli", "cli-ip", "cli-port", "cli-password",
-      "cli-max-output-sessions")
+      "there is no telnet interface: use turnpike user and turnpike secret", "cli", "cli-ip", "cli-port",
+      "cli-password", "cli-max-output-sessions")
     + unsupported(
       "metrics and dashboard are at admin.listen", "web-admin", "web-admin-ip", "web-admin-port",
       "web-admin-listen-on-workers", "prometheus", "prometheus-port", "prometheus-address", "prometheus-path",

@@ -3,7 +3,9 @@ extension CoturnTranslation {
   public struct Remark: Equatable, Sendable {
     /// The line of the file; nil for a remark about the whole file.
     public var line: Int?
+    /// The option's name.
     public var option: String
+    /// The reason or the difference.
     public var text: String
     /// Whether the server behaves differently than coturn; if not, the remark is only for information.
     public var isDifference: Bool

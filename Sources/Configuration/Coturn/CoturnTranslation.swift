@@ -4,6 +4,7 @@ public import NetworkTypes
 ///
 /// It does no I/O. The caller provides the host's address, which coturn detects itself for an `external-ip`.
 public struct CoturnTranslation {
+  /// The remarks, in the order in which they were found.
   public private(set) var remarks: [Remark] = []
   private var keys = TranslatedKeys()
   private var oauthKeys: [Settings.OAuthKey] = []
@@ -82,8 +83,8 @@ public struct CoturnTranslation {
     remarks.append(Remark(line: line.number, option: line.option, text: text, isDifference: true))
   }
 
-  /// Whether a password or secret can be written literally: our configuration reads a value that begins with `file:` or
-  /// `env:` from elsewhere.
+  /// Whether a password or secret can be written literally: in our configuration, a value that begins with `file:` or
+  /// `env:` names the place of the secret.
   private mutating func isWritable(_ secret: some StringProtocol, _ line: CoturnFile.Line) -> Bool {
     guard secret.hasPrefix("file:") || secret.hasPrefix("env:") else { return true }
     differs(line, "a secret that begins with file: or env: cannot be written in the configuration; change it")
@@ -94,7 +95,7 @@ public struct CoturnTranslation {
   private mutating func copy(_ option: String, to key: String, _ form: (String) -> String? = { $0 }) {
     guard let line = last(option) else { return }
     guard !line.value.isEmpty, let value = form(line.value) else {
-      return differs(line, "the value \(line.value.quoted) is none for \(key)")
+      return differs(line, "the value \(line.value.quoted) is not valid for \(key)")
     }
     keys.set(key, value, line.number)
   }
@@ -183,10 +184,9 @@ public struct CoturnTranslation {
           ?? lines("listening-ip").compactMap { IPAddress($0.value) }.first { $0.family == external.family }
           ?? hostAddress(external.family)
       guard let local else {
-        differs(line, "which local address it stands for is unknown: write relay.advertise: { LOCAL: \(external) }")
+        differs(line, "its local address is unknown: write relay.advertise: { LOCAL: \(external) }")
         continue
       }
-      // A public address on an interface needs no translation.
       if local != external { keys.setItem("relay.advertise", "\(local)", "\(external)", line.number) }
     }
   }
@@ -215,7 +215,7 @@ public struct CoturnTranslation {
       Remark(
         line: nil, option: "denied-peer-ip",
         text:
-          "coturn relays to private networks (10.0.0.0/8, …), this server does not: peers.allow lists those that it may",
+          "coturn relays to private networks (10.0.0.0/8, …); this server relays only to those in peers.allow",
         isDifference: true))
   }
 
@@ -228,7 +228,7 @@ public struct CoturnTranslation {
         continue
       }
       guard !parts[1].hasPrefix("0x") else {
-        differs(line, "the user \(String(parts[0]).quoted) has a key in place of a password: turnpike user add")
+        differs(line, "the user \(String(parts[0]).quoted) has a key, not a password: use turnpike user add")
         continue
       }
       guard isWritable(parts[1], line) else { continue }
@@ -280,7 +280,7 @@ public struct CoturnTranslation {
       if index == 0 {
         keys.set("redirect.server", line.value, line.number)
       } else {
-        differs(line, "there is one redirect.server, the first")
+        differs(line, "redirect.server takes one server, which is the first of these")
       }
     }
   }
