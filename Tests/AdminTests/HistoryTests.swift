@@ -30,7 +30,7 @@ struct HistoryTests {
     #expect(history.samples.map(\.allocations) == Array(641...1000))
   }
 
-  @Test("Counts that fall, or no time, make no rate")
+  @Test("A count that falls, or a sample after no time, has the rate 0")
   func strange() {
     var history = History(counts(10))
     history.record(counts(5), after: .seconds(10))

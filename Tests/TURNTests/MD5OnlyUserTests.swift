@@ -18,7 +18,7 @@ struct MD5OnlyUserTests {
     }
   }
 
-  @Test("Their realm offers MD5 only, to every client alike")
+  @Test("The realm of such users offers MD5 only, to every client")
   func offer() {
     #expect(ModernClient(conversation()).list == [0, 1, 0, 0])
     // A configuration without MD5 stays as it is.

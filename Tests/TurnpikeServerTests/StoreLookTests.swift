@@ -10,7 +10,7 @@ import Testing
 
 @testable import TurnpikeServer
 
-/// The secret of a store that another process changes, and what the service has reported of it.
+/// The secret of a store that another process changes, and the secrets that the service has reported.
 private final class Changes: Sendable {
   let secret = Mutex<UInt8>(1)
   let reported = Mutex<[UInt8]>([])
