@@ -8,7 +8,7 @@ import WebServer
 
 @Suite("HTTP server")
 struct HTTPServerTests {
-  /// Answers with what the handler has seen.
+  /// Answers with the request as the handler sees it.
   private static let echo: HTTPServer.Handler = { request, _ in
     var text = "\(request.method.rawValue) \(request.path)"
     for parameter in request.query { text += " \(parameter.name)=\(parameter.value)" }
