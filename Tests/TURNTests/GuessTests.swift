@@ -6,7 +6,7 @@ import Testing
 @testable import TURN
 
 /// Facts that an attacker could learn from numbers and from the time of an answer.
-@Suite("What cannot be guessed")
+@Suite("Ports and times that a client cannot guess")
 struct GuessTests {
   /// Pearson's statistic of counts that should all be equal.
   private func chiSquared(_ counts: [Int]) -> Double {

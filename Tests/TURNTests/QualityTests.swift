@@ -100,7 +100,7 @@ struct QualityTests {
   }
 
   @Test(
-    "Jitter: regular packets have none, at every clock; alternating ones have the deviation",
+    "The jitter of regular packets is 0, at every clock; that of alternating packets is their deviation",
     arguments: [8000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000])
   func jitter(_ hertz: Int) throws {
     let ticks = hertz / 50

@@ -98,7 +98,7 @@ struct PublicAddressSearchTests {
     #expect(world.search(locals: [Self.local, other]).map(\.found) == [Self.open, nil])
   }
 
-  @Test("The default route is asked for in each search: it may come late, and change")
+  @Test("Each search reads the default route, which may appear late and change")
   func route() {
     let world = World(cloud: Self.open)
     let other = IPAddress(10, 0, 0, 6)
@@ -178,7 +178,7 @@ struct MetadataAnswerTests {
   }
 
   @Test(
-    "One public address is taken, everything else is refused",
+    "One public address is accepted, everything else is refused",
     arguments: [
       ("9.8.7.6", "9.8.7.6"), ("9.8.7.6\n", "9.8.7.6"), ("9.8.7.6\r\n", "9.8.7.6"), ("", "none"), ("\n", "none"),
       ("10.0.0.5", "the answer 10.0.0.5 is no public address"),

@@ -26,9 +26,9 @@ private final class ChangingStore: EmptyStore {
   override func isEmpty() throws(StoreError) -> Bool { false }
 }
 
-@Suite("Looks at a credential store")
+@Suite("Searches for changes of a credential store")
 struct StoreLookTests {
-  @Test("A look is answered only after the changes before it have been reported")
+  @Test("A search is answered only after the earlier changes have been reported")
   func look() throws {
     let service = try CredentialService(realms: [.default: "example.org"])
     let looks = try Mailbox<UInt64>(capacity: 16)

@@ -41,7 +41,7 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
-  @Test("A client that sends no headers, or a part of them, is cut off")
+  @Test("A client that sends no headers, or a part of them, is disconnected")
   func slowHeaders() throws {
     let server = try TestServer({ $0.requestTimeout = .seconds(1) }, handler: Self.answer)
     let silent = try server.connect()
@@ -52,7 +52,7 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
-  @Test("A client whose body does not come is cut off")
+  @Test("A client that does not send its body is disconnected")
   func slowBody() throws {
     let server = try TestServer({ $0.requestTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()
@@ -61,7 +61,7 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
-  @Test("A client whose body comes byte by byte is cut off too")
+  @Test("A client that sends its body byte by byte is disconnected too")
   func drippingBody() throws {
     let server = try TestServer({ $0.bodyTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()

@@ -150,7 +150,7 @@ struct WebSocketTests {
     #expect(try other.answer().status == 200)
   }
 
-  @Test("One socket's text becomes another one's message; a socket that is gone gets none")
+  @Test("The handler sends one socket's text to another socket")
   func others() throws {
     let server = try server()
     let first = try WebSocketClient(server)
@@ -180,7 +180,7 @@ struct WebSocketTests {
     #expect(try client.closeCode() == 1009)
   }
 
-  @Test("A client that does not read is cut off at the limit of its queue")
+  @Test("A client that does not read is disconnected at the limit of its queue")
   func slow() throws {
     let server = try server { $0.queueLimit = .bytes(100_000) }
     let client = try WebSocketClient(server)
@@ -193,7 +193,7 @@ struct WebSocketTests {
     #expect(try next.text() == "1 still here")
   }
 
-  @Test("At the limit of all queues together the client with the longest one is cut off; others go on")
+  @Test("At the limit of all queues together the client with the longest queue is disconnected; others continue")
   func slowest() throws {
     let server = try server {
       $0.queueLimit = .mebibytes(10)
