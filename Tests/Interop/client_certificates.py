@@ -188,7 +188,7 @@ def several(arguments, report, authority, names, directory):
         report.run("a session is resumed with its name", lambda: resumed(directory, "north.example", "Reused"))
         report.run("a session is not resumed with another name", lambda: resumed(directory, "south.example", "New"))
         report.run("a changed certificate is read", lambda: changed(running, names["south"]))
-        report.run("a broken one keeps all of them", lambda: broken(running, names["south"]))
+        report.run("a broken certificate keeps the earlier ones", lambda: broken(running, names["south"]))
 
 
 def shows(transport, name, subject):

@@ -44,8 +44,8 @@ def main():
         report.run("it shows the live sessions and filters them", lambda: shown(tab, sessions))
         report.run("it fits a phone and a desktop", lambda: sizes(tab, sessions, arguments.pictures))
         report.run("every text can be read, light and dark", lambda: readable(tab))
-        report.run("it ends a session after a question", lambda: ended(tab, sessions))
-        report.run("nothing comes from elsewhere", lambda: own(tab))
+        report.run("it asks before it ends a session", lambda: ended(tab, sessions))
+        report.run("every resource is from the server itself", lambda: own(tab))
         report.run("it says when the server is gone", lambda: gone(tab, running))
     return report.finish()
 

@@ -103,7 +103,7 @@ class Suite:
         self.case("a firewall closes UDP and TCP", lambda: demo_edges.firewall(one, self.link, DIRECT))
         self.case("candidates before the description", lambda: demo_edges.early_candidates(one, self.link, DIRECT))
         self.case("a link that is not valid any more", lambda: demo_edges.stale_link(three, self.link, TOKEN))
-        self.case("a wrong key, and impatience", lambda: demo_edges.impatience(DIRECT, one, two))
+        self.case("a wrong key, and a button that is pressed twice", lambda: demo_edges.impatience(DIRECT, one, two))
         self.case("a file over the limit", lambda: demo_edges.large_file(DIRECT, one, two))
         self.case("texts of strangers stay texts", lambda: demo_strangers.texts(DIRECT, one, two))
         self.case("the page's policy refuses what is not its own", lambda: demo_strangers.policy(one))

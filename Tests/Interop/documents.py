@@ -38,13 +38,13 @@ def main():
     arguments = server.arguments(__doc__)
     report = Report("documents")
     isolated = isolation.enter(required=True)  # begins the script again
-    report.run("links lead somewhere", links)
+    report.run("links lead to files and headings", links)
     program = server.program(arguments)
     if arguments.server == "coturn" or program is None or not all(server.built(name, beside(program, name)) for name in PROGRAMS):
         report.skip("commands", "the programs are not built, or not the ones that the documents are about")
         return report.finish()
     help_texts = {}
-    report.run("options exist", lambda: options(program, help_texts))
+    report.run("options of commands exist", lambda: options(program, help_texts))
     if not isolated:
         report.skip("blocks that are run", "there are no namespaces: run as root")
         return report.finish()

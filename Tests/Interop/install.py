@@ -39,8 +39,8 @@ def main():
         return report.finish()
     with tempfile.TemporaryDirectory(prefix="turnpike-interop-install-") as directory:
         suite = Suite(directory, built)
-        report.run("everything has its place", suite.everything)
-        report.run("a second time changes nothing", suite.again)
+        report.run("all files are installed", suite.everything)
+        report.run("a second installation changes nothing", suite.again)
         report.run("parts, and another prefix", suite.parts)
         report.run("the programs run", suite.programs)
         for tool, name, case in (("man", "the manuals can be read", suite.manuals),
@@ -50,7 +50,7 @@ def main():
                 report.run(name, case)
             else:
                 report.skip(name, f"{tool} is not installed")
-        report.run("what is not built, and wrong words", suite.refusals)
+        report.run("missing programs and wrong arguments are refused", suite.refusals)
     return report.finish()
 
 
