@@ -15,7 +15,7 @@ struct CredentialRouteTests {
     var query: [(String, String)] = []
     var body = ""
     var status: UInt32
-    /// The question to the server; nil: none.
+    /// The call that the server gets; nil if it gets none.
     var call: String?
     var testDescription: String { "\(method.rawValue) \(path) \(query) \(body)" }
   }
@@ -77,7 +77,7 @@ struct CredentialRouteTests {
     #expect(!answer.text.contains(#""p""#))
   }
 
-  @Test("Without a token every local user reaches the endpoint, so nothing is changed; on a Unix socket it is")
+  @Test("Without a token changes are refused over TCP, which every local user can open, and allowed on a Unix socket")
   func withoutToken() {
     for route in Route.all where route.access == .keepers {
       let asked = request(route.method, route.path, [("name", "a")], body: #"{"name":"a"}"#)
@@ -94,7 +94,7 @@ struct CredentialRouteTests {
     #expect(Router(token: "", server: server).answer(request(.get, "/api/v1/users")).status == 200)
   }
 
-  @Test("Every operation that changes users or secrets wants the token")
+  @Test("Every operation that changes users or secrets needs the token")
   func access() {
     let changes = Route.all.filter { route in
       route.method != .get && (route.path.hasPrefix("/api/v1/users") || route.path.hasPrefix("/api/v1/secrets"))

@@ -6,7 +6,7 @@ internal import WebServer
 
 @testable internal import Admin
 
-/// A server for tests of the router: it records what is asked of it and answers with fixed values.
+/// A server for tests of the router: it records its calls and answers with fixed values.
 final class FakeServer: ServerView {
   struct State: Sendable {
     var health = Health(problem: nil, isDraining: false)
@@ -124,7 +124,7 @@ final class FakeServer: ServerView {
 }
 
 extension Router {
-  /// The whole answer to a request, jobs included.
+  /// The answer to a request; a job is carried out at once.
   func answer(_ request: HTTPRequest, seconds: UInt64 = 100) -> HTTPResponse {
     switch route(request, now: .init(nanoseconds: seconds * 1_000_000_000)) {
     case .response(let response): response

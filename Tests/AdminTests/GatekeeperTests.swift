@@ -88,7 +88,7 @@ struct GatekeeperTests {
     }
     for _ in 0..<10 { #expect(status("wrong", from: "192.0.2.1", at: 100) == 401) }
     #expect(status("wrong", from: "192.0.2.1", at: 100) == 429)
-    // Also the right one: otherwise the answer tells which one is right.
+    // The right token is refused too: another answer would show that it is right.
     #expect(status("secret", from: "192.0.2.1", at: 109) == 429)
     #expect(status("secret", from: "192.0.2.2", at: 109) == 200)
     #expect(status("secret", from: "192.0.2.1", at: 110) == 200)
@@ -118,7 +118,7 @@ struct GatekeeperTests {
   }
 
   @Test(
-    "Without a token the Host is an address or localhost, so that a name of another page cannot stand for it",
+    "Without a token the Host must be an address or localhost, against DNS rebinding by another page",
     arguments: [
       ("127.0.0.1:8478", 200), ("[::1]:8478", 200), ("[::1]", 200), ("127.0.0.1", 200), ("localhost", 200),
       ("localhost:8478", 200), ("evil.example:8478", 403), ("evil.example", 403), ("localhost.evil.example", 403),

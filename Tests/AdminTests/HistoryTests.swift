@@ -30,7 +30,7 @@ struct HistoryTests {
     #expect(history.samples.map(\.allocations) == Array(641...1000))
   }
 
-  @Test("Counts that fall, or no time, make no rate")
+  @Test("The rate is 0 after a count has fallen, and between two samples at one time")
   func strange() {
     var history = History(counts(10))
     history.record(counts(5), after: .seconds(10))

@@ -46,7 +46,7 @@ struct PageTests {
     }
   }
 
-  @Test("Every file that the page names is there")
+  @Test("Every file that a page or script names exists")
   func named() throws {
     for path in ["/", "/demo"] {
       let text = String(decoding: try #require(Page.find(path)).body, as: UTF8.self)

@@ -21,7 +21,7 @@ struct RoomAccessTests {
   }
 
   @Test(
-    "Without admin.demo there is nothing, and the answer says why",
+    "Without admin.demo each path gives 404, and the answer says why",
     arguments: ["/demo", "/demo/demo.js", "/demo/access"])
   func off(path: String) {
     let answer = router(hasDemo: false).answer(request(.get, path, token: "secret"))
@@ -41,7 +41,7 @@ struct RoomAccessTests {
   }
 
   @Test(
-    "Wrong keys and tokens give nothing",
+    "Wrong keys and tokens are refused",
     arguments: [
       (nil, 401), ("Bearer wrong", 401), ("Room kitchen.AAAA", 403), ("Room kitchen", 403), ("Room ", 403),
     ] as [(String?, UInt32)])

@@ -15,7 +15,7 @@ struct RouterTests {
     var path: String
     var query: [(String, String)] = []
     var status: UInt32
-    /// The question to the server; nil: none.
+    /// The call that the server gets; nil if it gets none.
     var call: String?
     var testDescription: String { "\(method.rawValue) \(path) \(query)" }
   }
@@ -106,7 +106,7 @@ struct RouterTests {
     #expect(server.calls == (call.map { [$0] } ?? []))
   }
 
-  @Test("Each answer tells browsers to keep nothing and to guess no type", arguments: cases)
+  @Test("Each answer forbids browsers to store it and to guess its type", arguments: cases)
   func hardened(test: Case) {
     let answer = router.answer(request(test.method, test.path, test.query))
     #expect(answer.header("Cache-Control") == "no-store" && answer.header("X-Content-Type-Options") == "nosniff")
@@ -131,7 +131,7 @@ struct RouterTests {
     }
   }
 
-  @Test("healthz stays good while the server drains; readyz does not")
+  @Test("While the server drains, healthz gives 200 and readyz 503")
   func draining() {
     server.state.withLock { $0.health.isDraining = true }
     #expect(router.answer(request(.get, "/healthz")).status == 200)

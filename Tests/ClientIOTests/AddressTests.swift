@@ -148,7 +148,7 @@ struct AddressTests {
       /the relayed address 172\.17\.0\.2:\d+ is private, unlike the server's \(100\.20\.31\.1\): peers/
     let json = try withCoturn("-E 172.17.0.2", "probe --json turn:100.20.31.1")
     guard json.status != 98, json.status != 1 || !json.output.isEmpty else {
-      print("NOTE: no private namespaces here: coturn with a private relay was not tested")
+      print("NOTE: unshare is refused: coturn with a private relay was not tested")
       return
     }
     let found = try document(json)

@@ -126,7 +126,7 @@ struct CoturnTests {
     }
   }
 
-  @Test("A rejected password with a blank, quotation mark or byte order mark at its ends names it")
+  @Test("The cause of a rejected password names a blank, quotation mark or byte order mark at its ends")
   func overlookedCharacters() throws {
     let coturn = try Coturn(port: 22128)
     for (password, words) in [

@@ -9,8 +9,8 @@ struct DecodeProgramTests {
     try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run)")
   }
 
-  /// dumpcap on `lo` with a snapshot length of 96 and on `any` with 300: a relay over UDP with coturn, HTTP$
-  /// and five GTP-C requests.
+  /// A capture of dumpcap on `lo` with a snapshot length of 96 and on `any` with 300: a relay over UDP with coturn, HTTP
+  /// requests and five GTP-C requests.
   static let capture = Paths.repository("Tests/Corpora/two-interfaces.pcapng")
 
   @Test("A capture of two interfaces is read, and notes count the frames that are not shown")

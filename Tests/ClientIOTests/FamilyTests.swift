@@ -149,7 +149,7 @@ struct FamilyTests {
 
   @Test("A family without a route on this machine is left out with a note")
   func missingRoute() throws {
-    // A network namespace with only loopback, and another hosts file.
+    // The program runs in a network namespace with only loopback, and with another hosts file.
     let hosts = FileManager.default.temporaryDirectory.appending(path: "hosts-\(UInt64.random(in: 0 ... .max))")
     try Data("127.0.0.1 both.test\n2001:db8::1 both.test\n".utf8).write(to: hosts)
     defer { try? FileManager.default.removeItem(at: hosts) }
@@ -160,7 +160,7 @@ struct FamilyTests {
       return try Run(["-rnm", "sh", "-c", script], program: URL(filePath: "/usr/bin/unshare"))
     }
     guard try run("--version").status == 0 else {
-      print("NOTE: no private namespaces here: a family without a route was not tested")
+      print("NOTE: unshare is refused: a family without a route was not tested")
       return
     }
     let text = try run("stun:both.test:9")
@@ -170,14 +170,14 @@ struct FamilyTests {
         "note: IPv6 was not checked: this machine has no route to 2001:db8::1 (Network is unreachable)"))
     let families = try #require(try document(try run("--json stun:both.test:9"))["families"] as? [[String: Any]])
     #expect(Set(families.compactMap { $0["status"] as? String }) == ["failed", "skipped"])
-    // A default route, but only a link-local address.
+    // The namespace has a default route, but only a link-local address.
     let way =
       "ip link add v0 type veth peer name v1 && echo 0 > /proc/sys/net/ipv6/conf/v0/accept_dad && "
       + "ip link set v0 up && ip link set v1 up && ip -6 route add default dev v0 && "
       + "for try in $(seq 200); do ip -6 address show v0 | grep -q 'inet6 fe80' && break; sleep 0.01; done"
     let local = try run("stun:both.test:9", after: way)
     if local.status == 99 {
-      print("NOTE: no veth here: a family with a link-local address only was not tested")
+      print("NOTE: veth is not available: a family with a link-local address only was not tested")
     } else {
       #expect(
         local.output.contains("note: IPv6 was not checked: this machine has only the link-local address fe80::"),

@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 import TestSupport
 
-/// Other forms of output.
+/// Tests of the Prometheus file, of the text and of stuntman's lines.
 extension ProgramTests {
   @Test("The Prometheus file is complete, readable by all, and holds the failure's reason")
   func prometheus() throws {
@@ -85,7 +85,7 @@ extension ProgramTests {
 
   @Test("nat over TCP tests the mapping and prints no lines about filtering")
   func natOverTCP() throws {
-    // Four addresses of one server, the mapping as a symmetric NAT's; OTHER-ADDRESS is another address and port.
+    // One of the server's addresses: it answers with the given mapped port and OTHER-ADDRESS.
     func server(_ address: IPAddress, _ port: UInt16, _ mappedPort: UInt16, other: SocketAddress) throws -> FakeServer {
       try FakeServer(
         .tcp { request in

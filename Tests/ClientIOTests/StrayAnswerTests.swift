@@ -23,7 +23,7 @@ struct StrayAnswerTests {
     try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run)")
   }
 
-  @Test("Every command over UDP tells the address that the answer came from", .tags(.slow), arguments: elsewhere)
+  @Test("Every command over UDP names the address that the answer came from", .tags(.slow), arguments: elsewhere)
   func everyCommand(source: SocketAddress) throws {
     let server = try CrossServer(from: source) { generous($0) }
     defer { server.stop() }

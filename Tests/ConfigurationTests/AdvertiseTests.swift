@@ -26,7 +26,7 @@ struct AdvertiseTests {
   }
 
   @Test(
-    "The environment and --set take every form",
+    "An environment variable may have every form",
     arguments: [
       ("auto", Advertise.automatic), ("203.0.113.5", .everywhere(open)), ("", .mapping([:])),
       ("10.0.0.5=203.0.113.5", .mapping([local: open])), ("turn.example.org", .everywhere(.name("turn.example.org"))),
@@ -56,7 +56,7 @@ struct AdvertiseTests {
     arguments: ["", "stun:", "stun::3478", "stun:a:b", "stun:a:1:2", "stun:a:70000", "turn:a"])
   func noSources(text: String) { #expect(AddressSource(text) == nil) }
 
-  @Test("Sources without auto are a warning; without sources auto has two")
+  @Test("relay.detect without advertise: auto is a warning; auto without relay.detect has two sources")
   func detect() {
     let parsed = parse("relay: { detect: [cloud] }")
     #expect(parsed.problems.map(\.key) == ["relay.detect"] && parsed.problems.allSatisfy { $0.severity == .warning })

@@ -5,7 +5,7 @@ import Testing
 @testable internal import Configuration
 
 /// Every key has a test of its behaviour: what the running program, or the part of it that the key is for, does with
-/// the value. This table names it.
+/// the value. This table names the test of each key.
 @Suite("Tests of each key's behaviour")
 struct BehaviourTests {
   /// A test function, in a file of `Tests`.

@@ -4,9 +4,9 @@ import Testing
 
 @testable import Configuration
 
-/// How values are read that coturn reads in a way of its own.
+/// Values that coturn reads in its own way.
 extension CoturnTests {
-  @Test("One public address is told for every relay; of several, each is told for the local one that it belongs to")
+  @Test("One external-ip is advertised for every relay; of several, each is advertised for its local address")
   func externalAddresses() throws {
     #expect(translate("external-ip=203.0.113.7").yaml == "relay:\n  advertise: \"203.0.113.7\"\n")
     #expect(!translate("relay-ip=203.0.113.7\nexternal-ip=203.0.113.7").yaml.contains("advertise"))

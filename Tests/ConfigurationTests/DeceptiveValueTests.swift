@@ -89,7 +89,7 @@ struct DeceptiveValueTests {
   }
 
   @Test(
-    "A turnserver.conf is recognised, whatever YAML makes of it",
+    "A turnserver.conf is recognised, however it is read as YAML",
     arguments: [
       "listening-port=3478\n", "# comment\nlt-cred-mech\nuse-auth-secret\n",
       "realm=a\nexternal-ip=192.0.2.1/10.0.0.1\n",

@@ -33,12 +33,12 @@ struct EffectiveConfigurationTests {
       expected.listeners = expected.listeners ?? expected.effectiveListeners
       #expect(second.settings == expected)
       #expect(effective(second, showsSecrets: showsSecrets) == output)
-      // A key that contradicts another one in the first contradicts it in the second.
+      // Keys that contradict each other in the first configuration do so in the second.
       #expect(errors(second).map(\.message) == errors(first).map(\.message))
     }
   }
 
-  @Test("A secret is printed as it was given if it stands elsewhere, and else only if wanted")
+  @Test("A file: or env: reference is printed as it was written, and a secret itself only on request")
   func secrets() {
     let yaml = """
       auth:

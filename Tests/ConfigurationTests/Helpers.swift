@@ -1,6 +1,6 @@
 @testable internal import Configuration
 
-/// Files that exist only in a test.
+/// The error for a file that a test does not define.
 struct NoSuchFile: Error, CustomStringConvertible {
   var description: String { "No such file or directory" }
 }

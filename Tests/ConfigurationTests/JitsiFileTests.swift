@@ -4,7 +4,7 @@ import Testing
 @testable import Configuration
 import TURN
 
-/// A turnserver.conf with the options that Jitsi Meet's package writes, and our own values.
+/// A turnserver.conf with the options that Jitsi Meet's package writes, and values of this test.
 @Suite("Jitsi's turnserver.conf")
 struct JitsiFileTests {
   private static let text = """
@@ -34,7 +34,7 @@ struct JitsiFileTests {
     syslog
     """
 
-  @Test("It means what it means to coturn, with one difference")
+  @Test("The settings are those of coturn, with one difference")
   func translation() throws {
     let reader = ConfigurationReader(environment: [:]) { _ in Array(Self.text.utf8) }
     let configuration = try reader.read(coturn: "turnserver.conf", hostAddress: { _ in nil })
@@ -50,7 +50,7 @@ struct JitsiFileTests {
     #expect(configuration.warnings.map(\.key) == ["keep-address-family"])
   }
 
-  @Test("With the tables of a database its peers are added, and its name causes no remark")
+  @Test("The peers and keys of a database's tables are added, and the database's name causes no remark")
   func database() {
     let bytes = Array((Self.text + "\nuserdb=/var/lib/turn/turndb\n").utf8)
     let key = Settings.OAuthKey(id: "north", key: Array(repeating: 7, count: 32), algorithm: .a256gcm, notAfter: nil)

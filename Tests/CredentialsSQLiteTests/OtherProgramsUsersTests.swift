@@ -15,7 +15,7 @@ struct OtherProgramsUsersTests {
       md5: LongTermKey.md5(username: Array(name.utf8), realm: Array(realm.utf8), password: Array("secret".utf8)))
   }
 
-  @Test("Such a user is stored and found, and a new password gives both keys")
+  @Test("A user with an MD5 key only is stored and found, and a new password gives both keys")
   func keys() throws {
     let store = try SQLiteCredentialStore.inMemory()
     let user = try imported()

@@ -26,7 +26,7 @@ struct StoreTests {
     #expect(abs(Double(created.seconds) - Date().timeIntervalSince1970) < 60)
   }
 
-  @Test("Two confusable names are refused, in both orders")
+  @Test("The second of two confusable names is refused, in both orders")
   func confusableNames() throws {
     for pair in [("ª", "a"), ("a", "ª"), ("a", "a")] {
       let store = try SQLiteCredentialStore.inMemory()
@@ -226,7 +226,7 @@ struct ForeignFileTests {
     let directory = try TemporaryDirectory()
     try SQLiteCredentialStore.examine(path: directory.path("new.db"))
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
-    // It creates no write-ahead log next to a store that no process has open.
+    // `examine` creates no write-ahead log next to a store that no process has open.
     for name in ["a.db", "ä ?mode=memory#%41.db"] {
       try SQLiteCredentialStore(path: directory.path(name)).addUser(try credential("alice"))
       try SQLiteCredentialStore.examine(path: directory.path(name))

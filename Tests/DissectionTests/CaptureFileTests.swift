@@ -32,7 +32,7 @@ struct CaptureFileTests {
   }
 
   @Test(
-    "IP fragments are no packets, not even the first",
+    "An IP fragment is refused, and so is the first one",
     arguments: [(0x2000, false), (0x0001, false), (0x3FFF, false), (0x4000, true), (0, true)])
   func fragments(flags: Int, isWhole: Bool) throws {
     var packet = Builder.packet(FlowTests.binding)

@@ -50,7 +50,7 @@ struct FlowTests {
         == [.candidate, .candidate, .candidate])
     #expect(Set(contents((1...9).map { _ in Builder.udp(Self.channel(0x4000, 1)) })) == [.candidate])
     #expect(Set(contents((1...9).map { _ in Builder.udp([0x40, 0, 0, 0]) })) == [.candidate])
-    // Other data between them means another protocol.
+    // Other data between the same addresses shows another protocol.
     #expect(contents(call + [Builder.udp([1, 2, 3])]) == [.candidate, .candidate, .candidate, .udp])
   }
 
@@ -189,7 +189,7 @@ struct FlowTests {
     }
   }
 
-  @Test("A stream is read on after bytes that the capture lacks")
+  @Test("Reading a stream continues after bytes that the capture lacks")
   func gap() throws {
     var segments = Builder.tcp([Self.binding + Self.binding, Self.binding])
     segments[1].payload.removeLast(5)

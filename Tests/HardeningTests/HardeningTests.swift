@@ -47,7 +47,7 @@ struct HardeningTests {
       try? Capabilities.keep([])
       return Capabilities.threads(with: [])
     }
-    // The other threads keep their names.
+    // The other threads still have capabilities.
     #expect(!names.isEmpty)
     #expect(!names.contains("without"))
   }

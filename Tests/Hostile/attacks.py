@@ -1,5 +1,5 @@
 """Attacks by unauthenticated clients and by one user. Each attack is an object. In the attacker's process `begin()`
-prepares it, a paced loop calls `step(count)` to send units, and `end()` holds resources if needed and releases them.
+prepares it, a paced loop calls `step(count)` to send units, and `end()` releases its resources.
 
 `Attack.target` is the server, or a closed port of the same host for the control.
 """
@@ -245,8 +245,8 @@ class RoomSockets(Connections):
 
 
 class Unanswered(Connections):
-    """Allocates without credentials over TCP: more than the budget of their addresses answers, so that the server keeps
-    them and asks again every 250 ms."""
+    """Allocates without credentials over TCP, more than the budget of their addresses: the server keeps them and tries
+    again every 250 ms."""
 
     def begin(self):
         super().begin()
@@ -450,7 +450,7 @@ class HeavyUser(Attack):
         self.send(data for _ in range(count))
 
     def send(self, payloads):
-        """Sends payloads through the channel, and counts what the peer has got."""
+        """Sends payloads through the channel, and counts the datagrams that the peer has received."""
         for payload in payloads if self.one else ():
             try:
                 self.one.socket.send(b"\x40\x01" + struct.pack(">H", len(payload)) + payload)

@@ -80,7 +80,7 @@ class Server(processes.Owned):
                 raise Failure(f"the server did not start: {processes.tail(self.log)}")
 
     def alive(self):
-        """Whether it still runs."""
+        """Whether the server still runs."""
         return self.process.poll() is None
 
     def rss(self):
@@ -142,7 +142,7 @@ class Watch:
             time.sleep(0.05)
 
     def stop(self):
-        """Ends it."""
+        """Ends the thread."""
         self.over = True
         self.thread.join()
 
@@ -172,7 +172,7 @@ class Calls:
             return client.new_call(self.server.target, "127.68.0.1")
         path = "tcp" if self.kind == "tls" else "udp"
         local = "127.68.0.1" if self.kind == "victim-dtls" else f"127.70.0.{1 + self.done}"
-        # With the priority of turnload its processes would take turns with the media on that core, for milliseconds.
+        # With turnload's priority stunclient would alternate with the media on that core, for milliseconds each.
         command = ["taskset", "-c", LOAD_CORE, "nice", "-n", "5"] + [
             self.server.programs["stunclient"], "relay", "--insecure", "--timeout", "2", "--localaddr", local,
             f"turns:127.0.0.1:{PORT + 1}?transport={path}"]

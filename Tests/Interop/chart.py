@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The Helm chart and the kustomize folders say the same: Helm renders the chart, kubectl builds the folders, and what
-remains after the labels that only Helm sets must be equal. The schema refuses what is misspelt.
+"""The Helm chart and the kustomize folders give the same objects: Helm renders the chart, kubectl builds the folders,
+and the objects must be equal without the labels that only Helm sets. The schema refuses misspelt values.
 
 Helm is the library in PyPI's helm-python-sdk; deploy/check --install makes an environment that has it. Exit status: the
 number of failed cases.
@@ -23,7 +23,7 @@ KUBERNETES = os.path.join(server.REPOSITORY, "deploy", "kubernetes")
 CHART = os.path.join(KUBERNETES, "chart")
 SECRET = {"secrets": {"existing": "turnpike"}}
 NAMES = ["turn.example.org"]
-# The values that say what the folders say.
+# Values with which the chart gives the objects of the folders.
 BALANCER = {"mode": "load-balancer", "configuration": {"peers": {"allow": ["10.244.0.0/16"]}}}
 EXTRAS = {"tls": {"certManager": {"enabled": True, "dnsNames": NAMES}}, "podMonitor": {"enabled": True}}
 COMPONENTS = ["cert-manager", "pod-monitor"]
@@ -105,7 +105,7 @@ def settings(text):
 
 
 def same(form, values, components):
-    """Both give the same objects."""
+    """Fails unless the chart and the folder give the same objects."""
     chart = {kind: plain(value) for kind, value in render(SECRET | values).items()}
     folder = {kind: plain(value) for kind, value in built(form, components).items() if kind != "Namespace"}
     if chart.keys() != folder.keys():
@@ -152,7 +152,7 @@ def version():
 
 
 def mistakes():
-    """What is missing or misspelt is an error that names it."""
+    """A missing or misspelt value is an error that names it."""
     from helm_python.errors import HelmError
     wrong = [({}, "secrets.authSecret"), (SECRET | {"mode": "hostnetwork"}, "mode"), (SECRET | {"replica": 3}, "replica"),
              (SECRET | {"image": {"tags": "1"}}, "tags"), (SECRET | {"configuration": {"drain-timeout": "1h"}}, "configuration"),
@@ -164,12 +164,12 @@ def mistakes():
             if word not in str(error):
                 raise Failure(f"{values}: the error does not name {word}: {error}") from error
         else:
-            raise Failure(f"{values} is taken")
+            raise Failure(f"{values} is accepted")
     return {"refused": len(wrong)}
 
 
 def releases():
-    """Another release has other names and other pods; its values arrive."""
+    """Another release has other names and other pods; its values are in the objects."""
     values = {"mode": "load-balancer", "drainSeconds": 60, "relay": {"advertise": "10.0.0.5=203.0.113.5"}, "replicas": 3,
               "secrets": {"authSecret": "north", "adminToken": "token"}, "image": {"repository": "registry.test/turnpike", "tag": "1"},
               "tls": {"existingSecret": "pair"}, "tolerations": [{"key": "relay"}], "service": {"tlsPort": 5349, "annotations": {"a": "b"}}}
@@ -197,7 +197,7 @@ def releases():
 
 
 def validated():
-    """kubernetes-validate knows every object but those of operators."""
+    """kubernetes-validate accepts every object except those of operators."""
     if importlib.util.find_spec("kubernetes_validate") is None:
         raise Failure("Python has no kubernetes_validate: deploy/check --install")
     import kubernetes_validate

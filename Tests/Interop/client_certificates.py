@@ -56,7 +56,7 @@ def clients(arguments, report, authorities):
         port=PORT, tls_port=TLS_PORT, users=dict([USER]), certificate=authorities["server"], allow_peers=["127.0.0.0/8"],
         settings={"listeners": LISTENERS, "tls.client-ca": authorities["clients"].root})
     good, wrong = authorities["clients"], authorities["others"]
-    # A certificate for servers is none for clients.
+    # A certificate for servers is not valid for clients.
     own = client_certificate(os.path.dirname(good.root), good)
     foreign = client_certificate(os.path.dirname(wrong.root), wrong)
     with server.Server(arguments, options) as running:
@@ -151,7 +151,7 @@ def plain():
 
 
 def logged(running, pattern):
-    """A line of the log."""
+    """Waits for a line of the log."""
     if not processes.wait_for_line(running.log, pattern, running.process, 3):
         raise Failure(f"no line {pattern}\n{running.explain()}")
 
@@ -188,11 +188,11 @@ def several(arguments, report, authority, names, directory):
         report.run("a session is resumed with its name", lambda: resumed(directory, "north.example", "Reused"))
         report.run("a session is not resumed with another name", lambda: resumed(directory, "south.example", "New"))
         report.run("a changed certificate is read", lambda: changed(running, names["south"]))
-        report.run("a broken one keeps all of them", lambda: broken(running, names["south"]))
+        report.run("a broken certificate keeps the earlier ones", lambda: broken(running, names["south"]))
 
 
 def shows(transport, name, subject):
-    """The subject of the certificate."""
+    """Fails unless the certificate for this server name has this subject."""
     output = s_client(transport, *(["-servername", name] if name else ["-noservername"]))
     found = re.search(rb"subject=CN = (\S+)", output)
     if not found or found.group(1).decode() != subject:

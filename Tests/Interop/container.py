@@ -74,7 +74,7 @@ class Suite:
             return
         if not self.report.run("the image builds", self.build):
             return
-        self.report.run("the image is what it should be", self.image)
+        self.report.run("the image has its user, labels and files", self.image)
         self.report.run("the image on Debian", self.slim)
         for command in (["netns", "add", NAMESPACE], *_laptop()):
             subprocess.run(["ip"] + command, check=False, capture_output=True)

@@ -158,8 +158,8 @@ class Running(processes.Owned):
                 [program, *words, "--set", f"state-directory={self.directory}/state", "--set", "admin.listen="],
                 self.log, stdin=subprocess.DEVNULL, stdout=sink, env=environment)
         if not processes.wait_for_line(self.log, r"\bready\b", self.process, 20):
-            raise Failure(f"it did not get ready:\n{processes.tail(self.log)}")
-        # A file without users and secrets: the server has made a user.
+            raise Failure(f"the server did not get ready:\n{processes.tail(self.log)}")
+        # If the file has no users and secrets, the server makes a user.
         line = None
         if "first-user" in os.listdir(f"{self.directory}/state"):
             line = processes.wait_for_line(output, r'^\{"iceServers":.*\}$', self.process, 3)
@@ -169,7 +169,7 @@ class Running(processes.Owned):
             self.credentials = ["-u", self.user[0], "-w", self.user[1]]
 
     def remarks(self):
-        """The options that have another meaning here, as the program says."""
+        """The options for which the log reports another meaning than coturn's."""
         found = set()
         for line in processes.text(self.log).splitlines():
             for option in ("keep-address-family", "denied-peer-ip"):
@@ -181,7 +181,7 @@ class Running(processes.Owned):
 
 
 def over_tls(arguments, running, port):
-    """A relay step by step, and data through it."""
+    """Runs all steps of `stunclient relay` over TLS."""
     program = server.built("stunclient", os.path.join(os.path.dirname(server.program(arguments)), "stunclient"))
     if program is None:
         raise Failure("stunclient is not built")

@@ -44,8 +44,8 @@ def main():
         report.run("it shows the live sessions and filters them", lambda: shown(tab, sessions))
         report.run("it fits a phone and a desktop", lambda: sizes(tab, sessions, arguments.pictures))
         report.run("every text can be read, light and dark", lambda: readable(tab))
-        report.run("it ends a session after a question", lambda: ended(tab, sessions))
-        report.run("nothing comes from elsewhere", lambda: own(tab))
+        report.run("it asks before it ends a session", lambda: ended(tab, sessions))
+        report.run("every resource is from the server itself", lambda: own(tab))
         report.run("it says when the server is gone", lambda: gone(tab, running))
     return report.finish()
 
@@ -94,7 +94,7 @@ def shown(tab, sessions):
 
 
 def sizes(tab, sessions, folder):
-    """No size of window scrolls sideways; pictures if they are wanted."""
+    """No size of window scrolls sideways. Writes pictures if there is a folder for them."""
     wait = 15 if not folder else 45
     end = time.monotonic() + wait
     while time.monotonic() < end and (folder or not tab.evaluate("document.querySelectorAll('#chart-traffic path').length")):
@@ -156,14 +156,14 @@ def readable(tab):
 
 
 def ended(tab, sessions):
-    """The answer to the question decides."""
+    """The page asks before it ends a session: Cancel keeps the session, End ends it."""
     press = "[...document.querySelectorAll('#sessions tbody tr')].find((row) => row.innerText.includes('bob')).querySelector('button').click()"
     tab.evaluate(press)
     tab.until("document.getElementById('end-dialog').open")
     tab.evaluate("document.querySelector('#end-dialog button[value=cancel]').click()")
     time.sleep(0.3)
     if listed() != 3:
-        raise Failure("the session ended without a yes")
+        raise Failure("the session ended although the dialog was cancelled")
     tab.evaluate(press)
     tab.until("document.getElementById('end-dialog').open")
     tab.evaluate("document.querySelector('#end-dialog button[value=end]').click()")
@@ -196,7 +196,7 @@ def own(tab):
 
 
 def gone(tab, running):
-    """A server that has ended is no ready server."""
+    """After the server has ended the page shows "no answer"."""
     running.close()
     tab.until("document.getElementById('state').textContent === 'no answer'", 30)
 

@@ -23,7 +23,7 @@ from report import Failure, Report
 DEPLOY = os.path.join(server.REPOSITORY, "deploy")
 WATCHDOG = 1.8  # seconds
 
-# What a fault of the relay path looks like from outside: the listener takes no datagram.
+# Breaks the relay path: the listener gets no datagram.
 FAULT = "table ip fault { chain in { type filter hook input priority filter; udp dport 3478 drop; }; }\n"
 
 
@@ -74,7 +74,7 @@ class Manager:
         try:
             return self.socket.recv(4096).decode().split("\n")
         except TimeoutError as error:
-            raise Failure("nothing came") from error
+            raise Failure("no state arrived") from error
 
     def forget(self):
         """Drops the states that have arrived."""
@@ -90,7 +90,7 @@ class Manager:
             state = self.next(end - time.monotonic())
             if state != ["WATCHDOG=1"]:
                 return state
-        raise Failure("only WATCHDOG=1 came")
+        raise Failure("only WATCHDOG=1 arrived")
 
 
 def notifications(arguments):
@@ -100,11 +100,11 @@ def notifications(arguments):
 
 
 def broken(arguments):
-    """Without the relay path WATCHDOG=1 stays out, although every thread works, and the log has the reason."""
+    """Without the relay path WATCHDOG=1 is not sent, although every thread works, and the log has the reason."""
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(Manager(folder)) as manager, \
             server.Server(arguments, watched(manager)) as running:
         if manager.next() != ["READY=1"]:
-            raise Failure("READY=1 did not come")
+            raise Failure("READY=1 did not arrive")
         manager.next(WATCHDOG)
         subprocess.run(["nft", "-f", "-"], input=FAULT, text=True, check=True)
         try:
@@ -114,7 +114,7 @@ def broken(arguments):
         finally:
             subprocess.run(["nft", "delete", "table", "ip", "fault"], check=True)
         if manager.next(5) != ["WATCHDOG=1"]:
-            raise Failure("WATCHDOG=1 did not come back")
+            raise Failure("WATCHDOG=1 did not arrive again")
         with open(running.log, encoding="utf-8") as file:
             line = re.search(r'error relay-path-broken reason="([^"]*)"', file.read())
         if not line:
@@ -123,7 +123,7 @@ def broken(arguments):
 
 
 def silence(manager, seconds):
-    """Nothing comes for so long."""
+    """Fails if a state arrives within this time."""
     try:
         state = manager.next(seconds)
     except Failure:
@@ -191,7 +191,7 @@ def exposure():
 
 
 def manifests(form, arguments):
-    """kubectl builds them, the image is of this version, and the configuration is one that the server accepts."""
+    """kubectl builds the manifests, the image has this version, and the server accepts the configuration."""
     done = subprocess.run(["kubectl", "kustomize", os.path.join(DEPLOY, "kubernetes", form)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(done.stderr)
@@ -217,13 +217,13 @@ def manifests(form, arguments):
 
 
 def is_static(program):
-    """Whether the program brings Swift's libraries."""
+    """Whether the program contains Swift's libraries."""
     done = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
     return done.returncode == 0 and "libswiftCore" not in done.stdout
 
 
 def package(arguments):
-    """Two runs give the same bytes; in the root, it installs, upgrades with kept configuration, and purges."""
+    """Two runs give the same bytes; with --root the package is installed, upgraded, removed and purged."""
     with tempfile.TemporaryDirectory() as folder:
         made = []
         for name in ("first", "second"):
@@ -243,7 +243,7 @@ def package(arguments):
 def in_root(root, file):
     """Installs, upgrades, removes and purges the package in an unpacked Debian."""
     shutil.copy(file, os.path.join(root, "turnpike.deb"))
-    # A program of Swift reads its arguments there.
+    # A Swift program reads its arguments from /proc.
     mounted = subprocess.run(["mount", "-t", "proc", "proc", os.path.join(root, "proc")], check=False).returncode == 0
     try:
         life_in_root(root)
@@ -253,7 +253,7 @@ def in_root(root, file):
 
 
 def life_in_root(root):
-    """Installs the package, and all that follows."""
+    """Runs the commands from the installation to the purge."""
 
     def run(command, expected=0):
         done = subprocess.run(["chroot", root, "sh", "-c", command], capture_output=True, text=True, check=False,

@@ -59,7 +59,7 @@ class Suite:
         self.link = ""
 
     def case(self, name, function):
-        """Runs one case if it is wanted."""
+        """Runs one case if its name contains --only."""
         if self.arguments.only in name and not self.report.run(name, function):
             print(self.running.explain(), flush=True)
 
@@ -103,7 +103,7 @@ class Suite:
         self.case("a firewall closes UDP and TCP", lambda: demo_edges.firewall(one, self.link, DIRECT))
         self.case("candidates before the description", lambda: demo_edges.early_candidates(one, self.link, DIRECT))
         self.case("a link that is not valid any more", lambda: demo_edges.stale_link(three, self.link, TOKEN))
-        self.case("a wrong key, and impatience", lambda: demo_edges.impatience(DIRECT, one, two))
+        self.case("a wrong key, and a button that is pressed twice", lambda: demo_edges.impatience(DIRECT, one, two))
         self.case("a file over the limit", lambda: demo_edges.large_file(DIRECT, one, two))
         self.case("texts of strangers stay texts", lambda: demo_strangers.texts(DIRECT, one, two))
         self.case("the page's policy refuses what is not its own", lambda: demo_strangers.policy(one))
@@ -112,7 +112,7 @@ class Suite:
     # ---- The page
 
     def token(self):
-        """The page asks for the token, makes a room, and its link needs none."""
+        """The page asks for the token and makes a room; the room's link needs no token."""
         tab = DemoChromium(self.browser)
         with contextlib.closing(tab):
             tab.open(f"http://{ADMIN}/demo")
@@ -210,7 +210,7 @@ class Suite:
         return {"sources": names, "labels": labels}
 
     def reconnection(self, one, two):
-        """Media survive the loss of the signalling; a side that hangs up says so, and can call again."""
+        """Media survive the loss of the signalling; a side hangs up, the other is told, and both can call again."""
         path = Path("any", True)
         for tab in (one, two):
             tab.set("call", path, "test")
@@ -238,7 +238,7 @@ class Suite:
         return {"again": again}
 
     def sizes(self, tab):
-        """No tab scrolls sideways in any size of window; pictures if they are wanted."""
+        """No tab scrolls sideways in any size of window. Writes pictures if there is a folder for them."""
         folder = self.arguments.pictures
         path = Path("any", True)
         for mode in ("check", "broadcast", "call", "data", "capture", "live"):

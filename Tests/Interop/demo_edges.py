@@ -1,4 +1,4 @@
-"""Faults that the demo page must explain, and orders of messages that it must stand. Used by demo.py."""
+"""Faults that the demo page must explain, and orders of messages that it must accept. Used by demo.py."""
 
 import json
 import subprocess

@@ -76,7 +76,7 @@ def _inside(name):
 
 
 class Demo(processes.Owned):
-    """A running `turnpike demo`; `link` is what it prints."""
+    """A running `turnpike demo`; `link` is the link that it prints."""
 
     def __init__(self, arguments, *words):
         super().__init__("demo", "server-log.txt")
@@ -102,7 +102,7 @@ class Suite:
         self.phone = stack.enter_context(chromium.Chromium(prefix=_inside("phone")))
 
     def secure(self):
-        """Over HTTPS, with a certificate that the browsers do not know."""
+        """The cases over HTTPS, with a certificate that the browsers do not know."""
         with Demo(self.arguments, "--lan") as demo:
             ann = DemoChromium(self.phone)
             if not self.report.run("a phone opens the page after the warning, and may use its camera",
@@ -128,7 +128,7 @@ class Suite:
         warning = tab.open_untrusted(link)
         tab.enter(link, "Ann" if isinstance(tab, DemoChromium) else "Fox")
         if not tab.evaluate("isSecureContext && document.getElementById('insecure').hidden"):
-            raise Failure("the page thinks that it is not secure")
+            raise Failure("the page is not in a secure context")
         tab.set("call", Path("any", False))
         if not tab.evaluate("document.getElementById('source').value").startswith("camera:"):
             raise Failure("no camera is offered")
@@ -148,7 +148,7 @@ class Suite:
         if shown != link:
             raise Failure(f"the link is {link}, and the page shows {shown}")
         if "certificate" not in words or "Advanced" not in words:
-            raise Failure(f"it does not say what to do about the certificate: {words}")
+            raise Failure(f"the page does not say what to do about the certificate: {words}")
         if not shutil.which("zbarimg"):
             self.report.skip("the picture of the code", "zbarimg (Debian: zbar-tools) is not installed")
             return {}
@@ -158,7 +158,7 @@ class Suite:
         return {"bytes": len(link)}
 
     def plain(self):
-        """Without HTTPS: on the computer itself, and through a proxy from another device."""
+        """The cases without HTTPS: on the computer itself, and through a proxy from another device."""
         with Demo(self.arguments, "--set", f"admin.listen=127.0.0.1:{PLAIN}") as demo:
             with chromium.Chromium(prefix=_inside("home")) as browser:
                 self.report.run("on localhost the camera works without HTTPS",
@@ -174,7 +174,7 @@ class Suite:
                 processes.stop(proxy)
 
     def local(self, tab, link):
-        """The link is for this computer only, and says so."""
+        """The link is for this computer only, and the page says so."""
         if not link.startswith(f"http://127.0.0.1:{PLAIN}/demo#demo."):
             raise Failure(f"the link is {link}")
         tab.enter(link, "Ann")
@@ -184,9 +184,9 @@ class Suite:
         tab.click("show-link")
         words = tab.text("link-words")
         if "only on this computer" not in words or "turnpike demo --lan" not in words:
-            raise Failure(f"it does not say how others come in: {words}")
+            raise Failure(f"the page does not say how others can enter: {words}")
         if tab.evaluate("document.getElementById('link-code').checkVisibility()"):
-            raise Failure("a code of a link that works on no other device")
+            raise Failure("the page shows a QR code of a link that works on no other device")
 
     def insecure(self, tab, link):
         """Only the test picture is there; it works, and a file is refused in words."""

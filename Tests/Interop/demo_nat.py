@@ -39,8 +39,7 @@ def main():
     """Runs the suite."""
     arguments = server.arguments(
         __doc__, only="run only the cases whose name contains this",
-        outages="in place of all else, the network is away for so many seconds, such as 5,20,60, for Chromium and for "
-                "Firefox")
+        outages="run only outages of these seconds, such as 5,20,60, for Chromium and for Firefox")
     report = Report("demo_nat")
     if arguments.server == "coturn" or not chromium.installed():
         report.skip("everything", "there is no Chromium, or the server is not the one that has a demo page")
@@ -107,7 +106,7 @@ def run(report, arguments, scene):
         groups.append(Mixed(report, arguments, scene, first.link_of("second")))
     if arguments.outages:
         groups = groups[:1]
-    # One after the other: a browser that starts beside four others may take longer than its driver waits.
+    # Groups begin one after another: a browser that starts beside four others may take longer than its driver waits.
     groups = [group for group in groups if report.run(group.entry, group.begin)]
     threads = [threading.Thread(target=group.run) for group in groups + ([] if arguments.outages else [first])]
     for thread in threads:
@@ -142,11 +141,11 @@ class Chromiums(Group):
         return f"{PAGE}#{room}.{document['key']}"
 
     def roles(self, path):
-        """Ann sends, to two behind the other NAT."""
+        """Ann sends; Ben and Cem receive behind the other NAT."""
         return self.ann, self.ben, self.cem
 
     def captured(self, path):
-        """What is captured: the screen with its sound once."""
+        """The source for captures: the screen with its sound over UDP, else the test picture."""
         return "screen" if path.transport == "udp" else "test"
 
     def run(self):
@@ -178,7 +177,7 @@ class Mixed(Group):
         return (self.fox, self.eva, self.eli) if path.is_relay else (self.eva, self.fox, self.fay)
 
     def captured(self, path):
-        """What is captured: headless Firefox has no screen."""
+        """The source for captures: the test picture, because headless Firefox has no screen."""
         return "test"
 
     def run(self):
@@ -189,7 +188,7 @@ class Mixed(Group):
                 self.reverse(path)
 
     def reverse(self, path):
-        """Where only relays are allowed Firefox receives too: as watcher, as fan, and it records what comes."""
+        """With relays only Firefox also receives: as a watcher, as a fan, and in a recording."""
         cases = (("one-way", lambda: systems.one_way(path, self.eva, self.fox, self.fay)),
                  ("a recording", lambda: systems.capture(path, self.eva, self.fox, "test")),
                  ("a live page", lambda: systems.live_page(path, self.eva, self.fox, self.fay, "test")))

@@ -1,4 +1,4 @@
-"""What the demo page does when the network or the other side is gone. Used by demo_nat.py.
+"""Outages of the demo page: the network or the other side is gone. Used by demo_nat.py.
 
 However long the network was away, the call must come back by itself, within BACK_SECONDS after the network.
 """
@@ -39,7 +39,7 @@ class Outages(Group):
         self.hal.enter(self.link, "Hal")
 
     def run(self):
-        """All cases."""
+        """Runs all cases."""
         if self.arguments.outages:
             self.durations(self.arguments.outages.split(","))
             return
@@ -53,7 +53,7 @@ class Outages(Group):
         self.case("a killed browser", self.killed)
 
     def durations(self, listed):
-        """Outages of given lengths, of both kinds, of a Chromium and of a Firefox."""
+        """Runs outages of the given lengths, of both kinds, of a Chromium and of a Firefox."""
         fars = [("Chromium", self.hal)]
         if not firefox.drivable():
             fars.append(("Firefox", DemoFirefox(self.scene.firefox("c"))))
@@ -113,17 +113,17 @@ class Outages(Group):
         self.hal.until("document.getElementById('state').textContent.includes('trying again')", 20)
 
     def given_up(self):
-        """As after a minute: Gus's page waits no longer. Hal's page has not heard of that."""
+        """Makes Gus's page drop Hal, as it does after a minute; Hal's page is not told."""
         self.signalling_lost()
         self.gus.evaluate("demo.room.session.peers.forEach((peer) => demo.room.session.drop(peer, 'vanished'))")
 
     def called_in_vain(self):
-        """As when Gus's connection has failed while the server still lists Hal's dead one: the offer is lost."""
+        """Makes Gus's page call Hal while the server still lists Hal's dead WebSocket: the offer is lost."""
         self.signalling_lost()
         self.gus.evaluate("demo.room.session.peers.forEach((peer) => demo.room.session.call(peer.id, peer.info))")
 
     def killed(self):
-        """A browser that dies without a word has vanished; its place is free for the next caller."""
+        """A browser that is killed is shown as vanished; its place in the room is free for the next caller."""
         for tab in (self.gus, self.hal):
             tab.set("call", RELAY, "test")
         self.gus.click("start")
@@ -134,7 +134,7 @@ class Outages(Group):
         begin = time.monotonic()
         self.gus.until_said("Hal has vanished", 20)
         noticed = time.monotonic() - begin
-        # Its media might still come for some seconds, so it is kept as long.
+        # The page keeps the peer for some seconds, because media may still arrive.
         self.gus.until("demo.room.session.peers.size === 0", 35)
         ida = DemoChromium(self.scene.chromium("c"))
         ida.enter(self.link, "Ida")

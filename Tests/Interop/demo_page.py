@@ -42,7 +42,7 @@ SESSION, MIRROR = "demo.room.session", "demo.room.mirror"
 
 
 class DemoTab:
-    """What a person does on the demo page."""
+    """The actions of a person on the demo page."""
 
     name = ""
 
@@ -54,7 +54,7 @@ class DemoTab:
         self.evaluate(f"document.getElementById('name').value = {json.dumps(name)}")
 
     def set(self, mode, path, source=""):
-        """Chooses the tab of a system, and its settings; ends what runs."""
+        """Ends a running session, then chooses the tab of a system and its settings."""
         if self.evaluate("!!demo.room.session"):
             self.evaluate("demo.room.hangUp()")
         self.evaluate(f"document.querySelector('[data-mode={mode}]').click()")
@@ -72,7 +72,7 @@ class DemoTab:
                       "document.getElementById('chat-form').requestSubmit()")
 
     def until_in_room(self):
-        """Waits until the room has taken this tab in."""
+        """Waits until the server has admitted this tab to the room."""
         self.until("document.getElementById('state').textContent === 'in the room'")
 
     def until_said(self, text, seconds=10):
@@ -124,7 +124,7 @@ class DemoTab:
 
 
 class Path:
-    """The page's settings of a path, and what the selected pair must then be.
+    """The page's settings of a path, and the check of the selected pair.
 
     `has_nats`: both sides are behind NATs that only a relay overcomes; else they reach each other.
     """
@@ -136,7 +136,7 @@ class Path:
         return f"over {self.transport}, {'relay only' if self.is_relay else 'any path'}"
 
     def demand(self, pair):
-        """Fails if the pair, such as `relay/tls → relay`, is not as it must be."""
+        """Fails if the pair, such as `relay/tls → relay`, contradicts the settings."""
         local, _, remote = pair.partition(" → ")
         is_relayed = local.startswith("relay")
         if self.is_relay and not is_relayed:
@@ -144,7 +144,7 @@ class Path:
         if is_relayed and self.transport != "any" and "/" in local and local != f"relay/{self.transport}":
             raise Failure(f"the path is {pair}, not over {self.transport}")
         if not self.is_relay and not self.has_nats and is_relayed:
-            raise Failure(f"the path is {pair} though any was allowed")
+            raise Failure(f"the path is {pair} although direct paths are allowed")
         if self.has_nats and not is_relayed and not remote.startswith("relay"):
             raise Failure(f"the path is {pair}: these NATs are not symmetric")
 

@@ -1,4 +1,4 @@
-"""What texts of strangers do on the demo page, and what its policy refuses. Used by demo.py."""
+"""Texts of strangers on the demo page, and requests that its policy refuses. Used by demo.py."""
 
 import json
 

@@ -25,7 +25,7 @@ def _in_room(mode, path, tabs, source=""):
 
 
 def _call(path, one, two):
-    """Two enter, the second one calls. Returns what both have received."""
+    """Two people enter; the second one calls. Returns the figures of both."""
     one.click("start")
     one.until_in_room()
     two.click("start")
@@ -68,7 +68,7 @@ def call_of_two(path, one, two, third=None, source=""):
 
 
 def chat_and_file(path, one, two, source=""):
-    """System 3: media, chat both ways, and a file of 1 MiB whose checksum both sides compare, and the test."""
+    """System 3: media, chat both ways, and a file of 1 MiB whose checksum both sides and this test compare."""
     with _in_room("data", path, (one, two), source), tempfile.TemporaryDirectory() as folder:
         figures = _call(path, one, two)
         for tab in (one, two):
@@ -94,7 +94,7 @@ def chat_and_file(path, one, two, source=""):
 
 
 def capture(path, one, two, source=""):
-    """System 4: what one captures goes to the other side. Both record it; the recording plays and is downloaded."""
+    """System 4: one side captures, the other side receives. Both record; the recording plays and is downloaded."""
     with _in_room("capture", path, (one, two), source and "test"):
         if source:
             one.choose("source", source)
@@ -113,7 +113,7 @@ def capture(path, one, two, source=""):
 
 
 def _record(sources):
-    """Records for a second, each tab what it sends (local) or receives (remote)."""
+    """Records for a second: each tab its own media (local) or the received media (remote)."""
     link = "document.querySelector('#recording video')?.src ?? ''"
     before = {tab: tab.evaluate(link) for tab in sources}
     for tab, source in sources.items():

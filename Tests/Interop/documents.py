@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""The documents do what they say.
+"""The commands, options and links of the documents work.
 
 Blocks marked `sh run` of README.md and docs/*.md are run, page by page, on a host called turn.example.org with a running
 server (`sh run warns`: the last status may be 1); if a `text` block follows, its lines must be in the output, whatever
-their numbers are. Commands of our programs in
-other blocks must have options that exist. Links must lead somewhere. The functions of docs/recipes.md make credentials
-that the server accepts. Exit status: the number of failed cases.
+their numbers are. Commands of our programs in other blocks must have options that exist. Links must lead to an existing
+file and heading. The functions of docs/recipes.md make credentials that the server accepts. Exit status: the number of
+failed cases.
 """
 
 import glob
@@ -29,7 +29,7 @@ SECRET = "north"
 USER = ("alice", "secret")
 PROGRAMS = ("turnpike", "stunclient", "turnload")
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# A program of ours where a command begins: after sudo, assignments, another command, or in a container.
+# The name of one of our programs where a command begins: after sudo, assignments, another command, or in a container.
 COMMAND = re.compile(r"(?:^|&& |\| |; |\$\(|sudo |exec turnpike )(?:[A-Z_]+=\S+ +)*(?:\.build/release/)?(turnpike|stunclient|turnload)((?: +[^|;&)]*)?)")
 
 
@@ -38,13 +38,13 @@ def main():
     arguments = server.arguments(__doc__)
     report = Report("documents")
     isolated = isolation.enter(required=True)  # begins the script again
-    report.run("links lead somewhere", links)
+    report.run("links lead to files and headings", links)
     program = server.program(arguments)
     if arguments.server == "coturn" or program is None or not all(server.built(name, beside(program, name)) for name in PROGRAMS):
         report.skip("commands", "the programs are not built, or not the ones that the documents are about")
         return report.finish()
     help_texts = {}
-    report.run("options exist", lambda: options(program, help_texts))
+    report.run("options of commands exist", lambda: options(program, help_texts))
     if not isolated:
         report.skip("blocks that are run", "there are no namespaces: run as root")
         return report.finish()

@@ -29,7 +29,7 @@ CASES = [
     ("TLS to peers", "tls", []),
     ("TLS to clients", "tls", ["--direction", "to-client"]),
 ]
-# Limits on bandwidth, of which the server's is reached all the time.
+# Limits of bandwidth; the traffic is always above the server's limit.
 LIMITS = ["limits.bandwidth=8M", "limits.bandwidth-per-user=16M", "limits.bandwidth-per-allocation=8M"]
 LIMITED_CASES = [CASES[0], CASES[1], CASES[4], CASES[6]]
 
@@ -38,7 +38,7 @@ def main():
     report = Report("heap")
     path = os.path.abspath(os.environ.get("TURNPIKE_PROGRAM") or os.path.join(server.REPOSITORY, ".build/release/turnpike"))
     if not os.access(path, os.X_OK):
-        report.skip("all", "only an optimised build keeps off the heap: swift build -c release")
+        report.skip("all", "only an optimised build relays without heap allocations: swift build -c release")
         return report.finish()
     load = os.path.join(os.path.dirname(path), "turnload")
     if not os.access(load, os.X_OK):

@@ -35,7 +35,7 @@ def main():
     arguments = server.arguments(__doc__)
     report = Report("ice_clients")
     if not isolation.isolated():
-        fetch()  # before the network is gone
+        fetch()  # before the script enters a namespace without a network
     isolation.enter(required=False)
     isolation.look_like_a_laptop()
     with tempfile.TemporaryDirectory(prefix="turnpike-interop-ice-") as directory:
@@ -176,7 +176,7 @@ async def aioice_call(options, first, second):
             for end, other in (ends, ends[::-1]):
                 await end.send(message)
                 if await other.recv() != message:
-                    raise Failure("other bytes than were sent")
+                    raise Failure("the received bytes differ from the sent ones")
         return {"connected_ms": round(connected * 1000)}
     finally:
         await asyncio.gather(*(end.close() for end in ends))
@@ -227,7 +227,7 @@ async def aiortc_call(options, transport):
                 raise Failure(f"candidates of the kinds {kinds}")
         await done
         if bytes(received) != payload:
-            raise Failure("other bytes came back than were sent")
+            raise Failure("the echoed bytes differ from the sent ones")
         return {"bytes": len(received)}
     finally:
         await asyncio.gather(*(end.close() for end in ends))

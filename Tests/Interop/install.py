@@ -39,8 +39,8 @@ def main():
         return report.finish()
     with tempfile.TemporaryDirectory(prefix="turnpike-interop-install-") as directory:
         suite = Suite(directory, built)
-        report.run("everything has its place", suite.everything)
-        report.run("a second time changes nothing", suite.again)
+        report.run("all files are installed", suite.everything)
+        report.run("a second installation changes nothing", suite.again)
         report.run("parts, and another prefix", suite.parts)
         report.run("the programs run", suite.programs)
         for tool, name, case in (("man", "the manuals can be read", suite.manuals),
@@ -50,7 +50,7 @@ def main():
                 report.run(name, case)
             else:
                 report.skip(name, f"{tool} is not installed")
-        report.run("what is not built, and wrong words", suite.refusals)
+        report.run("missing programs and wrong arguments are refused", suite.refusals)
     return report.finish()
 
 
@@ -78,11 +78,11 @@ class Suite:
         """Installs programs, manuals and completions, nothing else, and each unchanged."""
         listed = self.install().splitlines()
         if sorted(listed) != sorted(_files(self.stage)):
-            raise Failure(f"it lists {listed}")
+            raise Failure(f"the script lists {listed}")
         self.compare(self.stage, "/usr", PARTS)
         with gzip.open(f"{self.root}/share/man/man1/turnload.1.gz", "rb") as file:
             if file.read() != _read(os.path.join(server.REPOSITORY, "docs/man/turnload.1")):
-                raise Failure("turnload's manual is another one")
+                raise Failure("turnload's manual differs from docs/man/turnload.1")
         return {"files": len(listed)}
 
     def again(self):
@@ -90,7 +90,7 @@ class Suite:
         before = {path: _read(path) for path in _files(self.stage)}
         self.install()
         if {path: _read(path) for path in _files(self.stage)} != before:
-            raise Failure("the second installation is another one")
+            raise Failure("the second installation differs from the first")
 
     def parts(self):
         """A single part is installed into its folder."""
@@ -108,7 +108,7 @@ class Suite:
             raise Failure(f"{found} and not {expected}")
         closed = [path for path, _, _ in os.walk(stage) if path != stage and stat.S_IMODE(os.stat(path).st_mode) != 0o755]
         if closed:
-            raise Failure(f"folders that not everybody may enter: {closed}")
+            raise Failure(f"folders without mode 755: {closed}")
 
     def programs(self):
         """Runs the installed programs with an empty environment."""

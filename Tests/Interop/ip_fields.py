@@ -27,7 +27,7 @@ def main():
     report = Report("ip_fields")
     isolation.enter(required=False)
     if arguments.server == "coturn":
-        report.skip("everything", "coturn is not set up for it here")
+        report.skip("everything", "this suite does not configure coturn")
         return report.finish()
     for engine in ("epoll", "io-uring"):
         options = server.Options(hosts=list(HOSTS.values()), allow_peers=["127.0.0.0/8", "::1/128"], settings={
@@ -152,12 +152,12 @@ def late(port):
         client.send(b"\x40\0\0\x01x", client.server)
         _, traffic_class, _, _ = peer.receive()
         if number < 300 and traffic_class:
-            raise Failure(f"traffic class {traffic_class} out of nowhere")
+            raise Failure(f"traffic class {traffic_class} before the client sets one")
         if traffic_class == 0xB8:
             seen = number
             break
     if seen is None:
-        raise Failure("marks were never noticed")
+        raise Failure("no mark was relayed")
     return {"noticed_after": seen - 300}
 
 

@@ -49,7 +49,7 @@ def enter(required):
 
 def _prepare():
     """Brings loopback up, and makes a private folder for the names of further network namespaces."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # PID 1 has no default action; cleans up too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # PID 1 has no default action; an exit also cleans up
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.makedirs("/run/netns", exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"], check=False, capture_output=True)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Prometheus of Debian scrapes the server, in both text formats, and promtool holds deploy/monitoring against it: the
-alert rules with their unit tests, the sample configuration, and the names of metrics in rules and dashboard.
+"""Prometheus of Debian scrapes the server, and promtool checks its metrics and deploy/monitoring: the alert rules with
+their unit tests, the sample configuration, and the names of metrics in rules and dashboard.
 
 Exit status: the number of failed cases.
 """
@@ -30,7 +30,7 @@ def main():
     arguments = server.arguments(__doc__)
     report = Report("monitoring")
     if arguments.server == "coturn" or not shutil.which("promtool") or not shutil.which("prometheus"):
-        report.skip("everything", "prometheus is not installed, or the server is not the one that it is for")
+        report.skip("everything", "prometheus is not installed, or the server is not Turnpike")
         return report.finish()
     isolation.enter(required=False)
     report.run("the rules pass their unit tests", rules)
@@ -43,14 +43,14 @@ def main():
 
 
 def promtool(*words, text=None):
-    """Runs promtool; raises `Failure` with its words."""
+    """Runs promtool; raises `Failure` with its output."""
     done = subprocess.run(["promtool", *words], input=text, capture_output=True, text=True, timeout=60, check=False, cwd=FOLDER)
     if done.returncode or (text and done.stderr.strip()):
         raise Failure(f"promtool {' '.join(words)}: {done.stdout} {done.stderr}")
 
 
 def rules():
-    """The rules, the sample configuration, and the unit tests."""
+    """promtool accepts the rules, the sample configuration, and the unit tests."""
     promtool("check", "rules", "turnpike.rules.yml")
     promtool("check", "config", "prometheus.yml")
     promtool("test", "rules", "turnpike.tests.yml")
@@ -64,7 +64,7 @@ def metrics(accept="*/*"):
 
 
 def check_metrics():
-    """promtool has no remark, and both formats have the same samples."""
+    """The format without a preference is Prometheus's text, and promtool has no remark."""
     plain, kind = metrics()
     if not kind.startswith("text/plain; version=0.0.4"):
         raise Failure(kind)
@@ -89,7 +89,7 @@ def names():
 
 
 def scrape(running):
-    """Prometheus finds the target up, with OpenMetrics, and stores the samples."""
+    """Prometheus finds the target up and stores the samples; only the certificate may raise an alert."""
     with open(f"{FOLDER}/prometheus.yml", encoding="utf-8") as file:
         text = file.read().replace("15s", "1s")
     configuration = os.path.join(running.directory, "prometheus.yml")

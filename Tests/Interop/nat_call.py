@@ -18,7 +18,7 @@ from network import SERVER, Network, Watch
 from report import Failure, Report
 
 CALL_SECONDS = 60
-NORMAL_TTL = 32  # at least, when it leaves the server; Linux starts at 64, and a relay may decrement the client's
+NORMAL_TTL = 32  # the least TTL that leaves the server; Linux starts at 64, and a relay may decrement the client's
 LASTING_SECONDS = 6
 NO_PATH_SECONDS = 12
 
@@ -33,7 +33,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     server.add_arguments(parser)
     parser.add_argument("--errors", choices=["both", "icmp", "route", "none"], default="both",
-                        help="which errors the server meets; less than both is for comparison")
+                        help="the errors that the server gets; the other choices are for comparison")
     arguments = parser.parse_args()
     report = Report("nat_call")
     if not chromium.installed():
@@ -50,7 +50,7 @@ def main():
                 report.run(f"{name} homes: the scene is set", lambda: _raise(Failure(str(problem))))
                 continue
             if name == "private":
-                report.run("without a relay there is no way", scene.no_way)
+                report.run("without a relay the call fails", scene.no_way)
             for transport in transports:
                 case = f"{name} homes: chromium-chromium by relay over {transport}"
                 if not report.run(case, lambda: scene.relayed(transport, lans is UNROUTABLE)):
@@ -108,7 +108,7 @@ class Scene:
         for earlier, end in zip(before, later):
             more = end["video"]["frames"] - earlier["video"]["frames"]
             if more < LASTING_SECONDS * 5:
-                call.fail(f"media dried up: {more} video frames in {LASTING_SECONDS} s", *later)
+                call.fail(f"media stopped: {more} video frames in {LASTING_SECONDS} s", *later)
         return later
 
     def surroundings(self, seen, unroutable):
@@ -118,9 +118,9 @@ class Scene:
         if not seen["ttl"] or min(map(int, seen["ttl"])) < NORMAL_TTL:
             return f"the server's packets leave with TTLs {seen['ttl']}"
         if self.icmp and not seen["unreachable"].get("3"):
-            return "no ICMP port unreachable came to the server: the test did not test what it should"
+            return "no ICMP port unreachable reached the server, so this case proves nothing"
         if self.no_route and unroutable and not seen["no_route"]:
-            return "the server never lacked a route: the test did not test what it should"
+            return "the server always had a route, so this case proves nothing"
         return None
 
     def no_way(self):
@@ -131,7 +131,7 @@ class Scene:
                                       lambda *ends: any(end["state"] == "connected" for end in ends))
             call.stop(*pages)
         if any(end["state"] == "connected" for end in progress):
-            call.fail("the call found a way around the relay", *progress)
+            call.fail("the call connected without a relay", *progress)
         kinds = sorted({text.split(" typ ")[1].split()[0] for end in progress for text in end["gathered"]})
         if "srflx" not in kinds:
             call.fail(f"no server-reflexive candidates, only {kinds}: Binding does not work", *progress)

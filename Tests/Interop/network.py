@@ -1,4 +1,4 @@
-"""Two clients behind symmetric NATs (a third one if it is wanted) and a server, each in its own network namespace.
+"""Two or three clients behind symmetric NATs, and a server, each in its own network namespace.
 
                           internet (forwards; no route to any LAN)
                9.9.9.1  /      | 11.1.0.1      \\ 12.1.0.1
@@ -7,9 +7,9 @@
        (no default route)      | LAN .1          | LAN .1
                            client-a LAN .2    client-b LAN .2
 
-The third one, c, is like b, with 13.1.0 in place of 12.1.0. The addresses look global, because a relay refuses private
-peers; none of them leaves the namespaces. The NAT routers answer packets without a mapping with ICMP port unreachable,
-and the server has no route to the clients' LANs.
+The third client, c, is like b, with 13.1.0 in place of 12.1.0. The addresses look global, because a relay refuses
+private peers; none of them leaves the namespaces. The NAT routers answer packets without a mapping with ICMP port
+unreachable, and the server has no route to the clients' LANs.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ table ip silence {
 """
 
 
-# Loses every packet to and from a NAT, without a word.
+# Drops every packet to and from a NAT, without an ICMP error.
 SILENT_CUT = """
 table ip cut {{
   chain forward {{

@@ -94,7 +94,7 @@ def turn_server(report, program, name, wrong):
 # The cases.
 
 def relay(program, transport):
-    """Runs all relay steps, and packets of media's size."""
+    """Runs all relay steps, and a series of 50 packets."""
     found = ask(program, "--count", "50", "--interval", "0.002", f"turn:{ADDRESS}:{PORT}?transport={transport}")
     steps = [step["name"] for step in found["steps"] if step["ok"]]
     expected = (["connect"] if transport == "tcp" else []) + STEPS

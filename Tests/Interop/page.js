@@ -68,7 +68,7 @@ const call = {
     return {};
   },
 
-  /** Takes the other end's new candidates, gives ours and how far the call has come. */
+  /** Adds the other end's new candidates. Returns this end's new candidates and the call's progress. */
   async poll(remoteCandidates) {
     for (const candidate of remoteCandidates) await this.connection.addIceCandidate(candidate);
     const candidates = this.candidates;

@@ -41,7 +41,7 @@ def main():
     arguments = server.arguments(__doc__)
     report = Report("path_mtu")
     if arguments.server == "coturn" or not isolation.enter(required=True):
-        report.skip("everything", "it takes network namespaces, and Turnpike")
+        report.skip("everything", "network namespaces are refused here, or the server is not Turnpike")
         return report.finish()
     build()
     options = server.Options(hosts=["9.9.9.9", "2a09::9"], users={"alice": "secret"},
@@ -67,14 +67,16 @@ def cases(host, peer, news):
 
     Over UDP DONT-FRAGMENT applies from IPv4 to IPv4 only. IPv6 routers never fragment, so there the first datagram that
     is too large is lost and reported even without DONT-FRAGMENT."""
-    fits = ("what fits comes back", lambda: Client(host).expect_echo(peer, 1000, fragment=False))
+    fits = ("a datagram that fits comes back", lambda: Client(host).expect_echo(peer, 1000, fragment=False))
     if ":" in host:
-        return [fits, ("the router's answer reaches the client, and the next is cut",
+        return [fits, ("the router's answer reaches the client, and the next datagram is fragmented",
                        lambda: Client(host).expect_news_then_echo(peer, 1400, news, 1280))]
     return [fits,
-            ("without DONT-FRAGMENT what does not fit is cut", lambda: Client(host).expect_echo(peer, 1400, fragment=True)),
-            ("with it the router's answer reaches the client", lambda: Client(host).expect_news(peer, 1400, news, 1280)),
-            ("what the server's own link has no room for is told alike",
+            ("without DONT-FRAGMENT a large datagram is fragmented",
+             lambda: Client(host).expect_echo(peer, 1400, fragment=True)),
+            ("with DONT-FRAGMENT the router's answer reaches the client",
+             lambda: Client(host).expect_news(peer, 1400, news, 1280)),
+            ("the MTU of the server's own link is reported too",
              lambda: Client(host).expect_news(peer, 1600, news, 1500))]
 
 

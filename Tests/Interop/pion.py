@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""pion's TURN library for Go, on which other servers and clients are built: `stunclient` against a server with it, and
-a client with it against the server under test.
+"""pion's TURN library for Go, on which other servers and clients are built: `stunclient` against a server built with
+pion, and a client built with pion against the server under test.
 
 Over UDP, TCP, TLS and DTLS. If pion departs from the RFC, the case describes it and the expected result. The two
 programs (pion_server, pion_client) are built with Debian's Go, offline. Exit status: the number of failed cases.
@@ -121,7 +121,7 @@ class Probe:
         return result.stdout
 
     def document(self, arguments, expected=0, **credentials):
-        """Returns its JSON document, which must have the exit status too."""
+        """Runs stunclient and returns its JSON document, which must have the exit status too."""
         document = json.loads(self.ask(["--json", *arguments], expected, **credentials))
         _expect(document, {"exit_status": expected})
         return document
@@ -183,7 +183,7 @@ class Probe:
         return self.fails(["relay", *self.at("udp")], "bad-request", "wrong username or password", password="wrong")
 
     def another_user(self):
-        """The same for an unknown user."""
+        """An unknown user gets the same answer."""
         return self.fails(["relay", *self.at("tcp")], "bad-request", "wrong username or password", user="bob")
 
     def denied_peer(self):
@@ -195,7 +195,7 @@ class Probe:
         return self.fails(["relay", "--relay-family", "6", *self.at("udp")], "malformed", "not asked for")
 
     def untrusted(self):
-        """Without its authority the certificate is refused."""
+        """Without --ca the certificate is refused."""
         return self.fails(["relay", "--tls", f"{HOST}:{TLS_PORT}"], "tls-untrusted", "")
 
     def nat(self):

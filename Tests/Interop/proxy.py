@@ -66,7 +66,7 @@ def main():
 
 
 def cases(report, running):
-    """Runs the cases, those of the relay at once."""
+    """Runs the cases; the relay's cases run in parallel."""
     suite = uclient.Suite(running.options)
     suite.port, suite.tls_port = PLAIN, SECURE
     runs = [(f"uclient, {transport}, {method}, from {source}",
@@ -122,7 +122,7 @@ def check_clients(running):
 
 
 def refused(running, count):
-    """Counts the lines about refused connections."""
+    """Checks the number of refused connections in the log."""
     lines = [line for line in processes.text(running.log).splitlines() if "proxy-refused" in line]
     if len(lines) != count:
         raise Failure(f"{len(lines)} refusals, expected {count}: {lines}")
@@ -138,7 +138,7 @@ def check_stranger(running):
 
 
 def check_version1(running):
-    """HAProxy's `send-proxy` is text."""
+    """HAProxy's `send-proxy` sends version 1, which is text; the server refuses it."""
     with socket.create_connection(("127.0.0.1", TEXT), 5) as client:
         client.settimeout(5)
         client.sendall(bytes.fromhex("000100002112a442") + bytes(12))

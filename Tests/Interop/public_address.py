@@ -26,7 +26,7 @@ from report import Failure, Report
 COTURN, FAKE = "stun:9.9.9.9", "stun:9.9.9.9:3480"
 HOSTILE = sorted(BODIES) + ["stall", "drip", "redirect", "headers", "garbage", "bad-token"]
 LIARS = ["other-source", "other-transaction", "huge", "flood", "cut", "loopback"]
-START_LIMIT = 15  # seconds: the start waits ten for the first answer, and server.py three for a line
+START_LIMIT = 15  # seconds: the start waits ten for the first answer, and server.py waits three for a line
 
 
 def main():
@@ -51,7 +51,7 @@ def main():
 
 
 def cases(scene):
-    """Names and functions."""
+    """Yields the name and the function of each case."""
     yield "coturn is asked, and its own clients get relays", scene.coturn
     for kind in DOCUMENTS:
         yield f"metadata of {kind}", lambda kind=kind: scene.cloud(kind)
@@ -105,13 +105,13 @@ class Scene(Network):
             hosts=[LOCAL], users={"alice": "secret"}, settings=settings, prefix=inside("inside")))
 
     def relayed(self, host=PUBLIC):
-        """The address of a relay, for a client outside that also sends through it."""
+        """Allocates from outside, sends data through the relay, and returns the relayed address."""
         result = subprocess.run(
             inside("outside") + [self.stunclient, "relay", "--json", f"turn:{host}"], capture_output=True, text=True,
             check=False, env={**os.environ, "STUNCLIENT_USERNAME": "alice", "STUNCLIENT_PASSWORD": "secret"}, timeout=60)
         document = json.loads(result.stdout)
         found = (document.get("checks") or [document])[0]["relayed"][0].rpartition(":")[0]
-        # A private address is a warning.
+        # A private address gives a warning, with exit status 1.
         if result.returncode != (1 if found == LOCAL else 0):
             raise Failure(f"stunclient: {result.returncode}: {result.stdout}")
         return found
@@ -119,7 +119,7 @@ class Scene(Network):
     # The cases.
 
     def coturn(self):
-        """A STUN server that is named is asked from the relay's address; other projects' clients get relays."""
+        """The server asks the configured STUN server from the relay's address; coturn's clients get relays."""
         with self.server(f"interface,cloud,{COTURN}") as running:
             line = wait(running, rf"public-address-found .*address={PUBLIC}.*").group(0)
             expect(self.relayed(), PUBLIC)
@@ -129,7 +129,7 @@ class Scene(Network):
             return {"line": line, **metrics(1, changes=0)}
 
     def cloud(self, kind):
-        """The metadata service of a cloud."""
+        """The metadata service of a cloud gives the address."""
         with self.fake("metadata", kind, PUBLIC), self.server() as running:
             source = wait(running, rf'public-address-found .*address={PUBLIC} source="?(cloud \(\w+\))').group(1)
             expect(source, f"cloud ({kind})")
@@ -137,7 +137,7 @@ class Scene(Network):
         return {"source": source}
 
     def hostile(self, what, mode, source):
-        """The start is not held up, no lie is believed, and the line names the key."""
+        """The start is not delayed, a false answer is not used, and the log line names the key."""
         started = time.monotonic()
         with self.fake(what, mode, "11.1.0.9"), self.server(source) as running:
             seconds = round(time.monotonic() - started, 1)
@@ -148,14 +148,14 @@ class Scene(Network):
             return {"ready": seconds, "reason": re.search(r'reason="([^"]*)"', line).group(1)}
 
     def lies_first(self):
-        """Answers from another address or with another transaction ID are not believed; the right one is."""
+        """Answers from another address or with another transaction ID are ignored; the right answer is used."""
         with self.fake("stun", "lies-first", PUBLIC), self.server(FAKE) as running:
             wait(running, rf"public-address-found .*address={PUBLIC}.*forward relay.ports")
             expect(self.relayed(), PUBLIC)
         return {}
 
     def silence(self):
-        """Where nothing answers, the start waits for a bounded time, and the server works with what it has."""
+        """Without an answer the start waits for a bounded time; a later search finds the address."""
         started = time.monotonic()
         with self.server(f"interface,cloud,{FAKE}") as running:
             seconds = round(time.monotonic() - started, 1)
@@ -170,7 +170,7 @@ class Scene(Network):
         return {"ready": seconds, "line": line}
 
     def change(self):
-        """A changed address is found, and told to new allocations."""
+        """A changed address is found, and new allocations get it."""
         with self.server(COTURN, **{"relay.detect-interval": "1s"}) as running:
             expect(self.relayed(), PUBLIC)
             self.map_to(NEXT)
@@ -182,7 +182,7 @@ class Scene(Network):
                 self.map_to(PUBLIC)
 
     def name(self):
-        """A name is looked up, and looked up again."""
+        """A name is resolved at the start, and again at each interval."""
         hosts = "/tmp/turnpike-public-address-hosts"
 
         def point_to(address):
@@ -203,7 +203,7 @@ class Scene(Network):
             run(["umount", "/etc/hosts"])
 
     def reload(self):
-        """A reload changes the way, also when nothing was asked before the system call filter was loaded."""
+        """A reload changes `relay.advertise`, also if the first search begins under the system call filter."""
         text = ("realm: example.org\nrelay:\n  advertise: {}\nadmin: {{ listen: '127.0.0.1:8478' }}\n"
                 "listeners: [ 'udp://0.0.0.0:3478' ]\nauth: {{ users: {{ alice: secret }} }}\n")
         with self.fake("metadata", "aws", PUBLIC), server.Server(self.arguments, server.Options(
@@ -225,7 +225,7 @@ class Scene(Network):
         return {}
 
     def upgrade(self):
-        """The newer process tells the older one's address while its own search has no answer."""
+        """The newer process gives clients the older one's address while its own search has no answer."""
         with self.server(FAKE) as running:
             with self.fake("stun", "honest", PUBLIC):
                 run(inside("inside") + ["ip", "address", "add", "10.1.0.77/32", "dev", "lo"])
@@ -260,20 +260,20 @@ def wait(running, pattern, seconds=12):
 
 
 def expect(found, wanted):
-    """Compares."""
+    """Fails if the values differ."""
     if found != wanted:
         raise Failure(f"{found!r} instead of {wanted!r}")
 
 
 def hardened(running):
-    """All measures are on, and none failed."""
+    """Fails unless every measure of hardening is on."""
     text = processes.text(running.log)
     if not re.search(r"hardened .*seccomp=on", text) or "hardening-incomplete" in text:
         raise Failure(f"not hardened\n{running.explain()}")
 
 
 def metrics(known, changes):
-    """The metrics of the search."""
+    """Checks the metrics of the search."""
     text = run(inside("inside") + ["curl", "-s", "-m", "3", "http://127.0.0.1:8478/metrics"])
     expect(re.search(r'turnpike_public_address\{family="ipv4",relay="0"\} (\d)', text).group(1), str(known))
     expect(re.search(r"turnpike_public_address_changes_total (\d+)", text).group(1), str(changes))

@@ -27,7 +27,7 @@ DOCUMENTS = {
     "digitalocean": ("/metadata/v1/reserved_ip/ipv4/ip_address", None),
 }
 
-# What a hostile service answers to every request; None: see `Metadata`.
+# The body that a hostile service sends for every request; `Metadata.hostile` has the other kinds.
 BODIES = {
     "html": b"<html>11.1.0.9</html>", "private": b"192.168.1.1", "loopback": b"127.0.0.1", "empty": b"",
     "two": b"11.1.0.9\n11.1.0.8\n", "six": b"2001:db8::1", "huge": b"1" * 50_000_000,
@@ -40,7 +40,7 @@ class Metadata(http.server.BaseHTTPRequestHandler):
     kind, address = "", ""
 
     def do_PUT(self):  # noqa: N802 (the library's name)
-        """Amazon's token."""
+        """Gives Amazon's token."""
         if self.kind == "aws" and self.path == "/latest/api/token":
             wants = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
             self.answer(200 if wants else 400, TOKEN.encode())
@@ -50,7 +50,7 @@ class Metadata(http.server.BaseHTTPRequestHandler):
             self.hostile() or self.answer(404, b"no such document")
 
     def do_GET(self):  # noqa: N802
-        """A document."""
+        """Gives a document."""
         path, header = DOCUMENTS.get(self.kind, ("", None))
         if path and self.path == path:
             good = header is None or self.headers.get(header[0]) == header[1]
@@ -94,7 +94,7 @@ class Metadata(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Clients that hang up are no errors."""
+    """A server that reports no error if a client hangs up."""
 
     def handle_error(self, request, client_address):
         pass
@@ -139,7 +139,7 @@ def stun(mode, address):
 
 
 def main():
-    """Runs one of them until it is ended."""
+    """Runs one service or server until it is killed."""
     what, mode, address = sys.argv[1:]
     if what == "metadata":
         Metadata.kind, Metadata.address = mode, address

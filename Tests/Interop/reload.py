@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A storm of reloads under load: 100 configurations, right and wrong ones in turn, while 1,000 relays carry media.
 
-With both engines: nothing is lost that the quiet run of the same server does not lose; every wrong configuration is
-refused by name, and the last right one is in force. Exit status: the number of failed cases.
+With both engines: no more packets are lost than in a quiet run of the same server; every right configuration is loaded,
+and every wrong one is refused with the name of its mistake. Exit status: the number of failed cases.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ from report import Failure
 
 RELOADS = 100
 SECONDS = 6
-# What changes from one configuration to the next: users, secrets, limits, peers, lifetimes, and mistakes of each kind.
+# The configurations: other secrets, limits, peers, lifetimes and TLS versions, and mistakes of each kind.
 RIGHT = [
     "auth: { secrets: [ north, south ] }\n",
     "limits: { bandwidth-per-user: 100M, permissions-per-allocation: 900 }\n",
@@ -93,7 +93,7 @@ def reloads(running):
 
 
 def outcome(running, place):
-    """The lines of the log from a place up to the outcome of a reload; None after ten seconds without it."""
+    """The log from an offset up to the outcome of a reload; None after ten seconds without an outcome."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with open(running.log, "rb") as log:

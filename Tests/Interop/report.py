@@ -17,7 +17,7 @@ class Report:
         self.passed = 0
         self.failed = 0
         self.skipped = 0
-        self._printing = threading.Lock()  # suites may run cases beside each other
+        self._printing = threading.Lock()  # suites may run cases in parallel
 
     def run(self, name, function):
         """Runs one case: `function` returns its numbers or raises `Failure`. Returns whether it passed."""
@@ -30,7 +30,7 @@ class Report:
             figures, error = {}, f"{type(failure).__name__}: {failure}"
         seconds = round(time.monotonic() - start, 2)
         line = {"suite": self.suite, "case": name, "ok": error is None, "seconds": seconds, **figures}
-        seconds = line["seconds"]  # a case that ran in the background measures its own
+        seconds = line["seconds"]  # a case that ran in the background measures its own time
         if error is not None:
             line["error"] = error
         with self._printing:

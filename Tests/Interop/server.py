@@ -33,12 +33,12 @@ class Options:
 
 def add_arguments(parser):
     """Adds the options that choose the server, the same for every script."""
-    parser.add_argument("--server", choices=["turnpike", "coturn"], default="turnpike", help="who is tested")
+    parser.add_argument("--server", choices=["turnpike", "coturn"], default="turnpike", help="the server under test")
     parser.add_argument("--turnpike", default=os.environ.get("TURNPIKE_PROGRAM", ""), help="path of the program")
 
 
 def arguments(description, **options):
-    """Reads the arguments of a suite; `options` are further ones, each a text, with their help."""
+    """Reads the arguments of a suite; `options` are further arguments of text, with their help."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     add_arguments(parser)
     for name, text in options.items():

@@ -70,7 +70,7 @@ def main():
 
 
 class System:
-    """A systemd of its own."""
+    """A systemd that is process 1 of its own namespaces."""
 
     def __init__(self, arguments, directory):
         program = server.program(arguments)
@@ -99,11 +99,11 @@ class System:
                  "chmod 640 /etc/turnpike/turnpike.yml && systemctl daemon-reload")
 
     def command(self, *words):
-        """The command that runs another one inside."""
+        """The command that runs these words inside."""
         return ["nsenter", "-t", str(self.first), "-p", "-m", "-u", "-i", "-n", "-C", "-r", "-w", *words]
 
     def run(self, *words, check=True, seconds=60, environment=None):
-        """Runs a command inside; raises `Failure` with its words."""
+        """Runs a command inside; raises `Failure` with its output."""
         done = subprocess.run(self.command(*words), capture_output=True, text=True, errors="replace", timeout=seconds,
                               check=False, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
         if check and done.returncode:
@@ -111,17 +111,17 @@ class System:
         return done
 
     def journal(self):
-        """The lines of the unit."""
+        """The unit's log."""
         return self.run("journalctl", "-u", "turnpike", "--no-pager", "-o", "cat", check=False).stdout
 
     def unit(self):
-        """The unit's state, as systemd has it."""
+        """The unit's properties in systemd."""
         names = "MainPID,ActiveState,SubState,NRestarts,Result,ExecMainStatus"
         said = self.run("systemctl", "show", "turnpike", "-p", names).stdout
         return dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
 
     def await_line(self, pattern, seconds=10):
-        """Waits for a line of the unit."""
+        """Waits for a line of the unit's log."""
         deadline = time.monotonic() + seconds
         while not (match := re.search(pattern, self.journal(), re.MULTILINE)):
             if time.monotonic() > deadline:
@@ -136,7 +136,7 @@ class System:
 
 
 def starts(system):
-    """The unit is active when all listeners are open; nothing of the hardening is missing."""
+    """The unit is active when all listeners are open; every measure of hardening is on."""
     system.run("systemctl", "start", "turnpike")
     state = system.unit()
     if state["ActiveState"] != "active":
@@ -180,11 +180,11 @@ def upgrades(system):
 
 
 def stops(system):
-    """systemd's commands are for the newer process."""
+    """systemd's reload, signal and stop reach the newer process."""
     system.run("systemctl", "reload", "turnpike")
     system.await_line(r"\breloaded\b")
     system.run("systemctl", "kill", "-s", "USR2", "--kill-whom=main", "turnpike")
-    # At once, while the older process may still be there.
+    # The stop follows this line at once, while the older process may still exist.
     system.await_line(r"(?s)\bupgraded\b.*\bupgraded\b")
     if "is not our child" in system.journal():
         raise Failure("systemd is not the newer process's parent, so a stop would kill it without its drain")

@@ -23,7 +23,7 @@ FIND = """((ids) => {
 
 
 class Tab:
-    """What a test does in a tab, in any browser that has `evaluate`."""
+    """The actions of a test in a tab; a browser's class adds `evaluate`."""
 
     def click(self, identifier):
         """Presses a button, which must be visible."""
@@ -45,7 +45,7 @@ class Tab:
         return json.loads(self.evaluate(f"JSON.stringify({found}.map((one) => one.textContent))"))
 
     def give_token(self, token):
-        """Answers the page's question for the token."""
+        """Enters the token in the page's dialog."""
         self.until("document.getElementById('token-dialog')?.open")
         self.evaluate(f"document.getElementById('token').value = {json.dumps(token)};"
                       "document.querySelector('#token-dialog button').click()")
@@ -60,7 +60,7 @@ class Tab:
         self.until_async(f"(async () => !!({expression}))()", seconds)
 
     def until_async(self, expression, seconds=10):
-        """Waits until a promise gives true."""
+        """Waits until a promise resolves to true."""
         end = time.monotonic() + seconds
         while self.evaluate(expression) is not True:
             if time.monotonic() > end:
@@ -86,7 +86,7 @@ class ChromiumTab(Tab, chromium.Page):
         self.until("document.readyState === 'complete'", 20)
 
     def front(self):
-        """Shows the tab: browsers play no silent video in others."""
+        """Shows the tab: browsers do not play muted video in hidden tabs."""
         self._ask("Page.bringToFront")
 
     def open_untrusted(self, url):

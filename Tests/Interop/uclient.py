@@ -183,11 +183,11 @@ class Suite:
                 for transport, flags in TRANSPORTS.items() if transport in ("udp", "tcp") for method, how in METHODS.items()]
 
     def limited(self, credentials):
-        """`limits.bandwidth-per-user`: what is below it arrives, and of what is above it a part."""
+        """Returns the case of `limits.bandwidth-per-user`."""
         return [("uclient, limits.bandwidth-per-user", lambda: self.around_limit(credentials))]
 
     def around_limit(self, credentials):
-        """Of 20,000 bytes a second, two clients' short messages take a part; messages of 1,200 bytes are too much."""
+        """At 20,000 bytes a second all short messages of two clients arrive, and a part of those of 1,200 bytes."""
         self.relay("127.0.0.1", "127.0.0.1", credentials)
         try:
             self.relay("127.0.0.1", "127.0.0.1", credentials + ["-l", "1200"])
@@ -238,7 +238,7 @@ class Suite:
         result = run(["turnutils_uclient", "-p", str(self.port), "-u", USER[0], "-w", "wrong", "-e", "127.0.0.1",
                       "-r", str(PEER_PORT), "-n", "5", "127.0.0.1"])
         if "Cannot complete Allocation" not in result.stdout + result.stderr:
-            raise Failure(f"it was not refused: {_last(result)}")
+            raise Failure(f"the wrong password was not refused: {_last(result)}")
 
 
 @contextlib.contextmanager

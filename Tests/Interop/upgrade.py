@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""An upgrade under load: the server starts its program once more, and no client notices.
+"""An upgrade under load: the server starts its program again and hands its clients over.
 
-With both engines: 1,000 allocations with paced media lose nothing across an upgrade that the quiet run does not lose.
-coturn's client over UDP, TCP, TLS, DTLS and with TCP relays loses nothing either. A new process that does not come up
-leaves the old one serving. Exit status: the number of failed cases.
+With both engines: 1,000 allocations with paced media lose no more packets across an upgrade than in a quiet run.
+coturn's client over UDP, TCP, TLS, DTLS and with TCP relays loses nothing. If the new process does not start, the old
+one continues. Exit status: the number of failed cases.
 """
 
 import copy
@@ -32,7 +32,7 @@ ALLOCATIONS = 1000
 RATE = 5000  # packets a second, and as many back
 SECONDS = 8
 ENGINES = ("epoll", "io-uring")
-# The clients of coturn's tool; the last names what the upgrade must have kept in the older process.
+# The clients of coturn's tool and their options. The older process keeps those with TLS and DTLS.
 CLIENTS = {"udp": [], "tcp": ["-t"], "TCP relays": ["-T"], "tls": ["-t", "-S"], "dtls": ["-S"]}
 
 
@@ -89,7 +89,7 @@ def await_line(running, pattern, seconds=20):
 
 
 def upgrade(arguments, running):
-    """Asks for an upgrade as an operator does; returns what was handed over."""
+    """Runs `turnpike upgrade`; returns its JSON document."""
     result = subprocess.run(
         [server.program(arguments), "upgrade", "--json", "--admin", "http://127.0.0.1:28478"], capture_output=True,
         text=True, timeout=60, check=False)
@@ -109,8 +109,8 @@ def under_load(arguments, engine, ports):
 def loses_no_more(measure, cause):
     """Returns the figures of a run that loses no more packets than its quiet run.
 
-    A machine that stands still for a moment loses packets too, so a loss is measured once more. A server that loses
-    packets does so in each run.
+    A machine that pauses for a moment loses packets too, so after a loss the measurement is repeated once. A server
+    with a fault loses packets in both.
     """
     before = []
     while True:
@@ -197,7 +197,7 @@ def client(arguments, engine, flags, ports):
 
 
 def failures(arguments, ports):
-    """Replaces the program by one that fails, removes it, and spoils the configuration: the old process goes on."""
+    """The old process continues after a program that fails, one that is missing, and a wrong configuration."""
     with tempfile.TemporaryDirectory(prefix="turnpike-interop-upgrade-") as folder, \
             server.Server(*copied(arguments, ports, folder)) as running:
         program = pathlib.Path(folder, "turnpike")
@@ -221,7 +221,7 @@ def failures(arguments, ports):
 
 
 def refuse(running, number, reason):
-    """Asks for an upgrade that fails for this reason, and for a Binding of the old process."""
+    """Requests an upgrade that fails for this reason, then a Binding from the old process."""
     running.process.send_signal(signal.SIGUSR2)
     deadline = time.monotonic() + 20
     while len(lines(running, r"\bupgrade-failed\b.*")) < number:
@@ -271,7 +271,7 @@ def twice(arguments, ports):
 
 
 def await_admin():
-    """Waits until the newer process answers operators."""
+    """Waits until the newer process serves the admin endpoint."""
     deadline = time.monotonic() + 15
     while True:
         try:

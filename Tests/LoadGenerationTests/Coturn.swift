@@ -30,7 +30,7 @@ final class Coturn {
     var isRunning: Bool
   }
 
-  /// `allowsLoopback`: whether it relays to loopback addresses, which the peers have.
+  /// - Parameter allowsLoopback: whether coturn relays to loopback addresses, which the peers have.
   init(allowsLoopback: Bool = true) throws {
     port = Self.nextPort.wrappingAdd(1, ordering: .relaxed).oldValue
     folder = try TemporaryDirectory()

@@ -135,7 +135,7 @@ struct DocumentTests {
     }
   }
 
-  @Test("Options of other tools get the name of ours")
+  @Test("The error for an option of another tool names turnload's option")
   func otherTools() throws {
     for (option, hint) in [
       ("-u", "did you mean --username?"), ("--user", "did you mean --username?"),

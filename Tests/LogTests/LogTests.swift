@@ -94,7 +94,7 @@ struct LogTests {
     #expect(sink.lines.count == 5)
   }
 
-  @Test("Beyond 1,024 sources further ones share one limit, until windows end")
+  @Test("All sources beyond 1,024 share one limit, until windows end")
   func manySources() {
     let log = log()
     for source in 0..<2000 { log.limited(.info, "event", source: "\(source)") }

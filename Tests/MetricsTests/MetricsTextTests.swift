@@ -74,7 +74,7 @@ struct MetricsTextTests {
   }
 
   @Test(
-    "Numbers that are no finite ones have the words of the format",
+    "Numbers are written as the format requires, also those that are not finite",
     arguments: [(Double.nan, "NaN"), (.infinity, "+Inf"), (-.infinity, "-Inf"), (3, "3.0"), (0.000_005, "5e-06")])
   func numbers(value: Double, word: String) {
     var text = MetricsText(.prometheus)

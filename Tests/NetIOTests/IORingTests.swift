@@ -2,7 +2,7 @@ import Testing
 
 @testable import NetIO
 
-@Suite("io_uring", .enabled(if: (try? IORing()) != nil, "this kernel, or its rules, have no io_uring for us"))
+@Suite("io_uring", .enabled(if: (try? IORing()) != nil, "the kernel does not have io_uring, or refuses it"))
 struct IORingTests {
   /// A thread has 16 registered indices. If a ring kept its index after its end, the indices would run out here, and
   /// the kernel would keep the ring alive.

@@ -62,7 +62,7 @@ struct PacketExchangeTests {
     }
   }
 
-  @Test("The bell is rung once until the reader has looked")
+  @Test("A writer rings the reader once until the reader looks")
   func bell() {
     let exchange = PacketExchange(count: 2)
     #expect(exchange.needsBell(1))

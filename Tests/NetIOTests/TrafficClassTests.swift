@@ -5,7 +5,7 @@ import Testing
 
 @Suite("DSCP and ECN")
 struct TrafficClassTests {
-  @Test("A socket without marks is no longer asked for them, is asked again later, and stays asked while marks arrive")
+  @Test("After many unmarked datagrams a socket does not report marks for a pause; while marks arrive it reports them")
   func watch() throws {
     let socket = try UDPSocket(relayingOn: SocketAddress(.ipv4Loopback, port: 0))
     var watch = TrafficClassWatch()

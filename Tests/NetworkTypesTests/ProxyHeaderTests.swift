@@ -81,7 +81,7 @@ struct ProxyHeaderTests {
       byteCount: bytes.count)
     #expect(read(bytes) == expected)
     #expect(read(bytes + [0, 1, 0, 0]) == expected)
-    // No part of it is enough, and none is wrong.
+    // Each beginning of the header is incomplete, not invalid.
     for count in 0..<bytes.count {
       guard case .incomplete(let least) = read(Array(bytes[..<count])) else {
         Issue.record("\(count) bytes of \(bytes.count)")

@@ -161,7 +161,7 @@ struct RoomsTests {
 
 @Suite("Limits of the rooms")
 struct RoomLimitTests {
-  @Test("Connections, rooms and members have limits; who leaves makes room")
+  @Test("Connections, rooms and members have limits, and a member that leaves makes room")
   func counts() {
     var world = World {
       $0.connections = 4
@@ -179,7 +179,7 @@ struct RoomLimitTests {
     #expect(world.send(6, world.joining("a")).first == "6 admit")
   }
 
-  @Test("Who sends too many messages or bytes is closed; time makes room for more")
+  @Test("A sender of too many messages or bytes is closed; its budget grows with time")
   func rates() {
     var world = World {
       $0.messageRate = 10
@@ -208,7 +208,7 @@ struct RoomLimitTests {
     // Two of 4 × 1,025 bytes fit besides the join, and a third one does not.
     for _ in 0..<2 { #expect(world.send(1, text).count == 4) }
     #expect(world.send(1, text)[1] == "1 close 4429")
-    // To one member as many bytes as were sent.
+    // A message to one member counts once.
     for _ in 0..<9 { #expect(world.send(2, text.replacing("\"data\"", with: "\"to\":3,\"data\"")).count == 1) }
     #expect(world.send(3, "{\"type\":\"ping\"}") == ["3 {\"type\":\"pong\"}"])
   }

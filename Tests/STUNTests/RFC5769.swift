@@ -1,6 +1,6 @@
-/// The sample messages of RFC 5769, byte for byte (the padding of the first three is 0x20 on purpose).
+/// The sample messages of RFC 5769, byte for byte. The padding of the first three is 0x20, as in the RFC.
 enum RFC5769 {
-  /// The short-term password of the first three (section 2).
+  /// The short-term password of the first three messages (section 2).
   static let password = "VOkJxbRl1RmTxUk/WvJxBt"
 
   /// Section 2.1.

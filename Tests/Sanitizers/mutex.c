@@ -1,15 +1,15 @@
 // Tells the thread sanitizer about Swift's Mutex when threads wait for it.
 //
-// Without waiting, a Mutex is taken and given back by an atomic operation that is compiled into our own code, where the
-// sanitizer sees it. With waiting, the kernel gives the lock over (FUTEX_LOCK_PI) inside of the Swift library, which is
-// compiled without the sanitizer: each hand-over would be reported as a race of what the Mutex protects. This library
-// is preloaded; it stands before those functions and reports the hand-over.
+// Without waiting, a Mutex is locked and unlocked by an atomic operation that is compiled into our own code, where the
+// sanitizer sees it. With waiting, the kernel hands the lock over (FUTEX_LOCK_PI) in a function of the Swift library,
+// which is compiled without the sanitizer: each hand-over would be reported as a race of the protected data. This
+// library is preloaded; its functions replace those, call them, and report the hand-over.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-// Only a program that is built with the sanitizer has them.
+// Only a program that is built with the sanitizer has these functions.
 extern void __tsan_acquire(void *address) __attribute__((weak));
 extern void __tsan_release(void *address) __attribute__((weak));
 

@@ -8,7 +8,7 @@ import Testing
 import TURNClient
 
 extension AdminChangeTests {
-  @Test("A banned address gets no answer over any transport, its live allocations end with close, and then it is free")
+  @Test("A banned address gets no answer over any transport until the ban is removed; close ends its live allocations")
   func bans() throws {
     let (server, admin) = try start(8)
     let other = IPAddress(127, 0, 0, 2)
@@ -23,7 +23,7 @@ extension AdminChangeTests {
     try local.session.refresh()
     _ = try ask(admin, "DELETE", "/api/v1/bans?address=127.0.0.2", status: 204)
     #expect(!isSilent(server, from: other))
-    // Without close live allocations go on, and nothing new begins.
+    // Without close live allocations go on, and new clients get no answer.
     let two = try ask(admin, "POST", "/api/v1/bans", #"{"address":"127.0.0.0/31","reason":"test"}"#, status: 201)
     #expect(two["closed"] == 0)
     for index in banned.indices.dropFirst() { try banned[index].session.refresh() }
@@ -72,7 +72,7 @@ extension AdminChangeTests {
   }
 
   @Test(
-    "A ban of what is no address, of everyone, or with a wrong member is refused",
+    "A ban of an invalid block, or of all addresses, is refused",
     arguments: ["x", "192.0.2.1/24", "0.0.0.0/0", "::/0", "192.0.2.0/33", ""])
   func refusedBans(address: String) throws {
     let (_, admin) = try start(9)
@@ -93,7 +93,7 @@ extension AdminChangeTests {
     }
     let refusal = try ask(admin, "POST", "/api/v1/bans", #"{"address":"10.1.0.0"}"#, status: 409)
     #expect(refusal["error"]?.string?.contains("1024") == true)
-    // The same block again is no further ban.
+    // A second ban of the same block does not count.
     _ = try ask(admin, "POST", "/api/v1/bans", #"{"address":"10.0.0.0","reason":"again"}"#, status: 201)
     #expect(try admin.document("/api/v1/bans")["bans"]?.array?.count == 1024)
   }

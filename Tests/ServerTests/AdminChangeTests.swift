@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 import TURNClient
 
-/// Changes of a running server by operators: users, secrets, and the sessions of removed ones.
+/// Changes of a running server by operators: users, secrets, and the sessions of those that are removed.
 @Suite("Changes through the admin endpoint", .serialized)
 struct AdminChangeTests {
   static let token = "t0ken"
@@ -94,7 +94,7 @@ struct AdminChangeTests {
     #expect(server.logs("change=user-removed") && server.logged("change=user-added"))
   }
 
-  @Test("A changed password is the only one from then on, and live allocations go on")
+  @Test("After a change only the new password is valid, and live allocations go on")
   func password() throws {
     let (server, admin) = try start(14)
     _ = try ask(admin, "POST", "/api/v1/users", #"{"name":"carol","password":"first"}"#, status: 201)
@@ -147,7 +147,7 @@ struct AdminChangeTests {
     for after in ["x", "0-1-2", "0-6g-61", "99999999-61-61", "-1-61-61"] {
       _ = try ask(admin, "GET", "/api/v1/users?after=\(after)", status: 400)
     }
-    // The command and the API add the same.
+    // The command lists the users that the API has added.
     #expect(try server.command(["user", "list"]).output.split(separator: "\n").count == 3)
   }
 
@@ -175,7 +175,7 @@ struct AdminChangeTests {
     #expect(try server.command(["user", "list"]).output.isEmpty)
   }
 
-  @Test("On a Unix socket users are added without a token: the file's mode says who may do it")
+  @Test("On a Unix socket users are added without a token: the file's mode limits access")
   func unixSocket() throws {
     let folder = try TemporaryDirectory()
     let path = folder.path("admin.sock")
@@ -195,14 +195,14 @@ struct AdminChangeTests {
 
   // MARK: - Secrets
 
-  /// A name of an hour from now, and its password.
+  /// A time-limited name that expires in an hour, and its password.
   private func credential(_ user: String, _ secret: String) -> (name: String, password: String) {
     let name = "\(Int(Date().timeIntervalSince1970) + 3600):\(user)"
     let password = TimeLimitedCredential.password(username: Array(name.utf8), secret: Array(secret.utf8))
     return (name, String(decoding: password, as: UTF8.self))
   }
 
-  @Test("A secret that is removed with close takes the sessions that only it has signed")
+  @Test("Removing a secret with close ends the sessions that only this secret has signed")
   func secrets() throws {
     let (server, admin) = try start(5, ["auth.secrets=configured"])
     let old = try ask(admin, "POST", "/api/v1/secrets", "{}", status: 201)

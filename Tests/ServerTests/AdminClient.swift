@@ -2,7 +2,7 @@ import Foundation
 import JSON
 import WebClient
 
-/// Asks the admin endpoint of a server, as an operator's program.
+/// Sends requests to a server's admin endpoint, as an operator's program does.
 struct AdminClient {
   var url: String
   var token = ""

@@ -7,9 +7,9 @@ import TestSupport
 import Testing
 import TLS
 
-/// The users of the admin endpoint, and its addresses.
+/// Access to the admin endpoint, and its addresses.
 extension AdminServerTests {
-  @Test("With a token the API needs it; a reload replaces it")
+  @Test("With admin.token requests of the API need the token; a reload replaces it")
   func token() throws {
     let folder = try TemporaryDirectory()
     let file = try folder.write("admin: { token: first-token }\n", to: "t.yml")
@@ -50,7 +50,7 @@ extension AdminServerTests {
     #expect(try admin.ask("POST", "/api/v1/credentials?user=a", headers: [page]).status == 403)
   }
 
-  @Test("A configured port that is taken is a failed start")
+  @Test("The start fails if another process uses the configured port")
   func takenPort() throws {
     let (first, _) = try start(23)
     #expect {
@@ -62,14 +62,14 @@ extension AdminServerTests {
     #expect(first.isRunning)
   }
 
-  @Test("Off loopback a token is needed: 78")
+  @Test("On an address off loopback the endpoint needs a token: exit status 78")
   func offLoopback() throws {
     let result = try Child.run(
       RunningServer.program, ["check", "--set", "admin.listen=0.0.0.0:8478"], environment: [:])
     #expect(result.status == 78 && result.errors.contains("admin.token"))
   }
 
-  @Test("The limit of connections holds: silent ones neither stop the endpoint nor grow without end")
+  @Test("Silent connections have a limit and do not stop the endpoint")
   func silentConnections() throws {
     let (server, admin) = try start(25)
     let silent = try (0..<300).map { _ in
@@ -92,7 +92,7 @@ extension AdminServerTests {
 // MARK: - Unix sockets and TLS
 
 extension AdminServerTests {
-  @Test("On a Unix socket owner and group are operators; a socket of a killed server gives way")
+  @Test("On a Unix socket owner and group are operators; the socket of a killed server is replaced")
   func unixSocket() throws {
     let folder = try TemporaryDirectory()
     let path = folder.path("admin.sock")

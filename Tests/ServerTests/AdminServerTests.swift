@@ -43,7 +43,7 @@ struct AdminServerTests {
     }
   }
 
-  /// A session that can stand in an array.
+  /// A session in a class, because an array cannot hold a noncopyable value.
   private final class User {
     var session: AllocationSession
 
@@ -56,7 +56,7 @@ struct AdminServerTests {
 
   // MARK: - Health
 
-  @Test("healthz and readyz are good on a working server, and pass all shards")
+  @Test("healthz and readyz answer 200 on a working server")
   func health() throws {
     let (_, admin) = try start(0)
     let health = try admin.ask("GET", "/healthz")
@@ -65,7 +65,7 @@ struct AdminServerTests {
     #expect(readiness.status == 200 && readiness.text == "ready\n")
   }
 
-  @Test("While the server drains, healthz is good, readyz is not, and the drain ends with the last allocation")
+  @Test("During a drain healthz is 200 and readyz 503, and the drain ends with the last allocation")
   func drain() throws {
     let (server, admin) = try start(1, ["drain-timeout=60s"])
     var alice = try server.session()
@@ -125,11 +125,11 @@ struct AdminServerTests {
       })
   }
 
-  @Test("promtool finds nothing to say about the metrics")
+  @Test("promtool accepts the metrics without a remark")
   func promtool() throws {
     let path = "/usr/bin/promtool"
     guard FileManager.default.isExecutableFile(atPath: path) else {
-      print("NOTE: no promtool here: the form of the metrics was not checked by it")
+      print("NOTE: promtool is not installed: it has not checked the metrics")
       return
     }
     let (_, admin) = try start(4)

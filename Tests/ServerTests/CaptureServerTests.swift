@@ -36,7 +36,7 @@ extension AdminServerTests {
       #expect(report.output.contains(text), "\(text) is not in \(report.output)")
     }
     #expect(!report.output.contains("bob"))
-    // The integrity of a message.
+    // MESSAGE-INTEGRITY has 20 zeros.
     #expect(report.output.contains(String(repeating: "0", count: 40)))
     if transport == .udp { try wireshark(reads: file, port: server.port) }
     let ended = try admin.document("/api/v1/captures/1", "DELETE")
@@ -46,7 +46,7 @@ extension AdminServerTests {
     #expect(try admin.ask("GET", "/api/v1/captures/1").status == 404)
   }
 
-  /// Wireshark's program for terminals shows each message, whole.
+  /// tshark, Wireshark's program for terminals, must read each message without an error.
   private func wireshark(reads file: String, port: UInt16) throws {
     guard FileManager.default.isExecutableFile(atPath: "/usr/bin/tshark") else {
       print("NOTE: tshark is not installed: Wireshark did not read the capture")

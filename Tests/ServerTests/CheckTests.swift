@@ -156,7 +156,7 @@ struct CheckTests {
       "relay.addresses: 192.0.2.77 is on no interface of this host; relays on it are refused (508)"),
   ].filter { !$0.yaml.contains("[::]") || Interfaces.hasIPv6 }
 
-  @Test("check warns about settings that work and surprise", arguments: surprises)
+  @Test("check warns about settings that are valid and probably a mistake", arguments: surprises)
   func warned(mistake: Mistake) throws {
     let result = try run("check", mistake.yaml)
     #expect(result.status == 0)
@@ -171,7 +171,7 @@ struct CheckTests {
     #expect(try !run("check", "tls: { minimum-version: \"1.3\" }").output.contains("dtls://"))
   }
 
-  @Test("The start says what a handshake costs, and warns about an RSA key above 2,048 bits")
+  @Test("The start logs the time of a handshake, and warns about an RSA key above 2,048 bits")
   func handshakeCost() throws {
     let (certificate, key) = (folder.path("slow.pem"), folder.path("slow.key"))
     let made = try Child.run(

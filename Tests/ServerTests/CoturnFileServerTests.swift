@@ -9,7 +9,7 @@ import TLS
 import TURNClient
 
 /// turnserver.conf files as other projects' documents print them: `turnpike serve --coturn` runs from them and carries a
-/// call. Only addresses, ports, paths and secrets are this test's.
+/// call. The test replaces only addresses, ports, paths and secrets.
 @Suite("A call over a server with another project's turnserver.conf", .serialized)
 struct CoturnFileServerTests {
   struct File: Sendable, CustomTestStringConvertible {
@@ -136,7 +136,7 @@ struct CoturnFileServerTests {
     #expect(try first.receiveData(until: soon)?.data == [4, 5])
   }
 
-  @Test("With a time-limited name, over each transport of the file", arguments: files)
+  @Test("A call with a time-limited name, over each transport of the file", arguments: files)
   func documents(file: File) throws {
     let port = PortBlock.coturnFiles[0]
     let (folder, path) = try prepare(file.text, port)
@@ -152,7 +152,7 @@ struct CoturnFileServerTests {
     }
   }
 
-  @Test("With coturn's own example and a user in it")
+  @Test("A call with coturn's own example, to which the test adds a user")
   func example() throws {
     let places = ["/usr/share/doc/coturn/examples/etc/turnserver.conf", "/etc/turnserver.conf"]
     guard let place = places.first(where: { FileManager.default.fileExists(atPath: $0) }) else {

@@ -188,7 +188,7 @@ extension ServerTests {
     #expect((15...40).contains(answered))
   }
 
-  @Test("Forged Bindings with a client's address leave its DTLS handshake an answer")
+  @Test("Forged Bindings with a client's address do not stop the client's DTLS handshake")
   func datagramForgedBindings() throws {
     let server = try RunningServer(port: Self.port(99), ["limits.unauthenticated-per-address=10"])
     let forger = try ClientSocket.udp(to: loopback(1, server.tlsPort))

@@ -22,7 +22,7 @@ struct DemoServerTests {
     document["iceServers"]?[0]?[name]?.string ?? ""
   }
 
-  @Test("turnpike demo prints the link of a room alone; its key gives credentials with which a relay can be made")
+  @Test("turnpike demo prints only the link of a room; the link's key gives credentials that open a relay")
   func link() throws {
     let server = try start(0)
     let port = PortBlock.demo[0] + 2

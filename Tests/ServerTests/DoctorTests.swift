@@ -51,7 +51,7 @@ struct DoctorTests {
     #expect(firewall?.text == "it must let in 49152-65535/udp, 49152-65535/tcp")
   }
 
-  @Test("A port of another process fails, with the way to find it")
+  @Test("A port that another process uses fails, and the remedy finds the process")
   func usedPort() async throws {
     let taken = try StreamListener(listeningOn: SocketAddress(.ipv4Loopback, port: PortBlock.doctor[2]))
     let (status, findings) = try await run(
@@ -95,7 +95,7 @@ struct DoctorTests {
     #expect(advertised?.text.contains("told to clients as 198.51.100.200") == true)
   }
 
-  @Test("A certificate has its days and names; one that has expired fails, one that expires soon or has no name warns")
+  @Test("A certificate has its days and names; an expired one fails, one that expires soon or has no name warns")
   func certificate() async throws {
     let folder = try TemporaryDirectory()
     let now = UnixTime(seconds: Int64(Date().timeIntervalSince1970))

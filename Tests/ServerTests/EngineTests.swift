@@ -140,7 +140,7 @@ struct EngineTests {
   }
 
   @Test(
-    "Two allocations on different shards reach each other, however many packets come at once",
+    "Two allocations on different shards reach each other",
     arguments: Engines.available)
   func siblings(engine: String) throws {
     let server = try start(engine, Self.port(8), ["workers=2"])

@@ -142,7 +142,7 @@ extension HardeningServerTests {
   }
 
   @Test(
-    "A file that others can read or write is a warning with the command that corrects it",
+    "check warns about a file that others can read or write, with the command that corrects it",
     arguments: [
       ("state", 0o777, "chmod 700"), ("state/turnpike.db", 0o644, "chmod 600"), ("key.pem", 0o644, "chmod 640"),
       ("turnpike.yml", 0o644, "can read the passwords in it"),

@@ -6,18 +6,18 @@ import System
 import TestSupport
 import Testing
 
-/// Warnings about limits of the host, and about what the kernel drops.
-@Suite("Limits of the host are told", .serialized)
+/// Warnings about limits of the host, and about datagrams that the kernel drops.
+@Suite("Limits of the host are logged", .serialized)
 struct HostLimitTests {
   private static func port(_ number: UInt16) -> UInt16 { PortBlock.hostLimit[number] }
 
-  /// Of a limit of the system, one number.
+  /// The number in a file below /proc/sys.
   private func system(_ name: String) throws -> Int {
     let text = try String(contentsOfFile: "/proc/sys/\(name)", encoding: .utf8)
     return try #require(Int(text.trimmingCharacters(in: .whitespacesAndNewlines)))
   }
 
-  @Test("few descriptors are a warning with what is needed, more of them are information")
+  @Test("Few descriptors give a warning with the number needed, more give an info line")
   func descriptors() throws {
     for (count, level) in [(1000, "warning"), (9000, "info")] {
       let server = try RunningServer(
@@ -26,7 +26,7 @@ struct HostLimitTests {
     }
   }
 
-  @Test("Connections to peers leave the reserved descriptors, and get 508 beyond them")
+  @Test("Connections to peers do not use the reserved descriptors: they get 508")
   func reserve() throws {
     let server = try RunningServer(
       port: Self.port(3),
@@ -50,9 +50,9 @@ struct HostLimitTests {
     #expect(open.compactMap { Int($0) }.allSatisfy { $0 < 224 + 8 })
   }
 
-  @Test("small socket buffers are a warning with the sysctl that allows larger ones")
+  @Test("Small socket buffers give a warning with the sysctl that allows larger ones")
   func buffers() throws {
-    // With CAP_NET_ADMIN a process gets what it asks for.
+    // With CAP_NET_ADMIN a process gets buffers of any size.
     let setpriv = ["/usr/bin/setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
     let wrapper = geteuid() == 0 ? setpriv : []
     let server = try RunningServer(port: Self.port(1), wrapper: wrapper)
@@ -64,17 +64,17 @@ struct HostLimitTests {
     #expect(server.logged("sysctl -w net.core.rmem_max=\(SocketBuffers.wanted.rawValue)") == isSmall)
   }
 
-  @Test("datagrams that the kernel drops are told with the sysctl", arguments: Engines.available)
+  @Test("Datagrams that the kernel drops are logged with the sysctl", arguments: Engines.available)
   func drops(engine: String) throws {
     let server = try RunningServer(port: Self.port(2), ["engine=\(engine)", "workers=1"])
     let socket = try ClientSocket.udp(to: SocketAddress(.ipv4Loopback, port: Self.port(2)))
     let datagram = [UInt8](repeating: 0, count: 1000)
     server.send(SIGSTOP)
-    // The kernel counts a kilobyte and its own overhead for each: several times what the buffer holds.
+    // The kernel counts a kilobyte and its overhead for each datagram: together several times the buffer's size.
     for _ in 0..<30_000 { _ = try? socket.send(datagram.span.rawBytes) }
     server.send(SIGCONT)
     let line = " limit-reached limit=receive-buffer client=unknown key=\"net.core.rmem_max (sysctl)\" times="
-    // The shard looks once a second, in a turn that something else begins.
+    // The shard checks the count once a second, in a turn that another event begins.
     for _ in 0..<10 where !server.logs(line, seconds: 1.1) { _ = try? socket.send(datagram.span.rawBytes) }
     #expect(server.logged(line), "\(server.logText)")
   }

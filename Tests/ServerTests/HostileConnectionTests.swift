@@ -82,7 +82,7 @@ extension ServerTests {
     #expect(code { () throws(AllocationSession.Failure) in _ = try known.refresh() } == nil)
   }
 
-  @Test("A stranger that reads no answers is closed before much waits for it")
+  @Test("The connection of a stranger that reads no answers is closed at the queue's limit")
   func deafStranger() throws {
     let server = try RunningServer(
       port: Self.port(83),

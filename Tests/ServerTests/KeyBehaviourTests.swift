@@ -49,7 +49,7 @@ struct KeyBehaviourTests {
   // MARK: - General
 
   @Test(
-    "software is in the answers to authenticated requests, and empty in none", arguments: ["Turnpike of a test", ""])
+    "software is in the answers to authenticated requests, unless it is empty", arguments: ["Turnpike of a test", ""])
   func software(text: String) throws {
     let server = try start(0, ["software=\(text)"])
     let answer = try allocate(try client(server))
@@ -57,13 +57,13 @@ struct KeyBehaviourTests {
   }
 
   @Test(
-    "rfc3489 answers Binding requests without a magic cookie; without it none is answered", arguments: [true, false])
+    "Binding requests without a magic cookie are answered if rfc3489 is true", arguments: [true, false])
   func classic(isOn: Bool) throws {
     let server = try start(1, ["rfc3489=\(isOn)"])
     let socket = try ClientSocket.udp(to: SocketAddress(.ipv4Loopback, port: server.port))
     let classic: [UInt8] = [0, 1, 0, 0] + (1...16)
     _ = try socket.send(classic.span.rawBytes)
-    // The answer to a request of today comes after what the server makes of the other.
+    // The server answers the request with a magic cookie after it has handled the classic one.
     var writer = MessageWriter()
     writer.begin(MessageType(.binding, .request), transactionID: TransactionID(high: 1, low: 2))
     _ = try socket.send(writer.bytes)
@@ -101,7 +101,7 @@ struct KeyBehaviourTests {
     #expect(try AdminClient(port: port + 2, of: server).document("/api/v1/status")["shards"]?.array?.count == count)
   }
 
-  @Test("realm is the one of challenges")
+  @Test("realm is the REALM of challenges")
   func realm() throws {
     let server = try start(5, ["realm=example.net"])
     let client = try client(server)
@@ -109,7 +109,7 @@ struct KeyBehaviourTests {
     #expect(try value(.realm, of: try client.stream.receiveMessage()) == Array("example.net".utf8))
   }
 
-  @Test("relay.ports are the ports of relayed addresses, and no more than there are")
+  @Test("Relayed addresses have the ports of relay.ports; without a free one Allocate gives 508")
   func relayPorts() throws {
     let port = PortBlock.keys[6]
     let server = try start(6, ["relay.ports=\(port + 4)-\(port + 7)", "limits.allocations-per-user=0"])
@@ -119,7 +119,7 @@ struct KeyBehaviourTests {
     #expect(answers.compactMap(\.code) == [508])
   }
 
-  @Test("relay.advertise is what clients get as relayed address")
+  @Test("relay.advertise is the relayed address that clients get")
   func advertise() throws {
     let server = try start(18, ["relay.advertise=127.0.0.1=203.0.113.9"])
     #expect(try allocate(try client(server)).relayed?.address == IPAddress(203, 0, 113, 9))
@@ -136,7 +136,7 @@ struct KeyBehaviourTests {
   }
 
   @Test(
-    "auth.on-credential-expiry says what the end of a time-limited name does",
+    "auth.on-credential-expiry keeps an expired name's allocation, refuses its Refresh or closes it",
     arguments: ["keep", "no-refresh", "close"])
   func credentialExpiry(policy: String) throws {
     let server = try start(8, ["auth.on-credential-expiry=\(policy)", "auth.secrets=north", "auth.nonce-lifetime=1h"])
@@ -158,7 +158,7 @@ struct KeyBehaviourTests {
 
   @Test("auth.hook-secret and events.secret sign requests", arguments: ["auth.hook", "events.webhook"])
   func signature(key: String) throws {
-    // A peer that shows the headers, which the tests' HTTP server does not keep.
+    // This peer receives all headers; the tests' HTTP server keeps only standard ones.
     let receiver = try StreamPeer()
     let secret = key == "auth.hook" ? "auth.hook-secret=s3cret" : "events.secret=s3cret"
     let server = try start(9, ["\(key)=http://\(receiver.address)/turn", secret, "auth.store="])
@@ -183,7 +183,7 @@ struct KeyBehaviourTests {
   }
 
   @Test(
-    "auth.password-algorithms are those of the challenge",
+    "auth.password-algorithms are the PASSWORD-ALGORITHMS of the challenge",
     arguments: [("md5", [1]), ("sha256", [2]), ("sha256,md5", [2, 1])])
   func passwordAlgorithms(list: String, numbers: [UInt8]) throws {
     let server = try start(10, ["auth.password-algorithms=\(list)"])
@@ -224,7 +224,7 @@ struct KeyBehaviourTests {
   }
 
   @Test(
-    "lifetime.permission and lifetime.channel end what is not refreshed",
+    "A permission or channel that is not refreshed ends after lifetime.permission or lifetime.channel",
     arguments: [("permission", "no_permission"), ("channel", "no_channel")])
   func ends(what: String, cause: String) throws {
     let port = PortBlock.keys[14]

@@ -120,7 +120,7 @@ extension ServerTests {
         "limit-reached limit=allocations-per-user client=127.0.0.1 user=alice key=limits.allocations-per-user"))
   }
 
-  @Test("A limit without a key is logged as well: a long message before there is an allocation")
+  @Test("A limit without a key is logged too: that of messages from a client without an allocation")
   func fixedLimit() throws {
     let server = try RunningServer(port: Self.port(97), Self.info)
     let stream = try Stream(to: loopback(1, server.port))
@@ -132,7 +132,7 @@ extension ServerTests {
   }
 
   @Test(
-    "A client that refuses the certificate leaves one line with its alert",
+    "Several refusals of the certificate by one client are logged once, with the TLS alert",
     arguments: [TransportProtocol.tls, .dtls])
   func refusedCertificate(transport: TransportProtocol) throws {
     let server = try RunningServer(port: Self.port(transport == .tls ? 95 : 96), Self.info)

@@ -55,7 +55,7 @@ struct ProxyProtocolServerTests {
   }
 
   @Test(
-    "The client's address is the header's, for its mapped address and in the log",
+    "The address in the header is the client's mapped address, and its address in the log",
     arguments: ["198.51.100.7:4242", "[2001:db8::7]:4242"], [false, true])
   func address(client: String, secure: Bool) throws {
     let server = try server(0)
@@ -77,7 +77,7 @@ struct ProxyProtocolServerTests {
     #expect(try mapped(slow) == "198.51.100.7:4242")
   }
 
-  @Test("With LOCAL the connection's own address counts")
+  @Test("With LOCAL the client's address is that of the connection")
   func ownAddress() throws {
     let server = try server(2)
     let stream = try connect(server, Self.local, from: 9)

@@ -27,7 +27,7 @@ extension AdminServerTests {
       })
     try session.delete()
     #expect(server.logs(" round-trip-us="))
-    // Over UDP nothing is known without a challenge.
+    // Over UDP the round trip is unknown without a challenge.
     var other = try server.session()
     try other.allocate()
     #expect(try soon { try admin.document("/api/v1/sessions")["sessions"]?[0]?["quality"]?["round-trip-us"] == nil })

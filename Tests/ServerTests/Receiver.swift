@@ -4,12 +4,12 @@ import Synchronization
 import System
 import WebServer
 
-/// An HTTP server of the tests, which answers with a closure and keeps what it got.
+/// An HTTP server of the tests, which answers with a closure and keeps the requests.
 final class Receiver {
   struct Got: Sendable {
     var request: HTTPRequest
     var document: JSONValue?
-    /// The headers by which the sender proves itself are read by other tests: this server knows only standard ones.
+    /// The events in the document. Other tests read the signature headers: this server keeps only standard headers.
     var events: [JSONValue] { document?["events"]?.array ?? [] }
   }
 
@@ -41,7 +41,7 @@ final class Receiver {
 
   deinit { server.stop() }
 
-  /// Waits until what has arrived satisfies a condition; false if it does not in time.
+  /// Waits until the requests so far satisfy a condition; false if they do not in time.
   func waits(seconds: UInt32 = 10, _ isEnough: (Receiver) -> Bool) -> Bool {
     let deadline = Instant.read().advanced(by: .seconds(seconds))
     while true {

@@ -58,7 +58,7 @@ final class RunningServer {
       environment: environment, output: .pipe(output), errors: .pipe(errors))
     log.follow(errors.fileHandleForReading)
     guard log.wait(for: ready, seconds: 10) else { throw NotStarted(log: log.text) }
-    // A missing line is the test's business.
+    // If the line does not come, it stays empty, and the test fails.
     if !users, configuration == nil, waitsForLine,
       Readiness.wait(for: output.fileHandleForReading.fileDescriptor, until: Instant.read().advanced(by: .seconds(5)))
     {

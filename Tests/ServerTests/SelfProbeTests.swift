@@ -4,7 +4,7 @@ import NetworkTypes
 import TestSupport
 import Testing
 
-/// The allocation of the server's own behind `/readyz`.
+/// The server's own allocation, with which `/readyz` tests relaying.
 @Suite("The readiness probe", .serialized)
 struct SelfProbeTests {
   private func start(_ number: UInt16, _ settings: [String], listeners: String? = nil) throws -> (
@@ -27,7 +27,7 @@ struct SelfProbeTests {
     ("udp://[::1]:PORT", []),
     ("udp://127.0.0.1:PORT?realm=other", ["realms={other: {users: {carol: secret}}}"]),
     ("udp://127.0.0.1:PORT", ["auth.anonymous=true", "auth.users="]),
-    // A full network of private peers is forbidden; the relayed address of a live allocation never is.
+    // The rule forbids all of loopback, but never the relayed address of a live allocation.
     ("udp://127.0.0.1:PORT", ["peers.deny=127.0.0.0/8"]),
   ]
 
@@ -37,14 +37,14 @@ struct SelfProbeTests {
     let (server, admin) = try start(UInt16(number), settings, listeners: listeners)
     let answer = try admin.ask("GET", "/readyz")
     #expect(answer.status == 200 && answer.text == "ready\n", "\(answer) \(server.logText)")
-    // It leaves nothing behind: no session, no count, no line.
+    // The probe leaves no session, no count and no log line.
     #expect(try admin.document("/api/v1/sessions")["sessions"]?.array?.isEmpty == true)
     #expect(try admin.metrics()["turnpike_allocation_lifetime_seconds_count"] == 0)
     #expect(!server.logText.contains("allocation-opened") && !server.logText.contains("allocation-closed"))
     #expect(!server.logText.contains("readyz-"))
   }
 
-  @Test("A server that allocates for no one is not ready, and says why")
+  @Test("A server that refuses every Allocate is not ready, and the answer has the error code")
   func full() throws {
     let (server, admin) = try start(10, ["limits.allocations=1"])
     var alice = try server.session()
@@ -54,13 +54,13 @@ struct SelfProbeTests {
     #expect(try admin.ask("GET", "/healthz").status == 200)
   }
 
-  @Test("A redirecting server works as configured")
+  @Test("A server that redirects clients is ready")
   func redirect() throws {
     let (_, admin) = try start(11, ["redirect.server=192.0.2.1:3478"])
     #expect(try admin.ask("GET", "/readyz").status == 200)
   }
 
-  @Test("TLS alone has no probe: the shards are asked")
+  @Test("With TLS listeners only, /readyz asks the shards and allocates nothing")
   func secureOnly() throws {
     let (_, admin) = try start(12, [], listeners: "tls://127.0.0.1:PORT?auto=false")
     #expect(try admin.ask("GET", "/readyz").status == 200)

@@ -71,7 +71,7 @@ extension ServerTests {
   }
 
   @Test(
-    "A certificate file that becomes a pipe is noticed without a signal, and so is the next certificate", .tags(.slow))
+    "Without a signal the server notices that a key file becomes a pipe, and loads the next certificate", .tags(.slow))
   func watchedPipe() throws {
     let pair = try Pair()
     let server = try RunningServer(port: Self.port(31), users: false, configuration: pair.configuration)
@@ -88,7 +88,7 @@ extension ServerTests {
   }
 
   @Test(
-    "A network drive that hangs delays no signal and no client, and is named", .tags(.slow),
+    "A network drive that hangs delays no signal and no client, and the log names the file", .tags(.slow),
     arguments: [
       "auth: { users: { alice: \"file:DRIVE/password\" } }",
       "auth: { users: { alice: secret } }\ntls: { certificate: DRIVE/chain.pem, private-key: DRIVE/key.pem }",
@@ -96,7 +96,7 @@ extension ServerTests {
   func deadDrive(yaml: String) throws {
     let folder = try TemporaryDirectory()
     guard let drive = DeadDrive(at: folder.path("drive")) else {
-      print("NOTE: no FUSE here: a drive that does not answer was not tested")
+      print("NOTE: FUSE is not available: a drive that does not answer was not tested")
       return
     }
     defer { drive.remove() }
@@ -141,7 +141,7 @@ extension ServerTests {
       })
   }
 
-  @Test("A reload into TLS 1.3 alone is refused with a DTLS listener, and the certificate stays watched", .tags(.slow))
+  @Test("A reload to TLS 1.3 only is refused with a DTLS listener, and the certificate stays watched", .tags(.slow))
   func reloadIntoTLS13() throws {
     let pair = try Pair()
     let server = try RunningServer(port: Self.port(34), users: false, configuration: pair.configuration)
@@ -155,7 +155,7 @@ extension ServerTests {
     #expect(try within(seconds: 2) { try subject(server) == "CN=second" })
   }
 
-  @Test("With TLS 1.3 alone the default listeners have no DTLS, and the log says so")
+  @Test("With TLS 1.3 only the default listeners have no DTLS, and the log says so")
   func defaultListenersOfTLS13() throws {
     let directory = try TemporaryDirectory()
     let script =
@@ -171,7 +171,7 @@ extension ServerTests {
     }
     child.kill()
     guard !log.contains("Operation not permitted") else {
-      print("NOTE: no private namespaces here: the default listeners were not tested")
+      print("NOTE: unshare is refused: the default listeners were not tested")
       return
     }
     #expect(log.contains("listening transport=tls") && !log.contains("listening transport=dtls"), "\(log)")

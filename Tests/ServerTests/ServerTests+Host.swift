@@ -111,7 +111,7 @@ extension ServerTests {
     "A new address of the host is refused as a peer without a signal, and accepted after its removal")
   func addressThatComesLater() throws {
     guard let network = PrivateNetwork() else {
-      print("NOTE: no network of its own here: addresses that come later were not tested")
+      print("NOTE: network namespaces are refused: addresses that appear later were not tested")
       return
     }
     defer { network.leave() }
@@ -136,7 +136,7 @@ extension ServerTests {
     #expect(try within(seconds: 2) { answers() == [nil, nil] })
     // The server ignores the addresses of an interface that is down, and uses them when it comes up.
     guard try network.ip("link add d0 type veth peer name d1") else {
-      print("NOTE: no veth here: an interface that comes up was not tested")
+      print("NOTE: veth is not available: an interface that comes up was not tested")
       return
     }
     try ip("address add 11.22.33.44/32 dev d0")
@@ -148,7 +148,7 @@ extension ServerTests {
   @Test("A relay address that appears later works at once; until then the start warns")
   func relayAddressThatComesLater() throws {
     guard let network = PrivateNetwork() else {
-      print("NOTE: no network of its own here: relay addresses that come later were not tested")
+      print("NOTE: network namespaces are refused: relay addresses that appear later were not tested")
       return
     }
     defer { network.leave() }

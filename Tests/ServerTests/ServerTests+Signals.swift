@@ -76,11 +76,11 @@ extension ServerTests {
   }
 
   @Test(
-    "Ctrl-C on a terminal drains for ten seconds unless drain-timeout is set, and says what a second one does",
+    "Ctrl-C on a terminal drains for ten seconds unless drain-timeout is set; the log says that a second one stops",
     arguments: [(nil, "timeout=10 "), ("1m", "timeout=60 ")] as [(String?, String)])
   func terminal(timeout: String?, line: String) throws {
     guard FileManager.default.fileExists(atPath: "/usr/bin/script") else {
-      print("NOTE: no script(1) here: Ctrl-C on a terminal was not tested")
+      print("NOTE: script(1) is not installed: Ctrl-C on a terminal was not tested")
       return
     }
     let folder = try TemporaryDirectory()
@@ -111,7 +111,7 @@ extension ServerTests {
     #expect(server.waitForEnd() == 0)
   }
 
-  @Test("kill -9 while users are added loses none that was reported as added")
+  @Test("kill -9 while users are added loses no user that was reported as added")
   func killed() throws {
     let server = try RunningServer(port: Self.port(18), users: false)
     var added: [String] = []
@@ -138,7 +138,7 @@ extension ServerTests {
     #expect(server.waitForEnd() == 0)
   }
 
-  @Test("An unread log blocks no client, no reload and no end", .tags(.slow), arguments: ["epoll", "auto"])
+  @Test("An unread log blocks no client, reload or shutdown", .tags(.slow), arguments: ["epoll", "auto"])
   func unreadLog(engine: String) throws {
     let server = try RunningServer(port: Self.port(29), ["engine=\(engine)"])
     server.stopReadingLog()
@@ -165,7 +165,7 @@ extension ServerTests {
       port: Self.port(40),
       ["state-directory=\(folder.path("state"))", "relay.advertise=auto", "relay.detect=\(place)"],
       ready: "state-directory-made")
-    // The start waits for three seconds for an answer to this.
+    // The start waits three seconds for an answer to this Binding request.
     #expect(Readiness.wait(for: silent.rawValue, until: Instant.read().advanced(by: .seconds(5))))
     server.send(signal)
     #expect(server.waitForEnd() == 0)

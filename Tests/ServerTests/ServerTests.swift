@@ -17,7 +17,7 @@ struct ServerTests {
 
   var soon: Instant { Instant.read().advanced(by: .seconds(2)) }
 
-  /// Sends a Binding request; true if an answer arrives from exactly the address that was asked.
+  /// Sends a Binding request; true if an answer arrives from exactly the address that got the request.
   func bind(_ remote: SocketAddress, milliseconds: UInt32 = 1000) throws -> Bool {
     let socket = try ClientSocket.udp(to: remote)
     var writer = MessageWriter()
@@ -49,13 +49,13 @@ struct ServerTests {
 
   // MARK: - Listeners
 
-  @Test("On a wildcard listener an answer leaves from the address that was asked")
+  @Test("On a wildcard listener an answer leaves from the address that got the request")
   func multihomed() throws {
     let server = try RunningServer(port: Self.port(0))
     for last in [UInt8(1), 2, 77] { #expect(try bind(loopback(last, server.port))) }
   }
 
-  @Test("A second server on the same port fails and says so")
+  @Test("A second server on the same port fails with \"Address already in use\"")
   func addressInUse() throws {
     let server = try RunningServer(port: Self.port(1))
     #expect {

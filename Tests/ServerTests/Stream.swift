@@ -151,7 +151,7 @@ final class Stream: @unchecked Sendable {
   /// Reads once; false at the end.
   @discardableResult
   private func receiveSome() throws -> Bool {
-    guard Readiness.wait(for: descriptor, until: Self.deadline) else { throw Failure(what: "nothing came") }
+    guard Readiness.wait(for: descriptor, until: Self.deadline) else { throw Failure(what: "nothing arrived in time") }
     var buffer = [UInt8](repeating: 0, count: 65_536)
     guard case .bytes(let count) = socket?.receive(into: &buffer) else {
       hasEnded = true

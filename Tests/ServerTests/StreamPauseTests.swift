@@ -5,8 +5,8 @@ import TLS
 import TestSupport
 import Testing
 
-/// Requests over streams that a budget does not allow at once. A client never sends such a request again, so each must
-/// get its answer, late.
+/// Requests over streams that a budget does not allow at once. A client does not retransmit over a stream, so each
+/// request must get its answer later.
 extension ServerTests {
   @Test(
     "Over a stream a request waits for its address's budget and gets its answer", .tags(.slow),

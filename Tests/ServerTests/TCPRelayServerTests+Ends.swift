@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import TLS
 
-/// Many ends at one time.
+/// Pipes that end at one time.
 extension TCPRelayServerTests {
   @Test("2,500 pipes that end together are closed one after the other, without recursion", .tags(.slow))
   func endsTogether() throws {

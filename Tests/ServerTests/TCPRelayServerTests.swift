@@ -137,7 +137,7 @@ struct TCPRelayServerTests {
     }
   }
 
-  @Test("A side that does not read stops the other side: the server buffers nothing more", arguments: [false, true])
+  @Test("If one side does not read, the server stops reading from the other side", arguments: [false, true])
   func backPressure(secure: Bool) throws {
     let server = try server(secure ? 4 : 3)
     let (control, peer, data) = try pipe(server, secure: secure)
@@ -166,7 +166,7 @@ struct TCPRelayServerTests {
       ?? line.flatMap { Int($0.filter(\.isNumber)) }
   }
 
-  @Test("A connecting peer is announced with a permission, and closed at once without one")
+  @Test("With a permission a connecting peer is announced; without one its connection is closed at once")
   func incoming() throws {
     let server = try server(5)
     let control = try open(server)
@@ -246,7 +246,7 @@ struct TCPRelayServerTests {
         try data.endWriting()
         try peer.endWriting()
       case 3: control.stream.reset()
-      // Neither side sends any more; the connections end with this test.
+      // Neither side sends; the connections end with this test.
       default: streams += [control.stream, peer, data]
       }
       // The other allocations end with their control connection.
@@ -260,7 +260,7 @@ struct TCPRelayServerTests {
       Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
       left = try sockets().subtracting(before)
     }
-    // The kernel's lines about them: protocol, addresses, state.
+    // The kernel's lines about these sockets have protocol, addresses and state.
     let tables = ["tcp", "tcp6", "udp", "udp6", "unix", "netlink"].compactMap { name in
       try? String(contentsOfFile: "/proc/\(server.processIdentifier)/net/\(name)", encoding: .utf8)
     }

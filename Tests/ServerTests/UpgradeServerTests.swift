@@ -10,14 +10,14 @@ import Testing
 import TURNClient
 import WebClient
 
-/// The server starts its program once more and hands everything over, with real sockets.
+/// The server starts a newer process of its program and hands its sockets and records over.
 @Suite("An upgrade without dropping a call", .serialized)
 struct UpgradeServerTests {
   var soon: Instant { Instant.read().advanced(by: .seconds(5)) }
 
   static func port(_ number: UInt16) -> UInt16 { PortBlock.upgrade[number] }
 
-  /// The ordinary drain, so that clients of TLS and DTLS stay.
+  /// Starts a server with a drain-timeout of an hour, so that the older process keeps its TLS and DTLS clients.
   private func start(
     _ engine: String, _ port: UInt16, _ settings: [String] = ["peers.allow=127.0.0.0/8"],
     environment: [String: String] = [:]
@@ -55,7 +55,7 @@ struct UpgradeServerTests {
     #expect(report["allocations"]?.integer == (transport.isSecure ? 0 : 1))
     #expect(report["kept"]?.integer == (transport.isSecure ? 1 : 0))
     for round in 2..<20 { try exchange(UInt8(round)) }
-    // The same credentials, nonce and session in the newer process.
+    // The credentials, the nonce and the session are valid in the newer process.
     try session.createPermission([address])
     try exchange(20)
     try session.delete()
@@ -63,7 +63,7 @@ struct UpgradeServerTests {
     #expect(server.isRunning)
   }
 
-  @Test("Clients of both processes reach each other, and a new client the newer one")
+  @Test("Clients of both processes reach each other, and new clients reach the newer process")
   func both() throws {
     let port = Self.port(1)
     // Loopback addresses are no peers here: only the relays of the two processes are.
@@ -91,7 +91,7 @@ struct UpgradeServerTests {
     try send(&plain, &new)
   }
 
-  @Test("Two upgrades in a row, bans included; SIGTERM reaches the last process, and the first ends with its status")
+  @Test("Bans survive two upgrades; SIGTERM reaches the last process, and the first process ends with its status")
   func twice() throws {
     let port = Self.port(2)
     let server = try start("auto", port)
@@ -116,7 +116,7 @@ struct UpgradeServerTests {
     #expect(server.waitForEnd() == 0)
   }
 
-  @Test("Under a service manager the newer process is the manager's child from its start, and the older one just ends")
+  @Test("Under a service manager the newer process is the manager's child from its start, and the older one ends")
   func serviceManager() throws {
     let port = Self.port(5)
     let server = try start("auto", port, environment: ["NOTIFY_SOCKET": "@turnpike-upgrade-tests-\(getpid())"])
@@ -130,7 +130,7 @@ struct UpgradeServerTests {
   }
 
   @Test(
-    "Process 1 of a container stays for the newer one, also if the container's runtime is told its state",
+    "Process 1 of a container stays until the newer process ends, also with NOTIFY_SOCKET",
     .enabled(if: geteuid() == 0, "a process namespace needs root"))
   func container() throws {
     let port = Self.port(7)
@@ -149,7 +149,7 @@ struct UpgradeServerTests {
     #expect(server.isRunning)
   }
 
-  /// Waits until so many older processes have no clients and no endpoint any more.
+  /// Waits until `count` older processes have lost their clients and their endpoint.
   private func awaitEnds(_ count: Int, of server: RunningServer) throws {
     let deadline = Instant.read().advanced(by: .seconds(10))
     while server.logText.components(separatedBy: "predecessor-ended").count <= count {
@@ -165,7 +165,7 @@ struct UpgradeServerTests {
       if let answer = try? admin.ask("GET", "/healthz"), answer.status == 200 { return }
       Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20)))
     }
-    Issue.record("nothing answers")
+    Issue.record("the endpoint does not answer")
   }
 
   @Test("The counts of a session, a capture and the rooms of the demo page go on in the newer process")
@@ -182,7 +182,7 @@ struct UpgradeServerTests {
     try session.bindChannel(to: peer)
     #expect(try admin.ask("POST", "/api/v1/captures?user=alice&seconds=60").status < 300)
     #expect(server.logs("capture-started"))
-    // A question to the shards comes after the capture.
+    // When the shards answer this request, they have started the capture.
     _ = try admin.document("/api/v1/sessions")
     for _ in 0..<3 { try session.send([UInt8](repeating: 1, count: 100), to: peer, until: soon) }
     try session.refresh()
@@ -253,7 +253,7 @@ struct UpgradeServerTests {
     _ = try upgrade(server, port)
     try awaitEnds(1, of: server)
     try awaitAnswer(admin)
-    // A question to the shards comes after the capture.
+    // When the shards answer this request, they have started the capture.
     _ = try admin.document("/api/v1/sessions")
     try session.refresh()
     let ended = try JSONValue.decode(try admin.ask("DELETE", "/api/v1/captures/1").text)

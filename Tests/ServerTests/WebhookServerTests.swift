@@ -51,7 +51,7 @@ struct WebhookServerTests {
     #expect(failed["reason"]?.string == "wrong-password" && failed["user"]?.string == "alice")
   }
 
-  @Test("A webhook that fails gets the same events again, one that refuses them loses them")
+  @Test("A webhook that fails gets the same events again; events that it refuses are dropped")
   func retries() throws {
     let receiver = try Receiver(port: Self.port(1) + 5) { _, number in
       number == 1 ? HTTPResponse(503, text: "later") : HTTPResponse(number <= 3 ? 200 : 400, text: "no")
@@ -60,7 +60,7 @@ struct WebhookServerTests {
     var session = try server.session()
     #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
     #expect(server.logs("webhook-failed"))
-    // An event of the pause between the attempts waits for its turn, without a later event.
+    // An event between the two attempts is sent after them, also if no later event follows.
     var other = try server.session("bob", "hunter2")
     #expect(code { () throws(AllocationSession.Failure) in try other.allocate() } == nil)
     #expect(receiver.waits { $0.all.count >= 3 })
@@ -85,7 +85,7 @@ struct WebhookServerTests {
     #expect(server.waitForEnd() == 0)
   }
 
-  @Test("Users of the hook allocate, unknown ones get 401, and an answer is asked for once")
+  @Test("Users of the hook allocate, unknown ones get 401, and the hook is asked once for each")
   func hook() throws {
     let receiver = try Receiver(port: Self.port(3) + 5) { request, _ in
       String(decoding: request.body, as: UTF8.self).contains("\"user\":\"carol\"")
@@ -144,7 +144,7 @@ struct WebhookServerTests {
       try session.refresh()
     }
     let admin = AdminClient(port: port + 2, of: server)
-    // Of carol's 10,000 bytes at most those of a second or two pass, of alice's all.
+    // One or two seconds' worth of carol's 10,000 bytes pass, and all of alice's.
     #expect(
       try AdminServerTests().soon {
         let metrics = try admin.metrics()
@@ -156,7 +156,7 @@ struct WebhookServerTests {
   }
 
   @Test(
-    "A hook that lies, fails or is gone admits no user, and configured users go on",
+    "A hook that is not there, fails or gives invalid answers admits no user, and configured users allocate",
     arguments: zip(
       [4, 5, 6, 7, 8, 9, 10, 13] as [UInt16],
       [

@@ -32,7 +32,7 @@ struct LineWriterTests {
   }
 
   @Test(
-    "A stopped reader costs lines beyond the limit and no time of the writer, which learns when there is room")
+    "While the reader is stopped, lines beyond the limit are lost at once; the writer learns when there is room")
   func stoppedReader() throws {
     let pipe = Pipe()
     let writer = try LineWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor)

@@ -35,7 +35,7 @@ struct MessageSocketTests {
     #expect(try far.receive(until: soon)?.bytes == [9])
   }
 
-  @Test("What the other end has sent before it closed is read, then its end; a silent one ends the wait")
+  @Test("Messages from before the close are read, then the end; without a message the wait ends at its deadline")
   func ends() throws {
     let ends = try MessageSocket.pair()
     let first = MessageSocket(owning: FileDescriptor(owning: ends.first))
@@ -44,7 +44,7 @@ struct MessageSocketTests {
     #expect(throws: Errno.wouldBlock) { try first.receiveNow() }
     do {
       let second = MessageSocket(owning: FileDescriptor(owning: ends.second))
-      // Bytes that it does not read make its end an error of the connection.
+      // If the other end closes with unread bytes, the kernel reports ECONNRESET after its messages.
       try first.send([7], until: soon)
       try second.send([8], until: soon)
     }

@@ -76,7 +76,7 @@ struct HostileHandshakeTests {
   }
 
   @Test(
-    "Legacy versions of record and message decide nothing (RFC 8446 sections 4.2.1 and 5.1)",
+    "Legacy versions of record and message are ignored (RFC 8446 sections 4.2.1 and 5.1)",
     arguments: [(offset: 2, byte: 0x2F), (offset: 9, byte: 0xFD), (offset: 10, byte: 0x47)])
   func foreignLegacyVersion(offset: Int, byte: UInt8) {
     var bytes = Self.records(Self.small, of: 100)
@@ -182,7 +182,7 @@ struct HostileHandshakeTests {
     }
   }
 
-  @Test("A DTLS server drops such fragments and too many early records, and the handshake continues")
+  @Test("A DTLS server drops excessive fragments and too many early records, and the handshake continues")
   func hostileFragments() throws {
     var ends = try DatagramEnds(Identity())
     #expect(try ends.greet() == .verified)

@@ -21,7 +21,7 @@ struct HelloCookieTests {
   }
 }
 
-@Suite("What an association costs before its client has shown anything")
+@Suite("The memory of an unfinished association")
 struct MemoryTests {
   /// An engine after the ClientHello with the cookie: it has sent its flight and waits for the client.
   private final class Unfinished {
@@ -45,9 +45,9 @@ struct MemoryTests {
     }
   }
 
-  /// In a process of its own: its heap has no other user. It prints what it has measured.
+  /// Measures in a process of its own, whose heap has no other user; that process prints the bytes.
   @Test(
-    "Strangers' memory is charged what an unfinished association costs",
+    "The charge for an unfinished association is the memory that it needs",
     .enabled(if: !Sanitizer.isOn, "a sanitizer has a heap of its own"))
   func charge() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {

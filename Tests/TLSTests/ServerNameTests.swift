@@ -16,7 +16,7 @@ struct ServerNameTests {
   }
 
   @Test(
-    "The requested name chooses the certificate; a wildcard stands for one label, and the first of two has a name",
+    "The requested name chooses the first certificate that has it; a wildcard stands for one label",
     arguments: [
       ("turn.example.org", 0), ("unknown.test", 0), ("north.example", 1), ("North.Example", 1),
       ("a.north.example", 1), ("a.b.north.example", 0), (".north.example", 0), ("south.example", 2),
@@ -35,7 +35,7 @@ struct ServerNameTests {
     #expect(client.summary.certificate?.fingerprint == fingerprints[index])
   }
 
-  @Test("Of DTLS, a client's Certificate is a plain message only if one is requested")
+  @Test("Over DTLS a client's Certificate is accepted only if the server requests one")
   func fragments() {
     for (number, length, isPlain) in [(2, 4096, true), (4, 100, true), (5, 100, false), (2, 9000, false)] {
       let message: [UInt8] = [11, 0, UInt8(length >> 8), UInt8(length & 0xFF), 0, UInt8(number), 0, 0, 0, 0, 0, 1, 7]
@@ -91,7 +91,7 @@ struct ServerNameTests {
       server: standard.files, others: [north.files],
       clientAuthorities: pem(south.selfSigned.certificate, "client-ca"))
     #expect(context.requiresClientCertificate)
-    // The certificate of `south` is of the authorities, and for servers only.
+    // The client authorities have issued the certificate of `south`, but for servers only.
     for identity in [south, north] {
       for name in ["turn.example.org", "north.example"] {
         var server = try TLSEngine(server: context)

@@ -82,7 +82,7 @@ struct AllocationTests {
     #expect(both.grant?.relayedAddresses == [address("192.0.2.1:50000"), address("[2001:db8::1]:50001")])
   }
 
-  @Test("A second 401 says whether the nonce changed, and one without credentials that they are needed")
+  @Test("The failure after a second 401 says whether the nonce changed; without credentials it asks for them")
   func wrongCredentials() throws {
     for (nonce, isSame) in [("first-nonce", true), ("second-nonce", false)] {
       var client = makeClient()
@@ -183,7 +183,7 @@ struct AllocationTests {
     }
   }
 
-  @Test("An unsigned error counts if the settings say so")
+  @Test("An unsigned error is accepted only if the settings trust it")
   func unsignedError() throws {
     for trusts in [true, false] {
       var client = makeClient { $0.trustsUnsignedErrors = trusts }

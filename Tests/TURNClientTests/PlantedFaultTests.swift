@@ -4,7 +4,7 @@ import STUN
 import Testing
 import TURNClient
 
-/// Rules without a test before, found by planted faults (Tests/Faults).
+/// Rules of the client; planted faults (Tests/Faults) showed that no other test checks them.
 @Suite("Rules of the client that planted faults break")
 struct PlantedFaultTests {
   let server = ScriptedServer()

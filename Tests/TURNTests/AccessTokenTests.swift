@@ -12,7 +12,7 @@ struct AccessTokenTests {
   static let short = AccessTokenKey(
     id: Array("south".utf8), key: Array("1234567890123456".utf8), notAfter: UnixTime(seconds: 1_800_000_100))
   static let now = UnixTime(seconds: 1_800_000_000)
-  /// A time so many seconds after now.
+  /// The time `seconds` after `now`.
   static func at(_ seconds: Int64) -> UnixTime { now.advanced(by: .seconds(seconds)) }
   static let serverName = Array(Conversation.realm.utf8)
 
@@ -171,7 +171,7 @@ struct AccessTokenTests {
     let answer = client.ask(client.request(.refresh) { $0.append(.accessToken, Self.sealed(Self.short)) })
     #expect(answer?.type.messageClass == .success)
     #expect(client.permit("9.9.9.9:9")?.type.messageClass == .success)
-    // A token gives no access to a user's allocation, and a user none to that of a token.
+    // A token gives no access to an allocation that a user made with a password.
     let alice = TestClient(conversation, "192.0.2.8:5000")
     alice.allocate()
     let thief = TestClient(conversation, "192.0.2.8:5000")

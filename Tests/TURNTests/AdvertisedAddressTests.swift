@@ -35,7 +35,7 @@ struct AdvertisedAddressTests {
     #expect(heardPeer(conversation) == aliceRelay)
     #expect(bob.sendIndication("\(aliceRelay)", [2]).client == alice.path)
     #expect(heardPeer(conversation) == bobRelay)
-    // The old address has no other service of ours, and no port without an allocation.
+    // A port of the old address that has no allocation is a forbidden peer.
     #expect(bob.sendIndication("198.51.100.9:3478", [3]).drop == .forbiddenPeer)
   }
 
@@ -67,7 +67,7 @@ struct AdvertisedAddressTests {
       relayed.forms(of: Self.local).map { "\($0)" } == ["198.51.100.3", "198.51.100.1", "198.51.100.2", "10.0.0.5"])
     #expect(relayed.hasTranslations && relayed.contains(IPAddress(198, 51, 100, 2)))
     #expect(relayed.translated(IPAddress(198, 51, 100, 2)) == Self.local)
-    // The same ports: what one snapshot claims, the other cannot.
+    // Both snapshots share their ports: a port that one has claimed cannot be claimed in the other.
     let client = ClientPath(
       address: SocketAddress("192.0.2.9:5000")!, endpoint: EndpointID(rawValue: 0), transport: .udp,
       connection: Handle(index: 0, generation: 1))
@@ -88,7 +88,7 @@ struct AdvertisedAddressTests {
     let known = RelayedAddresses.Entry(local: Self.local, advertised: IPAddress("198.51.100.50")!)
     let remembered = told([1]).remembering([stranger, known], now: Self.start)
     #expect(remembered.former == [.init(known, since: Self.start)])
-    // An upgrade does not begin the day anew; a time after now is none.
+    // An upgrade keeps the times of former addresses; a time after now is invalid and becomes now.
     let later = Self.start.advanced(by: .seconds(60))
     let other = RelayedAddresses.Entry(local: Self.local, advertised: IPAddress("198.51.100.51")!)
     let since = [Self.start, later.advanced(by: .seconds(9))]

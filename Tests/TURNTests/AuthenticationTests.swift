@@ -68,12 +68,12 @@ struct AuthenticationTests {
     "9.2.4: each step of the server's checks gives its error code",
     arguments: [
       Case(
-        testDescription: "neither algorithm attribute is MD5, answered with MESSAGE-INTEGRITY",
+        testDescription: "without algorithm attributes: MD5, answered with MESSAGE-INTEGRITY",
         signature: .messageIntegrity
       ) {
         $0.client.request(integrity: .sha1, key: Conversation.key)
       },
-      Case(testDescription: "so is MESSAGE-INTEGRITY-SHA256 over the MD5 key", signature: .messageIntegrity) {
+      Case(testDescription: "MESSAGE-INTEGRITY-SHA256 over the MD5 key", signature: .messageIntegrity) {
         $0.client.request(integrity: .sha256, key: Conversation.key)
       },
       Case(testDescription: "SHA-256 chosen", signature: .messageIntegritySHA256, isSHA256Key: true) {
@@ -121,7 +121,7 @@ struct AuthenticationTests {
       Case(testDescription: "PASSWORD-ALGORITHMS alone", code: 400) {
         $0.client.request(list: $0.client.list, integrity: .sha256, key: Conversation.key)
       },
-      Case(testDescription: "a list that was bidden down", code: 400) {
+      Case(testDescription: "a list without its stronger algorithm", code: 400) {
         $0.client.request(list: [0, 1, 0, 0], algorithm: [0, 1, 0, 0], integrity: .sha256, key: Conversation.key)
       },
       Case(testDescription: "a list in another order", code: 400) {
@@ -149,7 +149,7 @@ struct AuthenticationTests {
       Case(testDescription: "another realm", code: 401) {
         $0.client.request(realm: Array("elsewhere".utf8), integrity: .sha1, key: Conversation.key)
       },
-      Case(testDescription: "a nonce with the algorithms bit taken out: never good", code: 438) {
+      Case(testDescription: "a nonce without the algorithms bit is stale", code: 438) {
         $0.client.request(
           nonce: Array("obMatJos2AAAA".utf8) + $0.client.nonce.dropFirst(13), integrity: .sha1, key: Conversation.key)
       },

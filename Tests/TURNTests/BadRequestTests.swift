@@ -170,7 +170,7 @@ struct OldChannelTests {
     }
   }
 
-  @Test("With rfc5766-channels: false they give 400, and data on them is dropped")
+  @Test("With rfc5766-channels: false these channels give 400, and data on them is dropped")
   func refused() throws {
     for number in Self.numbers {
       let (scene, _) = try Scene.allocated { $0.policy.allowsOldChannels = false }

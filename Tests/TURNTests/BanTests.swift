@@ -31,7 +31,7 @@ struct BanTests {
     for text in outside { #expect(!list.contains(IPAddress(text)!), "\(text)") }
   }
 
-  @Test("A list agrees with its blocks, one after another")
+  @Test("A list contains an address exactly if one of its blocks contains it")
   func random() {
     var generator = SplitMix(state: 7)
     for _ in 0..<200 {
@@ -49,7 +49,7 @@ struct BanTests {
     }
   }
 
-  @Test("A banned client gets no answer to any request; others do; a removed ban ends it")
+  @Test("A banned client gets no answer to any request until the ban is removed; other clients get answers")
   func requests() {
     let conversation = Conversation()
     conversation.relay.update(bans: BanList([CIDRBlock("192.0.2.0/24")!]))
@@ -64,7 +64,7 @@ struct BanTests {
     #expect(banned.allocate()?.relayedAddress != nil)
   }
 
-  @Test("A client with a live allocation goes on, until it is closed; then it gets no answer")
+  @Test("A banned client keeps its live allocation until that is closed; then the client gets no answer")
   func live() {
     let conversation = Conversation()
     let client = TestClient(conversation)

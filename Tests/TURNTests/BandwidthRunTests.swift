@@ -4,7 +4,7 @@ import Testing
 
 @testable import TURN
 
-/// Datagrams that arrive at one time, as from a peer that sends with UDP_SEGMENT, and large ones.
+/// Several datagrams that arrive at one time, as from a peer that sends with UDP_SEGMENT, and large datagrams.
 @Suite("Shared bandwidth limits and runs")
 struct BandwidthRunTests {
   struct Case: CustomTestStringConvertible, Sendable {
@@ -16,7 +16,7 @@ struct BandwidthRunTests {
   static let limit = 400_000
 
   @Test(
-    "Clients that send 16 KB at a time get the whole limit, and at the server's limit each its share", .tags(.slow),
+    "Clients that send 16 KB at a time use the whole limit; under limits.bandwidth each gets its share", .tags(.slow),
     arguments: [
       Case(testDescription: "limits.bandwidth", hasShares: true) { $0.bandwidth = .bytesPerSecond(UInt64(limit)) },
       Case(testDescription: "limits.bandwidth-per-user", hasShares: false) {

@@ -11,7 +11,7 @@ struct CaptureTests {
     CaptureFilter(user: Array(name.utf8), names: names)
   }
 
-  @Test("A capture has the requests, answers and indications of the user, and nothing of another one")
+  @Test("A capture has the requests, answers and indications of its user, and nothing of another user")
   func conversation() throws {
     let conversation = Conversation()
     conversation.relay.capture(user("alice"))
@@ -44,7 +44,7 @@ struct CaptureTests {
     #expect(conversation.captured.isEmpty)
   }
 
-  @Test("A wrong password, an answer after a store's, and a time-limited name are captured too")
+  @Test("A capture has requests with a wrong password, answers after a store's look-up, and time-limited names")
   func otherRequests() {
     let conversation = Conversation { $0.realms[0].hasStore = true }
     conversation.relay.capture(user("carol"))
@@ -63,7 +63,7 @@ struct CaptureTests {
     #expect(conversation.captured.count == 2)
   }
 
-  @Test("A client is known by its last 64 paths")
+  @Test("A capture remembers the user's last 64 client paths")
   func limit() {
     var state = CaptureState(user("alice"))
     let paths = (0..<100).map { number in
@@ -77,7 +77,7 @@ struct CaptureTests {
 
   // MARK: - Redaction
 
-  /// A message with every secret there is.
+  /// A message with every kind of secret.
   private func message() -> [UInt8] {
     var writer = MessageWriter(capacity: 2048)
     writer.begin(MessageType(.allocate, .request), transactionID: TransactionID(high: 1, low: 2))
@@ -97,7 +97,7 @@ struct CaptureTests {
   }
 
   @Test(
-    "Secrets are zeros, names what the policy allows, and the copy is a message with a good fingerprint",
+    "The copy has zeros for secrets, what the policy allows of names, and a valid FINGERPRINT",
     arguments: [
       (CaptureFilter.Names.whole, "1800000600:alice"), (.beginning, "1800000600:al***"), (.none, "****************"),
     ])
@@ -121,7 +121,7 @@ struct CaptureTests {
     #expect(!String(decoding: copy, as: UTF8.self).contains("sEcReT"))
   }
 
-  @Test("Short names, and what is no whole message")
+  @Test("Short names and truncated messages are redacted too")
   func edges() {
     for (name, expected) in [
       ("a", "a"), ("ab", "ab"), ("abc", "ab*"), ("12", "12"), ("12:", "12:"), ("12:abc", "12:ab*"),

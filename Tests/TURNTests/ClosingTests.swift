@@ -34,7 +34,7 @@ struct ClosingTests {
     }
   }
 
-  @Test("A user's allocations end by the whole name in any given form; others go on")
+  @Test("Closing a user ends the allocations whose whole name is one of the given forms, and no others")
   func user() {
     let conversation = Conversation()
     let alice = [TestClient(conversation), TestClient(conversation, "192.0.2.8:5000")]
@@ -51,7 +51,7 @@ struct ClosingTests {
     #expect(conversation.openPorts.count == 1 && conversation.admitted == 1)
   }
 
-  @Test("Revoked are time-limited names that no present secret has signed, and no others")
+  @Test("Only time-limited names that no present secret has signed are revoked")
   func revoked() {
     let conversation = Conversation { $0.realms[0].secrets = [Array("old".utf8), Array("new".utf8)] }
     let old = client(conversation, "1800000100:carol", secret: "old", "192.0.2.8:5000")

@@ -19,7 +19,7 @@ struct Requirement: Sendable, CustomTestStringConvertible {
   var testDescription: String { "\(section): \(text)" }
 }
 
-/// The surroundings of a requirement: a relay, a client that has a nonce, and shorthand for bytes.
+/// The objects that a requirement's check uses: a relay, a client that has a nonce, and shorthand for bytes.
 final class Scene {
   let conversation: Conversation
   let client: TestClient

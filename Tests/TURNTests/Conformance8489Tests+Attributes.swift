@@ -28,7 +28,7 @@ extension Conformance8489Tests {
           $0.append(.lifetime, UInt32(0))
         }?.lifetime == 900)
     },
-    Requirement("14.3", "a USERNAME of more than 763 bytes has no user") {
+    Requirement("14.3", "a USERNAME of more than 763 bytes gives 401") {
       let scene = Scene()
       scene.client.username = String(repeating: "a", count: 764)
       #expect(scene.allocate(Scene.udp)?.code == 401)

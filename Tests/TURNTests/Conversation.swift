@@ -14,7 +14,7 @@ final class Conversation {
   let relayed: RelayedAddresses
   var openPorts: [Handle<RelayPort>: SocketAddress] = [:]
   var lateReplies: [(ClientPath, [UInt8])] = []
-  /// For each of them the milliseconds that its request has waited; nil for an indication.
+  /// For each of `lateReplies` the milliseconds that its request has waited; nil for an indication.
   var answerTimes: [UInt64?] = []
   var lookUps: [(ticket: Handle<PendingRequest>, user: UserReference)] = []
   var lookUpRealms: [UInt8] = []
@@ -31,7 +31,7 @@ final class Conversation {
   var repliesFrom: [(local: SocketAddress, target: SocketAddress, bytes: [UInt8])] = []
   var handOvers: [(shard: Int, client: ClientPath, bytes: [UInt8])] = []
   var admitted = 0
-  /// The holders for whom the relay asked the ledger.
+  /// The quota holders that the relay has asked the ledger to admit.
   var holders: [QuotaHolder] = []
   var quota = Int.max
   /// The number of ports that the kernel refuses before it opens one.
@@ -138,7 +138,7 @@ final class Conversation {
     runCommands()
   }
 
-  /// Tells clients another IPv4 address from now on, as after a change of `relay.advertise`.
+  /// Advertises another IPv4 address to clients, as after a change of `relay.advertise`.
   func advertise(_ text: String) {
     transcript.add("> \(text) is advertised")
     let current = relay.rules.gate.relayed
@@ -176,7 +176,7 @@ final class Conversation {
     now.wall.seconds += Int64(seconds)
   }
 
-  /// The same for a part of a second.
+  /// Like `tick(seconds:)`, for a part of a second; the wall clock does not move.
   func tick(milliseconds: Int) {
     transcript.add("> \(milliseconds) ms pass unnoticed")
     now.instant = now.instant.advanced(by: .milliseconds(milliseconds))

@@ -52,7 +52,7 @@ struct CredentialTests {
     #expect(client.refresh(0)?.lifetime == 0)
   }
 
-  @Test("With close no lifetime exceeds the name's, and the allocation ends with it")
+  @Test("With close an allocation lives no longer than its time-limited name")
   func close() {
     let conversation = Conversation {
       $0.realms[0].secrets = [Array("new".utf8)]
@@ -140,7 +140,7 @@ struct CredentialTests {
     #expect(conversation.lookUps.count == 1)
   }
 
-  @Test("A stranger gets a burst of one second, then silence, then answers again")
+  @Test("A stranger gets one second's budget of answers at once, then none, then answers again")
   func rateLimit() {
     let conversation = Conversation(limit: 5)
     let client = TestClient(conversation)

@@ -86,7 +86,7 @@ struct DiscoveryTests {
   }
 
   @Test(
-    "6: without nat-discovery its attributes give 420, and answers do not mention it",
+    "6: without nat-discovery its attributes give 420, and no answer has RESPONSE-ORIGIN or OTHER-ADDRESS",
     arguments: [(AttributeType.changeRequest, UInt8(0x03)), (.padding, 0x26), (.responsePort, 0x27)])
   func notConfigured(attribute: AttributeType, number: UInt8) throws {
     let client = TestClient(Conversation())
@@ -159,7 +159,7 @@ struct DiscoveryTests {
     #expect(answer(overStream, Self.stuntman.dropLast() + [6])?.unknown == [0, 3])
   }
 
-  @Test("Other methods and indications ignore the attributes too")
+  @Test("In other methods and indications CHANGE-REQUEST has no effect without flags and is refused with flags")
   func otherMethods() throws {
     let (scene, _) = try Scene.allocated()
     #expect(scene.ask(.refresh) { $0.append(.changeRequest, UInt32(0)) }?.code == nil)
@@ -191,7 +191,7 @@ struct DiscoveryTests {
   }
 
   @Test(
-    "7.6: PADDING is answered with as much, up to an MTU; together with RESPONSE-PORT it gives 400",
+    "7.6: an answer has as much PADDING as its request, up to an MTU; PADDING with RESPONSE-PORT gives 400",
     arguments: [0, 1, 7, 1000, 1500, 3000])
   func padding(count: Int) throws {
     let client = TestClient(conversation())

@@ -140,7 +140,7 @@ struct DualAllocationTests {
     #expect(conversation.openPorts.isEmpty)
   }
 
-  @Test("8.1: a family that was refreshed to a shorter lifetime ends then, the other later")
+  @Test("8.1: a family that was refreshed to a shorter lifetime ends first, the other later")
   func shorter() {
     let conversation = Conversation()
     let client = TestClient(conversation)

@@ -62,22 +62,22 @@ struct ErrorCodeTests {
       return scene.allocate(Scene.udp)
     },
     Row(403, "Forbidden", "private peer") { try Scene.allocated().scene.client.permit("192.168.1.1:1") },
-    Row(405, "Mobility Forbidden", "MOBILITY-TICKET where it is off") {
+    Row(405, "Mobility Forbidden", "MOBILITY-TICKET with mobility off") {
       Scene().allocate(Scene.udp, (.mobilityTicket, []))
     },
     Row(420, "Unknown Attribute", "comprehension-required 0x7ABC") {
       Scene().allocate(Scene.udp, (AttributeType(rawValue: 0x7ABC), [1]))
     },
-    Row(420, "Unknown Attribute", "stranger: CHANGE-REQUEST where discovery is not configured") {
+    Row(420, "Unknown Attribute", "stranger: CHANGE-REQUEST without nat-discovery") {
       Scene().ask(.binding, signs: false) { $0.append(.changeRequest, UInt32(6)) }
     },
     Row(437, "Allocation Mismatch", "no allocation") { Scene().ask(.refresh) },
-    Row(438, "Stale Nonce", "ten minutes later") {
+    Row(438, "Stale Nonce", "a nonce of ten minutes ago") {
       let scene = Scene()
       scene.conversation.wait(seconds: 601)
       return scene.allocate(Scene.udp)
     },
-    Row(440, "Address Family not Supported", "IPv6 where there is none") {
+    Row(440, "Address Family not Supported", "IPv6 from a server without it") {
       Scene(hasIPv6: false).allocate(Scene.udp, (.requestedAddressFamily, Scene.family(2)))
     },
     Row(441, "Wrong Credentials", "another user's allocation") {
@@ -110,7 +110,7 @@ struct ErrorCodeTests {
       scene.conversation.quota = 0
       return scene.allocate(Scene.udp)
     },
-    Row(500, "Server Error", "the store cannot be asked") {
+    Row(500, "Server Error", "the store gives no answer") {
       let scene = Scene {
         $0.realms[0].hasStore = true
         $0.realms[0].users = [:]

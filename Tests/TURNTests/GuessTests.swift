@@ -6,7 +6,7 @@ import Testing
 @testable import TURN
 
 /// Facts that an attacker could learn from numbers and from the time of an answer.
-@Suite("What cannot be guessed")
+@Suite("Ports and times that a client cannot guess")
 struct GuessTests {
   /// Pearson's statistic of counts that should all be equal.
   private func chiSquared(_ counts: [Int]) -> Double {
@@ -14,7 +14,7 @@ struct GuessTests {
     return counts.reduce(0) { $0 + (Double($1) - expected) * (Double($1) - expected) / expected }
   }
 
-  @Test("relay ports are equally likely, and one says nothing about the next", arguments: [1 as UInt8, 2, 3])
+  @Test("Relay ports are equally likely, and no port predicts the next", arguments: [1 as UInt8, 2, 3])
   func ports(seed: UInt8) throws {
     let address = IPAddress(ipv4: 0x7F00_0001)
     let relayed = RelayedAddresses(
@@ -46,7 +46,7 @@ struct GuessTests {
     (0..<300).map { _ in ContinuousClock().measure(body) }.min() ?? .zero
   }
 
-  @Test("a wrong password of a known user takes as long as an unknown user")
+  @Test("The refusal of a wrong password takes as long as that of an unknown user")
   func names() {
     let conversation = Conversation()
     conversation.transcript.isKept = false

@@ -15,7 +15,8 @@ struct HandoverTests {
   /// Whether every conversation hands over.
   static let isForced = ProcessInfo.processInfo.environment["TURNPIKE_HAND_OVER"] != nil
 
-  /// A conversation with something of each kind; the relay is replaced before each step if `isHandedOver`.
+  /// A conversation with a reserved port, permissions, a channel and media; with `isHandedOver` each step replaces the
+  /// relay.
   private func converse(isHandedOver: Bool) throws -> [String] {
     let conversation = Conversation(allow: ["203.0.113.0/24"]) { $0.policy.allowsMobility = true }
     func step() throws { if isHandedOver { try conversation.handOver() } }
@@ -69,7 +70,7 @@ struct HandoverTests {
     }
   }
 
-  @Test("What does not move stays, and what has moved is forgotten without an event")
+  @Test("An allocation that is not exported stays; an exported one is forgotten without an event")
   func partial() throws {
     let conversation = Conversation()
     let alice = TestClient(conversation, "192.0.2.7:5000")
@@ -187,7 +188,7 @@ struct HandoverTests {
       for _ in 0..<Int.random(in: 1...4, using: &random) {
         changed[Int.random(in: 0..<changed.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
       }
-      // The seed is in the message of a failure; a trap prints nothing else.
+      // Only a trap fails here.
       _ = restore(changed)
     }
   }

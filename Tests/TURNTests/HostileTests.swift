@@ -142,7 +142,7 @@ struct HostileTests {
 }
 
 extension Conversation {
-  /// The open relay port with this number, modulo their count: so the seed decides.
+  /// The open relay port at this position, modulo their count: the seed decides which.
   func port(by number: UInt64) -> Handle<RelayPort>? {
     let ports = openPorts.keys.sorted { $0.index < $1.index }
     return ports.isEmpty ? nil : ports[Int(number % UInt64(ports.count))]

@@ -45,7 +45,7 @@ struct ICMPTests {
     #expect(value == [0, 0, type << 1, code, 0, 0, UInt8(mtu >> 8), UInt8(mtu & 0xFF)])
   }
 
-  @Test("Types of ICMPv6 are passed on", arguments: [(1, true), (2, true), (3, true), (4, false), (11, false)])
+  @Test("ICMPv6 types 1 to 3 are relayed", arguments: [(1, true), (2, true), (3, true), (4, false), (11, false)])
   func ipv6(type: UInt8, isRelayed: Bool) {
     let conversation = Conversation(allow: ["2001:db8::/32"])
     let client = TestClient(conversation)
@@ -79,7 +79,7 @@ struct ICMPTests {
     #expect(indications(conversation, type: 3, about: "8.8.8.8:7000", count: 50).count == 10)
   }
 
-  @Test("A relay of ours behind a 1:1 NAT is named by its advertised address")
+  @Test("Another relay of the server is named by its advertised address behind a 1:1 NAT")
   func translated() throws {
     let conversation = Conversation(advertise: "198.51.100.77")
     let client = TestClient(conversation)

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Answers for abandoned requests")
 struct LateAnswerTests {
-  /// Sends an Allocate, whose first question to the ledger stays unanswered.
+  /// Sends an Allocate; the ledger does not answer its request for admission.
   private func begin() throws -> (
     conversation: Conversation, client: TestClient, ticket: Handle<PendingRequest>, holder: QuotaHolder
   ) {
@@ -63,7 +63,7 @@ struct LateAnswerTests {
     #expect(commands(conversation).count == 2)
   }
 
-  @Test("An answer knows how long its request has waited in all: for the store, then for the ledger")
+  @Test("The waiting time of an answer includes the store's time and the ledger's")
   func waitingTime() throws {
     let conversation = Conversation {
       $0.realms[0].users = [:]

@@ -6,7 +6,7 @@ import Testing
 
 @testable import TURN
 
-@Suite("No limit is silent")
+@Suite("Events of reached limits")
 struct LimitTests {
   /// A limit, and a way to reach it repeatedly.
   struct Row: Sendable, CustomTestStringConvertible {
@@ -124,7 +124,7 @@ struct LimitTests {
     row.reach(scene, relayed)
     let notices = scene.conversation.notices(row.limit)
     #expect(notices.count == 2)
-    // A later notice counts those that were not reported.
+    // A later notice counts the refusals since the last one.
     #expect(try #require(notices.last).count > 1)
   }
 

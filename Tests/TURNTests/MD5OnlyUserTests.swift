@@ -18,14 +18,14 @@ struct MD5OnlyUserTests {
     }
   }
 
-  @Test("Their realm offers MD5 only, to every client alike")
+  @Test("The realm of a user with an MD5 key only offers MD5 only, to every client")
   func offer() {
     #expect(ModernClient(conversation()).list == [0, 1, 0, 0])
     // A configuration without MD5 stays as it is.
     #expect(ModernClient(conversation([.sha256])).list == [0, 2, 0, 0])
   }
 
-  @Test("Such a user is accepted in the manner of RFC 5389 and of RFC 8489", arguments: [false, true])
+  @Test("A user with an MD5 key only is accepted by the rules of RFC 5389 and of RFC 8489", arguments: [false, true])
   func accepted(isModern: Bool) {
     let client = ModernClient(conversation())
     let request =
@@ -35,7 +35,7 @@ struct MD5OnlyUserTests {
     #expect(client.ask(request)?.isSuccess == true)
   }
 
-  @Test("With SHA-256 alone such a user gets the same 401 as an unknown one, also with a key of zeros")
+  @Test("With SHA-256 alone a user with an MD5 key only gets the same 401 as an unknown user, also with a key of zeros")
   func refused() throws {
     let client = ModernClient(conversation([.sha256]))
     let zeros = try #require(Digest([UInt8](repeating: 0, count: 32)))

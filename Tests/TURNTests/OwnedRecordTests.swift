@@ -35,7 +35,7 @@ struct OwnedRecordTests {
     let first = allocations.insert(allocation(of: client(1)))
     let second = allocations.insert(allocation(of: client(2)))
     let handle = allocations.handle(of: first)
-    // A client on its way to another five-tuple has both (RFC 8016).
+    // During a move the allocation has the old five-tuple and the new one (RFC 8016).
     allocations[first].details.mobility = Mobility()
     allocations[first].details.mobility?.pending = client(3)
     allocations.add(client(3), to: first)

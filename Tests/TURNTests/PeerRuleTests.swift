@@ -94,7 +94,7 @@ struct PeerRuleTests {
       block: "ff00::/8", last: "ffff:ffff:ffff:ffff:\(ones)", below: ("feff:ffff:ffff:ffff:\(ones)", false), above: nil),
   ]
 
-  @Test("Of IPv6 only 2000::/3 is allowed, minus exceptions: first, last and adjacent addresses", arguments: borders)
+  @Test("The first and last addresses of each denied IPv6 block, and their neighbours", arguments: borders)
   func everyBorder(row: Border) throws {
     let block = try #require(CIDRBlock(row.block))
     let gate = PeerGate(
@@ -110,7 +110,7 @@ struct PeerRuleTests {
     for neighbour in [row.below, row.above].compactMap(\.self) {
       #expect(!block.contains(try #require(IPAddress(neighbour.text))))
     }
-    // A rule for a block allows it, except for the two tunnels, and a rule for all of IPv6 allows none of them.
+    // A rule for a block allows it, except for 6to4 and Teredo; a rule for all of IPv6 allows no block.
     let allowed = PeerRules(allow: [block])
     #expect(allowed.permits(block.base) == !["2001::/32", "2002::/16", "::/3"].contains(row.block))
     #expect(!PeerRules(allow: [CIDRBlock("::/0")!]).permits(block.base))

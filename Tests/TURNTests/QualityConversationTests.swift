@@ -48,13 +48,13 @@ struct QualityConversationTests {
     #expect(quality(conversation)?.fromClient == fromClient)
     #expect(quality(conversation)?.fromPeers == fromPeers)
     #expect(conversation.relay.qualities.count == 0)
-    // Numbers that may still arrive are not in the counters.
+    // The counters leave out missing packets that may still arrive.
     #expect(
       conversation.relay.counters.fromClients.packets == 180 && conversation.relay.counters.fromClients.lost == 13)
     #expect(conversation.relay.counters.fromPeers.packets == 198 && conversation.relay.counters.fromPeers.lost == 2)
   }
 
-  @Test("The list of sessions has the figures of a live one; a dropped packet has arrived")
+  @Test("The list of sessions has the quality of live allocations; a packet that the relay drops has arrived")
   func session() throws {
     let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(100) }
     let (client, _) = try talking(conversation)
@@ -117,7 +117,7 @@ struct QualityConversationTests {
       return
     }
     #expect(opened.quality.roundTrip == .microseconds(70_000))
-    // The same nonce again says nothing.
+    // A second answer to the same challenge is not measured.
     conversation.tick(milliseconds: 5)
     client.refresh(600)
     conversation.tick(seconds: 61)
@@ -144,7 +144,7 @@ struct QualityConversationTests {
     #expect(quality(conversation)?.roundTrip == .microseconds(600_000))
   }
 
-  @Test("A store's delay does not count, and an answer after ten seconds is no measure")
+  @Test("A store's delay does not count, and an answer after ten seconds is not measured")
   func delays() {
     let conversation = Conversation { $0.realms[0].hasStore = true }
     let client = TestClient(conversation)

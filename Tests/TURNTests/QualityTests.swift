@@ -41,7 +41,7 @@ struct QualityTests {
     return quality
   }
 
-  /// The first packet of a stream only introduces it.
+  /// Payloads and their counts, which leave out the first packet of each stream.
   struct Row: Sendable, CustomTestStringConvertible {
     var name: String
     var payloads: [Payload]
@@ -77,7 +77,7 @@ struct QualityTests {
     Row("a restart after a loss", numbers: Array(0...9) + [11] + Array(30_000...30_009), [19, 1, 0, 0]),
     Row("one stray number is no restart", numbers: Array(0...9) + [40_000] + Array(10...19), [19, 0, 0, 0]),
     Row("a late copy of the first is no restart", numbers: Array(0...199) + [0] + [200], [200, 0, 0, 0]),
-    // The second stream has only even numbers: it is never proven.
+    // The second stream has only even numbers: two consecutive ones would prove it.
     Row("numbers with gaps only", (0...49).flatMap { [.rtp($0), .rtp($0 * 2, source: 8)] }, [49, 0, 0, 0]),
     Row("two streams", (0...49).flatMap { [.rtp($0), .rtp(1000 + $0, source: 8)] }, [98, 0, 0, 0]),
     Row("a third is not measured", (0...49).flatMap { n in [7, 8, 9].map { .rtp(n, source: $0) } }, [98, 0, 0, 0]),
@@ -91,7 +91,7 @@ struct QualityTests {
     Row("nothing", [], []),
   ]
 
-  @Test("Loss, order and duplicates", arguments: rows)
+  @Test("Packets and the lost, late and duplicate ones are counted", arguments: rows)
   func counts(_ row: Row) {
     let summary = measure(row.payloads).summary
     let counts = summary.map { [$0.packets, $0.lost, UInt64($0.late), UInt64($0.duplicates)] } ?? []
@@ -100,7 +100,7 @@ struct QualityTests {
   }
 
   @Test(
-    "Jitter: regular packets have none, at every clock; alternating ones have the deviation",
+    "The jitter of regular packets is 0, at every clock; that of alternating packets is their deviation",
     arguments: [8000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000])
   func jitter(_ hertz: Int) throws {
     let ticks = hertz / 50
@@ -148,7 +148,7 @@ struct QualityTests {
     #expect(
       uneven?.basis == .gaps && (Duration.microseconds(3900)...(.microseconds(4000))).contains(uneven?.jitter ?? .zero))
     #expect(uneven?.lossRatio == nil)
-    // RTP replaces them.
+    // RTP replaces the gaps as basis.
     let mixed = measure((0...400).flatMap { [.other(23, gap: 10), .rtp($0, gap: 10)] }).summary
     #expect(mixed?.basis == .rtp && mixed?.packets == 400)
   }
@@ -218,7 +218,7 @@ struct QualityTests {
   func size() {
     #expect(MemoryLayout<RTPStream>.size <= 40)
     #expect(MemoryLayout<PathQuality>.size <= 120)
-    // An idle allocation has only two slots and the round trip, which leave its slot at nine cache lines.
+    // An allocation stores only the slots of its two records and the round trip; its own slot has nine cache lines.
     #expect(MemoryLayout<Allocation>.size + 8 <= 576, "\(MemoryLayout<Allocation>.size)")
   }
 }

@@ -6,7 +6,7 @@ import Testing
 @testable import TURN
 
 /// Findings of an independent reading of RFC 8656 and RFC 8489, each with the text that it is based on.
-@Suite("Findings of an independent reading")
+@Suite("Findings of an independent review of the RFCs")
 struct RFCReviewTests {
   /// A server whose address no built-in rule denies.
   static func publicServer(allow: [String] = []) -> Conversation {

@@ -51,7 +51,7 @@ struct RealmTests {
     let conversation = Self.conversation()
     let stranger = TestClient(conversation, endpoint: 1, realm: 1)
     stranger.challenge()
-    // First with the name of its own realm, then with the other's: the key is wrong for both.
+    // The key is wrong with the name of its own realm, and with the other's.
     #expect(stranger.allocate()?.code == 401)
     stranger.realm = Self.other
     #expect(stranger.allocate()?.code == 401)

@@ -46,7 +46,7 @@ struct RelayToRelayTests {
   }
 
   @Test(
-    "Each framing out and in works for both families, with a 1:1 NAT and without",
+    "Channels and indications carry data out and in for both families, with a 1:1 NAT and without",
     arguments: [nil, "198.51.100.1"],
     [UInt8(1), 2])
   func ways(advertise: String?, family: UInt8) throws {
@@ -105,7 +105,7 @@ struct RelayToRelayTests {
     #expect(heard(own, conversation)?.peer == aRelays[1])
   }
 
-  @Test("A datagram to the own relayed address leaves once, arrives once and goes no further", arguments: Way.allCases)
+  @Test("A datagram to the client's own relayed address is sent once and arrives once", arguments: Way.allCases)
   func itself(way: Way) throws {
     let conversation = Conversation()
     let a = TestClient(conversation)
@@ -116,7 +116,7 @@ struct RelayToRelayTests {
     #expect(conversation.relay.counters.toClients.packets == 1)
   }
 
-  @Test("A datagram to the own relayed address counts against the bandwidth of both directions")
+  @Test("A datagram to the client's own relayed address counts against the bandwidth of both directions")
   func bounded() throws {
     let conversation = Conversation { $0.realms[0].limits.bandwidthPerAllocation = .bytesPerSecond(1000) }
     let a = TestClient(conversation)

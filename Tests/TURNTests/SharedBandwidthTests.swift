@@ -61,7 +61,7 @@ struct SharedBandwidthTests {
     #expect((75...101).contains(later))
   }
 
-  @Test("A rate that came with a user's keys is the user's own, without a rate of the realm and in place of it")
+  @Test("A rate in the user's keys applies to this user, in place of the realm's rate per user")
   func ownRate() throws {
     for ofRealm in [0, 20_000, 10_000_000] as [UInt64] {
       let conversation = Conversation {
@@ -73,11 +73,11 @@ struct SharedBandwidthTests {
       }
       let first = Self.client(conversation, "192.0.2.7:1")
       let passed = pass(60, Self.video, from: first, else: .overUserBandwidth)
-      // A new configuration does not change it.
+      // A new configuration does not change the user's rate.
       conversation.change { $0.policy.software = "" }
       let both = passed + pass(60, Self.video, from: first, else: .overUserBandwidth)
       #expect((75...79).contains(both), "\(ofRealm): \(both)")
-      // The sum of both allocations is the user's.
+      // Both allocations share the user's rate.
       let second = Self.client(conversation, "192.0.2.8:1")
       #expect(pass(10, Self.video, from: second, else: .overUserBandwidth) <= 1)
       let other = TestClient(conversation, "192.0.2.9:1")
@@ -243,7 +243,7 @@ struct SharedBandwidthTests {
     #expect((40...60).contains(passed))
   }
 
-  @Test("Packets look for limits as long as an allocation's user has one of its own")
+  @Test("Packets are checked against limits while the user of an allocation has a rate of its own")
   func ownLimitEnds() throws {
     let conversation = Conversation {
       $0.realms[0].users[Array("alice".utf8)]?.bandwidth = .bytesPerSecond(100_000)

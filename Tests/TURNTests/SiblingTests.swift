@@ -56,8 +56,7 @@ struct SiblingTests {
     let disposition = alice.channelData(0x4001, [1])
     bob.refresh(0)
     #expect(try deliver(disposition, [1]).drop == .noRelayPort)
-    // The first shard knows that the allocation has ended: the port is no relayed address any more, so the peer is
-    // forbidden.
+    // The first shard sees that the port has no allocation, so the peer is forbidden.
     #expect(alice.channelData(0x4001, [1]).drop == .forbiddenPeer)
 
     let carol = TestClient(first, "192.0.2.9:5000")

@@ -17,7 +17,7 @@ extension StrangerTests {
     #expect(codes == [UInt16](repeating: 401, count: 10))
     #expect(conversation.notices(.failures).map(\.client) == [attacker.path.address.address])
     #expect(conversation.relay.counters.drops(.tooManyFailures) == 20)
-    // The right password gets no answer either: only the check that is refused here could show that it is right.
+    // The right password gets no answer either, because the relay does not check it.
     attacker.key = Conversation.key
     #expect(attacker.allocate() == nil)
     #expect(good.refresh(600)?.lifetime == 600)
@@ -121,7 +121,7 @@ extension StrangerTests {
 }
 
 extension StrangerTests {
-  @Test("500 forged Bindings a second from a client's address leave its Allocate an answer")
+  @Test("500 forged Bindings a second from a client's address do not use up the answers to its Allocates")
   func forgedBindings() {
     let conversation = Conversation(limit: 100)
     conversation.transcript.isKept = false
@@ -213,7 +213,7 @@ extension StrangerTests {
     first.username = "someone"
     first.allocate()
     #expect(conversation.lookUps.count == 1 && memory.byteCount > PendingRequest.overhead + 100)
-    // No room for a second one, but for the owner of a live allocation.
+    // The memory has no room for a second request; the owner of a live allocation is not charged.
     let second = TestClient(conversation, "192.0.2.2:1")
     second.username = "someone"
     second.allocate()

@@ -33,7 +33,7 @@ struct StrangerTests {
     #expect(client.allocate()?.relayedAddress != nil)
   }
 
-  @Test("These 438s count against the stranger's budget, and beyond it there is no answer")
+  @Test("438 for a foreign nonce counts against the stranger's budget, and beyond it there is no answer")
   func budget() {
     let conversation = Conversation(limit: 20) { $0.realms[0].hasStore = true }
     let client = TestClient(conversation)

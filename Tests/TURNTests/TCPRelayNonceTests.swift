@@ -67,7 +67,7 @@ struct TCPRelayNonceTests {
     func shape(_ stranger: TestClient, _ identifier: UInt32) -> [UInt8]? {
       stranger.ask(stranger.request(.connectionBind, transaction: 77) { $0.append(.connectionID, identifier) })?.bytes
     }
-    // Without the password: with the nonce of the control connection, and with the stranger's own nonce.
+    // A stranger has no password, and uses the nonce of the control connection, then its own.
     for (nonce, code) in [(control.nonce, 438), (base.dataConnection(conversation, "192.0.2.99:1").nonce, 401)] {
       let stranger = TestClient(conversation, "192.0.2.99:1", transport: .tcp, connection: 9)
       stranger.nonce = nonce
@@ -75,7 +75,7 @@ struct TCPRelayNonceTests {
       #expect(try #require(stranger.read(shape(stranger, identifier) ?? [])).code == UInt16(code))
       #expect(shape(stranger, identifier) == shape(stranger, identifier ^ 1))
     }
-    // Another user with the nonce of its own allocation.
+    // Another user has the nonce of its own allocation.
     let other = TestClient(conversation, "192.0.2.99:2", transport: .tcp, connection: 10)
     (other.username, other.key) = ("bob", Conversation.otherKey)
     other.allocate(.tcp)
@@ -99,7 +99,7 @@ struct TCPRelayNonceTests {
     #expect(base.bind(data, identifier)?.code == nil)
   }
 
-  @Test("Pipelined requests with a stale nonce get the same new one, also when the second changes")
+  @Test("Pipelined requests with a stale nonce get the same new nonce, also in a later second")
   func pipelined() throws {
     let conversation = Conversation { $0.policy.nonceLifetime = .seconds(60) }
     let control = try allocated(conversation)

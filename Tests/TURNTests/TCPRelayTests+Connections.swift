@@ -29,7 +29,7 @@ extension TCPRelayTests {
     #expect(accept(conversation, "8.8.8.8:1235", on: relayed) == nil)
   }
 
-  @Test("5.3: a connection from a peer that the rules forbid now is closed despite its permission")
+  @Test("5.3: a connection from a peer that new rules forbid is closed despite its permission")
   func forbiddenByNow() throws {
     let conversation = Conversation(allow: ["10.0.0.0/8"])
     let (client, relayed) = try allocated(conversation)
@@ -41,7 +41,7 @@ extension TCPRelayTests {
     #expect(accept(conversation, "10.0.0.5:2", on: relayed) == nil)
   }
 
-  @Test("Another relay of ours behind a 1:1 NAT has its advertised address")
+  @Test("Another relay of the server is named by its advertised address behind a 1:1 NAT")
   func advertised() throws {
     let conversation = Conversation(advertise: "198.51.100.1")
     let (client, relayed) = try allocated(conversation)

@@ -111,7 +111,7 @@ struct TableTests {
       $0.realms[0].users = [:]
       $0.realms[0].hasStore = true
     }
-    // As a shard does: it passes the time in each turn, whether a timer is due or not.
+    // A shard advances its relay in each turn, whether a timer is due or not.
     conversation.wait(seconds: 1200)
     let client = TestClient(conversation)
     client.challenge()

@@ -254,7 +254,7 @@ struct TrafficTests {
     #expect(conversation.relay.nextDeadline == nil)
   }
 
-  @Test("One client at two server addresses is two five-tuples")
+  @Test("One client at two server addresses has two five-tuples")
   func endpoints() throws {
     let conversation = Conversation()
     let here = TestClient(conversation, endpoint: 0)

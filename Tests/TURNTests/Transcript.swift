@@ -49,7 +49,7 @@ final class KeptTranscripts: Sendable {
   /// If a test has more different transcripts, only their hashes are kept.
   private static let most = 40
   private let isRecording = ProcessInfo.processInfo.environment["TURNPIKE_RECORD_TRANSCRIPTS"] != nil
-  /// By suite and test.
+  /// The kept transcripts, by suite and test.
   private let files = Mutex<[String: [String: Set<String>]]>([:])
   private let recorded = Mutex<[String: [String: Set<String>]]>([:])
 
@@ -109,6 +109,6 @@ final class KeptTranscripts: Sendable {
     let found = lines.dropFirst(at).first ?? "(the end)"
     let before = lines[max(0, at - 3)..<at].joined(separator: "\n  ")
     return
-      "\(name): line \(at + 1) of the transcript is another one. After\n  \(before)\nkept\n  \(expected)\nnow\n  \(found)"
+      "\(name): line \(at + 1) of the transcript differs. After\n  \(before)\nkept\n  \(expected)\nfound\n  \(found)"
   }
 }

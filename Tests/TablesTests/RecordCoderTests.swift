@@ -32,7 +32,7 @@ struct RecordCoderTests {
     return coder.bytes
   }
 
-  @Test("What is written is read; fields of a later version are skipped")
+  @Test("A record is read as it was written, and fields of a later version are skipped")
   func roundTrip() throws {
     var later = RecordCoder()
     var copy = sample
@@ -95,7 +95,7 @@ struct RecordCoderTests {
       let isRestored = restored.restore(Int(handle.index), at: handle)
       #expect(isRestored)
     }
-    // Taken, outside of the shape, and the handle of a free slot.
+    // One handle is taken, one is outside of the shape, and one is of a free slot.
     for wrong in [kept[0], Handle<Int>(index: 40, generation: 1), Handle<Int>(index: 5, generation: 2)] {
       let isTaken = restored.restore(1, at: wrong)
       #expect(!isTaken)

@@ -30,7 +30,7 @@ public final class Child: Sendable {
 
   /// Starts a program as leader of a new process group, with these three streams and no other descriptors.
   ///
-  /// - Parameter environment: nil for this process's environment. The options of a sanitizer come on top.
+  /// - Parameter environment: nil for this process's environment. The options of a sanitizer are added.
   public init(
     _ program: String, _ arguments: [String], environment: [String: String]? = nil, input: Stream = .null,
     output: Stream = .null, errors: Stream = .null

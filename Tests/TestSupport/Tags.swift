@@ -3,7 +3,7 @@
   public import Testing
 
   extension Tag {
-    /// A test that takes over two seconds.
+    /// A test that takes more than about three seconds.
     @Tag public static var slow: Self
   }
 #endif

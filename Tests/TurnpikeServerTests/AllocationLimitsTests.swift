@@ -26,11 +26,11 @@ struct AllocationLimitsTests {
       testDescription: "1,024 descriptors: a quarter is for connections and files", ports: 16_384, descriptors: 1024,
       total: 768, perUser: 192, perAddress: 96),
     Row(
-      testDescription: "256 descriptors: 64 at least are", ports: 16_384, descriptors: 256, total: 192, perUser: 64,
-      perAddress: 64),
+      testDescription: "256 descriptors: at least 64 are for them", ports: 16_384, descriptors: 256, total: 192,
+      perUser: 64, perAddress: 64),
     Row(testDescription: "few ports", ports: 50, descriptors: 65_536, total: 50, perUser: 64, perAddress: 64),
     Row(
-      testDescription: "no descriptors to speak of", ports: 50, descriptors: 10, total: 1, perUser: 64, perAddress: 64),
+      testDescription: "ten descriptors", ports: 50, descriptors: 10, total: 1, perUser: 64, perAddress: 64),
     Row(
       testDescription: "no address was found, and no limit of descriptors", ports: 100, addresses: 0,
       descriptors: .max, total: 100, perUser: 64, perAddress: 64),

@@ -9,10 +9,10 @@ struct CaptureFileTests {
   private let client = SocketAddress("192.0.2.7:5000")!
   private let server = SocketAddress("203.0.113.1:3478")!
 
-  @Test("A packet has IPv4 and UDP headers with good checksums")
+  @Test("A packet has IPv4 and UDP headers with valid checksums")
   func packet() {
     let packet = CaptureFile.packet([1, 2, 3], from: client, to: server)
-    // Calculated with another program.
+    // Another program calculated these checksums.
     #expect(
       packet == [
         0x45, 0, 0, 31, 0, 0, 0, 0, 64, 17, 0x7C, 0xC5, 192, 0, 2, 7, 203, 0, 113, 1, 0x13, 0x88, 0x0D, 0x96, 0, 11,
@@ -22,7 +22,7 @@ struct CaptureFileTests {
     #expect(six.count == 49 && six[0] == 0x60 && six[6] == 17 && six[23] == 1 && six[39] == 1)
   }
 
-  @Test("At its limit a file takes no more messages, and stays whole")
+  @Test("At its limit a file takes no more messages, and all its blocks are complete")
   func limit() {
     var file = CaptureFile()
     let message = [UInt8](repeating: 0, count: 60_000)

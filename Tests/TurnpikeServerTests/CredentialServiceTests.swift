@@ -30,7 +30,7 @@ private final class StuckStore: EmptyStore {
 
 @Suite("The credential service")
 struct CredentialServiceTests {
-  @Test("While the store is stuck shards ask without waiting, up to a bound, and get their answers later")
+  @Test("While the store does not answer, shards ask without waiting, up to a bound, and get their answers later")
   func stuckStore() throws {
     let service = try CredentialService(realms: [.default: "example.org"])
     let answers = try Mailbox<ShardMessage>(capacity: 10_000)

@@ -11,7 +11,7 @@ private let loopback = SocketAddress(.ipv4Loopback, port: 0)
 
 @Suite("The data plane of a shard")
 struct DataPlaneTests {
-  @Test("A turn has its datagrams before its streams and messages", arguments: [DataPlane.Engine.epoll, .ioUring])
+  @Test("A turn of the loop gives datagrams before streams", arguments: [DataPlane.Engine.epoll, .ioUring])
   func order(engine: DataPlane.Engine) throws {
     if engine == .ioUring, DataPlane.probeRing() != nil { return }
     var plane = try DataPlane(engine)

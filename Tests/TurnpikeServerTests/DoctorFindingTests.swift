@@ -4,7 +4,7 @@ internal import Testing
 
 @testable internal import TurnpikeServer
 
-@Suite("What turnpike doctor says of a clock and of addresses")
+@Suite("Findings of turnpike doctor about the clock and addresses")
 struct DoctorFindingTests {
   /// Each finding that is not good has a remedy, and each good one has none.
   private func check(_ finding: Doctor.Finding, _ verdict: Doctor.Verdict, _ remedy: String?) {
@@ -27,7 +27,7 @@ struct DoctorFindingTests {
     return Doctor.RelayFacts(local: local, advertised: found ?? local, finding: finding)
   }
 
-  @Test("A public address that is not found, or whose NAT changes ports, is a warning with the way out")
+  @Test("A public address that is not found, or whose NAT changes ports, is a warning with a remedy")
   func addresses() {
     let open = IPAddress(9, 8, 7, 6)
     check(Doctor.finding(relay(open)), .good, nil)
@@ -38,7 +38,7 @@ struct DoctorFindingTests {
     #expect(missing.text.contains("interface: 10.0.0.5 is private; cloud: nothing answers"))
   }
 
-  @Test("One public address for two relays is one warning; for relays of their own it is none")
+  @Test("Two relays with the same public address give one warning; with different ones they give none")
   func shared() {
     func facts(_ last: UInt8, _ advertised: UInt8, found: Bool = true) -> Doctor.RelayFacts {
       var facts = relay(found ? IPAddress(9, 9, 9, advertised) : nil)

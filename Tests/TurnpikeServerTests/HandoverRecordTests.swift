@@ -62,7 +62,7 @@ struct HandoverRecordTests {
       + (try bytes(EngineRecordKind.pipe.rawValue) { coder throws(RecordError) in try pipe.code(with: &coder) })
   }
 
-  @Test("An offer is read as it was written; one of another version or with a missing key is not")
+  @Test("An offer is read as it was written; one with another version or a missing key is an error")
   func offers() throws {
     var written = offer()
     let bytes = try bytes(1) { coder throws(RecordError) in try written.code(with: &coder) }
@@ -94,7 +94,7 @@ struct HandoverRecordTests {
     #expect(offer().has(plans[0]))
   }
 
-  @Test("Bans go with their ends and reasons")
+  @Test("A handover keeps the end and reason of each ban")
   func bans() throws {
     var book = BanBook()
     let ban = BanBook.Ban(

@@ -26,7 +26,7 @@ struct HandshakeJobTests {
       Handle<Connection>(index: 0, generation: 1), .ipv4Loopback, try TLSEngine(server: context), answers: answers)
   }
 
-  /// The jobs that have come back.
+  /// The jobs that the service has returned.
   private var returned: [HandshakeJob] {
     answers.takeAll().compactMap { if case .handshake(let job) = $0 { job } else { nil } }
   }

@@ -30,7 +30,7 @@ struct IceServersTests {
     #expect(secure == ["turns:turn.example.org:5349?transport=tcp"])
   }
 
-  @Test("With public-name every URL has the name, once, and turns needs a certificate")
+  @Test("With public-name all URLs have the name, none is repeated, and turns needs a certificate")
   func publicName() {
     let plain = [
       "stun:relay.example:3478", "turn:relay.example:3478?transport=udp", "turn:relay.example:3478?transport=tcp",

@@ -19,7 +19,7 @@ struct KnownKeysTests {
     }
   }
 
-  @Test("Users and unknown names leave the same trace: both are cached for five seconds, each in its realm")
+  @Test("Users and unknown names are both cached for five seconds, each in its realm")
   func lifetimes() {
     var known = KnownKeys()
     _ = known.remember(.name(Array("alice".utf8)), realm: .default, CredentialKeys(md5: []), now: start)
@@ -55,7 +55,7 @@ struct KnownKeysTests {
     #expect(word(known, "\u{1}") == "not asked")
   }
 
-  @Test("2,000 look-ups a second are allowed, with a burst of as many")
+  @Test("2,000 look-ups a second are allowed, with a burst of 2,000")
   func rate() {
     var rate = LookUpRate()
     for (nanoseconds, expected) in [(1_000_000_000 as UInt64, 2000), (2_000_000_000, 2000), (2_500_000_000, 1000)] {
@@ -124,7 +124,7 @@ struct KeyLookUpsTests {
     #expect(counts == ["ask": 2000 - granted, "lookUpRate": 1000 + granted])
   }
 
-  @Test("Postponed look-ups are taken once, the oldest first, and beyond the limit none is taken up")
+  @Test("Postponed look-ups are taken once, the oldest first, and beyond the limit none is kept")
   func postponed() {
     var lookUps = KeyLookUps()
     for number in 0..<LaterLookUps.limit {

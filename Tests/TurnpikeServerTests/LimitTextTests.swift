@@ -8,7 +8,7 @@ import Testing
 struct LimitTextTests {
   static let texts = RelayLimit.allCases.map { $0.text(realm: nil) } + ShardLimit.allCases.map(\.text)
 
-  @Test("Each limit has its own name, and an existing key or the words that there is none")
+  @Test("Each limit has its own name, and an existing key or the text for a limit without a key")
   func keys() throws {
     // The manual is generated from the keys and must match them.
     let manual = try Paths.text("docs/man/turnpike.yml.5")

@@ -13,7 +13,7 @@ struct PublicAddressSearchTests {
   private static let open = IPAddress(9, 8, 7, 6)
   private static let server = IPAddress(9, 9, 9, 9)
 
-  /// What the world answers, and what it was asked.
+  /// Fake sources with given answers, which record each question.
   private final class World: Sendable {
     let asked = Mutex<[String]>([])
     let names: [String: [IPAddress]]
@@ -98,7 +98,7 @@ struct PublicAddressSearchTests {
     #expect(world.search(locals: [Self.local, other]).map(\.found) == [Self.open, nil])
   }
 
-  @Test("The default route is asked for in each search: it may come late, and change")
+  @Test("Each search reads the default route, which may appear late and change")
   func route() {
     let world = World(cloud: Self.open)
     let other = IPAddress(10, 0, 0, 6)
@@ -114,7 +114,7 @@ struct PublicAddressSearchTests {
     #expect(search(other) == [nil, Self.open])
   }
 
-  @Test("A NAT that changes the port is remarked")
+  @Test("The finding has a note about a NAT that changes ports")
   func note() {
     let world = World(seen: [Self.server: Self.open], keepsPort: false)
     let finding = world.search(.automatic, [.stun(host: "9.9.9.9", port: 3478)])[0]
@@ -122,7 +122,7 @@ struct PublicAddressSearchTests {
   }
 
   @Test(
-    "An answer that no host can have is refused",
+    "An address that no host can have is refused",
     arguments: ["127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "169.254.1.1", "0.1.2.3", "::1", "9::1"])
   func lies(text: String) throws {
     let lie = try #require(IPAddress(text))
@@ -142,7 +142,7 @@ struct PublicAddressSearchTests {
     #expect(next.search(.automatic, [source])[0].found == Self.open)
   }
 
-  @Test("Names are looked up by family; one name for all need not have IPv6")
+  @Test("Names are looked up by family; a name for all relays may have no IPv6 address")
   func names() {
     let name = PublicAddress.name("turn.example.org")
     let world = World(names: ["turn.example.org": [Self.open]])
@@ -178,7 +178,7 @@ struct MetadataAnswerTests {
   }
 
   @Test(
-    "One public address is taken, everything else is refused",
+    "One public address is accepted, everything else is refused",
     arguments: [
       ("9.8.7.6", "9.8.7.6"), ("9.8.7.6\n", "9.8.7.6"), ("9.8.7.6\r\n", "9.8.7.6"), ("", "none"), ("\n", "none"),
       ("10.0.0.5", "the answer 10.0.0.5 is no public address"),

@@ -39,7 +39,7 @@ struct QuotaLedgerTests {
     #expect(refusal(ledger, holder("alice")) == .user)
   }
 
-  @Test("A user's own limit replaces the general one, and ends with the answer that has none")
+  @Test("A user's own limit replaces the general one until an answer of the store has none")
   func ownLimits() {
     let ledger = QuotaLedger(limits: [Limits(total: 0, perUser: 1, perAddress: 0)])
     ledger.setOwnLimit(2, of: Array("alice".utf8), realm: .default)
@@ -51,7 +51,7 @@ struct QuotaLedgerTests {
     ledger.setOwnLimit(nil, of: Array("alice".utf8), realm: .default)
     ledger.release(holder("alice"))
     #expect(refusal(ledger, holder("alice")) == .user)
-    // Without room for one more, all are removed, and the newest is set.
+    // A full table of own limits is emptied before the newest limit is set.
     for number in 0...QuotaLedger.ownLimitCount {
       ledger.setOwnLimit(5, of: Array("user-\(number)".utf8), realm: .default)
     }

@@ -62,7 +62,7 @@ struct SecureDatagramClientsTests {
     #expect(clients.find(SecureDatagramClients.Client(path(7))) == nil && gone == nil)
   }
 
-  @Test("At an address's limit of handshakes the oldest one ends, until they complete")
+  @Test("At an address's limit the oldest unfinished handshake ends; complete ones do not count")
   func handshakes() throws {
     var clients = SecureDatagramClients(context: try Self.context(), cookieKey: HelloCookieKey([1]))
     var slots: [Slot<Association>] = []

@@ -104,7 +104,7 @@ struct DatagramListenersTests {
 
 @Suite("Stream clients of a shard")
 struct StreamClientsTests {
-  @Test("Each connection with output is taken once, also one marked meanwhile, and a closed one never")
+  @Test("Each connection with output is taken once, also one that is marked meanwhile, and a closed one never")
   func dirty() throws {
     let sockets = try Streams()
     var clients = StreamClients(context: nil)

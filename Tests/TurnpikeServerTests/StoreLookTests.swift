@@ -10,7 +10,7 @@ import Testing
 
 @testable import TurnpikeServer
 
-/// The secret of a store that another process changes, and what the service has reported of it.
+/// The secret of a store that another process changes, and the secrets that the service has reported.
 private final class Changes: Sendable {
   let secret = Mutex<UInt8>(1)
   let reported = Mutex<[UInt8]>([])
@@ -26,9 +26,9 @@ private final class ChangingStore: EmptyStore {
   override func isEmpty() throws(StoreError) -> Bool { false }
 }
 
-@Suite("Looks at a credential store")
+@Suite("Searches for changes of a credential store")
 struct StoreLookTests {
-  @Test("A look is answered only after the changes before it have been reported")
+  @Test("A search is answered only after the earlier changes have been reported")
   func look() throws {
     let service = try CredentialService(realms: [.default: "example.org"])
     let looks = try Mailbox<UInt64>(capacity: 16)

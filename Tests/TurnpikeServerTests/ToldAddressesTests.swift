@@ -7,7 +7,7 @@ import Testing
 
 @testable import TurnpikeServer
 
-@Suite("What clients are told for the relay addresses")
+@Suite("Addresses that clients are told for the relay addresses")
 struct ToldAddressesTests {
   private let local = IPAddress("10.0.0.5")!
   private let other = IPAddress("fd00::5")!
@@ -50,7 +50,7 @@ struct ToldAddressesTests {
     told.addresses(after: reports, of: entries, now: Instant(nanoseconds: 0), to: log)
   }
 
-  @Test("An address that was found is told, and one without an answer stays")
+  @Test("Clients are told an address that was found; without an answer the address stays")
   func answers() throws {
     var told = asking()
     let found = try report(told, [.init(local: local, found: outside, source: "cloud"), .init(local: other)])
@@ -67,7 +67,7 @@ struct ToldAddressesTests {
     #expect(addresses(&told, [first, second]) == [IPAddress("203.0.113.9"), other])
   }
 
-  @Test("A report about another question, or about an address that is not ours, changes and logs nothing")
+  @Test("A report about another question, or about an address of another host, changes and logs nothing")
   func foreign() throws {
     var told = asking()
     var stale = try report(told, [.init(local: local, found: outside)])
@@ -77,7 +77,7 @@ struct ToldAddressesTests {
     #expect(lines.count == 0 && !told.hasFound(local))
   }
 
-  @Test("A configuration that looks nothing up asks only if the one before did")
+  @Test("A configuration without look-ups asks a question only after one with look-ups")
   func questions() throws {
     var told = asking(.mapping([:]))
     #expect(told.question == nil)

@@ -11,7 +11,7 @@ internal import WebServer
 /// The commands that ask a running server, against a server of this test.
 @Suite("Commands for a running server")
 struct AdminCommandTests {
-  /// Answers as the admin endpoint does, and records what it is asked.
+  /// Answers as the admin endpoint does, and records the requests.
   private final class Endpoint: Sendable {
     let path: String
     let asked = Mutex<[String]>([])
@@ -112,7 +112,7 @@ struct AdminCommandTests {
     #expect(try JSONValue.decode(try await run(endpoint, "status", "--json").output)["allocations"]?.integer == 7)
   }
 
-  @Test("kick, drain and reload ask for it with the token, and say what they have done")
+  @Test("kick, drain and reload send their request with the token, and print what the server has done")
   func orders() async throws {
     let endpoint = try Endpoint { _ in HTTPResponse(204, "application/json", []) }
     let token = ["TURNPIKE_ADMIN_TOKEN": "t0ken"]
@@ -136,7 +136,7 @@ struct AdminCommandTests {
     }
   }
 
-  @Test("upgrade prints what was handed over; its failure is the server's reason")
+  @Test("upgrade prints what was handed over, or the server's reason for a failure")
   func upgrade() async throws {
     let endpoint = try Endpoint { _ in
       HTTPResponse(
@@ -157,7 +157,7 @@ struct AdminCommandTests {
     #expect(refused.status == 1 && refused.errors.contains("this process goes on: no"))
   }
 
-  @Test("ban add, list and remove ask for it, and say what was done")
+  @Test("ban add, list and remove send their requests, and print what the server has done")
   func bans() async throws {
     let endpoint = try Endpoint { request in
       switch request.method {
@@ -246,7 +246,7 @@ struct AdminCommandTests {
   }
 
   @Test(
-    "Durations and amounts have two digits of meaning",
+    "A duration has its two largest units",
     arguments: [(0 as Int64, "0s"), (59, "59s"), (60, "1m 0s"), (3725, "1h 2m"), (90_000, "1d 1h")])
   func durations(seconds: Int64, text: String) { #expect(duration(seconds) == text) }
 

@@ -36,9 +36,9 @@ struct KilledWriterTests {
     return data[..<end].split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// Reads until every writer is dead and the pipe is empty, and kills the writers after so many lines.
+  /// Reads until every writer is dead and the pipe is empty, and kills the writers after `count` lines.
   ///
-  /// On a thread of its own: other tests may block all threads of the pool, and meanwhile the writers would go on.
+  /// It has a thread of its own: other tests may block all threads of the pool, and meanwhile the writers would go on.
   private func read(
     _ handle: FileHandle, killing shell: Child, after count: Int
   ) async -> (received: Data, isKilled: Bool) {

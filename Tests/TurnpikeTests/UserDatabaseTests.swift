@@ -20,7 +20,7 @@ struct UserDatabaseTests {
   }
 
   @Test(
-    "Users and secrets of turnadmin's database are in the store, and stay as they are a second time",
+    "import stores the users and secrets of turnadmin's database, and a second import changes nothing",
     .enabled(if: FileManager.default.isExecutableFile(atPath: turnadmin)))
   func users() async throws {
     let folder = try TemporaryDirectory()

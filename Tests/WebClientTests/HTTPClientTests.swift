@@ -57,7 +57,7 @@ struct HTTPClientTests {
     }
   }
 
-  @Test("A redirect is not followed, and no answer is a failure in time")
+  @Test("A redirect is not followed, and a silent server is a failure after the timeout")
   func refusals() throws {
     try serve { request, _ in
       if request.path == "/silent" { return nil }
@@ -73,7 +73,7 @@ struct HTTPClientTests {
     }
   }
 
-  @Test("Only http and https are spoken", arguments: ["file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/"])
+  @Test("Only http and https are sent", arguments: ["file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/"])
   func protocols(url: String) throws {
     let client = try #require(HTTPClient())
     #expect(throws: HTTPClient.Failure.self) { try client.send(HTTPClient.Request(url: url)) }

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("The number of HTTP connections")
 struct ConnectionUsageTests {
-  @Test("The end of most of many connections is told once, and that of few never")
+  @Test("The end of most of many connections is reported once, and that of a few connections never")
   func falling() {
     let usage = ConnectionUsage()
     for _ in 0..<(ConnectionUsage.worthwhile - 1) { usage.begin() }

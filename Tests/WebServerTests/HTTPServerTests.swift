@@ -8,7 +8,7 @@ import WebServer
 
 @Suite("HTTP server")
 struct HTTPServerTests {
-  /// Answers with what the handler has seen.
+  /// Answers with the request as the handler sees it.
   private static let echo: HTTPServer.Handler = { request, _ in
     var text = "\(request.method.rawValue) \(request.path)"
     for parameter in request.query { text += " \(parameter.name)=\(parameter.value)" }
@@ -94,7 +94,7 @@ struct HTTPServerTests {
     #expect(try client.answer().body == body + "\n")
   }
 
-  @Test("A body of the limit's size is taken, also when it comes slowly")
+  @Test("A body of the limit's size is accepted, also when it arrives slowly")
   func largestBody() throws {
     let server = try TestServer({ $0.bodyLimit = .bytes(10_000) }) { request, _ in
       HTTPResponse(200, text: "\(request.body.count)")

@@ -41,7 +41,7 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
-  @Test("A client whose headers do not come is cut off, also if it sends a byte now and then")
+  @Test("A client that sends no headers, or a part of them, is disconnected")
   func slowHeaders() throws {
     let server = try TestServer({ $0.requestTimeout = .seconds(1) }, handler: Self.answer)
     let silent = try server.connect()
@@ -52,7 +52,7 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
-  @Test("A client whose body does not come is cut off")
+  @Test("A client that does not send its body is disconnected")
   func slowBody() throws {
     let server = try TestServer({ $0.requestTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()
@@ -61,7 +61,7 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
-  @Test("A client whose body comes byte by byte is cut off too")
+  @Test("A client that sends its body byte by byte is disconnected too")
   func drippingBody() throws {
     let server = try TestServer({ $0.bodyTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()
@@ -79,7 +79,7 @@ struct HostileTests {
   }
 
   @Test(
-    "Connections of one address beyond its limit are closed at once; others are served, and closed ones count no more")
+    "Connections of one address beyond its limit are closed at once; others are served, and closed ones do not count")
   func connectionsOfAddress() throws {
     let server = try TestServer({ $0.connectionsPerAddress = 4 }, handler: Self.answer)
     let hostile = IPAddress(127, 0, 0, 2)

@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import WebServer
 
-/// A handler that records what happens, and answers a text with the actions that it names.
+/// A handler that records its calls, and answers a text with the actions that the text names.
 private final class Recorder: WebSocketHandler {
   let events = Mutex<[String]>([])
   let refused = Mutex<HTTPResponse?>(nil)
@@ -106,7 +106,7 @@ struct WebSocketTests {
       }, handler: { _, _ in HTTPResponse(200, text: "fine") })
   }
 
-  @Test("A socket opens, carries texts both ways, also in fragments, and tells its end")
+  @Test("A socket opens, carries texts both ways, also in fragments, and the handler learns its end")
   func whole() throws {
     let server = try server()
     let client = try WebSocketClient(server)
@@ -150,7 +150,7 @@ struct WebSocketTests {
     #expect(try other.answer().status == 200)
   }
 
-  @Test("One socket's text becomes another one's message; a socket that is gone gets none")
+  @Test("The handler sends one socket's text to another socket")
   func others() throws {
     let server = try server()
     let first = try WebSocketClient(server)
@@ -180,7 +180,7 @@ struct WebSocketTests {
     #expect(try client.closeCode() == 1009)
   }
 
-  @Test("A client that does not read is cut off at the limit of what waits for it")
+  @Test("A client that does not read is disconnected at the limit of its queue")
   func slow() throws {
     let server = try server { $0.queueLimit = .bytes(100_000) }
     let client = try WebSocketClient(server)
@@ -193,7 +193,7 @@ struct WebSocketTests {
     #expect(try next.text() == "1 still here")
   }
 
-  @Test("When too much waits for all, the one for which most waits is cut off; others go on")
+  @Test("At the limit of all queues together the client with the longest queue is disconnected; others continue")
   func slowest() throws {
     let server = try server {
       $0.queueLimit = .mebibytes(10)

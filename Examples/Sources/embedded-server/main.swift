@@ -11,7 +11,7 @@ guard CommandLine.arguments.count == 4 else {
 }
 let (address, user, password) = (CommandLine.arguments[1], CommandLine.arguments[2], CommandLine.arguments[3])
 
-// Any key of `turnpike help configuration`; a file and environment variables are read where they are given.
+// Overrides are keys of `turnpike help configuration`. A file and environment variables are read if they are passed.
 let configuration = try ConfigurationReader(environment: [:], readFile: { try Files.readRegular($0) }).read(
   file: nil, overrides: ["listeners=udp://\(address),tcp://\(address)", "auth.users=\(user)=\(password)"])
 let log = Log(level: .info, format: .text, clock: { Now.read().wall }) { line in

@@ -33,13 +33,13 @@ enum AccessTokenFuzz {
     }
     for now in [.epoch, token.created, .distantFuture, UnixTime.epoch.advanced(by: token.lifetime)] {
       if let left = token.timeLeft(now: now), left > token.lifetime + .seconds(5) {
-        return "longer than its lifetime"
+        return "a token is valid longer than its lifetime"
       }
     }
     guard
       let again = token.sealed(key: key, serverName: server, nonce: [UInt8](repeating: 3, count: AEAD.nonceByteCount)),
       AccessToken(again.span.rawBytes, key: key, serverName: server) == token
-    else { return "sealed anew it is another" }
+    else { return "the token differs after it was sealed again" }
     return nil
   }
 
@@ -49,12 +49,12 @@ enum AccessTokenFuzz {
     let token = AccessToken(macKey: macKey, created: UnixTime(seconds: 1 << 24), lifetime: .seconds(600))
     guard
       var sealed = token.sealed(key: key, serverName: server, nonce: [UInt8](repeating: 5, count: AEAD.nonceByteCount))
-    else { return "cannot be sealed" }
+    else { return "the token cannot be sealed" }
     guard AccessToken(sealed.span.rawBytes, key: key, serverName: bytes) == nil || bytes == server else {
-      return "for another"
+      return "a token for another server is accepted"
     }
     guard bytes.count > 22, bytes[22] != 0 else { return nil }
     sealed[Int(bytes[21]) % sealed.count] ^= bytes[22]
-    return AccessToken(sealed.span.rawBytes, key: key, serverName: server) == nil ? nil : "a change is not seen"
+    return AccessToken(sealed.span.rawBytes, key: key, serverName: server) == nil ? nil : "a changed token is accepted"
   }
 }

@@ -38,7 +38,7 @@ enum AdminFuzz {
       case .job(let job): router.carryOut(job)
       }
     guard (200...599).contains(answer.status) else { return "status \(answer.status)" }
-    guard answer.headers.contains(.init("X-Content-Type-Options", "nosniff")) else { return "not hardened" }
+    guard answer.headers.contains(.init("X-Content-Type-Options", "nosniff")) else { return "no header of hardening" }
     for header in answer.headers where (header.name + header.value).contains(where: \.isNewline) {
       return "a header of two lines"
     }
@@ -49,7 +49,7 @@ enum AdminFuzz {
     let isAllowed = token.isEmpty || request.authorization?.lowercased() == "bearer \(token)"
     if !isAllowed { return "carried out without the token" }
     if token.isEmpty, server.wasChanged.withLock({ $0 }) { return "users or secrets changed without a token" }
-    if let origin = request.origin, !origin.hasSuffix("://\(request.host ?? "")") { return "another page's request" }
+    if let origin = request.origin, !origin.hasSuffix("://\(request.host ?? "")") { return "for another origin" }
     return nil
   }
 }

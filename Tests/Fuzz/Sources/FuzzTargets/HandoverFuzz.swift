@@ -38,8 +38,8 @@ enum HandoverFuzz {
       identity: Relay.Identity(shard: 0, shardCount: 2, seed: [1], sharedKey: [2]), now: now)
   }
 
-  /// The most slots of a table that an input may ask for. Beyond it an execution only pays for the memory of free slots;
-  /// the ordinary tests look at the limit itself.
+  /// The most slots of a table that an input may ask for. More slots would only cost an execution memory; the ordinary
+  /// tests check the limit itself.
   private static let slots = 256
 
   static func problem(with bytes: [UInt8]) -> String? {

@@ -70,7 +70,7 @@ private enum SecondReader {
     for size in [2, 32] {
       if let form = skip(size, message, &offset, end) { return form }
     }
-    // Session, cipher suites, compression methods: a length, and so many bytes.
+    // Session, cipher suites, compression methods: a length, then that number of bytes.
     for (size, allowed) in [(1, 0...32), (2, 2...65_534), (1, 1...255)] {
       if let form = skip(size, message, &offset, end) { return form }
       let length = number(message, endingAt: offset, size)
@@ -137,7 +137,7 @@ enum SecureDatagramFuzz {
       switch result {
       case .verified: return "a cookie was guessed"
       case .cookieAsked: return (1...bytes.count).contains(sent) ? nil : "\(sent) bytes for \(bytes.count)"
-      case .ignored: return sent == 0 ? nil : "an answer to nothing"
+      case .ignored: return sent == 0 ? nil : "an ignored datagram is answered"
       }
     }
   }

@@ -6,7 +6,7 @@ import TurnpikeServer
 enum MetadataFuzz {
   static func problem(with bytes: [UInt8]) -> String? {
     if let token = MetadataAnswer.token(in: bytes), !token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
-      return "a token with \(token)"
+      return "a token that no header may contain: \(token)"
     }
     do throws(MetadataAnswer.Problem) {
       guard let address = try MetadataAnswer.address(in: bytes) else { return bytes.count <= 2 ? nil : "nothing" }

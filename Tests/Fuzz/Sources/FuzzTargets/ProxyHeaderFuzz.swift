@@ -28,7 +28,7 @@ enum ProxyHeaderFuzz {
     return nil
   }
 
-  /// A few bytes of text may look like version 1, and more of them not.
+  /// The first bytes may look like version 1 although the whole text does not.
   private static func isVersion1(_ early: ProxyHeader, _ whole: ProxyHeader) -> Bool {
     early == .invalid(.version1) && whole == .invalid(.noHeader)
   }

@@ -217,7 +217,7 @@ final class RelayWorld {
     if case .toClient(let path, let offset, let count, _) = disposition {
       guard offset >= 0, count >= 0, offset + count <= bytes.count else { return problem = "outside the datagram" }
       let client = (0..<Self.clientCount).first { Self.path($0) == path }
-      guard let client else { return problem = "to a client that there is not" }
+      guard let client else { return problem = "data for an unknown client" }
       if !isPermitted(peer.address, client) { problem = "\(peer) reaches a client without permission" }
     }
     run(0)
@@ -288,7 +288,7 @@ final class RelayWorld {
         if openPorts[port] == nil { problem = "leaves by a closed port" }
         if !isPermitted(peer.address, client) { problem = "\(peer) is sent to without permission, unfragmented" }
       case .captured(let message):
-        if !message.isWhole { problem = "captured no message" }
+        if !message.isWhole { problem = "a captured message is not whole" }
       case .bindPipe, .moveConnection, .forward, .replyFrom, .event: break
       }
     }

@@ -3,8 +3,8 @@ import NetworkTypes
 
 @testable import Rooms
 
-/// The rooms of the demo page: each line of an input is a step. Its first byte chooses the connection, the second what
-/// happens: a message with the rest of the line, a beginning, an end, time.
+/// The rooms of the demo page: each line of an input is a step. Its first byte chooses the connection, the second the
+/// action: `+` opens a connection, `-` closes it, `*` joins a room, `t` lets time pass; else the line is a message.
 enum RoomFuzz {
   static func problem(with bytes: [UInt8]) -> String? {
     let keys = RoomKeys(secret: [1])
@@ -41,7 +41,7 @@ enum RoomFuzz {
       default: actions = rooms.received(Array(line.dropFirst()), from: id, now: now)
       }
       if let problem = take(actions, &open, &members) { return problem }
-      guard rooms.connectionCount <= limits.connections, rooms.roomCount <= limits.rooms else { return "no limit" }
+      guard rooms.connectionCount <= limits.connections, rooms.roomCount <= limits.rooms else { return "over a limit" }
       guard rooms.connectionCount <= open.count else { return "connections that are gone are kept" }
     }
     for id in open { _ = rooms.closed(id) }

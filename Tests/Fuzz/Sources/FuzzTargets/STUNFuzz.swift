@@ -12,12 +12,12 @@ enum STUNFuzz {
     }
     guard let message = try? MessageView(bytes.span.rawBytes) else { return nil }
     guard message.bytes.byteCount == bytes.count, (20...bytes.count).contains(message.protectedEnd) else {
-      return "the message is not what came"
+      return "the message is not the input"
     }
     if let problem = readAll(message) { return problem }
     var authenticator = MessageAuthenticator()
-    if authenticator.verify(message, key: key) { return "a forged integrity" }
-    if authenticator.verifySHA256(message, key: key) { return "a forged integrity of SHA-256" }
+    if authenticator.verify(message, key: key) { return "a forged integrity is accepted" }
+    if authenticator.verifySHA256(message, key: key) { return "a forged integrity of SHA-256 is accepted" }
     _ = Fingerprint.verify(message)
     return rewritten(message)
   }
@@ -35,7 +35,7 @@ enum STUNFuzz {
           count += 1
           guard count <= message.bytes.byteCount / 4 else { return "endless attributes" }
         }
-        if (message.value(of: type) != nil) != message.has(type) { return "has and has not \(number)" }
+        if (message.value(of: type) != nil) != message.has(type) { return "value(of:) contradicts has() for \(number)" }
       }
     }
     _ = message.malformedAttribute
@@ -76,7 +76,7 @@ enum STUNFuzz {
     var copy = written
     copy[copy.count / 2] ^= 1
     if let changed = try? MessageView(copy.span.rawBytes), Fingerprint.verify(changed) == true {
-      return "a change is not seen"
+      return "a changed message has a right FINGERPRINT"
     }
     return nil
   }
