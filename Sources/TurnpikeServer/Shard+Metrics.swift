@@ -70,7 +70,7 @@ extension Shard {
     snapshot.sessions = metrics.sessions
     snapshot.connections = streams.count
     snapshot.associations = secureDatagrams.count
-    snapshot.pipes = tcp.count
+    snapshot.pipes = tcp.pipeCount
     snapshot.sendDrops = plane.sends.overflows
     snapshot.receiveDrops = metrics.receiveDrops
     snapshot.turnTime = metrics.turnTime
