@@ -14,7 +14,7 @@ public struct CheckOptions: Sendable {
   /// The trusted certificates for DTLS.
   public var dtls: TLSContext?
   public var credential: LongTermCredential?
-  /// Another user of the same server, for checks of what one user may do to another.
+  /// Another user of the same server, for checks of one user's requests for another user's allocation.
   public var otherCredential: LongTermCredential?
   /// Whether the credential was made from a shared secret; only the advice depends on it.
   public var hasSecret = false

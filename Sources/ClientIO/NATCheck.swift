@@ -41,7 +41,7 @@ public struct NATCheck: ~Copyable {
   private let hairpin: ClientSocket
   private var buffer = [UInt8](repeating: 0, count: 2048)
 
-  /// Tests the `questions`, and the lifetime of bindings up to `lifetime` unless it is nil.
+  /// Runs the tests that `questions` selects, and measures the lifetime of bindings up to `lifetime` unless it is nil.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, questions: NATDiscovery.Questions, lifetime: Duration?,
     generator: consuming SeededGenerator
@@ -99,7 +99,7 @@ public struct NATCheck: ~Copyable {
 
   private consuming func run(_ questions: NATDiscovery.Questions, _ lifetime: Duration?) -> NATReport {
     guard let local = mapping.localAddress else {
-      report.failure = CheckFailure(.system, "the kernel does not say where a socket is bound")
+      report.failure = CheckFailure(.system, "the kernel does not report a socket's local address")
       return report
     }
     var discovery = NATDiscovery(server: target.address, localAddress: local, questions: questions)
@@ -123,8 +123,8 @@ public struct NATCheck: ~Copyable {
 
   // MARK: - Requests
 
-  /// Timeout after which silence counts as an answer: eight round trips, but no less than
-  /// one slow answer may take.
+  /// Timeout after which silence counts as an answer: eight round trips, at least 1.5 s for a slow answer, and at most
+  /// the user's timeout.
   private var silenceTimeout: Duration {
     let roundTrips = (report.roundTrip ?? .zero) * 8
     return min(max(.milliseconds(1500), roundTrips), options.timeout)

@@ -26,6 +26,7 @@ public struct PingReport: ConnectionReport, Sendable {
   public var verdict: CheckFailure? { failure }
 }
 
+/// Sends Binding requests at an interval without waiting for answers.
 public enum PingCheck {
   /// An event of a series.
   public enum Event: Sendable {
@@ -124,7 +125,7 @@ public enum PingCheck {
     }
   }
 
-  // A ping shows that a server is down for a while: ICMP errors over UDP count as loss and do not end the series.
+  // A series continues while the server is down: ICMP errors over UDP count as loss.
 
   private static func sendForgivingly(
     _ request: [UInt8], over connection: inout ClientConnection, _ passing: inout ConnectionFailure?,
@@ -148,7 +149,7 @@ public enum PingCheck {
 }
 
 extension PingReport {
-  /// Takes the counts, and the failure of a series without a sent request or without an answer.
+  /// Takes the counts; a series without a sent request or without an answer also gets a failure.
   fileprivate mutating func take(
     _ requests: borrowing PingRequests, _ passing: ConnectionFailure?, _ options: CheckOptions
   ) {

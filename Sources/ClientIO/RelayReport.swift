@@ -4,6 +4,7 @@ public import TURNClient
 
 /// The result of a full check of a TURN server, step by step.
 public struct RelayReport: Sendable {
+  /// One step with its result.
   public struct Step: Sendable {
     /// Stable: `connect`, `tls`, `allocate`, `peer`, `permission`, `send-echo`, `channel-bind`, `channel-echo`,
     /// `series`, `refresh`, `delete`.
@@ -50,7 +51,7 @@ public struct RelayReport: Sendable {
   /// The first failure; nil: everything works.
   public var verdict: CheckFailure? { steps.lazy.compactMap(\.failure).first }
 
-  /// The time of all steps.
+  /// The sum of the steps' durations.
   public var totalDuration: Duration { steps.reduce(.zero) { $0 + $1.duration } }
 
   init(target: ServerTarget) { self.target = target }
