@@ -50,6 +50,7 @@ public struct ClientAllocation: ~Copyable {
     public var software: String?
   }
 
+  /// A request of the client; `delete` is a Refresh with a lifetime of 0.
   public enum Operation: Hashable, Sendable {
     case allocate
     case createPermission([SocketAddress])
@@ -85,6 +86,7 @@ public struct ClientAllocation: ~Copyable {
     }
   }
 
+  /// The state of the allocation.
   public enum State: Hashable, Sendable {
     case idle
     case allocating
@@ -94,6 +96,7 @@ public struct ClientAllocation: ~Copyable {
   }
 
   public internal(set) var state = State.idle
+  /// Nil before the success response to Allocate.
   public internal(set) var grant: Grant?
   /// The server's realm; empty before its first challenge.
   public var realm: String { String(decoding: authentication.realm, as: UTF8.self) }
@@ -112,7 +115,7 @@ public struct ClientAllocation: ~Copyable {
   var channelsByPeer: [SocketAddress: ChannelNumber] = [:]
   var permitted: [IPAddress: SocketAddress] = [:]
   var nextChannel: UInt16 = 0x4000
-  /// When the automatic refreshes are sent.
+  /// The times of the next automatic refreshes.
   var allocationRefresh = Instant.distantFuture
   var permissionRefresh = Instant.distantFuture
   var channelRefresh: [ChannelNumber: Instant] = [:]
@@ -148,7 +151,7 @@ struct Transaction {
   var request: [UInt8]
   var retransmission: Retransmission
   let isAutomatic: Bool
-  /// The time of the command, and the number of requests for it.
+  /// The time of the command, and the number of requests with new transaction IDs for it.
   let began: Instant
   var roundTrips = 1
   var earlierTransmissions = 0

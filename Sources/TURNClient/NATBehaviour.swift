@@ -40,6 +40,7 @@ public struct NATBehaviour: Hashable, Sendable {
   }
 
   public var localAddress: SocketAddress
+  /// The socket's address as the server sees it.
   public var mappedAddress: SocketAddress
   public var mapping: Result<Mapping, Unknown> = .failure(Unknown("not asked for"))
   public var filtering: Result<Filtering, Unknown> = .failure(Unknown("not asked for"))

@@ -18,7 +18,7 @@ public struct PacketSeries: Sendable {
 
   public private(set) var sent = 0
   public private(set) var received = 0
-  /// Packets with an error as answer: neither received nor lost.
+  /// Packets answered with an error: neither received nor lost.
   public private(set) var refused = 0
   /// Packets given up.
   public private(set) var lost = 0
@@ -63,7 +63,8 @@ public struct PacketSeries: Sendable {
   /// The lost share of ended packets, in tenths of a percent; nil if none has ended.
   public var lossPerMille: UInt64? { Self.lossPerMille(lost: lost, of: received + refused + lost) }
 
-  /// Rounded up, so that one lost packet never shows as 0; 1000 only if all are lost. Nil without packets.
+  /// The lost share in tenths of a percent, rounded up, so that one lost packet never shows as 0; 1000 only if all are
+  /// lost. Nil without packets.
   public static func lossPerMille(lost: Int, of count: Int) -> UInt64? {
     guard count > 0 else { return nil }
     let rounded = (lost * 1000 + count - 1) / count

@@ -21,6 +21,7 @@ public struct Retransmission: Sendable {
     public init() {}
   }
 
+  /// The caller's next action.
   public enum Action: Hashable, Sendable {
     case wait
     case send
@@ -41,13 +42,14 @@ public struct Retransmission: Sendable {
   public init(isStream: Bool, settings: Settings, now: Instant) {
     self.settings = settings
     self.isStream = isStream
-    // At most a minute between two attempts; this also keeps the doubling in range.
+    // An RTO of at most a minute; this also prevents an overflow when it is doubled.
     interval = min(max(settings.initialTimeout, .milliseconds(1)), .seconds(60))
     end = settings.limit.map { now.advanced(by: $0) } ?? .distantFuture
     deadline = now
     deadline = min(next(after: now), end)
   }
 
+  /// The action at this time: `.wait` before `deadline`.
   public mutating func advance(to now: Instant) -> Action {
     guard now >= deadline else { return .wait }
     if isStream || transmissions >= settings.requestCount || now >= end { return .giveUp }

@@ -111,7 +111,7 @@ struct ArgumentsTests {
           + "address; international names are written in ASCII (xn--…)"
       ),
       ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
-      ("turn:ann:secret@a.test", "turn:***@a.test: a user name has no place in the URI: use --username"),
+      ("turn:ann:secret@a.test", "turn:***@a.test: a URI has no user name: use --username"),
       ("a.test 5 turn:ann:secret@b", "\"turn:***@b\" is one word too many"),
     ])
   func wrongUsage(line: String, message: String) {
@@ -249,7 +249,7 @@ struct IceServersTests {
   func password() throws {
     let document = try JSONValue.decode("{\"urls\": [\"stun:a\", \"turn:ann:secret@a.test\"]}")
     let error = #expect(throws: UsageError.self) { try IceServerList.parse(document) }
-    let words = "turn:***@a.test: a user name has no place in the URI: use --username"
+    let words = "turn:***@a.test: a URI has no user name: use --username"
     #expect(error?.message == "iceServers[0].urls[1]: \(words)")
   }
 
