@@ -49,6 +49,7 @@ package struct ProbeRequest: Sendable {
   package var mode: Mode?
   /// The longest binding lifetime of a NAT that is tested; nil: no test.
   package var lifetime: Duration?
+  /// `credentials`: how long the credential is valid.
   package var timeToLive = Duration.seconds(86_400)
   package var isOwner = false
   package var nameServer: SocketAddress?
@@ -61,13 +62,14 @@ package struct ProbeRequest: Sendable {
     package var roundTrip: Duration?
     /// Tenths of a percent.
     package var loss: UInt64?
+    /// The days for which the certificate must still be valid.
     package var days: Int64?
   }
 
   package init() {}
 
-  /// Whether a script may have written this command line for stuntman's client, which talks to one address (of IPv4 by
-  /// default) and prints its lines once.
+  /// Whether this command line may come from a script for stuntman's client, which uses one address (IPv4 by default)
+  /// and prints its lines once.
   package var isStuntmanCompatible: Bool {
     mode != nil || (hasPortOperand && !isCommandNamed && command == .binding && format == .text)
   }

@@ -53,7 +53,7 @@ extension ProbeRequest {
       operands = words
     default:
       if iceServers != nil {
-        guard words.isEmpty else { throw UsageError("--ice-servers and a TARGET: one of them") }
+        guard words.isEmpty else { throw UsageError("--ice-servers and a TARGET: give only one") }
         command = named ?? .relay
         return
       }

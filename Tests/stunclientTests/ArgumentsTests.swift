@@ -26,7 +26,7 @@ struct ArgumentsTests {
     #expect(try read("--help stun.test").command == .help && read("localhost --help").command == .help)
     #expect(try read("bindng").uri.hints == ["\"bindng\" is taken for a host: did you mean binding?"])
     let plain = try Job(try read("--udp turns:a.test")).outcome.hints
-    #expect(plain == ["turns: asks for TLS or DTLS: over plain UDP nothing was encrypted"])
+    #expect(plain == ["turns: means TLS or DTLS; over plain UDP nothing was encrypted"])
     #expect(try Job(try read("--dtls turns:a.test")).outcome.hints == [])
     #expect(try read("stun").uri.hints == [] && read("pingu 3478").uri.port == 3478)
     #expect(try read("help").command == .help)
@@ -92,7 +92,7 @@ struct ArgumentsTests {
       ("nat --count 2 a.test", "--count is for binding, relay, ping"),
       ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
       ("ping --ice-servers x", "--ice-servers is for binding, relay"),
-      ("--ice-servers x a.test", "--ice-servers and a TARGET: one of them"),
+      ("--ice-servers x a.test", "--ice-servers and a TARGET: give only one"),
       ("--mode odd a.test", "--mode odd: basic, behavior, filtering or full"),
       ("--mode full ping a.test", "--mode full is for binding, nat"),
       ("nat --tls a.test", "NAT behaviour can be tested over UDP or TCP only"),
@@ -103,7 +103,7 @@ struct ArgumentsTests {
       ("--ice-servers - --password-file -", "standard input can be read once only"),
 
       ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
-      ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
+      ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: give only one"),
       ("ping", "there is no TARGET"),
       (
         "stun:b\u{FC}cher.example",
@@ -286,7 +286,7 @@ struct DecodeTests {
       let outcome = try DecodeCommand.run(arguments, messageLimit: limit)
       #expect(outcome.json["messages"]?.array?.count == kept && outcome.json["message_count"] == .integer(3))
       #expect(outcome.status == status)
-      let warning = "only the first 2 messages are in the document: 1 more are left out, and --ndjson has all"
+      let warning = "only the first 2 messages are in the document, without 1 more; --ndjson has them all"
       #expect(outcome.warnings == (limit == 2 ? [warning] : []))
     }
   }
