@@ -5,7 +5,9 @@ internal import TURNClient
 
 /// The progress of a run, for display.
 public struct LoadProgress: Sendable {
+  /// Completed units; for `hold` the number of allocations.
   public let done: UInt64
+  /// Packets lost or in flight; for `allocate` and `hold` the number of failed requests.
   public let lost: UInt64
   public let now: Instant
 }

@@ -260,7 +260,7 @@ struct ReportTests {
       $0.isConfirmed = false
     }
     #expect(shaken.status == .warning && shaken.text.contains("best rate    500 a second in a short trial\n"))
-    #expect(shaken.warnings.first?.hasPrefix("the measurement did not bear out") == true)
+    #expect(shaken.warnings.first?.hasPrefix("the measurement did not reach") == true)
     let none = report {
       $0.foundRate = 0
       $0.isConfirmed = false

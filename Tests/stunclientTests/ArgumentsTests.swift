@@ -77,7 +77,7 @@ struct ArgumentsTests {
       ("a.test 0", "\"0\" is no port (1 to 65535)"), ("stun:a.test:1 2", "two different ports are given"),
       ("--count 0 a.test", "--count 0: a number from 1 to 1000000000"),
       ("--count 1.5 a.test", "--count 1.5: a number from 1 to 1000000000"),
-      ("--count 1000001 a.test", "--count 1000001: binding keeps all of them, up to 1000000; ping has no such limit"),
+      ("--count 1000001 a.test", "--count 1000001: binding keeps all answers, up to 1000000; ping has no such limit"),
       ("--count", "--count needs a value: N"), ("--json=yes a.test", "--json takes no value"),
       ("--interval 0 a.test", "--interval 0: a number from 0.001 to 3600"),
       ("--timeout .5 a.test", "--timeout .5: a number from 0.01 to 3600"),
