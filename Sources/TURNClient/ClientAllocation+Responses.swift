@@ -58,7 +58,7 @@ extension ClientAllocation {
     } else {
       let failure = accept(message, for: transaction.operation, now: now)
       finish(transaction, failure, now: now)
-      // The server has made an allocation all the same, and would keep it until it expires.
+      // The server has made an allocation nevertheless, and would keep it until it expires.
       if failure != nil, transaction.operation == .allocate { release() }
     }
     return .response

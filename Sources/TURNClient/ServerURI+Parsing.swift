@@ -152,7 +152,7 @@ extension ServerURI {
       }
     }
     if !scheme.isTURN, transportParameter != nil {
-      hints.append("stun: URIs have no ?transport= (RFC 7064); it is used all the same")
+      hints.append("stun: URIs have no ?transport= (RFC 7064); it is used nevertheless")
     }
   }
 }

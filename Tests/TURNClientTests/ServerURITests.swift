@@ -44,7 +44,7 @@ struct ServerURITests {
       ),
       (
         "stun:example.org?transport=tcp", "stun:example.org?transport=tcp",
-        "stun: URIs have no ?transport= (RFC 7064); it is used all the same"
+        "stun: URIs have no ?transport= (RFC 7064); it is used nevertheless"
       ),
     ])
   func hints(text: String, canonical: String, hint: String) throws {
