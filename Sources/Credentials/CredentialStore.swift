@@ -3,7 +3,8 @@ public import NetworkTypes
 
 /// A store of long-term credentials and shared secrets, with blocking calls from one thread at a time.
 ///
-/// Realms and names are compared byte for byte. Names come from untrusted clients: any bytes, NUL included.
+/// Realms and names are compared byte for byte. Names come from untrusted clients, and may contain any bytes, NUL
+/// included.
 public protocol CredentialStore: AnyObject {
   /// The keys of a user, by either form of the name; nil if there is no such user.
   func keys(realm: String, username: [UInt8]) throws(StoreError) -> UserKeys?
@@ -17,11 +18,11 @@ public protocol CredentialStore: AnyObject {
   /// Whether a user of the realm has no SHA-256 key.
   func hasUsersWithoutSHA256(realm: String) throws(StoreError) -> Bool
 
-  /// A number that changes when any process commits a change. Cheap enough for several calls a second.
+  /// A number that changes when any process commits a change. It may be read several times a second.
   func changeToken() throws(StoreError) -> UInt64
 
-  /// Called when another file has replaced the store's file. Removes the write-ahead log, which would be read as the
-  /// new file's.
+  /// Removes the write-ahead log. Called when another file has replaced the store's file: otherwise the log would be
+  /// applied to the new file.
   func abandon()
 
   /// Whether there is no user and no secret in any realm.
@@ -36,7 +37,8 @@ public protocol CredentialStore: AnyObject {
   /// Removes a user, by either form of the name. Throws `noSuchUser`.
   func removeUser(realm: String, username: [UInt8]) throws(StoreError)
 
-  /// The users of a realm by realm and name, all realms with nil: at most `limit` of them that come after a user.
+  /// The users of a realm, or of all realms if `realm` is nil, by realm and name: at most `limit` users, of those after
+  /// `after`.
   func users(
     realm: String?, after: (realm: String, name: String)?, limit: Int
   ) throws(StoreError) -> [StoredUser]
@@ -47,14 +49,14 @@ public protocol CredentialStore: AnyObject {
   /// Removes a shared secret. Throws `noSuchSecret`.
   func removeSecret(realm: String, id: UInt64) throws(StoreError)
 
-  /// The shared secrets of a realm, oldest first, without their content; all realms with nil.
+  /// The shared secrets of a realm, or of all realms if `realm` is nil, oldest first, without their content.
   func listSecrets(realm: String?) throws(StoreError) -> [StoredSecret]
 }
 
 extension CredentialStore {
   public func abandon() {}
 
-  /// All users of a realm by realm and name; of all realms with nil.
+  /// All users of a realm, or of all realms if `realm` is nil, by realm and name.
   public func users(realm: String?) throws(StoreError) -> [StoredUser] {
     try users(realm: realm, after: nil, limit: .max)
   }

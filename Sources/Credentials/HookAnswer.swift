@@ -2,14 +2,14 @@ public import Crypto
 internal import JSON
 public import NetworkTypes
 
-/// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds, the most
-/// `allocations` of the user at one time, and the `bandwidth` of the user in bytes a second.
+/// The document of an authentication hook: `{"password": …}` or `{"key": …, "key-sha256": …}`, `ttl` in seconds,
+/// `allocations`, which limits the user's allocations at one time, and `bandwidth` of the user in bytes a second.
 public struct HookAnswer: Sendable {
-  /// How long an answer is kept without `ttl`; and the longest time that `ttl` may give.
+  /// The time for which an answer without `ttl` is kept, and the limit of `ttl`.
   public static let defaultLifetime = Duration.seconds(60)
   public static let longestLifetime = Duration.seconds(3600)
 
-  /// Why a document is refused, in words.
+  /// The reason why a document is refused.
   public struct Problem: Error, Equatable {
     public var text: String
   }
@@ -20,9 +20,9 @@ public struct HookAnswer: Sendable {
   public let sha256: Digest?
   /// The time for which the answer is kept: from a second to `longestLifetime`.
   public let lifetime: Duration
-  /// The most allocations of the user at one time, at least 1; nil: as many as the configuration says.
+  /// The limit of the user's allocations at one time, at least 1; nil: the configuration's limit.
   public let allocations: UInt32?
-  /// Media of the user in each direction, never unlimited; nil: as much as the configuration says.
+  /// The user's bandwidth in each direction, never unlimited; nil: the configuration's limit.
   public let bandwidth: ByteRate?
 
   /// Reads the document that a hook gave for a user of a realm.
@@ -55,7 +55,7 @@ public struct HookAnswer: Sendable {
     }
   }
 
-  /// A whole number above 0, cut to 32 bits; nil if it is not there.
+  /// A member that is a whole number above 0, clamped to 32 bits; nil without the member.
   private static func number(_ document: JSONValue, _ name: String) throws(Problem) -> UInt32? {
     guard let value = document[name] else { return nil }
     guard let number = value.integer, number >= 1 else {
@@ -64,7 +64,7 @@ public struct HookAnswer: Sendable {
     return UInt32(clamping: number)
   }
 
-  /// Nil unless the text is exactly so many bytes in hexadecimal digits.
+  /// The digest in hexadecimal digits; nil unless it has exactly `count` bytes.
   private static func digest(_ text: String, count: Int) -> Digest? {
     guard let bytes = Hexadecimal.bytes(text.utf8), bytes.count == count else { return nil }
     return Digest(bytes)

@@ -1,12 +1,12 @@
 internal import Crypto
 
-/// A user to be stored: what `turnpike user` and the admin API both make of a name and a password.
+/// A user to be stored, as `turnpike user` and the admin API make it from a name and a password.
 public struct NewUser: Sendable {
   public let record: UserRecord
-  /// The password that was made here, to be shown once after it is stored; nil if it was given.
+  /// The generated password, to be shown once after it is stored; nil if the caller gave a password.
   public let madePassword: String?
 
-  /// - Parameter password: as typed; nil: one is made.
+  /// - Parameter password: as typed; nil: a random password is generated.
   public init(name: String, realm: String, password: [UInt8]?) throws(UserRecord.Invalid) {
     // 131 bits, in letters and digits that can be typed and pasted anywhere.
     madePassword = password == nil ? RandomWord.make(22) : nil
@@ -18,15 +18,16 @@ public struct NewUser: Sendable {
 /// A shared secret to be stored.
 public struct NewSecret: Sendable {
   public let bytes: [UInt8]
-  /// The secret that was made here, to be shown once after it is stored; nil if it was given.
+  /// The generated secret, to be shown once after it is stored; nil if the caller gave a secret.
   public let made: String?
 
+  /// The reason why a secret is invalid.
   public enum Invalid: Error, Equatable, Sendable, CustomStringConvertible {
     case empty
     case tooLong
     case hasLineBreak
 
-    /// Never holds the secret.
+    /// The text never contains the secret.
     public var description: String {
       switch self {
       case .empty: "the secret is empty"
@@ -36,7 +37,7 @@ public struct NewSecret: Sendable {
     }
   }
 
-  /// - Parameter secret: up to 1,024 bytes on one line; nil: one is made.
+  /// - Parameter secret: up to 1,024 bytes on one line; nil: a random secret is generated.
   public init(_ secret: [UInt8]?) throws(Invalid) {
     guard let secret else {
       // 256 bits: more than the 160 bits of HMAC-SHA1.
@@ -73,7 +74,7 @@ extension StoreError {
   public func explained(user name: String, realm: String) -> String? {
     switch self {
     case .userExists:
-      "the realm \(realm.debugDescription) has a user \(name.debugDescription) already (or one that clients cannot tell from it); "
+      "the realm \(realm.debugDescription) has a user \(name.debugDescription) already (or one that clients cannot distinguish from it); "
         + "to change the password: turnpike user passwd \(name)"
     case .noSuchUser:
       "the realm \(realm.debugDescription) has no user \(name.debugDescription); see: turnpike user list"
@@ -83,7 +84,7 @@ extension StoreError {
 
   /// The message for the refusal of a secret; nil: the error's own message.
   ///
-  /// - Parameter id: its number; nil for a new one.
+  /// - Parameter id: the secret's number; nil for a new secret.
   public func explained(secret id: UInt64?, realm: String) -> String? {
     switch self {
     case .secretExists: "the realm \(realm.debugDescription) has this secret already; see: turnpike secret list"

@@ -20,9 +20,11 @@ public struct UserKeys: Equatable, Sendable {
   }
 }
 
-/// A text in the two forms that clients use: RFC 5389's and RFC 8489's. For printable ASCII they are the same.
+/// A text in the two forms that clients use: RFC 5389's and RFC 8489's. For printable ASCII both forms are the same.
 public struct PreparedText: Equatable, Sendable {
+  /// The SASLprep form (RFC 5389).
   public let saslprep: [UInt8]
+  /// The OpaqueString form (RFC 8489).
   public let opaqueString: [UInt8]
 
   /// If only one profile accepts the text, its form serves for both. Throws if neither does.
@@ -100,7 +102,7 @@ public struct UserRecord: Equatable, Sendable {
 }
 
 extension UserRecord.Invalid: CustomStringConvertible {
-  /// Never holds the password.
+  /// The text never contains the password.
   public var description: String {
     switch self {
     case .name(let reason): "the user name can't be used: \(reason)"

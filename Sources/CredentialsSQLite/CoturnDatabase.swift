@@ -95,7 +95,7 @@ public struct CoturnDatabase: Sendable {
   }
 
   private static func oauthKey(_ row: [Value]) -> OAuthKey {
-    // coturn: without a lifetime the key does not end.
+    // In coturn a key without a lifetime does not expire.
     let lifetime = Duration.seconds(max(row[4].number, 0))
     let start = UnixTime(seconds: max(row[3].number, 0))
     let algorithm = row[2].string

@@ -55,14 +55,14 @@ enum Migrations {
   private static let applicationID = 0x5475_726E
 
   static func prepare(_ connection: SQLiteConnection) throws(StoreError) {
-    // Checked first, because already the switch of the journal mode changes the file.
+    // The format is checked first, because the switch of the journal mode changes the file.
     _ = try currentFormat(of: connection)
     try switchToWriteAheadLog(connection)
     // secure_delete overwrites deleted rows, so that a removed secret does not stay in the file.
     try connection.execute("PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF")
     if try currentFormat(of: connection) == scripts.count { return }
     try connection.transaction { () throws(StoreError) in
-      // Read again: another process may have migrated the file meanwhile.
+      // The format is read again: another process may have migrated the file meanwhile.
       let found = try format(of: connection)
       for script in scripts[found...] { try connection.execute(script) }
       if found == 0 { try connection.execute("PRAGMA application_id = \(applicationID)") }
@@ -84,7 +84,7 @@ enum Migrations {
     }
   }
 
-  /// The format of a store, from 0 for a new file to the one that this version writes. Runs within a transaction.
+  /// The format of a store, from 0 for a new file to the format that this version writes. It runs within a transaction.
   /// Throws `foreign` for a database of another program and `newerFormat` for a store of a later version.
   private static func format(of connection: SQLiteConnection) throws(StoreError) -> Int {
     let version = try number(connection, "PRAGMA user_version")
@@ -111,8 +111,8 @@ enum Migrations {
     return max(version, 0)
   }
 
-  /// The switch needs an exclusive lock, for which SQLite does not wait. Retries, because two processes may open a new
-  /// file at once.
+  /// The switch needs an exclusive lock, for which SQLite does not wait. This retries it, because two processes may
+  /// open a new file at once.
   private static func switchToWriteAheadLog(_ connection: SQLiteConnection) throws(StoreError) {
     var attempts = 0
     while true {

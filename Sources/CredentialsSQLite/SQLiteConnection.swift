@@ -3,7 +3,7 @@ internal import CSQLite
 internal import NetworkTypes
 internal import System
 
-/// One connection to a database file, and the statements that were prepared on it. Belongs to one thread at a time.
+/// One connection to a database file, and the statements that were prepared on it. It belongs to one thread at a time.
 @safe
 final class SQLiteConnection {
   private let database: OpaquePointer
@@ -33,7 +33,7 @@ final class SQLiteConnection {
       switch access {
       case .creating: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
       case .existing: SQLITE_OPEN_READWRITE
-      // Without a write-ahead log: SQLite would create an empty one for a reader, unless the URI says immutable.
+      // There is no write-ahead log: SQLite would create an empty one for a reader, unless the URI says immutable.
       case .reading where !Files.exists(path + "-wal"): SQLITE_OPEN_READONLY | SQLITE_OPEN_URI
       case .reading: SQLITE_OPEN_READONLY
       }
@@ -62,8 +62,9 @@ final class SQLiteConnection {
     return "file:\(escaped.joined())?immutable=1"
   }
 
-  /// Creates the file before SQLite does: SQLite would read a pipe to its end, and create a new file with the mode that
-  /// the umask leaves. An existing file keeps its mode and owner; the write-ahead log gets the same.
+  /// Refuses a path that is no regular file, because SQLite would read a pipe to its end. Creates a missing file before
+  /// SQLite does, whose new file would have the mode that the umask leaves. The write-ahead log gets the file's mode
+  /// and owner.
   private static func prepareFile(_ path: String, _ access: Access) throws(StoreError) {
     if Files.exists(path), !Files.isRegular(path) { throw .unavailable(Files.explain(.notRegular, of: path)) }
     guard case .creating = access else { return }

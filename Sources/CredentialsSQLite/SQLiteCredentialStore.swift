@@ -5,8 +5,8 @@ internal import System
 
 /// The embedded credential store: one SQLite file, which several processes may use at once.
 ///
-/// Stores keys, never passwords; shared secrets are stored as plain bytes, because the server computes passwords from
-/// them. A change is on disk when the call returns (write-ahead log, `synchronous=FULL`).
+/// It stores keys, never passwords; shared secrets are stored as plain bytes, because the server computes passwords
+/// from them. A change is on disk when the call returns (write-ahead log, `synchronous=FULL`).
 public final class SQLiteCredentialStore: CredentialStore {
   private let connection: SQLiteConnection
   private let statements: Statements
@@ -85,8 +85,8 @@ public final class SQLiteCredentialStore: CredentialStore {
     return token
   }
 
-  /// Writes the write-ahead log into the file. If the file is replaced later, SQLite would read a log left beside it as
-  /// the new file's. While other processes use the store, the log stays until the next call.
+  /// Writes the write-ahead log into the file. If the file is replaced later, SQLite would read a log beside it as the
+  /// log of the new file. While other processes use the store, the log stays until the next call.
   private func emptyLog() {
     guard path != SQLiteConnection.inMemory else { return }
     try? connection.execute("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000")
@@ -94,7 +94,7 @@ public final class SQLiteCredentialStore: CredentialStore {
   }
 
   public func abandon() {
-    // SQLite does not remove them if its file was moved away, and would use them for the next file.
+    // SQLite does not remove these files if its database was moved away, and would use them for the next database.
     for file in logFiles where Files.identity(file.path) == file.identity { Files.remove(file.path) }
   }
 
@@ -139,7 +139,7 @@ public final class SQLiteCredentialStore: CredentialStore {
   public func users(
     realm: String?, after: (realm: String, name: String)?, limit: Int
   ) throws(StoreError) -> [StoredUser] {
-    // Every name is longer than the empty one.
+    // The empty realm with the empty name comes before all users.
     try statements.users.rows(
       Self.optional(realm), .text(after?.realm ?? ""), .blob(Array((after?.name ?? "").utf8)),
       .integer(Int64(limit))

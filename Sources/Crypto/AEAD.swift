@@ -1,7 +1,7 @@
 internal import COpenSSL
 
-/// AES-GCM (RFC 5116 section 5): sealed text cannot be read or changed without the key. Used for mobility tickets and
-/// access tokens, never for packets.
+/// AES-GCM (RFC 5116 section 5): sealed text cannot be read or changed without the key. It is used for mobility tickets
+/// and access tokens, never for packets.
 public enum AEAD {
   /// Bytes of a nonce; a nonce must never be used twice with one key.
   public static let nonceByteCount = 12

@@ -4,7 +4,7 @@ internal import CZlib
 public enum CRC32 {
   public static func checksum(_ bytes: RawSpan) -> UInt32 {
     unsafe bytes.withUnsafeBytes { buffer in
-      // Without bytes the library would answer a null address with the value to begin with, which is 0 as well.
+      // For a null address (no bytes) the library returns its initial value, which is 0: the checksum of no bytes.
       unsafe UInt32(
         truncatingIfNeeded: crc32(
           0, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt32(truncatingIfNeeded: buffer.count)))

@@ -25,10 +25,10 @@ public enum HashAlgorithm: Sendable, CaseIterable {
   }
 }
 
-/// Up to 32 bytes of digest or key, inline: copying one allocates nothing.
+/// Up to 32 bytes of a digest or key, inline: a copy allocates nothing.
 public struct Digest: Sendable {
   @usableFromInline var storage: InlineArray<32, UInt8>
-  /// The number of used bytes: 16, 20 or 32.
+  /// The number of used bytes, at most 32.
   public private(set) var count: Int
 
   init(count: Int) {
@@ -36,7 +36,7 @@ public struct Digest: Sendable {
     self.count = count
   }
 
-  /// Sixteen zero bytes, for a record that is read into.
+  /// Sixteen zero bytes: the value before a digest is read from a record.
   public static let zero = Digest(count: 16)
 
   /// A digest of the bytes given; nil unless there are 1 to 32 of them.
@@ -92,7 +92,7 @@ public func constantTimeEqual(_ a: RawSpan, _ b: RawSpan) -> Bool {
   }
 }
 
-/// Hashes messages one after another with one OpenSSL context, fetched once. Belongs to one thread.
+/// Hashes messages one after another with one OpenSSL context, fetched once. It belongs to one thread.
 ///
 /// OpenSSL cannot fail here: the default provider always has the algorithms. If one is missing (a FIPS-only provider
 /// has no MD5), `init` stops the program at start with a message that says so.
@@ -119,6 +119,7 @@ public struct HashContext: ~Copyable {
     unsafe EVP_MD_free(function)
   }
 
+  /// Begins a message.
   public mutating func begin() { unsafe EVP_DigestInit_ex2(context, function, nil) }
 
   public mutating func update(_ bytes: RawSpan) {
@@ -132,6 +133,7 @@ public struct HashContext: ~Copyable {
     return digest
   }
 
+  /// The digest of one message.
   public mutating func hash(_ bytes: RawSpan) -> Digest {
     begin()
     update(bytes)
@@ -139,9 +141,9 @@ public struct HashContext: ~Copyable {
   }
 }
 
-/// HMAC (RFC 2104) over messages one after another, with one OpenSSL context that gets a new key for each. Belongs to
-/// one thread. As with `HashContext`, a missing algorithm shows at start: shards make their contexts before the first
-/// packet, and later ones can fail only without memory.
+/// HMAC (RFC 2104) over messages one after another, with one OpenSSL context that gets a new key for each message. It
+/// belongs to one thread. As with `HashContext`, a missing algorithm shows at start: shards make their contexts before
+/// the first packet, and later contexts can fail only without memory.
 @safe
 public struct HMACContext: ~Copyable {
   private let algorithm: HashAlgorithm
@@ -164,6 +166,7 @@ public struct HMACContext: ~Copyable {
     unsafe EVP_MAC_free(function)
   }
 
+  /// Begins a message with a key.
   public mutating func begin(key: RawSpan) {
     unsafe key.withUnsafeBytes { buffer in
       _ = unsafe EVP_MAC_init(
@@ -184,6 +187,7 @@ public struct HMACContext: ~Copyable {
     return digest
   }
 
+  /// The MAC of one message.
   public mutating func authenticate(_ bytes: RawSpan, key: RawSpan) -> Digest {
     begin(key: key)
     update(bytes)

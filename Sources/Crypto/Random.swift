@@ -2,7 +2,7 @@ internal import COpenSSL
 
 /// Random bytes from OpenSSL's generator, which the kernel seeds: for keys, tokens and seeds.
 ///
-/// The protocol modules never call this: their creator passes a seed (tests: a fixed one).
+/// The protocol modules never call this: their creator passes a seed (tests pass a fixed seed).
 public enum SecureRandom {
   public static func bytes(_ count: Int) -> [UInt8] {
     var result = [UInt8](repeating: 0, count: max(count, 0))
@@ -30,9 +30,9 @@ public struct SeededGenerator: ~Copyable {
   /// The number of words that have been taken.
   public private(set) var position: UInt64 = 0
 
-  /// Uses up to 32 bytes of the seed; a shorter one is padded with zeros (tests only).
+  /// Uses up to 32 bytes of the seed; a shorter seed is padded with zeros (tests only).
   public init(seed: [UInt8]) {
-    // Each shard makes one at start; no input from the network can reach this error.
+    // Each shard makes one generator at start; no input from the network can reach this error.
     guard let context = unsafe EVP_CIPHER_CTX_new() else { fatalError("OpenSSL: out of memory") }
     unsafe self.context = context
     let key = Array((seed + [UInt8](repeating: 0, count: 32)).prefix(32))
@@ -49,7 +49,7 @@ public struct SeededGenerator: ~Copyable {
     guard status == 1 else { fatalError("OpenSSL has no ChaCha20") }
   }
 
-  /// Continues after this number of words, like another generator of the same seed that has given as many.
+  /// Continues after this number of words, like another generator of the same seed that has returned them.
   public mutating func move(to words: UInt64) {
     // A refill gives 32 words from four blocks.
     begin(atBlock: UInt32(truncatingIfNeeded: words / 32 * 4))
@@ -60,6 +60,7 @@ public struct SeededGenerator: ~Copyable {
 
   deinit { unsafe EVP_CIPHER_CTX_free(context) }
 
+  /// The next 64 random bits.
   public mutating func next() -> UInt64 {
     if used > 248 { refill() }
     position &+= 1

@@ -2,8 +2,8 @@ internal import CCares
 public import NetworkTypes
 internal import TURNClient
 
-/// Asks name servers with c-ares: those of the system, or the one that the user names. Every query blocks for a few
-/// seconds at most.
+/// Asks name servers with c-ares: those of the system, or one that the user names. Every query blocks for a few seconds
+/// at most.
 @safe
 public struct DNSClient: ~Copyable {
   private let channel: OpaquePointer
@@ -16,10 +16,10 @@ public struct DNSClient: ~Copyable {
   }
 
   /// - Parameters:
-  ///   - server: nil for those of /etc/resolv.conf.
+  ///   - server: nil for the servers of /etc/resolv.conf.
   ///   - timeout: for one attempt at one server; there are two attempts.
   public init(server: SocketAddress? = nil, family: IPAddress.Family? = nil, timeout: Duration) throws(SetupError) {
-    // The library counts these calls, so each client may make one.
+    // The library counts these calls, so each client may call it.
     var status = ares_library_init(ARES_LIB_INIT_ALL)
     guard status == ccares_success() else { throw SetupError(description: Self.words(status)) }
     var options = unsafe ares_options()
@@ -64,7 +64,7 @@ public struct DNSClient: ~Copyable {
     var bytes: [UInt8] = []
   }
 
-  /// The reply's bytes, which the parsers read.
+  /// Sends a query, and returns the bytes of the reply for the parsers of `DNSReply`.
   mutating func ask(_ name: String, _ type: RecordType) throws(LookupFailure) -> [UInt8] {
     let answer = Answer()
     // Safe: the answer lives until the query has ended, and `wait` returns only then.
@@ -129,9 +129,9 @@ public struct DNSClient: ~Copyable {
     return unsafe String(cString: text)
   }
 
-  /// Whether addresses come from this client too; if not, from the system with its hosts file.
+  /// Whether this client also looks up addresses; if not, the system does, with its hosts file.
   public var answersAddresses: Bool { !isSystem }
 
-  /// The requested family; nil for both.
+  /// The families to query, in order: the requested one, or IPv6 and IPv4.
   var wantedFamilies: [IPAddress.Family] { family.map { [$0] } ?? [.ipv6, .ipv4] }
 }

@@ -4,6 +4,7 @@ public import TURNClient
 
 /// Reads replies with c-ares' parsers, which validate them; a malformed reply gives no records.
 public enum DNSReply {
+  /// The SRV records of a reply.
   public static func services(in reply: [UInt8]) -> [ServiceRecord] {
     var list: UnsafeMutablePointer<ares_srv_reply>?
     guard unsafe ares_parse_srv_reply(reply, Int32(clamping: reply.count), &list) == ccares_success() else {
@@ -24,6 +25,7 @@ public enum DNSReply {
     return records
   }
 
+  /// The NAPTR records of a reply.
   public static func naming(in reply: [UInt8]) -> [NamingRecord] {
     var list: UnsafeMutablePointer<ares_naptr_reply>?
     guard unsafe ares_parse_naptr_reply(reply, Int32(clamping: reply.count), &list) == ccares_success() else {
@@ -54,6 +56,7 @@ public enum DNSReply {
 
   private static let addressLimit = 64
 
+  /// The addresses of a family in a reply, at most 64.
   public static func addresses(in reply: [UInt8], family: IPAddress.Family) -> [IPAddress] {
     family == .ipv4 ? ipv4(reply) : ipv6(reply)
   }
@@ -82,19 +85,21 @@ public enum DNSReply {
 }
 
 extension DNSClient {
+  /// Looks up the NAPTR records of a name. Throws `notFound` if there are none.
   public mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord] {
     let records = DNSReply.naming(in: try ask(name, .naptr))
     guard !records.isEmpty else { throw .notFound }
     return records
   }
 
+  /// Looks up the SRV records of a name. Throws `notFound` if there are none.
   public mutating func services(of name: String) throws(LookupFailure) -> [ServiceRecord] {
     let records = DNSReply.services(in: try ask(name, .srv))
     guard !records.isEmpty else { throw .notFound }
     return records
   }
 
-  /// IPv6 first, then IPv4.
+  /// Looks up the addresses of a name: first IPv6, then IPv4. An address as the name is its own result.
   public mutating func addresses(of name: String) throws(LookupFailure) -> [IPAddress] {
     if let address = IPAddress(name) { return [address] }
     var found: [IPAddress] = []

@@ -23,7 +23,7 @@ public struct FileFence: Sendable, Equatable {
   private static let makeFile: UInt64 = 1 << 8
   private static let makeSocket: UInt64 = 1 << 9
   private static let truncate: UInt64 = 1 << 14
-  /// The 13 of the first version.
+  /// The 13 rights of Landlock's first version.
   private static let firstRights: UInt64 = (1 << 13) - 1
   private static let refer: UInt64 = 1 << 13
 

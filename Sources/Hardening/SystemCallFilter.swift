@@ -4,8 +4,8 @@ public import System
 /// Limits the system calls of the process (seccomp(2), with libseccomp).
 ///
 /// A call that is on neither list fails with ENOSYS, and the kernel writes it to its audit log (`dmesg`, or auditd). So
-/// a newer libc falls back to an older call, and a call missing from the list fails one operation instead of ending
-/// all. Calls that only an intruder makes kill the process.
+/// a newer libc falls back to an older call, and a call that the list lacks makes one operation fail instead of ending
+/// the process. Calls that only an intruder makes kill the process.
 public enum SystemCallFilter {
   /// Loads the filter for all present and future threads of the process. The kernel refuses it if one of the threads
   /// has another filter.
@@ -15,7 +15,7 @@ public enum SystemCallFilter {
     guard let filter = unsafe seccomp_init(cseccomp_refuse) else { throw Errno(rawValue: cseccomp_errno()) }
     defer { unsafe seccomp_release(filter) }
     try check(unsafe seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1))
-    // Kernels before 4.14 cannot log. The filter works without it.
+    // Kernels before 4.14 cannot log. The filter works without the log.
     _ = unsafe seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1)
     try unsafe add(SystemCallList.allowed, cseccomp_allow, to: filter)
     try unsafe add(SystemCallList.fatal, cseccomp_kill, to: filter)

@@ -5,28 +5,28 @@
 enum SystemCallList {
   static let allowed = memory + threads + time + signals + files + events + sockets + process
 
-  /// `mremap`: realloc of large blocks.
+  /// realloc calls `mremap` for large blocks.
   static let memory = ["brk", "mmap", "munmap", "mremap", "mprotect", "madvise"]
 
-  /// A thread may be at its own first calls when the filter is loaded: `set_robust_list`, `rseq`, `setpriority`, and
-  /// what it gives up itself (`capset`, Landlock).
-  /// Locks that spin call `sched_yield`; malloc counts the cores (`sched_getaffinity`) for a new heap.
+  /// A thread may make its first calls after the filter is loaded: `set_robust_list`, `rseq`, `setpriority`, and the
+  /// calls with which it gives up rights (`capset`, Landlock). Locks that spin call `sched_yield`; malloc counts the
+  /// cores (`sched_getaffinity`) for a new heap.
   static let threads = [
     "futex", "set_robust_list", "rseq", "gettid", "sched_yield", "sched_getaffinity", "setpriority",
     "capget", "capset", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "exit", "exit_group",
   ]
 
-  /// Clocks: where the kernel's clock source does not let the libc read the time without a call. Sleeps: SQLite, when
+  /// The libc reads clocks with a call if the kernel's clock source does not allow it without one. SQLite sleeps while
   /// another process has locked the store.
   static let time = ["clock_gettime", "gettimeofday", "time", "clock_nanosleep", "nanosleep", "timerfd_settime"]
 
-  /// For abort(3), and for a process that is stopped and goes on (`restart_syscall`).
+  /// For abort(3), and for a process that is stopped and continues (`restart_syscall`).
   static let signals = [
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "restart_syscall",
   ]
 
-  /// Calls on files. A libc uses one of several names, by its version and the architecture. `writev`: the last words of
-  /// abort(3). `ioctl`, `fchmod`, `fsync`, `readlink`, `getcwd`: SQLite, when it opens a store.
+  /// Calls on files. A libc uses one of several names, by its version and the architecture. abort(3) writes its message
+  /// with `writev`. SQLite calls `ioctl`, `fchmod`, `fsync`, `readlink` and `getcwd` when it opens a store.
   static let files = [
     "read", "pread64", "write", "writev", "pwrite64", "open", "openat", "close", "fstat", "stat", "lstat",
     "newfstatat", "statx", "fstatfs", "statfs", "access", "faccessat", "faccessat2", "lseek", "fcntl", "fsync",
@@ -35,13 +35,12 @@ enum SystemCallList {
     "inotify_rm_watch",
   ]
 
-  /// `epoll_pwait` and `ppoll`: architectures without the older calls.
+  /// `epoll_pwait` and `ppoll` are for architectures without the older calls.
   static let events = [
     "epoll_ctl", "epoll_wait", "epoll_pwait", "poll", "ppoll", "io_uring_enter", "io_uring_register",
   ]
 
-  /// A new socket for each relay; `accept`: libwebsockets; netlink for the host's addresses; what asks for names of
-  /// users (owners of files that cannot be read) may connect to a local daemon.
+  /// Each relay opens a socket; libwebsockets calls `accept`; the host's addresses are read over a netlink socket.
   static let sockets = [
     "socket", "bind", "listen", "accept", "accept4", "connect", "getsockname", "setsockopt", "getsockopt", "sendto",
     "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg", "shutdown",

@@ -10,7 +10,7 @@ extension JSONValue {
     defer { unsafe json_decref(tree) }
     let layout = pretty ? cjansson_indent(2) : Int(JSON_COMPACT)
     let flags = layout | Int(JSON_ENCODE_ANY) | cjansson_real_precision(15)
-    // Fails only without memory.
+    // This fails only without memory.
     guard let text = unsafe json_dumps(tree, flags) else { return "null" }
     defer { unsafe free(text) }
     return unsafe String(cString: text)

@@ -19,28 +19,31 @@ public enum JSONValue: Equatable, Sendable {
     }
   }
 
-  /// The value of an object's member; nil if it has none, or if this is not an object.
+  /// The value of an object's member; nil without such a member, or if this is not an object.
   public subscript(name: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.name == name }?.value
   }
 
-  /// The element of an array; nil if it has none, or if this is not an array.
+  /// The element of an array; nil without such an element, or if this is not an array.
   public subscript(index: Int) -> JSONValue? {
     guard case .array(let elements) = self, elements.indices.contains(index) else { return nil }
     return elements[index]
   }
 
+  /// The text of a string; nil for other values.
   public var string: String? {
     guard case .string(let text) = self else { return nil }
     return text
   }
 
+  /// The number of an integer; nil for other values, also for a double.
   public var integer: Int64? {
     guard case .integer(let number) = self else { return nil }
     return number
   }
 
+  /// The elements of an array; nil for other values.
   public var array: [JSONValue]? {
     guard case .array(let elements) = self else { return nil }
     return elements

@@ -96,7 +96,7 @@ public final class Log: Sendable {
       return state.droppedLines
     }
     guard lines > 0 else { return }
-    let effect: LogValue = "the log is incomplete: standard error took no lines for a while"
+    let effect: LogValue = "the log is incomplete: standard error accepted no lines for a while"
     if !write(.warning, "log-lines-dropped", [("lines", .number(lines)), ("effect", effect)]) {
       // This line was refused too, and `write` has already counted it.
       state.withLock { $0.droppedLines += lines - 1 }

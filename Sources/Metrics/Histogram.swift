@@ -1,6 +1,6 @@
 /// Counts of measured values by size, as OpenMetrics has them: each bucket counts the values up to its bound.
 ///
-/// Without heap memory, so that a shard can copy one while it relays packets.
+/// It has no heap memory, so that a shard can copy one while it relays packets.
 public struct Histogram: Sendable {
   /// Limit of bounds.
   public static let boundLimit = 23
@@ -8,6 +8,7 @@ public struct Histogram: Sendable {
   private var boundValues = InlineArray<24, Double>(repeating: .infinity)
   private var countValues = InlineArray<24, UInt64>(repeating: 0)
   private var boundCount: Int
+  /// The sum of all values, in their unit.
   public private(set) var sum = 0.0
 
   /// - Parameter bounds: the buckets' upper bounds in ascending order, in the unit of the values; those beyond

@@ -1,7 +1,8 @@
 /// Writes metrics as text, in the format of OpenMetrics 1.0 or of Prometheus 0.0.4.
 ///
-/// Names and labels are this program's own words, never text from clients: the number of time series is bounded.
+/// Names and labels come from this program, never from clients: the number of time series is bounded.
 public struct MetricsText: ~Copyable {
+  /// The type of a family of metrics.
   public enum Kind: String, Sendable {
     case counter
     case gauge
@@ -9,6 +10,7 @@ public struct MetricsText: ~Copyable {
     case info
   }
 
+  /// The format of the text.
   public enum Format: Sendable {
     case openMetrics
     /// The older text format of Prometheus, which more tools read.

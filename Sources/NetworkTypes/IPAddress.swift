@@ -80,8 +80,8 @@ public struct IPAddress: Hashable, Sendable, BitwiseCopyable {
     return IPAddress(ipv4: ipv4Bits)
   }
 
-  /// The form that address rules judge: the embedded IPv4 address if there is one, else the address itself. For rules
-  /// only; packets are never sent to this form in place of the client's.
+  /// The form that address rules judge: the embedded IPv4 address if there is one, else the address itself. It is for
+  /// rules only: packets are never sent to this form instead of the client's.
   public var canonical: IPAddress { embeddedIPv4 ?? self }
 
   /// The address that limits count: the IPv4 address, or the IPv6 /64, because one host can use every address of its

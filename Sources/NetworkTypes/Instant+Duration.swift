@@ -1,5 +1,5 @@
 extension Instant {
-  /// The instant a duration later, saturating at the end; a negative duration is zero.
+  /// The instant a duration later, saturating at the end; a negative duration counts as zero.
   public func advanced(by duration: Duration) -> Instant {
     guard duration > .zero else { return self }
     let (sum, overflow) = nanoseconds.addingReportingOverflow(duration.wholeNanoseconds)

@@ -16,7 +16,7 @@
 ///
 /// TLVs are skipped, as the protocol's section 2.2.7 allows.
 public enum ProxyHeader: Equatable, Sendable {
-  /// More bytes are needed, in all at least this many.
+  /// More bytes are needed: the header has at least this many.
   case incomplete(atLeast: Int)
   /// A whole header of `byteCount` bytes with the client's addresses.
   case proxied(source: SocketAddress, destination: SocketAddress, byteCount: Int)
@@ -33,7 +33,7 @@ public enum ProxyHeader: Equatable, Sendable {
     case family = "not TCP over IPv4 or IPv6"
     case tooShort = "too short for its addresses"
     case tooLong = "a header of more than 4096 bytes"
-    case address = "a client's address or port that no client can have"
+    case address = "the client's port is 0, or its address is no unicast address"
   }
 
   static let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
@@ -65,14 +65,14 @@ public enum ProxyHeader: Equatable, Sendable {
     }
   }
 
-  /// Whether the bytes begin version 1, as far as they reach.
+  /// Whether the bytes that have arrived are the beginning of version 1.
   private static func isVersion1(_ bytes: RawSpan) -> Bool {
     let seen = min(bytes.byteCount, version1.count)
     for index in 0..<seen where bytes.byte(at: index) != version1[index] { return false }
     return true
   }
 
-  /// Judges the fixed part before the rest has arrived.
+  /// The reason to refuse the fixed part, which is checked before the rest has arrived; nil without one.
   private static func reasonAgainst(_ bytes: RawSpan, _ byteCount: Int) -> Reason? {
     guard bytes.byte(at: 12) >> 4 == 2 else { return .version }
     guard byteCount <= limit else { return .tooLong }

@@ -42,7 +42,7 @@ extension SocketAddress: CustomStringConvertible {
 }
 
 extension FixedWidthInteger {
-  /// Reads plain decimal digits: no sign, no space, no overflow (`65536` is no UInt16, never 0).
+  /// Reads plain decimal digits: no sign and no space. Nil for other text and on overflow (`65536` as a UInt16).
   public init?(decimalDigits text: some StringProtocol) {
     guard !text.isEmpty, text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else {
       return nil

@@ -17,8 +17,8 @@ public struct Instant: Hashable, Comparable, Sendable, BitwiseCopyable {
   public static let distantFuture = Instant(nanoseconds: .max)
 }
 
-/// Both clocks at the beginning of a turn of the event loop. Every input brings it: the protocol never reads a clock
-/// itself.
+/// Both clocks at the beginning of a turn of the event loop. Every input has it as an argument: the protocol never
+/// reads a clock itself.
 public struct Now: Sendable, BitwiseCopyable {
   /// CLOCK_MONOTONIC: lifetimes and deadlines.
   public var instant: Instant

@@ -7,7 +7,7 @@ public struct UnixTime: Hashable, Comparable, Sendable, BitwiseCopyable {
   @inlinable
   public init(seconds: Int64) { self.seconds = seconds }
 
-  /// The time of a number that a client, a file or a database names; the last possible time if the number is larger.
+  /// The time of a number from a client, a file or a database; the last possible time if the number is larger.
   @inlinable
   public init(clamping seconds: UInt64) { self.seconds = Int64(clamping: seconds) }
 

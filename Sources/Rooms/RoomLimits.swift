@@ -8,22 +8,22 @@ public struct RoomLimits: Sendable, Equatable {
   public var rooms = 64
   /// Members of one room; a further one is refused.
   public var members = 64
-  /// The longest message; the sender of a longer one is closed.
+  /// The longest message; a connection that sends a longer one is closed.
   public var messageSize = ByteCount.kibibytes(64)
-  /// Messages a second of one connection, over the long run; a faster sender is closed.
+  /// Messages a second of one connection, on average; a faster connection is closed.
   public var messageRate = 50
   /// Messages that a connection may send at once.
   public var messageBurst = 300
-  /// The rate of one connection, over the long run; a faster sender is closed. A message to all counts once for each
+  /// The rate of one connection, on average; a faster connection is closed. A message to all counts once for each
   /// receiver.
   public var rate = ByteRate(perSecond: .kibibytes(128))
   /// The bytes that a connection may send at once.
   public var burst = ByteCount.mebibytes(1)
   /// The time within which a connection must join a room; a slower one is closed.
   public var joinTimeout = Duration.seconds(10)
-  /// The time without any message after which a member is closed.
+  /// The time without any message after which a member's connection is closed.
   public var silence = Duration.seconds(45)
-  /// The time between two heartbeats, which clients are told.
+  /// The time between two heartbeats, which the `welcome` message contains.
   public var heartbeat = Duration.seconds(15)
 
   public init() {}
@@ -44,7 +44,7 @@ struct SendingBudget: Sendable {
     last = now
   }
 
-  /// Whether there is enough left; takes it.
+  /// Takes units; false, without taking, if too few are left.
   mutating func take(_ count: Int, now: Instant) -> Bool {
     if now > last {
       amount = min(capacity, amount + now.duration(since: last).fractionalSeconds * rate)

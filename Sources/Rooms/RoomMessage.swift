@@ -3,14 +3,14 @@ internal import NetworkTypes
 
 /// A message of a client to the server. All are JSON objects with a `type`.
 public enum RoomMessage: Equatable, Sendable {
-  /// The first message: enters a room. `info` is what the others are told about the member.
+  /// The first message: enters a room. `info` describes the member to the others.
   case join(room: String, key: String, info: JSONValue)
-  /// For one member, or for all others of the room.
+  /// Data for one member, or for all others of the room.
   case send(to: UInt64?, data: JSONValue)
   /// The heartbeat.
   case ping
 
-  /// Why a message is refused, in words for the person who writes the client.
+  /// The reason why a message is refused, for the developer of the client.
   public struct Malformed: Error, Equatable, Sendable {
     public var reason: String
   }
@@ -80,7 +80,7 @@ enum RoomAnswer {
     bytes(["type": "joined", "id": number(id), "info": info])
   }
 
-  /// - Parameter isSilent: whether nothing came from the member for too long; else its connection has ended.
+  /// - Parameter isSilent: whether the member sent nothing for too long; else its connection has ended.
   static func left(_ id: UInt64, isSilent: Bool) -> [UInt8] {
     bytes(["type": "left", "id": number(id), "reason": isSilent ? "silent" : "closed"])
   }

@@ -4,26 +4,27 @@ public import NetworkTypes
 /// The rooms of the demo page: they carry the signalling of its calls between the members of a room.
 ///
 /// A state machine without sockets and clocks: inputs return the actions that follow from them, in order. A member of a
-/// room hears of everyone who joins and leaves, and sends to one of the others or to all.
+/// room gets a message about each member that joins or leaves, and sends to one of the others or to all.
 public struct Rooms: Sendable {
-  /// Names a connection; the caller chooses it and never uses it again.
+  /// Identifies a connection; the caller chooses the number and never uses it again.
   public typealias ConnectionID = UInt64
 
+  /// An action that the caller carries out.
   public enum Action: Equatable, Sendable {
     case send(ConnectionID, [UInt8])
     /// The connection has shown the key of a room and is a member now.
     case admit(ConnectionID)
-    /// Closes a connection after what was sent to it before. `closed` need not follow.
+    /// Closes a connection after the messages that were sent to it before. The caller need not call `closed`.
     case close(ConnectionID, Closing)
   }
 
-  /// Why the server closes a connection, as the code of a WebSocket (RFC 6455 section 7.4.2, private use).
+  /// The reason why the server closes a connection, as the code of a WebSocket (RFC 6455 section 7.4.2, private use).
   public enum Closing: UInt16, Equatable, Sendable {
-    /// 4400: a message that is none of ours.
+    /// 4400: a malformed message, or one that is not allowed at this point.
     case malformed = 4400
     /// 4403: the key is not the room's.
     case wrongKey = 4403
-    /// 4408: nothing came for too long.
+    /// 4408: the client sent nothing for too long.
     case silent = 4408
     /// 4429: more messages or bytes than allowed.
     case tooFast = 4429
@@ -36,14 +37,15 @@ public struct Rooms: Sendable {
     var info: JSONValue = .object([])
     var messages: SendingBudget
     var bytes: SendingBudget
-    /// When the connection is closed unless it sends something; unless it joins, for one without a room.
+    /// The time at which the connection is closed. In a room each message postpones it; without a room only `join`
+    /// does.
     var deadline: Instant
   }
 
   public let limits: RoomLimits
   private let keys: RoomKeys
   private var members: [ConnectionID: Member] = [:]
-  /// The members of each room, in the order in which they came. No list is empty.
+  /// The members of each room, in the order in which they joined. No list is empty.
   private var rooms: [String: [ConnectionID]] = [:]
 
   public init(limits: RoomLimits = RoomLimits(), keys: RoomKeys) {
@@ -56,7 +58,7 @@ public struct Rooms: Sendable {
 
   // MARK: - Inputs
 
-  /// A connection begins.
+  /// Handles a new connection.
   public mutating func opened(_ id: ConnectionID, now: Instant) -> [Action] {
     guard members.count < limits.connections else {
       return Self.refuse(id, .full, "the limit of \(limits.connections) connections is reached: try again later")
@@ -68,7 +70,7 @@ public struct Rooms: Sendable {
     return []
   }
 
-  /// A message came, one whole text.
+  /// Handles a message: one whole text.
   public mutating func received(_ bytes: [UInt8], from id: ConnectionID, now: Instant) -> [Action] {
     guard var member = members[id] else { return [] }
     guard member.messages.take(1, now: now), member.bytes.take(bytes.count, now: now) else {
@@ -88,7 +90,7 @@ public struct Rooms: Sendable {
     }
   }
 
-  /// A connection has ended.
+  /// Handles the end of a connection.
   public mutating func closed(_ id: ConnectionID) -> [Action] { leave(id, isSilent: false) }
 
   /// Checks the deadlines of one connection; the caller does so every few seconds.
@@ -98,7 +100,7 @@ public struct Rooms: Sendable {
       return remove(id, .silent, "the first message, join, did not come in \(limits.joinTimeout.wholeSeconds) s")
     }
     let others = leave(id, isSilent: true)
-    return Self.refuse(id, .silent, "nothing came in \(limits.silence.wholeSeconds) s: send a ping now and then")
+    return Self.refuse(id, .silent, "no message for \(limits.silence.wholeSeconds) s: send a ping at each heartbeat")
       + others
   }
 
@@ -135,8 +137,8 @@ public struct Rooms: Sendable {
     let text = RoomAnswer.message(from: id, data: data)
     guard let receiver else {
       let others = (rooms[room] ?? []).filter { $0 != id }
-      // The first receiver is paid for already. If the others were free, one sender could fill the queues of a whole
-      // room.
+      // The bytes for the first receiver are charged already. Without a charge for the others one sender could fill the
+      // queues of a whole room.
       let more = size * max(0, others.count - 1)
       guard members[id]?.bytes.take(more, now: now) == true else { return removeTooFast(id) }
       return others.map { .send($0, text) }

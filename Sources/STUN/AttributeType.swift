@@ -1,4 +1,4 @@
-/// An attribute's type. All known code points are registered here.
+/// An attribute's type. All code points that the server and the client use are listed here.
 public struct AttributeType: RawRepresentable, Hashable, Sendable {
   public let rawValue: UInt16
 
@@ -53,12 +53,13 @@ public struct AttributeType: RawRepresentable, Hashable, Sendable {
   public static let responseOrigin = AttributeType(rawValue: 0x802B)
   public static let otherAddress = AttributeType(rawValue: 0x802C)
 
-  // RFC 3489 section 11.2, in answers to clients of that time.
+  // RFC 3489 section 11.2, in answers to clients of that RFC.
   public static let sourceAddress = AttributeType(rawValue: 0x0004)
   public static let changedAddress = AttributeType(rawValue: 0x0005)
 
   /// The index under which `MessageView` records the first occurrence of a known type; nil for unknown types.
-  // Longer than 40 lines: a table with one line for each type. As a switch it compiles to jumps and allocates nothing.
+  // The function is longer than 40 lines, because it is a table with one line for each type. A switch allocates
+  // nothing.
   var slot: Int? {
     switch rawValue {
     case 0x0001: 0

@@ -1,7 +1,7 @@
 public import NetworkTypes
 
-/// A Binding request of RFC 3489: no magic cookie, and a transaction ID of 128 bits where the cookie and the
-/// transaction ID of today are.
+/// A Binding request of RFC 3489: no magic cookie, and a transaction ID of 128 bits in the place of RFC 8489's cookie
+/// and transaction ID.
 ///
 /// ```
 ///   0                   1                   2                   3
@@ -17,7 +17,7 @@ public import NetworkTypes
 /// any address.
 public struct ClassicBinding: ~Escapable {
   private let bytes: RawSpan
-  /// The flags of CHANGE-REQUEST; none without it.
+  /// The flags of CHANGE-REQUEST; no flags without this attribute.
   public private(set) var change = ChangeRequest()
   /// Mandatory attributes (0x7FFF and below) that are not understood, the first eight of them (section 11.2.10).
   public private(set) var unknown: [AttributeType] = []
@@ -60,8 +60,8 @@ public struct ClassicBinding: ~Escapable {
     if let changed { writer.append(.changedAddress, plain: changed) }
   }
 
-  /// Makes a CHANGE-REQUEST that cannot be served count as not understood. An ordinary answer would tell the client
-  /// that it is not behind a NAT.
+  /// Counts CHANGE-REQUEST, which the server cannot serve, as an attribute that is not understood. An ordinary answer
+  /// would tell the client that it is not behind a NAT.
   public mutating func refuseChange() {
     if change.isAny, !unknown.contains(.changeRequest) { unknown.append(.changeRequest) }
   }

@@ -1,7 +1,7 @@
 public import Crypto
 internal import NetworkTypes
 
-/// The two integrity attributes (RFC 8489 sections 14.5 and 14.6), each with its MAC context ready. Belongs to one
+/// The two integrity attributes (RFC 8489 sections 14.5 and 14.6), each with its MAC context ready. It belongs to one
 /// thread.
 public struct MessageAuthenticator: ~Copyable {
   private var sha1 = HMACContext(.sha1)

@@ -1,6 +1,7 @@
 internal import NetworkTypes
 
-/// A STUN message in a receive buffer: checked once, read in place, and never kept longer than the buffer.
+/// A STUN message in a receive buffer: checked once, read in place, and never kept longer than the buffer (RFC 8489
+/// section 5).
 ///
 /// ```
 ///   0                   1                   2                   3
@@ -16,8 +17,8 @@ internal import NetworkTypes
 ///  +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 /// ```
 ///
-/// Only the first of several attributes of one type counts, and attributes after MESSAGE-INTEGRITY are ignored,
-/// except MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 sections 14 and 14.5). RFC 8489 section 5.
+/// Only the first of several attributes of one type counts, and attributes after MESSAGE-INTEGRITY are ignored, except
+/// MESSAGE-INTEGRITY-SHA256 and FINGERPRINT (RFC 8489 sections 14 and 14.5).
 public struct MessageView: ~Escapable {
   /// The whole message: header and attributes.
   public let bytes: RawSpan
@@ -62,8 +63,7 @@ public struct MessageView: ~Escapable {
     let endsProtection =
       attribute == .messageIntegrity || attribute == .messageIntegritySHA256 || attribute == .fingerprint
     if endsProtection {
-      // RFC 8489 section 14.5: after MESSAGE-INTEGRITY MESSAGE-INTEGRITY-SHA256 still counts, after that only
-      // FINGERPRINT.
+      // MESSAGE-INTEGRITY-SHA256 may follow MESSAGE-INTEGRITY, and FINGERPRINT may follow both (RFC 8489 section 14.5).
       if attribute == .messageIntegrity, has(.messageIntegritySHA256) { return }
       if isProtected { protectedEnd = offset }
       isProtected = false
@@ -83,6 +83,7 @@ public struct MessageView: ~Escapable {
     return false
   }
 
+  /// Whether the message has an attribute of this type that counts.
   public func has(_ attribute: AttributeType) -> Bool { offset(of: attribute) != nil }
 
   /// The offset of the attribute's header.

@@ -10,12 +10,14 @@ public struct MessageWriter: ~Copyable {
   /// Makes a writer of messages up to `capacity` bytes. A longer message is truncated, and `isOverflown` is set.
   public init(capacity: Int = 1500) { buffer = ByteBuffer(capacity: capacity) }
 
+  /// The written message.
   public var bytes: RawSpan {
     @_lifetime(borrow self)
     get { buffer.bytes }
   }
 
   public var count: Int { buffer.count }
+  /// Whether the message was longer than the capacity and is truncated.
   public var isOverflown: Bool { buffer.isOverflown }
 
   /// Starts a message and discards the previous one.

@@ -9,13 +9,13 @@ public enum StreamFrame: Equatable, Sendable {
   case message(count: Int)
   /// ChannelData: `count` bytes with its header, `padded` bytes with padding too.
   case channelData(count: Int, padded: Int)
-  /// Neither: the stream cannot be read further and must be closed.
+  /// Neither of them: the stream cannot be read further and must be closed.
   case invalid
 
-  /// Reads the beginning of the stream. Never asks for more than 65,556 bytes.
+  /// Reads the beginning of the stream. It never asks for more than 65,556 bytes.
   ///
-  /// - Parameter allowsChannelData: false until the stream has carried a STUN message. Before it no channel can be
-  ///   bound, and an HTTP request (`GET …`) would look like the beginning of a long ChannelData.
+  /// - Parameter allowsChannelData: false until the stream has carried a STUN message. Before that message no channel
+  ///   can be bound, and an HTTP request (`GET …`) would look like the beginning of a long ChannelData.
   @inlinable
   public init(_ bytes: RawSpan, allowsChannelData: Bool) {
     guard bytes.byteCount > 0 else {

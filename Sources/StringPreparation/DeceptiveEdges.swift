@@ -7,7 +7,7 @@ public enum DeceptiveEdges {
     let scalars = text.unicodeScalars
     guard let first = scalars.first, let last = scalars.last else { return nil }
     if first == "\u{FEFF}" { return "begins with a byte order mark" }
-    if scalars.count > 1, first == last, first == "\"" || first == "'" { return "stands in quotation marks" }
+    if scalars.count > 1, first == last, first == "\"" || first == "'" { return "is in quotation marks" }
     if isLineBreak(last) { return "ends with a line break" }
     if scalars.contains(where: isLineBreak) { return "has more than one line" }
     if first.properties.isWhitespace { return "begins with a space" }

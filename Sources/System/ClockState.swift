@@ -1,11 +1,11 @@
 internal import CLinux
 
-/// The kernel's view of its wall clock (adjtimex): whether a time service keeps it right.
+/// The kernel's view of its wall clock (adjtimex): whether a time service adjusts it.
 public enum ClockState: Equatable, Sendable {
-  /// With the largest error that the time service admits.
+  /// A time service adjusts the clock; it estimates this largest error.
   case synchronized(maximumError: Duration)
   case unsynchronized
-  /// The kernel does not tell, as under some container rules.
+  /// The kernel refuses the call, as under some container rules.
   case unknown(Errno)
 
   /// Reads the state; the call changes nothing.

@@ -43,7 +43,7 @@ extension Errno: CustomStringConvertible {
 /// Stops the program for errors that only a bug of the program can cause: a closed descriptor (EBADF) or an invalid
 /// address (EFAULT). Otherwise it could loop forever or use a descriptor of another owner.
 ///
-/// Not for calls on inherited descriptors: standard output may be closed.
+/// It is not for calls on inherited descriptors: standard output may be closed.
 package func stopAfterOwnMistake(_ call: StaticString, _ error: Errno) {
   guard error.rawValue == EBADF || error.rawValue == EFAULT else { return }
   fatalError("\(call): \(error). This is a bug of this program.")

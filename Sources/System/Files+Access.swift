@@ -3,7 +3,7 @@ public import NetworkTypes
 
 /// Access to regular files, and error texts with path, owner and mode.
 extension Files {
-  /// The content of a regular file of at most `limit`. Never waits for a pipe's writer: a pipe, device, socket or
+  /// The content of a regular file of at most `limit`. The read never waits for a pipe's writer: a pipe, device, socket or
   /// directory throws `notRegular`. A network drive that does not answer can still block.
   ///
   /// - Parameter followsLinks: false refuses a symbolic link.

@@ -20,7 +20,7 @@ extension FileError: CustomStringConvertible {
   }
 }
 
-/// Reads and writes whole files: configuration, certificates, secrets and state. Never used while a packet waits.
+/// Reads and writes whole files: configuration, certificates, secrets and state. The path of a packet never uses it.
 public enum Files {
   /// The content of a file (or pipe) of at most `limit`. A pipe blocks until its writer closes it, so the server
   /// uses this only before it serves, and `readRegular` later.
@@ -82,10 +82,10 @@ public enum Files {
     syncDirectory(of: path)
   }
 
-  /// The path to replace: of the link's target if links are followed.
+  /// The path to replace: the link's target if links are followed.
   private static func replaceable(_ name: String, _ followsLinks: Bool) throws(FileError) -> String {
     var status = stat()
-    // Without a file, or with a link to a missing file, writing reports any error.
+    // If the file or the link's target is missing, the write reports any error.
     guard unsafe (followsLinks ? stat(name, &status) : lstat(name, &status)) == 0 else { return name }
     let kind = status.st_mode & UInt32(S_IFMT)
     guard kind == UInt32(S_IFREG) || (kind == UInt32(S_IFLNK) && !followsLinks) else { throw .notRegular }

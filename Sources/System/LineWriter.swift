@@ -5,8 +5,8 @@ internal import Synchronization
 /// Writes lines to a descriptor that may block (standard error, standard output) on a separate thread, so that a
 /// stopped reader never blocks the threads that log.
 ///
-/// The queue has a limit of lines and bytes, at which a line is refused. Lines that wait when the process dies are
-/// lost; `finish` writes them first.
+/// The queue has a limit of lines and bytes, at which a line is refused. Lines that wait when the process ends are lost
+/// unless `finish` is called before.
 public final class LineWriter: Sendable {
   /// Limits of the lines that wait, and of their bytes.
   public static let lineLimit = 8192

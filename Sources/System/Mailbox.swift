@@ -4,11 +4,11 @@ internal import Synchronization
 
 /// Messages to a thread that waits in an `EventLoop`: a bounded queue and a descriptor that becomes readable.
 ///
-/// For control messages (settings, answers of stores), not for media. A full mailbox refuses messages.
+/// It is for control messages (settings, answers of stores), not for media. A full mailbox refuses messages.
 public final class Mailbox<Message: Sendable>: Sendable {
   private struct Queue {
     var messages: [Message] = []
-    /// When the oldest message was posted.
+    /// The time at which the oldest message was posted.
     var since = Instant(nanoseconds: 0)
   }
 
@@ -27,8 +27,8 @@ public final class Mailbox<Message: Sendable>: Sendable {
 
   /// Posts a message; false if the mailbox is full.
   ///
-  /// - Parameter limit: the number of waiting messages from which this message is refused, so that room is left for
-  ///   more important ones.
+  /// - Parameter limit: this message is refused if more messages than this wait, so that room is left for more
+  ///   important ones.
   @discardableResult
   public func post(_ message: sending Message, unlessMoreThan limit: Int = .max) -> Bool {
     let isPosted = queue.withLock { queue in
@@ -47,7 +47,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
     _ = unsafe write(bell.rawValue, &one, 8)
   }
 
-  /// Whether the oldest message has waited for so long: its reader is busy or blocked.
+  /// Whether the oldest message has waited for `duration`: its reader is busy or blocked.
   public func hasWaited(for duration: Duration) -> Bool {
     queue.withLock { !$0.messages.isEmpty && Instant.read() >= $0.since.advanced(by: duration) }
   }

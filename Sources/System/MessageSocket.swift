@@ -12,6 +12,7 @@ public struct MessageSocket: ~Copyable, Sendable {
   public static let byteLimit = 64 << 10
   public static let descriptorLimit = 250
 
+  /// A received message.
   public struct Message: Sendable {
     public var bytes: [UInt8]
     /// Open descriptors; the receiver owns them.
@@ -20,7 +21,7 @@ public struct MessageSocket: ~Copyable, Sendable {
 
   public init(owning descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
 
-  /// Two connected ends, which a program that is started does not inherit.
+  /// Two connected ends, which no started program inherits.
   public static func pair() throws(Errno) -> (first: Int32, second: Int32) {
     var ends: (Int32, Int32) = (-1, -1)
     let kind = Int32(SOCK_SEQPACKET.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -44,7 +45,7 @@ public struct MessageSocket: ~Copyable, Sendable {
     precondition(bytes.count <= Self.byteLimit && descriptors.count <= Self.descriptorLimit && !bytes.isEmpty)
     while true {
       do throws(Errno) { return try attemptToSend(bytes, descriptors) } catch {
-        // Too many descriptors are on their way; the receiver takes them.
+        // Too many descriptors are on their way; the receiver must take some first.
         guard error == .wouldBlock || error.rawValue == ETOOMANYREFS else { throw error }
         guard Instant.read() < deadline else { throw .timedOut }
         if error == .wouldBlock {
@@ -135,7 +136,7 @@ public struct MessageSocket: ~Copyable, Sendable {
     }
     switch status {
     case .failure(.interrupted): return try receiveNow()
-    // The other end has closed without reading everything. What it has sent before comes next.
+    // The other end has closed without reading everything. The messages that it sent before come next.
     case .failure(.connectionReset): return try receiveNow()
     case .failure(let error): throw error
     case .success(0): return nil

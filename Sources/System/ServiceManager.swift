@@ -1,20 +1,20 @@
 internal import CLinux
 
-/// Notifies systemd, if it started this process (sd_notify(3)): one datagram to the socket that it names.
+/// Notifies systemd, if it started this process (sd_notify(3)): one datagram to the socket that systemd names.
 public enum ServiceManager {
   /// The longest time between two `WATCHDOG=1` after which systemd ends this process (sd_watchdog_enabled(3)); nil if
-  /// it does not watch this process.
+  /// systemd does not watch this process.
   public static var watchdogInterval: Duration? {
     guard let interval = variable("WATCHDOG_USEC").flatMap({ Int64($0) }), interval > 0 else { return nil }
     if let process = variable("WATCHDOG_PID"), process != "\(getpid())" { return nil }
     return .microseconds(interval)
   }
 
-  /// Whether a service manager has started this process and wants to be told its state.
+  /// Whether a service manager has started this process and accepts notifications.
   public static var isThere: Bool { variable("NOTIFY_SOCKET") != nil }
 
-  /// Whether it also follows this process as its child. Process 1 of a container is the child of the container's
-  /// runtime, and all other processes of the container end with it.
+  /// Whether the service manager also follows this process as its child. Process 1 of a container is the child of the
+  /// container's runtime, and all other processes of the container end with it.
   public static var followsProcesses: Bool { isThere && getpid() != 1 }
 
   private static func variable(_ name: String) -> String? {

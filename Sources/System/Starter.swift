@@ -2,15 +2,15 @@ internal import CLinux
 public import NetworkTypes
 
 /// A small process that starts this program once more, when the server can no longer do so itself: the server's filter
-/// forbids to start programs.
+/// forbids it to start programs.
 ///
 /// It is forked before the server has threads, files or secrets. It has the arguments, the environment, the working
-/// folder, the standard streams and the rights of the start, and waits for the server's request; it ends with the
-/// server. The new process is a child of the server, or of the service manager (`Parent`), never of the starter.
+/// folder, the standard streams and the rights of the server's start. It waits for requests of the server and ends with
+/// it. The new process is a child of the server, or of the service manager (`Parent`), never of the starter.
 public struct Starter: ~Copyable, Sendable {
   private let requests: MessageSocket
 
-  /// The variable with the number of the descriptor on which a started process finds its older one.
+  /// The environment variable with the number of the descriptor that connects a started process with the older one.
   public static let variable = "TURNPIKE_HANDOVER"
 
   /// Forks the starter. Must be called before any thread starts.
@@ -51,12 +51,13 @@ public struct Starter: ~Copyable, Sendable {
     /// The server, which waits for the new process's end.
     case server = 1
     /// The service manager. systemd waits only for its own children: it kills a main process of another parent at once,
-    /// without the time of its stop.
+    /// without its stop timeout.
     case serviceManager = 2
   }
 
   /// A process that has been started, and the connection to it.
   public struct Started: ~Copyable {
+    /// The new process's number.
     public let process: Int32
     public let connection: MessageSocket
 
@@ -74,8 +75,8 @@ public struct Starter: ~Copyable, Sendable {
       connection: MessageSocket(owning: FileDescriptor(owning: answer.descriptors[0])))
   }
 
-  /// The connection to the older process, if one has started this process. Removes the variable, so that no program
-  /// that this one starts inherits it.
+  /// The connection to the older process; nil if no older process has started this one. Removes the variable, so that
+  /// no program that this one starts inherits it.
   public static func inherited() -> MessageSocket? {
     guard let text = unsafe getenv(variable).map({ unsafe String(cString: $0) }) else { return nil }
     unsafe unsetenv(variable)
@@ -122,7 +123,7 @@ private struct StarterProcess {
   /// Replaces this process by the program; on an error tells the server.
   private func execute(_ inherited: Int32, other: Int32) -> Never {
     close(other)
-    // A group of its own: the older process passes signals on, and they must not come twice.
+    // The process gets a group of its own: the older process forwards signals, which must not arrive twice.
     setpgid(0, 0)
     clinux_default_children()
     _ = clinux_fcntl(inherited, F_SETFD, 0)
@@ -131,7 +132,7 @@ private struct StarterProcess {
     unsafe unsetenv("WATCHDOG_PID")
     var mask = mask
     _ = unsafe pthread_sigmask(SIG_SETMASK, &mask, nil)
-    // The name of the start, not the file behind it, so that a replaced program is found.
+    // This is the name of the server's start, not the file behind it, so that a replaced program is found.
     if let name = unsafe CommandLine.unsafeArgv[0] { _ = unsafe execvp(name, CommandLine.unsafeArgv) }
     let error = clinux_errno()
     let connection = MessageSocket(owning: FileDescriptor(owning: inherited))
@@ -142,6 +143,6 @@ private struct StarterProcess {
 }
 
 extension Starter {
-  /// The first byte of a message with a reason why there is no new process.
+  /// The first byte of a message with the reason why the new process has not started.
   public static let failureMark: UInt8 = 0
 }

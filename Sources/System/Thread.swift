@@ -58,7 +58,7 @@ public struct Thread: Sendable {
   /// Waits until the thread has ended.
   public func join() { _ = pthread_join(handle, nil) }
 
-  /// Waits up to a second for the thread's end, for threads that may be blocked at a file.
+  /// Waits up to a second for the thread's end, for threads that a file may block.
   public func joinSoon() {
     var deadline = timespec()
     _ = unsafe clock_gettime(CLOCK_REALTIME, &deadline)

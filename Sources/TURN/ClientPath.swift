@@ -31,6 +31,7 @@ public enum EngineConnection {}
 public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
   /// The client's transport address, as the server sees it.
   public let address: SocketAddress
+  /// The server's transport address of the five-tuple.
   public let endpoint: EndpointID
   public let transport: TransportProtocol
   @usableFromInline let storedConnection: OptionalHandle<EngineConnection>
@@ -56,8 +57,8 @@ public struct ClientPath: Equatable, Sendable, BitwiseCopyable {
     EndpointID(rawValue: UInt16(truncatingIfNeeded: key.a >> 16))
   }
 
-  /// Port, endpoint, family, DTLS and scope in one word, the address in two. Plain UDP from the address and port of a
-  /// DTLS client has another key: it is another client.
+  /// Port, endpoint, family, DTLS and scope in one word, the address in two. A DTLS client and a plain UDP client with
+  /// the same address and port have different keys.
   @inline(__always)
   var key: FlatKey {
     FlatKey(

@@ -3,7 +3,7 @@ public import Tables
 
 /// The result for one datagram or frame, returned by value without an allocation.
 public enum Disposition: Sendable, BitwiseCopyable {
-  /// Nothing is sent; counted under the cause.
+  /// Nothing is sent; the datagram is counted under the cause.
   case drop(DropCause)
   /// `Relay.reply` is sent to the source of the datagram.
   case reply
@@ -15,18 +15,18 @@ public enum Disposition: Sendable, BitwiseCopyable {
   /// `Relay.reply`, then `count` bytes of the datagram from `offset` on, then `padding` zero bytes are sent to a client
   /// as one message.
   case toClient(ClientPath, offset: Int, count: Int, padding: Int)
-  /// A command continues: the request waits for a credential store, the ledger or a socket and is answered later, or
-  /// the engine has a command to forward or send.
+  /// The answer comes later, or a command replaces it: the request waits for a credential store, the ledger or a
+  /// socket, or the engine has a command to forward or send.
   case deferred
 }
 
 /// The reason why a datagram or frame was dropped.
 public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
-  /// Neither STUN nor ChannelData by its first byte.
+  /// The first byte is neither that of STUN nor that of ChannelData.
   case notSTUN
-  /// STUN or ChannelData that breaks the format.
+  /// A STUN or ChannelData message with a malformed header or attribute, or a wrong FINGERPRINT.
   case malformed
-  /// A response, or a method that is no request or indication of ours.
+  /// A response, or a request or indication whose method the server does not handle.
   case unexpectedMessage
   /// An indication with comprehension-required attributes that we do not know.
   case unknownAttribute
@@ -44,7 +44,7 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case forbiddenPeer
   /// The allocation has no relayed address of the peer's family.
   case familyMismatch
-  /// Port 0.
+  /// The peer's port is 0, or the allocation is a TCP allocation, which relays no datagrams.
   case invalidPeer
   /// The relay port is closed.
   case noRelayPort
@@ -66,7 +66,7 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case notEncrypted
   /// The packet is for a relayed address of another shard, whose queue is full.
   case shardBusy
-  /// Too many logins of the address have failed in this second: no key is tried.
+  /// Too many logins from the address have failed in this second: no key is tried.
   case tooManyFailures
   /// The limit of look-ups is reached, for the address or in all.
   case tooManyLookUps

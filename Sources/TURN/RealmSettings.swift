@@ -2,7 +2,7 @@ public import NetworkTypes
 
 /// One realm: its name, its credentials, and the limits of its allocations.
 public struct RealmSettings: Sendable {
-  /// The prepared name as UTF-8. Also the server name of access tokens (RFC 7635 section 6.1).
+  /// The prepared name as UTF-8. It is also the server name of access tokens (RFC 7635 section 6.1).
   public var name: [UInt8] = Array("turnpike".utf8)
   /// Users of the configuration, by name.
   public var users: [[UInt8]: CredentialKeys] = [:]
@@ -10,9 +10,9 @@ public struct RealmSettings: Sendable {
   public var userNames: [[UInt8]: [UInt8]] = [:]
   /// Shared secrets of time-limited credentials, tried in order.
   public var secrets: [[UInt8]] = []
-  /// Whether other names are looked up in a store, or asked for elsewhere.
+  /// Whether names that are not in `users` are looked up in a store or by a hook.
   public var hasStore = false
-  /// Whether a hook is asked for them: it knows names, not their hashes.
+  /// Whether a hook looks up those names; a hook knows names, not their hashes.
   public var hasHook = false
   /// Whether a user of the store has no SHA-256 key. Then the realm offers MD5 only, if that is allowed: an offer that
   /// depended on the user would tell which users exist.
@@ -31,8 +31,8 @@ public struct RealmLimits: Sendable, Equatable {
   /// Media in each direction.
   public var bandwidthPerAllocation = ByteRate.unlimited
 
-  /// Media in each direction: of one user, and of the whole realm. The default realm's limit applies to the whole
-  /// server.
+  /// Limits of media in each direction, of one user and of the whole realm. The default realm's limit applies to the
+  /// whole server.
   public var bandwidthPerUser = ByteRate.unlimited
   public var bandwidth = ByteRate.unlimited
 

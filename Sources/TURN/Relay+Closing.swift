@@ -6,25 +6,25 @@ internal import Tables
 public enum SessionSelection: Sendable, Equatable {
   /// The allocations of a user of a realm, by the whole name in each form that clients may send.
   case user(RealmID, names: [[UInt8]])
-  /// The allocations of time-limited names of a realm that none of its present secrets has signed.
+  /// The allocations of a realm's time-limited names whose password no present secret of the realm gives.
   case revoked(RealmID)
   /// The allocations of clients in a block of addresses.
   case clients(CIDRBlock)
 }
 
 extension Relay {
-  /// Closes the selected ones of a part of the allocations, by slot.
+  /// Closes the selected allocations in a range of slots.
   ///
   /// - Parameters:
   ///   - position: the slot at which to begin: 0, or the position that the last call returned.
-  ///   - slots: limit of slots that are looked at, which bounds the time of the call.
-  /// - Returns: how many were closed, and the position for the next call; nil at the end.
+  ///   - slots: limit of visited slots, which bounds the time of the call.
+  /// - Returns: the number of closed allocations, and the position for the next call; nil at the end.
   public mutating func endAllocations(
     _ selection: SessionSelection, from position: UInt32, slots: UInt32, now: Now
   ) -> (ended: Int, next: UInt32?) {
     var walk = SlotWalk<Allocation>(from: position)
     var ended = 0
-    // Each secret costs some hashes for each allocation.
+    // Each secret costs some hashes for each allocation, so several secrets reduce the number of slots.
     let secrets = if case .revoked(let realm) = selection { realms[realm].settings.secrets.count } else { 1 }
     let slots = max(1, slots / UInt32(clamping: max(1, secrets)))
     while let slot = allocations.next(&walk) {

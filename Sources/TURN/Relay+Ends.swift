@@ -20,7 +20,7 @@ extension Relay {
     }
   }
 
-  // If the deadline has moved since the timer was set, only sets the timer again.
+  // If a record's deadline has moved since its timer was set, these functions only set the timer again.
 
   private mutating func expireAllocation(_ handle: Handle<Allocation>, now: Now) {
     guard let slot = allocations.slot(of: handle) else { return }
@@ -154,7 +154,7 @@ extension Relay {
     }
   }
 
-  /// A client's connection has closed: ends its allocation, unless the client may move (RFC 8016).
+  /// Ends the allocation of a client whose connection has closed, unless the client may move (RFC 8016).
   public mutating func connectionClosed(_ client: ClientPath, now: Now) {
     for ticket in pending.tickets(of: client) {
       guard let request = pending.remove(ticket, timers: &timers), let allocation = request.allocation else { continue }

@@ -1,7 +1,7 @@
 public import NetworkTypes
 public import Tables
 
-/// A live allocation with what only lists of sessions show.
+/// A live allocation, with the values that only lists of sessions show.
 public struct SessionSummary: Sendable, Equatable {
   public var allocation: AllocationSummary
   /// The time until it expires.
@@ -12,13 +12,13 @@ public struct SessionSummary: Sendable, Equatable {
   public var peerConnections: UInt32
 }
 
-/// Lists of the live allocations for operators, and their orders.
+/// Live allocations for operators: lists of them, and the end of one.
 extension Relay {
-  /// A part of the live allocations, by slot.
+  /// Visits the live allocations in a range of slots.
   ///
   /// - Parameters:
   ///   - position: the slot at which to begin: 0, or the position that the last call returned.
-  ///   - slots: limit of slots that are looked at, which bounds the time of the call.
+  ///   - slots: limit of visited slots, which bounds the time of the call.
   ///   - take: gets each live allocation; false ends the call.
   /// - Returns: the position for the next call; nil at the end.
   public func visitSessions(
@@ -44,7 +44,7 @@ extension Relay {
     return true
   }
 
-  /// How often each limit was reached since the start, by its number.
+  /// How often each limit was reached since the start, by the raw value of `RelayLimit`.
   public var limitTotals: InlineArray<32, UInt64> { limitNotices.totals }
 
   private func session(_ slot: Slot<Allocation>, now: Now) -> SessionSummary {

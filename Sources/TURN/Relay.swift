@@ -138,6 +138,7 @@ public struct Relay: ~Copyable {
   /// The time of the next `advance`; nil without timers.
   public var nextDeadline: Instant? { timers.nextDeadline() }
 
+  /// The number of live allocations of this shard, and of expired ones until their timers fire.
   public var allocationCount: Int { allocations.count }
 
   /// Whether this five-tuple has an allocation.
@@ -157,7 +158,7 @@ public struct Relay: ~Copyable {
 
   // MARK: - Inputs from the network
 
-  /// A datagram from a client, or one frame of its stream.
+  /// Receives a datagram from a client, or one frame of its stream.
   public mutating func receive(_ bytes: RawSpan, from client: ClientPath, now: Now) -> Disposition {
     let disposition = dispatch(bytes, from: client, now: now)
     if case .drop(let cause) = disposition { countDrop(cause, of: client, now: now) }
@@ -169,7 +170,7 @@ public struct Relay: ~Copyable {
     guard bytes.byteCount > 0 else { return .drop(.malformed) }
     if moved.count != 0, let disposition = forwardToOwner(bytes, from: client, now: now) { return disposition }
     switch bytes.byte(at: 0) {
-    // Numbers that cannot be bound are found on no channel, so one comparison is enough.
+    // One comparison is enough: no channel has a number that cannot be bound.
     case 0x40...0x7F: return receiveChannelData(bytes, from: client, now: now)
     case 0x00...0x03:
       if isBanned(bytes, from: client) { return .drop(.banned) }
@@ -192,7 +193,7 @@ public struct Relay: ~Copyable {
   /// Counts a datagram that the engine dropped before or after the relay.
   public mutating func countDrop(_ cause: DropCause) { counters.count(cause) }
 
-  /// The same for a client's datagram; a limit that was reached makes an event.
+  /// Counts a dropped datagram of a client, also in its allocation; a limit that was reached makes an event.
   public mutating func countDrop(_ cause: DropCause, of client: ClientPath, now: Now) {
     counters.count(cause)
     if let kind = cause.kindForAllocation, let slot = allocations.find(client) {
@@ -201,7 +202,7 @@ public struct Relay: ~Copyable {
     if let limit = cause.limit { recordLimit(limit, client, now: now) }
   }
 
-  /// The same for a datagram to or from a relay port.
+  /// Counts a dropped datagram to or from a relay port, also in the port's allocation.
   public mutating func countDrop(_ cause: DropCause, on handle: Handle<RelayPort>, now: Now) {
     counters.count(cause)
     let kind = cause.kindForAllocation

@@ -5,7 +5,7 @@ public import Tables
 /// A task for the engine, apart from relaying packets. Commands are rare, so they may allocate. The engine empties the
 /// queue after every input, in order.
 public enum RelayCommand: Sendable {
-  /// Send a message to a client: the answer to a request that waited since then, or, without a time, an indication.
+  /// Send a message to a client: the answer to a request that arrived at `since`, or an indication if `since` is nil.
   case reply(ClientPath, [UInt8], since: Instant?)
   /// Ask the credential store; answered with `Relay.keysFound` or `Relay.keysUnavailable`.
   case lookUpKeys(ticket: Handle<PendingRequest>, realm: RealmID, user: UserReference)
@@ -30,8 +30,8 @@ public enum RelayCommand: Sendable {
   /// Open a TCP connection to a peer, from a relayed transport address; answered with `Relay.peerConnected` or
   /// `Relay.peerConnectionFailed`.
   case connectPeer(Handle<PeerConnection>, from: SocketAddress, to: SocketAddress)
-  /// After the answer to the current request, join a client's connection and a peer's into one pipe: bytes, no
-  /// messages.
+  /// After the answer to the current request, join a client's connection and a peer's into one pipe, which carries
+  /// bytes instead of messages.
   case bindPipe(Handle<PeerConnection>, ClientPath)
   /// Close a peer's connection, and the client's connection in the same pipe.
   case closePipe(Handle<PeerConnection>)
@@ -42,8 +42,8 @@ public enum RelayCommand: Sendable {
   case sendUnfragmented(Handle<RelayPort>, SocketAddress, [UInt8])
   /// Forward a client's datagram to another shard, for its `Relay.receiveForwarded`.
   case forward(shard: Int, ClientPath, [UInt8])
-  /// A message of the user of a capture. Indirect, as events: the summaries in them would make every command several
-  /// times as large, and the queue copies commands.
+  /// A message of the user of a capture. Indirect, like `event`: with the values in place every command would be
+  /// several times as large, and the queue copies commands.
   indirect case captured(CapturedMessage)
   /// An event for the log.
   indirect case event(RelayEvent)

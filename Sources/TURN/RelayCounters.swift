@@ -1,20 +1,28 @@
 public import STUN
 internal import Tables
 
-/// Counters for metrics.
+/// The counters of one shard, for metrics.
 public struct RelayCounters: Sendable {
+  /// Dropped datagrams and frames, by the raw value of `DropCause`.
   public var drops = InlineArray<32, UInt64>(repeating: 0)
+  /// Success responses to Binding.
   public var bindings: UInt64 = 0
+  /// STUN requests with a correct format.
   public var requests: UInt64 = 0
+  /// Error responses except challenges.
   public var errors: UInt64 = 0
+  /// Responses 401 and 438, which have a nonce.
   public var challenges: UInt64 = 0
   public var allocationsMade: UInt64 = 0
+  /// Data that was relayed to peers.
   public var toPeers = TrafficCount()
+  /// Data that was relayed to clients.
   public var toClients = TrafficCount()
   /// RTP packets from clients and peers.
   public var fromClients = PacketLoss()
   public var fromPeers = PacketLoss()
   public var answers = AnswerCounts()
+  /// Failed logins, by the index of `AuthenticationFailure.Reason`.
   public var failedLogins = InlineArray<3, UInt64>(repeating: 0)
 
   public init() {}
@@ -99,7 +107,7 @@ public struct AnswerCounts: Sendable {
     return row * 18 + column
   }
 
-  // Switches, because a search in an array would take longer than the rest of an answer to Binding.
+  // These are switches, because a search in an array would take longer than the rest of an answer to Binding.
   private static func methodIndex(_ method: Method) -> Int? {
     switch method {
     case .binding: 0

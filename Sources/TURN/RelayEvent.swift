@@ -18,6 +18,7 @@ public enum RelayEvent: Sendable, Equatable {
   case limitReached(RelayLimit, LimitNotice)
 }
 
+/// The reason why an allocation ended.
 public enum EndReason: String, Sendable, CaseIterable {
   /// Refresh with a lifetime of zero.
   case deleted
@@ -31,6 +32,7 @@ public enum EndReason: String, Sendable, CaseIterable {
 /// The transports and families of an allocation when it was made; it may move to another transport (RFC 8016) and lose
 /// a family later.
 public struct AllocationKind: Hashable, Sendable {
+  /// The families of the relayed addresses.
   public enum Families: String, Sendable, CaseIterable {
     case ipv4
     case ipv6
@@ -68,7 +70,9 @@ public struct AllocationSummary: Sendable, Equatable {
   public var secondRelayed: SocketAddress?
   /// The time since its creation.
   public var age: Duration
+  /// Data from the client to its peers.
   public var toPeers: TrafficCount
+  /// Data from peers to the client.
   public var toClient: TrafficCount
   public var drops: AllocationDrops
   public var quality: AllocationQuality
@@ -88,6 +92,7 @@ public struct AllocationQuality: Sendable, Equatable {
 
 /// A failed login from a proven address: the client has returned a nonce from it, or has a connection.
 public struct AuthenticationFailure: Sendable, Equatable {
+  /// The reason why a login failed.
   public enum Reason: String, Sendable, CaseIterable {
     /// The realm has no such user, or REALM differs.
     case unknownUser = "unknown-user"
@@ -142,6 +147,7 @@ public struct PeerRefusal: Sendable, Equatable {
   public var rule: Rule
 }
 
+/// Relayed datagrams, or reads of a TCP connection, and the bytes of their data.
 public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
   public var packets: UInt64 = 0
   public var bytes: UInt64 = 0
@@ -165,7 +171,7 @@ public struct TrafficCount: Sendable, Equatable, BitwiseCopyable {
   }
 }
 
-/// Limits the events that clients can cause: `perSecond` for each shard; further ones are not logged.
+/// Limits the events that clients can cause: `perSecond` for each shard; further events are not logged.
 struct EventBudget {
   static let perSecond = 256
   private var second: UInt64 = 0
@@ -205,8 +211,9 @@ extension Relay {
   }
 
   /// Answers a failed login with 401, and makes an event with the reason. The answer is the same for every reason.
-  /// Without budget for an unauthenticated answer there is neither. An address that may be forged makes no event:
-  /// otherwise an attacker could make a program that bans addresses from the log ban others.
+  /// Without budget for an unauthenticated answer the request is dropped without an event. A failure from an address
+  /// that may be forged makes no event: otherwise an attacker could make a program that reads the log ban other
+  /// addresses.
   mutating func refuseLogin(
     _ reason: AuthenticationFailure.Reason, _ user: UserReference, _ received: borrowing ReceivedMessage,
     _ nonce: NonceAuthority.State

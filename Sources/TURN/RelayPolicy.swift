@@ -1,9 +1,10 @@
 public import NetworkTypes
 public import STUN
 
-/// The policy for an allocation when its owner's time-limited name expires. The words are those of configurations.
+/// The policy for an allocation when its owner's time-limited name expires. The raw values are the words in
+/// configurations.
 public enum CredentialExpiryPolicy: String, Sendable, CaseIterable {
-  /// It goes on as long as the client refreshes it.
+  /// The allocation lives as long as the client refreshes it.
   case keep
   /// Refresh gets 403, so the allocation ends with its present lifetime.
   case noRefresh = "no-refresh"
@@ -17,8 +18,8 @@ public struct RelayPolicy: Equatable, Sendable {
   public var software = ""
   /// Whether requests need no credentials.
   public var isAnonymous = false
-  /// Offered in every challenge, most preferred first (RFC 8489 section 14.11). Without MD5, clients of RFC 5389 have
-  /// no key.
+  /// The algorithms in every challenge, most preferred first (RFC 8489 section 14.11). Without MD5, clients of RFC 5389
+  /// cannot log in.
   public var passwordAlgorithms: [PasswordAlgorithm] = [.md5, .sha256]
   /// The lifetime of a nonce.
   public var nonceLifetime = Duration.seconds(600)

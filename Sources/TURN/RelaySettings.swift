@@ -6,10 +6,9 @@ public struct RelaySettings: Sendable {
   public var policy = RelayPolicy()
 
   /// The default realm first, then the others in a fixed order, because paths and allocations name them by number.
-  /// Never empty.
   public var realms = [RealmSettings()]
 
-  /// The realms, and the default one where none is configured.
+  /// `realms`, or only the default realm if none is configured.
   var allRealms: [RealmSettings] { realms.isEmpty ? [RealmSettings()] : realms }
 
   /// Keys of authorization servers, for access tokens in every realm (RFC 7635).

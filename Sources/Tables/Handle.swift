@@ -1,6 +1,6 @@
-/// A slot of a `SlotMap` names its present element. Use it within one turn, and for links between records if the end of
-/// one removes the link in the other (a channel and its allocation, a record and its timer). Everything else (a socket,
-/// a waiting request, another thread) keeps a `Handle`.
+/// A slot of a `SlotMap`, which names the slot's present element. Use it within one turn of the event loop, and for
+/// links between records if the end of one record removes the link in the other (a channel and its allocation, a record
+/// and its timer). All other owners (a socket, a waiting request, another thread) keep a `Handle`.
 @frozen
 public struct Slot<Element: ~Copyable>: Sendable, BitwiseCopyable {
   public let index: UInt32
@@ -9,8 +9,8 @@ public struct Slot<Element: ~Copyable>: Sendable, BitwiseCopyable {
   public init(index: UInt32) { self.index = index }
 }
 
-/// A slot and its generation: names one element for ever. After the element's removal the handle finds nothing, even if
-/// the slot has been reused.
+/// A slot and its generation, which together name one element for ever. After the element's removal the handle finds
+/// nothing, even if the slot has been reused.
 ///
 /// The type parameter prevents the use of one kind's handle on another kind of record.
 @frozen

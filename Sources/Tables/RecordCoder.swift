@@ -2,16 +2,16 @@
 /// reader cannot differ.
 ///
 /// ```
-///  +--------------+-------------------------+-----------------+
+///  +--------------+--------------------------+-----------------+
 ///  | kind (8 bit) | length in bytes (32 bit) | fields          |   integers are little-endian
-///  +--------------+-------------------------+-----------------+
+///  +--------------+--------------------------+-----------------+
 /// ```
 ///
-/// A later version may append fields to a record: this one skips what it does not know. Bytes that no writer makes are
-/// an error with its offset, never a trap.
+/// A later version may append fields to a record: this version skips fields that it does not know. Malformed bytes
+/// throw an error with their offset and never trap.
 ///
-/// Its functions are inlinable, so that other modules specialize them: otherwise each byte takes several calls through
-/// tables of types, and no process reads sockets meanwhile.
+/// Its functions are inlinable, so that other modules specialize them: otherwise each byte takes several indirect
+/// calls, while no process reads the sockets.
 public struct RecordCoder: Sendable {
   @usableFromInline var storage: [UInt8]
   @usableFromInline let reads: Bool
@@ -21,7 +21,7 @@ public struct RecordCoder: Sendable {
   /// The beginning of the record that is written.
   @usableFromInline var start = 0
 
-  /// The records so far, or those that are read.
+  /// The records that have been written, or that are read.
   @inlinable public var bytes: [UInt8] { storage }
 
   @inlinable public var isReading: Bool { reads }
@@ -109,11 +109,11 @@ public struct RecordCoder: Sendable {
     var raw = value.rawValue
     try code(&raw)
     guard isReading else { return }
-    guard let read = Value(rawValue: raw) else { throw failure("a number means nothing") }
+    guard let read = Value(rawValue: raw) else { throw failure("a number is no value of its type") }
     value = read
   }
 
-  /// Up to `longestBytes` bytes.
+  /// Codes up to `longestBytes` bytes.
   @inlinable public mutating func code(_ value: inout [UInt8]) throws(RecordError) {
     var count = UInt32(truncatingIfNeeded: value.count)
     try code(&count)
@@ -126,7 +126,7 @@ public struct RecordCoder: Sendable {
     position += Int(count)
   }
 
-  /// The number of elements of a list, each of at least `byteCount` bytes.
+  /// Codes the number of elements of a list, each of at least `byteCount` bytes.
   @inlinable public mutating func code(count: inout Int, atLeast byteCount: Int = 1) throws(RecordError) {
     var number = UInt32(truncatingIfNeeded: count)
     try code(&number)
@@ -135,9 +135,9 @@ public struct RecordCoder: Sendable {
     count = Int(number)
   }
 
-  /// A value or none.
+  /// Codes a value or none.
   ///
-  /// - Parameter empty: a value to read into.
+  /// - Parameter empty: the value before it is read.
   @inlinable public mutating func code<Value>(
     _ value: inout Value?, _ empty: @autoclosure () -> Value,
     _ body: (inout RecordCoder, inout Value) throws(RecordError) -> Void
@@ -154,7 +154,7 @@ public struct RecordCoder: Sendable {
     try code(&value, 0) { coder, inner throws(RecordError) in try coder.code(&inner) }
   }
 
-  /// The handle of an element; its slot is below `SlotMap.restorableSlots`.
+  /// Codes the handle of an element; `SlotMap.restore` checks its slot.
   @inlinable public mutating func code<Element: ~Copyable>(_ handle: inout Handle<Element>) throws(RecordError) {
     var (index, generation) = (handle.index, handle.generation)
     try code(&index)
@@ -166,7 +166,7 @@ public struct RecordCoder: Sendable {
   {
     try code(&handle.index)
     try code(&handle.generation)
-    // One form of none: equality compares both words.
+    // Normalizes none to one form, because equality compares both words.
     if isReading { handle = OptionalHandle(handle.handle) }
   }
 }

@@ -16,6 +16,7 @@ extension SlotMap where Element: ~Copyable {
   /// Limit of the slots of a map that is restored.
   @inlinable public static var restorableSlots: UInt32 { 1 << 18 }
 
+  /// The map's shape, for `init(restoring:)` in another process.
   public var shape: Shape {
     var highest: UInt32 = 0
     for index in 0..<used { highest = max(highest, unsafe header(index).pointee.generation) }

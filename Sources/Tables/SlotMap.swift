@@ -1,5 +1,5 @@
 /// Elements of one kind in one block of memory, named by slot. Inserting allocates nothing while there is room, and
-/// finding costs no reference count.
+/// finding an element changes no reference count.
 ///
 /// ```
 ///   slot        0              1              2
@@ -108,6 +108,7 @@ public struct SlotMap<Element: ~Copyable>: ~Copyable {
     return unsafe element(Int(slot.index))
   }
 
+  /// Whether the slot has an element.
   @inlinable @inline(__always)
   public func isTaken(_ slot: Slot<Element>) -> Bool {
     Int(slot.index) < used && (unsafe header(Int(slot.index)).pointee.generation) & 1 == 1
@@ -141,7 +142,7 @@ public struct SlotMap<Element: ~Copyable>: ~Copyable {
   @inlinable
   public var upperBound: UInt32 { UInt32(truncatingIfNeeded: used) }
 
-  /// The next element of a walk over all of them; nil at the end. Elements may be removed meanwhile; the walk skips
+  /// The next element of a walk over all elements; nil at the end. Elements may be removed meanwhile; the walk skips
   /// them.
   ///
   ///     var walk = SlotWalk<Element>()

@@ -130,7 +130,7 @@ struct CoturnTests {
   func overlookedCharacters() throws {
     let coturn = try Coturn(port: 22128)
     for (password, words) in [
-      ("secret ", "the password ends with a space"), ("\"secret\"", "the password stands in quotation marks"),
+      ("secret ", "the password ends with a space"), ("\"secret\"", "the password is in quotation marks"),
       ("\u{FEFF}secret", "the password begins with a byte order mark"),
     ] {
       let run = try Run(

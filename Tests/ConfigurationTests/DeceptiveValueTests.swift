@@ -45,7 +45,7 @@ struct DeceptiveValueTests {
     arguments: [
       ("secret\n\n", "ends with a line break"), ("secret \n", "ends with a space"),
       ("\u{FEFF}secret\n", "begins with a byte order mark"),
-      ("\"secret\"\n", "stands in quotation marks"), ("one\ntwo\n", "has more than one line"),
+      ("\"secret\"\n", "is in quotation marks"), ("one\ntwo\n", "has more than one line"),
     ])
   func files(content: String, words: String) {
     for parsed in [
@@ -62,9 +62,9 @@ struct DeceptiveValueTests {
   @Test("A warning names quotation marks in an environment variable; quoting in YAML gives none")
   func quotationMarks() {
     let environment = parse(environment: ["TURNPIKE_AUTH_SECRETS": "\"abc\""])
-    #expect(environment.problems.first?.message.contains("stands in quotation marks") == true)
+    #expect(environment.problems.first?.message.contains("is in quotation marks") == true)
     let named = parse("auth: { secrets: [ \"env:SECRET\" ] }\n", environment: ["SECRET": "'abc'"])
-    #expect(named.problems.first?.message.contains("\"SECRET\" stands in quotation marks") == true)
+    #expect(named.problems.first?.message.contains("\"SECRET\" is in quotation marks") == true)
     let file = parse("auth: { secrets: [ \"'abc'\", \" x \" ] }\n")
     #expect(file.problems.isEmpty && file.settings.auth.secrets == ["'abc'", " x "])
     #expect(parse("auth: { secrets: [ \"file:/secret\" ] }\n", files: ["/secret": "secret\r\n"]).problems.isEmpty)

@@ -7,8 +7,8 @@ struct DeceptiveEdgesTests {
     "Each easily overlooked character is described",
     arguments: [
       ("secret", nil), ("", nil), ("two words", nil), ("\"", nil), ("it's", nil), ("\"a' ", "ends with a space"),
-      ("\"secret\"", "stands in quotation marks"), ("'secret'", "stands in quotation marks"),
-      ("\"\"", "stands in quotation marks"),
+      ("\"secret\"", "is in quotation marks"), ("'secret'", "is in quotation marks"),
+      ("\"\"", "is in quotation marks"),
       ("secret\n", "ends with a line break"), ("secret\r\n", "ends with a line break"),
       ("one\ntwo", "has more than one line"),
       ("secret ", "ends with a space"), ("secret\t", "ends with a space"), ("secret\u{A0}", "ends with a space"),

@@ -2,7 +2,9 @@ internal import NetworkTypes
 
 /// CHANGE-REQUEST: the server's address and port that should send the answer (RFC 5780 section 7.2).
 public struct ChangeRequest: Equatable, Sendable {
+  /// Whether the answer should come from the other IP address.
   public var changesAddress = false
+  /// Whether the answer should come from the other port.
   public var changesPort = false
 
   /// Requests no change.
@@ -13,6 +15,7 @@ public struct ChangeRequest: Equatable, Sendable {
     changesPort = bits & 0x02 != 0
   }
 
+  /// The value of the attribute.
   public var bits: UInt32 { (changesAddress ? 0x04 : 0) | (changesPort ? 0x02 : 0) }
   public var isAny: Bool { changesAddress || changesPort }
 }

@@ -3,7 +3,7 @@ internal import NetworkTypes
 /// An error response's code and its recommended reason phrase (RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062
 /// section 6.3, RFC 8016 section 6.2).
 public struct ErrorCode: RawRepresentable, Hashable, Sendable {
-  /// 300 to 699.
+  /// The code, 300 to 699.
   public let rawValue: UInt16
 
   @inlinable

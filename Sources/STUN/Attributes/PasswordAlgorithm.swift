@@ -1,6 +1,7 @@
 internal import NetworkTypes
 
-/// The algorithm that derives a long-term key from a password (RFC 8489 section 18.5). Neither has parameters.
+/// The algorithm that derives a long-term key from a password (RFC 8489 section 18.5). Neither algorithm has
+/// parameters.
 public enum PasswordAlgorithm: UInt16, Hashable, Sendable, CaseIterable {
   case md5 = 0x0001
   case sha256 = 0x0002
@@ -15,8 +16,8 @@ extension PasswordAlgorithm {
 }
 
 extension MessageView {
-  /// PASSWORD-ALGORITHM's number; nil if there is none. Known algorithms have no parameters, and one with some is
-  /// malformed (RFC 8489 section 14.12).
+  /// PASSWORD-ALGORITHM's number; nil if there is none. Known algorithms have no parameters, and an attribute with
+  /// parameters is malformed (RFC 8489 section 14.12).
   public func passwordAlgorithm() throws(DecodingError) -> UInt16? {
     guard let value = value(of: .passwordAlgorithm) else { return nil }
     guard value.byteCount >= 4, value.byteCount - 4 == (Int(value.bigEndian16(at: 2)) + 3) & ~3 else {

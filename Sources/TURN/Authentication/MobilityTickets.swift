@@ -27,7 +27,7 @@ struct MobilityTicket: Equatable {
 ///  +-----------------+------------------------- AES-256-GCM ------------------------------+----------------+
 /// ```
 ///
-/// 32 bytes without a zero byte, because coturn's clients keep a ticket as a C string of at most this length.
+/// A ticket has 32 bytes and no zero byte, because coturn's clients keep a ticket as a C string of at most this length.
 struct MobilityTickets: Sendable {
   private let key: [UInt8]
   private let shard: Int

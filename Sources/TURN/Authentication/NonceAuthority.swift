@@ -24,7 +24,7 @@ struct NonceAuthority: ~Copyable {
   enum State {
     /// Made for this client, realm and offer, and not expired.
     case fresh
-    /// Made for them, and expired.
+    /// Made for this client, realm and offer, and expired.
     case stale
     /// Made for another client, with another offer, by another server, or forged.
     case foreign

@@ -22,7 +22,7 @@ struct PasswordOffer {
     list = PasswordAlgorithm.list(algorithms)
     var features: SecurityFeatures = [.passwordAlgorithms]
     // A client that sees this bit must send USERHASH, and neither a time-limited name nor a key of an authorization
-    // server can be found by its hash. A hook, too, is asked for names.
+    // server can be found by its hash. A hook needs the name too.
     if realm.secrets.isEmpty, settings.accessTokenKeys.isEmpty, !realm.hasHook { features.insert(.usernameAnonymity) }
     cookie = Self.cookiePrefix + Array(Base64.encode(features.bytes).utf8)
   }

@@ -55,7 +55,7 @@ enum Identification {
 }
 
 extension CredentialKeys {
-  /// A key of no user: no name and password are known whose hash is zero.
+  /// Keys that no user has: no known name and password have a hash of zero.
   static let ofNoUser = CredentialKeys(
     md5: Digest([UInt8](repeating: 0, count: 16)).map { [$0] } ?? [],
     sha256: Digest([UInt8](repeating: 0, count: 32)))

@@ -22,7 +22,7 @@ extension Relay {
       return refuseLogin(.unknownUser, claim.user, received, claim.nonce)
     }
     if case .foreign = claim.nonce { return answerForeignNonce(received, claim) }
-    // A proven address that guesses passwords: none of its keys is tried, except for a live allocation.
+    // After too many failures from a proven address no key is tried for it, except for a live allocation.
     if limiter.hasFailedTooOften(received.client.address, now: received.now.instant),
       liveAllocation(on: received.client, now: received.now) == nil
     {
@@ -71,7 +71,7 @@ extension Relay {
   }
 
   /// Identifies the sender by the credential of the live allocation on the five-tuple; nil if its key does not verify
-  /// the integrity. The password may have changed since: then the name is checked as usual.
+  /// the integrity. If the password has changed since, the name is checked as without an allocation.
   private mutating func identifyByAllocation(
     _ received: borrowing ReceivedMessage, _ claim: Claim
   ) -> Principal? {
@@ -204,7 +204,7 @@ extension Relay {
     let realm = received.client.realm
     guard realms[realm].offer.algorithms.contains(claim.choice.algorithm) else { return nil }
     let candidates = claim.choice.algorithm == .md5 ? keys.md5 : keys.sha256.map { [$0] } ?? []
-    // A user without a key of this kind takes as long as a wrong password.
+    // The check of a user without a key of this kind takes as long as that of a wrong password.
     if candidates.isEmpty, let key = CredentialKeys.ofNoUser.sha256 { _ = isSigned(received.message, with: key) }
     for key in candidates {
       guard isSigned(received.message, with: key) else { continue }

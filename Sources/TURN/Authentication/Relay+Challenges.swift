@@ -97,8 +97,8 @@ extension Relay {
   }
 
   /// Moves the connection of a ConnectionBind to the shard of its allocation, which checks everything again: only that
-  /// shard can recognise the allocation's nonce. It counts against the stranger's budget. Nil if this shard has the
-  /// allocation, or if the message is no ConnectionBind.
+  /// shard can recognise the allocation's nonce. The move counts against the stranger's budget. Nil if this shard has
+  /// the allocation, or if the message is no ConnectionBind.
   mutating func bindElsewhere(_ received: borrowing ReceivedMessage) -> Disposition? {
     guard received.message.type.method == .connectionBind, received.client.transport.isStream,
       let identifier = try? received.message.word(.connectionID), Int(identifier) % shardCount != shard, !isForwarded

@@ -26,7 +26,7 @@ extension Relay {
     return pending.insert(request, isProven: isProven, now: received.now.instant, timers: &timers)
   }
 
-  /// The client of a waiting request; nil if it no longer waits.
+  /// The client of a waiting request; nil if the request no longer waits.
   public func path(ofTicket ticket: Handle<PendingRequest>) -> ClientPath? { pending.client(of: ticket) }
 
   /// The store's answer: the user's keys; nil if the store has no such user. A stale ticket is ignored.

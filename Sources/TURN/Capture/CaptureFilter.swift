@@ -1,6 +1,6 @@
 internal import NetworkTypes
 
-/// The messages that a capture has, and how much of names.
+/// The user whose messages a capture shows, and how much of names it shows.
 public struct CaptureFilter: Sendable {
   /// How much of USERNAME a captured message shows.
   public enum Names: UInt8, Sendable, CaseIterable {
@@ -29,6 +29,7 @@ public struct CaptureFilter: Sendable {
 public struct CapturedMessage: Sendable, Equatable {
   public var client: ClientPath
   public var isFromClient: Bool
+  /// The redacted message.
   public var bytes: [UInt8]
 
   public init(client: ClientPath, isFromClient: Bool, bytes: [UInt8]) {

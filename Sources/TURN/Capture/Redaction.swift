@@ -5,14 +5,14 @@ internal import STUN
 /// A copy of a STUN message without secrets and without data of peers.
 ///
 /// An attribute that is not known to be harmless has zeros in place of its value: MESSAGE-INTEGRITY, NONCE, tokens,
-/// tickets, and everything unknown. DATA and PADDING are empty. FINGERPRINT is calculated again.
+/// tickets, and unknown attributes. DATA and PADDING are empty. FINGERPRINT is calculated again.
 struct Redaction {
   private static let headerByteCount = 20
 
   private let names: CaptureFilter.Names
   private var copy: [UInt8]
 
-  /// Nil for what is too short to be a message. Attributes from the first malformed one on are left out.
+  /// Nil if the bytes are too few for a header. Attributes from the first malformed one on are left out.
   static func copy(of message: RawSpan, names: CaptureFilter.Names) -> [UInt8]? {
     guard message.byteCount >= headerByteCount else { return nil }
     var redaction = Redaction(names: names, copy: message.extracting(0..<headerByteCount).copied())
@@ -53,7 +53,7 @@ struct Redaction {
     copy.append(UInt8(truncatingIfNeeded: number))
   }
 
-  /// RFC 8489 section 14.7, over the redacted message.
+  /// Appends FINGERPRINT (RFC 8489 section 14.7) of the redacted message.
   private mutating func appendFingerprint() {
     setLength(copy.count - Self.headerByteCount + 8)
     let checksum = CRC32.checksum(copy.span.rawBytes) ^ 0x5354_554E
@@ -80,7 +80,7 @@ struct Redaction {
     return name.prefix(shown) + [UInt8](repeating: UInt8(ascii: "*"), count: max(name.count - shown, 0))
   }
 
-  /// Attributes that are shown as they are.
+  /// Attributes whose values are copied unchanged.
   private static let harmless: Set<AttributeType> = [
     .mappedAddress, .errorCode, .unknownAttributes, .realm, .passwordAlgorithm, .passwordAlgorithms,
     .xorMappedAddress, .alternateDomain, .alternateServer, .software, .channelNumber, .lifetime, .xorPeerAddress,

@@ -5,7 +5,7 @@ internal import Tables
 
 /// Copies of one user's messages, for an operator. Without a capture each message costs the check of one flag.
 extension Relay {
-  /// Begins a capture: from now on the user's messages are `captured` commands. Nil ends it.
+  /// Begins a capture: from now on the user's messages are `captured` commands. Nil ends the capture.
   public mutating func capture(_ filter: CaptureFilter?) { captureState = filter.map { CaptureState($0) } }
 
   @inline(__always)

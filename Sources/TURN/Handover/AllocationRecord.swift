@@ -3,7 +3,7 @@ internal import NetworkTypes
 internal import STUN
 internal import Tables
 
-/// An allocation on its way to another process, with all that belongs to it.
+/// An allocation in a handover to another process, with its ports, permissions, channels and peer connections.
 struct AllocationRecord {
   var handle = Handle<Allocation>(index: 0, generation: 1)
   var client = ClientPath.unread
@@ -14,7 +14,7 @@ struct AllocationRecord {
   var icmpBucket = RateBucket()
   var unfragmentedBucket = RateBucket()
   var bandwidth = AllocationBandwidth()
-  /// When the user's buckets of shared bandwidth are full again.
+  /// The times at which the user's buckets of shared bandwidth are full again, in microseconds (`RateTable`).
   var userBuckets = ByDirection<UInt64>(0)
   var details = AllocationDetails.unread
   var ports: [(handle: Handle<RelayPort>, port: RelayPort)] = []
@@ -52,12 +52,12 @@ struct AllocationRecord {
     if coder.hasMore || !coder.isReading { try codeArrivals(with: &coder) }
   }
 
-  /// When the waiting Connect requests came.
+  /// Codes the arrival times of the waiting Connect requests.
   private mutating func codeArrivals(with coder: inout RecordCoder) throws(RecordError) {
     for index in peerConnections.indices where peerConnections[index].request != nil {
       var arrival = peerConnections[index].request?.arrivedAt ?? Instant(nanoseconds: 0)
       try coder.code(&arrival)
-      // No request comes when the host starts.
+      // Zero stands for nil: no request arrives in the first nanosecond after the host's start.
       peerConnections[index].request?.arrivedAt = arrival.nanoseconds == 0 ? nil : arrival
     }
   }
@@ -112,7 +112,7 @@ struct AllocationRecord {
   }
 }
 
-/// A peer connection on its way to another process.
+/// A peer connection in a handover to another process.
 struct PeerConnectionRecord {
   var handle = Handle<PeerConnection>(index: 0, generation: 1)
   var peer = PeerAddress(.none)
@@ -167,7 +167,7 @@ extension AllocationDetails {
       admittedAddress: .ipv4Any, bandwidthSubject: RateTable.Subject(0, 0))
   }
 
-  /// Without `bandwidthSubject`, whose seed each process has for itself.
+  /// Codes everything except `bandwidthSubject`, whose seed differs in each process.
   fileprivate mutating func code(with coder: inout RecordCoder) throws(RecordError) {
     try coder.code(&realm)
     try coder.code(&username)
@@ -189,7 +189,7 @@ extension AllocationDetails {
     try coder.code(&admittedAddress)
     try coder.code(&mobility, Mobility()) { coder, mobility throws(RecordError) in try mobility.code(with: &coder) }
     try coder.code(&nonceBirth)
-    // The record has no byte for nil: no round trip takes 0 microseconds.
+    // In the record 0 stands for nil: no round trip takes 0 microseconds.
     var roundTrip = roundTripMicroseconds ?? 0
     try coder.code(&roundTrip)
     roundTripMicroseconds = roundTrip == 0 ? nil : roundTrip
@@ -201,7 +201,7 @@ extension AllocationKind {
     try coder.code(&transport)
     var number = UInt8(truncatingIfNeeded: Families.allCases.firstIndex(of: families) ?? 0)
     try coder.code(&number)
-    guard Int(number) < Families.allCases.count else { throw coder.failure("there are no such families") }
+    guard Int(number) < Families.allCases.count else { throw coder.failure("an allocation has unknown families") }
     families = Families.allCases[Int(number)]
     try coder.code(&relayTransport)
   }

@@ -3,7 +3,7 @@ public import NetworkTypes
 internal import STUN
 public import Tables
 
-/// The values in the records of a handover.
+/// Codes the values in the records of a handover.
 extension RecordCoder {
   mutating func code(_ value: inout Instant) throws(RecordError) { try code(&value.nanoseconds) }
 
@@ -37,7 +37,7 @@ extension RecordCoder {
     var bytes = value.array
     try code(&bytes)
     guard isReading else { return }
-    guard let digest = Digest(bytes) else { throw failure("a key has no such length") }
+    guard let digest = Digest(bytes) else { throw failure("a key has the wrong length") }
     value = digest
   }
 
@@ -103,6 +103,6 @@ extension RecordCoder {
 }
 
 extension ClientPath {
-  /// A path to read into.
+  /// The value before a path is read.
   public static let unread = ClientPath(address: .none, endpoint: EndpointID(rawValue: 0), transport: .udp)
 }

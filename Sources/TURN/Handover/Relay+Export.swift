@@ -4,11 +4,13 @@ public import Tables
 
 /// The records of a relay's allocations, for another process that takes over.
 public struct ExportedRelay: Sendable {
+  /// The records, for `restore` in the newer process.
   public var bytes: [UInt8] = []
-  /// The relay ports, whose sockets must go with them.
+  /// The relay ports of these allocations; the newer process needs their sockets too.
   public var ports: [(handle: Handle<RelayPort>, transport: RelayTransport)] = []
+  /// The number of exported allocations.
   public var allocations = 0
-  /// Allocations that stay.
+  /// The number of allocations that stay in this process.
   public var kept = 0
 }
 
@@ -27,13 +29,13 @@ enum RelayRecordKind: UInt8 {
 
 /// A handover to another process: what the older process does.
 ///
-/// `export` writes everything and changes nothing, so that the older process can go on if the newer one does not come
-/// up. After the newer one has come up, `forgetExported` removes what it has.
+/// `export` writes everything and changes nothing, so that the older process can continue if the newer one does not
+/// start. After the newer one has started, `forgetExported` removes the exported records.
 extension Relay {
-  /// The version of the records: a reader knows which it understands.
+  /// The version of the records; a reader accepts only its own version.
   public static var recordVersion: UInt16 { 2 }
 
-  /// - Parameter isMoving: whether the allocation of a client moves; the others stay here.
+  /// - Parameter isMoving: whether a client's allocation moves; the other allocations stay here.
   public mutating func export(_ isMoving: (ClientPath) -> Bool) -> ExportedRelay {
     var result = ExportedRelay()
     var coder = RecordCoder()
@@ -59,7 +61,8 @@ extension Relay {
     return result
   }
 
-  /// An allocation whose connection has closed waits for its client, which will come to the newer process.
+  /// Whether an allocation moves. One whose connection has closed always does, because its client will return to the
+  /// newer process.
   private func moves(_ slot: Slot<Allocation>, _ isMoving: (ClientPath) -> Bool) -> Bool {
     allocations[slot].details.mobility?.isDetached == true || isMoving(allocations[slot].client)
   }
@@ -76,7 +79,7 @@ extension Relay {
     coder.end()
   }
 
-  /// The values that the records of one relay have once.
+  /// Codes the values that a relay has once, apart from its allocations.
   mutating func codeState(with coder: inout RecordCoder) throws(RecordError) {
     try tickets.code(with: &coder)
     try portPicker.code(with: &coder)
@@ -178,12 +181,12 @@ extension Relay {
 
   // MARK: - The clients of sockets
 
-  /// The client whose allocation has a peer connection; nil if it has ended.
+  /// The client whose allocation has a peer connection; nil if the connection has ended.
   public func client(ofPeerConnection handle: Handle<PeerConnection>) -> ClientPath? {
     peerConnections.slot(of: handle).map { allocations[peerConnections[$0].allocation].client }
   }
 
-  /// The client whose allocation has a relay port; nil if there is none.
+  /// The client whose allocation has a relay port; nil without such an allocation.
   public func client(ofPort handle: Handle<RelayPort>) -> ClientPath? {
     relayPorts.slot(of: handle).flatMap { relayPorts[$0].allocation }.map { allocations[$0].client }
   }

@@ -3,11 +3,11 @@ public import NetworkTypes
 public import STUN
 public import Tables
 
-/// The numbers of the older process, as the newer one has them: its configuration may be another.
+/// Translates numbers of the older process to those of the newer one, whose configuration may differ.
 public struct HandoverMapping: Sendable {
-  /// The realms by the older process's numbers; nil: there is no such realm any more.
+  /// The realms by the older process's numbers; nil: the newer process has no such realm.
   public var realms: [RealmID?]
-  /// The relay addresses by the older process's indices.
+  /// The indices of the relay addresses by the older process's indices; nil: the newer process has no such address.
   public var ordinals: [UInt8?]
   /// Whether an endpoint's listener is still there, by the endpoints' numbers, which stay the same.
   public var endpoints: [Bool]
@@ -22,6 +22,7 @@ public struct HandoverMapping: Sendable {
 
   func ordinal(_ old: UInt8) -> UInt8? { Int(old) < ordinals.count ? ordinals[Int(old)] : nil }
 
+  /// Whether the newer process has the listener of a path's endpoint.
   public func hasEndpoint(_ path: ClientPath) -> Bool {
     Int(path.endpoint.rawValue) < endpoints.count && endpoints[Int(path.endpoint.rawValue)]
   }
@@ -31,10 +32,11 @@ public struct HandoverMapping: Sendable {
 public struct RestoredRelay: Sendable {
   /// The relay ports whose sockets the engine must have.
   public var ports: [(handle: Handle<RelayPort>, transport: RelayTransport)] = []
-  /// Requests that waited for a store, the ledger or a socket: the engine receives them once more.
+  /// Requests that waited for a store, the ledger or a socket: the engine passes them to `receive` again.
   public var waiting: [(client: ClientPath, bytes: [UInt8])] = []
   /// The holders that the ledger must count.
   public var holders: [QuotaHolder] = []
+  /// The restored allocations.
   public var summaries: [AllocationSummary] = []
   /// Allocations that the new configuration has no place for: their realm, listener or relay address is gone.
   public var closed: [AllocationSummary] = []
@@ -56,7 +58,7 @@ extension Relay {
     try restoreState(from: &coder)
     while let kind = try coder.next() {
       switch RelayRecordKind(rawValue: kind) {
-      case .relay: throw coder.failure("there are two relays")
+      case .relay: throw coder.failure("there are two records of the relay")
       case .allocation:
         var record = AllocationRecord()
         try record.code(with: &coder)
@@ -69,7 +71,7 @@ extension Relay {
         var realm: UInt8 = 0
         try coder.code(&realm)
         try bandwidth.code(mapping.realm(RealmID(rawValue: realm)), with: &coder, now: now.instant)
-      // A record of a later version.
+      // Skips a record of an unknown kind, which a later version has written.
       case nil: break
       }
       coder.end()
@@ -186,7 +188,7 @@ extension Relay {
     of record: AllocationRecord, _ slot: Slot<Allocation>, _ coder: inout RecordCoder
   ) throws(RecordError) {
     for (address, expiresAt) in record.permissions {
-      guard permissions.find(address, of: slot) == nil else { throw coder.failure("there are two permissions") }
+      guard permissions.find(address, of: slot) == nil else { throw coder.failure("a peer has two permissions") }
       let permission = Permission(
         allocation: slot, address: address, expiresAt: expiresAt, verdict: rules.verdict(address),
         rulesGeneration: rules.generation)
@@ -194,7 +196,7 @@ extension Relay {
     }
     for (number, peer, expiresAt) in record.channels {
       guard channels.find(number, of: slot) == nil, channels.find(peer, of: slot) == nil else {
-        throw coder.failure("there are two channels")
+        throw coder.failure("a channel number or peer is bound twice")
       }
       bindRestored(number, peer, until: expiresAt, to: slot)
     }
@@ -208,7 +210,7 @@ extension Relay {
       guard isNew,
         peerConnections.restore(
           connection, for: found.request, at: found.handle, to: &allocations[slot].peerConnections, timers: &timers)
-      else { throw coder.failure("there are two peer connections") }
+      else { throw coder.failure("two peer connections have one peer or identifier") }
     }
   }
 
@@ -245,7 +247,7 @@ extension Relay {
     guard let ordinal = mapping.ordinal(reservation.address.ordinal), Int(ordinal) < relayed.entries.count,
       reservations.count < Int(SlotMap<Reservation>.restorableSlots)
     else { return }
-    // The token contains the index of the address.
+    // The token contains the index, so it is invalid for another index.
     guard ordinal == reservation.address.ordinal else { return }
     relayed.adopt(reservation)
     hold(reservation)

@@ -2,7 +2,7 @@ internal import STUN
 internal import Synchronization
 public import Tables
 
-/// The ports of two processes, while the older one hands over to the newer one.
+/// The ports of two processes, while the older process hands over to the newer one.
 extension RelayedAddresses {
   /// Makes a port live for an allocation that another process has handed over; its last owner stays.
   func adopt(_ address: RelayedAddress, _ transport: RelayTransport, shard: Int) {
@@ -14,7 +14,7 @@ extension RelayedAddresses {
     set(address, .foreign(transport), 0)
   }
 
-  /// Holds a port for the user with its token.
+  /// Reserves a port for the user with the reservation's token.
   func adopt(_ reservation: Reservation) {
     guard let index = wordIndex(reservation.address) else { return }
     store(index, UInt64(reservation.stamp) << 35 | State.reserved.rawValue)
@@ -30,7 +30,7 @@ extension RelayedAddresses {
     unsafe words[index].store(word, ordering: .releasing)
   }
 
-  /// The older process has ended: the ports that it kept are free.
+  /// Frees the ports that the older process has kept until its end.
   public func releaseForeign() {
     for index in 0..<wordCount {
       let word = unsafe words[index].load(ordering: .relaxed)
@@ -40,7 +40,8 @@ extension RelayedAddresses {
     }
   }
 
-  /// The older process keeps nothing but allocations of its own: its peers may be those of the newer one.
+  /// Records, in the older process, that the newer one has taken over. From then on every port of a relay address
+  /// counts as live, because the newer process may relay from it.
   public func beginSuccession() { portWords.hasSuccessor.store(true, ordering: .relaxed) }
 
   // MARK: - Records
@@ -64,7 +65,8 @@ extension RelayedAddresses {
 
   /// Puts the older process's ports into quarantine.
   ///
-  /// - Parameter ordinals: the indices of its relay addresses here; nil: there is none.
+  /// - Parameter ordinals: for each relay address of the older process, its index in this one; nil: this process does
+  ///   not have it.
   public func restore(_ bytes: [UInt8], ordinals: [UInt8?]) throws(RecordError) {
     var coder = RecordCoder(reading: bytes)
     while let kind = try coder.next() {

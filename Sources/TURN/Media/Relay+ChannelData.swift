@@ -75,8 +75,7 @@ extension Relay {
       allocations[allocation].client.realm, direction, now: now.instant)
   }
 
-  /// Relay to relay on this shard: a packet between two of our relay ports is passed on without the kernel, after the
-  /// same checks on both sides.
+  /// Delivers a packet between two relay ports of this shard without the kernel, after the same checks on both sides.
   private mutating func hairpin(
     _ bytes: RawSpan, offset: Int, count: Int, from port: Handle<RelayPort>, to target: Slot<RelayPort>, now: Now
   ) -> Disposition {

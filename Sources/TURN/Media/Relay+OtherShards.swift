@@ -1,15 +1,15 @@
 public import NetworkTypes
 internal import STUN
 
-/// Clients that reach a shard without their allocation.
+/// Clients whose messages reach another shard than that of their allocation.
 extension Relay {
   /// A client refreshes its allocation within the longest lifetime: after longer silence it has no allocation.
   var movedClientLifetime: Duration { max(settings.policy.maximumLifetime, .seconds(600)) }
 
-  /// Forwards a message to the shard of an allocation, and everything that comes from that client from now on. A
-  /// stream's connection moves there as a whole. Nil where that cannot be.
+  /// Forwards a message, and all later messages of the client, to the shard of an allocation. A stream's connection
+  /// moves there as a whole. Nil if the client cannot be forwarded.
   ///
-  /// - Parameter user: the tag of a ticket's user; nil for a stream, which leaves nothing behind here.
+  /// - Parameter user: the tag of a ticket's user; nil for a stream, which gets no entry in `moved`.
   mutating func forward(
     _ bytes: RawSpan, to owner: Int, of user: UInt16?, from client: ClientPath, now: Now
   ) -> Disposition? {

@@ -2,7 +2,7 @@ public import NetworkTypes
 internal import STUN
 public import Tables
 
-/// A peer's payload: a part of the datagram that brought it.
+/// A peer's payload: a part of the received datagram.
 struct PeerDatagram: ~Escapable {
   let bytes: RawSpan
   let offset: Int
@@ -30,7 +30,7 @@ extension Relay {
   }
 
   /// Receives a datagram from an allocation of another shard to a relayed address of this one, in its local form. The
-  /// other shard has checked it as the sender's; here it is checked like every peer's datagram.
+  /// other shard has checked the sender's side; this shard checks the datagram like every peer's.
   public mutating func receive(
     _ bytes: RawSpan, fromSibling source: SocketAddress, to address: SocketAddress, now: Now
   ) -> Disposition {
@@ -66,7 +66,7 @@ extension Relay {
     return deliver(datagram, fromFormerFormOf: source, to: allocation, now: now)
   }
 
-  /// The sender may be an allocation of ours that was told an address that is not advertised any more.
+  /// Delivers a datagram whose sender may be an allocation of ours with a formerly advertised address.
   private mutating func deliver(
     _ datagram: borrowing PeerDatagram, fromFormerFormOf source: SocketAddress, to allocation: Slot<Allocation>,
     now: Now

@@ -52,7 +52,7 @@ extension Relay {
   /// Replaces the bans.
   public mutating func update(bans: BanList) { self.bans = bans }
 
-  /// Whether the server ignores new clients at this address. One flag without bans.
+  /// Whether the server ignores new clients at this address. Without bans it only reads a flag.
   @inline(__always)
   public func isBanned(_ address: IPAddress) -> Bool { !bans.isEmpty && bans.contains(address) }
 

@@ -28,9 +28,9 @@ struct ByDirection<Value: BitwiseCopyable>: BitwiseCopyable {
 /// The rate of each allocation of a shard while a shared limit is reached.
 ///
 /// The rate is found by trial, without counting the allocations or their demand: after a tenth of a second with a
-/// refusal by the shared limit it falls by a quarter, after one without it rises by an eighth, up to the shared limit.
-/// An allocation that sends less than this rate loses nothing. Refusals are counted over all shards, so that the rate
-/// is the same in each.
+/// refusal by the shared limit it falls by a quarter, otherwise it rises by an eighth, up to the shared limit. An
+/// allocation that sends less than this rate loses nothing. Refusals are counted over all shards, so that every shard
+/// has the same rate.
 struct FairShare: BitwiseCopyable {
   /// The shared limit, and the present rate, in bytes a second.
   private let most: UInt64
@@ -44,7 +44,7 @@ struct FairShare: BitwiseCopyable {
   /// The minimum of the rate: one large datagram a second.
   private static let least: UInt64 = 1500
 
-  /// The share of a limit.
+  /// Begins with the whole shared limit as the rate.
   init(of shared: ByteRate) {
     most = shared.perSecond.rawValue
     rate = most
@@ -60,7 +60,7 @@ struct FairShare: BitwiseCopyable {
     refusals.add(1, ordering: .relaxed)
   }
 
-  /// - Parameter refusals: the counter of the process that has or gets the record.
+  /// - Parameter refusals: the counter of the process that writes or reads the record.
   mutating func code(with coder: inout RecordCoder, _ refusals: borrowing Atomic<UInt32>) throws(RecordError) {
     let count = refusals.load(ordering: .relaxed)
     var isNew = count != seenRefusals

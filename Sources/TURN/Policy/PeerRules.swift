@@ -1,8 +1,8 @@
 public import NetworkTypes
 internal import STUN
 
-/// Rules for peer addresses: built-in denials of everything outside the public internet, and the operator's rules. Of
-/// IPv6 only 2000::/3 is public (RFC 4291 section 2.4), with exceptions in it.
+/// Rules for peer addresses: built-in denials of everything outside the public internet, and the operator's rules. In
+/// IPv6 only 2000::/3 is public (RFC 4291 section 2.4), and parts of it are denied too.
 ///
 /// The most specific rule wins; among configured rules deny wins a tie; a configured rule beats a built-in denial of
 /// the same length. 6to4 and Teredo are always denied (RFC 8656 section 21.4).
@@ -41,7 +41,7 @@ public struct PeerRules: Sendable {
   /// The decision on an address. It is made canonical first, so that no notation of an address evades a rule.
   func decision(_ address: IPAddress) -> Decision { judge(address).decision }
 
-  /// The decision, and the block of the rule that made it; nil if none matches.
+  /// The decision, and the block of the rule that made it; nil if no rule matches.
   ///
   /// An ISATAP address is denied if its own block or its embedded IPv4 address is denied, because its packets go to the
   /// IPv4 address.
@@ -96,7 +96,7 @@ public struct PeerRules: Sendable {
 enum AddressVerdict: UInt8 {
   /// No permission is granted.
   case forbidden
-  /// Any port.
+  /// Every port is allowed.
   case allowed
   /// An address of this server that the operator allows: any port except our own listeners and stores.
   case ownAddress
@@ -183,7 +183,7 @@ public struct PeerGate: Sendable {
   }
 }
 
-/// The current peer rules. Each edition has a number, by which records recognise an outdated verdict.
+/// The current peer rules. Each edition has a number, so that a record's verdict by an older edition can be recognised.
 struct CurrentRules {
   private(set) var gate: PeerGate
   private(set) var generation: UInt32 = 0

@@ -26,10 +26,10 @@ struct RateLimit: BitwiseCopyable {
   }
 }
 
-/// A token bucket of one second, full at first. A datagram passes while the bucket is not empty and is paid for
-/// afterwards, so that one larger than a small bucket still passes.
+/// A token bucket of one second, full at first. A datagram passes while the bucket is not empty and is charged
+/// afterwards, so that a datagram larger than the bucket can pass too.
 struct RateBucket: BitwiseCopyable {
-  /// The time at which all passed units would have passed at exactly the limit.
+  /// The time in nanoseconds at which all passed units would have passed at exactly the limit.
   private var paidUntil: UInt64 = 0
 
   static let burstNanoseconds: UInt64 = 1_000_000_000
@@ -44,7 +44,7 @@ struct RateBucket: BitwiseCopyable {
     return true
   }
 
-  /// Pays for bytes of a stream, which cannot be dropped; returns the nanoseconds that the sender must wait.
+  /// Charges bytes of a stream, which cannot be dropped; returns the nanoseconds that the sender must wait.
   mutating func charge(_ count: Int, _ limit: RateLimit, now: Instant) -> UInt64 {
     paidUntil = max(paidUntil, now.nanoseconds) &+ limit.nanoseconds(for: count)
     let ahead = paidUntil &- now.nanoseconds

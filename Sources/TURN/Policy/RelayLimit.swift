@@ -6,9 +6,9 @@ internal import Tables
 public enum RelayLimit: UInt8, CaseIterable, Sendable {
   /// `StrangerRateLimiter`: answers a second to one source address.
   case strangers
-  /// `StrangerRateLimiter`: answers a second to all of them.
+  /// `StrangerRateLimiter`: answers a second to all source addresses.
   case strangersInAll
-  /// `StrangerRateLimiter`: failed logins a second of one source address.
+  /// `StrangerRateLimiter`: failed logins a second from one source address.
   case failures
   /// Requests that wait for a store, the ledger or a socket: in all and from one source address.
   case waitingRequests
@@ -36,7 +36,7 @@ public enum RelayLimit: UInt8, CaseIterable, Sendable {
   case siblings
 }
 
-/// A limit has been reached; one notice in ten seconds.
+/// The notice that a limit was reached, at most one in ten seconds for each limit.
 public struct LimitNotice: Sendable, Equatable {
   /// A client that reached the limit.
   public var client: IPAddress
@@ -51,7 +51,7 @@ public struct LimitNotices<Limit: RawRepresentable<UInt8>> {
   /// The time from one notice to the next.
   public static var interval: Duration { .seconds(10) }
   private var counts = InlineArray<32, UInt64>(repeating: 0)
-  /// How often each limit was reached since the start, by its number.
+  /// How often each limit was reached since the start, by the limit's raw value.
   public private(set) var totals = InlineArray<32, UInt64>(repeating: 0)
   private var quietUntil = InlineArray<32, Instant>(repeating: Instant(nanoseconds: 0))
 
@@ -65,9 +65,9 @@ public struct LimitNotices<Limit: RawRepresentable<UInt8>> {
     }
   }
 
-  /// Counts, and returns a notice at most once in each interval.
+  /// Counts that a limit was reached, and returns a notice at most once in each interval.
   ///
-  /// - Parameter times: how often the limit was reached now.
+  /// - Parameter times: how often the limit was reached since the last call.
   public mutating func count(
     _ limit: Limit, _ client: IPAddress, realm: RealmID = .default, times: Int = 1, now: Instant
   ) -> LimitNotice? {

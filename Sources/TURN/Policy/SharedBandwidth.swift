@@ -14,7 +14,7 @@ struct AllocationBandwidth: BitwiseCopyable {
   }
 }
 
-/// A user in the shared limits, with the limit of its own in bytes a second; 0: none.
+/// A user in the shared limits, and the user's own limit in bytes a second; 0: none.
 struct BandwidthUser: BitwiseCopyable {
   let subject: RateTable.Subject
   let own: UInt32
@@ -40,7 +40,7 @@ struct SharedBandwidth {
     var share: FairShare
   }
 
-  /// One realm, or the server as the default realm.
+  /// One realm; the default realm stands for the server.
   private struct RealmBandwidth {
     let limits: BandwidthLimits
     var totals: ByDirection<Total>
@@ -49,8 +49,8 @@ struct SharedBandwidth {
   private let pools: BandwidthPools
   private var realms: [RealmBandwidth]
 
-  /// Whether any shared limit is configured, or the user of an allocation has one of its own: then each packet looks for
-  /// limits.
+  /// Whether any shared limit is configured, or the user of an allocation has a separate limit. Otherwise a packet
+  /// checks no shared limit.
   private(set) var isLimited: Bool
   private let hasRealmLimits: Bool
   /// The number of allocations whose users have limits of their own.
@@ -73,12 +73,12 @@ struct SharedBandwidth {
     changeOwnLimits(by: count)
   }
 
-  /// An allocation begins.
+  /// Counts a new allocation.
   ///
   /// - Parameter own: its user's limit in bytes a second; 0: none.
   mutating func watch(_ own: UInt32) { changeOwnLimits(by: own > 0 ? 1 : 0) }
 
-  /// An allocation that `watch` has counted ends.
+  /// Removes an ended allocation that `watch` has counted.
   mutating func unwatch(_ own: UInt32) { changeOwnLimits(by: own > 0 ? -1 : 0) }
 
   private mutating func changeOwnLimits(by change: Int) {
@@ -110,7 +110,7 @@ struct SharedBandwidth {
     }
   }
 
-  /// This shard's part of a realm's limit, and when the pool of all shards is full again.
+  /// Codes this shard's part of a realm's limit, and the time at which the pool of all shards is full again.
   ///
   /// - Parameter realm: nil: the process that reads the record has no such realm.
   mutating func code(
@@ -132,7 +132,7 @@ struct SharedBandwidth {
     user.own > 0 ? SharedRate(.bytesPerSecond(UInt64(user.own))) : realms[index].limits.user
   }
 
-  /// Returns the limit that stops a datagram; nil if it may pass, and then it has been paid for.
+  /// Returns the limit that stops a datagram. If it may pass, the result is nil and its bytes are charged.
   ///
   /// At a limit, datagrams larger than audio are dropped first, and among these the datagrams of allocations above
   /// their fair share.
@@ -152,7 +152,7 @@ struct SharedBandwidth {
     return isWithin ? nil : .overUserBandwidth
   }
 
-  /// Pays for bytes of a stream, which cannot be dropped.
+  /// Charges bytes of a stream, which cannot be dropped.
   ///
   /// - Returns: the nanoseconds for which reading in this direction must pause; 0: no pause.
   mutating func charge(
@@ -190,7 +190,8 @@ struct SharedBandwidth {
     return realm.isStricter(than: server) ? realm : server
   }
 
-  /// Whether a large datagram's allocation sends more than its fair share.
+  /// The cause to drop a large datagram of an allocation that sends more than its fair share; nil if the datagram may
+  /// pass.
   private mutating func exceedsShare(
     _ count: Int, of allocation: inout AllocationBandwidth, _ index: Int, _ direction: MediaDirection, now: Instant
   ) -> DropCause? {

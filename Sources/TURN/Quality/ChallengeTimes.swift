@@ -1,16 +1,16 @@
 internal import NetworkTypes
 internal import Tables
 
-/// When the last challenges were sent, by nonce. The first request with a nonce comes after its challenge has reached
-/// the client: the time between them is at least the round trip. It includes the client's delay and that of lost
-/// datagrams.
+/// The times at which the last challenges were sent, by nonce. The first request with a nonce comes after its challenge
+/// has reached the client: the time between them is at least the round trip. It includes the client's delay and that of
+/// lost datagrams.
 ///
-/// A nonce that was sent twice counts from the first time, otherwise a late answer to that one would seem too fast.
-/// At the limit a new challenge overwrites another one, whose client then has no known round trip.
+/// A nonce that was sent twice keeps its first time: otherwise a late answer to the first challenge would seem too
+/// fast. A new challenge overwrites an older one in its entry, whose client then has no known round trip.
 struct ChallengeTimes {
   /// Limit of remembered challenges: 24 KiB.
   static let capacity = 1024
-  /// A later answer is no measure of the network.
+  /// Nanoseconds; a later answer does not measure the network.
   private static let longest: UInt64 = 10_000_000_000
 
   private struct Entry {
@@ -37,14 +37,14 @@ struct ChallengeTimes {
     }
   }
 
-  /// A challenge with this nonce is sent.
+  /// Records that a challenge with this nonce is sent.
   mutating func sent(_ nonce: RawSpan, now: Instant) {
     let name = Self.name(of: nonce)
     let index = Self.index(of: name)
     if entries[index].nonce != name { entries[index] = Entry(nonce: name, sentAt: now) }
   }
 
-  /// A request with this nonce, which is ours, has arrived.
+  /// Records that a request with this nonce of ours has arrived.
   mutating func answered(_ nonce: RawSpan, now: Instant) {
     let name = Self.name(of: nonce)
     let index = Self.index(of: name)
@@ -53,7 +53,7 @@ struct ChallengeTimes {
     if time <= Self.longest { entries[index].microseconds = UInt32(truncatingIfNeeded: time / 1000) }
   }
 
-  /// The round trip of the client that has answered with this nonce, at most; nil if it is unknown.
+  /// An upper bound of the round trip of the client that has answered with this nonce; nil if it is unknown.
   func roundTripMicroseconds(of nonce: RawSpan) -> UInt32? {
     let name = Self.name(of: nonce)
     let entry = entries[Self.index(of: name)]

@@ -9,7 +9,7 @@ struct Jitter: BitwiseCopyable {
 
   /// Microseconds; a larger deviation is no jitter but a pause, or a jump of the sender's clock.
   static let largest: UInt64 = 1_000_000
-  /// After so many values the estimate is shown.
+  /// The number of values after which the estimate is shown.
   private static let enough: UInt32 = 16
 
   /// Microseconds; nil until there are enough values.
@@ -28,14 +28,14 @@ struct Jitter: BitwiseCopyable {
     guard size <= Self.largest else { return }
     let count = word >> 24
     let scaled = word & 0xFF_FFFF
-    // At most 16 times `largest`, because a sixteenth is taken away each time: this fits 24 bits.
+    // The result is at most 16 times `largest`, because each step subtracts a sixteenth: this fits 24 bits.
     let next = scaled &+ UInt32(truncatingIfNeeded: size) &- ((scaled &+ 8) >> 4)
     word = (count < Self.enough ? count &+ 1 : count) << 24 | next
   }
 }
 
-/// The clock of a stream's timestamps, which SRTP does not tell: the common rate nearest to what two seconds of the
-/// stream show.
+/// The clock rate of a stream's timestamps, which SRTP does not name: the common rate nearest to the rate measured over
+/// two seconds.
 struct TimestampClock: BitwiseCopyable {
   private var firstTimestamp: UInt32
   private var firstArrival: UInt32
@@ -66,7 +66,7 @@ struct TimestampClock: BitwiseCopyable {
     rate == 0 ? nil : (Int64(difference) &* Self.tick(rate)) >> 16
   }
 
-  /// Looks for the rate until it is known.
+  /// Measures the rate until it is known.
   @inline(__always)
   mutating func observe(timestamp: UInt32, arrival: UInt32) {
     if rate == 0 { estimate(timestamp: timestamp, arrival: arrival) }
@@ -81,7 +81,8 @@ struct TimestampClock: BitwiseCopyable {
     if rate == 0 { self = TimestampClock(timestamp: timestamp, arrival: arrival) }
   }
 
-  /// Speech, wide-band speech, Opus and other music, video. A switch, because a table would be counted by reference.
+  /// The rates of speech, wide-band speech, Opus and other music, and video. A switch, because reading a table would
+  /// change its reference count.
   private static func hertz(_ number: UInt8) -> Int64 {
     switch number {
     case 1: 8000
@@ -95,7 +96,7 @@ struct TimestampClock: BitwiseCopyable {
   }
 
   /// The microseconds of one tick, times 65,536: below 2^23, so that the product with any difference fits. The compiler
-  /// calculates them; a division would cost a packet more than everything else here.
+  /// calculates them; a division would take longer than all other work here for a packet.
   @inline(__always)
   private static func tick(_ number: UInt8) -> Int64 {
     switch number {
@@ -109,7 +110,7 @@ struct TimestampClock: BitwiseCopyable {
     }
   }
 
-  /// 0 if no rate is within an eighth.
+  /// The number of the nearest rate; 0 if no rate is within an eighth.
   private static func nearestRate(to measured: Int64) -> UInt8 {
     var best: (number: UInt8, distance: UInt64) = (0, .max)
     for number in UInt8(1)...7 {

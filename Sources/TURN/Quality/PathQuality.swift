@@ -1,10 +1,10 @@
 internal import NetworkTypes
 internal import Tables
 
-/// The quality of the media that arrives at the relay from one side of an allocation. 112 bytes, whatever is sent.
+/// The quality of the media that arrives at the relay from one side of an allocation. It always takes 112 bytes.
 ///
-/// Two streams are followed; further ones are not measured until one of these has been silent for two seconds. Their
-/// loss tells of the path, which all streams of one side share.
+/// Two streams are measured; a further stream only after one of the two has been silent for two seconds. Their loss
+/// describes the path, because all streams of one side share it.
 struct PathQuality: BitwiseCopyable {
   /// The change that one packet made.
   struct Change: Equatable, BitwiseCopyable {
@@ -13,9 +13,10 @@ struct PathQuality: BitwiseCopyable {
     var lost: UInt32 = 0
   }
 
-  // The first 56 bytes are what a packet of the first stream uses: with the slot's header they fit one cache line.
+  // A packet of the first stream uses only the first 56 bytes: with the slot's header they fit one cache line.
   private var packets: UInt64 = 0
-  /// Lost packets of ended sequences and of numbers that have left the windows. This count and the next two saturate.
+  /// Lost packets of ended sequences and of numbers that have left the windows. `lost`, `late` and `duplicates`
+  /// saturate.
   private var lost: UInt32 = 0
   private var late: UInt32 = 0
   private var first: RTPStream
@@ -43,7 +44,7 @@ struct PathQuality: BitwiseCopyable {
   ///
   /// - Parameters:
   ///   - offset: where the payload begins in `bytes`, with `count` bytes.
-  ///   - now: the beginning of the turn in which it was received.
+  ///   - now: the beginning of the event loop's turn that received the payload.
   @inline(__always)
   mutating func record(_ bytes: RawSpan, at offset: Int, count: Int, now: Instant) -> Change {
     let arrival = UInt32(truncatingIfNeeded: now.nanoseconds / 1000)
@@ -78,7 +79,7 @@ struct PathQuality: BitwiseCopyable {
     }
   }
 
-  /// Follows a new stream instead of one that has ended.
+  /// Measures a new stream instead of one that has ended; ignores it if none has.
   @inline(never)
   private mutating func begin(_ header: RTPHeader, arrival: UInt32) -> Change {
     let missing: UInt32
@@ -95,7 +96,7 @@ struct PathQuality: BitwiseCopyable {
     return Change(lost: missing)
   }
 
-  /// The figures so far; nil before the first.
+  /// The measurements so far; nil before the first one.
   var summary: MediaQuality? {
     guard packets > 0 else {
       return gaps.jitter.microseconds.map { MediaQuality(basis: .gaps, jitter: .microseconds($0)) }
@@ -112,8 +113,8 @@ struct PathQuality: BitwiseCopyable {
 }
 
 extension PathQuality {
-  /// The regularity of payloads without sequence numbers: the deviation between one gap and the next. Payloads that one
-  /// turn received have no gap.
+  /// The regularity of payloads without sequence numbers: the deviation between one gap and the next. Payloads received
+  /// in one turn of the event loop have no gap between them.
   private struct Gaps: BitwiseCopyable {
     private var arrival: UInt32 = 0
     private var gap = Gap()
@@ -127,7 +128,7 @@ extension PathQuality {
 
     @inline(__always)
     mutating func record(firstByte: UInt8, arrival now: UInt32) {
-      // No media: STUN messages, which are ICE's checks, and RTCP (RFC 7983 section 7).
+      // STUN messages, which are ICE's checks, and RTCP are not media (RFC 7983 section 7).
       guard firstByte > 3, firstByte >> 6 != 2, now != arrival else { return }
       let last = gap
       let length = now &- arrival
@@ -155,16 +156,16 @@ extension PathQuality {
 
 /// The quality of the media that one side of an allocation sends to the relay, for logs and lists.
 public struct MediaQuality: Sendable, Equatable {
-  /// The source of the figures.
+  /// The source of the measurements.
   public enum Basis: String, Sendable {
     /// Sequence numbers and timestamps of RTP or SRTP.
     case rtp
-    /// Only the gaps between payloads: there is no loss, and jitter includes the sender's own irregularity.
+    /// Only the gaps between payloads: loss is unknown, and jitter includes the sender's own irregularity.
     case gaps
   }
 
   public var basis: Basis
-  /// RTP packets of the followed streams that have arrived, without duplicates.
+  /// RTP packets of the measured streams that have arrived, without duplicates.
   public var packets: UInt64 = 0
   /// Packets that have not arrived.
   public var lost: UInt64 = 0
@@ -179,7 +180,7 @@ public struct MediaQuality: Sendable, Equatable {
     self.jitter = jitter
   }
 
-  /// The part of the packets that were lost, 0 to 1; nil without RTP.
+  /// The proportion of lost packets, 0 to 1; nil without RTP.
   public var lossRatio: Double? {
     basis == .rtp && packets > 0 ? Double(lost) / (Double(packets) + Double(lost)) : nil
   }

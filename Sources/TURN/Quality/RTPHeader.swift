@@ -1,7 +1,7 @@
 internal import NetworkTypes
 
-/// The part of an RTP header that measuring needs (RFC 3550 section 5.1). SRTP leaves it in clear (RFC 3711 section
-/// 3.1).
+/// The part of an RTP header that the measurements need (RFC 3550 section 5.1). SRTP leaves it in clear (RFC 3711
+/// section 3.1).
 struct RTPHeader: Equatable, BitwiseCopyable {
   var sequenceNumber: UInt16
   /// The time in units of the payload's clock, which the header does not name.
@@ -17,8 +17,8 @@ struct RTPHeader: Equatable, BitwiseCopyable {
 
   private static let byteCount = 12
 
-  /// Reads the header of a payload; nil if it is no RTP packet. RTCP is none: its packet types are where RTP has the
-  /// marker and the payload types 64 to 95 (RFC 5761 section 4).
+  /// Reads the header of a payload; nil if it is no RTP packet. RTCP packets are recognised by their packet types,
+  /// which are in the place of RTP's marker and payload types 64 to 95 (RFC 5761 section 4).
   ///
   /// - Parameter count: the payload's bytes from `offset` on, which are in `bytes`.
   @inline(__always)

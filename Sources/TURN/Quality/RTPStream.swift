@@ -1,10 +1,11 @@
 internal import Tables
 
-/// One RTP stream (SSRC) as it arrives at the relay: its sequence and its jitter. 40 bytes.
+/// One RTP stream (SSRC) as it arrives at the relay: its sequence and its jitter. It takes 40 bytes.
 struct RTPStream: BitwiseCopyable {
   private var window: SequenceWindow
   private(set) var source: UInt32
-  /// Of the first packet of the last frame: the packets of one frame have one timestamp and leave at no regular time.
+  /// The timestamp and arrival of the last frame's first packet. The further packets of a frame have the same
+  /// timestamp, and no regular time.
   private var timestamp: UInt32
   private var arrival: UInt32
   private var jitter = Jitter()
@@ -79,7 +80,7 @@ struct RTPStream: BitwiseCopyable {
     arrival = now
   }
 
-  /// Continues after a restart of the sender, whose timestamps begin anywhere.
+  /// Continues after a restart of the sender, whose new timestamps begin with any number.
   private mutating func resume(_ header: RTPHeader, arrival now: UInt32) {
     timestamp = header.timestamp
     arrival = now

@@ -27,7 +27,7 @@ extension Relay {
     counters.fromClients.add(qualities[record].record(bytes, at: offset, count: count, now: now.instant))
   }
 
-  /// The same for a peer's.
+  /// Records a peer's payload, before any limit on bandwidth drops it.
   @inline(__always)
   mutating func measureFromPeer(_ datagram: borrowing PeerDatagram, of allocation: Slot<Allocation>, now: Now) {
     guard let record = allocations[allocation].quality.toClients.slot else { return }
@@ -47,7 +47,7 @@ extension Relay {
 
   // MARK: - The client's round trip
 
-  /// The round trip of the client that has sent this request, at most; nil if it is unknown.
+  /// An upper bound of the round trip of the client that has sent this request; nil if it is unknown.
   func roundTripMicroseconds(of request: borrowing Request) -> UInt32? {
     guard let nonce = request.message.value(of: .nonce) else { return nil }
     return challengeTimes.roundTripMicroseconds(of: nonce)
@@ -59,14 +59,14 @@ extension Relay {
     return allocations[slot].details.roundTripMicroseconds == nil ? allocations[slot].client : nil
   }
 
-  /// Takes the round trip of the client's connection for such an allocation.
+  /// Records the round trip of the client's connection, unless the allocation has one already.
   public mutating func recordRoundTrip(_ time: Duration, of handle: Handle<Allocation>) {
     guard let slot = allocations.slot(of: handle) else { return }
     let kept = allocations[slot].details.roundTripMicroseconds
     allocations[slot].details.roundTripMicroseconds = kept ?? UInt32(clamping: time.wholeNanoseconds / 1000)
   }
 
-  /// Keeps the shortest round trip of an allocation: also 438 is a challenge.
+  /// Keeps the shortest round trip of an allocation: a 438 is a challenge too.
   mutating func keepRoundTrip(of request: borrowing Request) {
     guard let slot = allocations.find(request.client), let found = roundTripMicroseconds(of: request) else { return }
     let kept = allocations[slot].details.roundTripMicroseconds

@@ -5,7 +5,7 @@ internal import Tables
 struct SequenceWindow: BitwiseCopyable {
   /// The verdict on a packet.
   enum Order: Equatable {
-    /// It is the highest number so far, which makes so many earlier ones lost.
+    /// It has the highest number so far; `lost` earlier numbers have left the window without having arrived.
     case next(lost: UInt32)
     /// It is late: a higher number has arrived before.
     case late
@@ -13,8 +13,8 @@ struct SequenceWindow: BitwiseCopyable {
     case duplicate
     /// It is too late to count, or its number is too far away to belong to the sequence.
     case outside
-    /// The second packet in a row that continues elsewhere: the sender has restarted. The missing numbers of the old
-    /// sequence are lost.
+    /// It is the second consecutive packet of another sequence: the sender has restarted. The missing numbers of the
+    /// old sequence are lost.
     case restarted(lost: UInt32)
   }
 

@@ -6,10 +6,10 @@ internal import Tables
 /// An allocation (RFC 8656 section 3).
 ///
 /// With thousands of allocations the cost of a packet is cache misses. The fields for a packet to a peer come first and
-/// fit one line of 64 bytes; the further fields for a packet to the client fit the next. `details` comes last, because
-/// only requests use it.
+/// fit one line of 64 bytes; the further fields for a packet to the client fit the next. `details` comes last: a
+/// relayed packet needs it only for shared bandwidth limits.
 public struct Allocation: ~Copyable {
-  /// The expiry of its last relayed address.
+  /// The expiry of the relayed address that expires last.
   var expiresAt: Instant
   /// The relay port of each family.
   private var ipv4Port = OptionalHandle<RelayPort>()
@@ -61,7 +61,7 @@ public struct Allocation: ~Copyable {
   var ports: [Handle<RelayPort>] { [ipv4Port.handle, ipv6Port.handle].compactMap { $0 } }
 }
 
-/// The part of an allocation that only requests touch.
+/// The part of an allocation that requests use; a relayed packet needs it only for shared bandwidth limits.
 struct AllocationDetails {
   var realm: RealmID
   /// The whole name of the owner (441).
@@ -92,9 +92,10 @@ struct AllocationDetails {
   var mobility: Mobility?
   /// The creation time of the nonce in the last 438.
   var nonceBirth = UnixTime.epoch
-  /// The client's round trip, at most: `ChallengeTimes`. Nil if it is unknown.
+  /// An upper bound of the client's round trip (`ChallengeTimes`); nil if it is unknown.
   var roundTripMicroseconds: UInt32?
-  /// The bandwidth that came with the owner's keys: beside them, because a look into them would count references.
+  /// The owner's bandwidth in bytes a second; 0: the realm's. A copy, because reading `keys` would change reference
+  /// counts.
   var ownBandwidth: UInt32 = 0
 
   /// The user and address in the quota.
@@ -131,7 +132,7 @@ struct AllocationTable: ~Copyable {
   @inline(__always)
   func prefetch(_ client: ClientPath) { fiveTuples.prefetch(client.key) }
 
-  /// The next allocation of a walk over all of them.
+  /// The next allocation of a walk over all allocations.
   func next(_ walk: inout SlotWalk<Allocation>) -> Slot<Allocation>? { records.next(&walk) }
 
   var shape: SlotMap<Allocation>.Shape { records.shape }

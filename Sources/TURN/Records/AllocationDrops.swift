@@ -1,7 +1,8 @@
 internal import Tables
 
-/// The datagrams of one allocation that were dropped, by kind of cause. Saturating.
+/// The datagrams of one allocation that were dropped, by kind of cause. The counts saturate.
 public struct AllocationDrops: Sendable, Equatable {
+  /// The kind of a cause.
   public enum Kind: UInt8, Sendable, CaseIterable {
     /// The peer has no permission.
     case noPermission
@@ -9,9 +10,9 @@ public struct AllocationDrops: Sendable, Equatable {
     case noChannel
     /// The peer rules forbid the peer.
     case forbiddenPeer
-    /// A limit on bandwidth.
+    /// A limit on bandwidth, or on datagrams with the DF bit.
     case bandwidth
-    /// Too large for the client, of another family, or to port 0.
+    /// The datagram is too large for the client, of another family, or for port 0.
     case unsendable
     /// The queue of another shard was full.
     case busy

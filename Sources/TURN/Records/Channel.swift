@@ -61,7 +61,7 @@ struct ChannelTable: ~Copyable {
     return slot
   }
 
-  /// An allocation's channel by its peer; `recent` works as above.
+  /// An allocation's channel by its peer; `recent` has the same meaning as in the look-up by number.
   @inline(__always)
   func find(
     _ peer: PeerAddress, of allocation: Slot<Allocation>, recent: inout OptionalSlot<Channel>

@@ -26,7 +26,8 @@ struct MovedClient: BitwiseCopyable {
 struct MovedClientTable: ~Copyable {
   /// Limit of forwarded five-tuples.
   static let limit = 4096
-  /// Limit of those with tickets of one user: a ticket moves its allocation from as many five-tuples as present it.
+  /// Limit of five-tuples with tickets of one user: otherwise one ticket, sent from many five-tuples, could fill the
+  /// table.
   static let userLimit = 256
 
   private var records = SlotMap<MovedClient>()

@@ -19,9 +19,9 @@ public struct PeerConnection: BitwiseCopyable, ListElement {
   var allocation: Slot<Allocation>
   var peer: PeerAddress
   var state: State
-  /// CONNECTION-ID; 0 until it is open.
+  /// CONNECTION-ID; 0 until the connection is open.
   var identifier: UInt32 = 0
-  /// The time at which it is given up, unless it is bound.
+  /// The time at which the connection is given up, unless it is bound.
   var expiresAt: Instant
   var timer = TimerWheel.TimerHandle()
   public var links = ListLinks<PeerConnection>()
@@ -85,7 +85,7 @@ struct PeerConnectionTable: ~Copyable {
     list.next(after: slot, in: records)
   }
 
-  /// The next connection of a walk over all of them.
+  /// The next connection of a walk over all connections.
   func next(_ walk: inout SlotWalk<PeerConnection>) -> Slot<PeerConnection>? { records.next(&walk) }
 
   /// The clients whose Connect requests wait.
@@ -149,14 +149,14 @@ struct PeerConnectionTable: ~Copyable {
     setTimer(of: slot, timers: &timers)
   }
 
-  /// The client has bound a connection: cancels its timer.
+  /// Marks a connection as bound by the client, and cancels its timer.
   mutating func bind(_ slot: Slot<PeerConnection>, timers: inout TimerWheel) {
     timers.cancel(records[slot].timer)
     records[slot].timer = TimerWheel.TimerHandle()
     records[slot].state = .bound
   }
 
-  /// The number of connections with an open or requested socket: all except failed ones. Loops over all.
+  /// The number of connections with an open or requested socket: all except failed ones. It loops over all connections.
   var openCount: Int {
     var count = 0
     var walk = SlotWalk<PeerConnection>()
@@ -166,7 +166,7 @@ struct PeerConnectionTable: ~Copyable {
     return count
   }
 
-  /// A connection has failed; its client gets the answer when the timer fires.
+  /// Marks a connection as failed; its client gets the answer when the timer fires.
   mutating func fail(_ slot: Slot<PeerConnection>, tellAt deadline: Instant, timers: inout TimerWheel) {
     records[slot].state = .failed
     records[slot].expiresAt = deadline

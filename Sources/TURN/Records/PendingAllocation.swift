@@ -8,7 +8,7 @@ struct PendingAllocation {
   var lifetime: Duration
   /// The families whose relayed addresses are not open yet, in order: two for a dual allocation.
   var families: [IPAddress.Family]
-  /// Relay ports that are open and wait for the other family's.
+  /// Relay ports that are open and wait for the other family's port.
   var opened: [Handle<RelayPort>] = []
   /// The family of a dual allocation that was refused, and the error code (RFC 8656 section 7.2, step 9).
   var addressError: (family: IPAddress.Family, code: ErrorCode)?
@@ -21,14 +21,14 @@ struct PendingAllocation {
   var hasFingerprint: Bool
   /// Whether the client may move (RFC 8016).
   var wantsTicket = false
-  /// The client's round trip, at most; nil if it is unknown.
+  /// An upper bound of the client's round trip; nil if it is unknown.
   var roundTripMicroseconds: UInt32?
   /// Whether the ledger has admitted it.
   var isAdmitted = false
   /// The number of tried ports of the current family that belong to another process.
   var attempts = 0
 
-  /// The owner of its ports, who may reuse them during the quarantine.
+  /// The owner of its ports, which may reuse them during the quarantine.
   func owner(at client: ClientPath) -> PortOwner { PortOwner(username: principal.quotaName, client: client) }
 }
 

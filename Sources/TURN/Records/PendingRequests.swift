@@ -7,17 +7,18 @@ public struct PendingRequest {
   var bytes: [UInt8]
   var client: ClientPath
   var transactionID: TransactionID
-  /// When the request came from the client.
+  /// The time at which the request came from the client.
   var arrivedAt: Instant
   /// The allocation of an authenticated, valid Allocate; nil before.
   var allocation: PendingAllocation?
   var timer = TimerWheel.TimerHandle()
-  /// What is charged to strangers' memory.
+  /// The bytes charged to strangers' memory.
   fileprivate var charge = 0
 
-  /// The longest request that waits, in bytes; a longer one is dropped. Requests of clients have some 200.
+  /// The longest request that waits, in bytes; a longer one is dropped. Requests of clients have about 200 bytes.
   static let longest = 4096
-  /// The memory of a waiting request besides its bytes: its record, its timer and its entries in two dictionaries.
+  /// The bytes of memory of a waiting request besides its message: its record, its timer and its entries in two
+  /// dictionaries.
   static let overhead = 512
 
   init(bytes: [UInt8], client: ClientPath, transactionID: TransactionID, arrivedAt: Instant) {
@@ -31,7 +32,7 @@ public struct PendingRequest {
 /// The waiting requests, limited in all and for each source address. A retransmission joins the request that already
 /// waits.
 struct PendingRequests: ~Copyable {
-  /// The time after which the client has given up (39.5 s by RFC 8489 section 6.2.1), and so does the server.
+  /// The time after which the server gives up a request: its client has given up after 39.5 s (RFC 8489 section 6.2.1).
   static let timeout = Duration.seconds(40)
 
   private struct TransactionKey: Hashable {
@@ -58,7 +59,7 @@ struct PendingRequests: ~Copyable {
   /// The endpoints of the waiting requests' clients.
   var endpoints: Set<EndpointID> { Set(transactions.keys.map(\.endpoint)) }
 
-  /// Every request, with its client; the oldest slot first.
+  /// Every request, with its client, in the order of the slots.
   var all: [(client: ClientPath, bytes: [UInt8])] {
     var result: [(ClientPath, [UInt8])] = []
     var walk = SlotWalk<PendingRequest>()
@@ -74,7 +75,7 @@ struct PendingRequests: ~Copyable {
     records.count >= limit || sources[client.address.address.accountable, default: 0] >= perSource
   }
 
-  /// Adds a request; nil if its client has proven nothing and strangers' memory is used up.
+  /// Adds a request; nil if its client is not proven and strangers' memory is used up.
   mutating func insert(
     _ request: PendingRequest, isProven: Bool, now: Instant, timers: inout TimerWheel
   ) -> Handle<PendingRequest>? {
@@ -89,7 +90,7 @@ struct PendingRequests: ~Copyable {
     return ticket
   }
 
-  /// The client of a waiting request; nil if it no longer waits.
+  /// The client of a waiting request; nil if the request no longer waits.
   func client(of ticket: Handle<PendingRequest>) -> ClientPath? { records.slot(of: ticket).map { records[$0].client } }
 
   /// The pending allocation of a waiting request; nil if it has none, or no longer waits.

@@ -53,8 +53,8 @@ struct ReservationTable: ~Copyable {
     return reservation
   }
 
-  /// Whether a user may reserve one more port. Reservations with a used token no longer count. They are searched only
-  /// at the limit, because the allocation may be on any shard.
+  /// Whether a user may reserve one more port. Reservations with a used token no longer count. They are removed only at
+  /// the limit, because any shard may have used the token.
   mutating func hasRoom(for owner: PortOwner, in addresses: RelayedAddresses) -> Bool {
     guard counts[owner.tag, default: 0] >= Self.limit else { return true }
     var walk = SlotWalk<Reservation>()

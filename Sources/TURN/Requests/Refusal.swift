@@ -74,7 +74,8 @@ extension Relay {
     }
   }
 
-  /// The reason phrase of the 403 to a client whose time-limited name has expired. With 401 it would try again.
+  /// The reason phrase of the 403 to a client whose time-limited name has expired. After a 401 the client would try
+  /// again.
   private static let expiredName = "The credential has expired"
 
   /// Writes an error response to a known user.

@@ -2,7 +2,7 @@ public import NetworkTypes
 internal import STUN
 
 /// The two addresses and two ports of NAT behaviour discovery (RFC 5780 section 6): `primary` is A1:P1, `alternate`
-/// A2:P2. They differ in both, and the server has a socket for all four combinations.
+/// A2:P2. They differ in address and port, and the server has a socket for all four combinations.
 public struct DiscoveryAddresses: Sendable, Equatable {
   public var primary: SocketAddress
   public var alternate: SocketAddress
@@ -54,7 +54,7 @@ extension Relay {
     guard message.malformedAttribute == nil, !(message.has(.padding) && message.has(.responsePort)),
       (try? message.responsePort()) != .some(0)
     else { return unauthenticatedError(.badRequest, received) }
-    // A long answer counts as several.
+    // A long answer counts as several answers.
     for _ in 0...(padding(of: message) / 100) {
       if let cause = limiter.takeBinding(client.address.address, now: received.now.instant) { return .drop(cause) }
     }
@@ -62,7 +62,7 @@ extension Relay {
     return .deferred
   }
 
-  /// The PADDING of an answer: never more than in the request, so that a small request gets no large answer.
+  /// The bytes of PADDING in an answer: never more than in the request, so that a small request gets no large answer.
   private func padding(of message: borrowing MessageView) -> Int {
     min(((message.range(of: .padding)?.count ?? 0) + 3) & ~3, Self.longestPadding)
   }

@@ -40,7 +40,7 @@ extension Relay {
     }
   }
 
-  /// Binding (RFC 8489 section 12): the client gets its reflexive transport address. Credentials are not needed, and
+  /// Binding (RFC 8489 section 12): the client gets its reflexive transport address. Credentials are not needed and are
   /// ignored.
   private mutating func receiveBinding(_ received: borrowing ReceivedMessage) -> Disposition {
     guard unsupportedAttributes(of: received.message).isEmpty else {
@@ -161,9 +161,9 @@ extension Relay {
     return .reply
   }
 
-  /// Sends the written message to a client without an input of that client.
+  /// Sends the written message to a client whose input is not the current one.
   ///
-  /// - Parameter since: when the request arrived that it answers; nil for an indication.
+  /// - Parameter since: the arrival of the request that the message answers; nil for an indication.
   mutating func sendWritten(to client: ClientPath, since: Instant? = nil) {
     if isCapturing { captureIfWanted(to: client) }
     commands.append(.reply(client, writer.bytes.copied(), since: since))
@@ -171,7 +171,7 @@ extension Relay {
 
   /// Turns the disposition of a request that waited into commands, because its datagram is no longer in a buffer.
   ///
-  /// - Parameter since: when the request arrived; nil: unknown.
+  /// - Parameter since: the arrival of the request; nil: unknown.
   mutating func deliverLate(_ disposition: Disposition, to client: ClientPath, since: Instant?) {
     switch disposition {
     case .reply: sendWritten(to: client, since: since)

@@ -14,7 +14,7 @@ struct Mobility {
   var transactionID: TransactionID?
   /// The five-tuple that the client has announced but not yet sent data from; at most one.
   var pending: ClientPath?
-  /// Whether its connection has closed, until the client returns with the ticket.
+  /// Whether the allocation's connection has closed and its client has not returned with the ticket.
   var isDetached = false
 }
 

@@ -113,8 +113,8 @@ extension Relay {
 
   // MARK: - Ends
 
-  /// The timer of a peer connection: the attempt or the client's ConnectionBind has timed out, or the delayed answer
-  /// about a failure is due.
+  /// Handles the timer of a peer connection: the attempt or the client's ConnectionBind has timed out, or the delayed
+  /// answer about a failure must be sent.
   mutating func expirePeerConnection(_ handle: Handle<PeerConnection>) {
     guard let slot = peerConnections.slot(of: handle) else { return }
     if peerConnections[slot].state != .failed { commands.append(.closePipe(handle)) }

@@ -25,7 +25,7 @@ extension Relay {
     let granted = wish == 0 ? .zero : lifetime(for: wish, request.principal, now: request.now)
     var ticket: [UInt8]?
     if granted == .zero {
-      // Takes effect before the answer is sent: a client with the answer can allocate again at once.
+      // The deletion comes before the answer: a client with the answer can allocate again at once.
       endFamilies(families, of: slot, .deleted, now: request.now)
     } else {
       setExpiry(of: slot, families, to: request.now.instant.advanced(by: granted))

@@ -42,8 +42,8 @@ extension Relay {
       allocation.transport == .tcp ? .openRelayListener(handle, local) : .openRelayPort(handle, local))
   }
 
-  /// This family has no free port: a dual allocation continues with the other family (section 7.2, step 9); any other
-  /// is refused.
+  /// Handles a family without a free port: a dual allocation continues with the other family (section 7.2, step 9); an
+  /// allocation of one family is refused.
   private mutating func skipFamily(_ family: IPAddress.Family, _ ticket: Handle<PendingRequest>, now: Now) {
     guard var allocation = pending[allocation: ticket] else { return }
     allocation.families.removeFirst()

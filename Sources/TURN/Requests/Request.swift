@@ -73,7 +73,7 @@ struct Request: ~Escapable {
 }
 
 extension Relay {
-  /// The live allocation on a five-tuple. An expired one does not count, even before its timer fires.
+  /// The live allocation on a five-tuple. Ends an expired one whose timer has not fired yet.
   mutating func liveAllocation(on client: ClientPath, now: Now) -> Slot<Allocation>? {
     guard let slot = allocations.find(client) else { return nil }
     guard allocations[slot].expiresAt > now.instant else {
@@ -102,8 +102,8 @@ extension Relay {
     return allocations[slot].details.username == principal.username
   }
 
-  /// Whether an allocation that was made with a token has this token's key. Checked for requests from another
-  /// five-tuple, which alone proves nothing.
+  /// Whether an allocation that was made with a token has this token's key. This is checked for requests from another
+  /// five-tuple, where the five-tuple proves nothing.
   func hasKey(_ principal: Principal, of slot: Slot<Allocation>) -> Bool {
     guard allocations[slot].details.credentialEnd != nil else { return true }
     guard let key = allocations[slot].details.keys?.md5.first, let claimed = principal.key else { return false }

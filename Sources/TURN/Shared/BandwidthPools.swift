@@ -3,7 +3,7 @@ internal import Synchronization
 internal import Tables
 
 /// The used bandwidth of users, realms and the server, over all shards, in each direction. A shard takes a slice of a
-/// rate at a time, not for each packet. 16,384 users and 256 realms fit a fixed size of memory.
+/// rate, not single packets. A fixed size of memory has room for 16,384 users and 256 realms.
 public final class BandwidthPools: Sendable {
   /// One direction.
   final class Pools: Sendable {
@@ -44,7 +44,7 @@ struct SharedRate: BitwiseCopyable, Sendable {
   @inline(__always) var isUnlimited: Bool { limit.isUnlimited }
 }
 
-/// Bytes of a shared rate that an allocation or shard has taken and not used; negative: bytes that it owes.
+/// Bytes of a shared rate that an allocation or shard has taken and not used.
 struct BandwidthLease: BitwiseCopyable {
   private var bytes = 0
 
@@ -54,15 +54,15 @@ struct BandwidthLease: BitwiseCopyable {
   mutating func code(with coder: inout RecordCoder) throws(RecordError) {
     var value = Int64(bytes)
     try coder.code(&value)
-    // A lease is at most a slice of the rate, and a debt at most what a stream's read has brought.
+    // A lease is at most a slice of the rate; a much larger number would overflow the sums.
     guard value.magnitude <= 1 << 40 else { throw coder.failure("a lease is too large") }
     bytes = Int(value)
   }
 
-  /// Pays for a datagram; false if the rate does not allow it.
+  /// Charges a datagram; false if the rate does not allow it.
   ///
-  /// The last quarter of the rate's bucket is reserved for datagrams of the size of audio. They take from it only what
-  /// they need, so that larger ones get no rest of it.
+  /// The last quarter of the rate's bucket is reserved for datagrams of the size of audio. They take only their own
+  /// size from it, so that no rest of it is left for larger ones.
   @inline(__always)
   mutating func take(
     _ count: Int, _ rate: SharedRate, from table: RateTable, of subject: RateTable.Subject, now: Instant
@@ -86,7 +86,7 @@ struct BandwidthLease: BitwiseCopyable {
     return count <= Self.audioSize && table.spend(subject, count: count, rate.limit, keeping: 0, now: now)
   }
 
-  /// Pays for bytes of a stream, which cannot be dropped.
+  /// Charges bytes of a stream, which cannot be dropped.
   ///
   /// - Returns: the nanoseconds for which reading must pause.
   mutating func charge(

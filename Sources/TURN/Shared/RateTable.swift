@@ -3,8 +3,8 @@ internal import Synchronization
 
 /// Rate limits of many subjects over all shards, without a lock, in a fixed size of memory.
 ///
-/// Each subject has a bucket for one period, in sets of four. A new subject replaces the fullest bucket of its set, so
-/// under a flood of made-up subjects a replaced bucket can only allow more, never refuse.
+/// Each subject has a bucket with the units of one period, in a set of four buckets. A new subject replaces the fullest
+/// bucket of its set, so under a flood of made-up subjects a replaced bucket can only allow more, never refuse.
 @safe
 final class RateTable: Sendable {
   /// A number of units a second or a minute: requests, answers or bytes.
@@ -89,13 +89,13 @@ final class RateTable: Sendable {
     guard !limit.isUnlimited else { return true }
     guard let cost = limit.cost(of: 1) else { return false }
     let now = Self.time(of: now)
-    // Mostly nothing was taken for a while, and no bucket has to be found.
+    // Usually nothing was taken for a while; then no bucket has to be found.
     if fullAgain.load(ordering: .relaxed) <= now { return true }
     return max(bucket(of: subject, limit, now).full, now) + cost <= now + limit.period
   }
 
-  /// Takes units while more than `keeping` of the bucket is left, even more units than the bucket holds: they are paid
-  /// for afterwards. False, without taking, if less is left.
+  /// Takes units while more than `keeping` of the bucket is left, even more units than the bucket holds: they are
+  /// charged afterwards. False, without taking, if less is left.
   ///
   /// - Parameter keeping: the part of the bucket that must be left, in quarters.
   func spend(_ subject: Subject, count: Int, _ limit: Limit, keeping quarters: UInt64, now: Instant) -> Bool {
@@ -107,7 +107,7 @@ final class RateTable: Sendable {
     }
   }
 
-  /// Pays for bytes of a stream, which cannot be dropped.
+  /// Charges bytes of a stream, which cannot be dropped.
   ///
   /// - Returns: the nanoseconds that the sender must wait.
   func charge(_ subject: Subject, count: Int, _ limit: Limit, now instant: Instant) -> UInt64 {
@@ -124,7 +124,8 @@ final class RateTable: Sendable {
 
   // MARK: - Handover
 
-  /// The time at which a subject's bucket is full again, for `restore` in another process; 0: it has no bucket.
+  /// The time in microseconds at which a subject's bucket is full again, for `restore` in another process; 0: it has no
+  /// bucket.
   func fullTime(of subject: Subject) -> UInt64 {
     let bits = hash(subject)
     let set = Int(bits & UInt64(setCount - 1)) * Self.ways
@@ -145,7 +146,7 @@ final class RateTable: Sendable {
 
   // MARK: - Buckets
 
-  /// Limit in microseconds of the debt beyond one period, for units that are paid for afterwards: one minute.
+  /// Limit in microseconds of the debt beyond one period, for units that are charged afterwards: one minute.
   private static let largestDebt: UInt64 = 60_000_000
 
   /// The time in microseconds, never zero: a zero word is a free bucket.

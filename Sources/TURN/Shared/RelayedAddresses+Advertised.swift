@@ -1,15 +1,15 @@
 public import NetworkTypes
 public import STUN
 
-/// What clients and peers know of relay addresses. Behind a 1:1 NAT it is another address than the local one, and it may
-/// change while the server runs: new allocations are told the new address, live ones keep theirs.
+/// The advertised forms of relay addresses, which clients and peers use. Behind a 1:1 NAT they differ from the local
+/// addresses, and may change while the server runs: new allocations get the new address, live ones keep theirs.
 extension RelayedAddresses {
-  /// Limit of `former`. Beyond it the oldest is forgotten: peers outside still reach its allocations, other allocations
-  /// of this server only if the network sends their packets back.
+  /// Limit of `former`. Beyond it the oldest address is forgotten: other hosts still reach its allocations, other
+  /// allocations of this server only if the NAT sends their packets back.
   public static let formerLimit = 8
 
-  /// How long a former address is one of ours. Then another host of the Internet may have it, and an allocation that is
-  /// older than this loses what `formerLimit` says.
+  /// The time for which a former address counts as ours. After it another host may have the address; allocations that
+  /// still use it lose the same as beyond `formerLimit`.
   public static let formerTime = Duration.seconds(86_400)
 
   /// The same ports with other advertised addresses.
@@ -20,9 +20,9 @@ extension RelayedAddresses {
     return with(next, former: entries.map { Former($0, since: now) } + former)
   }
 
-  /// The same with the addresses that an older process has advertised.
+  /// The same addresses, with those that an older process has advertised as former ones.
   ///
-  /// - Parameter since: the time from which each of `earlier` was a former one; nil and missing: from now on.
+  /// - Parameter since: the time from which each of `earlier` was a former one; nil or missing: from now on.
   public func remembering(_ earlier: [Entry], since: [Instant?] = [], now: Instant) -> RelayedAddresses {
     let older = earlier.enumerated().map { index, entry in
       Former(entry, since: min((index < since.count ? since[index] : nil) ?? now, now))
@@ -30,7 +30,7 @@ extension RelayedAddresses {
     return with(entries, former: former + older)
   }
 
-  /// The same without the former addresses whose time is over; nil if there are none.
+  /// The same addresses without the former ones whose time is over; nil if there is no such former one.
   public func forgetting(now: Instant) -> RelayedAddresses? {
     let kept = former.filter { $0.since.advanced(by: Self.formerTime) > now }
     return kept.count == former.count ? nil : with(entries, former: kept)
@@ -42,7 +42,7 @@ extension RelayedAddresses {
   private func with(_ next: [Entry], former candidates: [Former]) -> RelayedAddresses {
     var former: [Former] = []
     for entry in candidates where entry.advertised != entry.local && next.contains(where: { $0.local == entry.local }) {
-      // An address that is advertised now, for whichever relay address, is not a former one.
+      // An address that is advertised now, for any relay address, is not a former one.
       let isKnown =
         next.contains { $0.advertised == entry.advertised }
         || former.contains { $0.local == entry.local && $0.advertised == entry.advertised }
@@ -63,7 +63,7 @@ extension RelayedAddresses {
       guard let index = wordIndex(RelayedAddress(ordinal, port)) else { continue }
       let state = state(index)
       if state == .live(transport) || state == .foreign(transport) { return true }
-      // Its successor opens further ports, of which this process does not know.
+      // The newer process opens further ports, which this process does not know.
       if hasSuccessor { return true }
     }
     return false

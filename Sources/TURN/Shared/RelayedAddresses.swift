@@ -6,20 +6,21 @@ internal import Synchronization
 /// share it without a lock.
 ///
 /// A port is claimed by compare-and-swap before its socket is opened, live while an allocation has it, or reserved for
-/// the user with its token (RFC 8656 section 7.2, EVEN-PORT). For a minute after it was live only its last user gets it
-/// again, so that late packets of that user's peers reach no other client. If no other port is free, any user gets it.
+/// the user with its token (RFC 8656 section 7.2, EVEN-PORT). For a minute after its allocation has ended only its last
+/// user gets it again, so that late packets of that user's peers reach no other client. If no other port is free, any
+/// user gets it.
 ///
 /// ```
 ///  +---------------------------+---------------------+---------------+
-///  | left, in seconds (29 bit) | last owner (32 bit) | state (3 bit) |
+///  | time, in seconds (29 bit) | last owner (32 bit) | state (3 bit) |
 ///  +---------------------------+---------------------+---------------+
-///    while live: the shard
+///    while live: the shard; else when the port was reserved or its allocation ended
 /// ```
 ///
 /// A port number is used for UDP or for TCP, never for both at once.
 ///
-/// The addresses are immutable. When clients are to be told another one, `advertising` makes a successor with the same
-/// ports, which each shard gets with its settings.
+/// The addresses are immutable. For another advertised address `advertising` makes a copy with the same ports, which
+/// each shard gets with its settings.
 @safe
 public final class RelayedAddresses: Sendable {
   /// A local address on which relays listen, and its advertised address (the same without a 1:1 NAT).
@@ -33,7 +34,7 @@ public final class RelayedAddresses: Sendable {
     }
   }
 
-  /// An entry of before, and since when another address is told in its place.
+  /// An earlier entry, and the time since which another address is advertised in its place.
   public struct Former: Equatable, Sendable {
     public let local: IPAddress
     public let advertised: IPAddress
@@ -53,7 +54,7 @@ public final class RelayedAddresses: Sendable {
     case reserved = 3
     /// Live for TCP.
     case liveTCP = 4
-    /// Live in another process: the one from which this one has taken over.
+    /// Live in the older process, from which this one has taken over.
     case foreign = 5
     case foreignTCP = 6
 
@@ -64,10 +65,12 @@ public final class RelayedAddresses: Sendable {
     static let mask: UInt64 = 7
   }
 
+  /// The relay addresses; `RelayedAddress.ordinal` is an index here.
   public let entries: [Entry]
   /// Addresses that were advertised before, newest first: live allocations may have them. At most `formerLimit`, and for
   /// `formerTime`.
   public let former: [Former]
+  /// The range of relay ports, which each relay address has.
   public let ports: ClosedRange<UInt16>
   /// Whether any advertised address differs or differed from its local one.
   public let hasTranslations: Bool
@@ -151,7 +154,7 @@ public final class RelayedAddresses: Sendable {
   /// Seconds of the monotonic clock, never 0: 0 means a port that was never live.
   private static func seconds(_ now: Instant) -> UInt64 { (now.nanoseconds / 1_000_000_000 + 1) & timeMask }
 
-  /// Claims a free port, unless it is in quarantine for this owner and `ignoresQuarantine` is false.
+  /// Claims a free port. A port in quarantine can be claimed only for its last owner, or with `ignoresQuarantine`.
   func claim(_ address: RelayedAddress, for owner: PortOwner, now: Instant, ignoresQuarantine: Bool) -> Bool {
     guard let index = wordIndex(address) else { return false }
     let word = unsafe words[index].load(ordering: .relaxed)

@@ -2,7 +2,7 @@ public import NetworkTypes
 internal import Synchronization
 
 /// Limits unauthenticated answers a second, for each source address and in all, and the failed logins of an address.
-/// Shared by all shards without a lock, in a fixed size of memory: 65,536 addresses, 16,384 with failed logins.
+/// All shards share it without a lock, in a fixed size of memory: 65,536 addresses, 16,384 with failed logins.
 ///
 /// Binding answers and challenges (401, 438, errors) have separate budgets, so that forged Bindings with a client's
 /// address do not block its Allocate. After the challenges of an address are used up, possibly by forged requests, each
@@ -43,6 +43,7 @@ public final class StrangerRateLimiter: Sendable {
     setLimits(perAddress: limit, total: total)
   }
 
+  /// Replaces the limits, in answers a second; 0 is no limit.
   public func setLimits(perAddress limit: UInt32, total: UInt32) {
     self.limit.store(UInt64(limit), ordering: .relaxed)
     totalLimit.store(UInt64(total), ordering: .relaxed)
@@ -65,9 +66,10 @@ public final class StrangerRateLimiter: Sendable {
     return takeFromAll(now) ? nil : .rateLimitedInAll
   }
 
-  /// Takes a ClientHello of DTLS from the challenges of the client and from the budget of all; returns the drop cause if
-  /// one is used up. It is the beginning of a call, so forged Bindings of the client's address must not stop it; and a
-  /// flood of hellos without a cookie must not stop those whose clients receive answers, nor challenges.
+  /// Takes a ClientHello of DTLS from the challenges of the client and from the budget of all; returns the drop cause
+  /// if one is used up. A ClientHello begins a call, so forged Bindings with the client's address must not stop it. A
+  /// flood of hellos without a cookie must stop neither hellos with a cookie, whose clients receive answers, nor
+  /// challenges.
   public func takeHello(_ client: SocketAddress, hasCookie: Bool, now: Instant) -> DropCause? {
     guard takeChallenge(of: client, now: now) else { return .rateLimited }
     return takeFromAll(now, keeping: hasCookie ? 0 : Self.challengeReserve) ? nil : .rateLimitedInAll

@@ -4,12 +4,13 @@ internal import Synchronization
 /// One budget over all shards for the memory of unauthenticated clients (`limits.strangers-memory`). A charge is
 /// released when the memory is freed, or when its client has authenticated.
 ///
-/// Used once for each connection, association, engine, frame or waiting request, never for a packet of an allocation.
+/// It is charged once for each connection, association, engine, frame or waiting request, never for a packet of an
+/// allocation.
 public final class StrangersMemory: Sendable {
   private let limit: Int
   private let used = Atomic<Int>(0)
 
-  /// - Parameter limit: zero: no limit.
+  /// - Parameter limit: the budget; zero: no limit.
   public init(limit: ByteCount) { self.limit = Int(limit) }
 
   /// The bytes charged now.
@@ -23,5 +24,6 @@ public final class StrangersMemory: Sendable {
     return false
   }
 
+  /// Releases charged bytes.
   public func release(_ byteCount: Int) { used.wrappingSubtract(byteCount, ordering: .relaxed) }
 }

@@ -1,8 +1,8 @@
 internal import NetworkTypes
 
 /// Limits one user's new peers in permissions and its Connect requests, over all shards and allocations. Otherwise one
-/// credential could use the server as a port scanner at line rate. Used for control requests, never for packets. 16,384
-/// users fit a fixed size of memory.
+/// credential could use the server as a port scanner at line rate. It is used for control requests, never for packets.
+/// A fixed size of memory has room for 16,384 users.
 public final class UserRateLimiter: Sendable {
   private let newPeers: RateTable
   private let connects: RateTable

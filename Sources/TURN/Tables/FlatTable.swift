@@ -30,7 +30,7 @@ struct FlatTable<Record: ~Copyable>: ~Copyable, Sendable {
     var hash: UInt32
   }
 
-  // Owned by this value alone and freed in deinit; indices are always masked, so they stay within it.
+  // Owned by this value alone and freed in deinit; indices are always masked, so they stay within the block.
   nonisolated(unsafe) private var entries: UnsafeMutablePointer<Entry>
   private var mask: Int
   private(set) var count = 0

@@ -15,8 +15,9 @@ enum TimerSubject: BitwiseCopyable {
 /// Deadlines of many records in one ring of buckets, a quarter of a second each: setting, cancelling and expiring a
 /// timer takes constant time.
 ///
-/// The wheel only frees memory: a packet checks the exact deadline of a permission itself. So a timer may fire up to a
-/// quarter of a second late; and if the deadline has moved since, the owner sets the timer again when it fires.
+/// A timer may fire up to a quarter of a second late: the path of a packet compares the exact deadlines of its records
+/// with the time, so the timer only removes expired records. If the deadline has moved since, the owner sets the timer
+/// again when it fires.
 struct TimerWheel: ~Copyable {
   struct Entry: BitwiseCopyable, ListElement {
     var links = ListLinks<Entry>()
@@ -36,7 +37,7 @@ struct TimerWheel: ~Copyable {
   /// One bit for each bucket with timers, so that the next deadline is found without a scan of the buckets.
   private var occupied: [UInt64]
   private var currentTick: UInt64
-  /// The tick of the first timer; nil without timers. Every packet asks for it, so it is not searched then.
+  /// The tick of the first timer; nil without timers. It is kept because it is read for every packet.
   private var firstTick: UInt64?
 
   init(now: Instant) {
@@ -47,10 +48,10 @@ struct TimerWheel: ~Copyable {
 
   var count: Int { entries.count }
 
-  /// Sets a timer and returns its handle. A deadline beyond the ring's 17 minutes fires early, and the owner sets it
+  /// Sets a timer and returns its handle. A timer beyond the ring's 17 minutes fires early, and the owner sets it
   /// again.
   mutating func schedule(_ subject: TimerSubject, at deadline: Instant) -> TimerHandle {
-    // Rounded up: a timer fires when its deadline has passed, never before.
+    // The tick is rounded up: a timer fires when its deadline has passed, never before.
     let wanted = deadline.nanoseconds / Self.tickNanoseconds + 1
     let tick = min(max(wanted, currentTick + 1), currentTick + UInt64(Self.bucketCount) - 1)
     let bucket = Int(tick % UInt64(Self.bucketCount))
