@@ -20,6 +20,7 @@ public struct AllocationSession: ~Copyable {
   public struct Datagram: Hashable, Sendable {
     public var peer: SocketAddress
     public var data: [UInt8]
+    /// False: it came in a Data indication.
     public var isChannelData: Bool
   }
 

@@ -36,6 +36,7 @@ public struct CheckFailure: Error, Hashable, Sendable {
   }
 
   public var reason: Reason
+  /// The server, the request and the fault, as text for the user.
   public var message: String
   /// The likely cause as text; never empty.
   public var advice: String

@@ -13,6 +13,7 @@ public struct CheckOptions: Sendable {
   public var tls: TLSContext?
   /// The trusted certificates for DTLS.
   public var dtls: TLSContext?
+  /// The user's credential; nil: none.
   public var credential: LongTermCredential?
   /// Another user of the same server, for checks of one user's requests for another user's allocation.
   public var otherCredential: LongTermCredential?

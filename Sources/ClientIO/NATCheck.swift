@@ -7,10 +7,13 @@ public import TURNClient
 /// The behaviour of the NAT between here and a server.
 public struct NATReport: Sendable {
   public var target: ServerTarget
+  /// Nil if there is no result.
   public var behaviour: NATBehaviour?
+  /// The tests in order.
   public var trials: [NATDiscovery.Trial] = []
   /// Nil: not measured.
   public var lifetime: Result<BindingLifetime, NATBehaviour.Unknown>?
+  /// The reason why there is no result, or a fault of the mapped address.
   public var failure: CheckFailure?
   /// Warnings.
   public var complaints: [CheckFailure] = []

@@ -9,6 +9,7 @@ public import TURNClient
 public struct PingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
+  /// The mapped address of the last answer.
   public var mappedAddress: SocketAddress?
   /// Zero over UDP, and without TLS.
   public var connectDuration = Duration.zero
@@ -19,6 +20,7 @@ public struct PingReport: ConnectionReport, Sendable {
   public var remappings = 0
   /// The last answer that was not a success.
   public var refusal: CheckFailure?
+  /// The reason why the series ended early or has no good answer; or a fault of the mapped addresses.
   public var failure: CheckFailure?
   /// Warnings.
   public var complaints: [CheckFailure] = []

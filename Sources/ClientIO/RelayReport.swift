@@ -16,6 +16,7 @@ public struct RelayReport: Sendable {
     public var attempts = 1
   }
 
+  /// The steps in their order.
   public enum Name: String, Hashable, Sendable, CaseIterable {
     case connect, tls, allocate, peer, permission
     case sendEcho = "send-echo"
@@ -35,8 +36,10 @@ public struct RelayReport: Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
   public var tls: TLSConnectionSummary?
+  /// Nil if Allocate failed.
   public var grant: ClientAllocation.Grant?
   public var realm: String?
+  /// Whether requests were signed with MESSAGE-INTEGRITY-SHA256.
   public var usesSHA256 = false
   public var peerKind: PeerKind?
   public var peerAddress: SocketAddress?

@@ -21,6 +21,7 @@ public struct SecurityReport: Sendable {
     /// The object of the check: an address, or a few words.
     public var subject: String
     public var verdict: Verdict
+    /// The server's answer, or the reason of the verdict.
     public var detail: String
 
     public init(_ check: String, _ subject: String, _ verdict: Verdict, _ detail: String) {

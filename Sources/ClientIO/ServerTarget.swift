@@ -64,6 +64,7 @@ public struct ServerTarget: Hashable, Sendable {
 
 /// Settings of server discovery.
 public struct DiscoverySettings: Sendable {
+  /// The family of the addresses; nil: both.
   public var family: IPAddress.Family?
   /// The user's options, which override the URI.
   public var transport: TransportProtocol?

@@ -27,6 +27,7 @@ public struct CredentialSource: Sendable {
   /// A credential, and the secret that it was made from; nil if it was given.
   public struct Credential: Sendable {
     public var credential: LongTermCredential
+    /// The shared secret; nil if the credential was given.
     public var secret: [UInt8]?
     /// A detail that is easily overlooked: "the password ends with a space"; nil if there is none.
     public var oddity: String?

@@ -8,6 +8,7 @@ public enum OwnNetworks {
     "fe80::/10",
   ].compactMap { CIDRBlock($0) }
 
+  /// Whether the address needs no `--i-own-this-server`.
   public static func contain(_ address: IPAddress) -> Bool { blocks.contains { $0.contains(address) } }
 
   /// Refuses any other address unless the user gave `--i-own-this-server`.

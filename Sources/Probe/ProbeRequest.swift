@@ -7,6 +7,7 @@ package struct ProbeRequest: Sendable {
     case binding, relay, nat, ping, security, decode, credentials, help, version
   }
 
+  /// The form of output: text, --json, --ndjson or --check.
   package enum Format: Sendable {
     case text, json, ndjson, check
   }
@@ -44,6 +45,7 @@ package struct ProbeRequest: Sendable {
   package var second = SecondUserSource()
   package var trust = TrustSource()
   package var format = Format.text
+  /// The path of `--prometheus`.
   package var prometheus: String?
   package var thresholds = Thresholds()
   package var mode: Mode?
@@ -51,8 +53,10 @@ package struct ProbeRequest: Sendable {
   package var lifetime: Duration?
   /// `credentials`: how long the credential is valid.
   package var timeToLive = Duration.seconds(86_400)
+  /// `--i-own-this-server`.
   package var isOwner = false
   package var nameServer: SocketAddress?
+  /// `--trace`: whether the output shows the DNS queries.
   package var isTraced = false
   /// The names of the given options, to refuse those that do not belong to the command.
   package var given: [String] = []

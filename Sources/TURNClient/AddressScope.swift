@@ -17,6 +17,7 @@ public enum AddressScope: Int, Hashable, Sendable, Comparable {
   /// A scope and its reason as text: "is private".
   public struct Judgement: Hashable, Sendable {
     public var scope: AddressScope
+    /// A predicate: "is private", "is link-local".
     public var words: String
   }
 

@@ -15,6 +15,7 @@ public struct BindingProbe: ~Copyable {
     public var isXORMapped: Bool
     /// MAPPED-ADDRESS, if the response has both: NATs that rewrite addresses in messages change this one.
     public var plainMappedAddress: SocketAddress?
+    /// SOFTWARE; nil if absent.
     public var software: String?
     public var hasFingerprint: Bool
     /// RFC 5780: the source of the response, and the server's other address.
@@ -56,8 +57,10 @@ public struct BindingProbe: ~Copyable {
   /// The source address and port (CHANGE-REQUEST) and the destination port (RESPONSE-PORT) that the answer should have
   /// (RFC 5780 sections 7.2 and 7.5).
   public struct Detour: Hashable, Sendable {
+    /// The flags of CHANGE-REQUEST.
     public var changesAddress = false
     public var changesPort = false
+    /// RESPONSE-PORT; nil: not sent.
     public var responsePort: UInt16?
 
     public init(changesAddress: Bool = false, changesPort: Bool = false, responsePort: UInt16? = nil) {

@@ -8,6 +8,7 @@ public import STUN
 /// The caller passes in commands, received bytes and the time. After each call it takes everything from `takeOutput`
 /// and `takeEvent`, and calls `advance` at `deadline`. This type uses no socket, no clock and no randomness of its own.
 public struct ClientAllocation: ~Copyable {
+  /// The requested allocation and the client's behaviour.
   public struct Settings: Hashable, Sendable {
     /// Nil: for a server that requires no credentials.
     public var credential: LongTermCredential?
@@ -46,6 +47,7 @@ public struct ClientAllocation: ~Copyable {
     public var lifetime: Duration
     /// The reason why the second address was refused (ADDRESS-ERROR-CODE).
     public var addressError: ErrorCode?
+    /// RESERVATION-TOKEN: reserves the next port, if EVEN-PORT requested it.
     public var reservationToken: UInt64?
     public var software: String?
   }

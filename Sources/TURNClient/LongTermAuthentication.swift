@@ -6,6 +6,7 @@ internal import STUN
 ///
 /// With an OAuth access token (RFC 7635) the name is the kid: it identifies the key that encrypts the token.
 public struct LongTermCredential: Hashable, Sendable {
+  /// With an access token: its kid.
   public var username: [UInt8]
   /// With an access token: the MAC key.
   public var password: [UInt8]

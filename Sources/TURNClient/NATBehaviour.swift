@@ -4,6 +4,7 @@ public import NetworkTypes
 public struct NATBehaviour: Hashable, Sendable {
   /// The reason why a property could not be determined.
   public struct Unknown: Hashable, Sendable, Error {
+    /// The reason as text for the user.
     public var reason: String
 
     public init(_ reason: String) { self.reason = reason }
@@ -39,6 +40,7 @@ public struct NATBehaviour: Hashable, Sendable {
     case paired, arbitrary
   }
 
+  /// The socket's own address.
   public var localAddress: SocketAddress
   /// The socket's address as the server sees it.
   public var mappedAddress: SocketAddress

@@ -16,13 +16,16 @@ public struct PacketSeries: Sendable {
     case unknown
   }
 
+  /// Packets sent, and packets with a good answer in time.
   public private(set) var sent = 0
   public private(set) var received = 0
   /// Packets answered with an error: neither received nor lost.
   public private(set) var refused = 0
   /// Packets given up.
   public private(set) var lost = 0
+  /// Further answers to packets that were answered before.
   public private(set) var duplicates = 0
+  /// Answers to packets that were given up before.
   public private(set) var late = 0
   /// Answers that came after the answer of a later packet.
   public private(set) var reordered = 0

@@ -5,6 +5,7 @@ internal import STUN
 /// A series of Binding requests that does not wait for answers. Each is sent once, so that loss, duplicates and order
 /// can be counted.
 public struct PingRequests: ~Copyable {
+  /// The counts of requests and answers.
   public private(set) var series = PacketSeries()
   /// The mapped address of the last answer.
   public private(set) var mappedAddress: SocketAddress?

@@ -6,6 +6,7 @@ public import NetworkTypes
 /// given up `lastWait` RTOs after the last. With the defaults: sent at 0, 500, 1500, 3500, 7500, 15,500 and 31,500 ms,
 /// given up at 39,500 ms. Over TCP and TLS it is sent once, and given up after the same time.
 public struct Retransmission: Sendable {
+  /// The parameters of RFC 8489 section 6.2.
   public struct Settings: Hashable, Sendable {
     /// RTO.
     public var initialTimeout = Duration.milliseconds(500)

@@ -41,6 +41,7 @@ public enum LookupFailure: Error, Hashable, Sendable {
   case silent
   case failed(String)
 
+  /// The reason as text.
   public var words: String {
     switch self {
     case .notFound: "no such record"
@@ -71,14 +72,17 @@ public struct ServerDiscovery: Sendable {
 
   /// One query and its answer, for `--trace`.
   public struct Trace: Hashable, Sendable {
+    /// `NAPTR`, `SRV` or `A/AAAA`.
     public var kind: String
     public var name: String
+    /// The records as text.
     public var answers: [String]
     public var failure: LookupFailure?
   }
 
   /// The candidates in the order in which the caller tries them.
   public private(set) var candidates: [Candidate] = []
+  /// All queries, in order.
   public private(set) var trace: [Trace] = []
   /// The reason why the last address query failed.
   public private(set) var failure: LookupFailure?

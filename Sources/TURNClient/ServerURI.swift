@@ -4,9 +4,11 @@ public import NetworkTypes
 ///
 /// Common mistakes, such as `stun://`, are accepted with a hint for the user.
 public struct ServerURI: Hashable, Sendable {
+  /// The part before the first colon.
   public enum Scheme: String, Hashable, Sendable, CaseIterable {
     case stun, stuns, turn, turns
 
+    /// Whether the scheme means TLS or DTLS.
     public var isSecure: Bool { self == .stuns || self == .turns }
     public var isTURN: Bool { self == .turn || self == .turns }
   }
