@@ -1,7 +1,7 @@
 public import NetworkTypes
 internal import TURNClient
 
-/// Checks whether others can use the addresses that a server gives.
+/// Checks whether other hosts can use the addresses that a server gives.
 public enum AddressCheck {
   /// A fault of an address.
   public struct Complaint: Hashable, Sendable {

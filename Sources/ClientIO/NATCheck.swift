@@ -4,7 +4,7 @@ internal import NetworkTypes
 internal import System
 public import TURNClient
 
-/// The behaviour of the NAT between here and a server.
+/// The behaviour of the NAT between this machine and a server.
 public struct NATReport: Sendable {
   public var target: ServerTarget
   /// Nil if there is no result.

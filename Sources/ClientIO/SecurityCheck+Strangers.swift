@@ -31,7 +31,7 @@ extension SecurityCheck {
     }
   }
 
-  /// Largest ratio of answer to request; above it the server can be used to flood others.
+  /// Largest ratio of answer to request; above it an attacker can use the server to flood other hosts.
   private static let amplificationLimit = 8
 
   mutating func strangers() {

@@ -1,6 +1,6 @@
 internal import NetworkTypes
 
-/// The findings of the security checks: what the server accepted although it should refuse it.
+/// The results of the security checks of one server.
 public struct SecurityReport: Sendable {
   /// The result of one check.
   public enum Verdict: String, Hashable, Sendable {

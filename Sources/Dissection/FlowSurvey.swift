@@ -26,9 +26,9 @@ public struct FlowSurvey: Sendable {
   /// The evidence about one flow.
   struct Evidence {
     var hasSTUN = false
-    /// The messages have two-byte lengths (RFC 4571), as in ICE over TCP.
+    /// Whether the messages have two-byte lengths (RFC 4571), as in ICE over TCP.
     var isFramed = false
-    /// The flow carries bytes that are neither STUN nor ChannelData.
+    /// Whether the flow carries bytes that are neither STUN nor ChannelData.
     var hasOther = false
     /// Possible ChannelData frames, for each channel.
     var runs: [UInt16: Run] = [:]

@@ -1,5 +1,5 @@
-/// Dumps with an offset before each line and possibly a column of characters after it: those of Wireshark ("copy as hex
-/// dump"), tshark, xxd, od, hexdump and tcpdump. Offsets and characters are not data, even if they look like
+/// Reads dumps with an offset before each line and possibly a column of characters after it, as Wireshark ("copy as hex
+/// dump"), tshark, xxd, od, hexdump and tcpdump print them. Offsets and characters are not data, even if they look like
 /// hexadecimal digits: the offsets of a line and of the next one give the number of bytes.
 struct HexDump {
   /// The packets in the text: each begins at offset 0. Nil if the text is not such a dump.

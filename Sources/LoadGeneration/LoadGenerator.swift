@@ -12,8 +12,8 @@ public struct LoadProgress: Sendable {
   public let now: Instant
 }
 
-/// Puts a load on a server and measures the result. Uses one core fully: it polls sockets and does not sleep, so that
-/// batches stay small and latencies are accurate.
+/// Puts a load on a server and measures the result. Uses up to one core: under load it polls sockets without sleeping,
+/// so that batches stay small and latencies are accurate.
 public enum LoadGenerator {
   /// Blocks until the run is over.
   ///

@@ -29,9 +29,9 @@ public struct ClientAllocation: ~Copyable {
     public var retransmission = Retransmission.Settings()
     /// Whether allocation, permissions and channels are kept alive until they are deleted.
     public var refreshesAutomatically = true
-    /// Whether an unsigned error response to a signed request is believed. RFC 8489 section 9.2.5 requires to discard
-    /// it, which turns a clear refusal of a careless server into a timeout of 40 s: right for a call, useless for a
-    /// probe. An attacker cannot guess the transaction ID in either case.
+    /// Whether an unsigned error response to a signed request is accepted. RFC 8489 section 9.2.5 requires clients to
+    /// discard it. This turns a refusal of a server that does not sign errors into a timeout of 40 s: right for a call,
+    /// useless for a probe. An attacker cannot guess the transaction ID in either case.
     public var trustsUnsignedErrors = true
 
     public init() {}

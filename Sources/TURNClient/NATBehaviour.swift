@@ -63,7 +63,7 @@ public struct BindingLifetime: Hashable, Sendable {
   /// The time after which a binding had ended; nil: none had.
   public var lessThan: Duration?
 
-  /// The bounds from trials of separate bindings. A failed trial that is shorter than a successful one was a lost
+  /// The bounds from trials of separate bindings. A failed trial that is shorter than a successful one counts as a lost
   /// packet.
   public init(trials: [(time: Duration, isAlive: Bool)]) {
     atLeast = trials.filter(\.isAlive).map(\.time).max() ?? .zero

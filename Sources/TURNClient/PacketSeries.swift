@@ -36,7 +36,7 @@ public struct PacketSeries: Sendable {
   public private(set) var minimum: Duration?
   public private(set) var maximum: Duration?
 
-  /// The round trips of all answers together, in nanoseconds like the numbers below.
+  /// The sum of all round trips, in nanoseconds like the numbers below.
   private var sum: UInt64 = 0
   private var scaledJitter: UInt64 = 0
   private var lastRoundTrip: UInt64?

@@ -12,7 +12,7 @@ extension ServerURI {
   /// Reads a URI, or a bare `HOST[:PORT]` as `stun:` (an IPv6 address without a port needs no brackets).
   public init(parsing text: String) throws(ParsingError) {
     guard text.utf8.count <= Self.lengthLimit else { throw ParsingError(description: "the URI is too long") }
-    // Searched in the whole text, because a password may contain any character.
+    // Searches the whole text, because a password may contain any character.
     guard !text.contains("@") else {
       throw ParsingError(description: "a URI has no user name: use --username")
     }
