@@ -9,6 +9,7 @@ public import TURNClient
 public struct PingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
+  /// The mapped address of the last answer.
   public var mappedAddress: SocketAddress?
   /// Zero over UDP, and without TLS.
   public var connectDuration = Duration.zero
@@ -19,6 +20,7 @@ public struct PingReport: ConnectionReport, Sendable {
   public var remappings = 0
   /// The last answer that was not a success.
   public var refusal: CheckFailure?
+  /// The reason why the series ended early or has no good answer; or a fault of the mapped addresses.
   public var failure: CheckFailure?
   /// Warnings.
   public var complaints: [CheckFailure] = []
@@ -26,6 +28,7 @@ public struct PingReport: ConnectionReport, Sendable {
   public var verdict: CheckFailure? { failure }
 }
 
+/// Sends Binding requests at an interval without waiting for answers.
 public enum PingCheck {
   /// An event of a series.
   public enum Event: Sendable {
@@ -124,7 +127,7 @@ public enum PingCheck {
     }
   }
 
-  // A ping shows that a server is down for a while: ICMP errors over UDP count as loss and do not end the series.
+  // A series continues while the server is down: ICMP errors over UDP count as loss.
 
   private static func sendForgivingly(
     _ request: [UInt8], over connection: inout ClientConnection, _ passing: inout ConnectionFailure?,
@@ -148,7 +151,7 @@ public enum PingCheck {
 }
 
 extension PingReport {
-  /// Takes the counts, and the failure of a series without a sent request or without an answer.
+  /// Takes the counts; a series without a sent request or without an answer also gets a failure.
   fileprivate mutating func take(
     _ requests: borrowing PingRequests, _ passing: ConnectionFailure?, _ options: CheckOptions
   ) {

@@ -2,6 +2,7 @@ public import NetworkTypes
 
 /// The UDP datagram or TCP segment in a captured frame: without link layer, IP and transport headers.
 public struct CapturedSegment: Hashable, Sendable {
+  /// UDP, or TCP with the position in the stream.
   public enum Transport: Hashable, Sendable {
     case udp
     /// The sequence number of the payload's first byte, and whether it begins the stream.
