@@ -47,8 +47,8 @@ extension Arguments {
       manual: "packets of one allocation in a row, 1 to 64."),
     Option(
       "--window", .whole("N", 1...1_000_000), for: works, standard: "256",
-      help: "packets in flight: as fast as the server answers",
-      manual: "packets in flight: as fast as the server answers; 256 by default.", excludes: ["--rate", "--search"]),
+      help: "packets in flight, as fast as answered",
+      manual: "packets in flight, as fast as answered; 256 by default.", excludes: ["--rate", "--search"]),
     Option(
       "--rate", .whole("N", 1...100_000_000), for: works, help: "packets a second", manual: "packets a second.",
       slips: ["--pps"], excludes: ["--window", "--search"]),

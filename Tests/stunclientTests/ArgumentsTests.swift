@@ -93,7 +93,7 @@ struct ArgumentsTests {
       ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
       ("ping --ice-servers x", "--ice-servers is for binding, relay"),
       ("--ice-servers x a.test", "--ice-servers and a TARGET: give only one"),
-      ("--mode odd a.test", "--mode odd: basic, behavior, filtering or full"),
+      ("--mode odd a.test", "--mode odd: write basic, behavior, filtering or full"),
       ("--mode full ping a.test", "--mode full is for binding, nat"),
       ("nat --tls a.test", "NAT behaviour can be tested over UDP or TCP only"),
       ("--mode filtering --tcp a.test", "--mode filtering is for UDP: over TCP filtering can't be tested"),
