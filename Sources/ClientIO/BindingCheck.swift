@@ -9,8 +9,9 @@ public import TURNClient
 public struct BindingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
-  /// Zero over UDP, and without TLS.
+  /// The duration of the TCP connection's setup; zero over UDP and DTLS.
   public var connectDuration = Duration.zero
+  /// The duration of the TLS or DTLS handshake; zero without one.
   public var handshakeDuration = Duration.zero
   public var tls: TLSConnectionSummary?
   /// The results of the requests that have ended, in order.

@@ -11,8 +11,9 @@ public struct PingReport: ConnectionReport, Sendable {
   public var localAddress: SocketAddress?
   /// The mapped address of the last answer.
   public var mappedAddress: SocketAddress?
-  /// Zero over UDP, and without TLS.
+  /// The duration of the TCP connection's setup; zero over UDP and DTLS.
   public var connectDuration = Duration.zero
+  /// The duration of the TLS or DTLS handshake; zero without one.
   public var handshakeDuration = Duration.zero
   public var tls: TLSConnectionSummary?
   public var series = PacketSeries()
@@ -151,7 +152,7 @@ public enum PingCheck {
 }
 
 extension PingReport {
-  /// Takes the counts; a series without a sent request or without an answer also gets a failure.
+  /// Copies the counts of the requests; a series without a sent request or without an answer also gets a failure.
   fileprivate mutating func take(
     _ requests: borrowing PingRequests, _ passing: ConnectionFailure?, _ options: CheckOptions
   ) {

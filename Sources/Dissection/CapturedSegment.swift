@@ -23,7 +23,7 @@ public struct CapturedSegment: Hashable, Sendable {
     self.payload = payload
   }
 
-  /// The reason why a frame has no such datagram or segment.
+  /// The reason why a frame has no UDP datagram or TCP segment that can be read.
   public enum Problem: Error, Hashable, Sendable {
     /// The protocol is not IP, or not UDP or TCP.
     case notOurs

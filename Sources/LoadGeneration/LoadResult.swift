@@ -17,7 +17,7 @@ public struct LoadResult: Sendable {
   public var lost: UInt64 = 0
   /// Requests that ended in an error.
   public var failures: UInt64 = 0
-  /// The first of those errors, as text.
+  /// The error of the first failed request, as text.
   public var firstFailure: String?
   /// The times from sending to arrival; for an echo and for requests, round trips; for `allocate`, whole cycles.
   public var latency = LatencyHistogram()
@@ -32,7 +32,7 @@ public struct LoadResult: Sendable {
   public var residentAfter: ByteCount?
   /// The rate that a search has found, in packets a second; nil without a search.
   public var foundRate: UInt64?
-  /// Whether the measurement at that rate confirmed it.
+  /// Whether the measurement at `foundRate` confirmed this rate.
   public var isConfirmed = true
   /// The time to create all allocations.
   public var setUp = Duration.zero

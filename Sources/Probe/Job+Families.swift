@@ -81,7 +81,7 @@ extension IPAddress.Family {
   var label: String { self == .ipv4 ? "IPv4" : "IPv6" }
   /// The family's name in documents and metrics.
   var key: String { self == .ipv4 ? "ipv4" : "ipv6" }
-  /// The DNS record that such an address comes from.
+  /// The type of the DNS records with addresses of this family.
   fileprivate var record: String { self == .ipv4 ? "A" : "AAAA" }
 }
 

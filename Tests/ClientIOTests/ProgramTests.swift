@@ -205,7 +205,7 @@ struct ProgramTests {
 
   @Test("ping reports loss, duplicates and reordering as the server made them")
   func disturbances() throws {
-    // Of ten requests: the fourth is dropped, the sixth answered twice, the eighth answered after the ninth.
+    // The server drops the fourth of ten requests, answers the sixth twice, and the eighth after the ninth.
     let held = Mutex<[[UInt8]]>([])
     let counter = Counter()
     let server = try FakeServer(
