@@ -3,8 +3,8 @@
 #
 #   deploy/docs.sh
 #
-# Needs the modules that `swift build` has left in .build/debug. One folder for each product; `docc preview` and any web
-# server show it.
+# The script needs the modules of `swift build` in .build/debug. It makes one folder for each product; `docc preview` and
+# any web server show it.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh

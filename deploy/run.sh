@@ -3,9 +3,9 @@
 #
 #   deploy/run.sh [ARGUMENTS OF turnpike]
 #
-# Installs the system packages that are missing (as root or by sudo), builds the three programs, says where they are, and
-# starts the server in the foreground. Only the server writes to standard output; all messages of the script and the build
-# go to standard error.
+# It installs the system packages that are missing (as root or by sudo), builds the three programs, prints where they are,
+# and starts the server in the foreground. Only the server writes to standard output; all messages of the script and the
+# build go to standard error.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh

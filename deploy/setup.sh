@@ -3,7 +3,7 @@
 
 # For the build: the C libraries below Turnpike's system modules.
 build_packages=(libssl-dev libsqlite3-dev libyaml-dev libjansson-dev libunistring-dev libidn-dev libpcap-dev libc-ares-dev libseccomp-dev libwebsockets-dev libcurl4-openssl-dev zlib1g-dev pkg-config)
-# For the tests with clients of other projects. A package that the distribution does not have is skipped with a warning.
+# For the tests with clients of other projects. want_packages skips a package that the distribution does not have.
 test_packages=(coturn haproxy fail2ban prometheus stun-client stun-server erlang-p1-stun gir1.2-nice-0.1 python3-gi python3-pip openssl ethtool
   iproute2 nftables libnss3-tools fish zsh man-db python3 python3-websocket golang-go golang-github-pion-turn.v2-dev golang-github-pion-dtls.v2-dev)
 browser_packages=(chromium firefox-esr zbar-tools)
@@ -36,7 +36,7 @@ missing_packages() {
 
 refreshed=
 refresh_packages() {
-  [ -n "$refreshed" ] || apt_get update || say "apt-get update failed; using the package lists from before"
+  [ -n "$refreshed" ] || apt_get update || say "apt-get update failed; using the existing package lists"
   refreshed=yes
 }
 

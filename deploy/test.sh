@@ -3,18 +3,18 @@
 #
 #   deploy/test.sh [--no-browsers] [--container]
 #
-# First the layout of the Swift files (swift format lint), then the package's own tests, then clients of other projects
-# (Tests/Interop) against the release build: coturn's tools, aioice, aiortc and libnice, pion's client, and stunclient
-# against servers of other projects, calls of Chromium and Firefox, calls through NATs, stunclient's verdicts on NATs,
-# heap allocations, and the files of deploy/install.sh; with --container also the image, which podman builds and runs.
-# The last line has the totals of the last part; the exit status is 0 only if every part passed.
+# The script checks the layout of the Swift files (swift format lint) and runs the package's own tests. Then it runs
+# clients of other projects (Tests/Interop) against the release build: coturn's tools, aioice, aiortc and libnice, pion's
+# client, and stunclient against servers of other projects, calls of Chromium and Firefox, calls through NATs, stunclient's
+# verdicts on NATs, heap allocations, and the files of deploy/install.sh; with --container also the image, which podman
+# builds and runs. The last line has the totals of the last part; the exit status is 0 only if every part passed.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=deploy/setup.sh
 . "$top/deploy/setup.sh"
 
-# Suites that measure, count or build have the machine to themselves. Those that mostly wait for time limits of clients
-# and servers run beside the browsers.
+# Suites that measure, count or build run alone. Suites that mostly wait for time limits of clients and servers run at the
+# same time as the browsers.
 suites=(examples uclient coturn_files upgrade reload systemd proxy client_certificates fail2ban discovery ip_fields
   ice_clients pion path_mtu heap other_servers install monitoring delivery documents)
 waiting_suites=(public_address nat_verdicts)
@@ -55,26 +55,26 @@ trap 'kill "${lane:-}" 2>/dev/null || true; rm -rf "$outputs"' EXIT
 swift_sources=(Sources Tests Package.swift)
 [ ! -d Examples ] || swift_sources+=(Examples)
 if ! swift format lint --strict --parallel --recursive "${swift_sources[@]}"; then
-  say "********** Swift files are not formatted as .swift-format says: see the lines above **********"
+  say "********** Swift files do not have the format of .swift-format: see the lines above **********"
   say "To format one: swift format --in-place FILE"
   exit 1
 fi
 if ! /usr/bin/python3 Tests/Faults/faults.py --check; then
-  say "********** Rows of Tests/Faults/table.py do not fit the sources any more: see STALE above **********"
+  say "********** Rows of Tests/Faults/table.py do not fit the sources: see STALE above **********"
   exit 1
 fi
 swift build --build-tests
-# A test that hangs is a failure, not an endless run. The names of failed tests stand again at the end of the output,
-# because a run prints thousands of lines.
+# The time limit makes a test that hangs a failure. The names of failed tests are printed again at the end, because a run
+# prints thousands of lines.
 timeout -k 10 1500 swift test --skip-build 2>&1 | tee "$outputs/swift-test" || {
   grep -a '✘' "$outputs/swift-test" | tail -n 40 >&2 || true
   say "********** swift test failed: see the lines with ✘ above **********"
   exit 1
 }
 swift build -c release
-say "Built and tested in $((SECONDS - started)) s; now other people's clients"
+say "Built and tested in $((SECONDS - started)) s; next: clients of other projects"
 
-# Each suite has its output in a file, so that suites beside each other do not mix their lines.
+# Each suite writes to its own file, so that suites that run at the same time do not mix their lines.
 run_suites() {
   local suite status began
   for suite in "$@"; do

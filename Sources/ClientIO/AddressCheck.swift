@@ -1,7 +1,7 @@
 public import NetworkTypes
 internal import TURNClient
 
-/// Checks whether others can use the addresses that a server gives.
+/// Checks whether other hosts can use the addresses that a server gives.
 public enum AddressCheck {
   /// A fault of an address.
   public struct Complaint: Hashable, Sendable {
@@ -44,7 +44,7 @@ public enum AddressCheck {
       return Complaint(
         failure: CheckFailure(
           .mappedAddress, "the mapped address \(address) \(what): no host can have sent from it",
-          advice: "the server, or something on the way that changes addresses, is faulty"),
+          advice: "the server, or a device on the way that changes addresses, is faulty"),
         isFatal: true)
     }
     guard found.scope < AddressScope(server.address), address.address.canonical != local?.address.canonical
@@ -54,7 +54,7 @@ public enum AddressCheck {
         .mappedAddress,
         "the mapped address \(address) \(found.words), unlike the server's (\(server.address)): no client outside can "
           + "send to it",
-        advice: "a proxy, load balancer or container network before the server hides where clients come from"),
+        advice: "a proxy, load balancer or container network before the server hides the clients' addresses"),
       isFatal: false)
   }
 }

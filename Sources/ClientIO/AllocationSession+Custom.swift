@@ -59,7 +59,7 @@ extension AllocationSession {
   /// Limit of attempts with a new nonce; then 438 counts as the answer.
   private static let freshNonces = 4
 
-  /// Sends the bytes, over UDP three times if need be, until an answer of this transaction comes.
+  /// Sends the bytes (over UDP up to three times) and returns the answer with this transaction ID.
   mutating func exchange(_ bytes: [UInt8], _ transaction: TransactionID) throws(Failure) -> CustomAnswer {
     do {
       for _ in 1...(connection.transport.isStream ? 1 : 3) {

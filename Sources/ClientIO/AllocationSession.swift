@@ -20,6 +20,7 @@ public struct AllocationSession: ~Copyable {
   public struct Datagram: Hashable, Sendable {
     public var peer: SocketAddress
     public var data: [UInt8]
+    /// False: it came in a Data indication.
     public var isChannelData: Bool
   }
 
@@ -27,7 +28,7 @@ public struct AllocationSession: ~Copyable {
   public internal(set) var client: ClientAllocation
   private var writer = MessageWriter(capacity: 66_000)
   private var inbox: [Datagram] = []
-  /// The last ICMP errors that the server reported.
+  /// The peers of the last eight ICMP errors that the server reported, the newest last.
   public private(set) var icmpPeers: [SocketAddress] = []
 
   /// Limit of datagrams that wait to be received; further ones are dropped, as in UDP.
@@ -57,24 +58,28 @@ public struct AllocationSession: ~Copyable {
 
   // MARK: - Commands
 
+  /// Requests the allocation.
   @discardableResult
   public mutating func allocate() throws(Failure) -> ClientAllocation.Event {
     guard client.allocate(now: .read()) else { throw .outOfOrder }
     return try finish(.allocate)
   }
 
+  /// Creates permissions for the peers' IP addresses.
   @discardableResult
   public mutating func createPermission(_ peers: [SocketAddress]) throws(Failure) -> ClientAllocation.Event {
     guard client.createPermission(peers, now: .read()) else { throw .outOfOrder }
     return try finish(.createPermission(peers))
   }
 
+  /// Binds a channel to the peer, or refreshes its binding.
   @discardableResult
   public mutating func bindChannel(to peer: SocketAddress) throws(Failure) -> ClientAllocation.Event {
     guard let channel = client.bindChannel(to: peer, now: .read()) else { throw .outOfOrder }
     return try finish(.channelBind(channel, peer))
   }
 
+  /// Refreshes the allocation.
   @discardableResult
   public mutating func refresh() throws(Failure) -> ClientAllocation.Event {
     guard client.refresh(now: .read()) else { throw .outOfOrder }
@@ -107,7 +112,7 @@ public struct AllocationSession: ~Copyable {
 
   /// The next datagram of a peer; nil if the deadline comes first. Keeps the allocation alive meanwhile.
   public mutating func receiveData(until deadline: Instant) throws(Failure) -> Datagram? {
-    // With a deadline of now, drains what has arrived, up to `burstLimit` messages.
+    // With a deadline of now, drains what has arrived, up to `overtimeLimit` messages.
     var overtime = 0
     while inbox.isEmpty {
       let hasMessage = try step(until: deadline)
@@ -125,7 +130,7 @@ public struct AllocationSession: ~Copyable {
       while let event = client.takeEvent() {
         guard event.operation == operation, !event.isAutomatic else { continue }
         guard let failure = event.failure else { return event }
-        // Deletes an allocation that cannot be used.
+        // Sends the Refresh that deletes an unusable allocation, if there is one.
         try? flush()
         throw .request(failure)
       }

@@ -9,15 +9,16 @@ public import TURNClient
 public struct BindingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
-  /// Zero over UDP, and without TLS.
+  /// The duration of the TCP connection's setup; zero over UDP and DTLS.
   public var connectDuration = Duration.zero
+  /// The duration of the TLS or DTLS handshake; zero without one.
   public var handshakeDuration = Duration.zero
   public var tls: TLSConnectionSummary?
-  /// One for each request that has ended, in order.
+  /// The results of the requests that have ended, in order.
   public var samples: [Result<BindingProbe.Response, CheckFailure>] = []
   /// Whether a request was pending when the user interrupted the series: it counts as neither answered nor lost.
   public var hasPending = false
-  /// The reason why requests were not sent or not answered; or a fault of the answers.
+  /// The reason why requests were not sent or not answered; or a fault in the answers.
   public var failure: CheckFailure?
   /// Warnings.
   public var complaints: [CheckFailure] = []
@@ -63,6 +64,7 @@ public struct BindingReport: ConnectionReport, Sendable {
   }
 }
 
+/// Sends Binding requests to one server, one after another.
 public enum BindingCheck {
   /// Sends `count` Binding requests, `interval` apart, and reports each when it ends. With a count above one each
   /// request is sent once only, so that loss can be counted. `stop` is called every 50 ms at least; the request that is

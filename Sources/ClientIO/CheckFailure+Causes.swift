@@ -14,23 +14,23 @@ extension CheckFailure.Reason {
     case .closed:
       "it did not accept what it received: is it a STUN server, and is plain or TLS right for this port?"
     case .system:
-      "a problem of this machine, not of the server: the local address or port is taken or not there, or it has no "
-        + "more files or memory"
-    case .unsupported: "a mistake of this program: name the transport with --udp, --tcp, --tls or --dtls"
+      "a problem of this machine, not of the server: the local address or port is in use or does not exist, or no "
+        + "more files or memory are available"
+    case .unsupported: "a mistake in this program: name the transport with --udp, --tcp, --tls or --dtls"
     case .notSTUN: "another service listens on this port"
     case .tlsName: "the server shows the certificate of another name: use a name that it is for"
     case .tlsExpired: "the certificate was not renewed, or the server still has the old one: reload it"
     case .tlsNotYetValid: "this machine's clock is behind, or the certificate was made for later"
     case .tlsUntrusted:
-      "give the authority with --ca FILE, have the server send its whole chain, or look without trust: --insecure"
+      "give the authority with --ca FILE, have the server send its whole chain, or skip the check: --insecure"
     case .tlsNotSpoken: "the port speaks plain TCP"
     case .tls: "client and server have no TLS version or cipher in common, or the stream is damaged"
     case .credentialsNeeded: "give --username and --password-file, or --secret-file"
     case .wrongCredentials: "wrong username or password"
     case .credentialExpired: "the credential is too old: get a new one, or set the clock"
     case .authentication: "several servers behind one address do not share their nonce key"
-    case .integrity: "the server has another password for this user, or something between changes the answers"
-    case .malformed: "the server is old or faulty, or something on the way changes its messages"
+    case .integrity: "the server has another password for this user, or a device on the way changes the answers"
+    case .malformed: "the server is old or faulty, or a device on the way changes its messages"
     case .redirect: "this server is full or moved: give the address that it names"
     case .badRequest: "the server, or a proxy before it, is old or lacks the feature"
     case .forbidden: "the server's rules forbid this user or this peer address"
@@ -44,7 +44,7 @@ extension CheckFailure.Reason {
     case .otherSource:
       "the server has several addresses and answers from the wrong one: give it a listener for each address"
     case .relayedAddress: "the server does not know its public address (turnpike: relay.advertise, coturn: external-ip)"
-    case .mappedAddress: "a proxy, load balancer or container network before the server hides where clients come from"
+    case .mappedAddress: "a proxy, load balancer or container network before the server hides the clients' addresses"
     case .letThrough:
       "every user of the relay can reach what the server reaches: deny these peers in its configuration"
     }
@@ -56,8 +56,8 @@ extension ResolutionError {
     switch self {
     case .notFound: CheckFailure.Reason.unresolved.usualCause
     case .temporary:
-      "no name server can be reached: see this machine's network and /etc/resolv.conf, or what --dns-server says"
-    case .failed: "the name, or the DNS of this machine, is out of order: --trace shows what was asked"
+      "no name server can be reached: check this machine's network and /etc/resolv.conf, or the --dns-server address"
+    case .failed: "the name, or the DNS of this machine, is faulty: --trace shows the queries"
     }
   }
 }
@@ -69,7 +69,7 @@ extension Errno {
     case .networkUnreachable:
       "this machine has no route to the address: its network is down, or does not have this family"
     case .addressNotAvailable: "this machine has no address from which the server could be reached"
-    case .hostUnreachable: "a router says that no host has this address: the host is down, or the address is wrong"
+    case .hostUnreachable: "a router reports that no host has this address: the host is down, or the address is wrong"
     case .notPermitted, .permissionDenied: "this machine's own firewall or routing rules forbid it"
     default: CheckFailure.Reason.unreachable.usualCause
     }
@@ -93,12 +93,12 @@ extension ErrorCode {
   /// The likely cause of this error code; nil: the reason's usual cause. `isAboutPeer`: the request named a peer.
   func likelyCause(isAboutPeer: Bool) -> String? {
     switch self {
-    case .badRequest: "the server does STUN but no TURN, or is too old for the request"
+    case .badRequest: "the server supports STUN but not TURN, or is too old for the request"
     case .unknownAttribute: "the server does not know an attribute of the request: it is old, or has the feature off"
     case .unauthenticated: "the server does not know this user any more"
     case .forbidden:
       isAboutPeer
-        ? "the server's rules forbid this peer address: loopback and private ones mostly are"
+        ? "the server's rules forbid this peer address: most servers forbid loopback and private addresses"
         : "the server's rules forbid this user, or this client address"
     case .wrongCredentials: "the allocation belongs to another user"
     case .addressFamilyNotSupported: "the server has no relay address of this family: leave out --relay-family"

@@ -28,10 +28,10 @@ extension CheckFailure {
     case .timeout(.answer):
       self.init(.timeout, "\(server): no answer\(within)", advice: Self.silenceAdvice(target?.transport ?? .udp))
     case .closed: self.init(.closed, "\(server): the server closed the connection")
-    case .notSTUN: self.init(.notSTUN, "\(server): what comes back is no STUN")
+    case .notSTUN: self.init(.notSTUN, "\(server): the answer is not STUN")
     case .system(let error): self.init(.system, "\(server): \(error)", advice: error.causeHere)
     case .unsupported(let transport):
-      self.init(.unsupported, "\(transport.label) has no certificates to trust here")
+      self.init(.unsupported, "no trusted certificates were loaded for \(transport.label)")
     case .tls(let error, let summary):
       self.init(error, summary, server, target)
     }
@@ -50,15 +50,16 @@ extension CheckFailure {
   /// A series that the user interrupted before the first answer.
   static func interrupted(_ target: ServerTarget) -> CheckFailure {
     var failure = CheckFailure(
-      .timeout, "Binding at \(target.address) over \(target.transport.label): interrupted before anything was answered",
-      advice: "it was too soon to tell; or " + silenceAdvice(target.transport))
+      .timeout, "Binding at \(target.address) over \(target.transport.label): interrupted before the first answer",
+      advice: "the time was too short for an answer; or " + silenceAdvice(target.transport))
     failure.isInterruption = true
     return failure
   }
 
   static func silenceAdvice(_ transport: TransportProtocol) -> String {
     transport == .udp
-      ? "a firewall drops UDP, the host is down, or this is no STUN server" : "this is no STUN server, or it hangs"
+      ? "a firewall drops UDP, the host is down, or this is no STUN server"
+      : "this is no STUN server, or it does not respond"
   }
 
   private init(_ error: TLSError, _ summary: TLSConnectionSummary, _ server: String, _ target: ServerTarget?) {
@@ -70,7 +71,8 @@ extension CheckFailure {
       self.init(
         .tlsName, "\(text): the certificate is not for \(target?.serverName ?? "this name")",
         advice: names.isEmpty
-          ? "it names no server at all" : "it is for \(names.prefix(8).joined(separator: ", ")): use such a name")
+          ? "the certificate names no server"
+          : "it is for \(names.prefix(8).joined(separator: ", ")): use such a name")
     } else if complaint.contains("expired") {
       let end = summary.certificate.map { CivilTime.readableText($0.notAfter) } ?? "some time ago"
       self.init(.tlsExpired, text, advice: "the certificate ended on \(end): renew it and reload the server")
@@ -79,12 +81,12 @@ extension CheckFailure {
       let early = summary.certificate.map { $0.notBefore.duration(since: Now.read().wall) } ?? .zero
       self.init(
         .tlsNotYetValid, text,
-        advice: "the certificate begins on \(begin): this machine's clock is \(early.wholeSeconds) s behind, "
-          + "or it was made for later")
+        advice: "the certificate is valid from \(begin) on: this machine's clock is \(early.wholeSeconds) s behind, "
+          + "or the certificate is for later use")
     } else if error.cause == .certificate {
       self.init(.tlsUntrusted, text)
     } else if complaint.contains("wrong version number") || complaint.contains("record layer") {
-      self.init(.tlsNotSpoken, text, advice: "the port speaks no TLS: plain TCP is \(Self.plainTCP(target))")
+      self.init(.tlsNotSpoken, text, advice: "the port does not speak TLS; for plain TCP give \(Self.plainTCP(target))")
     } else {
       self.init(.tls, text)
     }

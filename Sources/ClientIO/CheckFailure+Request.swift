@@ -6,8 +6,8 @@ internal import System
 internal import TURNClient
 
 extension CheckFailure {
-  /// The failure for a failed request. `what` names the request: "Allocate". `isAboutPeer`: it names a peer, which may
-  /// be the reason of the refusal.
+  /// The failure for a failed request. `what` names the request: "Allocate". `isAboutPeer`: the request names a peer,
+  /// which may be the reason for the refusal.
   init(
     _ failure: RequestFailure, _ what: String, _ target: ServerTarget, _ options: CheckOptions,
     isAboutPeer: Bool = false
@@ -20,7 +20,7 @@ extension CheckFailure {
       self.init(code, phrase, "\(attempt)\(isAuthenticated ? "" : " (unsigned)")", alternate, isAboutPeer)
       if code == .badRequest, !isAuthenticated, !isAboutPeer, options.credential != nil {
         // RFC 8489 section 9.2.4 requires 401 for wrong credentials; pion's library sends 400.
-        advice = "the server does not like the request, or means a wrong username or password, as pion's library does"
+        advice = "a malformed request, or a wrong username or password: pion's library answers both with 400"
       }
     case .wrongCredentials(let isNonceSame):
       self.init(wrongCredentialsIn: attempt, options, isNonceSame)
@@ -31,11 +31,11 @@ extension CheckFailure {
     case .authenticationUnsupported(let complaint):
       self.init(
         .authentication, "\(attempt): \(complaint)",
-        advice: "the server's answers contradict RFC 8489, or something on the way takes attributes out")
+        advice: "the server's answers contradict RFC 8489, or a device on the way removes attributes")
     case .integrityViolated:
       self.init(
         .integrity, "\(attempt): the answer is not signed with our password",
-        advice: "something between changes the answers, or the server derives the key differently")
+        advice: "a device on the way changes the answers, or the server derives the key differently")
     case .answeredFrom(let source):
       self.init(
         .otherSource, "\(attempt): no answer from there, but one came from \(source)",
@@ -69,9 +69,10 @@ extension CheckFailure {
       self.init(
         .timeout, "\(attempt): no answer to \(requests)\(within)", advice: Self.silenceAdvice(transport))
     case .notSTUN?:
-      self.init(.notSTUN, "\(attempt): what comes back is no STUN")
+      self.init(.notSTUN, "\(attempt): the answer is not STUN")
     case .wrongFingerprint?:
-      self.init(.malformed, "\(attempt): the answers' FINGERPRINT is wrong", advice: "something between changes them")
+      self.init(
+        .malformed, "\(attempt): the answers' FINGERPRINT is wrong", advice: "a device on the way changes the answers")
     case .wrongIntegrity?: self.init(.integrity, "\(attempt): the answers' signature is missing or wrong")
     case .unknownTransaction?, .unexpected?, .malformed?:
       self.init(
@@ -115,13 +116,13 @@ extension CheckOptions {
     return expiry < now ? now.duration(since: expiry) : nil
   }
 
-  /// Only a number from 2001 on counts as an expiry: a smaller number may be an ordinary name.
+  /// Only a later time (from September 2001 on) counts as an expiry: a smaller number may be an ordinary name.
   private static let earliestExpiry = UnixTime(seconds: 1_000_000_000)
 
   fileprivate var likelyWrong: String {
     if credential?.accessToken != nil {
-      return "the token has ended, its kid is not among the server's keys, or the clocks differ"
+      return "the token has expired, its kid is not among the server's keys, or the clocks differ"
     }
-    return hasSecret ? "the shared secret is another, or this machine's clock is wrong" : "wrong username or password"
+    return hasSecret ? "wrong shared secret, or this machine's clock is wrong" : "wrong username or password"
   }
 }

@@ -28,7 +28,7 @@ public struct CheckFailure: Error, Hashable, Sendable {
     case echoLost = "echo-lost"
     /// An answer came from another address than the requested one.
     case otherSource = "other-source"
-    /// Others cannot reach the relayed or the mapped address.
+    /// Other hosts cannot reach the relayed or the mapped address.
     case relayedAddress = "relayed-address"
     case mappedAddress = "mapped-address"
     /// `security`: the server accepted something that it should refuse.
@@ -36,6 +36,7 @@ public struct CheckFailure: Error, Hashable, Sendable {
   }
 
   public var reason: Reason
+  /// The server, the request and the fault, as text for the user.
   public var message: String
   /// The likely cause as text; never empty.
   public var advice: String

@@ -13,8 +13,9 @@ public struct CheckOptions: Sendable {
   public var tls: TLSContext?
   /// The trusted certificates for DTLS.
   public var dtls: TLSContext?
+  /// The user's credential; nil: none.
   public var credential: LongTermCredential?
-  /// Another user of the same server, for checks of what one user may do to another.
+  /// Another user of the same server, for checks of one user's requests for another user's allocation.
   public var otherCredential: LongTermCredential?
   /// Whether the credential was made from a shared secret; only the advice depends on it.
   public var hasSecret = false

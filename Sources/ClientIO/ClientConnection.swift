@@ -31,7 +31,7 @@ public struct ClientConnection: ~Copyable {
 
   public let transport: TransportProtocol
   public let remote: SocketAddress
-  /// The time of the TCP connection, and that of the TLS or DTLS handshake; zero over UDP.
+  /// The durations of the TCP connection and of the TLS or DTLS handshake; zero if there was none.
   public let connectDuration: Duration
   public let handshakeDuration: Duration
   /// The result of the TLS or DTLS handshake; nil without one.
@@ -104,7 +104,7 @@ public struct ClientConnection: ~Copyable {
     }
   }
 
-  /// For callers that wait for several descriptors.
+  /// The socket's descriptor, for callers that wait for several.
   var descriptor: Int32 { socket.rawValue }
 
   /// The socket's local address.
@@ -147,7 +147,7 @@ extension ClientConnection {
 // MARK: - Sending
 
 extension ClientConnection {
-  /// Sends one message, all of it.
+  /// Sends one whole message.
   public mutating func send(_ bytes: RawSpan, until deadline: Instant) throws(ConnectionFailure) {
     if let datagrams { return try datagrams.send(bytes, over: socket) }
     guard let secure else {
@@ -255,7 +255,7 @@ extension ClientConnection {
     messageEnd = 0
   }
 
-  /// Reads arrived bytes, after earlier bytes (streams) or over them (datagrams).
+  /// Reads bytes that have arrived: appends them (streams), or overwrites earlier ones (datagrams).
   private mutating func receiveSome() throws(ConnectionFailure) -> ReadResult<Errno> {
     if let datagrams { return try datagrams.receive(from: socket, into: &buffer) }
     guard transport.isStream else { return Self.receive(from: socket, into: &buffer, at: 0, isStream: false) }

@@ -7,10 +7,11 @@ internal import TURNClient
 /// Finds out why a server refuses credentials made from a shared secret: another secret, or the server's clock, and by
 /// how much it is ahead. Each step costs one Allocate.
 public enum ClockDiagnosis {
+  /// The cause of the refusal.
   public enum Finding: Hashable, Sendable {
     /// A credential that is valid for years is refused too.
     case otherSecret
-    /// The server's clock is ahead of ours, by so many whole seconds.
+    /// The server's clock is ahead of ours by this time, in whole seconds.
     case serverAhead(by: Duration)
     /// The server's answers contradict each other.
     case unclear
@@ -37,7 +38,7 @@ public enum ClockDiagnosis {
     case false?: return .otherSecret
     case true?: break
     }
-    // The server refuses a credential that ends before its own time, and accepts a later one.
+    // The server refuses a credential that expires before the server's time, and accepts one that expires later.
     var refused = lifetime.components.seconds
     var taken = horizon.components.seconds
     while taken - refused > 1 {

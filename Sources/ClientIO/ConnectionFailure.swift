@@ -17,9 +17,10 @@ public enum ConnectionFailure: Error, Hashable, Sendable {
   case notSTUN
   case tls(TLSError, TLSConnectionSummary)
   case system(Errno)
-  /// A transport that this program does not support yet.
+  /// TLS or DTLS without a context: the caller gave no trusted certificates for this transport.
   case unsupported(TransportProtocol)
 
+  /// The step at which the time ran out.
   public enum Stage: String, Hashable, Sendable {
     case connecting = "TCP connection"
     case handshake = "TLS handshake"

@@ -4,8 +4,9 @@ internal import TLS
 /// The connection's part of reports on Binding requests.
 protocol ConnectionReport {
   var localAddress: SocketAddress? { get set }
-  /// Zero over UDP, and without TLS.
+  /// The duration of the TCP connection's setup; zero over UDP and DTLS.
   var connectDuration: Duration { get set }
+  /// The duration of the TLS or DTLS handshake; zero without one.
   var handshakeDuration: Duration { get set }
   var tls: TLSConnectionSummary? { get set }
 }

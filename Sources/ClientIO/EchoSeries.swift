@@ -11,9 +11,10 @@ enum EchoSeries {
   /// Limit of packets received before the timers are checked.
   private static let burstLimit = 1024
 
-  /// Sends `count` packets, `interval` apart. Each is lost after `timeout`; the last ones wait at most a second longer
-  /// than the slowest round trip. `stop` is called every 50 ms at least, and ends the sending. Over UDP, packets to a
-  /// server that is down for a while count as lost. After any other failure the series ends, and the counts are kept.
+  /// Sends `count` packets, `interval` apart. A packet counts as lost after `timeout`; the last packets wait at most a
+  /// second longer than the slowest round trip. `stop` is called every 50 ms at least; when it returns true, sending
+  /// ends. Over UDP, packets to a server that is down for a while count as lost. After any other failure the series
+  /// ends, and the counts are kept.
   static func run(
     _ session: inout AllocationSession, _ peer: inout some RelayPeer & ~Copyable, count: Int, interval: Duration,
     timeout: Duration, tag: UInt64, stop: () -> Bool
@@ -52,7 +53,7 @@ enum EchoSeries {
     }
   }
 
-  /// Sends packets at the peer back, and counts those that return.
+  /// Sends the packets that reach the peer back, and counts the packets that return to the client.
   private static func receive(
     _ session: inout AllocationSession, _ peer: inout some RelayPeer & ~Copyable, _ tag: UInt64,
     _ series: inout PacketSeries, now: Instant

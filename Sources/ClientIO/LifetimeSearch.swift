@@ -7,6 +7,7 @@ internal import TURNClient
 /// Measures how long a NAT keeps a binding without traffic. Many sockets make bindings at once; after a different time
 /// for each, the server sends to it at the request of another socket (RFC 5780 section 4.6).
 struct LifetimeSearch: ~Copyable {
+  /// A socket whose binding gets no traffic until its test.
   private final class Sleeper {
     let socket: ClientSocket
     let mappedPort: UInt16
@@ -30,7 +31,7 @@ struct LifetimeSearch: ~Copyable {
   init(
     _ server: SocketAddress, from local: SocketAddress?, _ schedule: [Duration], timeout: Duration
   ) throws(NATBehaviour.Unknown) {
-    // None of these many sockets can have the user's port.
+    // Several sockets cannot share the user's port.
     var local = local
     local?.port = 0
     let caller = try Self.open(server, local)

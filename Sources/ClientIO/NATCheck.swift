@@ -4,13 +4,16 @@ internal import NetworkTypes
 internal import System
 public import TURNClient
 
-/// The behaviour of the NAT between here and a server.
+/// The behaviour of the NAT between this machine and a server.
 public struct NATReport: Sendable {
   public var target: ServerTarget
+  /// Nil if there is no result.
   public var behaviour: NATBehaviour?
+  /// The tests in order.
   public var trials: [NATDiscovery.Trial] = []
   /// Nil: not measured.
   public var lifetime: Result<BindingLifetime, NATBehaviour.Unknown>?
+  /// The reason why there is no result, or a fault of the mapped address.
   public var failure: CheckFailure?
   /// Warnings.
   public var complaints: [CheckFailure] = []
@@ -41,7 +44,7 @@ public struct NATCheck: ~Copyable {
   private let hairpin: ClientSocket
   private var buffer = [UInt8](repeating: 0, count: 2048)
 
-  /// Tests the `questions`, and the lifetime of bindings up to `lifetime` unless it is nil.
+  /// Runs the tests that `questions` selects, and measures the lifetime of bindings up to `lifetime` unless it is nil.
   public static func run(
     _ target: ServerTarget, _ options: CheckOptions, questions: NATDiscovery.Questions, lifetime: Duration?,
     generator: consuming SeededGenerator
@@ -99,7 +102,7 @@ public struct NATCheck: ~Copyable {
 
   private consuming func run(_ questions: NATDiscovery.Questions, _ lifetime: Duration?) -> NATReport {
     guard let local = mapping.localAddress else {
-      report.failure = CheckFailure(.system, "the kernel does not say where a socket is bound")
+      report.failure = CheckFailure(.system, "the kernel does not report a socket's local address")
       return report
     }
     var discovery = NATDiscovery(server: target.address, localAddress: local, questions: questions)
@@ -123,8 +126,8 @@ public struct NATCheck: ~Copyable {
 
   // MARK: - Requests
 
-  /// Timeout after which silence counts as an answer: eight round trips, but no less than
-  /// one slow answer may take.
+  /// Timeout after which silence counts as an answer: eight round trips, at least 1.5 s for a slow answer, and at most
+  /// the user's timeout.
   private var silenceTimeout: Duration {
     let roundTrips = (report.roundTrip ?? .zero) * 8
     return min(max(.milliseconds(1500), roundTrips), options.timeout)

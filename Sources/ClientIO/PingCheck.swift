@@ -9,9 +9,11 @@ public import TURNClient
 public struct PingReport: ConnectionReport, Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
+  /// The mapped address of the last answer.
   public var mappedAddress: SocketAddress?
-  /// Zero over UDP, and without TLS.
+  /// The duration of the TCP connection's setup; zero over UDP and DTLS.
   public var connectDuration = Duration.zero
+  /// The duration of the TLS or DTLS handshake; zero without one.
   public var handshakeDuration = Duration.zero
   public var tls: TLSConnectionSummary?
   public var series = PacketSeries()
@@ -19,6 +21,7 @@ public struct PingReport: ConnectionReport, Sendable {
   public var remappings = 0
   /// The last answer that was not a success.
   public var refusal: CheckFailure?
+  /// The reason why the series ended early or has no good answer; or a fault of the mapped addresses.
   public var failure: CheckFailure?
   /// Warnings.
   public var complaints: [CheckFailure] = []
@@ -26,6 +29,7 @@ public struct PingReport: ConnectionReport, Sendable {
   public var verdict: CheckFailure? { failure }
 }
 
+/// Sends Binding requests at an interval without waiting for answers.
 public enum PingCheck {
   /// An event of a series.
   public enum Event: Sendable {
@@ -124,7 +128,7 @@ public enum PingCheck {
     }
   }
 
-  // A ping shows that a server is down for a while: ICMP errors over UDP count as loss and do not end the series.
+  // A series continues while the server is down: ICMP errors over UDP count as loss.
 
   private static func sendForgivingly(
     _ request: [UInt8], over connection: inout ClientConnection, _ passing: inout ConnectionFailure?,
@@ -148,7 +152,7 @@ public enum PingCheck {
 }
 
 extension PingReport {
-  /// Takes the counts, and the failure of a series without a sent request or without an answer.
+  /// Copies the counts of the requests; a series without a sent request or without an answer also gets a failure.
   fileprivate mutating func take(
     _ requests: borrowing PingRequests, _ passing: ConnectionFailure?, _ options: CheckOptions
   ) {

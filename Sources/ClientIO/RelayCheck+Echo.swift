@@ -90,9 +90,9 @@ extension RelayCheck {
     hasArrived
       ? CheckFailure(
         .echoLost, "data reached the peer \(peer) through the relay, but nothing came back",
-        advice: "the relay's ports are not open in the server's firewall, or its advertised address is not its own")
+        advice: "the relay's ports are not open in the server's firewall, or its advertised address is wrong")
       : CheckFailure(
         .echoLost, "no data reached the peer \(peer) through the relay \(relayed)",
-        advice: "the server's firewall lets nothing out to peers, or one before this machine drops it")
+        advice: "the server's firewall blocks packets to peers, or a firewall before this machine drops them")
   }
 }

@@ -61,7 +61,7 @@ public struct RelayCheck: ~Copyable {
     if report.verdict == nil {
       _ = perform(.refresh, "Refresh") { () throws(AllocationSession.Failure) in try session.refresh() }
     }
-    // After any failure too, the allocation is deleted.
+    // Deletes the allocation after a failure too.
     _ = perform(.delete, "Refresh with lifetime 0") { () throws(AllocationSession.Failure) in try session.delete() }
     session.close()
   }
@@ -130,7 +130,7 @@ public struct RelayCheck: ~Copyable {
         let what = "CreatePermission for \(relayed) of the second allocation"
         record(.peer, Instant.read().duration(since: begin), failure(error, what, isAboutPeer: true))
       }
-      // After any failure too, the allocation is deleted.
+      // Deletes the allocation after a failure too.
       peer.delete()
     } catch {
       record(.peer, Instant.read().duration(since: begin), failure(error, "The second allocation"))
@@ -163,8 +163,8 @@ public struct RelayCheck: ~Copyable {
       record(
         .series, duration,
         CheckFailure(
-          .echoLost, "none of \(series.sent) packets of media's size came back through the relay",
-          advice: "single packets came through: larger or more frequent ones are dropped on the way, or limited"))
+          .echoLost, "none of \(series.sent) packets with the size of media packets came back through the relay",
+          advice: "single packets came back: larger or more frequent packets are dropped on the way, or limited"))
     }
   }
 
@@ -208,7 +208,7 @@ public struct RelayCheck: ~Copyable {
       CheckFailure(failure, what, target, options, isAboutPeer: isAboutPeer)
     case .outOfOrder:
       CheckFailure(
-        .closed, "\(what): the allocation is gone", advice: "the server has ended it, or was started anew")
+        .closed, "\(what): the allocation is gone", advice: "the server ended it, or was restarted")
     }
   }
 

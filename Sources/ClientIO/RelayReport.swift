@@ -4,6 +4,7 @@ public import TURNClient
 
 /// The result of a full check of a TURN server, step by step.
 public struct RelayReport: Sendable {
+  /// One step with its result.
   public struct Step: Sendable {
     /// Stable: `connect`, `tls`, `allocate`, `peer`, `permission`, `send-echo`, `channel-bind`, `channel-echo`,
     /// `series`, `refresh`, `delete`.
@@ -15,6 +16,7 @@ public struct RelayReport: Sendable {
     public var attempts = 1
   }
 
+  /// The steps in their order.
   public enum Name: String, Hashable, Sendable, CaseIterable {
     case connect, tls, allocate, peer, permission
     case sendEcho = "send-echo"
@@ -34,8 +36,10 @@ public struct RelayReport: Sendable {
   public var target: ServerTarget
   public var localAddress: SocketAddress?
   public var tls: TLSConnectionSummary?
+  /// Nil if Allocate failed.
   public var grant: ClientAllocation.Grant?
   public var realm: String?
+  /// Whether requests were signed with MESSAGE-INTEGRITY-SHA256.
   public var usesSHA256 = false
   public var peerKind: PeerKind?
   public var peerAddress: SocketAddress?
@@ -50,7 +54,7 @@ public struct RelayReport: Sendable {
   /// The first failure; nil: everything works.
   public var verdict: CheckFailure? { steps.lazy.compactMap(\.failure).first }
 
-  /// The time of all steps.
+  /// The sum of the steps' durations.
   public var totalDuration: Duration { steps.reduce(.zero) { $0 + $1.duration } }
 
   init(target: ServerTarget) { self.target = target }

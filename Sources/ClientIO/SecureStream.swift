@@ -51,7 +51,7 @@ extension SecureStream {
   }
 }
 
-/// DTLS over a client's socket. A class, for the same reason.
+/// DTLS over a client's socket. A class for the same reason as `SecureStream`.
 public final class SecureDatagrams {
   public var engine: DTLSEngine
 

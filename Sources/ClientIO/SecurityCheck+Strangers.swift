@@ -19,7 +19,7 @@ extension SecurityCheck {
       var thief = try session(nil, seed: random.next())
       let answer = try thief.exchange(recorded.bytes, recorded.transaction)
       if case .success = answer {
-        record("replay", subject, .letThrough, "a request that was seen on the way can be repeated from anywhere")
+        record("replay", subject, .letThrough, "a request that was recorded on the way can be repeated from anywhere")
       } else {
         // An answer that requires credentials or another nonce means that the server did not accept the recording.
         record("replay", subject, answer.verdict(ifRefusedWith: [400, 401, 403, 438]), answer.words)
@@ -31,7 +31,7 @@ extension SecurityCheck {
     }
   }
 
-  /// Largest ratio of answer to request; above it the server can be used to flood others.
+  /// Largest ratio of answer to request; above it an attacker can use the server to flood other hosts.
   private static let amplificationLimit = 8
 
   mutating func strangers() {
@@ -54,7 +54,7 @@ extension SecurityCheck {
       let padding = Self.hasDirtyPadding(answer)
       record(
         "padding", "padding of \(name) answers", padding ? .letThrough : .refused,
-        padding ? "it is not zero: the server's memory may show" : "zero")
+        padding ? "not zero: it may contain bytes of the server's memory" : "zero")
     }
     responseAddress(socket, third, thirdAddress)
     otherProtocol()
@@ -142,7 +142,7 @@ extension SecurityCheck {
 
   // MARK: - TCP (RFC 6062)
 
-  /// If the server relays TCP, its peer rules must hold there too.
+  /// If the server relays TCP, its peer rules must apply to TCP too.
   mutating func tcpPeer() {
     guard target.transport.isStream, let credential = options.credential else { return }
     let subject = "TCP to loopback (RFC 6062)"

@@ -32,8 +32,8 @@ extension SecurityCheck {
     record("other-user", subject, answer.verdict(ifRefusedWith: [401, 437, 441]), answer.words)
   }
 
-  /// The reason why the second user gets no allocation; without one a refusal would prove nothing. Nil: the user gets
-  /// one.
+  /// The reason why the server refuses the second user an allocation of its own; nil if it grants one. If it refuses,
+  /// a refusal of the other requests would prove nothing.
   private mutating func trouble(with other: LongTermCredential) -> String? {
     do {
       var session = try session(other, seed: random.next())

@@ -68,13 +68,13 @@ public struct SecurityCheck: ~Copyable {
       CheckFailure(failure, what, target, options)
     case .outOfOrder:
       CheckFailure(
-        .closed, "\(what): the allocation is gone", advice: "the server has ended it, or was started anew")
+        .closed, "\(what): the allocation is gone", advice: "the server ended it, or was restarted")
     }
   }
 
   // MARK: - Permission to allocate
 
-  /// Without credentials there must be no allocation.
+  /// Sends Allocate without credentials, which the server must refuse.
   private mutating func anonymous() {
     do {
       var session = try session(nil, seed: random.next())
@@ -110,8 +110,8 @@ public struct SecurityCheck: ~Copyable {
         case .request(.wrongCredentials):
           record("wrong-password", "Allocate with another password", .refused, "401")
         case .request(.refused(.badRequest, _, _, _)):
-          // pion answers 400 in place of RFC 8489's 401. The request differs from the valid Allocate that follows in
-          // the password only.
+          // pion answers 400 in place of RFC 8489's 401. Only the password differs from the valid Allocate that
+          // follows.
           record("wrong-password", "Allocate with another password", .refused, "400")
         default:
           record("wrong-password", "Allocate with another password", .unknown, failure(error, "Allocate").message)
@@ -133,13 +133,13 @@ public struct SecurityCheck: ~Copyable {
       } catch {
         switch error {
         case .request(.refused(let code, _, _, _)) where family == .ipv6:
-          // After any other code IPv6 may be relayed at other times.
+          // Any other error may be temporary, so it does not prove that the server has no IPv6 relays.
           let hasNone = code == .addressFamilyNotSupported || code == .badRequest || code == .unknownAttribute
           record(
             "peer", "IPv6 peers", hasNone ? .notApplicable : .unknown,
             hasNone ? "the server has no IPv6 relays" : "Allocate: \(code.rawValue) \(code.reason)")
         case .request(.malformed(let complaint)) where family == .ipv6:
-          // A server without REQUESTED-ADDRESS-FAMILY should refuse it; pion's relays IPv4 instead.
+          // A server that does not know REQUESTED-ADDRESS-FAMILY should answer 420; pion's server relays IPv4 instead.
           record("peer", "IPv6 peers", .unknown, "Allocate: \(complaint)")
         default:
           report.failure = failure(error, "Allocate")
@@ -198,8 +198,8 @@ public struct SecurityCheck: ~Copyable {
         open == 0 ? "CreatePermission: \(permission.words)" : "ChannelBind: \(channel.words)")
     }
     let how = isPermitted ? "CreatePermission succeeds" : "ChannelBind succeeds"
-    // On the server's own host this check can see whether data arrives. A permission alone proves nothing there,
-    // because the server's own relays stay reachable.
+    // On the server's own host this check tests whether data arrives. A permission alone proves nothing there, because
+    // the server's own relays stay reachable.
     if target.address.address.isLoopback, peer.address.canonical.isLoopback,
       let arrived = try dataArrives(at: peer.address, &session)
     {

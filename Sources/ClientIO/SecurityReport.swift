@@ -1,16 +1,18 @@
 internal import NetworkTypes
 
-/// The findings of the security checks: what the server accepted although it should refuse it.
+/// The results of the security checks of one server.
 public struct SecurityReport: Sendable {
+  /// The result of one check.
   public enum Verdict: String, Hashable, Sendable {
     case refused
     case letThrough = "let-through"
     /// The check could not be made, or the answer (or silence) proves nothing about the rule.
     case unknown
-    /// It does not apply to this server: nothing to refuse.
+    /// The check does not apply to this server, which has nothing to refuse.
     case notApplicable = "not-applicable"
   }
 
+  /// One check with its result.
   public struct Finding: Hashable, Sendable {
     /// Stable: `peer`, `own-listener`, `anonymous`, `wrong-password`, `replay`, `unsigned-refresh`,
     /// `behind-signature`, `amplification`, `response-address`, `padding`, `tcp-peer`, `other-protocol`,
@@ -19,6 +21,7 @@ public struct SecurityReport: Sendable {
     /// The object of the check: an address, or a few words.
     public var subject: String
     public var verdict: Verdict
+    /// The server's answer, or the reason of the verdict.
     public var detail: String
 
     public init(_ check: String, _ subject: String, _ verdict: Verdict, _ detail: String) {
@@ -37,7 +40,7 @@ public struct SecurityReport: Sendable {
   public var unknown: [Finding] { findings.filter { $0.verdict == .unknown } }
   public var letThrough: [Finding] { findings.filter { $0.verdict == .letThrough } }
 
-  /// The failure of the checks, or the failure that the server let something through.
+  /// The failure of the checks themselves; else a failure if the server let something through; else nil.
   public var verdict: CheckFailure? {
     if let failure { return failure }
     guard let first = letThrough.first else { return nil }

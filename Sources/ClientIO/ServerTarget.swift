@@ -24,8 +24,8 @@ public struct ServerTarget: Hashable, Sendable {
     }
   }
 
-  /// The addresses of a URI's host in the order of preference, of one family if the caller names it. Blocks while the
-  /// system resolves the name.
+  /// The addresses of a URI's host in the order of preference; only those of `family` unless it is nil. Blocks while
+  /// the system resolves the name.
   public static func resolve(
     _ uri: ServerURI, transport: TransportProtocol? = nil, family: IPAddress.Family? = nil
   ) throws(ConnectionFailure) -> [ServerTarget] {
@@ -64,6 +64,7 @@ public struct ServerTarget: Hashable, Sendable {
 
 /// Settings of server discovery.
 public struct DiscoverySettings: Sendable {
+  /// The family of the addresses; nil: both.
   public var family: IPAddress.Family?
   /// The user's options, which override the URI.
   public var transport: TransportProtocol?

@@ -49,8 +49,8 @@ enum StrayAnswer {
     return try? ClientSocket.udp(boundTo: SocketAddress(source.address, port: 0, scope: source.scope))
   }
 
-  /// Binding and Allocate requests, because a server may support TURN alone. Without REQUESTED-TRANSPORT no Allocate is
-  /// granted.
+  /// Binding and Allocate requests, because a server may support TURN alone. The Allocate request has no
+  /// REQUESTED-TRANSPORT, so that no server grants it.
   private static func requests(
     _ target: ServerTarget, _ options: CheckOptions, _ generator: inout SeededGenerator
   ) -> [[UInt8]] {
@@ -105,8 +105,8 @@ extension CheckFailure {
   /// The likely cause of an answer from another address or port.
   static func advice(_ source: SocketAddress, _ target: ServerTarget) -> String {
     source.address == target.address.address
-      ? "something before the server (a NAT, a load balancer) changes the port of its answers"
+      ? "a NAT or load balancer in front of the server changes the port of its answers"
       : "the server has several addresses and answers from the wrong one: give it a listener for each address, not a "
-        + "wildcard; or a NAT before it does not translate its answers back"
+        + "wildcard; or a NAT in front of it does not translate its answers back"
   }
 }

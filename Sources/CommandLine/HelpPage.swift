@@ -2,7 +2,7 @@
 public struct HelpPage<Command: Hashable & Sendable>: Sendable {
   /// A part of the page.
   public enum Part: Sendable {
-    /// Lines as they are.
+    /// Lines that are printed unchanged.
     case text(String)
     /// Options on one row, with the given text or the help of the last option beside them.
     case row([String], String?)

@@ -23,12 +23,12 @@ public struct Configuration: Sendable {
   /// Whether the file, the environment or an override gives this key.
   public func gives(_ key: String) -> Bool { origins[key] != nil }
 
-  /// Adds to a problem the origin from which its key, or the section's key, was given.
+  /// Adds to a problem the origin of its key, or of the section that contains the key.
   public func locating(_ problem: ConfigurationProblem) -> ConfigurationProblem { problem.located(by: origins) }
 }
 
 extension ConfigurationProblem {
-  /// Adds the origin from which the key, or the section's key, was given.
+  /// Adds the origin of the key, or of the section that contains the key.
   fileprivate func located(by origins: [String: Origin]) -> ConfigurationProblem {
     var located = self
     if origin == nil, let key {

@@ -73,7 +73,7 @@ extension Schema where Root == Settings {
           .record(.certificatePair, initial: .init(), example: "{ certificate: /a.pem, private-key: /a.key }")
             .checked { $0.wrong }
         ).distinct(by: \.certificate).readingInlineYAML,
-        "more certificates, each for clients that request a name of it (SNI); others get tls.certificate"),
+        "more certificates; a client that requests one of their names (SNI) gets it, others get tls.certificate"),
     ]
   }
 
@@ -154,7 +154,7 @@ extension Schema where Root == Settings {
         takesEffect: .partly("at once; new realms and stores at a restart"), keep: keepRealms),
       Field(
         "redirect.server", \.turn.redirect.server, .alternateServer,
-        "another server to which authenticated Allocate requests are sent (ALTERNATE-SERVER)"),
+        "another server to which authenticated Allocate requests are redirected (300, ALTERNATE-SERVER)"),
       Field(
         "redirect.domain", \.turn.redirect.domain, .text("a domain", bytes: 0...255, example: "turn.example.org"),
         "domain of that server (ALTERNATE-DOMAIN)"),

@@ -1,18 +1,18 @@
 internal import StringPreparation
 
-/// The keys of a value: one field each. Reading, suggestions, the environment, overrides, the effective configuration,
-/// the reload and the reference that `turnpike help` prints all use these fields.
+/// The keys that fill a settings type: one field for each key. Reading, suggestions, the environment, overrides, the
+/// effective configuration, the reload and the reference that `turnpike help` prints all use these fields.
 struct Schema<Root> {
   var fields: [Field<Root>]
 }
 
 /// When a new value of a key takes effect in a running server.
 public enum Effect: Equatable, Sendable {
-  /// At once, with the reload.
+  /// The new value takes effect at once, with the reload.
   case atOnce
-  /// The running server keeps its value until a restart.
+  /// The running server keeps the old value until a restart.
   case atRestart
-  /// One part at once, the other at a restart; the text tells which.
+  /// One part of the value takes effect at once, the other at a restart; the text says which.
   case partly(String)
 
   /// The text in the reference.

@@ -202,9 +202,11 @@ public struct Settings: Equatable, Sendable {
 
   /// The limits of a realm or of the server.
   public struct LimitsSection: Equatable, Sendable {
-    /// For these three, nil is a value that the server derives from its ports and descriptors; 0: no limit.
+    /// Limit of all allocations. Nil: the server derives it from its ports and descriptors; 0: no limit.
     public var allocations: UInt32?
+    /// Limit of one user's allocations; nil and 0 as in `allocations`.
     public var allocationsPerUser: UInt32?
+    /// Limit of the allocations from one client address; nil and 0 as in `allocations`.
     public var allocationsPerAddress: UInt32?
     /// The limits that the relay itself applies.
     public var ofRealm = RealmLimits()

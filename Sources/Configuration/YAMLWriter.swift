@@ -4,7 +4,7 @@ internal import Log
 /// Writes values as YAML with libyaml's emitter.
 @safe
 struct YAMLWriter: ~Copyable {
-  // libyaml keeps pointers to both, so their addresses must not change. They are freed in deinit.
+  // libyaml keeps pointers to `emitter` and `output`, so their addresses must not change. Both are freed in deinit.
   private let emitter: UnsafeMutablePointer<yaml_emitter_t>
   private let output: UnsafeMutablePointer<[UInt8]>
 

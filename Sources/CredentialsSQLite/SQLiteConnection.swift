@@ -103,7 +103,7 @@ final class SQLiteConnection {
       try execute("COMMIT")
       return result
     } catch {
-      // The first error is reported; a failed roll-back ends with the connection.
+      // The caller gets the first error. If ROLLBACK fails too, closing the connection ends the transaction.
       try? execute("ROLLBACK")
       throw error
     }

@@ -30,7 +30,7 @@ enum AttributeText {
     case 0x0008: return value.count == 20 ? .text(value.hexadecimal) : length(20, value)
     case 0x001C:
       return (16...32).contains(value.count) && value.count & 3 == 0
-        ? .text(value.hexadecimal) : .malformed("16 to 32 bytes, in steps of four, are right")
+        ? .text(value.hexadecimal) : .malformed("must have 16 to 32 bytes, a multiple of 4")
     case 0x001E: return value.count == 32 ? .text(value.hexadecimal) : length(32, value)
     case 0x0022, 0x8029, 0x802A: return value.count == 8 ? .text(value.hexadecimal) : length(8, value)
     case 0x001D: return algorithms(value, isList: false)
@@ -70,7 +70,7 @@ enum AttributeText {
   }
 
   private static func length(_ count: Int, _ value: [UInt8]) -> Outcome {
-    .malformed("\(count) bytes are right, and it has \(value.count)")
+    .malformed("must have \(count) bytes, and has \(value.count)")
   }
 
   private static func quoted(_ value: [UInt8]) -> String {
@@ -122,7 +122,7 @@ enum AttributeText {
       case (true, true): "answer from the other address and port"
       case (true, false): "answer from the other address"
       case (false, true): "answer from the other port"
-      case (false, false): "answer from here"
+      case (false, false): "answer from this address and port"
       }
     }
   }
@@ -158,7 +158,7 @@ enum AttributeText {
     return .text(names.joined(separator: ", "))
   }
 
-  /// RFC 8656 section 18.13: seven bits of type, nine of code.
+  /// RFC 8656 section 18.13: seven bits of type and nine bits of code.
   private static func icmp(_ value: [UInt8]) -> Outcome {
     guard value.count == 8 else { return length(8, value) }
     let word = value.span.rawBytes.bigEndian16(at: 2)

@@ -1,4 +1,5 @@
-/// Reads the blocks of a pcapng file (draft-ietf-opsawg-pcapng), each packet by its own interface.
+/// Reads the blocks of a pcapng file (draft-ietf-opsawg-pcapng). Each packet has the link type and time resolution of
+/// its interface.
 ///
 /// libpcap refuses a file whose interfaces differ in link type or snapshot length, such as a merged capture. The file
 /// is untrusted: every length is checked before use.
@@ -23,7 +24,7 @@ struct CaptureBlocks {
   private var offset = 0
   private var isBigEndian = false
   private var interfaces: [Interface] = []
-  /// Simple Packet Blocks have no time: they get that of the previous packet.
+  /// The time of the previous packet, in nanoseconds; Simple Packet Blocks, which have no time, get it too.
   private var lastTime: UInt64 = 0
 
   /// Limit of interfaces in one section.
@@ -32,7 +33,7 @@ struct CaptureBlocks {
 
   init(_ bytes: [UInt8]) throws(CaptureError) {
     self.bytes = bytes
-    // The first block tells whether this reader supports the file.
+    // 28 bytes: the shortest Section Header Block, with which every file begins.
     guard bytes.starts(with: Self.magic), bytes.count >= 28 else { throw CaptureError(description: "no pcapng file") }
   }
 
@@ -104,7 +105,7 @@ struct CaptureBlocks {
     _ number: Int, _ time: UInt64, _ kept: UInt32, _ original: UInt32, _ room: Range<Int>
   ) throws(CaptureError) -> CapturedFrame {
     guard interfaces.indices.contains(number) else {
-      throw CaptureError(description: "a packet of interface \(number), which is not described")
+      throw CaptureError(description: "a packet of interface \(number), which has no Interface Description Block")
     }
     guard Int(kept) <= room.count else { throw CaptureError(description: "a packet that is longer than its block") }
     let interface = interfaces[number]

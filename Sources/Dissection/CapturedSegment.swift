@@ -2,6 +2,7 @@ public import NetworkTypes
 
 /// The UDP datagram or TCP segment in a captured frame: without link layer, IP and transport headers.
 public struct CapturedSegment: Hashable, Sendable {
+  /// UDP, or TCP with the position in the stream.
   public enum Transport: Hashable, Sendable {
     case udp
     /// The sequence number of the payload's first byte, and whether it begins the stream.
@@ -22,7 +23,7 @@ public struct CapturedSegment: Hashable, Sendable {
     self.payload = payload
   }
 
-  /// The reason why a frame has no such datagram or segment.
+  /// The reason why a frame has no UDP datagram or TCP segment that can be read.
   public enum Problem: Error, Hashable, Sendable {
     /// The protocol is not IP, or not UDP or TCP.
     case notOurs

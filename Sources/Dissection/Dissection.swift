@@ -1,12 +1,13 @@
 /// The explanation of a datagram or message, part by part.
 public struct Dissection: Hashable, Sendable {
+  /// The protocol of the bytes.
   public enum Kind: String, Hashable, Sendable {
     /// A STUN message.
     case message = "stun"
     /// A STUN message of RFC 3489, without the magic cookie.
     case classic = "rfc3489"
     case channelData = "channel-data"
-    /// Neither.
+    /// Neither STUN nor ChannelData.
     case other
   }
 
@@ -78,6 +79,7 @@ extension Sequence<UInt8> {
   }
 }
 
+/// "0x" and four lower-case digits.
 func hexadecimal(_ value: UInt16) -> String {
   let text = String(value, radix: 16)
   return "0x" + String(repeating: "0", count: 4 - text.utf8.count) + text

@@ -6,17 +6,18 @@ internal import STUN
 /// the user. It never fails: it reports every fault.
 public struct Dissector: Sendable {
   let source: IntegritySource
-  /// User name, realm and token of the requests by their transactions.
+  /// User name and realm of the requests, by transaction ID.
   private var requests: [[UInt8]: Identity] = [:]
   /// User name and realm of the last request that had a user name.
   private var last = Identity()
 
+  /// The inputs, besides the password, for a long-term key.
   struct Identity: Sendable {
     var username: [UInt8] = []
     var realm: [UInt8] = []
   }
 
-  /// Limit of remembered requests.
+  /// Limit of remembered requests; then all are forgotten.
   private static let memory = 4096
 
   public init(source: IntegritySource = IntegritySource()) { self.source = source }
@@ -198,7 +199,7 @@ public struct Dissector: Sendable {
 
 /// The ways to derive a key from a password.
 private enum SigningKey {
-  /// The name of the way that gives the correct MAC; nil if none does.
+  /// The name of the derivation that gives the correct MAC; nil if none does.
   static func find(
     _ identity: Dissector.Identity, _ passwords: [[UInt8]], _ hash: HashAlgorithm, _ message: [UInt8], _ mac: [UInt8]
   ) -> String? {

@@ -19,38 +19,40 @@ public struct FlowSurvey: Sendable {
       isTCP = segment.transport != .udp
     }
 
-    /// GTP-C has a header like ChannelData's, and several frames of one kind.
+    /// GTP-C's header looks like ChannelData's: its flags and message type look like a channel number.
     var isGTP: Bool { !isTCP && (low.port == 2123 || high.port == 2123) }
   }
 
   /// The evidence about one flow.
   struct Evidence {
     var hasSTUN = false
-    /// The messages have two-byte lengths (RFC 4571), as in ICE over TCP.
+    /// Whether the messages have two-byte lengths (RFC 4571), as in ICE over TCP.
     var isFramed = false
-    /// The flow carries bytes that are neither STUN nor ChannelData.
+    /// Whether the flow carries bytes that are neither STUN nor ChannelData.
     var hasOther = false
     /// Possible ChannelData frames, for each channel.
     var runs: [UInt16: Run] = [:]
   }
 
+  /// The frames on one channel.
   struct Run {
     var count = 0
     /// The hash of the first frame's data.
     var first = 0
+    /// Whether a later frame had other data.
     var isVaried = false
   }
 
   private var flows: [Flow: Evidence] = [:]
   private var streams = StreamReassembler()
 
-  /// Limits of flows and of channels in one flow; and the number of frames on one channel that proves ChannelData in a
-  /// flow without STUN.
+  /// Limits of flows and of channels in one flow; later ones are ignored. `runLength`: the number of frames on one
+  /// channel that proves ChannelData in a flow without STUN.
   private static let flowLimit = 65_536
   private static let channelLimit = 16
   private static let runLength = 3
-  /// The last channel of RFC 8656 section 12. Higher ones are those of RFC 5766: only STUN in the same flow proves
-  /// them.
+  /// The last channel number of RFC 8656 section 12. RFC 5766 has higher numbers: for these, only STUN in the same flow
+  /// is a proof.
   static let lastChannel: UInt16 = 0x4FFF
 
   public init() {}
@@ -119,13 +121,13 @@ public struct FlowSurvey: Sendable {
   /// Whether every frame of the flow could be ChannelData, without proof.
   func isCandidate(_ flow: Flow) -> Bool {
     guard let evidence = flows[flow] else { return false }
-    // A single frame of a TCP stream proves too little: many texts begin like one.
+    // A single frame of a TCP stream proves too little: the first bytes of many texts look like ChannelData.
     let enough = evidence.runs.values.contains { $0.count > 1 || !flow.isTCP }
     return enough && !evidence.hasOther && !isOurs(flow)
   }
 }
 
-/// The protocol that bytes look like without their flow.
+/// The protocol that bytes look like, without knowledge of their flow.
 enum Shape: Equatable {
   /// STUN with the magic cookie.
   case message
@@ -154,8 +156,8 @@ enum Shape: Equatable {
     }
   }
 
-  /// RFC 3489 section 11.1: Binding and Shared Secret. Section 11.2 has the attributes up to REFLECTED-FROM; those from
-  /// 0x8000 on are optional.
+  /// Whether the bytes are a message of RFC 3489: Binding or Shared Secret (section 11.1), with attributes up to
+  /// REFLECTED-FROM (section 11.2) or optional ones, from 0x8000 on.
   private static func isClassic(_ type: UInt16, _ bytes: [UInt8]) -> Bool {
     guard [0x0001, 0x0101, 0x0111, 0x0002, 0x0102, 0x0112].contains(type) else { return false }
     let view = bytes.span.rawBytes

@@ -1,5 +1,5 @@
-/// Dumps with an offset before each line and possibly a column of characters after it: those of Wireshark ("copy as hex
-/// dump"), tshark, xxd, od, hexdump and tcpdump. Offsets and characters are not data, even if they look like
+/// Reads dumps with an offset before each line and possibly a column of characters after it, as Wireshark ("copy as hex
+/// dump"), tshark, xxd, od, hexdump and tcpdump print them. Offsets and characters are not data, even if they look like
 /// hexadecimal digits: the offsets of a line and of the next one give the number of bytes.
 struct HexDump {
   /// The packets in the text: each begins at offset 0. Nil if the text is not such a dump.
@@ -92,11 +92,11 @@ private struct Line {
 
   private struct Group {
     var digits: Substring
-    /// Blanks before it.
+    /// The number of blanks before the group.
     var gap: Int
   }
 
-  /// Nil if the line has no offset. `isFirst`: it must be 0.
+  /// Nil if the line has no offset. `isFirst`: the offset must be 0.
   init?(_ text: Substring, isFirst: Bool) {
     let text = text.drop { $0 == " " || $0 == "\t" }
     offset = text.prefix(0)
@@ -167,7 +167,7 @@ private struct Line {
     Array(bytes.suffix(from: count - count % wordByteCount).suffix(count % wordByteCount))
   }
 
-  /// Whether a wider gap is hexdump's gap in the middle, between eight bytes and eight.
+  /// Whether a wider gap is the one that hexdump prints between two groups of eight bytes.
   private func isMiddle(_ index: Int) -> Bool {
     index == 8 && !hasColon && groups[index].gap == 2 && groups[0].digits.count == 2
       && groups[index].digits.count == 2

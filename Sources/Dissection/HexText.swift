@@ -4,7 +4,7 @@ public enum HexText {
   /// The bytes; nil if the text is not hexadecimal, or has an odd number of digits.
   public static func bytes(_ text: String) -> [UInt8]? { packets(text).map { Array($0.joined()) } }
 
-  /// The same; a dump may have several packets.
+  /// The packets in the text: more than one only for a dump. Nil as for `bytes`.
   public static func packets(_ text: String) -> [[UInt8]]? {
     if let packets = HexDump.packets(text) { return packets }
     if let bytes = plain(text[...]) { return [bytes] }

@@ -6,6 +6,7 @@ public struct CapturedFrame: Sendable {
   public var time: Duration
   /// libpcap's number of the link layer.
   public var linkType: Int32
+  /// The captured bytes, from the link layer on.
   public var bytes: [UInt8]
   /// The length of the whole frame, before truncation.
   public var originalByteCount: Int

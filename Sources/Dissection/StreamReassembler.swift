@@ -23,9 +23,9 @@ struct StreamReassembler: Sendable {
   /// The messages that a segment completes.
   struct Found {
     var messages: [Piece] = []
-    /// The stream carries another protocol.
+    /// Whether the stream carries another protocol.
     var isOther = false
-    /// The stream has two-byte lengths (RFC 4571).
+    /// Whether the stream has two-byte lengths (RFC 4571).
     var isFramed = false
   }
 
@@ -41,17 +41,17 @@ struct StreamReassembler: Sendable {
     var early: [UInt32: [UInt8]] = [:]
     var isSTUN = true
     var isFramed = false
-    /// No message has been found yet.
+    /// Whether no message has been found yet.
     var isUndecided = true
-    /// After ConnectionBind the bytes are the peer's data (RFC 6062 section 4.4).
+    /// Whether a ConnectionBind was seen: later bytes are the peer's data (RFC 6062 section 4.4).
     var isDataConnection = false
-    /// Bytes before this were lost: the stream may continue in the middle of a message.
+    /// Whether bytes are missing before `bytes`: the stream may continue in the middle of a message.
     var isResuming = false
   }
 
   private var streams: [Direction: Stream] = [:]
 
-  /// Limits of streams, and of segments in one stream that wait for an earlier one.
+  /// Limits of streams (then all are forgotten), and of segments in one stream that wait for an earlier one.
   private static let streamLimit = 1024
   private static let earlyLimit = 64
 

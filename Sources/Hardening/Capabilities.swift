@@ -25,7 +25,8 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
     return Capabilities(rawValue: UInt64(data.0.permitted) | UInt64(data.1.permitted) << 32)
   }
 
-  /// Permanently drops all other capabilities of the calling thread and of the threads that it starts.
+  /// Keeps only these capabilities: permanently drops all others of the calling thread and of the threads that it
+  /// starts.
   public static func keep(_ kept: Capabilities) throws(Errno) {
     let remaining = kept.intersection(ofThread)
     // Without CAP_SETPCAP the bounding set cannot be changed. It matters only for exec.
@@ -89,7 +90,8 @@ public struct Capabilities: OptionSet, Hashable, Sendable {
 }
 
 extension Capabilities: CustomStringConvertible {
-  /// Names as capabilities(7) has them, of those that this program can keep.
+  /// The names of those capabilities that this program can keep, in lower case without `CAP_`; "none" if the set is
+  /// empty.
   public var description: String {
     let names = [
       (Self.changeOwner, "chown"), (Self.overrideFileModes, "dac_override"), (Self.readAnyFile, "dac_read_search"),

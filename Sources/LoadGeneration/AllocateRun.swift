@@ -4,7 +4,7 @@ internal import System
 internal import TURNClient
 
 /// Runs cycles of 401, Allocate and Refresh with lifetime 0 on several clients at once. Each cycle has a new address
-/// (over TCP and TLS a new connection), because servers block a used five-tuple for a while.
+/// (over TCP, TLS and DTLS a new connection), because servers block a used five-tuple for a while.
 struct AllocateRun: ~Copyable {
   let settings: LoadSettings
   private var session: Session

@@ -67,7 +67,7 @@ struct ClientSide: ~Copyable {
   static let slotCount = 64
   /// A stream with this many waiting bytes gets no further load.
   private static let backlogLimit = 64 << 10
-  /// The first address of clients; they have one half of the loopback network.
+  /// The first loopback address of the clients, and their number: 127.1.0.0 to 127.126.255.255.
   private static let firstAddress: UInt32 = 0x7F01_0000
   private static let addressCount: UInt32 = 0x007E_0000
 
@@ -194,7 +194,7 @@ struct ClientSide: ~Copyable {
 
   // MARK: - Receiving
 
-  /// Receives messages, waiting for at most `duration`; returns their number.
+  /// Waits for at most `duration` and receives messages into `inbox`; returns their number.
   mutating func poll(for duration: Duration) throws(LoadError) -> Int {
     inbox.removeAll(keepingCapacity: true)
     if isShared {
@@ -237,7 +237,7 @@ struct ClientSide: ~Copyable {
     return received
   }
 
-  /// Whether the slot was used.
+  /// Reads a link's messages into the slot; returns whether it used the slot.
   private mutating func receiveStream(_ client: Int, isWritable: Bool, slot: Int) throws(LoadError) -> Bool {
     let link = links[client]
     if isWritable {
@@ -281,7 +281,7 @@ struct ClientSide: ~Copyable {
     try? loop.modify(links[client].socket.rawValue, token, reads: true, writes: writes)
   }
 
-  /// Sends again the bytes that the kernel did not accept.
+  /// Retries to send the bytes that the kernel did not accept.
   mutating func pushWaiting() throws(LoadError) {
     for link in links { try link.pushWaiting() }
   }

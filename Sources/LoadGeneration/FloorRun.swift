@@ -3,9 +3,9 @@ internal import NetworkTypes
 internal import Synchronization
 internal import System
 
-/// One `sendto` and one `recv` for each packet, on one core: the least cost of forwarding packets singly.
+/// Measures one `sendto` and one `recv` for each packet, on one core: the least cost of forwarding packets one by one.
 ///
-/// With a rate, measures a process that wakes for each packet, reads it and sends it on: `epoll_wait`, `recv` and
+/// With a rate it measures a thread that wakes for each packet, reads it and sends it on: `epoll_wait`, `recv` and
 /// `sendto` alone.
 enum FloorRun {
   static func run(_ settings: LoadSettings) throws(LoadError) -> LoadResult {

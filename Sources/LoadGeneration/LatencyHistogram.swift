@@ -1,5 +1,5 @@
-/// Durations in nanoseconds, counted in buckets that are at most 1.6 % wide: adding one costs a few nanoseconds and no
-/// memory.
+/// Counts durations in nanoseconds in buckets that are at most 1.6 % wide: adding a value takes a few nanoseconds and
+/// allocates no memory.
 public struct LatencyHistogram: Sendable {
   /// 64 buckets for each power of two; up to 2^42 ns, over an hour.
   private static let stepBits = 6
@@ -13,6 +13,7 @@ public struct LatencyHistogram: Sendable {
 
   public init() {}
 
+  /// Counts a duration, in nanoseconds.
   @inline(__always)
   public mutating func add(_ nanoseconds: UInt64) {
     counts[Self.bucket(nanoseconds)] &+= 1
@@ -22,9 +23,10 @@ public struct LatencyHistogram: Sendable {
     if nanoseconds > maximum { maximum = nanoseconds }
   }
 
-  /// Nil without any value.
+  /// Nanoseconds; nil without any value.
   public var minimum: UInt64? { count > 0 ? smallest : nil }
 
+  /// Nanoseconds; 0 without any value.
   public var mean: UInt64 { count > 0 ? sum / count : 0 }
 
   /// The quantile in thousandths, rounded up to the bucket's upper edge; 0 without any value.

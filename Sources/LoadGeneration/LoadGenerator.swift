@@ -5,13 +5,15 @@ internal import TURNClient
 
 /// The progress of a run, for display.
 public struct LoadProgress: Sendable {
+  /// Completed units; for `hold` the number of allocations.
   public let done: UInt64
+  /// Packets lost or in flight; for `allocate` and `hold` the number of failed requests.
   public let lost: UInt64
   public let now: Instant
 }
 
-/// Puts a load on a server and measures the result. Uses one core fully: it polls sockets and does not sleep, so that
-/// batches stay small and latencies are accurate.
+/// Puts a load on a server and measures the result. Uses up to one core: under load it polls sockets without sleeping,
+/// so that batches stay small and latencies are accurate.
 public enum LoadGenerator {
   /// Blocks until the run is over.
   ///

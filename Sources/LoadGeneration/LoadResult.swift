@@ -17,8 +17,9 @@ public struct LoadResult: Sendable {
   public var lost: UInt64 = 0
   /// Requests that ended in an error.
   public var failures: UInt64 = 0
-  /// The first of those errors, as text.
+  /// The error of the first failed request, as text.
   public var firstFailure: String?
+  /// The times from sending to arrival; for an echo and for requests, round trips; for `allocate`, whole cycles.
   public var latency = LatencyHistogram()
   /// CPU time: of the server's process, of its core, of our process.
   public var serverTime: Duration?
@@ -29,22 +30,24 @@ public struct LoadResult: Sendable {
   /// Resident memory of the server's process before the first allocation and after the measurement.
   public var residentBefore: ByteCount?
   public var residentAfter: ByteCount?
-  /// The rate that a search has found.
+  /// The rate that a search has found, in packets a second; nil without a search.
   public var foundRate: UInt64?
-  /// Whether the measurement at that rate confirmed it.
+  /// Whether the measurement at `foundRate` confirmed this rate.
   public var isConfirmed = true
   /// The time to create all allocations.
   public var setUp = Duration.zero
 
   public init() {}
 
+  /// Completed units per second.
   public var perSecond: Double { elapsed > .zero ? Double(completed) / elapsed.fractionalSeconds : 0 }
+  /// Lost packets divided by sent packets: 0 to 1.
   public var lossShare: Double { sent > 0 ? Double(lost) / Double(sent) : 0 }
 
   /// Nanoseconds of a CPU time for each completed unit; nil without the time or a unit.
   public func nanosecondsEach(_ time: Duration?) -> Double? { time.flatMap { each($0.wholeNanoseconds) } }
 
-  /// The share of a count for each completed unit; nil without a unit.
+  /// A count divided by the number of completed units; nil without a unit.
   public func each(_ count: UInt64) -> Double? { completed > 0 ? Double(count) / Double(completed) : nil }
 
   mutating func measure(from begin: Reading, to end: Reading) {

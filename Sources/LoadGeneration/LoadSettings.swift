@@ -6,6 +6,7 @@ public import TURNClient
 
 /// The kind and size of a load.
 public struct LoadSettings {
+  /// The kind of load.
   public enum Work: String, Sendable, CaseIterable {
     /// Binding requests.
     case binding
@@ -17,11 +18,12 @@ public struct LoadSettings {
     case relay
     /// Packets from one allocation of the server to another.
     case relayToRelay = "relay-to-relay"
-    /// Without a server: repeated `sendto` and `recv` over loopback. A relay that sends packets singly cannot be
-    /// cheaper.
+    /// Without a server: repeated `sendto` and `recv` over loopback. A relay that sends packets one by one cannot use
+    /// less CPU time.
     case floor
   }
 
+  /// The direction of `relay`.
   public enum Direction: String, Sendable {
     case toPeer = "to-peer"
     case toClient = "to-client"
@@ -33,7 +35,7 @@ public struct LoadSettings {
   public enum Pace: Equatable, Sendable {
     /// A fixed number of packets in flight: as fast as the server answers.
     case window(Int)
-    /// Packets a second, even if fewer come back.
+    /// Packets a second, even if fewer arrive.
     case rate(UInt64)
     /// The highest rate at which less than a thousandth is lost.
     case search
@@ -54,7 +56,7 @@ public struct LoadSettings {
   public var payloadByteCount = 172
   /// The number of allocations, or of clients that send requests at the same time.
   public var allocations = 1
-  /// Packets of one allocation in a row.
+  /// The number of packets that one allocation sends before the next allocation's turn.
   public var burst = 1
   public var pace = Pace.window(256)
   /// Whether a burst is sent in one call (UDP_SEGMENT), and received in one (UDP_GRO).
@@ -67,10 +69,11 @@ public struct LoadSettings {
   public var trialDuration = Duration.seconds(1)
   /// The longest time without progress while allocations are created.
   public var timeout = Duration.seconds(10)
-  /// The server's process and core, if they are on this machine.
+  /// The server's process, if it is on this machine.
   public var serverProcess: Int?
   /// Further processes whose CPU time counts as the server's, such as kernel threads that receive for it.
   public var serverHelpers: [Int] = []
+  /// The core that the server uses.
   public var serverCore: Int?
 
   public init(server: SocketAddress) { self.server = server }
@@ -81,7 +84,7 @@ public struct LoadSettings {
     transport == .udp && server.family == .ipv4 && server.address.isLoopback && !segments
   }
 
-  /// The address, with a port, from which the server is reached.
+  /// The address, with a port, from which this machine reaches the server.
   func localAddress() throws(LoadError) -> SocketAddress {
     guard let route = try? ClientSocket.udp(to: server), let local = route.localAddress else {
       throw .socket("\(server)", reason: "there is no route to it")
@@ -116,10 +119,10 @@ extension LoadError: CustomStringConvertible {
     switch self {
     case .socket(let what, let reason): "\(what): \(reason)"
     case .request(let what, let failure): "\(what) failed: \(failure.event)"
-    case .silence(let what): "the server was silent while \(what) was waited for"
+    case .silence(let what): "the server did not answer \(what)"
     case .tls(let reason): "TLS: \(reason)"
     case .closed: "the server closed a connection"
-    case .nothingReceived(let sent): "of \(sent) packets none came through"
+    case .nothingReceived(let sent): "none of \(sent) packets arrived"
     }
   }
 }

@@ -6,12 +6,13 @@ struct Pacer {
   let burst: UInt64
   private let begin: Instant
   private(set) var sent: UInt64 = 0
-  /// Packets that arrived or timed out.
+  /// Packets that arrived or count as lost.
   private var settled: UInt64 = 0
   private var lastProgress: Instant
 
-  /// Limit of packets in one turn of the loop: a batch.
+  /// Limit of packets in one turn of the loop, the size of a batch; or one burst, if that is larger.
   private static let limit: UInt64 = 64
+  /// Without an arrival for this time, packets in flight count as lost.
   private static let stallTimeout = Duration.milliseconds(100)
 
   init(_ pace: LoadSettings.Pace, burst: Int, now: Instant) {
@@ -21,7 +22,7 @@ struct Pacer {
     lastProgress = now
   }
 
-  /// Whole bursts only.
+  /// The number of packets to send now, in whole bursts.
   @inline(__always)
   mutating func allowance(now: Instant) -> Int {
     let open: UInt64
@@ -54,7 +55,7 @@ struct Pacer {
     lastProgress = now
   }
 
-  /// Whether the next packet is due in a millisecond or later, so that the loop may sleep.
+  /// Whether the next burst is more than 2 ms away, so that the loop may sleep for 1 ms.
   func maySleep(now: Instant) -> Bool {
     guard case .rate(let rate) = pace else { return false }
     let next = Double(sent + burst) * 1e9 / Double(max(rate, 1))

@@ -2,7 +2,7 @@ internal import NetIO
 internal import NetworkTypes
 internal import System
 
-/// The peers' side: one socket, on which every flow's peer has its own address if the server is on loopback.
+/// The peers of all flows on one socket. If the server is on loopback, each peer has its own address.
 struct PeerSide: ~Copyable {
   private let socket: UDPSocket
   private let address: SocketAddress
@@ -13,7 +13,7 @@ struct PeerSide: ~Copyable {
   private var batch: ReceiveBatch
   private var sends: SendBatch
 
-  /// The first address of peers.
+  /// The first loopback address of the peers, 127.128.0.0.
   private static let firstAddress: UInt32 = 0x7F80_0000
 
   private init(_ settings: LoadSettings, socket: consuming UDPSocket, address: SocketAddress) {
@@ -30,7 +30,7 @@ struct PeerSide: ~Copyable {
     settings.server.family == .ipv4 && settings.server.address.isLoopback && !settings.segments
   }
 
-  /// Opens the socket on the address from which the server is reached.
+  /// Opens the socket on the address from which this machine reaches the server.
   static func open(_ settings: LoadSettings) throws(LoadError) -> PeerSide {
     let local = try settings.localAddress()
     do throws(Errno) {

@@ -1,7 +1,7 @@
 public import NetworkTypes
 internal import System
 
-/// CPU time from /proc.
+/// CPU time and memory of processes and cores, from /proc.
 public enum ProcessorTime {
   /// CPU time of all threads of a process, from its tasks' schedstat; nil without such a process. Work of the
   /// network stack within the process's system calls counts, including softirqs after a send.

@@ -30,7 +30,7 @@ extension RequestFailure {
       "more allocations than one user may have: raise the quota, or use fewer --allocations"
     case .refused(.insufficientCapacity, _, _, _): "no free relay port, or one of the server's limits is reached"
     case .wrongCredentials: "wrong username or password, another secret, or a clock that is wrong"
-    case .credentialsNeeded: "there are none: --username and --password-file, or --secret-file"
+    case .credentialsNeeded: "no credentials were given: --username and --password-file, or --secret-file"
     default: nil
     }
   }

@@ -8,7 +8,7 @@ internal import TURNClient
 /// One client's allocation.
 final class LoadClient {
   var machine: ClientAllocation
-  /// The peer that its packets go to.
+  /// The peer to which the client's packets go.
   var peer: SocketAddress?
 
   init(_ settings: ClientAllocation.Settings) {
@@ -132,7 +132,7 @@ struct Session: ~Copyable {
     }
   }
 
-  /// Once a second: sends due refreshes and retransmissions.
+  /// Once a second, sends the refreshes and retransmissions whose time has come.
   mutating func upkeep(now: Instant) throws(LoadError) {
     guard now >= nextUpkeep else { return }
     nextUpkeep = now.advanced(by: .seconds(1))

@@ -3,7 +3,7 @@ internal import NetworkTypes
 /// The timestamp in the first bytes of every packet's data.
 ///
 /// ```
-///  | mark (4) | flow (4) | nanoseconds of CLOCK_MONOTONIC when it was sent (8) |
+///  | mark (4) | flow (4) | sending time: nanoseconds of CLOCK_MONOTONIC (8) |
 /// ```
 public enum Stamp {
   public static let byteCount = 16
@@ -15,7 +15,7 @@ public enum Stamp {
     buffer.append(bigEndian: now.nanoseconds)
   }
 
-  /// When the packet was sent; nil if the data is not ours.
+  /// The time when the packet was sent; nil if the data is not ours.
   @inline(__always)
   static func sent(_ data: RawSpan) -> Instant? {
     guard data.byteCount >= byteCount, data.bigEndian32(at: 0) == mark else { return nil }

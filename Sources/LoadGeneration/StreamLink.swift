@@ -165,7 +165,7 @@ final class StreamLink {
     }
   }
 
-  /// Sends again bytes that the kernel did not accept, or a lost flight of the handshake.
+  /// Retries to send bytes that the kernel did not accept; retransmits a lost flight of the DTLS handshake.
   func pushWaiting() throws(LoadError) {
     if stage == .handshaking, let datagrams, !datagrams.engine.handleTimeout() { throw .tls("no handshake") }
     if waitingByteCount > 0 || datagrams != nil { try flush() }

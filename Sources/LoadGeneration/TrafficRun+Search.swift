@@ -15,7 +15,7 @@ extension TrafficRun {
     while Double(bad - good) > Double(bad) * Self.precision, next > 0 {
       let result = try trial(
         .rate(next), warmUp: .milliseconds(200), duration: settings.trialDuration, progress: progress)
-      // If this program could not send so fast, the rate was not reached either.
+      // If this program cannot send at this rate, the rate counts as not reached.
       let isReached = result.perSecond / ways >= Double(next) * 0.98
       if isReached, result.lossShare < 0.001 { good = next } else { bad = next }
       next = (good + bad) / 2

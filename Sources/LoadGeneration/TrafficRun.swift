@@ -15,7 +15,7 @@ struct TrafficRun: ~Copyable {
   private var flow = 0
   private var inBurst = 0
   private var measures = false
-  /// Packets that reached their destination, and packets that the server carried.
+  /// Packets that reached their destination, and packets that the server relayed: an echo is relayed twice.
   private var arrived: UInt64 = 0
   private var carried: UInt64 = 0
   private var setUpTime = Duration.zero
@@ -219,7 +219,7 @@ struct TrafficRun: ~Copyable {
     var isQuiet = true
     if settings.work == .relay, settings.direction != .toClient {
       if try receiveAtPeers() { isQuiet = false }
-      // Control messages only: the next upkeep is soon enough.
+      // Clients receive control messages only, which can wait until no packets arrive.
       if settings.direction == .toPeer, duration == .zero, !isQuiet { return false }
     }
     if try receiveAtClients(waiting: isQuiet ? duration : .zero) { isQuiet = false }
@@ -263,7 +263,7 @@ struct TrafficRun: ~Copyable {
         carried += 1
         if measures { latency.add(now.nanoseconds(since: sent)) }
       } else if settings.work == .binding {
-        session.record("a response that was no success")
+        session.record("a response that is no success")
       } else {
         session.receiveControl(message, now: now)
         try session.transmit(message.client)

@@ -162,7 +162,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     unsafe memmove(block + start + offset, block + start + range.lowerBound, range.count)
   }
 
-  /// Removes all but the first `byteCount` bytes, at least one.
+  /// Keeps the first `byteCount` bytes, at least one, and removes the others.
   public mutating func truncate(to byteCount: Int) {
     precondition(byteCount > 0 && byteCount <= count)
     count = byteCount

@@ -16,8 +16,8 @@ public struct DatagramRing: ~Copyable {
   /// The provided slots are the slots of `PacketBuffers` from this one on.
   private let firstSlot: Int
   private let slotCount: Int
-  // Both are owned by this value alone and freed in deinit. The kernel reads `slots` while `ring` lives, and copies
-  // `receiving`.
+  // `slots` and `receiving` are owned by this value alone and freed in deinit. The kernel reads `slots` while `ring`
+  // lives, and copies `receiving`.
   private let slots: UnsafeMutableRawPointer
   private let receiving: UnsafeMutablePointer<msghdr>
   private var slotTail: UInt16 = 0

@@ -13,8 +13,8 @@ internal import Synchronization
 public final class PacketExchange: Sendable {
   /// The number of threads.
   public let count: Int
-  // Both are created in init, freed in deinit and never replaced. Each ring has one writer and one reader, which share
-  // two atomics.
+  // `rings` and `rung` are created in init, freed in deinit and never replaced. Each ring has one writer and one
+  // reader, which share two atomics.
   nonisolated(unsafe) private let rings: UnsafeMutablePointer<PacketRing>
   nonisolated(unsafe) private let rung: UnsafeMutablePointer<Atomic<Bool>>
 

@@ -8,8 +8,8 @@ public import System
 public struct ReceiveBatch: ~Copyable {
   /// The number of entries, one for each slot.
   public let slotCount: Int
-  // All are owned by this value alone and freed in deinit. They have an element for each slot, names and controls only
-  // up to `firstProvided`, and every access is checked.
+  // These four arrays are owned by this value alone and freed in deinit. `headers` and `vectors` have an element for
+  // each slot, `names` and `controls` only for the slots before `firstProvided`. Every access is checked.
   private let headers: UnsafeMutablePointer<mmsghdr>
   private let vectors: UnsafeMutablePointer<iovec>
   private let names: UnsafeMutablePointer<sockaddr_storage>

@@ -36,8 +36,9 @@ public struct SendBatch: ~Copyable {
     var source: IPAddress
   }
 
-  // All are owned by this value alone and freed in deinit. Entries, names, prefixes and payloads have `capacity`
-  // elements; headers and controls have one for each message, at most as many; vectors have three for each entry.
+  // This value alone owns the memory of these pointers and frees it in deinit. Entries, names, prefixes and payloads
+  // have `capacity` elements; headers and controls have one for each message, at most as many; vectors have three for
+  // each entry.
   let entries: UnsafeMutablePointer<Entry>
   let payloads: UnsafeMutablePointer<UnsafeMutableRawPointer?>
   let names: UnsafeMutableRawPointer

@@ -121,7 +121,7 @@ enum BindingCommand {
     guard let response = report.response, let statistics else { return lines }
     if !response.isXORMapped { lines.append("  answered with    MAPPED-ADDRESS only, which NATs may rewrite") }
     if report.samples.count > 1 {
-      let pending = report.hasPending ? ", 1 more under way" : ""
+      let pending = report.hasPending ? ", 1 more pending" : ""
       lines.append(
         "  answers          \(report.roundTrips.count) of \(report.samples.count), \(Decimal.text(loss, 1)) % lost"
           + pending)

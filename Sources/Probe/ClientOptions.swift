@@ -49,7 +49,7 @@ public enum ClientOptions {
         manual: "a PEM certificate chain for servers that request one from their clients (tls.client-ca).",
         slips: ["--cert"]),
       Option(
-        "--private-key", .file, for: commands, help: "its private key in PEM",
+        "--private-key", .file, for: commands, help: "the private key of --certificate, in PEM",
         manual: "the private key of --certificate, in PEM, not encrypted.", slips: ["--key", "--pkey"]),
     ]
   }
@@ -65,7 +65,7 @@ public enum ClientOptions {
     [
       Option(
         "--help", shortForms: ["-h"], for: commands, help: "help",
-        manual: "help, of a command if one stands before it.",
+        manual: "help; after a command, that of the command.",
         excludes: ["-"]),
       Option(
         "--version", for: commands, help: "the version", manual: "the version.", slips: ["-v", "-V"], excludes: ["-"]),

@@ -7,7 +7,8 @@ internal import System
 public import TLS
 public import TURNClient
 
-/// The sources of the user's credentials: options, files and the environment. No password stands on a command line.
+/// The sources of the user's credentials: options, files and the environment. No option takes a password itself,
+/// because other users can read command lines.
 public struct CredentialSource: Sendable {
   /// The prefix of the environment variables: `STUNCLIENT`.
   public var prefix: String
@@ -26,6 +27,7 @@ public struct CredentialSource: Sendable {
   /// A credential, and the secret that it was made from; nil if it was given.
   public struct Credential: Sendable {
     public var credential: LongTermCredential
+    /// The shared secret; nil if the credential was given.
     public var secret: [UInt8]?
     /// A detail that is easily overlooked: "the password ends with a space"; nil if there is none.
     public var oddity: String?
@@ -48,8 +50,8 @@ public struct CredentialSource: Sendable {
   public func check() throws(UsageError) {
     let given = [("--password-file", passwordFile), ("--secret-file", secretFile), ("--oauth-token-file", tokenFile)]
       .filter { $0.1 != nil }
-    if given.count > 1 { throw UsageError("\(given.map(\.0).joined(separator: " and ")): one of them") }
-    if tokenFile != nil, username != nil { throw UsageError("--username: the token's kid takes its place") }
+    if given.count > 1 { throw UsageError("\(given.map(\.0).joined(separator: " and ")): give only one") }
+    if tokenFile != nil, username != nil { throw UsageError("--username: with a token the user name is its kid") }
   }
 
   /// The credential; nil if none is given.
@@ -90,7 +92,7 @@ public struct CredentialSource: Sendable {
     return Environment.variables()[prefix + "_SECRET"].flatMap { $0.isEmpty ? nil : Array($0.utf8) }
   }
 
-  /// At most one of the two, as it was given: an option overrides both variables of the environment.
+  /// The password or the secret, never both. An option overrides both environment variables.
   private func readPasswordOrSecret() throws(UsageError) -> (password: [UInt8]?, secret: [UInt8]?) {
     if let passwordFile { return (try Self.readSecret(passwordFile), nil) }
     if let secretFile { return (nil, try Self.readSecret(secretFile)) }
@@ -98,7 +100,7 @@ public struct CredentialSource: Sendable {
     let password = environment[prefix + "_PASSWORD"].map { Array($0.utf8) }
     let secret = environment[prefix + "_SECRET"].map { Array($0.utf8) }
     if password != nil, secret != nil {
-      throw UsageError("\(prefix)_PASSWORD and \(prefix)_SECRET are both set: one of them")
+      throw UsageError("\(prefix)_PASSWORD and \(prefix)_SECRET are both set: set only one")
     }
     return (password, secret)
   }
@@ -117,8 +119,8 @@ public struct CredentialSource: Sendable {
 
   // MARK: - The kinds
 
-  /// A credential that ends after `lifetime` (draft-uberti-behave-turn-rest-00). Without a name the expiry
-  /// alone is the user name.
+  /// A credential that expires after `lifetime` (draft-uberti-behave-turn-rest-00). Without a name the user name is the
+  /// expiry time alone.
   public static func timeLimited(_ name: String?, _ secret: [UInt8], lifetime: Duration) -> LongTermCredential {
     let expiry = Now.read().wall.advanced(by: lifetime)
     let username = Array((name.map { "\(expiry):\($0)" } ?? "\(expiry)").utf8)
@@ -178,7 +180,9 @@ public struct CredentialSource: Sendable {
 
 /// The certificates that TLS trusts, from the command line.
 public struct TrustSource: Sendable {
+  /// Path of PEM certificates; nil: the system's authorities.
   public var authorities: String?
+  /// Whether any certificate is accepted.
   public var isInsecure = false
   /// Paths of the client's own certificate chain and its private key.
   public var certificate: String?
@@ -186,6 +190,7 @@ public struct TrustSource: Sendable {
 
   public init() {}
 
+  /// Refuses options that contradict each other.
   public func check() throws(UsageError) {
     if authorities != nil, isInsecure { throw UsageError("--ca and --insecure contradict each other") }
     if (certificate == nil) != (privateKey == nil) {
@@ -193,6 +198,7 @@ public struct TrustSource: Sendable {
     }
   }
 
+  /// Makes a client's context from the files; `isDatagram`: for DTLS.
   public func context(isDatagram: Bool = false) throws(UsageError) -> TLSContext {
     var verification = TLSContext.Verification.system
     if let authorities { verification = .authorities(.path(authorities)) }

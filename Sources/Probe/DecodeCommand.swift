@@ -11,7 +11,7 @@ struct DecodeCommand {
   private var dissector: Dissector
   private var outcome: Outcome
   private var messages: [JSONValue] = []
-  /// The number of frames for each result of reading.
+  /// The number of frames for each kind of content or read error.
   private var counts: [(String, Int)] = []
   private var found = 0
   /// Messages that are counted and omitted from the document.
@@ -52,8 +52,7 @@ struct DecodeCommand {
     }
     if leftOut > 0 {
       outcome.warnings.append(
-        "only the first \(messageLimit) messages are in the document: \(leftOut) more are left out, and --ndjson has "
-          + "all"
+        "only the first \(messageLimit) messages are in the document, without \(leftOut) more; --ndjson has them all"
       )
     }
     outcome.members = [
@@ -62,14 +61,14 @@ struct DecodeCommand {
     ]
     if found == 0, outcome.failure == nil {
       outcome.failure = CheckFailure(
-        .notSTUN, "it has neither STUN nor ChannelData",
+        .notSTUN, "the input has neither STUN nor ChannelData",
         advice: "it is encrypted (TLS, DTLS), or belongs to another protocol")
     }
     for (what, count) in counts where what != MessageFinder.Content.stun.rawValue {
       outcome.notes.append(Self.note(what, count))
     }
     if cutShort > 0 {
-      outcome.notes.append("\(cutShort) messages are cut short: the capture kept their beginning only")
+      outcome.notes.append("\(cutShort) messages are truncated: the capture kept only the beginning of their packets")
     }
   }
 
@@ -137,7 +136,7 @@ struct DecodeCommand {
       if found == 0 { throw UsageError("the capture: \(error)") }
       outcome.failure = CheckFailure(
         .malformed, "the capture ends too soon: \(error)",
-        advice: "it was read while it was still being written, or cut off")
+        advice: "the file was still being written, or is incomplete")
     }
   }
 
@@ -154,13 +153,13 @@ struct DecodeCommand {
     } catch {
       switch error {
       case .notOurs: count("neither UDP nor TCP over IP")
-      case .fragment: count("fragments, which are not put together")
-      case .truncated: count("cut short or malformed")
-      case .linkType(let type): count("of link type \(type), which is not known here")
+      case .fragment: count("fragments, which are not reassembled")
+      case .truncated: count("truncated or malformed")
+      case .linkType(let type): count("of link type \(type), which is unknown")
       }
       return
     }
-    // Frames of several interfaces are not in the order of time.
+    // Frames of several interfaces may be out of order in time.
     let origin = Origin(segment: segment, time: max(frame.time - (first ?? .zero), .zero))
     let (content, messages) = finder.take(segment)
     count(content.rawValue)
@@ -207,10 +206,11 @@ struct DecodeCommand {
     outcome.failure =
       dissection.isIntegrityRight == false
       ? CheckFailure(
-        .integrity, "\(label): \(problem)", advice: "another password, user name or realm, or it was changed on its way"
+        .integrity, "\(label): \(problem)",
+        advice: "another password, user name or realm, or the message was changed on its way"
       )
       : CheckFailure(
-        .malformed, "\(label): \(problem)", advice: "its sender breaks the format, or the capture cut it short")
+        .malformed, "\(label): \(problem)", advice: "its sender violates the format, or the capture is truncated")
   }
 
   private func text(_ dissection: Dissection, _ origin: Origin?) -> String {

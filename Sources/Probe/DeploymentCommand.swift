@@ -44,7 +44,7 @@ enum DeploymentCommand {
     return job
   }
 
-  // MARK: - Side by side
+  // MARK: - Parallel checks
 
   private final class Results: Sendable {
     let outcomes: Mutex<[Int: Result<Outcome, UsageError>]> = Mutex([:])

@@ -9,7 +9,7 @@ internal import TURNClient
 struct IceServer {
   var uri: ServerURI
   var credential: LongTermCredential?
-  /// Its position in the document: `iceServers[0].urls[1]`.
+  /// The URL's position in the document: `iceServers[0].urls[1]`.
   var path: String
 }
 
@@ -37,13 +37,13 @@ enum IceServerList {
     guard let entries = list.array else { throw UsageError("\"iceServers\" is not an array") }
     var servers: [IceServer] = []
     for (index, entry) in entries.enumerated() { try parse(entry, "iceServers[\(index)]", &servers) }
-    guard !servers.isEmpty else { throw UsageError("it has no server") }
-    guard servers.count <= limit else { throw UsageError("it has more than \(limit) URLs") }
+    guard !servers.isEmpty else { throw UsageError("there is no server in it") }
+    guard servers.count <= limit else { throw UsageError("there are more than \(limit) URLs in it") }
     return servers
   }
 
   private static func parse(_ entry: JSONValue, _ path: String, _ servers: inout [IceServer]) throws(UsageError) {
-    // Browsers of ten years ago accepted "url"; some services still print it.
+    // Old browsers accepted "url"; some services still print it.
     guard let urls = entry["urls"] ?? entry["url"] else { throw UsageError("\(path) has no \"urls\"") }
     let texts: [JSONValue] = urls.array ?? [urls]
     let credential = try credential(of: entry, path)

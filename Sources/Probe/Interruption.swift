@@ -1,8 +1,8 @@
 internal import Synchronization
 internal import System
 
-/// Ctrl-C and SIGTERM end a series and not the program, which then writes its summary and deletes its allocation.
-/// Before a series begins they end the program at once, and so does the second signal of a series.
+/// During a series, the first SIGINT (Ctrl-C) or SIGTERM ends the series: the program then writes its summary and
+/// deletes its allocation. A signal before a series begins, and the second signal during a series, end the program.
 final class Interruption: Sendable {
   private let isWatching = Atomic(false)
 

@@ -7,6 +7,7 @@ extension JSONValue {
     .object(members.map { Member($0.0, $0.1) })
   }
 
+  /// The text, or null.
   public static func optional(_ text: String?) -> JSONValue { text.map(JSONValue.string) ?? .null }
   public static func strings(_ texts: [String]) -> JSONValue { .array(texts.map(JSONValue.string)) }
   public static func whole(_ value: some BinaryInteger) -> JSONValue { .integer(Int64(clamping: value)) }

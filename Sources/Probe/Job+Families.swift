@@ -5,8 +5,8 @@ internal import NetIO
 internal import NetworkTypes
 
 extension Job {
-  /// Runs a check once for each family that the target has addresses of: a family that works must not hide that
-  /// clients of the other cannot connect. A family to which this machine has no route is skipped with a note.
+  /// Runs a check once for each family of the target's addresses: the success of one family must not hide the failure
+  /// of the other. A family to which this machine has no route is skipped with a note.
   func onEachFamily(
     _ check: (Job, [ServerTarget], inout Outcome) throws(UsageError) -> Void
   ) throws(UsageError) -> Outcome {
@@ -81,12 +81,12 @@ extension IPAddress.Family {
   var label: String { self == .ipv4 ? "IPv4" : "IPv6" }
   /// The family's name in documents and metrics.
   var key: String { self == .ipv4 ? "ipv4" : "ipv6" }
-  /// The DNS record that such an address comes from.
+  /// The type of the DNS records with addresses of this family.
   fileprivate var record: String { self == .ipv4 ? "A" : "AAAA" }
 }
 
 extension Outcome {
-  /// Merges the families' results: the worst verdict, and the figures of the first family that works.
+  /// Merges the families' results: the first failure, and the members of the first family without one.
   mutating func take(_ found: [Outcome]) {
     parts = found
     let isOneGood = parts.contains { $0.failure == nil && $0.skipped == nil }
@@ -134,14 +134,14 @@ extension Outcome {
   private mutating func blameFamily() {
     guard let family, let reason = failure?.reason, failure?.isInterruption == false else { return }
     let has = "the name has an \(family.record) record, but"
-    let remedy = "listen there, or take the record out"
+    let remedy = "listen there, or remove the record"
     switch reason {
     case .refused: failure?.advice = "\(has) the server does not listen on \(family.label): \(remedy)"
     case .timeout:
       failure?.advice =
         "\(has) the server does not listen on \(family.label), a firewall drops it, or this machine's "
-        + "\(family.label) leads nowhere: \(remedy), or ask with \(family == .ipv6 ? "-4" : "-6")"
-    case .unreachable: failure?.advice = "\(has) there is no way to its \(family.label) address: \(remedy)"
+        + "\(family.label) does not work: \(remedy), or use \(family == .ipv6 ? "-4" : "-6")"
+    case .unreachable: failure?.advice = "\(has) there is no route to its \(family.label) address: \(remedy)"
     default: break
     }
   }

@@ -16,13 +16,13 @@ struct Job: Sendable {
   var oddity: String?
   /// Text before each line, which identifies this check among others of the same run.
   var label = ""
-  /// Ends a series early; nil for parallel checks, which the signal ends all at once.
+  /// Ends a series early; nil for parallel checks: a signal then ends the whole program.
   var interruption: Interruption? = Interruption()
 
   /// Whether a series must end: standard output is closed, or a signal has come.
   var isStopped: Bool { Output.isGone || interruption?.watch() == true }
 
-  /// Makes the check from the command line.
+  /// Reads the files and environment variables that the command line names.
   init(_ arguments: ProbeRequest) throws(UsageError) {
     var options = CheckOptions()
     options.timeout = arguments.timeout
@@ -47,7 +47,7 @@ struct Job: Sendable {
       command: arguments.command.rawValue, uri: arguments.uri.description, hints: arguments.uri.hints)
     if arguments.uri.scheme.isSecure, let transport = arguments.transport, !transport.isSecure {
       outcome.hints.append(
-        "\(arguments.uri.scheme.rawValue): asks for TLS or DTLS: over plain \(transport.label) nothing was encrypted")
+        "\(arguments.uri.scheme.rawValue): means TLS or DTLS; over plain \(transport.label) nothing was encrypted")
     }
     return outcome
   }
@@ -139,7 +139,7 @@ enum LocalAddress {
 
   static func isLinkLocal(_ address: IPAddress) -> Bool { linkLocal.contains { $0?.contains(address) == true } }
 
-  /// The address of that family; nil if the value is of the other family.
+  /// The address of the given family; nil if the value is of the other family.
   static func find(_ text: String?, _ family: IPAddress.Family) throws(UsageError) -> SocketAddress? {
     guard let text else { return SocketAddress(family == .ipv4 ? .ipv4Any : .ipv6Any, port: 0) }
     if let address = IPAddress(text) { return address.family == family ? SocketAddress(address, port: 0) : nil }

@@ -56,7 +56,7 @@ enum NATCommand {
     if let roundTrip = report.roundTrip { outcome.performance = ["rtt=\(Decimal.milliseconds(roundTrip))ms;;;0;"] }
     outcome.metrics = [
       Metric(
-        name: "nat_info", help: "What was found out about the NAT.",
+        name: "nat_info", help: "The NAT's mapping and filtering.",
         labels: [("mapping", word(behaviour.mapping)), ("filtering", word(behaviour.filtering))], value: 1)
     ]
   }
@@ -134,7 +134,7 @@ enum NATCommand {
     if behaviour.hasNAT { line("port", behaviour.preservesPort ? "preserved" : "changed") }
     if case .success(let pooling) = behaviour.pooling { line("address pooling", pooling.rawValue) }
     switch behaviour.rewritesAddresses {
-    case .success(true): line("ALG", "something on the way changes addresses inside of messages")
+    case .success(true): line("ALG", "a device on the way changes addresses inside messages")
     case .success(false): line("ALG", "none seen")
     case .failure(let unknown): line("ALG", "can't tell: \(unknown.reason)")
     }
@@ -289,7 +289,7 @@ extension NATBehaviour.Filtering {
 extension BindingLifetime {
   var words: String {
     switch (atLeast.wholeSeconds, lessThan?.wholeSeconds) {
-    case (let least, nil): "more than \(least) s, which is as long as was looked"
+    case (let least, nil): "more than \(least) s, the longest time that was tested"
     case (0, let most?): "less than \(most) s"
     case (let least, let most?): "\(least) to \(most) s"
     }

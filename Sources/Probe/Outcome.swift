@@ -10,11 +10,11 @@ struct Outcome: Sendable {
   var command: String
   var uri: String
   var failure: CheckFailure?
-  /// One sentence for each threshold that was passed.
+  /// One sentence for each threshold that was exceeded.
   var warnings: [String] = []
   /// Warnings that have a reason.
   var complaints: [CheckFailure] = []
-  /// Hints about how the target was written.
+  /// Hints about mistakes in the target's text.
   var hints: [String] = []
   var notes: [String] = []
   /// Text lines between the failure and the notes.
@@ -32,7 +32,7 @@ struct Outcome: Sendable {
   var family: IPAddress.Family?
   /// The reason why this family was not checked.
   var skipped: String?
-  /// One for each family, if the target has addresses of both.
+  /// The results of each family, if the target has addresses of both.
   var parts: [Outcome] = []
 
   init(command: String, uri: String, hints: [String] = []) {
@@ -93,7 +93,7 @@ struct Outcome: Sendable {
     return all
   }
 
-  /// One line without control characters; `|` separates text from figures, so text of a server cannot have one.
+  /// One line without control characters. `|` separates text from figures, so each `|` in the text becomes `/`.
   var checkLine: String {
     let bad = failures.map { "\($0.message) [\($0.reason.rawValue)]" }
     // If one family failed, the line also has the result of the other.

@@ -8,12 +8,14 @@ public enum OwnNetworks {
     "fe80::/10",
   ].compactMap { CIDRBlock($0) }
 
+  /// Whether the address needs no `--i-own-this-server`.
   public static func contain(_ address: IPAddress) -> Bool { blocks.contains { $0.contains(address) } }
 
-  /// Refuses any other address unless the user says that the server is their own.
+  /// Refuses any other address unless the user gave `--i-own-this-server`.
   public static func demand(_ address: IPAddress, isOwner: Bool) throws(UsageError) {
     guard isOwner || contain(address) else {
-      throw UsageError("\(address) is neither a loopback nor a private address: say --i-own-this-server if you do")
+      throw UsageError(
+        "\(address) is neither a loopback nor a private address: give --i-own-this-server if it is yours")
     }
   }
 }

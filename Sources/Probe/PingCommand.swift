@@ -85,7 +85,7 @@ enum PingCommand {
     }
   }
 
-  /// A line that the next one overwrites; only events other than answers stay on the screen.
+  /// A status line that the next one overwrites; before it, a line that stays if the event is not an answer.
   private static func live(_ event: PingCheck.Event, _ requests: borrowing PingRequests) -> String {
     // The terminal must cut a long line and not wrap it: a wrapped line cannot be overwritten.
     var text = "\r\u{1B}[K\u{1B}[?7l"
@@ -153,7 +153,8 @@ enum PingCommand {
       outcome.lines.append("  addresses        local \(local), mapped \(mapped)")
     }
     if report.remappings > 0 {
-      outcome.notes.append("the mapped address changed \(report.remappings) times: a NAT forgets, or balances")
+      outcome.notes.append(
+        "the mapped address changed \(report.remappings) times: a NAT's bindings expire, or it has several addresses")
     }
     describeFigures(report, arguments, &outcome)
     if let refusal = report.refusal, outcome.failure == nil {

@@ -7,6 +7,7 @@ package struct ProbeRequest: Sendable {
     case binding, relay, nat, ping, security, decode, credentials, help, version
   }
 
+  /// The form of output: text, --json, --ndjson or --check.
   package enum Format: Sendable {
     case text, json, ndjson, check
   }
@@ -44,14 +45,18 @@ package struct ProbeRequest: Sendable {
   package var second = SecondUserSource()
   package var trust = TrustSource()
   package var format = Format.text
+  /// The path of `--prometheus`.
   package var prometheus: String?
   package var thresholds = Thresholds()
   package var mode: Mode?
   /// The longest binding lifetime of a NAT that is tested; nil: no test.
   package var lifetime: Duration?
+  /// `credentials`: how long the credential is valid.
   package var timeToLive = Duration.seconds(86_400)
+  /// `--i-own-this-server`.
   package var isOwner = false
   package var nameServer: SocketAddress?
+  /// `--trace`: whether the output shows the DNS queries.
   package var isTraced = false
   /// The names of the given options, to refuse those that do not belong to the command.
   package var given: [String] = []
@@ -61,13 +66,14 @@ package struct ProbeRequest: Sendable {
     package var roundTrip: Duration?
     /// Tenths of a percent.
     package var loss: UInt64?
+    /// The days for which the certificate must still be valid.
     package var days: Int64?
   }
 
   package init() {}
 
-  /// Whether a script may have written this command line for stuntman's client, which talks to one address (of IPv4 by
-  /// default) and prints its lines once.
+  /// Whether this command line may come from a script for stuntman's client, which uses one address (IPv4 by default)
+  /// and prints its lines once.
   package var isStuntmanCompatible: Bool {
     mode != nil || (hasPortOperand && !isCommandNamed && command == .binding && format == .text)
   }

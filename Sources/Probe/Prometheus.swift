@@ -52,7 +52,7 @@ enum Prometheus {
     var metrics = [
       Metric(name: "success", help: "Whether the check succeeded.", value: outcome.failure == nil ? 1 : 0),
       Metric(
-        name: "exit_status", help: "0 good, 1 a warning threshold was passed, 2 failed.",
+        name: "exit_status", help: "0 good, 1 a warning threshold was exceeded, 2 failed.",
         value: Double(outcome.status.rawValue)),
       Metric(name: "last_run_timestamp_seconds", help: "When the check ended.", value: Double(time.seconds)),
     ]

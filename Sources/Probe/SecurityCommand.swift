@@ -11,7 +11,7 @@ enum SecurityCommand {
 
   private static func run(_ job: Job, _ targets: [ServerTarget], _ outcome: inout Outcome) throws(UsageError) {
     let arguments = job.arguments
-    // `targets` has one address of each family of the server; each must belong to the user.
+    // Every address that may be checked must belong to the user.
     for target in targets { try OwnNetworks.demand(target.address.address, isOwner: arguments.isOwner) }
     if let report = try job.onEachAddress(
       targets, &outcome, verdict: \.failure,

@@ -41,7 +41,7 @@ struct Statistics {
     ])
   }
 
-  /// A summary in seconds, as Prometheus has them.
+  /// Quantiles in seconds, with the labels of a Prometheus summary.
   func metrics(_ name: String, _ help: String) -> [Metric] {
     let quantiles = [
       ("0", minimum), ("0.5", percentile(50)), ("0.9", percentile(90)), ("0.99", percentile(99)), ("1", maximum),

@@ -3,7 +3,7 @@ internal import System
 
 /// Colours, on a terminal only.
 enum Style {
-  /// On a terminal that is not dumb, unless NO_COLOR is set (no-color.org).
+  /// Whether output has colours: on a terminal that is not dumb, unless NO_COLOR is set (no-color.org).
   static let hasColours = isTerminal && Environment.variables()["NO_COLOR", default: ""].isEmpty
 
   /// Whether standard output is a terminal that can write over a line.
@@ -17,5 +17,6 @@ enum Style {
     hasColours ? "\u{1B}[\(code)m\(text)\u{1B}[0m" : text
   }
 
+  /// The text without control characters, because texts from a server could change the terminal.
   static func plain(_ text: String) -> String { text.withoutControls }
 }

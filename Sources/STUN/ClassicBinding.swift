@@ -19,14 +19,14 @@ public struct ClassicBinding: ~Escapable {
   private let bytes: RawSpan
   /// The flags of CHANGE-REQUEST; no flags without this attribute.
   public private(set) var change = ChangeRequest()
-  /// Mandatory attributes (0x7FFF and below) that are not understood, the first eight of them (section 11.2.10).
+  /// The first eight mandatory attributes (0x7FFF and below) that are not understood (section 11.2.10).
   public private(set) var unknown: [AttributeType] = []
 
   /// Attributes of RFC 3489 section 11.2 that are allowed in requests and ignored: USERNAME, PASSWORD and
   /// MESSAGE-INTEGRITY.
   private static let ignored: Set<UInt16> = [0x0006, 0x0007, 0x0008]
 
-  /// Nil if the datagram is no such request.
+  /// Nil if the datagram is no Binding request of RFC 3489.
   @_lifetime(copy bytes)
   public init?(_ bytes: RawSpan) {
     guard bytes.byteCount >= headerByteCount, bytes.bigEndian16(at: 0) == 0x0001,

@@ -92,14 +92,14 @@ public struct MessageView: ~Escapable {
     return Int(offsets[slot])
   }
 
-  /// The range of the first such attribute's value in `bytes`, without padding.
+  /// The range in `bytes` of the value of the first attribute of this type, without padding.
   public func range(of attribute: AttributeType) -> Range<Int>? {
     guard let offset = offset(of: attribute) else { return nil }
     let start = offset + 4
     return start..<(start + Int(bytes.bigEndian16(at: offset + 2)))
   }
 
-  /// The first such attribute's value, without padding.
+  /// The value of the first attribute of this type, without padding.
   @_lifetime(copy self)
   public func value(of attribute: AttributeType) -> RawSpan? {
     guard let range = range(of: attribute) else { return nil }

@@ -9,7 +9,7 @@ public enum StreamFrame: Equatable, Sendable {
   case message(count: Int)
   /// ChannelData: `count` bytes with its header, `padded` bytes with padding too.
   case channelData(count: Int, padded: Int)
-  /// Neither of them: the stream cannot be read further and must be closed.
+  /// Neither a STUN message nor ChannelData: the stream cannot be read further and must be closed.
   case invalid
 
   /// Reads the beginning of the stream. It never asks for more than 65,556 bytes.

@@ -2,11 +2,11 @@
 public enum NearestWord {
   /// The largest distance of a guess, in letters omitted, added, changed or swapped.
   public enum Tolerance: Sendable {
-    /// Two, or a third of a long candidate; a candidate that begins with the word is a guess too. For configuration
-    /// keys, because the word can be nothing else.
+    /// Two letters, or a third of a long candidate; a candidate that begins with the word is a guess too. Configuration
+    /// keys use this tolerance, because the word can be nothing else.
     case generous
-    /// One for each three letters of the candidate, at most two. For command lines, because the word may be a host
-    /// name.
+    /// One letter for each three of the candidate, at most two. Command lines use this tolerance, because the word may
+    /// be a host name.
     case strict
 
     fileprivate func limit(_ candidate: String) -> Int {

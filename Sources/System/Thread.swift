@@ -1,6 +1,6 @@
 internal import CLinux
 
-/// A kernel thread, as each shard has.
+/// A thread of the operating system (pthread). Each shard runs on one.
 public struct Thread: Sendable {
   private let handle: pthread_t
 

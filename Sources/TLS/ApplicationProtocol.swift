@@ -35,6 +35,6 @@ public enum ApplicationProtocol: String, Hashable, Sendable, CaseIterable {
     return nil
   }
 
-  /// The label as an entry of such a list.
+  /// The label as an entry of a list of labels: its length, then its bytes.
   var listEntry: [UInt8] { [UInt8(rawValue.utf8.count)] + Array(rawValue.utf8) }
 }

@@ -9,7 +9,8 @@ public import System
 /// which adds its first flight to the output. An engine belongs to one thread at a time.
 @safe
 public struct TLSEngine: ~Copyable, Sendable {
-  // Both are owned by this noncopyable value alone and freed in deinit; they change threads only together with it.
+  // `connection` and `state` are owned by this noncopyable value alone and freed in deinit; they change threads only
+  // together with it.
   nonisolated(unsafe) let connection: OpaquePointer
   nonisolated(unsafe) let state: UnsafeMutablePointer<EngineState>
   /// OpenSSL's callbacks use this object. A connection's own reference keeps only the SSL_CTX alive.

@@ -6,13 +6,13 @@ public struct RealmSettings: Sendable {
   public var name: [UInt8] = Array("turnpike".utf8)
   /// Users of the configuration, by name.
   public var users: [[UInt8]: CredentialKeys] = [:]
-  /// The names of those users by their USERHASH (RFC 8489 section 14.4).
+  /// The names of `users` by their USERHASH (RFC 8489 section 14.4).
   public var userNames: [[UInt8]: [UInt8]] = [:]
   /// Shared secrets of time-limited credentials, tried in order.
   public var secrets: [[UInt8]] = []
   /// Whether names that are not in `users` are looked up in a store or by a hook.
   public var hasStore = false
-  /// Whether a hook looks up those names; a hook knows names, not their hashes.
+  /// Whether a hook looks up names that are not in `users`; a hook knows names, not their hashes.
   public var hasHook = false
   /// Whether a user of the store has no SHA-256 key. Then the realm offers MD5 only, if that is allowed: an offer that
   /// depended on the user would tell which users exist.

@@ -170,7 +170,7 @@ public struct Relay: ~Copyable {
     guard bytes.byteCount > 0 else { return .drop(.malformed) }
     if moved.count != 0, let disposition = forwardToOwner(bytes, from: client, now: now) { return disposition }
     switch bytes.byte(at: 0) {
-    // One comparison is enough: no channel has a number that cannot be bound.
+    // The range includes numbers that cannot be bound: the look-up finds no channel for them.
     case 0x40...0x7F: return receiveChannelData(bytes, from: client, now: now)
     case 0x00...0x03:
       if isBanned(bytes, from: client) { return .drop(.banned) }

@@ -17,6 +17,7 @@ public enum AddressScope: Int, Hashable, Sendable, Comparable {
   /// A scope and its reason as text: "is private".
   public struct Judgement: Hashable, Sendable {
     public var scope: AddressScope
+    /// A predicate: "is private", "is link-local".
     public var words: String
   }
 
@@ -50,21 +51,21 @@ public enum AddressScope: Int, Hashable, Sendable, Comparable {
     var words: String
   }
 
-  /// Longer prefixes before those that contain them.
+  /// Rows in the order of the search: a longer prefix stands before the prefix that contains it.
   private static let table: [Row] = [
     ("255.255.255.255/32", .nowhere, "is the broadcast address"), ("0.0.0.0/8", .nowhere, "names no host"),
     ("127.0.0.0/8", .host, "is loopback"), ("169.254.0.0/16", .link, "is link-local"),
     ("10.0.0.0/8", .site, "is private"), ("172.16.0.0/12", .site, "is private"),
     ("192.168.0.0/16", .site, "is private"), ("100.64.0.0/10", .site, "is behind a carrier's NAT"),
-    ("192.0.0.0/24", .site, "is of an address translation"), ("192.0.2.0/24", .site, "is for documentation"),
+    ("192.0.0.0/24", .site, "is for address translation"), ("192.0.2.0/24", .site, "is for documentation"),
     ("198.51.100.0/24", .site, "is for documentation"), ("203.0.113.0/24", .site, "is for documentation"),
     ("198.18.0.0/15", .site, "is for benchmarks"), ("224.0.0.0/4", .nowhere, "is multicast"),
     ("240.0.0.0/4", .nowhere, "is reserved"),
     ("fe80::/10", .link, "is link-local"), ("fec0::/10", .site, "is private"), ("fc00::/7", .site, "is private"),
     ("ff00::/8", .nowhere, "is multicast"), ("100::/64", .nowhere, "is discarded everywhere"),
     ("2001:db8::/32", .site, "is for documentation"), ("3fff::/20", .site, "is for documentation"),
-    ("2001:2::/48", .site, "is for benchmarks"), ("64:ff9b:1::/48", .site, "is of an address translation"),
-    ("5f00::/16", .site, "is of a segment routing network"), ("2000::/3", .global, "is global"),
+    ("2001:2::/48", .site, "is for benchmarks"), ("64:ff9b:1::/48", .site, "is for address translation"),
+    ("5f00::/16", .site, "is for segment routing"), ("2000::/3", .global, "is global"),
     ("::/0", .nowhere, "is unassigned"),
   ].compactMap { text, scope, words in
     CIDRBlock(text).map { Row(block: $0, scope: scope, words: words) }

@@ -15,6 +15,7 @@ public struct BindingProbe: ~Copyable {
     public var isXORMapped: Bool
     /// MAPPED-ADDRESS, if the response has both: NATs that rewrite addresses in messages change this one.
     public var plainMappedAddress: SocketAddress?
+    /// SOFTWARE; nil if absent.
     public var software: String?
     public var hasFingerprint: Bool
     /// RFC 5780: the source of the response, and the server's other address.
@@ -43,6 +44,7 @@ public struct BindingProbe: ~Copyable {
     }
   }
 
+  /// Nil while the request is pending.
   public private(set) var outcome: Result<Response, RequestFailure>?
   private let request: [UInt8]
   private let transactionID: TransactionID
@@ -52,10 +54,13 @@ public struct BindingProbe: ~Copyable {
   private var hasOutput = true
   private var discarded: Discarded?
 
-  /// The source or destination port that the answer should have (RFC 5780 sections 7.2 and 7.5).
+  /// The source address and port (CHANGE-REQUEST) and the destination port (RESPONSE-PORT) that the answer should have
+  /// (RFC 5780 sections 7.2 and 7.5).
   public struct Detour: Hashable, Sendable {
+    /// The flags of CHANGE-REQUEST.
     public var changesAddress = false
     public var changesPort = false
+    /// RESPONSE-PORT; nil: not sent.
     public var responsePort: UInt16?
 
     public init(changesAddress: Bool = false, changesPort: Bool = false, responsePort: UInt16? = nil) {
@@ -66,7 +71,7 @@ public struct BindingProbe: ~Copyable {
   }
 
   /// Makes a request to send at `now`. Without `hasFingerprint` it has no FINGERPRINT, and a wrong FINGERPRINT in the
-  /// answer is accepted: so a gateway that changes addresses in messages is found by its changes.
+  /// answer is accepted, so that the caller receives the addresses that a gateway has changed.
   public init(
     isStream: Bool, detour: Detour = Detour(), hasFingerprint: Bool = true, settings: Retransmission.Settings = .init(),
     generator: inout SeededGenerator, now: Instant
@@ -95,6 +100,7 @@ public struct BindingProbe: ~Copyable {
     return request
   }
 
+  /// Retransmits the request, or gives it up, if its time has come.
   public mutating func advance(to now: Instant) {
     guard outcome == nil else { return }
     switch retransmission.advance(to: now) {
@@ -107,8 +113,8 @@ public struct BindingProbe: ~Copyable {
     }
   }
 
-  /// Receives a datagram, or one message of a stream. Other messages than the answer are dropped, and the last reason
-  /// is kept.
+  /// Receives a datagram, or one message of a stream. Messages other than the answer are dropped; a later timeout has
+  /// the reason of the last drop.
   public mutating func receive(_ bytes: RawSpan, now: Instant) {
     guard outcome == nil else { return }
     let message: MessageView
@@ -144,7 +150,7 @@ public struct BindingProbe: ~Copyable {
         return .failure(.malformed("the response has no XOR-MAPPED-ADDRESS"))
       }
       if (0..<message.unknownRequiredCount).contains(where: { !Classic.all.contains(message.unknownRequired[$0]) }) {
-        return .failure(.malformed("the response has an attribute that must be understood and is not"))
+        return .failure(.malformed("the response has an unknown comprehension-required attribute"))
       }
       return .success(
         Response(

@@ -5,7 +5,7 @@ public import STUN
 extension ClientAllocation {
   /// A request of any method, for tests of servers, signed like the allocation's own requests if `isSigned`. `tail`
   /// appends attributes after the integrity, which servers must ignore. The caller sends the request and receives the
-  /// answer. `other`: another user, who signs in place of the allocation's owner.
+  /// answer. `other`: a user whose credentials sign the request in place of the owner's.
   public mutating func customRequest(
     _ method: STUN.Method, isSigned: Bool = true, as other: LongTermCredential? = nil,
     body: (inout MessageWriter) -> Void = { _ in },

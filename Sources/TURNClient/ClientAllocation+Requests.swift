@@ -31,7 +31,8 @@ extension ClientAllocation {
     return channel
   }
 
-  /// Refreshes the allocation with the lifetime of Allocate.
+  /// Refreshes the allocation with the lifetime of Allocate. False without an allocation, or if too many requests are
+  /// pending; likewise `delete`.
   @discardableResult
   public mutating func refresh(now: Instant) -> Bool {
     guard state == .allocated else { return false }

@@ -30,7 +30,7 @@ extension ClientAllocation {
     guard let transaction = transactions[message.transactionID],
       message.type.method == transaction.operation.method
     else { return .discarded(.unknownTransaction) }
-    // A challenge is unsigned: the server does not know the key yet.
+    // A challenge is unsigned: the server does not know yet which key the client has.
     let code = message.type.messageClass == .error ? (try? message.errorCode()?.code) ?? nil : nil
     if code == .unauthenticated || code == .staleNonce {
       transactions[message.transactionID] = nil
@@ -58,7 +58,7 @@ extension ClientAllocation {
     } else {
       let failure = accept(message, for: transaction.operation, now: now)
       finish(transaction, failure, now: now)
-      // The server has still made an allocation, and would keep it until it expires.
+      // The server has made an allocation nevertheless, and would keep it until it expires.
       if failure != nil, transaction.operation == .allocate { release() }
     }
     return .response
@@ -96,7 +96,7 @@ extension ClientAllocation {
 
   // MARK: - Success
 
-  /// Applies a success response; returns its fault if it has one.
+  /// Applies a success response; if it is malformed, returns the failure.
   private mutating func accept(
     _ message: borrowing MessageView, for operation: Operation, now: Instant
   ) -> RequestFailure? {
@@ -133,7 +133,7 @@ extension ClientAllocation {
       let expected: Set<IPAddress.Family> =
         settings.wantsBothFamilies ? [.ipv4, .ipv6] : [settings.addressFamily ?? .ipv4]
       guard families.count == relayed.count, families.isSubset(of: expected) else {
-        return .malformed("the relayed address is of a family that was not asked for: \(relayed)")
+        return .malformed("the relayed address is of a family that was not requested: \(relayed)")
       }
       var addressError: ErrorCode?
       if let value = message.value(of: .addressErrorCode), value.byteCount >= 4 {

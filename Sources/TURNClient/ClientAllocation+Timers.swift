@@ -4,7 +4,7 @@ internal import STUN
 extension ClientAllocation {
   /// Runs the expired timers: retransmissions, timeouts, refreshes.
   public mutating func advance(to now: Instant) {
-    // In the order of their deadlines, so that the output does not depend on a dictionary's order.
+    // Sorted by deadline, so that the output does not depend on the dictionary's order.
     let due = transactions.filter { $0.value.retransmission.deadline <= now }
       .sorted { ($0.value.retransmission.deadline, $0.key.low) < ($1.value.retransmission.deadline, $1.key.low) }
     for (id, var transaction) in due {

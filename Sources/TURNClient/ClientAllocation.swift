@@ -8,6 +8,7 @@ public import STUN
 /// The caller passes in commands, received bytes and the time. After each call it takes everything from `takeOutput`
 /// and `takeEvent`, and calls `advance` at `deadline`. This type uses no socket, no clock and no randomness of its own.
 public struct ClientAllocation: ~Copyable {
+  /// The requested allocation and the client's behaviour.
   public struct Settings: Hashable, Sendable {
     /// Nil: for a server that requires no credentials.
     public var credential: LongTermCredential?
@@ -28,9 +29,9 @@ public struct ClientAllocation: ~Copyable {
     public var retransmission = Retransmission.Settings()
     /// Whether allocation, permissions and channels are kept alive until they are deleted.
     public var refreshesAutomatically = true
-    /// Whether an unsigned error response to a signed request is believed. RFC 8489 section 9.2.5 requires to discard
-    /// it, which turns a clear refusal of a careless server into a timeout of 40 s: right for a call, useless for a
-    /// probe. An attacker cannot guess the transaction ID in either case.
+    /// Whether an unsigned error response to a signed request is accepted. RFC 8489 section 9.2.5 requires clients to
+    /// discard it. This turns a refusal of a server that does not sign errors into a timeout of 40 s: right for a call,
+    /// useless for a probe. An attacker cannot guess the transaction ID in either case.
     public var trustsUnsignedErrors = true
 
     public init() {}
@@ -46,10 +47,12 @@ public struct ClientAllocation: ~Copyable {
     public var lifetime: Duration
     /// The reason why the second address was refused (ADDRESS-ERROR-CODE).
     public var addressError: ErrorCode?
+    /// RESERVATION-TOKEN: reserves the next port, if EVEN-PORT requested it.
     public var reservationToken: UInt64?
     public var software: String?
   }
 
+  /// A request of the client; `delete` is a Refresh with a lifetime of 0.
   public enum Operation: Hashable, Sendable {
     case allocate
     case createPermission([SocketAddress])
@@ -85,6 +88,7 @@ public struct ClientAllocation: ~Copyable {
     }
   }
 
+  /// The state of the allocation.
   public enum State: Hashable, Sendable {
     case idle
     case allocating
@@ -94,6 +98,7 @@ public struct ClientAllocation: ~Copyable {
   }
 
   public internal(set) var state = State.idle
+  /// Nil before the success response to Allocate.
   public internal(set) var grant: Grant?
   /// The server's realm; empty before its first challenge.
   public var realm: String { String(decoding: authentication.realm, as: UTF8.self) }
@@ -112,7 +117,7 @@ public struct ClientAllocation: ~Copyable {
   var channelsByPeer: [SocketAddress: ChannelNumber] = [:]
   var permitted: [IPAddress: SocketAddress] = [:]
   var nextChannel: UInt16 = 0x4000
-  /// When the automatic refreshes are sent.
+  /// The times of the next automatic refreshes.
   var allocationRefresh = Instant.distantFuture
   var permissionRefresh = Instant.distantFuture
   var channelRefresh: [ChannelNumber: Instant] = [:]
@@ -148,7 +153,7 @@ struct Transaction {
   var request: [UInt8]
   var retransmission: Retransmission
   let isAutomatic: Bool
-  /// The time of the command, and the number of requests for it.
+  /// The time of the command, and the number of requests with new transaction IDs for it.
   let began: Instant
   var roundTrips = 1
   var earlierTransmissions = 0

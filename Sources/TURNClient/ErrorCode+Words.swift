@@ -8,7 +8,7 @@ extension ErrorCode {
     case .badRequest: "the server does not understand the request"
     case .unauthenticated: "the server rejected the user name or password"
     case .forbidden: isAboutPeer ? "the server does not relay to this address" : "the server forbids it"
-    case .mobilityForbidden: "the server does not do mobility"
+    case .mobilityForbidden: "the server does not support mobility"
     case .unknownAttribute: "the server does not know an attribute of the request"
     case .allocationMismatch: "the server has another allocation, or none, for our address"
     case .staleNonce: "the server calls the nonce stale"

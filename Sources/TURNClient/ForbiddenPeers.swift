@@ -1,6 +1,6 @@
 public import NetworkTypes
 
-/// Addresses to which a relay should not send, and their descriptions (RFC 6890; RFC 8656 section 21.4).
+/// An address to which a relay should not send, and its description (RFC 6890; RFC 8656 section 21.4).
 public struct ForbiddenPeer: Hashable, Sendable {
   public var address: IPAddress
   public var what: String

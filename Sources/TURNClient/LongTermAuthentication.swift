@@ -4,8 +4,9 @@ internal import STUN
 
 /// A user name and password, already prepared (SASLprep or OpaqueString, which are the same for ASCII).
 ///
-/// Or an OAuth access token (RFC 7635): then the name identifies the key that seals the token.
+/// With an OAuth access token (RFC 7635) the name is the kid: it identifies the key that encrypts the token.
 public struct LongTermCredential: Hashable, Sendable {
+  /// With an access token: its kid.
   public var username: [UInt8]
   /// With an access token: the MAC key.
   public var password: [UInt8]
@@ -50,19 +51,19 @@ struct LongTermAuthentication {
 
   var isReady: Bool { key != nil }
 
-  /// Takes realm, nonce and algorithms from a 401 or 438; returns their fault if they have one.
+  /// Takes realm, nonce and algorithms from a 401 or 438; if they cannot be used, returns the reason.
   mutating func learn(from response: borrowing MessageView, credential: LongTermCredential) -> String? {
     guard let nonceValue = response.value(of: .nonce), (1...Self.textLimit).contains(nonceValue.byteCount) else {
-      return "no NONCE that could be used"
+      return "no usable NONCE"
     }
-    // 438 repeats the realm; if a server omits it, the previous one is meant.
+    // 438 repeats the realm; if a server omits it, the previous realm stays valid.
     let realmValue = response.value(of: .realm)?.copied() ?? realm
-    guard (1...Self.textLimit).contains(realmValue.count) else { return "no REALM that could be used" }
+    guard (1...Self.textLimit).contains(realmValue.count) else { return "no usable REALM" }
     if credential.accessToken != nil { return learnForToken(realmValue, nonceValue.copied(), credential) }
     let features = Self.securityFeatures(nonceValue)
     let offered = response.value(of: .passwordAlgorithms)?.copied()
     if features & Self.passwordAlgorithmsBit != 0, offered == nil {
-      return "the nonce promises PASSWORD-ALGORITHMS, but there are none (RFC 8489 section 9.2.5)"
+      return "the nonce announces PASSWORD-ALGORITHMS, but the response has none (RFC 8489 section 9.2.5)"
     }
     algorithm = .implicitMD5
     offer = []
@@ -93,11 +94,11 @@ struct LongTermAuthentication {
     return other
   }
 
-  /// A token brings its own key, which no password algorithm derives (RFC 7635 section 9).
+  /// The key comes with the token; no password algorithm derives it (RFC 7635 section 9).
   private mutating func learnForToken(
     _ realm: [UInt8], _ nonce: [UInt8], _ credential: LongTermCredential
   ) -> String? {
-    guard let key = Digest(credential.password) else { return "the token's MAC key has not 1 to 32 bytes" }
+    guard let key = Digest(credential.password) else { return "the token's MAC key must have 1 to 32 bytes" }
     self.realm = realm
     self.nonce = nonce
     self.key = key

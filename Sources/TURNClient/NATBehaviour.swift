@@ -4,6 +4,7 @@ public import NetworkTypes
 public struct NATBehaviour: Hashable, Sendable {
   /// The reason why a property could not be determined.
   public struct Unknown: Hashable, Sendable, Error {
+    /// The reason as text for the user.
     public var reason: String
 
     public init(_ reason: String) { self.reason = reason }
@@ -39,7 +40,9 @@ public struct NATBehaviour: Hashable, Sendable {
     case paired, arbitrary
   }
 
+  /// The socket's own address.
   public var localAddress: SocketAddress
+  /// The socket's address as the server sees it.
   public var mappedAddress: SocketAddress
   public var mapping: Result<Mapping, Unknown> = .failure(Unknown("not asked for"))
   public var filtering: Result<Filtering, Unknown> = .failure(Unknown("not asked for"))
@@ -60,7 +63,7 @@ public struct BindingLifetime: Hashable, Sendable {
   /// The time after which a binding had ended; nil: none had.
   public var lessThan: Duration?
 
-  /// The bounds from trials of separate bindings. A failed trial that is shorter than a successful one was a lost
+  /// The bounds from trials of separate bindings. A failed trial that is shorter than a successful one counts as a lost
   /// packet.
   public init(trials: [(time: Duration, isAlive: Bool)]) {
     atLeast = trials.filter(\.isAlive).map(\.time).max() ?? .zero

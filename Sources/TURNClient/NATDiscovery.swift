@@ -1,14 +1,14 @@
 public import NetworkTypes
 internal import STUN
 
-/// Runs the tests of RFC 5780 one after another. `step` has the next request, and the caller passes its result to
-/// `answer`.
+/// Runs the tests of RFC 5780 one after another: `step` has the next request, and `answer` takes its result.
 public struct NATDiscovery: Sendable {
   /// Each socket has its own port: a binding from one test must not change the result of another (section 4.1).
   public enum Socket: Hashable, Sendable, CaseIterable {
     case mapping, filtering, hairpin
   }
 
+  /// A Binding request of one test.
   public struct Request: Hashable, Sendable {
     public var name: String
     public var socket: Socket
@@ -72,8 +72,9 @@ public struct NATDiscovery: Sendable {
     self.questions = questions
   }
 
-  // MARK: - What to do
+  // MARK: - Requests
 
+  /// The next step; it stays the same until its result is known.
   public var step: Step {
     let alternate = try? other.get()
     switch phase {
@@ -101,7 +102,7 @@ public struct NATDiscovery: Sendable {
       Request(name: name, socket: socket, destination: destination, detour: detour, maySilence: !isFirst))
   }
 
-  // MARK: - What came of it
+  // MARK: - Answers
 
   /// Takes the answer to the request of the current step.
   public mutating func answer(_ answer: Answer) {
@@ -110,7 +111,7 @@ public struct NATDiscovery: Sendable {
     switch (phase, answer) {
     case (.mapping1, .failure(let failure)): fail(failure)
     case (.mapping1, .response(let response, let source)):
-      // A client with a connected socket, as most have, would never see this answer.
+      // A client with a connected socket, as most clients have, would never receive this answer.
       guard source.address == server.address, source.port == server.port else { return fail(.answeredFrom(source)) }
       begin(response)
     case (.mapping2, _): takeMapping2(answer, request)
@@ -138,8 +139,7 @@ public struct NATDiscovery: Sendable {
     address.family == server.family && address.port > 0 && address.address != .ipv4Any && address.address != .ipv6Any
   }
 
-  /// Takes the result of the hairpin step: the source of the `hairpin` socket's packet at the `mapping` socket, or nil
-  /// if none arrived.
+  /// Takes the source of the `hairpin` socket's packet as the `mapping` socket received it; nil if none arrived.
   public mutating func answerHairpin(from source: SocketAddress?) {
     guard phase == .hairpin2 else { return }
     phase = .done
@@ -179,7 +179,7 @@ public struct NATDiscovery: Sendable {
     _ response: BindingProbe.Response, _ server: SocketAddress
   ) -> Result<SocketAddress, NATBehaviour.Unknown> {
     guard let other = response.otherAddress else {
-      return .failure(.init("the server has no other address (no OTHER-ADDRESS: it does not do RFC 5780)"))
+      return .failure(.init("the server has no other address (no OTHER-ADDRESS: it does not support RFC 5780)"))
     }
     guard other.family == server.family, other.address != server.address, other.port != server.port else {
       return .failure(.init("the server's other address, \(other), differs too little from \(server)"))
@@ -189,7 +189,7 @@ public struct NATDiscovery: Sendable {
     guard scope.scope >= AddressScope(server.address), other.port > 0 else {
       let what = other.port > 0 ? scope.words : "has port 0"
       return .failure(
-        .init("the server's other address, \(other), \(what): no client outside its network can ask there"))
+        .init("the server's other address, \(other), \(what): no client outside its network can reach it"))
     }
     return .success(other)
   }
@@ -223,7 +223,7 @@ public struct NATDiscovery: Sendable {
         response.mappedAddress == secondMapping ? .addressDependent : .addressAndPortDependent)
     } else {
       behaviour?.mapping = .failure(
-        .init("not endpoint-independent, but no answer from \(request.destination) to say more"))
+        .init("not endpoint-independent; the exact kind is unknown: no answer from \(request.destination)"))
     }
     beginFiltering()
   }
@@ -245,7 +245,7 @@ public struct NATDiscovery: Sendable {
       return beginHairpinning()
     }
     behaviour?.pooling = .success(response.mappedAddress.address == first.address ? .paired : .arbitrary)
-    // If that address does not answer a direct request, its silence does not prove a filter.
+    // If the other address does not answer a direct request either, its silence does not prove a filter.
     phase = isOtherSilent ? .filtering3 : .filtering2
   }
 
@@ -270,7 +270,7 @@ public struct NATDiscovery: Sendable {
       behaviour?.filtering = .failure(.init("the server does not answer from its other port when asked to"))
     case .response where isOtherSilent:
       behaviour?.filtering = .failure(
-        .init("not address-and-port-dependent, but the server's other address does not answer to say more"))
+        .init("not address-and-port-dependent; the exact kind is unknown: no answer from the server's other address"))
     case .response: behaviour?.filtering = .success(.addressDependent)
     case .failure(.timeout): behaviour?.filtering = .success(.addressAndPortDependent)
     case .failure(let failure): behaviour?.filtering = .failure(Self.refusal(failure))

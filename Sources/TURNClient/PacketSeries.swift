@@ -16,13 +16,16 @@ public struct PacketSeries: Sendable {
     case unknown
   }
 
+  /// Packets sent, and packets with a good answer in time.
   public private(set) var sent = 0
   public private(set) var received = 0
-  /// Packets with an error as answer: neither received nor lost.
+  /// Packets answered with an error: neither received nor lost.
   public private(set) var refused = 0
   /// Packets given up.
   public private(set) var lost = 0
+  /// Further answers to packets that were answered before.
   public private(set) var duplicates = 0
+  /// Answers to packets that were given up before.
   public private(set) var late = 0
   /// Answers that came after the answer of a later packet.
   public private(set) var reordered = 0
@@ -33,7 +36,7 @@ public struct PacketSeries: Sendable {
   public private(set) var minimum: Duration?
   public private(set) var maximum: Duration?
 
-  /// The round trips of all answers together, in nanoseconds like the numbers below.
+  /// The sum of all round trips, in nanoseconds like the numbers below.
   private var sum: UInt64 = 0
   private var scaledJitter: UInt64 = 0
   private var lastRoundTrip: UInt64?
@@ -63,7 +66,8 @@ public struct PacketSeries: Sendable {
   /// The lost share of ended packets, in tenths of a percent; nil if none has ended.
   public var lossPerMille: UInt64? { Self.lossPerMille(lost: lost, of: received + refused + lost) }
 
-  /// Rounded up, so that one lost packet never shows as 0; 1000 only if all are lost. Nil without packets.
+  /// The lost share in tenths of a percent, rounded up, so that one lost packet never shows as 0; 1000 only if all are
+  /// lost. Nil without packets.
   public static func lossPerMille(lost: Int, of count: Int) -> UInt64? {
     guard count > 0 else { return nil }
     let rounded = (lost * 1000 + count - 1) / count

@@ -5,11 +5,13 @@ internal import STUN
 /// A series of Binding requests that does not wait for answers. Each is sent once, so that loss, duplicates and order
 /// can be counted.
 public struct PingRequests: ~Copyable {
+  /// The counts of requests and answers.
   public private(set) var series = PacketSeries()
-  /// The last mapped address; and the last answer that was an error or a success without a mapped address.
+  /// The mapped address of the last answer.
   public private(set) var mappedAddress: SocketAddress?
-  /// The first different mapped addresses.
+  /// The different mapped addresses, at most `addressLimit`, in the order of their first answers.
   public private(set) var mappedAddresses: [SocketAddress] = []
+  /// The last answer that was an error, or a success without a mapped address.
   public private(set) var refusal: RequestFailure?
   /// Datagrams that answer none of our requests.
   public private(set) var strays = 0
@@ -26,7 +28,7 @@ public struct PingRequests: ~Copyable {
 
   public init(seed: UInt64) {
     prefix = UInt32(truncatingIfNeeded: seed >> 32)
-    // Spread over all bits, so that a transaction cannot be guessed from another.
+    // Spreads the seed over all bits, so that an attacker cannot guess a transaction ID from another.
     mask = seed &* 0x9E37_79B9_7F4A_7C15
   }
 

@@ -8,7 +8,7 @@ public enum RequestFailure: Error, Hashable, Sendable {
   /// An error response. If it is not authenticated although it should be signed, it may come from a proxy or an
   /// attacker.
   case refused(ErrorCode, phrase: String, alternateServer: SocketAddress?, isAuthenticated: Bool)
-  /// 401 to a request with credentials. With the same nonce again: wrong user name or password.
+  /// 401 to a request with credentials. With the same nonce as in the request: wrong user name or password.
   case wrongCredentials(isNonceSame: Bool)
   /// 401 to a client without credentials.
   case credentialsNeeded(realm: String)

@@ -6,6 +6,7 @@ public import NetworkTypes
 /// given up `lastWait` RTOs after the last. With the defaults: sent at 0, 500, 1500, 3500, 7500, 15,500 and 31,500 ms,
 /// given up at 39,500 ms. Over TCP and TLS it is sent once, and given up after the same time.
 public struct Retransmission: Sendable {
+  /// The parameters of RFC 8489 section 6.2.
   public struct Settings: Hashable, Sendable {
     /// RTO.
     public var initialTimeout = Duration.milliseconds(500)
@@ -21,6 +22,7 @@ public struct Retransmission: Sendable {
     public init() {}
   }
 
+  /// The caller's next action.
   public enum Action: Hashable, Sendable {
     case wait
     case send
@@ -41,13 +43,14 @@ public struct Retransmission: Sendable {
   public init(isStream: Bool, settings: Settings, now: Instant) {
     self.settings = settings
     self.isStream = isStream
-    // At most a minute between two attempts; this also keeps the doubling in range.
+    // An RTO of at most a minute; this also prevents an overflow when it is doubled.
     interval = min(max(settings.initialTimeout, .milliseconds(1)), .seconds(60))
     end = settings.limit.map { now.advanced(by: $0) } ?? .distantFuture
     deadline = now
     deadline = min(next(after: now), end)
   }
 
+  /// The action at this time: `.wait` before `deadline`.
   public mutating func advance(to now: Instant) -> Action {
     guard now >= deadline else { return .wait }
     if isStream || transmissions >= settings.requestCount || now >= end { return .giveUp }

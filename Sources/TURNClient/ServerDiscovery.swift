@@ -37,10 +37,11 @@ public struct NamingRecord: Hashable, Sendable {
 public enum LookupFailure: Error, Hashable, Sendable {
   /// The name or record does not exist.
   case notFound
-  /// No name server answered: no further query is made.
+  /// No name server answered: no further NAPTR or SRV query is sent.
   case silent
   case failed(String)
 
+  /// The reason as text.
   public var words: String {
     switch self {
     case .notFound: "no such record"
@@ -52,7 +53,9 @@ public enum LookupFailure: Error, Hashable, Sendable {
 
 /// A source of DNS records: DNS, or a test's table.
 public protocol NameService {
+  /// NAPTR records.
   mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord]
+  /// SRV records.
   mutating func services(of name: String) throws(LookupFailure) -> [ServiceRecord]
   /// Addresses in the order of preference; their ports are ignored.
   mutating func addresses(of name: String) throws(LookupFailure) -> [SocketAddress]
@@ -61,6 +64,7 @@ public protocol NameService {
 /// Finds the addresses and transports of a URI's servers, as in RFC 5928 for TURN (with RFC 7350's DTLS) and RFC 8489
 /// section 8 for STUN.
 public struct ServerDiscovery: Sendable {
+  /// One way to reach a server.
   public struct Candidate: Hashable, Sendable {
     public var transport: TransportProtocol
     public var address: SocketAddress
@@ -68,13 +72,17 @@ public struct ServerDiscovery: Sendable {
 
   /// One query and its answer, for `--trace`.
   public struct Trace: Hashable, Sendable {
+    /// `NAPTR`, `SRV` or `A/AAAA`.
     public var kind: String
     public var name: String
+    /// The records as text.
     public var answers: [String]
     public var failure: LookupFailure?
   }
 
+  /// The candidates in the order in which the caller tries them.
   public private(set) var candidates: [Candidate] = []
+  /// All queries, in order.
   public private(set) var trace: [Trace] = []
   /// The reason why the last address query failed.
   public private(set) var failure: LookupFailure?
@@ -87,7 +95,7 @@ public struct ServerDiscovery: Sendable {
   private static let questionLimit = 32
   private static let depthLimit = 5
 
-  /// Looks up everything that the URI does not give.
+  /// Looks up the transports, ports and addresses that the URI does not have.
   ///
   /// - Parameter transport: the user's choice, which overrides the URI; nil: none.
   public static func run(
@@ -171,7 +179,8 @@ public struct ServerDiscovery: Sendable {
     }
   }
 
-  /// Sorts by priority; equal priorities are ordered at random, with heavier records more often first.
+  /// Sorts by priority. Records of one priority are in random order; a higher weight makes an earlier place more
+  /// probable.
   static func ordered(_ records: [ServiceRecord], _ generator: inout SeededGenerator) -> [ServiceRecord] {
     var result: [ServiceRecord] = []
     for priority in Set(records.map(\.priority)).sorted() {

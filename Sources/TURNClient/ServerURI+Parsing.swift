@@ -12,9 +12,9 @@ extension ServerURI {
   /// Reads a URI, or a bare `HOST[:PORT]` as `stun:` (an IPv6 address without a port needs no brackets).
   public init(parsing text: String) throws(ParsingError) {
     guard text.utf8.count <= Self.lengthLimit else { throw ParsingError(description: "the URI is too long") }
-    // Searched in the whole text, because a password may contain any character.
+    // Searches the whole text, because a password may contain any character.
     guard !text.contains("@") else {
-      throw ParsingError(description: "a user name has no place in the URI: use --username")
+      throw ParsingError(description: "a URI has no user name: use --username")
     }
     if let colon = text.firstIndex(of: ":"), let scheme = Scheme(rawValue: text[..<colon].lowercased()) {
       try self.init(scheme: scheme, rest: text[text.index(after: colon)...])
@@ -81,7 +81,7 @@ extension ServerURI {
       host = text[..<colon]
       port = text[text.index(after: colon)...]
       if port?.contains(":") == true {
-        throw ParsingError(description: "an IPv6 address stands in brackets: [\(text)]")
+        throw ParsingError(description: "an IPv6 address needs brackets: [\(text)]")
       }
     }
     let number: UInt16? = if let port { try readPort(port) } else { nil }
@@ -96,7 +96,7 @@ extension ServerURI {
     return (.name(String(host)), nil, number)
   }
 
-  /// An address, for link-local IPv6 with the zone after a % (in URIs %25, RFC 6874).
+  /// An address and its zone. Only link-local IPv6 addresses have one, after a % (in URIs %25, RFC 6874).
   private static func addressAndZone(_ text: Substring) -> (IPAddress, String?)? {
     guard let percent = text.firstIndex(of: "%") else { return IPAddress(text).map { ($0, nil) } }
     var zone = text[text.index(after: percent)...]
@@ -116,8 +116,8 @@ extension ServerURI {
     return port
   }
 
-  /// Letters, digits, dashes, underscores in labels of 1 to 63, 253 in all; a final dot is allowed. A name whose last
-  /// label is all digits is a mistyped address.
+  /// Whether the text is a host name: labels of 1 to 63 letters, digits, dashes and underscores, 253 bytes in all; a
+  /// final dot is allowed. A name whose last label is all digits is a mistyped address.
   private static func isName(_ text: Substring) -> Bool {
     let name = text.hasSuffix(".") ? text.dropLast() : text
     let labels = name.split(separator: ".", omittingEmptySubsequences: false)
@@ -152,7 +152,7 @@ extension ServerURI {
       }
     }
     if !scheme.isTURN, transportParameter != nil {
-      hints.append("stun: URIs have no ?transport= (RFC 7064); taken all the same")
+      hints.append("stun: URIs have no ?transport= (RFC 7064); it is used nevertheless")
     }
   }
 }

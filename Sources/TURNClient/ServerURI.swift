@@ -2,15 +2,18 @@ public import NetworkTypes
 
 /// A `stun:`, `stuns:`, `turn:` or `turns:` URI (RFC 7064, RFC 7065).
 ///
-/// Common mistakes are accepted in their obvious meaning, with a hint for the user.
+/// Common mistakes, such as `stun://`, are accepted with a hint for the user.
 public struct ServerURI: Hashable, Sendable {
+  /// The part before the first colon.
   public enum Scheme: String, Hashable, Sendable, CaseIterable {
     case stun, stuns, turn, turns
 
+    /// Whether the scheme means TLS or DTLS.
     public var isSecure: Bool { self == .stuns || self == .turns }
     public var isTURN: Bool { self == .turn || self == .turns }
   }
 
+  /// The server's address or name.
   public enum Host: Hashable, Sendable, CustomStringConvertible {
     case address(IPAddress)
     case name(String)
@@ -34,6 +37,7 @@ public struct ServerURI: Hashable, Sendable {
   /// Hints about mistakes in the text, for the user.
   public var hints: [String] = []
 
+  /// The transports that `?transport=` can name (RFC 7065).
   public enum TransportParameter: String, Hashable, Sendable {
     case udp, tcp
   }

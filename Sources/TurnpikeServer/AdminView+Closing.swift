@@ -34,7 +34,8 @@ extension AdminView {
     return Array(Set([typed, prepared.opaqueString, prepared.saslprep]))
   }
 
-  /// This and twice `longestSettling` are less than the 15 s that `turnpike` waits for an answer.
+  /// The longest time to end sessions. With twice `longestSettling` it is less than the 15 s that `turnpike` waits for
+  /// an answer.
   private static let longestEnding = Duration.seconds(6)
 
   /// Ends the selected sessions of all shards, a bounded part at a time.

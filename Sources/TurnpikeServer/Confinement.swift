@@ -153,7 +153,7 @@ public final class Confinement: Sendable {
     "/etc/services",
   ]
 
-  /// The same files, and those that OpenSSL needs to check certificates.
+  /// `resolverFiles`, and the files that OpenSSL needs to check certificates.
   private static let networkFiles = resolverFiles + ["/etc/ssl", "/usr/share/ca-certificates"]
 
   /// The folders of a file and of its symbolic link's target, because another file may be renamed into place there. A

@@ -67,7 +67,7 @@ struct LookUpRate {
   /// The time at which the whole burst is available again, in nanoseconds of `Instant`.
   private var full: UInt64 = 0
 
-  /// Takes one look-up; false at the limit.
+  /// Counts a look-up; false if the limit is reached.
   mutating func take(now: Instant) -> Bool {
     let next = max(full, now.nanoseconds) &+ Self.cost
     guard next <= now.nanoseconds &+ 1_000_000_000 else { return false }

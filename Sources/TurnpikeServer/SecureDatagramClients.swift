@@ -34,8 +34,9 @@ struct Association: ~Copyable {
   /// The longest datagram of a handshake, and the limit of datagrams that wait for the engine.
   static let longestHandshakeDatagram = 4096
   static let waitingLimit = 4
-  /// The same two limits with client certificates: a Certificate message of 8 KiB has seven datagrams.
+  /// `handshakeDatagramLimit` with client certificates: a Certificate message of 8 KiB has seven datagrams.
   static let certificateDatagramLimit = 32
+  /// `waitingLimit` with client certificates.
   static let certificateWaitingLimit = 12
   /// The timeout of a handshake.
   static let handshakeTimeout = Duration.seconds(5)

@@ -47,7 +47,7 @@ enum ShardLimit: UInt8, CaseIterable {
   case receiveBuffer
 
   /// The effect on a request that a rate does not allow now.
-  static let laterOverStreams = "requests wait over TCP and TLS; over UDP and DTLS they are dropped and sent again"
+  static let laterOverStreams = "requests wait over TCP and TLS; over UDP and DTLS they are dropped: clients retransmit"
 
   // This is longer than 40 lines, because it is a table with every limit.
   var text: LimitText {

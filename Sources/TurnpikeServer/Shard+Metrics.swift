@@ -90,7 +90,7 @@ extension Shard {
   /// Limit of slots that one question visits, so that it takes the shard less than a millisecond.
   private static let slotsForQuestion: UInt32 = 4096
 
-  /// The same for a question that ends allocations: each may cost some hashes, and closes sockets.
+  /// Limit of slots that a question visits if it ends allocations: each end may cost some hashes, and closes sockets.
   private static let slotsForEnding: UInt32 = 128
 
   mutating func answer(_ question: SessionQuestion) {

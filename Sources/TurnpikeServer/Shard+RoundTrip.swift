@@ -4,7 +4,7 @@ internal import TURN
 internal import Tables
 
 extension Shard {
-  /// Takes the kernel's round trip of a TCP connection for an allocation whose client was not challenged here.
+  /// Records the kernel's round trip of a TCP connection for an allocation whose client was not challenged here.
   mutating func measureRoundTrip(of allocation: Handle<Allocation>) {
     guard let client = relay.clientWithoutRoundTrip(allocation), client.transport.isStream,
       let number = client.connection, let connection = streams.slot(of: Handle<Connection>(sameAs: number)),

@@ -239,8 +239,8 @@ extension Shard {
 
   // MARK: - Ends
 
-  /// Closes a connection whose engine accepts no more bytes: more arrived than could be decrypted, or it had ended
-  /// already.
+  /// Closes a connection whose TLS engine accepts no more bytes: more arrived than could be decrypted, or the TLS
+  /// connection had ended already.
   private mutating func closeOverflown(_ connection: Slot<Connection>) {
     if streams[connection].hasOverflown { countLimit(.encryptedBytes, streams[connection].path.address.address) }
     close(connection)

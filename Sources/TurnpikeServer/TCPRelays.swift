@@ -21,7 +21,7 @@ struct TCPRelays: ~Copyable {
   private var pausedListeners: [Handle<RelayListener>] = []
   /// Pipes that wait for bandwidth.
   private var throttled: [Handle<Pipe>] = []
-  /// The time when the first of them may resume; nil while none waits.
+  /// The time when the first pipe that waits for bandwidth may resume; nil while none waits.
   private(set) var nextResume: Instant?
 
   // MARK: - Listeners

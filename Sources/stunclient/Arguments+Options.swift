@@ -52,7 +52,7 @@ extension Arguments {
     case "--second-username": second.username = given.text
     case "--second-password-file": second.passwordFile = given.text
     case "--i-own-this-server": isOwner = true
-    default: assertionFailure("an option of the table that has no place here: \(given.name)")
+    default: assertionFailure("an option of the table without a case: \(given.name)")
     }
   }
 

@@ -53,7 +53,7 @@ extension ProbeRequest {
       operands = words
     default:
       if iceServers != nil {
-        guard words.isEmpty else { throw UsageError("--ice-servers and a TARGET: one of them") }
+        guard words.isEmpty else { throw UsageError("--ice-servers and a TARGET: give only one") }
         command = named ?? .relay
         return
       }
@@ -62,7 +62,7 @@ extension ProbeRequest {
     }
   }
 
-  /// `relay` for turn: and turns:; stuntman's options choose stuntman's command instead.
+  /// The command of a command line without one: `relay` for turn: and turns:, else `binding`; with --mode, stuntman's.
   private var defaultCommand: Command {
     if let mode { return mode == .basic ? .binding : .nat }
     return uri.scheme.isTURN ? .relay : .binding
@@ -75,7 +75,7 @@ extension ProbeRequest {
 
   private mutating func takeTarget(_ words: [String]) throws(UsageError) {
     guard let first = words.first else { throw UsageError("there is no TARGET") }
-    // A mistyped command looks like a host name. If a target follows it, it was meant as a command.
+    // A mistyped command looks like a host name. If a target follows, the user meant a command.
     let guess = Guess.looksLikeCommand(first) ? Self.guess(first) : ""
     if words.count >= 2, !guess.isEmpty, UInt16(decimalDigits: words[1]) == nil {
       throw UsageError("there is no command \"\(first)\"\(guess)")
@@ -107,7 +107,7 @@ extension ProbeRequest {
     }
     if command == .binding || iceServers != nil, let count, count > Self.bindingLimit {
       throw UsageError(
-        "--count \(count): binding keeps all of them, up to \(Self.bindingLimit); ping has no such limit")
+        "--count \(count): binding keeps all answers, up to \(Self.bindingLimit); ping has no such limit")
     }
     if iceServers != nil, ![.binding, .relay].contains(command) {
       throw UsageError("--ice-servers is for binding, relay")

@@ -3,7 +3,7 @@ internal import Probe
 internal import StringPreparation
 internal import System
 
-/// Reads the command line, runs what it asks for, and sets the exit status.
+/// Reads the command line, runs the command, and sets the exit status.
 @main
 enum Main {
   static func main() {

@@ -47,7 +47,7 @@ extension Arguments {
     Option("--tls", for: servers, help: "over TLS", slips: ["-S"]),
     Option("--dtls", for: servers, help: "over DTLS"),
     Option(
-      "--protocol", .choice(["udp", "tcp", "tls", "dtls"]), for: servers, help: "the transport, whatever TARGET says",
+      "--protocol", .choice(["udp", "tcp", "tls", "dtls"]), for: servers, help: "the transport; overrides TARGET",
       manual: "the transport, whatever the target says.", slips: ["--transport", "--proto"]),
     Option(
       "--localaddr", .text("ADDRESS"), for: servers, help: "bind this address, or that of an interface",
@@ -102,7 +102,7 @@ extension Arguments {
     Option(
       "--second-password-file", .file, for: [.security], help: "security: the other user's password",
       manual: """
-        `security`: another user of the server, who must not touch the first one's allocation.
+        `security`: another user of the server, whose requests for the first one's allocation must fail.
         With a shared secret the program makes that user itself.
         """),
     Option(
@@ -124,14 +124,15 @@ extension Arguments {
         """, slips: ["-c", "-n"]),
     Option(
       "--interval", .time(.seconds, in: .milliseconds(1)...(.seconds(3600))), for: series,
-      help: "time between two of them",
-      manual: "time between two of them: 1 by default, for `relay` 0.02.", slips: ["-i"]),
+      help: "time between two requests",
+      manual: "time between two requests: 1 by default, for `relay` 0.02.", slips: ["-i"]),
     Option(
       "--warn-rtt", .time(.milliseconds, in: .zero...(.seconds(1000))), for: series,
       help: "warn if the median round trip is longer",
       manual: "milliseconds: warn if the median round trip (or the echo through the relay) is longer."),
     Option(
-      "--warn-loss", .percent(decimals: 1), for: series, help: "warn if more is lost", manual: "warn if more is lost."),
+      "--warn-loss", .percent(decimals: 1), for: series, help: "warn if the loss is above this percentage",
+      manual: "warn if the loss is above this percentage."),
     Option(
       "--relay-family", .choice(["4", "6"]), for: [.relay], help: "family of the relayed address",
       manual: "the family of the relayed address."),
@@ -159,6 +160,6 @@ extension Arguments {
         manual: "one line for monitoring systems, with performance data."),
       Option(
         "--prometheus", .file, for: servers, help: "also write a file for Prometheus",
-        manual: "also write the result for the textfile collector of Prometheus, in one piece."),
+        manual: "also write the result for the textfile collector of Prometheus, atomically."),
     ] + ClientOptions.standard(for: everywhere)
 }

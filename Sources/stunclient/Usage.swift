@@ -32,8 +32,8 @@ enum Usage {
         binding      our address as the server sees it     nat       NAT behaviour
         relay        a TURN relay, step by step, timed     security  forbidden peers
         ping         round trips, loss, jitter, repeated   decode    STUN bytes
-        credentials  time-limited ones for a page
-        help COMMAND, COMMAND --help                       the options of one
+        credentials  time-limited, for a web page
+        help COMMAND, COMMAND --help                       options of COMMAND
 
       """),
     .row(["-4", "-6", "--family"], nil), .list(["--udp", "--tcp", "--tls", "--dtls", "--protocol"]),
@@ -60,7 +60,7 @@ enum Usage {
 
       """),
     .row(["--count"], "send N requests, each once, and print statistics"),
-    .row(["--interval"], "time between two of them (1)"), .row(["--warn-rtt"], nil),
+    .row(["--interval"], "time between two requests (1)"), .row(["--warn-rtt"], nil),
     .row(["--warn-loss"], "warn if more requests are lost"), .row(["--min-days"], nil),
     .row(
       ["--ice-servers"], "every URL of an RTCConfiguration JSON (- is standard input): stun: and turn:, each its check"),
@@ -90,7 +90,7 @@ enum Usage {
     .row(["--secret-file"], "also STUNCLIENT_SECRET: time-limited credential"),
     .row(["--oauth-token-file"], "as turnpike oauth-token prints it (RFC 7635)"), .row(["--relay-family"], nil),
     .row(["--count"], "N packets through the channel: loss, jitter"),
-    .row(["--interval"], "time between two of them (0.02)"), .list(["--warn-rtt", "--warn-loss", "--min-days"]),
+    .row(["--interval"], "time between two packets (0.02)"), .list(["--warn-rtt", "--warn-loss", "--min-days"]),
     .row(["--ice-servers"], "every URL of a deployment, at the same time"),
     .list(["--json", "--ndjson", "--check", "--prometheus"]),
     .text(
@@ -156,9 +156,9 @@ enum Usage {
       """
       stunclient security [OPTIONS] TURN-URI
 
-      Tries what a relay must refuse, on a server of your own: peers that are
-      loopback, private, link-local, metadata services and every disguise of them,
-      the server's own ports; replayed nonces, unsigned requests, amplification.
+      Tries what a relay must refuse, on a server of your own: loopback, private,
+      link-local and metadata service peers, also embedded in IPv6 addresses; the
+      server's own ports; replayed nonces, unsigned requests, amplification.
       Exit status 2 if the server lets anything through.
 
       """),
@@ -167,7 +167,7 @@ enum Usage {
     .text("    or the environment: as for relay"),
     .row(
       ["--second-username", "--second-password-file"],
-      "another user, who must not touch what the first one has; with a shared secret there is always one"),
+      "another user, whose requests on the first one's allocation must fail; made from a shared secret if not given"),
     .list(["--json", "--ndjson", "--check", "--prometheus"]),
     .text(
       """
@@ -190,7 +190,7 @@ enum Usage {
       """),
     .row(["--password-file"], "or STUNCLIENT_PASSWORD: checks MESSAGE-INTEGRITY"),
     .row(["--username"], "or STUNCLIENT_USERNAME: needed if only USERHASH is sent"),
-    .row(["--secret-file"], "checks it for time-limited credentials"),
+    .row(["--secret-file"], "checks MESSAGE-INTEGRITY of time-limited credentials"),
     .row(["--json", "--ndjson"], "for programs; --ndjson has one message a line"),
     .text(
       """

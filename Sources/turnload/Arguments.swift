@@ -125,7 +125,7 @@ struct Arguments {
     case "--certificate": trust.certificate = given.text
     case "--private-key": trust.privateKey = given.text
     case "--i-own-this-server": isOwner = true
-    default: assertionFailure("an option of the table that has no place here: \(given.name)")
+    default: assertionFailure("an option of the table without a case: \(given.name)")
     }
   }
 
@@ -135,7 +135,7 @@ struct Arguments {
     let transport = transport ?? uri.transport
     if direction != nil, work != .relay { throw UsageError("--direction is for relay") }
     if pace != nil, [.allocate, .hold].contains(work) {
-      throw UsageError("\(work.rawValue) has no pace of packets")
+      throw UsageError("--window, --rate and --search are not for \(work.rawValue)")
     }
     if let pace, work == .floor {
       guard case .rate = pace else { throw UsageError("floor takes --rate only") }

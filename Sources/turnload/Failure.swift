@@ -2,7 +2,7 @@ internal import ClientIO
 internal import LoadGeneration
 internal import NetworkTypes
 
-/// Why nothing was measured.
+/// The reason why nothing was measured.
 struct Failure {
   var message: String
   /// The likely cause as text; nil if none is known.

@@ -66,7 +66,7 @@ struct Watcher {
       let done = progress.done >= last.done ? progress.done - last.done : 0
       let rate = Int64(Double(done) * 1e9 / elapsed)
       StandardStreams.writeError(
-        "\r\u{1B}[K\(progress.done) done, \(rate) a second, \(progress.lost) under way or lost")
+        "\r\u{1B}[K\(progress.done) done, \(rate) a second, \(progress.lost) in flight or lost")
     }
     last = progress
   }

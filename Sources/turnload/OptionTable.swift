@@ -26,7 +26,7 @@ extension Arguments {
 
   private static let loadOptions: [Option<LoadSettings.Work>] = [
     Option(
-      "--transport", .choice(["udp", "tcp", "tls", "dtls"]), for: works, help: "the transport, whatever TARGET says",
+      "--transport", .choice(["udp", "tcp", "tls", "dtls"]), for: works, help: "the transport; overrides TARGET",
       manual: "the transport, whatever the target says.", slips: ["--protocol", "--proto"]),
     Option(
       "--direction", .choice(["to-peer", "to-client", "echo"]), for: works, help: "direction of relay",
@@ -39,25 +39,26 @@ extension Arguments {
       manual: "data in each packet, 16 to 1400; 172 by default."),
     Option(
       "--allocations", .whole("N", 1...65_536), for: works, standard: "1",
-      help: "allocations, or clients that ask at the same time",
-      manual: "allocations, or clients that ask at the same time; 1 by default.", slips: ["--connections", "--clients"]),
+      help: "allocations, or clients that send requests at the same time",
+      manual: "allocations, or clients that send requests at the same time; 1 by default.",
+      slips: ["--connections", "--clients"]),
     Option(
       "--burst", .whole("N", 1...64), for: works, standard: "1", help: "packets of one allocation in a row",
       manual: "packets of one allocation in a row, 1 to 64."),
     Option(
       "--window", .whole("N", 1...1_000_000), for: works, standard: "256",
-      help: "packets under way: as fast as the server goes",
-      manual: "packets under way: as fast as the server goes; 256 by default.", excludes: ["--rate", "--search"]),
+      help: "packets in flight, as fast as answered",
+      manual: "packets in flight, as fast as answered; 256 by default.", excludes: ["--rate", "--search"]),
     Option(
       "--rate", .whole("N", 1...100_000_000), for: works, help: "packets a second", manual: "packets a second.",
       slips: ["--pps"], excludes: ["--window", "--search"]),
     Option(
       "--search", for: works, help: "look for the highest rate with less than 0.1 % loss",
       manual: "look for the highest rate with less than 0.1 % loss.", excludes: ["--window", "--rate"]),
-    Option("--gso", for: works, help: "UDP: bursts leave in one piece"),
+    Option("--gso", for: works, help: "UDP: send a burst in one system call"),
     Option(
-      "--gro", for: works, help: "UDP: bursts arrive in one piece",
-      manual: "UDP: bursts leave in one piece, arrive in one piece."),
+      "--gro", for: works, help: "UDP: receive a burst in one system call",
+      manual: "UDP: send, and receive, a burst in one system call."),
   ]
 
   private static let amountOptions: [Option<LoadSettings.Work>] = [
@@ -66,11 +67,12 @@ extension Arguments {
       help: "time that is measured",
       manual: "time that is measured; 5 by default.", slips: ["--time"]),
     Option(
-      "--warm-up", .time(.seconds, in: .zero...(.seconds(3600))), for: works, standard: "0.3", help: "time before it",
-      manual: "time before it; 0.3 by default."),
+      "--warm-up", .time(.seconds, in: .zero...(.seconds(3600))), for: works, standard: "0.3",
+      help: "time before the measurement",
+      manual: "time before the measurement; 0.3 by default."),
     Option(
-      "--max-loss", .percent(decimals: 2), for: works, help: "warn beyond it",
-      manual: "warn beyond it; 50 by default."),
+      "--max-loss", .percent(decimals: 2), for: works, help: "warn if the loss is above this percentage",
+      manual: "warn if the loss is above this percentage; 50 by default."),
     Option(
       "--server-pid", .number("PID[,PID]", decimals: 0, in: 1...4_194_304), for: works,
       help: "the server (and kernel threads that work for it)",
@@ -78,7 +80,7 @@ extension Arguments {
         report CPU time and memory of the server's process, and CPU time of kernel threads that work for it.
         """),
     Option(
-      "--server-core", .whole("N", 0...8191), for: works, help: "all that is busy on this core",
+      "--server-core", .whole("N", 0...8191), for: works, help: "report how busy this core is",
       manual: "also report how busy this core was."),
   ]
 

@@ -9,7 +9,7 @@ struct Report {
   /// Loss above this is a warning, in hundredths of a percent; nil: only loss above one half.
   let maximumLoss: UInt64?
   let result: LoadResult?
-  /// Why there is no result.
+  /// The reason why there is no result.
   let failure: Failure?
 
   var status: ExitStatus {
@@ -25,7 +25,7 @@ struct Report {
       warnings.append(
         result.foundRate == 0
           ? "no rate was found with less than 0.1 % loss"
-          : "the measurement did not bear out the rate that short trials found: is the machine busy? Search again")
+          : "the measurement did not reach the rate that short trials found: is the machine busy? Search again")
     }
     if let maximumLoss, result.lossShare * 10_000 > Double(maximumLoss) {
       warnings.append("more loss than --max-loss")

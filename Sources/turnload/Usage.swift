@@ -19,7 +19,7 @@ enum Usage {
     .list(["--transport", "--direction"]), .list(["--size", "--allocations", "--burst"]), .row(["--window"], nil),
     .row(["--rate", "--search"], "N a second; the highest with less than 0.1 % loss"),
     .list(["--duration", "--warm-up", "--indications"]),
-    .row(["--gso", "--gro"], "UDP: bursts leave, arrive in one piece"), .row(["--max-loss"], nil),
+    .row(["--gso", "--gro"], "UDP: send, receive a burst in one system call"), .row(["--max-loss"], nil),
     .row(["--server-pid"], nil), .row(["--server-core"], nil),
     .list(["--username", "--password-file", "--secret-file"]),
     .row(["--oauth-token-file"], "also TURNLOAD_USERNAME, _PASSWORD, _SECRET"),

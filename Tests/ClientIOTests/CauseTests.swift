@@ -83,7 +83,7 @@ struct CauseTests {
     #expect(cause(ConnectionFailure(.addressInUse)).hasPrefix("another program has this local port"))
     #expect(cause(ConnectionFailure(.notPermitted)).hasPrefix("this machine's own firewall"))
     #expect(cause(ConnectionFailure(.networkUnreachable)).hasPrefix("this machine has no route"))
-    #expect(cause(ConnectionFailure(.hostUnreachable)).hasPrefix("a router says"))
+    #expect(cause(ConnectionFailure(.hostUnreachable)).hasPrefix("a router reports"))
     #expect(cause(.unresolved(name: "a.test", .temporary)).contains("/etc/resolv.conf"))
     #expect(cause(.unresolved(name: "127.0.0.1", .failed("x"))).hasPrefix("-4 and -6"))
     let target = ServerTarget(

@@ -239,7 +239,7 @@ struct CoturnTests {
       (["-u", "x", "turn:127.0.0.1"], [:], "did you mean --username?"),
       (["-c", "3", "127.0.0.1"], [:], "did you mean --count?"), (["-k", "127.0.0.1"], [:], "did you mean --insecure?"),
       (["turn:127.0.0.1"], ["STUNCLIENT_PASSWORD": "x"], "a password was given (STUNCLIENT_PASSWORD) but no user name"),
-      (["turn:127.0.0.1"], ["STUNCLIENT_PASSWORD": "x", "STUNCLIENT_SECRET": "y"], "are both set: one of them"),
+      (["turn:127.0.0.1"], ["STUNCLIENT_PASSWORD": "x", "STUNCLIENT_SECRET": "y"], "are both set: set only one"),
     ]
     for (arguments, environment, message) in cases {
       let run = try Run(arguments, environment: environment)

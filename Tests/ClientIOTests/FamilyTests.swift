@@ -115,7 +115,7 @@ struct FamilyTests {
     #expect(text.output.contains("failed: \(dead): \(deadPlace) over UDP: connection refused [refused]"))
     let cause =
       "the name has an \(record) record, but the server does not listen on \(dead): "
-      + "listen there, or take the record out"
+      + "listen there, or remove the record"
     #expect(text.output.contains("  likely cause: \(cause)\n"))
     #expect(text.output.contains("  mapped address   198.51.100.1:4000\n"))
 

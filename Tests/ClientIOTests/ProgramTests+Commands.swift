@@ -62,7 +62,7 @@ extension ProgramTests {
     #expect(bad.status == 2 && bad.output.contains("[integrity]"))
     let both = try Run(
       ["decode", Self.japanese], environment: ["STUNCLIENT_PASSWORD": typed, "STUNCLIENT_SECRET": "other"])
-    #expect(both.status == 3 && both.error.contains("are both set: one of them"))
+    #expect(both.status == 3 && both.error.contains("are both set: set only one"))
   }
 }
 

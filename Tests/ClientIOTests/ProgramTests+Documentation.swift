@@ -54,7 +54,7 @@ extension ProgramTests {
         let event = try #require(line["event"] as? String)
         events.insert(event)
         #expect(page.contains("`\(event)`"), "\(event) of \(command)")
-        // The keys in the event's row, if it has special keys.
+        // The page names every key; the rows of these three events name the keys of their lines.
         let row = page.split(separator: "\n").last { $0.hasPrefix("| `\(event)`") }
         var keys: Set<String> = []
         collect(line, &keys)

@@ -49,7 +49,7 @@ extension ProgramTests {
   func text() throws {
     let coturn = try Coturn(port: 24140)
     let pattern = /Binding test: success\nLocal address: 127\.0\.0\.1:\d+\nMapped address: 127\.0\.0\.1:\d+\n/
-    // Host and port as separate operands, as scripts for stuntman use them: its lines follow the heading.
+    // Scripts for stuntman's client give host and port as separate operands: stuntman's lines follow the heading.
     let operands = try Run(["127.0.0.1", "24140"])
     #expect(operands.output.hasPrefix("stun:127.0.0.1:24140 (127.0.0.1:24140 over UDP)\nBinding test: success\n"))
     #expect(operands.output.firstMatch(of: pattern) != nil, "\(operands.output)")

@@ -74,7 +74,7 @@ struct ProgramTests {
   @Test("An unreadable deployment is wrong usage, with the place of the error")
   func wrongDeployment() throws {
     let cases = [
-      ("{", "standard input: line 1: "), ("[]", "it has no server"),
+      ("{", "standard input: line 1: "), ("[]", "there is no server in it"),
       ("[{\"urls\":5}]", "iceServers[0].urls is not a string"), ("[{}]", "iceServers[0] has no \"urls\""),
       ("[{\"urls\":[\"stun:a\",\"http://b\"]}]", "iceServers[0].urls[1]: http://b: "),
       ("[{\"urls\":\"turn:a\",\"username\":\"u\"}]", "iceServers[0] has a username and no credential"),
@@ -205,7 +205,7 @@ struct ProgramTests {
 
   @Test("ping reports loss, duplicates and reordering as the server made them")
   func disturbances() throws {
-    // Of ten requests: the fourth is dropped, the sixth answered twice, the eighth answered after the ninth.
+    // The server drops the fourth of ten requests, answers the sixth twice, and the eighth after the ninth.
     let held = Mutex<[[UInt8]]>([])
     let counter = Counter()
     let server = try FakeServer(

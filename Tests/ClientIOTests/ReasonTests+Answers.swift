@@ -45,7 +45,7 @@ extension ReasonTests {
       $0.credential = Self.credential
       $0.hasSecret = true
     }) { challenge($0) }
-    #expect(secret.verdict?.advice == "the shared secret is another, or this machine's clock is wrong")
+    #expect(secret.verdict?.advice == "wrong shared secret, or this machine's clock is wrong")
     let counter = Counter()
     let stale = try Self.relay({ $0.credential = Self.credential }) {
       challenge($0, isSigned($0) ? .staleNonce : .unauthenticated, nonce: "n\(counter.next())")

@@ -155,7 +155,7 @@ struct ReasonTests {
       (good, good, "127.0.0.1", nil, ""), (good, good, "turn.test", nil, ""),
       (good, good, "other.test", .tlsName, "it is for turn.test, 127.0.0.1: use such a name"),
       (old, old, "127.0.0.1", .tlsExpired, "the certificate ended on "),
-      (early, early, "127.0.0.1", .tlsNotYetValid, "the certificate begins on "),
+      (early, early, "127.0.0.1", .tlsNotYetValid, "the certificate is valid from "),
       (good, old, "127.0.0.1", .tlsUntrusted, "give the authority with --ca FILE"),
     ]
     for (shown, trusted, name, reason, advice) in cases {

@@ -29,7 +29,7 @@ struct StrayAnswerTests {
     defer { server.stop() }
     let cause =
       source.address == .ipv4Loopback
-      ? "something before the server (a NAT, a load balancer) changes the port of its answers"
+      ? "a NAT or load balancer in front of the server changes the port of its answers"
       : "the server has several addresses and answers from the wrong one"
     for words in [["binding"], ["ping", "--count", "2", "--interval", "0.01"], ["nat"], ["relay"], ["security"]] {
       let isTURN = words == ["relay"] || words == ["security"]

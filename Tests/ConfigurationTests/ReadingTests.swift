@@ -195,7 +195,7 @@ struct ReadingTests {
     for secret in ["secret\n", "x:y", "\"one\"", "two", "t0ken", "AAAA", "three"] { #expect(!yaml.contains(secret)) }
     #expect(yaml.contains("alice: \"<redacted>\""))
     #expect(errors(parse(yaml)).count > 5)
-    // Without the refused values a listener has no realm, and the admin endpoint no token: errors too.
+    // Without the refused values a listener has no realm and the admin endpoint has no token. These are errors too.
     let others = errors(parse(yaml)).filter {
       !$0.message.contains("in place of a secret") && $0.key != "listeners" && $0.key != "admin.listen"
     }

@@ -122,7 +122,7 @@ struct WrongConfigurationTests {
     Slip("admin.listen", "unix:admin.sock", "127.0.0.1:8478"),
     Slip("admin.listen", "/run/turnpike/admin.sock", "did you mean unix:/run/turnpike/admin.sock?"),
     Slip("admin.listen", "0.0.0.0:8080", "admin.token"),
-    Slip("admin.token", "[a]", "file:"), Slip("admin.allow-origins", "['*']", "one by one"),
+    Slip("admin.token", "[a]", "file:"), Slip("admin.allow-origins", "['*']", "a list of origins"),
     Slip("admin.allow-origins", "[https://app.example.org/]", "https://app.example.org"),
     Slip("admin.demo", "flase", "did you mean false?"),
     Slip("log.level", "warn", "did you mean warning?"),

@@ -192,7 +192,7 @@ class Probe:
 
     def other_family(self):
         """pion ignores REQUESTED-ADDRESS-FAMILY, for which RFC 8489 section 6.3.1 requires 420."""
-        return self.fails(["relay", "--relay-family", "6", *self.at("udp")], "malformed", "not asked for")
+        return self.fails(["relay", "--relay-family", "6", *self.at("udp")], "malformed", "not requested")
 
     def untrusted(self):
         """Without --ca the certificate is refused."""

@@ -152,7 +152,7 @@ struct DocumentTests {
   func publicServer() throws {
     let run = try turnload(["binding", "stun:203.0.113.5"])
     #expect(run.status == 3 && run.output == "")
-    #expect(run.errors.contains("203.0.113.5 is neither a loopback nor a private address: say --i-own-this-server"))
+    #expect(run.errors.contains("203.0.113.5 is neither a loopback nor a private address: give --i-own-this-server"))
   }
 
   private func turnload(_ arguments: [String], environment: [String: String] = [:]) throws -> Child.Result {
@@ -260,7 +260,7 @@ struct ReportTests {
       $0.isConfirmed = false
     }
     #expect(shaken.status == .warning && shaken.text.contains("best rate    500 a second in a short trial\n"))
-    #expect(shaken.warnings.first?.hasPrefix("the measurement did not bear out") == true)
+    #expect(shaken.warnings.first?.hasPrefix("the measurement did not reach") == true)
     let none = report {
       $0.foundRate = 0
       $0.isConfirmed = false

@@ -123,7 +123,7 @@ struct RoomsTests {
     #expect(answer.count == 3 && answer[0].hasPrefix("2 {\"type\":\"refused\",\"reason\":\""))
     if !text.isEmpty { #expect(answer[0].contains(reason)) }
     #expect(answer[1...] == ["2 close 4400", "1 {\"type\":\"left\",\"id\":2,\"reason\":\"closed\"}"])
-    // Its later messages have no effect.
+    // Later messages of the closed connection have no effect.
     #expect(world.send(2, "{\"type\":\"ping\"}") == [] && world.check(2) == [])
   }
 

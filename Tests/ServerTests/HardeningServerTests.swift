@@ -47,7 +47,7 @@ struct HardeningServerTests {
     #expect(try statuses(server, "NoNewPrivs") == ["1"])
     #expect(try statuses(server, "Seccomp") == ["2"])
     #expect(try coreFileLimit(server.processIdentifier) == ["0", "0", "bytes"])
-    // Each thread sets its own name, because Landlock denies /proc, through which another thread would.
+    // Each thread sets its own name: another thread would have to write to /proc, which Landlock denies.
     #expect(try names(server).isSuperset(of: ["shard-0", "shard-1", "handshakes-0"]))
     for transport in [TransportProtocol.udp, .tcp, .tls, .dtls] {
       var session = try server.session(transport: transport)

@@ -9,7 +9,8 @@ final class Receiver {
   struct Got: Sendable {
     var request: HTTPRequest
     var document: JSONValue?
-    /// The events in the document. Other tests read the signature headers: this server keeps only standard headers.
+    /// The events in the document. The request lacks the signature headers, because this server keeps only standard
+    /// headers; other tests read them.
     var events: [JSONValue] { document?["events"]?.array ?? [] }
   }
 

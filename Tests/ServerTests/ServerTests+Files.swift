@@ -184,7 +184,7 @@ private struct DeadDrive {
   private let device: Int32
   private let path: String
 
-  /// Nil if this process may not mount one.
+  /// Nil if this process may not mount a file system.
   init?(at path: String) {
     self.path = path
     device = unsafe open("/dev/fuse", O_RDWR | O_CLOEXEC)

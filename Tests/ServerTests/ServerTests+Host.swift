@@ -165,7 +165,7 @@ extension ServerTests {
 private struct PrivateNetwork {
   private let before: Int32
 
-  /// Nil if this process may not create one.
+  /// Nil if this process may not create a network namespace.
   init?() {
     before = unsafe open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
     guard before >= 0, unshare(CLONE_NEWNET) == 0 else { return nil }

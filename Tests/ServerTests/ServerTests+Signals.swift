@@ -48,7 +48,7 @@ extension ServerTests {
       try within(seconds: 2) {
         var late = try server.session("bob", "hunter2")
         let code = code { () throws(AllocationSession.Failure) in try late.allocate() }
-        // A shard that did not know of the drain yet granted it.
+        // Without an error code, a shard that did not know of the drain yet has granted the Allocate.
         if code == nil { try late.delete() }
         return code == 508
       })

@@ -134,7 +134,7 @@ final class Stream: @unchecked Sendable {
     socket?.value.endWriting()
   }
 
-  /// Sends a KeyUpdate that asks for one (TLS 1.3).
+  /// Sends a KeyUpdate that requests a KeyUpdate in return (TLS 1.3).
   func requestKeyUpdate() throws {
     tls?.requestKeyUpdate()
     try flush()

@@ -39,7 +39,7 @@ struct LineWriterTests {
     let caughtUp = try Mailbox<Void>(capacity: 1)
     try writer.start(caughtUp: { caughtUp.post(()) })
     let line = String(repeating: "x", count: 1023) + "\n"
-    // The pipe accepts some lines; the bytes that wait after it are limited.
+    // The kernel's pipe accepts some lines; the writer then keeps at most `byteLimit` bytes of further lines.
     var taken = 0
     while writer.write(line) {
       taken += 1

@@ -68,7 +68,7 @@ struct AllocationTests {
     feed(&six, try server.grant(request, signed: false), at(1))
     #expect(
       events(&six).first?.failure
-        == .malformed("the relayed address is of a family that was not asked for: [192.0.2.1:50000]"))
+        == .malformed("the relayed address is of a family that was not requested: [192.0.2.1:50000]"))
     // The server has made the allocation, so the client deletes it, once.
     let back = outputs(&six)
     #expect(try back.map { try Request($0).method } == [.refresh] && back.map { try Request($0).lifetime } == [0])
@@ -147,10 +147,13 @@ struct AllocationTests {
   @Test(
     "A challenge that the client cannot answer is a failure",
     arguments: [
-      ("obMatJos2gAAArest", nil, "the nonce promises PASSWORD-ALGORITHMS, but there are none (RFC 8489 section 9.2.5)"),
+      (
+        "obMatJos2gAAArest", nil,
+        "the nonce announces PASSWORD-ALGORITHMS, but the response has none (RFC 8489 section 9.2.5)"
+      ),
       ("obMatJos2gAAArest", [0, 9, 0, 0], "none of the password algorithms is known"),
       ("obMatJos2gAAArest", [0, 9, 0xFF, 0xFF], "none of the password algorithms is known"),
-      ("", nil, "no NONCE that could be used"),
+      ("", nil, "no usable NONCE"),
     ] as [(String, [UInt8]?, String)])
   func impossibleChallenge(nonce: String, algorithms: [UInt8]?, complaint: String) throws {
     var server = ScriptedServer()

@@ -166,7 +166,7 @@ struct NATDiscoveryTests {
     let inside = try world.discover().behaviour
     #expect(
       reason(inside?.mapping)
-        == "the server's other address, 10.0.0.10:3479, is private: no client outside its network can ask there")
+        == "the server's other address, 10.0.0.10:3479, is private: no client outside its network can reach it")
     #expect(reason(inside?.filtering) == reason(inside?.mapping))
 
     world = World()

@@ -92,7 +92,7 @@ struct PlantedFaultTests {
       writer.append(AttributeType(rawValue: 0x7FFE), UInt32(0))
     }
     feed(&probe, response, at(10))
-    let text = "the response has an attribute that must be understood and is not"
+    let text = "the response has an unknown comprehension-required attribute"
     #expect(probe.outcome == .failure(.malformed(text)))
   }
 }

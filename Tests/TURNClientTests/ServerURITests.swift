@@ -44,7 +44,7 @@ struct ServerURITests {
       ),
       (
         "stun:example.org?transport=tcp", "stun:example.org?transport=tcp",
-        "stun: URIs have no ?transport= (RFC 7064); taken all the same"
+        "stun: URIs have no ?transport= (RFC 7064); it is used nevertheless"
       ),
     ])
   func hints(text: String, canonical: String, hint: String) throws {
@@ -59,10 +59,10 @@ struct ServerURITests {
       ("", "there is no host"), ("turn:", "there is no host"), ("turn:?transport=udp", "there is no host"),
       ("turn:host:0", "\"0\" is no port (1 to 65535)"), ("turn:host:65536", "\"65536\" is no port (1 to 65535)"),
       ("turn:host:", "\"\" is no port (1 to 65535)"), ("turn:host:+1", "\"+1\" is no port (1 to 65535)"),
-      ("turn:2001:db8::1", "an IPv6 address stands in brackets: [2001:db8::1]"),
+      ("turn:2001:db8::1", "an IPv6 address needs brackets: [2001:db8::1]"),
       ("turn:[2001:db8::1", "\"[\" without \"]\""), ("turn:[192.0.2.1]", "\"192.0.2.1\" is no IPv6 address"),
       ("turn:[::1]x", "\"x\" after the address is no port"),
-      ("turn:user@host", "a user name has no place in the URI: use --username"),
+      ("turn:user@host", "a URI has no user name: use --username"),
       ("turn:256.1.1.1", "\"256.1.1.1\" is neither a host name nor an address"),
       ("turn:ho st", "\"ho st\" is neither a host name nor an address"),
       ("turn:a..b", "\"a..b\" is neither a host name nor an address"),
@@ -104,6 +104,6 @@ struct ServerURITests {
     #expect(ServerURI.masked(text) == masked)
     guard text.contains("@") else { return }
     let error = #expect(throws: ServerURI.ParsingError.self) { try ServerURI(parsing: text) }
-    #expect(error?.description == "a user name has no place in the URI: use --username")
+    #expect(error?.description == "a URI has no user name: use --username")
   }
 }

@@ -138,7 +138,7 @@ struct MobilityTests {
       ticket = try #require(answer.ticket)
       tickets.append(ticket)
       if step % 2 == 0 { _ = client.channelData(0x4001, [1]) }
-      // At most the old five-tuple and the one that is pending.
+      // There are at most two five-tuples: the old one and the pending one.
       #expect(conversation.relay.allocations.fiveTupleCount <= 2)
     }
     for used in tickets.dropLast() {

@@ -34,7 +34,7 @@ struct QualityTests {
     var now = Instant(nanoseconds: 5_000_000_000)
     for payload in payloads {
       now = now.advanced(by: .milliseconds(UInt32(payload.gap)))
-      // An offset, as in ChannelData.
+      // The payload begins at an offset, as in ChannelData.
       let bytes = [0x40, 0, 0, 0] + payload.bytes
       _ = quality.record(bytes.span.rawBytes, at: 4, count: payload.bytes.count, now: now)
     }
@@ -113,7 +113,7 @@ struct QualityTests {
 
   @Test("The packets of one frame count once, and the steadier stream is shown")
   func frames() throws {
-    // Video: four packets a frame, which leave over 9 ms of 33.
+    // The four packets of a video frame arrive within 9 ms; a frame begins every 33 ms.
     let video = (0...800).map { n in
       Payload(bytes: Payload.header(n, timestamp: n / 4 * 3000, source: 9), gap: n % 4 == 0 ? 24 : 3)
     }

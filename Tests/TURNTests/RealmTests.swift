@@ -51,7 +51,7 @@ struct RealmTests {
     let conversation = Self.conversation()
     let stranger = TestClient(conversation, endpoint: 1, realm: 1)
     stranger.challenge()
-    // The key is wrong with the name of its own realm, and with the other's.
+    // The client has a key of the first realm: the second realm refuses it with either REALM.
     #expect(stranger.allocate()?.code == 401)
     stranger.realm = Self.other
     #expect(stranger.allocate()?.code == 401)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import TURN
 
-/// The peer of a relayed address can be another relayed address of the same server, or the same one.
+/// The peer of a relayed address can be another relayed address of the same server, or itself.
 @Suite("Packets between relayed addresses")
 struct RelayToRelayTests {
   /// The form of data between client and server.

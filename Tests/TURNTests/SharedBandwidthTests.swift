@@ -18,7 +18,7 @@ struct SharedBandwidthTests {
     return client
   }
 
-  /// The number of `count` datagrams that pass. Each other one must be dropped for this cause.
+  /// The number of `count` datagrams that pass. All datagrams that do not pass must be dropped for this cause.
   func pass(
     _ count: Int, _ bytes: [UInt8], from client: TestClient, else cause: DropCause,
     _ location: SourceLocation = #_sourceLocation
@@ -222,7 +222,7 @@ struct SharedBandwidthTests {
     let (id, _) = try TCPRelayTests().connected(conversation, client)
     var seconds: UInt32 = 0
     for _ in 0..<5 {
-      // The bytes of 10 seconds.
+      // These are the bytes of 10 seconds at the limit.
       let pause = conversation.relay.pipeCarried(20_000, id, toPeer: true, now: conversation.now)
       seconds += pause.wholeSeconds
       conversation.tick(milliseconds: Int(pause / .milliseconds(1)))

@@ -80,7 +80,7 @@ struct TCPRelayHostileTests {
         let data = datas[Int(generator.next(below: 6))]
         let identifier =
           generator.next(below: 4) == 0 ? UInt32(truncatingIfNeeded: generator.next()) : pick(identifiers) ?? 1
-        // Its own nonce, or that of a control connection.
+        // The data connection uses its own nonce, or that of a control connection.
         let own = data.nonce
         if generator.next(below: 3) == 0 { data.nonce = control.nonce }
         defer { data.nonce = own }

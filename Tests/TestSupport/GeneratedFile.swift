@@ -2,7 +2,7 @@ internal import Foundation
 
 /// Files of the repository that are made from the programs' tables and committed.
 public enum GeneratedFile {
-  /// The differences between the committed files and these. With TURNPIKE_WRITE_GENERATED=1, which deploy/generate
+  /// The differences between the committed files and `files`. With TURNPIKE_WRITE_GENERATED=1, which deploy/generate
   /// sets, the files are written instead.
   public static func differences(_ files: [(path: String, text: String)]) throws -> [String] {
     if ProcessInfo.processInfo.environment["TURNPIKE_WRITE_GENERATED"] == "1" {

@@ -14,12 +14,12 @@ public enum Paths {
       .appending(path: path).path
   }
 
-  /// The text of such a file.
+  /// The text of a file of the repository.
   public static func text(_ path: String) throws -> String {
     try String(contentsOfFile: repository(path), encoding: .utf8)
   }
 
-  /// The bytes of such a file.
+  /// The bytes of a file of the repository.
   public static func bytes(_ path: String) throws -> [UInt8] {
     [UInt8](try Data(contentsOf: URL(filePath: repository(path))))
   }

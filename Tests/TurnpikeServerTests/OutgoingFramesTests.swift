@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Frames that wait for a stream")
 struct OutgoingFramesTests {
-  /// ChannelData whose number and payload identify it.
+  /// ChannelData on channel 0x4001, with `count` bytes of payload that are all `number`.
   func media(_ number: UInt16, count: Int) -> [UInt8] {
     let padding = [UInt8](repeating: 0, count: -count & 3)
     return [0x40, 0x01, UInt8(count >> 8), UInt8(count & 0xFF)] + [UInt8](repeating: UInt8(number & 0xFF), count: count)

@@ -141,8 +141,8 @@ struct StreamClientsTests {
     var visited: [Slot<Connection>] = []
     while let connection = clients.next(&walk) {
       visited.append(connection)
-      // For example, the second one is the first one's data connection, and the third is the last one's control
-      // connection.
+      // Closing the first connection closes the second, and closing the last closes the third, as a control connection
+      // does with its data connection.
       if connection == slots[0] { for gone in slots[0...1] { _ = clients.remove(gone) } }
       if connection == slots[3] { for gone in slots[2...3] { _ = clients.remove(gone) } }
     }

@@ -88,7 +88,7 @@ struct ToldAddressesTests {
     told.ask(relay, locals: [local])
     #expect(told.question != nil && told.question != asked)
     told.ask(relay, locals: [local, other])
-    // The second of two such configurations asks nothing.
+    // After two configurations without look-ups in a row, the second one asks no question.
     #expect(told.question?.locals == [local])
   }
 

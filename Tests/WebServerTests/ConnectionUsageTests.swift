@@ -16,7 +16,7 @@ struct ConnectionUsageTests {
     usage.end()
     #expect(usage.hasFallen() && !usage.hasFallen())
     for _ in 0..<49 { usage.end() }
-    // 49 were left of the hundred.
+    // The last 49 of the 100 connections have ended.
     #expect(usage.hasFallen() && !usage.hasFallen())
   }
 }

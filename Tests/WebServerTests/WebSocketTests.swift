@@ -53,7 +53,7 @@ private struct WebSocketClient {
         + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
   }
 
-  /// Whether the server agrees.
+  /// Whether the server accepts the WebSocket (status 101).
   func isOpen() throws -> Bool { try connection.answer(toHead: true).status == 101 }
 
   /// Sends a frame with a mask of zeros.

@@ -26,7 +26,7 @@ struct ArgumentsTests {
     #expect(try read("--help stun.test").command == .help && read("localhost --help").command == .help)
     #expect(try read("bindng").uri.hints == ["\"bindng\" is taken for a host: did you mean binding?"])
     let plain = try Job(try read("--udp turns:a.test")).outcome.hints
-    #expect(plain == ["turns: asks for TLS or DTLS: over plain UDP nothing was encrypted"])
+    #expect(plain == ["turns: means TLS or DTLS; over plain UDP nothing was encrypted"])
     #expect(try Job(try read("--dtls turns:a.test")).outcome.hints == [])
     #expect(try read("stun").uri.hints == [] && read("pingu 3478").uri.port == 3478)
     #expect(try read("help").command == .help)
@@ -77,7 +77,7 @@ struct ArgumentsTests {
       ("a.test 0", "\"0\" is no port (1 to 65535)"), ("stun:a.test:1 2", "two different ports are given"),
       ("--count 0 a.test", "--count 0: write a number from 1 to 1000000000"),
       ("--count 1.5 a.test", "--count 1.5: write a number from 1 to 1000000000"),
-      ("--count 1000001 a.test", "--count 1000001: binding keeps all of them, up to 1000000; ping has no such limit"),
+      ("--count 1000001 a.test", "--count 1000001: binding keeps all answers, up to 1000000; ping has no such limit"),
       ("--count", "--count needs a value: N"), ("--json=yes a.test", "--json takes no value"),
       ("--interval 0 a.test", "--interval 0: write a number from 0.001 to 3600"),
       ("--timeout .5 a.test", "--timeout .5: write a number from 0.01 to 3600"),
@@ -92,8 +92,8 @@ struct ArgumentsTests {
       ("nat --count 2 a.test", "--count is for binding, relay, ping"),
       ("--lifetime 9 a.test", "--lifetime is for nat"), ("--ttl 9 turn:a.test", "--ttl is for credentials"),
       ("ping --ice-servers x", "--ice-servers is for binding, relay"),
-      ("--ice-servers x a.test", "--ice-servers and a TARGET: one of them"),
-      ("--mode odd a.test", "--mode odd: basic, behavior, filtering or full"),
+      ("--ice-servers x a.test", "--ice-servers and a TARGET: give only one"),
+      ("--mode odd a.test", "--mode odd: write basic, behavior, filtering or full"),
       ("--mode full ping a.test", "--mode full is for binding, nat"),
       ("nat --tls a.test", "NAT behaviour can be tested over UDP or TCP only"),
       ("--mode filtering --tcp a.test", "--mode filtering is for UDP: over TCP filtering can't be tested"),
@@ -103,7 +103,7 @@ struct ArgumentsTests {
       ("--ice-servers - --password-file -", "standard input can be read once only"),
 
       ("--ca x --insecure a.test", "--ca and --insecure contradict each other"),
-      ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: one of them"),
+      ("--password-file a --secret-file b turn:a.test", "--password-file and --secret-file: give only one"),
       ("ping", "there is no TARGET"),
       (
         "stun:b\u{FC}cher.example",
@@ -111,7 +111,7 @@ struct ArgumentsTests {
           + "address; international names are written in ASCII (xn--…)"
       ),
       ("turn:[::1", "turn:[::1: \"[\" without \"]\""),
-      ("turn:ann:secret@a.test", "turn:***@a.test: a user name has no place in the URI: use --username"),
+      ("turn:ann:secret@a.test", "turn:***@a.test: a URI has no user name: use --username"),
       ("a.test 5 turn:ann:secret@b", "\"turn:***@b\" is one word too many"),
     ])
   func wrongUsage(line: String, message: String) {
@@ -249,7 +249,7 @@ struct IceServersTests {
   func password() throws {
     let document = try JSONValue.decode("{\"urls\": [\"stun:a\", \"turn:ann:secret@a.test\"]}")
     let error = #expect(throws: UsageError.self) { try IceServerList.parse(document) }
-    let words = "turn:***@a.test: a user name has no place in the URI: use --username"
+    let words = "turn:***@a.test: a URI has no user name: use --username"
     #expect(error?.message == "iceServers[0].urls[1]: \(words)")
   }
 
@@ -286,7 +286,7 @@ struct DecodeTests {
       let outcome = try DecodeCommand.run(arguments, messageLimit: limit)
       #expect(outcome.json["messages"]?.array?.count == kept && outcome.json["message_count"] == .integer(3))
       #expect(outcome.status == status)
-      let warning = "only the first 2 messages are in the document: 1 more are left out, and --ndjson has all"
+      let warning = "only the first 2 messages are in the document, without 1 more; --ndjson has them all"
       #expect(outcome.warnings == (limit == 2 ? [warning] : []))
     }
   }

@@ -45,13 +45,13 @@ public func plainAddress(_ value: RawSpan) throws(DecodingError) -> SocketAddres
 }
 
 extension MessageView {
-  /// The address in the first such XOR attribute; nil if there is none.
+  /// The address in the first XOR address attribute of this type; nil if there is none.
   public func xorAddress(_ attribute: AttributeType) throws(DecodingError) -> SocketAddress? {
     guard let value = value(of: attribute) else { return nil }
     return try STUN.xorAddress(value, transactionID: transactionID)
   }
 
-  /// The address in the first such plain attribute; nil if there is none.
+  /// The address in the first plain address attribute of this type; nil if there is none.
   public func plainAddress(_ attribute: AttributeType) throws(DecodingError) -> SocketAddress? {
     guard let value = value(of: attribute) else { return nil }
     return try STUN.plainAddress(value)

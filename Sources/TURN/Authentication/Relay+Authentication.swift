@@ -247,8 +247,8 @@ extension Relay {
     return challenge(.staleNonce, received)
   }
 
-  /// Identifies the sender by the credential of an allocation, or by another access token if it was made with a token
-  /// (RFC 7635 section 9).
+  /// Identifies the sender by the credential of an allocation. If the allocation was made with an access token, the
+  /// sender may also present another token (RFC 7635 section 9).
   private mutating func identify(
     byHolderOf slot: Slot<Allocation>, _ received: borrowing ReceivedMessage, _ claim: Claim
   ) -> Principal? {

@@ -56,7 +56,7 @@ extension Relay {
     return .toPeer(port: port, peer: destination, offset: offset, count: count)
   }
 
-  /// Takes a datagram's bytes from the bandwidth limits; returns the cause to drop it if one of them is exceeded.
+  /// Charges a datagram's bytes to the bandwidth limits; returns the cause to drop it if one of them is exceeded.
   @inline(__always)
   mutating func bandwidthLimit(
     stopping count: Int, of allocation: Slot<Allocation>, _ direction: MediaDirection, now: Now

@@ -10,7 +10,7 @@ struct PortPicker: ~Copyable {
   enum Parity {
     case any
     case even
-    /// Even, and the next port claimed with it.
+    /// An even port; the next port is claimed with it.
     case pair
   }
 

@@ -5,7 +5,7 @@ internal import Tables
 /// The used bandwidth of users, realms and the server, over all shards, in each direction. A shard takes a slice of a
 /// rate, not single packets. A fixed size of memory has room for 16,384 users and 256 realms.
 public final class BandwidthPools: Sendable {
-  /// One direction.
+  /// The used bandwidth in one direction.
   final class Pools: Sendable {
     let users: RateTable
     let realms: RateTable

@@ -185,7 +185,7 @@ final class RateTable: Sendable {
     _ subject: Subject, _ limit: Limit, now instant: Instant, _ next: (_ full: UInt64, _ now: UInt64) -> UInt64?
   ) -> Bool {
     let now = Self.time(of: instant)
-    // Another shard may change the bucket meanwhile. After four lost races the units are allowed without payment.
+    // Another shard may change the bucket meanwhile. After four lost races the units are allowed and not charged.
     for _ in 0..<4 {
       let bucket = bucket(of: subject, limit, now)
       guard let full = next(bucket.full, now) else { return false }

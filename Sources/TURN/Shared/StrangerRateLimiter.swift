@@ -98,7 +98,7 @@ public final class StrangerRateLimiter: Sendable {
     let full = totalFull.load(ordering: .relaxed)
     let next = max(full, now.nanoseconds) &+ max(1_000_000_000 / limit, 1)
     guard next <= now.nanoseconds &+ 1_000_000_000 &- reserve else { return false }
-    // After a lost race with another shard the answer is allowed without payment.
+    // After a lost race with another shard the answer is allowed and not counted.
     _ = totalFull.compareExchange(expected: full, desired: next, ordering: .relaxed)
     return true
   }
@@ -107,7 +107,7 @@ public final class StrangerRateLimiter: Sendable {
   public static let lookUpsPerSecond: UInt32 = 20
   private static let lookUpLimit = RateTable.Limit(perSecond: UInt64(lookUpsPerSecond))
 
-  /// Takes one look-up of the address; false at its limit.
+  /// Counts a store look-up against the address's limit; false if the limit is reached.
   public func takeLookUp(_ address: IPAddress, now: Instant) -> Bool {
     lookUps.take(RateTable.Subject(address), Self.lookUpLimit, now: now)
   }

@@ -12,14 +12,14 @@ public final class UserRateLimiter: Sendable {
     connects = RateTable(setCount: 4096, seed: (seed.1, seed.0))
   }
 
-  /// Takes `count` new peers of a user.
+  /// Counts `count` new peers against a user's limit; false, without counting them, if the limit does not allow them.
   ///
   /// - Parameter limit: peers a minute; 0 is no limit.
   func takeNewPeers(_ count: Int, of user: RateTable.Subject, limit: UInt32, now: Instant) -> Bool {
     newPeers.take(user, count: count, RateTable.Limit(perMinute: UInt64(limit)), now: now)
   }
 
-  /// Takes one Connect of a user.
+  /// Counts a Connect request against a user's limit; false, without counting it, if the limit does not allow it.
   ///
   /// - Parameter limit: Connect requests a second; 0 is no limit.
   func takeConnect(of user: RateTable.Subject, limit: UInt32, now: Instant) -> Bool {

@@ -21,7 +21,7 @@ struct HandoverOffer: Sendable, Equatable {
   var realms: [[UInt8]] = []
   /// The local addresses of relays, by index.
   var relayAddresses: [IPAddress] = []
-  /// The addresses that clients get for them, then the former ones, newest first.
+  /// The addresses that clients get for `relayAddresses`, then the former ones, newest first.
   var advertised: [RelayedAddresses.Entry] = []
   /// The time since which each of `advertised` is a former one; nil for those that clients get. Both processes have the
   /// same monotonic clock.

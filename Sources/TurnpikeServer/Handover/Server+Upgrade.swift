@@ -21,7 +21,7 @@ struct Upgrade {
 
   /// The time in which the newer process must have read its configuration and opened its stores.
   static let timeout = Duration.seconds(30)
-  /// The time in which it must have made its tables; media waits meanwhile.
+  /// The time in which the newer process must have made its tables; media waits meanwhile.
   static let gapTimeout = Duration.seconds(10)
 }
 

@@ -6,7 +6,7 @@ internal import Synchronization
 /// The first bytes of a TLS connection. A second reader, which collects the records first, must agree with
 /// `ClientHelloForm`, and OpenSSL must not answer a hello that is implausible.
 enum ClientHelloFuzz {
-  /// Bytes after which a complete or implausible hello must keep its form.
+  /// Bytes that are appended to a complete or implausible hello. They must not change its form.
   private static let more: [UInt8] = [22, 3, 1, 0, 1, 1, 0]
 
   static func problem(with bytes: [UInt8]) -> String? {

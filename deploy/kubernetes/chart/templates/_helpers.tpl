@@ -84,8 +84,8 @@ spec:
         - name: TURNPIKE_RELAY_ADVERTISE
           value: {{ . | quote }}
         {{- end }}
-        # The kubelet and Prometheus come to the pod's address. Off loopback the endpoint has TLS and a token. On the
-        # host's network that is the node's address: a firewall should keep strangers from 8478.
+        # The kubelet and Prometheus connect to the pod's address. Off loopback the endpoint has TLS and a token. On the
+        # host's network this is the node's address: a firewall should block 8478 for other hosts.
         - name: TURNPIKE_ADMIN_LISTEN
           value: $(POD_IP):8478
         - name: TURNPIKE_AUTH_SECRETS
@@ -118,7 +118,7 @@ spec:
         periodSeconds: 5
       lifecycle:
         preStop:
-          # Load balancers and DNS need some seconds to take the pod out; it serves new calls meanwhile.
+          # Load balancers and DNS need some seconds to remove the pod; meanwhile it serves new calls.
           exec:
             command: [stunclient, ping, --count, "10", --interval, "1", "stun:127.0.0.1:3478"]
       resources:
