@@ -193,7 +193,7 @@ struct Shard: ~Copyable {
     }
     if let resume = tcp.nextResume { deadline = min(deadline ?? resume, resume) }
     if let resume = streams.nextResume { deadline = min(deadline ?? resume, resume) }
-    if let publication = nextPublication { deadline = min(deadline ?? publication, publication) }
+    if let publication = metrics.publicationTime { deadline = min(deadline ?? publication, publication) }
     return deadline
   }
 
