@@ -173,27 +173,39 @@ struct Connection: ~Copyable {
       return true
     }
     while true {
-      // One record at a time, so that little output waits as ciphertext.
+      // Output of TLS itself, such as a session ticket, leaves in one call with the first messages.
+      var isEncrypted: Bool? = true
+      if tls?.outputByteCount ?? 0 <= Self.ownOutputByteCount, !outgoing.isEmpty {
+        isEncrypted = encryptMessages(&pool)
+      }
       while let waiting = tls?.outputByteCount, waiting > 0 {
         guard let written = tls?.writeOutput(to: socket) ?? nil else { return false }
         if written == 0 { return true }
         tls?.consumeOutput(written)
       }
-      guard !outgoing.isEmpty else { return true }
-      // One record for each message, because some clients (coturn's) treat a record as one message and lose a second
-      // one in it. The records are still written in one call.
-      var encrypted = 0
-      repeat {
-        let count = min(outgoing.firstByteCount, Self.recordByteCount)
-        switch Self.encrypt(outgoing, count, with: &tls) {
-        case .written: outgoing.consume(count, &pool)
-        // The handshake is not complete: its progress leads here again.
-        case .wouldBlock: return true
-        case .failed, nil: return false
-        }
-        encrypted += count
-      } while encrypted < Self.recordByteCount && !outgoing.isEmpty
+      // A failed engine's alert has been written.
+      guard let isEncrypted else { return false }
+      if outgoing.isEmpty || !isEncrypted { return true }
     }
+  }
+
+  /// Encrypts waiting messages up to the content of one record, so that little output waits as ciphertext. False if the
+  /// handshake is not complete, whose progress leads here again; nil if the connection has failed.
+  ///
+  /// One record for each message, because some clients (coturn's) treat a record as one message and lose a second one in
+  /// it. The records are still written in one call.
+  private mutating func encryptMessages(_ pool: inout BlockPool) -> Bool? {
+    var encrypted = 0
+    repeat {
+      let count = min(outgoing.firstByteCount, Self.recordByteCount)
+      switch Self.encrypt(outgoing, count, with: &tls) {
+      case .written: outgoing.consume(count, &pool)
+      case .wouldBlock: return false
+      case .failed, nil: return nil
+      }
+      encrypted += count
+    } while encrypted < Self.recordByteCount && !outgoing.isEmpty
+    return true
   }
 
   private static func encrypt(
@@ -202,6 +214,8 @@ struct Connection: ~Copyable {
     tls?.write(outgoing.bytes.extracting(0..<count))
   }
 
+  /// Limit of waiting output to which messages are added before it is written.
+  private static let ownOutputByteCount = 1 << 10
   /// The largest content of a TLS record.
   private static let recordByteCount = 16 << 10
 
