@@ -23,6 +23,8 @@ struct Connection: ~Copyable {
   var tls: TLSEngine?
   /// The handshake step for which the engine is away.
   var job: HandshakeJob?
+  /// Whether the loop does not watch the socket, because it became ready while the engine was away.
+  var hasLeftLoop = false
   /// The number of handshake steps.
   var handshakeSteps = 0
   /// Whether its client has sent valid credentials.
@@ -236,4 +238,7 @@ struct Connection: ~Copyable {
 extension TLSEngine {
   /// Writes the engine's output; nil if the connection is closed.
   mutating func writeOutput(to socket: borrowing StreamSocket) -> Int? { socket.write(output) }
+
+  /// The same for a socket that another thread owns.
+  mutating func writeOutput(to descriptor: Int32) -> Int? { StreamSocket.write(output, to: descriptor) }
 }

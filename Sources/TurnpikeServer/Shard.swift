@@ -185,7 +185,8 @@ struct Shard: ~Copyable {
   private func nextDeadline() -> Instant? {
     var deadline = relay.nextDeadline
     let hasPausedListeners = streams.hasPausedListeners || tcp.hasPausedListeners
-    if streams.count > 0 || secureDatagrams.count > 0 || hasPausedListeners || holdsMuchMemory {
+    let holdsMemory = streams.hasDiscarded || holdsMuchMemory
+    if streams.count > 0 || secureDatagrams.count > 0 || hasPausedListeners || holdsMemory {
       deadline = min(deadline ?? nextSweep, nextSweep)
     }
     if secureDatagrams.nextTick < .distantFuture {
