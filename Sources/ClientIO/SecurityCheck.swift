@@ -80,13 +80,18 @@ public struct SecurityCheck: ~Copyable {
       var session = try session(nil, seed: random.next())
       do {
         try session.allocate()
-        record("anonymous", "Allocate without credentials", .letThrough, "every client gets a relay")
+        record("anonymous", subject, .letThrough, "every client gets a relay")
         _ = try? session.delete()
       } catch {
-        if case .request(.credentialsNeeded) = error {
-          record("anonymous", "Allocate without credentials", .refused, "401")
-        } else {
-          report.failure = failure(error, "Allocate")
+        switch error {
+        case .request(.credentialsNeeded): record("anonymous", subject, .refused, "401")
+        case .request(.refused(let code, _, _, _)):
+          // If the server answers every Allocate with 400, the valid Allocate that follows fails too.
+          let answer = CustomAnswer.refused(code)
+          record("anonymous", subject, answer.verdict(ifRefusedWith: [400, 403]), answer.words)
+        case .request(.malformed(let complaint)):
+          record("anonymous", subject, .unknown, "Allocate: \(complaint)")
+        default: report.failure = failure(error, "Allocate")
         }
       }
       session.close()

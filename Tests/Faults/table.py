@@ -27,6 +27,10 @@ def _client(file, what, right, wrong):
     return Fault(f"Sources/TURNClient/{file}.swift", what, right, wrong, "TURNClientTests")
 
 
+def _probe(file, what, right, wrong, tests="SecurityVerdictTests"):
+    return Fault(f"Sources/ClientIO/{file}.swift", what, right, wrong, tests)
+
+
 def _dissection(file, what, right, wrong):
     return Fault(f"Sources/Dissection/{file}.swift", what, right, wrong, "DissectionTests")
 
@@ -238,6 +242,7 @@ FAULTS = [
     _server("HandshakeService", "engines of closed connections stay", "defer { waiting = [] }", "defer { waiting += [] }", "HandshakeJobTests"),
     _server("HandshakeService", "the first step makes no engine", "engine = try? TLSEngine(server: context)", "engine = context.isDatagram ? try? TLSEngine(server: context) : nil", "HandshakeJobTests"),
     # stunclient decode.
+    _probe("SecurityCheck", "a refusal without credentials ends all checks", 'record("anonymous", subject, answer.verdict(ifRefusedWith: [400, 403]), answer.words)', 'report.failure = failure(error, answer.words)'),
     _dissection("AttributeReader", "SHA-256 behind the integrity is ignored", "return type != 0x8028 && type != 0x001C", "return type != 0x8028"),
     _dissection("AttributeReader", "padding that is not zero is not reported", 'attribute.remarks.append("its padding is not zero")', "attribute.remarks += []"),
     _dissection("AttributeReader", "an attribute may end behind the message", "guard offset + 4 + count <= end else", "guard offset + 4 + count <= end + 4, offset + 4 + count <= bytes.count else"),
