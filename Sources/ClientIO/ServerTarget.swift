@@ -24,6 +24,11 @@ public struct ServerTarget: Hashable, Sendable {
     }
   }
 
+  /// Whether a datagram came from the server. Scopes are not compared, because addresses in messages have none.
+  func isSource(_ source: SocketAddress) -> Bool {
+    source.address == address.address && source.port == address.port
+  }
+
   /// The addresses of a URI's host in the order of preference; only those of `family` unless it is nil. Blocks while
   /// the system resolves the name.
   public static func resolve(
