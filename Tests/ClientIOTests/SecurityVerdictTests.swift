@@ -46,6 +46,62 @@ struct SecurityVerdictTests {
     #expect(report.findings.contains { $0.check == "peer" && $0.verdict == .refused }, "\(report.findings)")
   }
 
+  @Test("Each peer is tried on a channel of its own", .tags(.slow))
+  func channels() throws {
+    // The server forbids permissions and no channels, but a bound channel cannot get another peer.
+    let bound = Mutex<[UInt32: [UInt8]]>([:])
+    let server = try FakeServer(
+      .udp { request in
+        guard let message = try? MessageView(request.span.rawBytes), isSigned(request) else {
+          return challenge(request)
+        }
+        switch message.type.method {
+        case .createPermission: return respond(to: request, error: .forbidden, key: Self.key)
+        case .channelBind:
+          guard let number = message.value(of: .channelNumber)?.bigEndian32(at: 0),
+            let peer = (try? message.xorAddress(.xorPeerAddress)) ?? nil
+          else { return [] }
+          let isFree = bound.withLock { table in
+            if table[number] == nil { table[number] = Array(peer.description.utf8) }
+            return table[number] == Array(peer.description.utf8)
+          }
+          return respond(to: request, error: isFree ? nil : .badRequest, key: Self.key)
+        default: return grant(request, Self.key)
+        }
+      })
+    defer { server.stop() }
+    // Data must reach a peer on loopback, which this server does not do.
+    let peers = run(server).findings.filter { $0.check == "peer" && !$0.subject.contains("loopback") }.dropLast()
+    #expect(peers.count == 14 && peers.allSatisfy { $0.verdict == .letThrough }, "\(peers)")
+  }
+
+  @Test(
+    "Only an answer to the Binding request through the relay shows that the server's own port is reachable",
+    .tags(.slow),
+    arguments: [(1, true, SecurityReport.Verdict.letThrough), (2, true, .letThrough), (1, false, .refused)])
+  func ownListener(answered: Int, isAnswer: Bool, verdict: SecurityReport.Verdict) throws {
+    let counter = Counter()
+    let server = try FakeServer(
+      .udp { request in
+        guard let message = try? MessageView(request.span.rawBytes) else { return [] }
+        guard message.type.messageClass == .indication else {
+          return isSigned(request) ? grant(request, Self.key) : challenge(request)
+        }
+        guard let data = message.value(of: .data)?.copied(), method(of: data) == .binding,
+          let peer = (try? message.xorAddress(.xorPeerAddress)) ?? nil, counter.next() >= answered
+        else { return [] }
+        let answer = isAnswer ? generous(data).first ?? [] : [1, 2, 3]
+        var writer = MessageWriter()
+        writer.begin(MessageType(.data, .indication), transactionID: message.transactionID)
+        writer.append(.xorPeerAddress, xor: peer)
+        writer.append(.data, answer.span.rawBytes)
+        return [writer.bytes.copied()]
+      })
+    defer { server.stop() }
+    let findings = run(server).findings
+    #expect(findings.filter { $0.check == "own-listener" }.map(\.verdict) == [verdict], "\(findings)")
+  }
+
   // MARK: - Datagrams that are no answer
 
   /// Runs the checks of strangers only.

@@ -245,6 +245,9 @@ FAULTS = [
     _server("HandshakeService", "the first step makes no engine", "engine = try? TLSEngine(server: context)", "engine = context.isDatagram ? try? TLSEngine(server: context) : nil", "HandshakeJobTests"),
     # stunclient decode.
     _probe("SecurityCheck", "a refusal without credentials ends all checks", 'record("anonymous", subject, answer.verdict(ifRefusedWith: [400, 403]), answer.words)', 'report.failure = failure(error, answer.words)'),
+    _probe("SecurityCheck", "all peers are tried on one channel", "nextChannel -= 1", ""),
+    _probe("SecurityCheck", "any data from the server's port counts as its answer", "probe.receive(datagram.data.span.rawBytes, now: .read())", 'return record("own-listener", subject, .letThrough, "data")'),
+    _probe("SecurityCheck", "a lost request through the relay is not repeated", "settings.initialTimeout = .milliseconds(150)", "settings.initialTimeout = .milliseconds(900)"),
     _probe("SecurityCheck+Strangers", "an answer may come from any address", "if target.isSource(source), Self.isAnswer(buffer[..<count], to: request) { return", "if Self.isAnswer(buffer[..<count], to: request) { return"),
     _probe("SecurityCheck+Strangers", "a late answer counts", "bytes[0] & 1 == 1 && bytes[4..<headerByteCount] == request[4..<headerByteCount]", "bytes[0] & 1 == 1 && request.count > 4"),
     _probe("SecurityCheck+Strangers", "a lost request with RESPONSE-ADDRESS is not repeated", "for _ in 1...3 where !hasAnswer {", "for _ in 1...1 where !hasAnswer {"),
