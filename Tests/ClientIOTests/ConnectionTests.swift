@@ -2,6 +2,7 @@ import NetIO
 import NetworkTypes
 import System
 import Testing
+import TURNClient
 
 @testable import ClientIO
 
@@ -24,5 +25,22 @@ struct ConnectionTests {
       failure = error
     }
     #expect(failure == .closed)
+  }
+
+  @Test("An answer may take the user's whole timeout, over a stream and in a series")
+  func timeouts() {
+    var options = CheckOptions()
+    let now = Instant(nanoseconds: 1_000_000_000)
+    for timeout in [Duration.milliseconds(250), .seconds(10), .seconds(60), .seconds(3600)] {
+      options.timeout = timeout
+      for (isStream, settings) in [
+        (true, options.effectiveRetransmission), (true, options.singleTransmission),
+        (false, options.singleTransmission),
+      ] {
+        var timer = Retransmission(isStream: isStream, settings: settings, now: now)
+        #expect(timer.deadline == now.advanced(by: timeout))
+        #expect(timer.advance(to: timer.deadline) == .giveUp)
+      }
+    }
   }
 }

@@ -252,6 +252,7 @@ FAULTS = [
     _probe("SecurityCheck+Strangers", "a late answer counts", "bytes[0] & 1 == 1 && bytes[4..<headerByteCount] == request[4..<headerByteCount]", "bytes[0] & 1 == 1 && request.count > 4"),
     _probe("SecurityCheck+Strangers", "a lost request with RESPONSE-ADDRESS is not repeated", "for _ in 1...3 where !hasAnswer {", "for _ in 1...1 where !hasAnswer {"),
     _probe("ConnectionFailure", "a connection that the server closed is a problem of this machine", "case .connectionReset, .brokenPipe: self = .closed", "case .connectionReset: self = .closed", "ConnectionTests"),
+    _probe("CheckOptions", "a single request is given up after eight seconds", "settings.initialTimeout = timeout\n    settings.lastWait = 1", "", "ConnectionTests"),
     _dissection("AttributeReader", "SHA-256 behind the integrity is ignored", "return type != 0x8028 && type != 0x001C", "return type != 0x8028"),
     _dissection("AttributeReader", "padding that is not zero is not reported", 'attribute.remarks.append("its padding is not zero")', "attribute.remarks += []"),
     _dissection("AttributeReader", "an attribute may end behind the message", "guard offset + 4 + count <= end else", "guard offset + 4 + count <= end + 4, offset + 4 + count <= bytes.count else"),
