@@ -224,6 +224,7 @@ FAULTS = [
     _client("ServerURI", "turns over UDP is TLS", "case (true, .udp): .dtls", "case (true, .udp): .tls"),
     _client("ServerDiscovery", "a lookup may take any time", "guard !service.isInTime else { return true }", "guard !service.isInTime, trace.isEmpty else { return true }"),
     _client("ServerDiscovery", "a name has any number of candidates", "if candidates.count < Self.candidateLimit, !candidates", "if candidates.count < Self.candidateLimit * 100, !candidates"),
+    _client("NATBehaviour", "a link-local address counts as a NAT", "mappedAddress.address != localAddress.address || !preservesPort", "mappedAddress != localAddress"),
     _client("AddressScope", "a carrier's addresses are global", '("100.64.0.0/10", .site,', '("100.64.0.0/10", .global,'),
     # Bandwidth that allocations share, and the budgets of strangers.
     _turn("Policy/SharedBandwidth", "a realm's limit is not applied", "if index != 0, !take(count, index, direction, now: now) { return .overRealmBandwidth }", ""),
