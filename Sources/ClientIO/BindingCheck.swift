@@ -78,8 +78,7 @@ public enum BindingCheck {
     do {
       var connection = try options.connect(to: target)
       report.describe(connection)
-      var retransmission = options.effectiveRetransmission
-      if count > 1 { retransmission.requestCount = 1 }
+      let retransmission = count > 1 ? options.singleTransmission : options.effectiveRetransmission
       var next = Instant.read()
       for index in 0..<max(count, 1) {
         while !stop(), Instant.read() < next {

@@ -31,6 +31,16 @@ public struct CheckOptions: Sendable {
   var effectiveRetransmission: Retransmission.Settings {
     var settings = retransmission
     settings.limit = settings.limit.map { min($0, timeout) } ?? timeout
+    settings.streamTimeout = timeout
+    return settings
+  }
+
+  /// For a series of requests that are each sent once: the answer may take the whole timeout.
+  var singleTransmission: Retransmission.Settings {
+    var settings = effectiveRetransmission
+    settings.requestCount = 1
+    settings.initialTimeout = timeout
+    settings.lastWait = 1
     return settings
   }
 

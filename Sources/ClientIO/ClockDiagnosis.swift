@@ -25,9 +25,9 @@ public enum ClockDiagnosis {
     _ target: ServerTarget, _ options: CheckOptions, name: String, secret: [UInt8], lifetime: Duration,
     generator: inout SeededGenerator
   ) -> Finding {
-    let now = Now.read().wall
     func isTaken(_ ahead: Duration, _ generator: inout SeededGenerator) -> Bool? {
-      let username = Array("\(now.advanced(by: ahead)):\(name)".utf8)
+      // The clock is read for each step, because the server's clock advances while the search runs.
+      let username = Array("\(Now.read().wall.advanced(by: ahead)):\(name)".utf8)
       var options = options
       options.credential = LongTermCredential(
         username: username, password: TimeLimitedCredential.password(username: username, secret: secret))

@@ -42,7 +42,7 @@ public enum ConnectionFailure: Error, Hashable, Sendable {
     switch error {
     case .addressNotAvailable where isBound, .permissionDenied where isBound: self = .system(error)
     case .connectionRefused: self = .refused
-    case .connectionReset: self = .closed
+    case .connectionReset, .brokenPipe: self = .closed
     case .timedOut: self = .timeout(.connecting)
     case .networkUnreachable, .hostUnreachable, .permissionDenied, .notPermitted, .addressNotAvailable:
       self = .unreachable(error)

@@ -133,7 +133,6 @@ extension CheckOptions {
     settings.isStream = target.transport.isStream
     settings.addressFamily = relayFamily
     settings.retransmission = effectiveRetransmission
-    settings.retransmission.streamTimeout = timeout
     return settings
   }
 }

@@ -70,16 +70,29 @@ extension SecurityCheck {
     TransactionID(high: UInt32(truncatingIfNeeded: random.next()), low: random.next())
   }
 
-  /// Sends a request and returns the first datagram that arrives.
+  /// The time for an answer before a request is repeated.
+  private static let wait = Duration.milliseconds(400)
+
+  /// Sends a request, up to three times, and returns the server's answer. Other datagrams that arrive prove nothing.
   private func exchange(_ request: [UInt8], _ socket: borrowing ClientSocket) -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: 4096)
     var source = SocketAddress.none
     for _ in 1...3 {
       _ = try? socket.send(request.span.rawBytes, to: target.address)
-      let end = Instant.read().advanced(by: .milliseconds(400))
-      if let count = NATCheck.receive(socket, &buffer, &source, until: end) { return Array(buffer.prefix(count)) }
+      let end = Instant.read().advanced(by: Self.wait)
+      while let count = NATCheck.receive(socket, &buffer, &source, until: end) {
+        if target.isSource(source), Self.isAnswer(buffer[..<count], to: request) { return Array(buffer.prefix(count)) }
+        // A flood of other datagrams must not keep the loop going.
+        if Instant.read() >= end { break }
+      }
     }
     return nil
+  }
+
+  /// Whether the datagram is a response with the request's transaction ID, which is 16 bytes in RFC 3489. The rest may
+  /// be malformed: a faulty answer is an answer too.
+  private static func isAnswer(_ bytes: ArraySlice<UInt8>, to request: [UInt8]) -> Bool {
+    bytes.count >= headerByteCount && bytes[0] & 1 == 1 && bytes[4..<headerByteCount] == request[4..<headerByteCount]
   }
 
   /// RFC 3489's RESPONSE-ADDRESS would let any client make the server send to any address.
@@ -94,14 +107,39 @@ extension SecurityCheck {
     request[4] = 0x55
     request += [0, 2, 0, 8, 0, 1, UInt8(port >> 8), UInt8(truncatingIfNeeded: port)]
     request += [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: bits >> UInt32($0)) }
-    _ = try? socket.send(request.span.rawBytes, to: target.address)
-    var buffer = [UInt8](repeating: 0, count: 2048)
-    var source = SocketAddress.none
-    let end = Instant.read().advanced(by: .milliseconds(400))
-    let isReflected = NATCheck.receive(third, &buffer, &source, until: end) != nil
+    let isReflected = isAnswered(request, from: socket, at: third)
     record(
       "response-address", "RESPONSE-ADDRESS of RFC 3489", isReflected ? .letThrough : .refused,
       isReflected ? "the server sends to any address that a stranger names" : "not honoured")
+  }
+
+  /// Whether the answer to a request from one socket arrives at another, from any source. The request is repeated, at
+  /// most twice, until its answer arrives at one of the two.
+  private func isAnswered(
+    _ request: [UInt8], from socket: borrowing ClientSocket, at third: borrowing ClientSocket
+  ) -> Bool {
+    var buffer = [UInt8](repeating: 0, count: 2048)
+    var source = SocketAddress.none
+    var hasAnswer = false
+    for _ in 1...3 where !hasAnswer {
+      _ = try? socket.send(request.span.rawBytes, to: target.address)
+      let end = Instant.read().advanced(by: Self.wait)
+      while Readiness.wait(forAnyOf: [third.rawValue, socket.rawValue], until: end) {
+        if let count = NATCheck.receive(third, &buffer, &source, until: .read()),
+          Self.isAnswer(buffer[..<count], to: request)
+        {
+          return true
+        }
+        if let count = NATCheck.receive(socket, &buffer, &source, until: .read()), target.isSource(source),
+          Self.isAnswer(buffer[..<count], to: request)
+        {
+          hasAnswer = true
+        }
+        // A flood of other datagrams must not keep the loop going.
+        if Instant.read() >= end { break }
+      }
+    }
+    return false
   }
 
   /// The server must not answer an HTTP request on the TURN port.

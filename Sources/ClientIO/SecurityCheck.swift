@@ -12,6 +12,8 @@ public struct SecurityCheck: ~Copyable {
   let options: CheckOptions
   var report: SecurityReport
   var random: SeededGenerator
+  /// The channel number of the next ChannelBind.
+  var nextChannel: UInt32 = 0x4FFF
 
   /// Runs every check that applies to the server.
   public static func run(
@@ -74,19 +76,25 @@ public struct SecurityCheck: ~Copyable {
 
   // MARK: - Permission to allocate
 
-  /// Sends Allocate without credentials, which the server must refuse.
+  /// Sends Allocate without credentials, which the server must refuse. After any answer the other checks follow.
   private mutating func anonymous() {
+    let subject = "Allocate without credentials"
     do {
       var session = try session(nil, seed: random.next())
       do {
         try session.allocate()
-        record("anonymous", "Allocate without credentials", .letThrough, "every client gets a relay")
+        record("anonymous", subject, .letThrough, "every client gets a relay")
         _ = try? session.delete()
       } catch {
-        if case .request(.credentialsNeeded) = error {
-          record("anonymous", "Allocate without credentials", .refused, "401")
-        } else {
-          report.failure = failure(error, "Allocate")
+        switch error {
+        case .request(.credentialsNeeded): record("anonymous", subject, .refused, "401")
+        case .request(.refused(let code, _, _, _)):
+          // If the server answers every Allocate with 400, the valid Allocate that follows fails too.
+          let answer = CustomAnswer.refused(code)
+          record("anonymous", subject, answer.verdict(ifRefusedWith: [400, 403]), answer.words)
+        case .request(.malformed(let complaint)):
+          record("anonymous", subject, .unknown, "Allocate: \(complaint)")
+        default: report.failure = failure(error, "Allocate")
         }
       }
       session.close()
@@ -182,8 +190,12 @@ public struct SecurityCheck: ~Copyable {
     let address = SocketAddress(peer.address, port: 9)
     let subject = "\(peer.address) (\(peer.what))"
     let permission = try permit(address, family, &session)
+    // Each peer gets its own channel: a number that is bound to another peer gets 400, which would look like a refusal
+    // of this peer.
+    let number = nextChannel
+    nextChannel -= 1
     let channel = try session.tryRequest(.channelBind) {
-      $0.append(.channelNumber, UInt32(0x4FFF) << 16)
+      $0.append(.channelNumber, number << 16)
       $0.append(.xorPeerAddress, xor: address)
     }
     let isPermitted = if case .success = permission { true } else { false }
@@ -244,17 +256,24 @@ public struct SecurityCheck: ~Copyable {
         "CreatePermission: \(permission.words)")
       return
     }
-    var probe = BindingProbe(isStream: true, generator: &random, now: .read())
-    let request = probe.takeOutput() ?? []
-    let end = Instant.read().advanced(by: .milliseconds(700))
-    try session.send(request, to: target.address, asIndication: true, until: end)
-    while let datagram = try session.receiveData(until: end) {
-      guard datagram.peer == target.address else {
-        if Instant.read() < end { continue } else { break }
+    var settings = Retransmission.Settings()
+    settings.initialTimeout = .milliseconds(150)
+    settings.limit = .milliseconds(700)
+    var probe = BindingProbe(isStream: false, settings: settings, generator: &random, now: .read())
+    while let deadline = probe.deadline {
+      if let request = probe.takeOutput() {
+        try session.send(request, to: target.address, asIndication: true, until: deadline)
       }
-      record("own-listener", subject, .letThrough, "the server answers itself through its own relay")
-      return
+      if let datagram = try session.receiveData(until: deadline), target.isSource(datagram.peer) {
+        probe.receive(datagram.data.span.rawBytes, now: .read())
+      }
+      // The timers run after every datagram: a flood of other datagrams must not delay them.
+      probe.advance(to: .read())
     }
-    record("own-listener", subject, .refused, "a permission, but no data comes back")
+    if case .failure(.timeout)? = probe.outcome {
+      record("own-listener", subject, .refused, "a permission, but no data comes back")
+    } else {
+      record("own-listener", subject, .letThrough, "the server answers itself through its own relay")
+    }
   }
 }

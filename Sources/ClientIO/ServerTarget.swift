@@ -2,6 +2,7 @@ public import Crypto
 internal import DNS
 internal import NetIO
 public import NetworkTypes
+internal import System
 public import TURNClient
 
 /// A server: the URI, and one of the addresses that it resolved to.
@@ -22,6 +23,11 @@ public struct ServerTarget: Hashable, Sendable {
     case .address(let address): address.description
     case .name(let name): name.hasSuffix(".") ? String(name.dropLast()) : name
     }
+  }
+
+  /// Whether a datagram came from the server. Scopes are not compared, because addresses in messages have none.
+  func isSource(_ source: SocketAddress) -> Bool {
+    source.address == address.address && source.port == address.port
   }
 
   /// The addresses of a URI's host in the order of preference; only those of `family` unless it is nil. Blocks while
@@ -74,6 +80,10 @@ public struct DiscoverySettings: Sendable {
   public var timeout = Duration.seconds(2)
 
   public init() {}
+
+  /// The time after which only the name's own addresses are still looked up. A silent name takes about six timeouts:
+  /// two attempts, the second with twice the timeout, for two families. So a second target is looked up too.
+  var limit: Duration { timeout * 8 }
 }
 
 extension ServerTarget {
@@ -99,7 +109,7 @@ extension ServerTarget {
     guard !found.candidates.isEmpty else {
       let reason: ResolutionError =
         switch found.failure {
-        case .silent?: .temporary
+        case .silent?, .outOfTime?: .temporary
         case .failed(let words)?: .failed(words)
         case .notFound?, nil: .notFound
         }
@@ -120,11 +130,15 @@ private struct SystemNameService: NameService {
 
   private let client: Client
   private let family: IPAddress.Family?
+  private let end: Instant
+
+  var isInTime: Bool { Instant.read() < end }
 
   init(_ settings: DiscoverySettings) throws(DNSClient.SetupError) {
     client = Client(
       try DNSClient(server: settings.nameServer, family: settings.family, timeout: settings.timeout))
     family = settings.family
+    end = Instant.read().advanced(by: settings.limit)
   }
 
   mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord] { try client.client.naming(of: name) }

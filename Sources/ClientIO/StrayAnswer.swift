@@ -29,8 +29,7 @@ enum StrayAnswer {
       let round = min(end, Instant.read().advanced(by: interval))
       while let count = NATCheck.receive(socket, &buffer, &source, until: round) {
         if isAnswer(buffer.span.rawBytes.extracting(0..<count), to: transactions, over: target.transport) {
-          let isRight = source.address == target.address.address && source.port == target.address.port
-          return isRight ? nil : source
+          return target.isSource(source) ? nil : source
         }
         // A flood of other datagrams must not keep the loop going.
         if Instant.read() >= round { break }

@@ -52,8 +52,8 @@ public struct NATBehaviour: Hashable, Sendable {
   public var rewritesAddresses: Result<Bool, Unknown>
   /// Whether the mapped port is the local one.
   public var preservesPort: Bool { mappedAddress.port == localAddress.port }
-  /// Whether there is a NAT at all.
-  public var hasNAT: Bool { mappedAddress != localAddress }
+  /// Whether there is a NAT at all. Scopes are not compared, because a mapped address has none.
+  public var hasNAT: Bool { mappedAddress.address != localAddress.address || !preservesPort }
 }
 
 /// Bounds of the lifetime of a NAT's bindings.

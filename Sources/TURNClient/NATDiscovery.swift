@@ -170,7 +170,8 @@ public struct NATDiscovery: Sendable {
     // Without a NAT the test still finds out whether the other address can be reached.
     case .success: phase = .mapping2
     case .failure(let unknown):
-      behaviour?.mapping = mapped == localAddress ? .success(.direct) : .failure(unknown)
+      let isDirect = behaviour?.hasNAT == false
+      behaviour?.mapping = isDirect ? .success(.direct) : .failure(unknown)
       beginFiltering()
     }
   }

@@ -39,6 +39,8 @@ public enum LookupFailure: Error, Hashable, Sendable {
   case notFound
   /// No name server answered: no further NAPTR or SRV query is sent.
   case silent
+  /// The query was not sent, because the lookup has taken too long.
+  case outOfTime
   case failed(String)
 
   /// The reason as text.
@@ -46,6 +48,7 @@ public enum LookupFailure: Error, Hashable, Sendable {
     switch self {
     case .notFound: "no such record"
     case .silent: "no answer from the name servers"
+    case .outOfTime: "not asked: the lookup has taken too long"
     case .failed(let reason): reason
     }
   }
@@ -53,6 +56,8 @@ public enum LookupFailure: Error, Hashable, Sendable {
 
 /// A source of DNS records: DNS, or a test's table.
 public protocol NameService {
+  /// False: only the name's own addresses may still be queried.
+  var isInTime: Bool { get }
   /// NAPTR records.
   mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord]
   /// SRV records.
@@ -91,8 +96,13 @@ public struct ServerDiscovery: Sendable {
   private let transports: [TransportProtocol]
   private var isServiceSilent = false
 
+  /// Whether a query was omitted because the lookup took too long.
+  private var isOutOfTime = false
+
   /// Limit of queries, against hostile or looping zones.
   private static let questionLimit = 32
+  /// Limit of candidates; further ones are dropped.
+  static let candidateLimit = 64
   private static let depthLimit = 5
 
   /// Looks up the transports, ports and addresses that the URI does not have.
@@ -135,7 +145,7 @@ public struct ServerDiscovery: Sendable {
   private mutating func followNaming(
     _ name: String, depth: Int, _ service: inout some NameService, _ generator: inout SeededGenerator
   ) {
-    guard mayAsk, depth < Self.depthLimit else { return }
+    guard depth < Self.depthLimit, !isServiceSilent, hasTime(for: "NAPTR", name, service) else { return }
     let records: [NamingRecord]
     do {
       records = try service.naming(of: name)
@@ -151,7 +161,7 @@ public struct ServerDiscovery: Sendable {
       for transport in record.transports where transports.contains(transport) {
         switch record.flags.lowercased() {
         case "s": followServices(record.replacement, transport, &service, &generator)
-        case "a": add(record.replacement, transport.defaultPort, transport, &service)
+        case "a": addTarget(record.replacement, transport.defaultPort, transport, &service)
         case "": followNaming(record.replacement, depth: depth + 1, &service, &generator)
         default: break
         }
@@ -165,7 +175,7 @@ public struct ServerDiscovery: Sendable {
     _ name: String, _ transport: TransportProtocol, _ service: inout some NameService,
     _ generator: inout SeededGenerator
   ) {
-    guard mayAsk else { return }
+    guard !isServiceSilent, hasTime(for: "SRV", name, service) else { return }
     let records: [ServiceRecord]
     do {
       records = try service.services(of: name)
@@ -175,7 +185,7 @@ public struct ServerDiscovery: Sendable {
       return
     }
     for record in Self.ordered(records, &generator) where record.target != "." && !record.target.isEmpty {
-      add(record.target, record.port, transport, &service)
+      addTarget(record.target, record.port, transport, &service)
     }
   }
 
@@ -202,6 +212,15 @@ public struct ServerDiscovery: Sendable {
 
   // MARK: - Addresses
 
+  /// Adds the addresses of a record's target. A silent target does not end the lookup, because the name servers of
+  /// another may answer; the time ends it.
+  private mutating func addTarget(
+    _ name: String, _ port: UInt16, _ transport: TransportProtocol, _ service: inout some NameService
+  ) {
+    guard hasTime(for: "A/AAAA", name, service) else { return }
+    add(name, port, transport, &service)
+  }
+
   private mutating func add(
     _ name: String, _ port: UInt16, _ transport: TransportProtocol, _ service: inout some NameService
   ) {
@@ -212,7 +231,7 @@ public struct ServerDiscovery: Sendable {
       for address in found {
         let candidate = Candidate(
           transport: transport, address: SocketAddress(address.address, port: port, scope: address.scope))
-        if !candidates.contains(candidate) { candidates.append(candidate) }
+        if candidates.count < Self.candidateLimit, !candidates.contains(candidate) { candidates.append(candidate) }
       }
     } catch {
       failure = error
@@ -222,7 +241,15 @@ public struct ServerDiscovery: Sendable {
 
   // MARK: - Bookkeeping
 
-  private var mayAsk: Bool { !isServiceSilent && trace.count < Self.questionLimit }
+  /// Whether the query may be sent. The first one that comes too late is in the trace, and none follows.
+  private mutating func hasTime(for kind: String, _ name: String, _ service: some NameService) -> Bool {
+    guard !isOutOfTime, trace.count < Self.questionLimit else { return false }
+    guard !service.isInTime else { return true }
+    isOutOfTime = true
+    failure = .outOfTime
+    record(kind, name, .outOfTime)
+    return false
+  }
 
   private mutating func record(_ kind: String, _ name: String, _ answers: [String]) {
     trace.append(Trace(kind: kind, name: name, answers: answers))

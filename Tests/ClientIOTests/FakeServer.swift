@@ -197,10 +197,12 @@ func generous(_ request: [UInt8]) -> [[UInt8]] {
   }
 }
 
-/// A server that accepts time-limited credentials made with a secret, and whose clock is `ahead` seconds ahead.
-func restServer(ahead: UInt64, _ secret: [UInt8]) throws -> FakeServer {
+/// A server that accepts time-limited credentials made with a secret, and whose clock is `ahead` seconds ahead. Each
+/// answer takes `delay`.
+func restServer(ahead: UInt64, _ secret: [UInt8], delay: Duration = .zero) throws -> FakeServer {
   try FakeServer(
     .udp { request in
+      Readiness.sleep(until: Instant.read().advanced(by: delay))
       guard let message = try? MessageView(request.span.rawBytes), isSigned(request),
         let username = message.value(of: .username)?.copied()
       else { return challenge(request) }

@@ -1,5 +1,6 @@
 import Foundation
 import NetworkTypes
+import Synchronization
 import Testing
 
 /// Tests the program with a DNS server of the test.
@@ -109,6 +110,29 @@ struct NameServiceTests {
       run.output.contains("resolve NAPTR example.test: 10 1 \"s\" \"RELAY:turn.udp\" _turn._udp.example.test, 20 1 "))
     #expect(run.output.contains("over TCP)"))
     #expect(run.output.contains("note: first tried: 127.0.0.1:9 over UDP: connection refused"))
+  }
+
+  @Test("Silent name servers end a long lookup before it has asked for every target")
+  func silentTargets() throws {
+    var zone = Zone()
+    for index in 1...9 { zone.service("_stun._udp.example.test", UInt16(index), 9, "target\(index).test") }
+    let answers = zone
+    let asked = Mutex<Set<[UInt8]>>([])
+    let dns = try FakeServer(
+      .udp { query in
+        let name = query.dropFirst(12).prefix { $0 != 0 }
+        if name.endIndex + 2 < query.count, query[name.endIndex + 2] == 33 { return answers.answer(query) }
+        // A and AAAA get no answer.
+        asked.withLock { _ = $0.insert(Array(name)) }
+        return []
+      })
+    defer { dns.stop() }
+    let run = try Run(["--dns-server", "\(dns.address)", "--timeout", "0.05", "--trace", "stun:example.test"])
+    #expect(run.status == 2 && run.output.contains("[unresolved]"), "\(run.output)")
+    #expect(run.output.contains(": not asked: the lookup has taken too long\n"), "\(run.output)")
+    let names = asked.withLock { $0 }
+    // The name itself is always asked for.
+    #expect((2...8).contains(names.count) && names.contains([7] + Array("example".utf8) + [4] + Array("test".utf8)))
   }
 
   @Test("An unknown name, a silent name server and an unknown zone are failures with their reasons")

@@ -6,6 +6,7 @@ import NetIO
 import NetworkTypes
 import STUN
 import Synchronization
+import TestSupport
 import Testing
 import TLS
 import TURNClient
@@ -88,6 +89,19 @@ extension ReasonTests {
         #expect(finding == .otherSecret && other != secret)
       }
     }
+  }
+
+  @Test("The duration of the search does not count as a difference of the clocks", .tags(.slow))
+  func slowClockSearch() throws {
+    let secret = Array("s3cret".utf8)
+    let server = try restServer(ahead: 4000, secret, delay: .milliseconds(70))
+    defer { server.stop() }
+    var generator = SeededGenerator(seed: [9])
+    let finding = ClockDiagnosis.run(
+      server.target, Self.options { $0.timeout = .milliseconds(2000) }, name: "bob", secret: secret,
+      lifetime: .seconds(600), generator: &generator)
+    let right = (3999...4002).map { ClockDiagnosis.Finding.serverAhead(by: .seconds($0)) }
+    #expect(right.contains(finding), "\(finding)")
   }
 
   @Test("Answers with a wrong signature and malformed answers have their own reasons")

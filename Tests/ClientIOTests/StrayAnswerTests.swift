@@ -98,8 +98,19 @@ struct StrayAnswerTests {
   }
 }
 
-/// Receives at one address and answers from another.
+/// Receives at one address, and answers from there or from another.
 final class CrossServer: Sendable {
+  /// A datagram of the server.
+  struct Reply: Sendable {
+    var bytes: [UInt8]
+    /// Nil: the sender of the request.
+    var destination: SocketAddress?
+    /// Whether it comes from the other address.
+    var isFromElsewhere = false
+  }
+
+  typealias Handler = @Sendable (_ request: [UInt8]) -> [Reply]
+
   private final class Sockets: Sendable {
     let asked: ClientSocket
     let answering: ClientSocket
@@ -113,9 +124,19 @@ final class CrossServer: Sendable {
   let source: SocketAddress
   private let stopped = Counter()
 
-  init(
+  /// All answers come from the other address.
+  convenience init(
     at address: SocketAddress = SocketAddress(.ipv4Loopback, port: 0), from source: SocketAddress,
     _ handler: @escaping FakeServer.Handler
+  ) throws {
+    try self.init(
+      at: address, from: source,
+      replies: { request in handler(request).map { Reply(bytes: $0, isFromElsewhere: true) } })
+  }
+
+  init(
+    at address: SocketAddress = SocketAddress(.ipv4Loopback, port: 0),
+    from source: SocketAddress = SocketAddress(.ipv4Loopback, port: 0), replies handler: @escaping Handler
   ) throws {
     let sockets = Sockets(try ClientSocket.udp(boundTo: address), try ClientSocket.udp(boundTo: source))
     self.address = sockets.asked.localAddress ?? .none
@@ -129,7 +150,7 @@ final class CrossServer: Sendable {
   func stop() { _ = stopped.next() }
 
   private static func answer(
-    _ asked: borrowing ClientSocket, _ answering: borrowing ClientSocket, _ handler: FakeServer.Handler
+    _ asked: borrowing ClientSocket, _ answering: borrowing ClientSocket, _ handler: Handler
   ) {
     guard Readiness.wait(for: asked.rawValue, until: Instant.read().advanced(by: .milliseconds(20))) else { return }
     var buffer = [UInt8](repeating: 0, count: 2048)
@@ -137,6 +158,13 @@ final class CrossServer: Sendable {
     var span = buffer.mutableSpan
     var bytes = unsafe span.mutableBytes
     guard case .bytes(let count) = asked.receive(into: &bytes, from: &sender) else { return }
-    for reply in handler(Array(buffer.prefix(count))) { _ = try? answering.send(reply.span.rawBytes, to: sender) }
+    for reply in handler(Array(buffer.prefix(count))) {
+      let destination = reply.destination ?? sender
+      if reply.isFromElsewhere {
+        _ = try? answering.send(reply.bytes.span.rawBytes, to: destination)
+      } else {
+        _ = try? asked.send(reply.bytes.span.rawBytes, to: destination)
+      }
+    }
   }
 }

@@ -27,6 +27,10 @@ def _client(file, what, right, wrong):
     return Fault(f"Sources/TURNClient/{file}.swift", what, right, wrong, "TURNClientTests")
 
 
+def _probe(file, what, right, wrong, tests="SecurityVerdictTests"):
+    return Fault(f"Sources/ClientIO/{file}.swift", what, right, wrong, tests)
+
+
 def _dissection(file, what, right, wrong):
     return Fault(f"Sources/Dissection/{file}.swift", what, right, wrong, "DissectionTests")
 
@@ -218,6 +222,9 @@ FAULTS = [
     _client("PacketSeries", "jitter is smoothed over eight packets", "scaledJitter &- (scaledJitter >> 4)", "scaledJitter &- (scaledJitter >> 3)"),
     _client("ServerURI+Parsing", "port 0 is accepted", "UInt16(decimalDigits: text), port > 0 else", "UInt16(decimalDigits: text) else"),
     _client("ServerURI", "turns over UDP is TLS", "case (true, .udp): .dtls", "case (true, .udp): .tls"),
+    _client("ServerDiscovery", "a lookup may take any time", "guard !service.isInTime else { return true }", "guard !service.isInTime, trace.isEmpty else { return true }"),
+    _client("ServerDiscovery", "a name has any number of candidates", "if candidates.count < Self.candidateLimit, !candidates", "if candidates.count < Self.candidateLimit * 100, !candidates"),
+    _client("NATBehaviour", "a link-local address counts as a NAT", "mappedAddress.address != localAddress.address || !preservesPort", "mappedAddress != localAddress"),
     _client("AddressScope", "a carrier's addresses are global", '("100.64.0.0/10", .site,', '("100.64.0.0/10", .global,'),
     # Bandwidth that allocations share, and the budgets of strangers.
     _turn("Policy/SharedBandwidth", "a realm's limit is not applied", "if index != 0, !take(count, index, direction, now: now) { return .overRealmBandwidth }", ""),
@@ -247,6 +254,15 @@ FAULTS = [
     Fault("Sources/TURN/Records/Allocation.swift", "each allocation has room for a mobility ticket", "@Rare var mobility: Mobility?", "var mobility: Mobility?", "TableTests"),
     _server("HandshakeService", "the first step makes no engine", "engine = try? TLSEngine(server: context)", "engine = context.isDatagram ? try? TLSEngine(server: context) : nil", "HandshakeJobTests"),
     # stunclient decode.
+    _probe("SecurityCheck", "a refusal without credentials ends all checks", 'record("anonymous", subject, answer.verdict(ifRefusedWith: [400, 403]), answer.words)', 'report.failure = failure(error, answer.words)'),
+    _probe("SecurityCheck", "all peers are tried on one channel", "nextChannel -= 1", ""),
+    _probe("SecurityCheck", "any data from the server's port counts as its answer", "probe.receive(datagram.data.span.rawBytes, now: .read())", 'return record("own-listener", subject, .letThrough, "data")'),
+    _probe("SecurityCheck", "a lost request through the relay is not repeated", "settings.initialTimeout = .milliseconds(150)", "settings.initialTimeout = .milliseconds(900)"),
+    _probe("SecurityCheck+Strangers", "an answer may come from any address", "if target.isSource(source), Self.isAnswer(buffer[..<count], to: request) { return", "if Self.isAnswer(buffer[..<count], to: request) { return"),
+    _probe("SecurityCheck+Strangers", "a late answer counts", "bytes[0] & 1 == 1 && bytes[4..<headerByteCount] == request[4..<headerByteCount]", "bytes[0] & 1 == 1 && request.count > 4"),
+    _probe("SecurityCheck+Strangers", "a lost request with RESPONSE-ADDRESS is not repeated", "for _ in 1...3 where !hasAnswer {", "for _ in 1...1 where !hasAnswer {"),
+    _probe("ConnectionFailure", "a connection that the server closed is a problem of this machine", "case .connectionReset, .brokenPipe: self = .closed", "case .connectionReset: self = .closed", "ConnectionTests"),
+    _probe("CheckOptions", "a single request is given up after eight seconds", "settings.initialTimeout = timeout\n    settings.lastWait = 1", "", "ConnectionTests"),
     _dissection("AttributeReader", "SHA-256 behind the integrity is ignored", "return type != 0x8028 && type != 0x001C", "return type != 0x8028"),
     _dissection("AttributeReader", "padding that is not zero is not reported", 'attribute.remarks.append("its padding is not zero")', "attribute.remarks += []"),
     _dissection("AttributeReader", "an attribute may end behind the message", "guard offset + 4 + count <= end else", "guard offset + 4 + count <= end + 4, offset + 4 + count <= bytes.count else"),

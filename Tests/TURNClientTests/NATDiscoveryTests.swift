@@ -206,6 +206,19 @@ struct NATDiscoveryTests {
     }
   }
 
+  @Test("The scope of a link-local address does not count as a NAT")
+  func linkLocal() {
+    let server = SocketAddress(IPAddress(ipv6High: 0xFE80 << 48, low: 2), port: 3478, scope: 2)
+    let local = SocketAddress(IPAddress(ipv6High: 0xFE80 << 48, low: 1), port: 5000, scope: 2)
+    var discovery = NATDiscovery(server: server, localAddress: local)
+    discovery.answer(
+      .response(
+        BindingProbe.Response(
+          mappedAddress: SocketAddress(local.address, port: local.port), isXORMapped: true, hasFingerprint: false,
+          roundTrip: .milliseconds(1), transmissions: 1), from: server))
+    #expect(discovery.behaviour?.hasNAT == false && discovery.behaviour?.mapping == .success(.direct))
+  }
+
   @Test("A gateway that rewrites MAPPED-ADDRESS is recognised")
   func gateway() throws {
     var world = World()

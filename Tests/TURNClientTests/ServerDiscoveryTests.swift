@@ -12,15 +12,22 @@ struct ServerDiscoveryTests {
     var services: [String: [ServiceRecord]] = [:]
     var hosts: [String: [String]] = [:]
     var isSilent = false
+    /// The number of queries before the time is over.
+    var queriesInTime = Int.max
+    private var queries = 0
+
+    var isInTime: Bool { queries < queriesInTime }
 
     mutating func naming(of name: String) throws(LookupFailure) -> [NamingRecord] { try find(naming[name]) }
     mutating func services(of name: String) throws(LookupFailure) -> [ServiceRecord] { try find(services[name]) }
     mutating func addresses(of name: String) throws(LookupFailure) -> [SocketAddress] {
+      queries += 1
       guard let found = hosts[name] else { throw .notFound }
       return found.compactMap { IPAddress($0).map { SocketAddress($0, port: 0) } }
     }
 
-    private func find<T>(_ found: [T]?) throws(LookupFailure) -> [T] {
+    private mutating func find<T>(_ found: [T]?) throws(LookupFailure) -> [T] {
+      queries += 1
       if isSilent { throw .silent }
       guard let found else { throw .notFound }
       return found
@@ -137,6 +144,38 @@ struct ServerDiscoveryTests {
     #expect(found(silent) == ["udp 192.0.2.9:3478"])
     table.hosts = ["x": []]
     #expect(try run("turn:example.com:1", table).failure == .notFound)
+  }
+
+  @Test("When the time is over, only the name's own address is looked up, and only if there is no candidate")
+  func outOfTime() throws {
+    var table = Table()
+    table.naming["example.com"] = [
+      NamingRecord(order: 1, preference: 1, flags: "a", services: "RELAY:turn.udp", replacement: "dead.net"),
+      NamingRecord(order: 2, preference: 1, flags: "a", services: "RELAY:turn.udp", replacement: "a.net"),
+      NamingRecord(order: 3, preference: 1, flags: "s", services: "RELAY:turn.udp", replacement: "_turn._udp.b.net"),
+      NamingRecord(order: 4, preference: 1, flags: "", services: "RELAY:turn.udp", replacement: "c.net"),
+    ]
+    for (queries, last, addresses) in [
+      (1, ["A/AAAA dead.net", "A/AAAA example.com"], ["udp 192.0.2.9:3478"]),
+      (2, ["A/AAAA dead.net", "A/AAAA a.net", "A/AAAA example.com"], ["udp 192.0.2.9:3478"]),
+      (3, ["A/AAAA dead.net", "A/AAAA a.net", "SRV _turn._udp.b.net"], Self.both),
+      (4, ["A/AAAA dead.net", "A/AAAA a.net", "SRV _turn._udp.b.net", "NAPTR c.net"], Self.both),
+    ] {
+      table.queriesInTime = queries
+      let discovery = try run("turn:example.com", table)
+      #expect(asked(discovery) == ["NAPTR example.com"] + last)
+      #expect(found(discovery) == addresses)
+      #expect(discovery.trace[queries].failure == .outOfTime)
+    }
+  }
+
+  static let both = ["udp 192.0.2.1:3478", "udp [2001:db8::1]:3478"]
+
+  @Test("A name has a bounded number of candidates")
+  func manyAddresses() throws {
+    var table = Table()
+    table.hosts = ["example.com": (1...100).map { "192.0.2.\($0)" }]
+    #expect(found(try run("turn:example.com:1", table)) == (1...64).map { "udp 192.0.2.\($0):1" })
   }
 
   @Test("Among equal priorities a heavier record is first more often, and weight 0 sometimes")
