@@ -100,12 +100,15 @@ public struct StreamSocket: ~Copyable, Sendable {
   }
 
   /// Writes as many bytes as the kernel accepts; nil if the connection is closed, 0 if its buffer is full.
-  public func write(_ bytes: RawSpan) -> Int? {
+  public func write(_ bytes: RawSpan) -> Int? { Self.write(bytes, to: descriptor.rawValue) }
+
+  /// The same for a thread that does not own the socket: the owner keeps it open meanwhile.
+  public static func write(_ bytes: RawSpan, to descriptor: Int32) -> Int? {
     guard bytes.byteCount > 0 else { return 0 }
     return unsafe bytes.withUnsafeBytes { buffer in
       while true {
         let count = unsafe send(
-          descriptor.rawValue, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+          descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
         if count >= 0 { return count }
         let error = Errno.current
         if error == .interrupted { continue }

@@ -10,6 +10,8 @@ public final class Mailbox<Message: Sendable>: Sendable {
     var messages: [Message] = []
     /// The time at which the oldest message was posted.
     var since = Instant(nanoseconds: 0)
+    /// Whether the reader has been woken since it took messages last, so that many messages cost one system call.
+    var isRung = false
   }
 
   private let queue = Mutex(Queue())
@@ -31,17 +33,32 @@ public final class Mailbox<Message: Sendable>: Sendable {
   ///   important ones.
   @discardableResult
   public func post(_ message: sending Message, unlessMoreThan limit: Int = .max) -> Bool {
-    let isPosted = queue.withLock { queue in
+    let isPosted = enqueue(message, unlessMoreThan: limit)
+    if isPosted { wakeReader() }
+    return isPosted
+  }
+
+  /// Posts a message without waking the reader, for a sender of several messages that calls `wakeReader` after the last.
+  @discardableResult
+  public func enqueue(_ message: sending Message, unlessMoreThan limit: Int = .max) -> Bool {
+    queue.withLock { queue in
       guard queue.messages.count < capacity, queue.messages.count <= limit else { return false }
       if queue.messages.isEmpty { queue.since = .read() }
       queue.messages.append(message)
       return true
     }
-    if isPosted { ring() }
-    return isPosted
   }
 
-  /// Wakes the reader without a message.
+  /// Wakes the reader, unless it has been woken since it took messages last.
+  public func wakeReader() {
+    let isFirst = queue.withLock { queue in
+      defer { queue.isRung = true }
+      return !queue.isRung
+    }
+    if isFirst { ring() }
+  }
+
+  /// Wakes the reader, with a system call and without the lock.
   public func ring() {
     var one: UInt64 = 1
     _ = unsafe write(bell.rawValue, &one, 8)
@@ -64,19 +81,29 @@ public final class Mailbox<Message: Sendable>: Sendable {
 
   /// Removes the messages that match; the others stay, without waking the reader again.
   public func removeAll(where matches: (Message) -> Bool) {
-    var count: UInt64 = 0
-    _ = unsafe read(bell.rawValue, &count, 8)
-    queue.withLock { $0.messages.removeAll(where: matches) }
+    queue.withLock { queue in
+      // In the lock: a sender that comes later must wake the reader for a message that stays.
+      silence()
+      queue.isRung = false
+      queue.messages.removeAll(where: matches)
+    }
   }
 
   /// Takes all messages, oldest first.
   public func takeAll() -> [Message] {
-    var count: UInt64 = 0
-    _ = unsafe read(bell.rawValue, &count, 8)
+    // Before the lock: a sender that comes between has its message taken now, and wakes the reader in vain at worst.
+    silence()
     return queue.withLock { queue in
       let messages = queue.messages
       queue.messages = []
+      queue.isRung = false
       return messages
     }
+  }
+
+  /// Makes the descriptor unreadable.
+  private func silence() {
+    var count: UInt64 = 0
+    _ = unsafe read(bell.rawValue, &count, 8)
   }
 }

@@ -23,6 +23,8 @@ struct Connection: ~Copyable {
   var tls: TLSEngine?
   /// The handshake step that a handshake thread does with the engine.
   var job: HandshakeJob?
+  /// Whether the loop does not watch the socket, because it became ready while the engine was away.
+  var hasLeftLoop = false
   /// The number of handshake steps.
   var handshakeSteps = 0
   /// Whether its client has sent valid credentials.
@@ -173,27 +175,39 @@ struct Connection: ~Copyable {
       return true
     }
     while true {
-      // The loop makes about one record of ciphertext at a time, so that little output waits encrypted.
+      // Output of TLS itself, such as a session ticket, leaves in one call with the first messages.
+      var isEncrypted: Bool? = true
+      if tls?.outputByteCount ?? 0 <= Self.ownOutputByteCount, !outgoing.isEmpty {
+        isEncrypted = encryptMessages(&pool)
+      }
       while let waiting = tls?.outputByteCount, waiting > 0 {
         guard let written = tls?.writeOutput(to: socket) ?? nil else { return false }
         if written == 0 { return true }
         tls?.consumeOutput(written)
       }
-      guard !outgoing.isEmpty else { return true }
-      // One record for each message, because some clients (coturn's) treat a record as one message and lose a second
-      // one in it. The records are still written in one call.
-      var encrypted = 0
-      repeat {
-        let count = min(outgoing.firstByteCount, Self.recordByteCount)
-        switch Self.encrypt(outgoing, count, with: &tls) {
-        case .written: outgoing.consume(count, &pool)
-        // The handshake is not complete; `flush` is called again when it progresses.
-        case .wouldBlock: return true
-        case .failed, nil: return false
-        }
-        encrypted += count
-      } while encrypted < Self.recordByteCount && !outgoing.isEmpty
+      // A failed engine's alert has been written.
+      guard let isEncrypted else { return false }
+      if outgoing.isEmpty || !isEncrypted { return true }
     }
+  }
+
+  /// Encrypts waiting messages up to the content of one record, so that little output waits as ciphertext. False if the
+  /// handshake is not complete, whose progress leads here again; nil if the connection has failed.
+  ///
+  /// One record for each message, because some clients (coturn's) treat a record as one message and lose a second one in
+  /// it. The records are still written in one call.
+  private mutating func encryptMessages(_ pool: inout BlockPool) -> Bool? {
+    var encrypted = 0
+    repeat {
+      let count = min(outgoing.firstByteCount, Self.recordByteCount)
+      switch Self.encrypt(outgoing, count, with: &tls) {
+      case .written: outgoing.consume(count, &pool)
+      case .wouldBlock: return false
+      case .failed, nil: return nil
+      }
+      encrypted += count
+    } while encrypted < Self.recordByteCount && !outgoing.isEmpty
+    return true
   }
 
   private static func encrypt(
@@ -202,6 +216,8 @@ struct Connection: ~Copyable {
     tls?.write(outgoing.bytes.extracting(0..<count))
   }
 
+  /// Limit of waiting output to which messages are added before it is written.
+  private static let ownOutputByteCount = 1 << 10
   /// The largest content of a TLS record.
   private static let recordByteCount = 16 << 10
 
@@ -222,4 +238,7 @@ struct Connection: ~Copyable {
 extension TLSEngine {
   /// Writes the engine's output; nil if the connection is closed.
   mutating func writeOutput(to socket: borrowing StreamSocket) -> Int? { socket.write(output) }
+
+  /// The same for a socket that another thread owns.
+  mutating func writeOutput(to descriptor: Int32) -> Int? { StreamSocket.write(output, to: descriptor) }
 }

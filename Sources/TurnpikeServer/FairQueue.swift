@@ -5,19 +5,27 @@ internal import NetworkTypes
 struct FairQueue<Element: Equatable> {
   private var sources: [IPAddress: [Element]] = [:]
   private var networks: [IPAddress: Network] = [:]
-  /// The networks by their number of elements, which is the index.
+  /// The networks by their number of elements, which is the index. Levels above the heaviest network's are empty. A few
+  /// of them stay, so that a queue that fills and empties does not allocate them each time.
   private var levels: [Set<IPAddress>] = [[]]
   private(set) var count = 0
 
   private struct Network {
     var count = 0
     var sources: Set<IPAddress> = []
+
+    /// Counts a source's element in or out, and returns the number of elements.
+    mutating func change(_ source: IPAddress, by step: Int, isGone: Bool) -> Int {
+      count += step
+      if isGone { sources.remove(source) } else { sources.insert(source) }
+      return count
+    }
   }
 
   var isEmpty: Bool { count == 0 }
 
   /// The number of elements of the heaviest network.
-  var heaviestCount: Int { levels.count - 1 }
+  private(set) var heaviestCount = 0
 
   /// The number of elements of an address.
   func count(of address: IPAddress) -> Int { sources[address.source]?.count ?? 0 }
@@ -43,7 +51,7 @@ struct FairQueue<Element: Equatable> {
 
   /// The heaviest address in the heaviest network.
   private var heaviestSource: IPAddress? {
-    guard let network = levels.last?.first.flatMap({ networks[$0] }) else { return nil }
+    guard let network = levels[heaviestCount].first.flatMap({ networks[$0] }) else { return nil }
     return network.sources.max { sources[$0]?.count ?? 0 < sources[$1]?.count ?? 0 }
   }
 
@@ -67,18 +75,18 @@ struct FairQueue<Element: Equatable> {
 
   private mutating func change(_ source: IPAddress, by step: Int) {
     let name = source.network
-    var network = networks[name] ?? Network()
-    if network.count > 0 { levels[network.count].remove(name) }
-    network.count += step
-    if sources[source] == nil { network.sources.remove(source) } else { network.sources.insert(source) }
-    if network.count > 0 {
-      networks[name] = network
-      if levels.count <= network.count { levels.append([]) }
-      levels[network.count].insert(name)
-    } else {
-      networks[name] = nil
+    let isGone = sources[source] == nil
+    // In place: a copy would copy the network's sources.
+    let count = networks[name, default: Network()].change(source, by: step, isGone: isGone)
+    if count == 0 { networks[name] = nil }
+    if count - step > 0 { levels[count - step].remove(name) }
+    if count > 0 {
+      while levels.count <= count { levels.append([]) }
+      levels[count].insert(name)
     }
-    while levels.count > 1, levels.last?.isEmpty == true { levels.removeLast() }
+    heaviestCount = max(heaviestCount, count)
+    while heaviestCount > 0, levels[heaviestCount].isEmpty { heaviestCount -= 1 }
+    if self.count == 0, levels.count > 8 || levels.contains(where: { $0.capacity > 64 }) { levels = [[]] }
   }
 }
 

@@ -56,9 +56,9 @@ extension Server {
   func makeSecureContexts(_ files: ServerCertificates, _ count: Int) throws(CertificateError) -> [SecureContexts] {
     for one in files.all { CertificateRemark(one, now: Now.read().wall)?.write(to: log) }
     let version = settings.tls.minimumVersion
+    let ticketKeys = ticketKeys.keys(for: files)
     var contexts: [SecureContexts] = []
     for _ in 0..<count {
-      // All contexts have the same ticket keys, so that a session is resumed on any shard.
       let stream = try files.context(minimumVersion: version, ticketKeys: ticketKeys)
       // OpenSSL has no DTLS 1.3.
       let datagram = version == .tls13 ? nil : try files.context(isDatagram: true, ticketKeys: ticketKeys)

@@ -77,8 +77,10 @@ extension Server {
     stopAdminIfDue(now)
     forgetFormerAddresses()
     if chores.nextKeys <= now {
-      chores.nextKeys = now.advanced(by: Chores.ticketKeyInterval)
-      ask(.certificate, .certificate(certificateSource(settings.tls)))
+      ticketKeys.areOld = true
+      let isAsked = ask(.certificate, .certificate(certificateSource(settings.tls)))
+      // During another read the keys wait.
+      chores.nextKeys = now.advanced(by: isAsked ? Chores.ticketKeyInterval : Chores.lookInterval)
     }
     if let nextLook = chores.nextLook, nextLook <= now {
       scheduleLook()
@@ -104,12 +106,14 @@ extension Server {
     watchdog?.pulse()
   }
 
-  /// Requests a file, unless a read is still pending.
-  private func ask(_ reading: Chores.Reading, _ request: BackgroundReader.Request) {
-    guard chores.reading == .nothing else { return }
+  /// Requests a file; false if a read is still pending.
+  @discardableResult
+  private func ask(_ reading: Chores.Reading, _ request: BackgroundReader.Request) -> Bool {
+    guard chores.reading == .nothing else { return false }
     chores.reading = reading
     chores.slowAt = Instant.read().advanced(by: Chores.slowInterval)
     reader.ask(request)
+    return true
   }
 
   /// Reads configuration, certificates and secrets again (SIGHUP, or an operator's request).
@@ -179,7 +183,6 @@ extension Server {
   }
 
   private func use(_ files: ServerCertificates) {
-    ticketKeys = TLSContext.TicketKeys()
     do throws(CertificateError) {
       for (shard, contexts) in zip(shards, try makeSecureContexts(files, shards.count)) {
         shard.post(.certificates(contexts))

@@ -76,9 +76,7 @@ public final class Server {
   var demoSecret: [UInt8]?
   /// A secret of the first process for the keys of the page's rooms.
   var roomSecret = SecureRandom.bytes(32)
-  /// All contexts share these keys, so that a session can be resumed on another shard. They are replaced whenever the
-  /// certificates are loaded, at least every day (RFC 7525 section 3.4).
-  var ticketKeys = TLSContext.TicketKeys()
+  var ticketKeys = SharedTicketKeys()
 
   /// Nil while no newer process is started.
   var upgrade: Upgrade?

@@ -15,7 +15,7 @@ final class SessionPages: Sendable {
   private let lastNumber = Atomic<UInt64>(0)
 
   /// The longest wait for one shard's answer.
-  private static let patience = Duration.seconds(1)
+  private static let timeout = Duration.seconds(1)
 
   init(realmNames: [String]) throws(Errno) {
     shards = Mutex([])
@@ -40,7 +40,7 @@ final class SessionPages: Sendable {
     let number = lastNumber.wrappingAdd(1, ordering: .relaxed).newValue
     let question = SessionQuestion(number: number, request: request, answers: answers)
     guard mailbox.post(.sessions(question), unlessMoreThan: 1024) else { throw .busy(shard: shard) }
-    let deadline = Instant.read().advanced(by: Self.patience)
+    let deadline = Instant.read().advanced(by: Self.timeout)
     while true {
       let now = Instant.read()
       answers.wait(for: deadline.duration(since: now))

@@ -20,7 +20,8 @@ extension Shard {
       streams[connection].handshakeSteps += 1
       let job = HandshakeJob(
         streams.handle(of: connection), streams[connection].path.address.address, context,
-        hello: plane.buffers.bytes(slot, 0..<count).copied(), answers: plan.mailbox)
+        hello: plane.buffers.bytes(slot, 0..<count).copied(), descriptor: streams[connection].socket.rawValue,
+        answers: plan.mailbox)
       submit(job, of: connection)
     }
   }
@@ -35,20 +36,47 @@ extension Shard {
     }
     guard let engine = streams[connection].tls.take() else { return }
     let job = HandshakeJob(
-      streams.handle(of: connection), streams[connection].path.address.address, engine, answers: plan.mailbox)
+      streams.handle(of: connection), streams[connection].path.address.address, engine,
+      descriptor: streams[connection].socket.rawValue, answers: plan.mailbox)
     submit(job, of: connection)
   }
 
   private mutating func submit(_ job: HandshakeJob, of connection: Slot<Connection>) {
     streams[connection].job = job
-    plane.loop.remove(streams[connection].socket.rawValue)
     plan.handshakes.submit(job)
+  }
+
+  /// Takes back the engine of a connection that became ready, if the handshake thread has sent its flight. False if the
+  /// connection cannot be read now: it leaves the loop until the engine is back, or is closed.
+  mutating func fetchEngine(_ job: HandshakeJob, of connection: Slot<Connection>) -> Bool {
+    guard job.unpark() else {
+      plane.loop.remove(streams[connection].socket.rawValue)
+      streams[connection].hasLeftLoop = true
+      return false
+    }
+    streams[connection].job = nil
+    guard let engine = job.takeStreamEngine() else {
+      close(connection)
+      return false
+    }
+    streams[connection].tls = consume engine
+    return true
   }
 
   /// Lets the handshake thread free the engine of a connection that ends.
   mutating func discardEngine(of connection: Slot<Connection>) {
+    if let job = streams[connection].job, job.isParked { streams[connection].tls = job.takeStreamEngine() }
     guard let engine = streams[connection].tls.take() else { return }
+    streams.hasDiscarded = true
     plan.handshakes.discard(DiscardedEngine(engine))
+  }
+
+  /// Removes a closed connection. The handshake thread may be writing to its socket, which stays open then.
+  mutating func removeClosed(_ connection: Slot<Connection>) {
+    let job = streams[connection].job
+    if job != nil { plane.loop.remove(streams[connection].socket.rawValue) }
+    let removed = streams.remove(connection)
+    job?.keep(removed.socket)
   }
 
   /// Takes back an engine, or handles the refusal of its job.
@@ -68,12 +96,7 @@ extension Shard {
       return
     }
     streams[connection].tls = consume engine
-    let token = EventToken(kind: EventKind.connection, handle)
-    let waits = streams[connection].waitsForRoom
-    do throws(Errno) { try plane.loop.add(streams[connection].socket.rawValue, token, writes: waits) } catch {
-      close(connection)
-      return
-    }
+    guard returnToLoop(connection, handle) else { return close(connection) }
     readPlaintext(connection, handle, slot: plane.streamSlot())
     guard streams.slot(of: handle) != nil else { return }
     if !streams[connection].isShakingHands {
@@ -82,6 +105,18 @@ extension Shard {
       streams.unfinished.remove(handle, from: job.client)
     }
     settleStranger(connection)
+  }
+
+  /// False if the kernel refuses.
+  private mutating func returnToLoop(_ connection: Slot<Connection>, _ handle: Handle<Connection>) -> Bool {
+    guard streams[connection].hasLeftLoop else { return true }
+    streams[connection].hasLeftLoop = false
+    let token = EventToken(kind: EventKind.connection, handle)
+    let waits = streams[connection].waitsForRoom
+    do throws(Errno) { try plane.loop.add(streams[connection].socket.rawValue, token, writes: waits) } catch {
+      return false
+    }
+    return true
   }
 
   // MARK: - DTLS

@@ -24,6 +24,10 @@ struct ShardMetrics: ~Copyable {
   /// Whether something has happened since the last publication.
   var isStale = true
 
+  /// The time of the next publication; nil if there is nothing new. Only a turn that is measured publishes: at an earlier
+  /// time the alarm would ring in vain, again and again.
+  var publicationTime: Instant? { isStale ? max(nextPublication, nextSample) : nil }
+
   /// Counts the answer to a request that has waited.
   mutating func recordAnswer(since arrival: Instant) {
     requestTime.record(Double(Instant.read().nanoseconds(since: arrival)) / 1e9)
@@ -70,7 +74,7 @@ extension Shard {
     snapshot.sessions = metrics.sessions
     snapshot.connections = streams.count
     snapshot.associations = secureDatagrams.count
-    snapshot.pipes = tcp.count
+    snapshot.pipes = tcp.pipeCount
     snapshot.sendDrops = plane.sends.overflows
     snapshot.receiveDrops = metrics.receiveDrops
     snapshot.turnTime = metrics.turnTime
@@ -81,9 +85,6 @@ extension Shard {
     snapshot.shardLimits = limitNotices.totals
     snapshot.relayLimits = relay.limitTotals
   }
-
-  /// The time of the next publication; nil if nothing has changed.
-  var nextPublication: Instant? { metrics.isStale ? metrics.nextPublication : nil }
 
   // MARK: - Sessions
 

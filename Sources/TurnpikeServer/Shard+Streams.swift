@@ -65,8 +65,10 @@ extension Shard {
   }
 
   mutating func connectionReady(_ handle: Handle<Connection>, _ event: DataPlane.Event) {
-    guard let connection = streams.slot(of: handle), streams[connection].move == nil, streams[connection].job == nil
-    else { return }
+    guard let connection = streams.slot(of: handle), streams[connection].move == nil else { return }
+    if let job = streams[connection].job {
+      guard fetchEngine(job, of: connection) else { return }
+    }
     if let end = streams[connection].pipe {
       dataConnectionReady(connection, end, event)
       return
@@ -261,7 +263,7 @@ extension Shard {
     forgetStranger(connection)
     discardEngine(of: connection)
     // The connection is removed first: the end of the allocation must not write to it.
-    _ = streams.remove(connection)
+    removeClosed(connection)
     if path.connection != nil {
       relay.connectionClosed(path, now: now)
       runCommands()

@@ -38,6 +38,10 @@ extension Shard {
   mutating func sweep() {
     nextSweep = now.instant.advanced(by: .seconds(1))
     releaseMemory()
+    if streams.hasDiscarded {
+      streams.hasDiscarded = false
+      plan.handshakes.freeWaiting()
+    }
     sweepConnections()
     sweepAssociations()
     sweepPipes()

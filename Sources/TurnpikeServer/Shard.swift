@@ -185,7 +185,8 @@ struct Shard: ~Copyable {
   private func nextDeadline() -> Instant? {
     var deadline = relay.nextDeadline
     let hasPausedListeners = streams.hasPausedListeners || tcp.hasPausedListeners
-    if streams.count > 0 || secureDatagrams.count > 0 || hasPausedListeners || holdsMuchMemory {
+    let holdsMemory = streams.hasDiscarded || holdsMuchMemory
+    if streams.count > 0 || secureDatagrams.count > 0 || hasPausedListeners || holdsMemory {
       deadline = min(deadline ?? nextSweep, nextSweep)
     }
     if secureDatagrams.nextTick < .distantFuture {
@@ -193,7 +194,7 @@ struct Shard: ~Copyable {
     }
     if let resume = tcp.nextResume { deadline = min(deadline ?? resume, resume) }
     if let resume = streams.nextResume { deadline = min(deadline ?? resume, resume) }
-    if let publication = nextPublication { deadline = min(deadline ?? publication, publication) }
+    if let publication = metrics.publicationTime { deadline = min(deadline ?? publication, publication) }
     return deadline
   }
 

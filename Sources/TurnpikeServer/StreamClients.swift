@@ -26,6 +26,8 @@ struct StreamClients: ~Copyable {
   private var nextPaused = 0
   /// Nil without a certificate.
   var context: TLSContext?
+  /// Whether the handshake thread may still have engines of closed connections.
+  var hasDiscarded = false
   /// Connections of unauthenticated clients.
   var strangers = FairQueue<Handle<Connection>>()
   /// The memory that is charged for them.

@@ -24,9 +24,6 @@ struct TCPRelays: ~Copyable {
   /// The time when the first pipe that waits for bandwidth may resume; nil while none waits.
   private(set) var nextResume: Instant?
 
-  /// The number of pipes.
-  var count: Int { pipes.count }
-
   // MARK: - Listeners
 
   mutating func insert(_ listener: consuming RelayListener) -> Handle<RelayListener> {

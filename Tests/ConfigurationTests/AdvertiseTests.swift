@@ -26,15 +26,18 @@ struct AdvertiseTests {
   }
 
   @Test(
-    "An environment variable may have every form",
+    "An environment variable and --set may have every form",
     arguments: [
       ("auto", Advertise.automatic), ("203.0.113.5", .everywhere(open)), ("", .mapping([:])),
       ("10.0.0.5=203.0.113.5", .mapping([local: open])), ("turn.example.org", .everywhere(.name("turn.example.org"))),
       ("{10.0.0.5: 203.0.113.5}", .mapping([local: open])),
     ])
   func inline(text: String, value: Advertise) {
-    let parsed = parse("", environment: ["TURNPIKE_RELAY_ADVERTISE": text])
-    #expect(parsed.problems.isEmpty && parsed.settings.relay.advertise == value)
+    for parsed in [
+      parse("", environment: ["TURNPIKE_RELAY_ADVERTISE": text]), parse("", set: ["relay.advertise=\(text)"]),
+    ] {
+      #expect(parsed.problems.isEmpty && parsed.settings.relay.advertise == value)
+    }
   }
 
   @Test(

@@ -192,7 +192,6 @@ def kept(found):
     for transport, message in found:
         bits = int.from_bytes(message[:2], "big")
         if int.from_bytes(message[4:8], "big") != COOKIE:
-            key, words = (transport, bits, "classic"), ["RFC 3489 " + message.hex()]
             continue  # another reader reads the classic form
         method = bits & 0x000F | bits >> 1 & 0x0070 | bits >> 2 & 0x0F80
         kind = bits >> 7 & 2 | bits >> 4 & 1

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Prometheus of Debian scrapes the server, and promtool checks its metrics and deploy/monitoring: the alert rules with
-their unit tests, the sample configuration, and the names of metrics in rules and dashboard.
+"""Prometheus of Debian scrapes the server, with OpenMetrics, and promtool checks its metrics and deploy/monitoring: the
+alert rules with their unit tests, the sample configuration, and the names of metrics in rules and dashboard.
 
 Exit status: the number of failed cases.
 """
@@ -64,12 +64,38 @@ def metrics(accept="*/*"):
 
 
 def check_metrics():
-    """The format without a preference is Prometheus's text, and promtool has no remark."""
-    plain, kind = metrics()
+    """The format without a preference is Prometheus's text; promtool has no remark; OpenMetrics has the same samples.
+
+    A value is compared if it is the same before and after the text of OpenMetrics was read.
+    """
+    before, kind = metrics()
     if not kind.startswith("text/plain; version=0.0.4"):
         raise Failure(kind)
-    promtool("check", "metrics", text=plain)
-    return {"samples": sum(not line.startswith("#") for line in plain.splitlines())}
+    promtool("check", "metrics", text=before)
+    opened, kind = metrics("application/openmetrics-text; version=1.0.0")
+    if not kind.startswith("application/openmetrics-text; version=1.0.0") or not opened.endswith("\n# EOF\n"):
+        raise Failure(f"no OpenMetrics: {kind}, {opened[-100:]!r}")
+    first, other, last = samples(before), samples(opened), samples(metrics()[0])
+    if first.keys() != other.keys():
+        raise Failure(f"samples of one format only: {sorted(first.keys() ^ other.keys())}")
+    still = {name for name in first if first[name] == last.get(name)}
+    if wrong := {name: (first[name], other[name]) for name in still if first[name] != other[name]}:
+        raise Failure(f"other values in OpenMetrics: {wrong}")
+    if len(still) < len(first) / 2:
+        raise Failure(f"only {len(still)} of {len(first)} values could be compared")
+    return {"samples": len(first), "compared": len(still)}
+
+
+def samples(text):
+    """The samples of a text: name and labels, and the value."""
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            if name in found:
+                raise Failure(f"two samples {name}")
+            found[name] = value
+    return found
 
 
 def names():
@@ -89,7 +115,7 @@ def names():
 
 
 def scrape(running):
-    """Prometheus finds the target up and stores the samples; only the certificate may raise an alert."""
+    """Prometheus finds the target up, with OpenMetrics, and stores the samples; only the certificate raises an alert."""
     with open(f"{FOLDER}/prometheus.yml", encoding="utf-8") as file:
         text = file.read().replace("15s", "1s")
     configuration = os.path.join(running.directory, "prometheus.yml")
@@ -105,6 +131,10 @@ def scrape(running):
         up = query("up{job='turnpike'}")
         if not found or up[0]["value"][1] != "1":
             raise Failure(f"up: {up}; {processes.tail(log)}")
+        # Only OpenMetrics names units.
+        kinds = ask("/api/v1/metadata?metric=turnpike_start_time_seconds").get("turnpike_start_time_seconds")
+        if not kinds or kinds[0]["unit"] != "seconds":
+            raise Failure(f"Prometheus has not read OpenMetrics: {kinds}")
         alerts = [alert["labels"]["alertname"] for alert in ask("/api/v1/alerts")["alerts"]]
         if set(alerts) - {"TurnpikeCertificateExpires"}:
             raise Failure(f"alerts on a new server: {alerts}")

@@ -147,14 +147,15 @@ def _expect(found, **expected):
 @contextlib.contextmanager
 def _server(command, directory, ready="ready"):
     """Runs a server during the block, after it has reported that it is ready."""
-    output = os.path.join(directory, os.path.basename(command[0]) + ".txt")
+    program = os.path.basename(command[0])
+    output = os.path.join(directory, program + ".txt")
     # Some servers buffer their output when it goes to a file.
     command = ["stdbuf", "-oL", *command]
     with open(output, "wb") as file:
         process = processes.start(command, output, stdout=file, stdin=subprocess.DEVNULL, cwd=directory)
     try:
         if not processes.wait_for_line(output, ready, process, 20):
-            raise RuntimeError(f"{command[1]} did not get ready: {processes.tail(output)}")
+            raise RuntimeError(f"{program} did not get ready: {processes.tail(output)}")
         yield
     finally:
         processes.stop(process)

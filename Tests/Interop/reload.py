@@ -2,7 +2,8 @@
 """A storm of reloads under load: 100 configurations, right and wrong ones in turn, while 1,000 relays carry media.
 
 With both engines: no more packets are lost than in a quiet run of the same server; every right configuration is loaded,
-and every wrong one is refused with the name of its mistake. Exit status: the number of failed cases.
+every wrong one is refused with the name of its mistake, and the last right one is in force, during the storm and after
+it. Exit status: the number of failed cases.
 """
 
 import pathlib
@@ -11,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import urllib.request
 
 import server
 import upgrade
@@ -18,12 +20,13 @@ from report import Failure
 
 RELOADS = 100
 SECONDS = 6
-# The configurations: other secrets, limits, peers, lifetimes and TLS versions, and mistakes of each kind.
+# The configurations: other secrets, limits, peers, lifetimes and TLS versions, and mistakes of each kind. With each right
+# one is a text that only its effective configuration has.
 RIGHT = [
-    "auth: { secrets: [ north, south ] }\n",
-    "limits: { bandwidth-per-user: 100M, permissions-per-allocation: 900 }\n",
-    "peers: { deny: [ 198.51.100.0/24, 203.0.113.0/24 ] }\nlifetime: { default: 700s }\n",
-    "tls: { minimum-version: \"1.2\" }\nsoftware: another\n",
+    ("auth: { secrets: [ north, south ] }\n", "  secrets:\n  - \"<redacted>\"\n  - \"<redacted>\"\n"),
+    ("limits: { bandwidth-per-user: 100M, permissions-per-allocation: 900 }\n", "bandwidth-per-user: 100M\n"),
+    ("peers: { deny: [ 198.51.100.0/24, 203.0.113.0/24 ] }\nlifetime: { default: 700s }\n", "default: 700s\n"),
+    ("tls: { minimum-version: \"1.2\" }\nsoftware: another\n", "software: another\n"),
 ]
 WRONG = [
     ("nonsense: 1\n", "unknown key"), ("limits: { allocations-per-user: many }\n", "allocations-per-user"),
@@ -53,7 +56,7 @@ def compare(arguments, engine, ports):
     generator = upgrade.load_generator(arguments)
     upgrade.SECONDS = SECONDS
     chosen = upgrade.options(engine, ports)
-    chosen.configuration = RIGHT[0]
+    chosen.configuration = RIGHT[0][0]
     with server.Server(arguments, chosen) as running:
         quiet = upgrade.load(generator, running, lambda: None)
         outcome = {}
@@ -75,7 +78,8 @@ def reloads(running):
     started = time.monotonic()
     done = {"reloaded": 0, "refused": 0}
     for number in range(RELOADS):
-        text, reason = (RIGHT[number // 2 % len(RIGHT)], None) if number % 2 == 0 else WRONG[number // 2 % len(WRONG)]
+        right = RIGHT[number // 2 % len(RIGHT)]
+        text, reason = (right[0], None) if number % 2 == 0 else WRONG[number // 2 % len(WRONG)]
         scratch = file.with_suffix(".new")
         scratch.write_text(text, encoding="utf-8")
         scratch.rename(file)
@@ -88,8 +92,17 @@ def reloads(running):
             return {"error": f"reload {number} of {text!r}: {line}"}
         if reason and reason not in line:
             return {"error": f"{reason!r} is not in {line}"}
+        if (found := in_force()) != [right[0]]:
+            return {"error": f"after reload {number} these are in force: {found}, and not {right[0]!r}"}
         done["refused" if reason else "reloaded"] += 1
     return {**done, "seconds": round(time.monotonic() - started, 2)}
+
+
+def in_force():
+    """The right configurations whose text the server's effective configuration has."""
+    with urllib.request.urlopen("http://127.0.0.1:28478/api/v1/configuration", timeout=5) as answer:
+        effective = answer.read().decode()
+    return [text for text, mark in RIGHT if mark in effective]
 
 
 def outcome(running, place):

@@ -81,6 +81,25 @@ extension AdminChangeTests {
     _ = try ask(admin, "DELETE", "/api/v1/bans?address=\(address)", status: status)
   }
 
+  @Test("A ban with a wrong member is refused")
+  func wrongMembers() throws {
+    let (_, admin) = try start(9)
+    let longest = 366 * 86_400
+    for member in [
+      #""ttl":0"#, #""ttl":-1"#, #""ttl":1.5"#, #""ttl":"60""#, #""ttl":\#(longest + 1)"#, #""reason":7"#,
+      #""reason":"\#(String(repeating: "r", count: 201))""#, #""reason":"a\n""#, #""close":1"#, #""close":"true""#,
+      #""until":60"#, #""Reason":"test""#,
+    ] {
+      let answer = try ask(admin, "POST", "/api/v1/bans", #"{"address":"192.0.2.1",\#(member)}"#, status: 400)
+      let name = member.split(separator: "\"")[0]
+      #expect(answer["error"]?.string?.contains(name) == true, "\(member)")
+    }
+    _ = try ask(admin, "POST", "/api/v1/bans", #"{"reason":"test"}"#, status: 400)
+    #expect(try admin.document("/api/v1/bans")["bans"]?.array?.isEmpty == true)
+    _ = try ask(
+      admin, "POST", "/api/v1/bans", #"{"address":"192.0.2.1","ttl":\#(longest),"close":false}"#, status: 201)
+  }
+
   @Test("The 1,025th ban is refused; a ban ends with its time; an IPv6 form of IPv4 is the IPv4 address")
   func limitOfBans() throws {
     let (_, admin) = try start(10)

@@ -89,6 +89,46 @@ struct CertificateServerTests {
     #expect(try subject(server, transport, try clients.issue()) != nil)
   }
 
+  @Test("A session is resumed after a reload, unless the clients' authority has changed", .enabled(if: hasOpenSSL))
+  func resumption() throws {
+    let (clients, others, folder) = (try Authority(), try Authority(), try TemporaryDirectory())
+    let root = try folder.write(String(contentsOfFile: clients.root, encoding: .utf8), to: "ca.pem")
+    let port = PortBlock.certificates[4]
+    let server = try RunningServer(
+      port: port, ["tls.client-ca=\(root)", "log.level=info"],
+      listeners: "udp://127.0.0.1:\(port),tls://127.0.0.1:\(port + 1)")
+    let client = try clients.issue()
+    func isResumed(_ option: String) throws -> Bool {
+      let result = try Child.run(
+        Self.openssl,
+        [
+          "s_client", "-connect", "127.0.0.1:\(server.tlsPort)", "-tls1_2", "-cert", client.chain.name, "-key",
+          client.key.name, option, folder.path("session.pem"),
+        ], environment: [:])
+      try #require(result.output.contains("CONNECTED"), "\(result.output)\(result.errors)")
+      return result.output.contains("Reused, TLSv1.2")
+    }
+    #expect(try !isResumed("-sess_out"))
+    server.send(SIGHUP)
+    #expect(server.logs("certificates-loaded"))
+    #expect(try isResumed("-sess_in"))
+    try folder.write(String(contentsOfFile: others.root, encoding: .utf8), to: "ca.pem")
+    server.send(SIGHUP)
+    #expect(try AdminServerTests().soon { try !isResumed("-sess_in") })
+  }
+
+  @Test("tls.minimum-version refuses older versions", .enabled(if: hasOpenSSL), arguments: ["1.2", "1.3"])
+  func minimumVersion(version: String) throws {
+    let port = PortBlock.certificates[5]
+    let server = try RunningServer(
+      port: port, ["tls.minimum-version=\(version)"], listeners: "tls://127.0.0.1:\(port + 1)")
+    for option in ["-tls1_2", "-tls1_3"] {
+      let result = try Child.run(
+        Self.openssl, ["s_client", "-connect", "127.0.0.1:\(server.tlsPort)", option], environment: [:])
+      #expect((result.status == 0) == (option == "-tls1_3" || version == "1.2"), "\(option): \(result.errors)")
+    }
+  }
+
   @Test(
     "The requested server name chooses the certificate; another name, and none, get tls.certificate",
     arguments: [TransportProtocol.tls, .dtls])

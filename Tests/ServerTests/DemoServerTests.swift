@@ -59,11 +59,12 @@ struct DemoServerTests {
     #expect(guest.status == 401)
   }
 
-  @Test("Without admin.demo there is no page")
-  func off() throws {
+  @Test("Only with admin.demo there is a page", arguments: [true, false])
+  func page(isOn: Bool) throws {
     let port = PortBlock.demo[2]
-    let server = try RunningServer(port: port, ["admin.listen=127.0.0.1:\(port + 2)"])
-    #expect(try AdminClient(port: port + 2, of: server).ask("GET", "/demo").status == 404)
-    #expect(!server.logged("/demo"))
+    let settings = ["admin.listen=127.0.0.1:\(port + 2)"] + (isOn ? ["admin.demo=true"] : [])
+    let server = try RunningServer(port: port, settings)
+    #expect(try AdminClient(port: port + 2, of: server).ask("GET", "/demo").status == (isOn ? 200 : 404))
+    #expect(isOn || !server.logged("/demo"))
   }
 }

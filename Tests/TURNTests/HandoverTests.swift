@@ -182,6 +182,8 @@ struct HandoverTests {
     #expect(restore([]) != nil && restore(Array(bytes.dropLast())) != nil)
     #expect(restore(bytes) == nil)
     let seed = UInt64.random(in: 0 ... .max)
+    // A trap ends the program, so the seed is printed before.
+    print("seed of the damaged records: \(seed)")
     var random = SplitMix(state: seed)
     for _ in 0..<400 {
       var changed = bytes

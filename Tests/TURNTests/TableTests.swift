@@ -71,6 +71,19 @@ struct TableTests {
     #expect(rules + MemoryLayout<UInt32>.size <= line)
   }
 
+  @Test("An allocation's record needs eight cache lines, and a mobility ticket is outside of it")
+  func recordSize() {
+    // A slot has eight bytes before the record.
+    #expect(MemoryLayout<Allocation>.size + 8 <= 8 * 64)
+    var details = AllocationDetails.unread
+    #expect(details.mobility == nil)
+    details.mobility = Mobility()
+    details.mobility?.ticket = [1, 2]
+    #expect(details.mobility?.ticket == [1, 2])
+    details.mobility = nil
+    #expect(details.mobility == nil)
+  }
+
   @Test("Timers fire in order and never early, and all expired ones fire after a long pause")
   func wheel() {
     var wheel = TimerWheel(now: Instant(nanoseconds: 0))

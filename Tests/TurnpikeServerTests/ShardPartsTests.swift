@@ -254,3 +254,21 @@ struct TCPRelaysTests {
     #expect(resumable.isEmpty && relays.nextResume == nil)
   }
 }
+
+@Suite("Times of a shard's metrics")
+struct ShardMetricsTests {
+  @Test("The alarm for a publication rings when a turn may publish, and not before")
+  func publication() {
+    var metrics = ShardMetrics()
+    metrics.nextPublication = start
+    metrics.nextSample = start.advanced(by: .milliseconds(7))
+    var time = metrics.publicationTime
+    #expect(time == start.advanced(by: .milliseconds(7)))
+    metrics.nextPublication = start.advanced(by: .milliseconds(90))
+    time = metrics.publicationTime
+    #expect(time == start.advanced(by: .milliseconds(90)))
+    metrics.isStale = false
+    time = metrics.publicationTime
+    #expect(time == nil)
+  }
+}

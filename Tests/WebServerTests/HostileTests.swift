@@ -41,7 +41,7 @@ struct HostileTests {
     #expect(try isServed(server))
   }
 
-  @Test("A client that sends no headers, or a part of them, is disconnected")
+  @Test("A client that sends no headers, or a part of them, is disconnected, also if it sends a byte now and then")
   func slowHeaders() throws {
     let server = try TestServer({ $0.requestTimeout = .seconds(1) }, handler: Self.answer)
     let silent = try server.connect()
@@ -49,7 +49,20 @@ struct HostileTests {
     try begun.send("GET / HTTP/1.1\r\nHo")
     #expect(begun.ends())
     #expect(silent.ends())
+    let dripping = try server.connect()
+    try dripping.send("GET / HTTP/1.1\r\nX: ")
+    #expect(isEnded(whileItSends: "x", dripping))
     #expect(try isServed(server))
+  }
+
+  /// Whether the server ends the connection of a client that sends this text every 50 ms, within five seconds.
+  private func isEnded(whileItSends text: String, _ client: Connection) -> Bool {
+    let deadline = Instant.read().advanced(by: .seconds(5))
+    while Instant.read() < deadline {
+      do { try client.send(text) } catch { return true }
+      if client.hears(milliseconds: 50) { return true }
+    }
+    return false
   }
 
   @Test("A client that does not send its body is disconnected")
@@ -66,15 +79,7 @@ struct HostileTests {
     let server = try TestServer({ $0.bodyTimeout = .seconds(1) }, handler: Self.answer)
     let client = try server.connect()
     try client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
-    let deadline = Instant.read().advanced(by: .seconds(5))
-    var isOver = false
-    while !isOver, Instant.read() < deadline {
-      do {
-        try client.send("x")
-        isOver = client.hears(milliseconds: 50)
-      } catch { isOver = true }
-    }
-    #expect(isOver)
+    #expect(isEnded(whileItSends: "x", client))
     #expect(try isServed(server))
   }
 

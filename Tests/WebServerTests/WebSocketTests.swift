@@ -150,7 +150,7 @@ struct WebSocketTests {
     #expect(try other.answer().status == 200)
   }
 
-  @Test("The handler sends one socket's text to another socket")
+  @Test("The handler sends one socket's text to another socket; one that has gone gets none, nor does another socket")
   func others() throws {
     let server = try server()
     let first = try WebSocketClient(server)
@@ -159,6 +159,18 @@ struct WebSocketTests {
     #expect(try second.isOpen())
     try second.send("other")
     #expect(try first.text() == "1 from 2")
+    try first.send([0x03, 0xE8], opcode: 8)
+    #expect(try first.closeCode() == 1000)
+    // The next answer comes after the end has been handled. This socket may have the memory of the first one.
+    let third = try WebSocketClient(server)
+    #expect(try third.isOpen())
+    #expect(recorder.events.withLock { $0 }.contains("closed 1"))
+    try second.send("other")
+    try second.send("mine")
+    #expect(try second.text() == "1 mine")
+    try third.send("mine too")
+    #expect(try third.text() == "1 mine too")
+    #expect(throws: Connection.Failure.self) { try first.connection.take(1) }
   }
 
   @Test("Binary messages, long ones and those that are no UTF-8 close their socket")

@@ -89,7 +89,7 @@ struct AllocationDetails {
   /// The user in the shared bandwidth limits.
   var bandwidthSubject: RateTable.Subject
   /// Nil if the client has requested no ticket.
-  var mobility: Mobility?
+  @Rare var mobility: Mobility?
   /// The creation time of the nonce in the last 438.
   var nonceBirth = UnixTime.epoch
   /// An upper bound of the client's round trip (`ChallengeTimes`); nil if it is unknown.
