@@ -44,6 +44,7 @@ public final class AdminService: Sendable {
     let router = Router(token: token, isPrivate: isPrivate, rooms: rooms, server: server)
     var options = options
     if let rooms { options.webSockets = RoomDoor(rooms, router) }
+    options.isOperator = { router.hasToken($0) }
     do throws(HTTPServer.Failure) {
       http = try HTTPServer(options) { request, exchange in
         let start = Instant.read()

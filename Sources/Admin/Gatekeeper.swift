@@ -10,17 +10,20 @@ struct Gatekeeper: Sendable {
   var token: [UInt8]
   /// The origins of `admin.allow-origins`.
   var origins: [String] = []
-  /// The number of failed tokens of each client.
+  /// The number of failed tokens of each client, and of each network.
   private var failures: [String: Int] = [:]
+  private var networkFailures: [IPAddress: Int] = [:]
   private var windowEnd = Instant(nanoseconds: 0)
   /// Whether the file system decides who reaches the endpoint: a Unix socket.
   private let isPrivate: Bool
   /// The keys of the demo page's rooms; nil without a demo page.
   private let rooms: RoomKeys?
 
-  /// Limit of failed tokens of one client in ten seconds.
+  /// Limits of failed tokens of one client (IPv6: its /56) in ten seconds, and of one network (IPv4 /24, IPv6 /48).
+  /// Beyond the second one a client of the network has one attempt.
   private static let failuresPerClient = 10
-  /// Limit of clients that have their own count.
+  private static let failuresPerNetwork = 50
+  /// Limit of clients, and of networks, that are counted one by one.
   private static let clientLimit = 1024
 
   init(token: String, isPrivate: Bool = false, rooms: RoomKeys? = nil) {
@@ -60,19 +63,33 @@ struct Gatekeeper: Sendable {
     }
     if now >= windowEnd {
       failures = [:]
+      networkFailures = [:]
       windowEnd = now.advanced(by: .seconds(10))
     }
+    let address = IPAddress(request.peer)
+    let name = address.map { "\($0.family == .ipv6 ? $0.masked(to: 56) : $0)" } ?? request.peer
     // Clients beyond the limit share one count.
-    let client = failures[request.peer] != nil || failures.count < Self.clientLimit ? request.peer : ""
-    guard failures[client, default: 0] < Self.failuresPerClient else {
+    let client = failures[name] != nil || failures.count < Self.clientLimit ? name : ""
+    let network = address.map { $0.masked(to: $0.family == .ipv6 ? 48 : 24) }
+    let isSuspect = network.map { networkFailures[$0, default: 0] >= Self.failuresPerNetwork } ?? false
+    guard failures[client, default: 0] < (isSuspect ? 1 : Self.failuresPerClient) else {
       return HTTPResponse(.tooMany, "too many wrong tokens: wait ten seconds")
     }
-    if let given = Self.bearer(request.authorization), isEqual(given) { return nil }
+    if hasToken(request) { return nil }
     failures[client, default: 0] += 1
+    if let network, networkFailures[network] != nil || networkFailures.count < Self.clientLimit {
+      networkFailures[network, default: 0] += 1
+    }
     var response = HTTPResponse(
       .unauthorized, "the request needs Authorization: Bearer TOKEN, with the value of admin.token")
     response.headers.append(.init("WWW-Authenticate", "Bearer"))
     return response
+  }
+
+  /// Whether a request shows the token; false if there is none.
+  func hasToken(_ request: HTTPRequest) -> Bool {
+    guard !token.isEmpty, let given = Self.bearer(request.authorization) else { return false }
+    return isEqual(given)
   }
 
   private static let wrongRoom = "this is not the key of the room: links end when the server restarts"

@@ -39,6 +39,9 @@ final class Router: Sendable {
     gatekeeper.withLock { $0.refusalOfSocket(request) }?.hardened
   }
 
+  /// Whether a request shows the token.
+  func hasToken(_ request: HTTPRequest) -> Bool { gatekeeper.withLock { $0.hasToken(request) } }
+
   func setToken(_ token: String) { gatekeeper.withLock { $0.token = Array(token.utf8) } }
 
   func setOrigins(_ origins: [String]) { gatekeeper.withLock { $0.origins = origins } }

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+package import NetworkTypes
 internal import StringPreparation
 internal import TURN
 
@@ -90,10 +90,28 @@ extension Format where Value == String {
 
 extension String {
   fileprivate var isWebURL: Bool {
-    guard let scheme = ["http://", "https://"].first(where: { hasPrefix($0) }), utf8.count <= 2048 else { return false }
-    let rest = dropFirst(scheme.count)
-    let host = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+    guard let host = webHost, utf8.count <= 2048 else { return false }
     return !host.isEmpty && !host.contains("@") && utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+  }
+
+  /// The host of a web URL, with its port.
+  private var webHost: Substring? {
+    guard let scheme = ["http://", "https://"].first(where: { hasPrefix($0) }) else { return nil }
+    return dropFirst(scheme.count).prefix { $0 != "/" && $0 != "?" && $0 != "#" }
+  }
+
+  /// The addresses of a web URL whose host is an address or `localhost`; none for another name, which only the web
+  /// client looks up.
+  package var webAddresses: [SocketAddress] {
+    guard let host = webHost else { return [] }
+    let port: UInt16 = hasPrefix("https:") ? 443 : 80
+    if let address = SocketAddress(String(host)) { return [address] }
+    let bare = host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host
+    if let address = IPAddress(String(bare)) { return [SocketAddress(address, port: port)] }
+    let parts = host.split(separator: ":", maxSplits: 1)
+    guard parts.first?.lowercased() == "localhost" else { return [] }
+    let number = parts.count > 1 ? UInt16(parts[1]) : port
+    return number.map { [SocketAddress(.ipv4Loopback, port: $0), SocketAddress(.ipv6Loopback, port: $0)] } ?? []
   }
 
   /// Labels of 1 to 63 letters, digits and hyphens, separated by dots; the last one does not begin with a digit, so

@@ -72,12 +72,14 @@ public enum DropCause: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case tooManyLookUps
   /// An operator has banned the client's address.
   case banned
+  /// Too many logins of the address's network have failed in this second, and some of the address: no key is tried.
+  case tooManyFailuresInNetwork
 
   /// Whether the cause is a used-up budget that refills, so that the same request can be answered later. Over datagrams
   /// the client retransmits it; over a stream it never does (RFC 8489 section 6.2.2).
   public var passesLater: Bool {
     switch self {
-    case .rateLimited, .rateLimitedInAll, .tooManyFailures, .tooManyWaiting: true
+    case .rateLimited, .rateLimitedInAll, .tooManyFailures, .tooManyFailuresInNetwork, .tooManyWaiting: true
     default: false
     }
   }

@@ -18,7 +18,7 @@ extension AdminView {
     Self.writeQuality(snapshots, &text)
     Self.writeRequests(snapshots, &text)
     Self.writeRequestTime(snapshots, &text)
-    Self.writeLimits(snapshots, &text)
+    writeLimits(snapshots, &text)
     Self.writeShards(snapshots, &text)
     writeFallbacks(snapshots, &text)
     return text.finish()
@@ -35,6 +35,10 @@ extension AdminView {
     text.family(
       "turnpike_strangers_memory_bytes", .gauge, unit: "bytes", "memory held for unauthenticated clients")
     text.sample(strangersMemory.byteCount)
+    text.family(
+      "turnpike_admin_strangers_memory_bytes", .gauge, unit: "bytes",
+      "the part of it that is held for clients of the admin endpoint who have not shown the token")
+    text.sample(strangersMemory.adminByteCount)
     text.family("turnpike_store_open", .gauge, "1 while a credential store can be read")
     for (index, store) in stores.enumerated() { text.sample(store.isOpen ? 1 : 0, ("store", "\(index)")) }
     if facts.settings.relay.advertise.looksUp { writePublicAddresses(facts, &text) }
@@ -191,18 +195,6 @@ extension AdminView {
       "turnpike_request_seconds", .histogram, unit: "seconds",
       "time from the arrival of a STUN request at a shard to its answer, with the wait for stores and peers")
     text.histogram(sum(snapshots, \.requestTime))
-  }
-
-  private static func writeLimits(_ snapshots: [ShardSnapshot], _ text: inout MetricsText) {
-    text.family("turnpike_limit_reached", .counter, "how often each limit was reached")
-    for limit in ShardLimit.allCases {
-      let index = Int(limit.rawValue)
-      text.sample(snapshots.reduce(0) { $0 &+ $1.shardLimits[index] }, ("limit", limit.text.name))
-    }
-    for limit in RelayLimit.allCases {
-      let index = Int(limit.rawValue)
-      text.sample(snapshots.reduce(0) { $0 &+ $1.relayLimits[index] }, ("limit", limit.text(realm: nil).name))
-    }
   }
 
   /// The uses of a slower interface because the kernel refused the faster one.

@@ -76,6 +76,8 @@ final class AdminView: ServerView {
   let listeners: [ListenerPlan]
   let publicAddresses: PublicAddressService?
   let strangersMemory: StrangersMemory
+  /// The limits that clients of the endpoint have reached.
+  let limitNotices = Mutex(LimitNotices<ShardLimit>())
   let stores: [CredentialService]
   /// The path of each realm's store.
   let storePaths: [RealmID: String]

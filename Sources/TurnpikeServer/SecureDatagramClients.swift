@@ -82,6 +82,8 @@ struct SecureDatagramClients: ~Copyable {
   private(set) var nextTick = Instant.distantFuture
   /// Associations of unauthenticated clients.
   var strangers = FairQueue<Handle<Association>>()
+  /// The memory that is charged for them.
+  var charged = ChargedBytes()
   /// The unauthenticated associations that are in a handshake.
   private var unfinished = FairQueue<Handle<Association>>()
 

@@ -91,6 +91,8 @@ extension Server {
       throw AdminUnavailable(reason: "\(error)")
     }
     options.certificate = certificate
+    options.memory = AdminMemory(memory: state.strangersMemory)
+    options.report = { view.countLimit($0, $1) }
     if address.isRemote, certificate == nil { throw AdminUnavailable(reason: "there is no certificate") }
     do throws(AdminService.Failure) {
       let service = try AdminService(

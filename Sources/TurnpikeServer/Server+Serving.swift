@@ -171,7 +171,8 @@ extension Server {
     return PeerGate(
       rules: PeerRules(allow: settings.peers.allow, deny: settings.peers.deny), relayed: state.relayed,
       ownAddresses: state.ownAddresses,
-      closed: state.listeners.map(\.address) + [settings.admin.listen.address].compactMap(\.self))
+      closed: state.listeners.map(\.address) + [settings.admin.listen.address].compactMap(\.self)
+        + [settings.auth.hook, settings.events.webhook].flatMap(\.webAddresses))
   }
 
   /// Updates the host's addresses in the peer rules: local services on a new address must not be peers.

@@ -255,6 +255,7 @@ extension Shard {
     }
     secureDatagrams[association].job?.abandon()
     plan.strangersMemory.release(secureDatagrams[association].charge)
+    secureDatagrams.charged.change(path.address.address, by: -secureDatagrams[association].charge)
     plan.connections.release(path.address.address, isStranger: false)
     // The association is removed first: the end of the allocation must not write to it.
     secureDatagrams.remove(association)

@@ -126,6 +126,10 @@ extension RelayLimit {
         name: "failed-logins-per-address",
         effect:
           "logins of this client or address are not tried, except for live allocations; over TCP and TLS they wait")
+    case .networkFailures:
+      LimitText(
+        name: "failed-logins-per-network",
+        effect: "logins of its addresses that have failed are not tried, except for live allocations")
     case .waitingRequests: LimitText(name: "waiting-requests", effect: ShardLimit.laterOverStreams)
     case .newPeers:
       LimitText(name: "new-peers-per-user", key: limits + "new-peers-per-user", effect: "permissions get 508")
@@ -184,14 +188,7 @@ extension Shard {
     engineReports.drops = counts
   }
 
-  /// Writes one line in ten seconds for each limit, over all shards.
-  func warn(_ limit: LimitText, _ notice: LimitNotice) {
-    plan.log.limited(
-      .warning, "limit-reached", source: limit.name, ("limit", .text(limit.name)), ("client", Self.text(notice.client)),
-      ("key", .text(limit.key)), ("times", .number(notice.count)), ("effect", .text(limit.effect)))
-  }
-
-  private static func text(_ client: IPAddress) -> LogValue { client.isUnspecified ? "unknown" : "\(client)" }
+  func warn(_ limit: LimitText, _ notice: LimitNotice) { plan.log.warn(limit, notice) }
 
   /// Counts that a limit was reached, and warns at most once in ten seconds. It is cheap at any rate of calls.
   mutating func countLimit(_ limit: ShardLimit, _ client: IPAddress, times: Int = 1) {

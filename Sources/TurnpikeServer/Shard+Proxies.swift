@@ -53,6 +53,8 @@ extension Shard {
     let handle = streams.handle(of: connection)
     streams.strangers.remove(handle, from: old.address.address)
     streams.strangers.append(handle, from: client.address)
+    streams.charged.change(old.address.address, by: -streams[connection].charge)
+    streams.charged.change(client.address, by: streams[connection].charge)
     let path = ClientPath(address: client, endpoint: endpoint, transport: .tcp, realm: old.realm)
     streams[connection].endProxyHeader(path, localAddress: local)
     return true

@@ -44,22 +44,24 @@ extension Shard {
     let handle = streams.handle(of: connection)
     let held = streams[connection].heldByteCount
     let more = held - streams[connection].charge
+    let address = streams[connection].path.address.address
     if more <= 0 {
       plan.strangersMemory.release(-more)
-    } else if !chargeStranger(more, streams[connection].path.address.address) {
+    } else if !chargeStranger(more, address) {
       if streams.slot(of: handle) != nil { close(connection) }
       return
     }
     // `chargeStranger` may have closed this connection as the heaviest.
     if streams.slot(of: handle) != nil {
       streams[connection].charge = held
+      streams.charged.change(address, by: more)
     } else if more > 0 {
       plan.strangersMemory.release(more)
     }
   }
 
-  /// Charges strangers' memory. If it is used up, closes the oldest clients of the heaviest address; false if that did
-  /// not suffice.
+  /// Charges strangers' memory. If it is used up, closes the oldest clients of the address that holds most of it; false
+  /// if that did not suffice.
   mutating func chargeStranger(_ byteCount: Int, _ address: IPAddress) -> Bool {
     for _ in 0..<8 {
       if plan.strangersMemory.charge(byteCount) { return true }
@@ -69,15 +71,18 @@ extension Shard {
     return false
   }
 
-  /// Closes the heaviest unauthenticated client; false if this shard has none.
+  /// Closes the oldest unauthenticated client of the address with the most bytes; false if this shard has none.
   private mutating func closeHeaviestStranger() -> Bool {
-    if streams.strangers.heaviestCount >= secureDatagrams.strangers.heaviestCount {
-      guard let victim = streams.strangers.heaviest, let connection = streams.slot(of: victim) else { return false }
-      close(connection)
-    } else {
-      guard let victim = secureDatagrams.strangers.heaviest, let association = secureDatagrams.slot(of: victim) else {
+    let (stream, datagram) = (streams.charged.heaviest, secureDatagrams.charged.heaviest)
+    if let stream, stream.bytes >= datagram?.bytes ?? 0 {
+      guard let victim = streams.strangers.oldest(of: stream.address), let connection = streams.slot(of: victim) else {
         return false
       }
+      close(connection)
+    } else {
+      guard let victim = datagram.flatMap({ secureDatagrams.strangers.oldest(of: $0.address) }),
+        let association = secureDatagrams.slot(of: victim)
+      else { return false }
       closeAssociation(association)
     }
     return true
@@ -90,6 +95,7 @@ extension Shard {
     streams.strangers.remove(handle, from: address)
     streams.unfinished.remove(handle, from: address)
     plan.strangersMemory.release(streams[connection].charge)
+    streams.charged.change(address, by: -streams[connection].charge)
     streams[connection].charge = 0
   }
 
@@ -112,6 +118,7 @@ extension Shard {
       secureDatagrams[association].isProven = true
       secureDatagrams.strangers.remove(handle, from: address)
       plan.strangersMemory.release(secureDatagrams[association].charge)
+      secureDatagrams.charged.change(address, by: -secureDatagrams[association].charge)
       secureDatagrams[association].charge = 0
       return
     }
@@ -120,10 +127,12 @@ extension Shard {
     if more <= 0 {
       plan.strangersMemory.release(-more)
       secureDatagrams[association].charge = held
+      secureDatagrams.charged.change(address, by: more)
     } else if !chargeStranger(more, address) {
       if secureDatagrams.slot(of: handle) != nil { closeAssociation(association) }
     } else if secureDatagrams.slot(of: handle) != nil {
       secureDatagrams[association].charge = held
+      secureDatagrams.charged.change(address, by: more)
     } else {
       // `chargeStranger` has closed this association as the heaviest.
       plan.strangersMemory.release(more)

@@ -30,6 +30,8 @@ struct StreamClients: ~Copyable {
   var hasDiscarded = false
   /// Connections of unauthenticated clients.
   var strangers = FairQueue<Handle<Connection>>()
+  /// The memory that is charged for them.
+  var charged = ChargedBytes()
   /// The unauthenticated connections that are in a TLS handshake.
   var unfinished = FairQueue<Handle<Connection>>()
 

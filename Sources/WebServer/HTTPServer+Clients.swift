@@ -38,13 +38,13 @@ extension HTTPServer {
       guard let arguments = unsafe arguments else { return 0 }
       var key = [UInt8](repeating: 0, count: 16)
       let client = unsafe cws_client(arguments, &key) ? key : nil
-      return clients.admit(client, below: options.connectionsPerAddress) ? 0 : 1
+      return admit(client) ? 0 : 1
     case LWS_CALLBACK_WSI_CREATE:
       usage.begin()
       unsafe clients.begin(connection)
     case LWS_CALLBACK_WSI_DESTROY:
       usage.end()
-      unsafe clients.end(connection)
+      unsafe forgetClient(connection)
       unsafe sockets.accepted.remove(connection)
     default: return nil
     }

@@ -68,6 +68,7 @@ extension HTTPServer {
 
   private func receiveText(_ bytes: UnsafeRawBufferPointer, on connection: OpaquePointer) -> Int32 {
     guard let handler = options.webSockets, let socket = unsafe sockets.open[connection] else { return -1 }
+    unsafe countData(connection)
     // A message after the decision to close is dropped.
     guard socket.closing == nil else { return 0 }
     if unsafe lws_frame_is_binary(connection) != 0 {
@@ -116,7 +117,7 @@ extension HTTPServer {
       switch action {
       case .send(let id, let text): send(text, to: id)
       case .admit(let id):
-        if let connection = unsafe sockets.names[id] { unsafe clients.end(connection) }
+        if let connection = unsafe sockets.names[id] { unsafe forgetClient(connection) }
       case .close(let id, let code):
         guard let connection = unsafe sockets.names[id] else { continue }
         unsafe sockets.open[connection]?.closing = code

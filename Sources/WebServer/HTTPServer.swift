@@ -9,9 +9,9 @@ internal import TLS
 /// and responses that wait for their client. A handler answers at once, or gives nil and answers later with `answer`.
 @safe
 public final class HTTPServer: @unchecked Sendable {
-  // @unchecked: `exchanges`, `names`, `clients`, `sockets` and `lastNumber` are used only by `handle`, `count` and
-  // `handleSocket`, which libwebsockets calls inside `lws_service` and so on the one thread in `run`, whatever clients
-  // do. The other stored properties are constants; `later` has a lock, and `lws_cancel_service` may be called from any
+  // @unchecked: `exchanges`, `names`, `clients`, `sockets`, `lastNumber` and `reportedFloods` are used only by `handle`,
+  // `count`, `handleSocket` and `settle`, which libwebsockets calls inside `lws_service` and so on the one thread in
+  // `run`, whatever clients do. The other stored properties are constants; `later` has a lock, and `lws_cancel_service` may be called from any
   // thread.
 
   /// Names an exchange whose response comes later.
@@ -25,12 +25,14 @@ public final class HTTPServer: @unchecked Sendable {
   private let context: OpaquePointer
   private let protocols: UnsafeMutablePointer<lws_protocols>
   private let box: UnsafeMutablePointer<Unowned>
-  private var exchanges: [OpaquePointer: HTTPExchange]
+  private(set) var exchanges: [OpaquePointer: HTTPExchange]
   private var names: [ExchangeID: OpaquePointer]
   private var lastNumber: UInt64 = 0
   var clients = ClientCounts()
   let usage = ConnectionUsage()
   var sockets = WebSockets()
+  /// The number of connections that sent too many handshake messages, as far as it was reported.
+  var reportedFloods = 0
 
   private struct Later: Sendable {
     var answers: [(ExchangeID, HTTPResponse)] = []
@@ -134,9 +136,11 @@ public final class HTTPServer: @unchecked Sendable {
           return 0
         }
         guard let server = unsafe box.pointee.server else { return 0 }
-        return unsafe server.count(connection, reason, user)
+        let result =
+          unsafe server.count(connection, reason, user)
           ?? server.handleSocket(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
           ?? server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
+        return unsafe server.settle(connection) ? result : -1
       }
 
   private func handle(
@@ -169,6 +173,7 @@ public final class HTTPServer: @unchecked Sendable {
   /// Begins an exchange when the request's headers have arrived.
   private func begin(_ connection: OpaquePointer, path: String) -> Int32 {
     unsafe forget(connection)
+    unsafe countData(connection)
     lastNumber += 1
     let id = ExchangeID(number: lastNumber)
     let bodyEnd = Self.now + options.bodyTimeout
@@ -178,6 +183,7 @@ public final class HTTPServer: @unchecked Sendable {
     }
     var request = HTTPRequest(method, path)
     unsafe Self.readHeaders(of: connection, into: &request)
+    if options.isOperator(request) { unsafe knowClient(connection) }
     unsafe exchanges[connection] = HTTPExchange(id: id, request: request, bodyEnd: bodyEnd)
     unsafe names[id] = connection
     if unsafe Self.header(WSI_TOKEN_HTTP_TRANSFER_ENCODING, of: connection) != nil {
@@ -196,6 +202,7 @@ public final class HTTPServer: @unchecked Sendable {
   }
 
   private func receive(_ bytes: UnsafeRawBufferPointer, on connection: OpaquePointer) -> Int32 {
+    unsafe countData(connection)
     // The exchange is not copied, because that would copy the body for each part.
     guard let end = unsafe exchanges[connection]?.bodyEnd, Self.now < end else { return -1 }
     guard let count = unsafe exchanges[connection]?.request.body.count,

@@ -94,6 +94,38 @@ struct GatekeeperTests {
     #expect(status("secret", from: "192.0.2.1", at: 110) == 200)
   }
 
+  @Test(
+    "After fifty wrong tokens from one network its other addresses have one attempt each, with the right token too",
+    arguments: [("192.0.2.", "192.0.3.1"), ("2001:db8:0:%00::", "2001:db8:1::1")])
+  func throttleOfNetwork(network: String, other: String) {
+    let router = Router(token: "secret", server: server)
+    func status(_ token: String, from peer: String, at second: UInt64 = 100) -> UInt32 {
+      router.answer(request(.get, "/api/v1/status", token: token, peer: peer), seconds: second).status
+    }
+    func peer(_ number: Int) -> String {
+      network.contains("%") ? network.replacing("%", with: "\(number)") + "\(number)" : network + "\(number)"
+    }
+    var answers: [UInt32: Int] = [:]
+    for number in 1...20 { for _ in 0..<10 { answers[status("wrong", from: peer(number)), default: 0] += 1 } }
+    // Five addresses use the network's fifty up, fifteen have one attempt.
+    #expect(answers == [401: 65, 429: 135])
+    #expect(status("secret", from: peer(20)) == 429)
+    #expect(status("secret", from: peer(21)) == 200)
+    #expect(status("wrong", from: other) == 401 && status("secret", from: other) == 200)
+    #expect(status("secret", from: peer(20), at: 110) == 200)
+  }
+
+  @Test("An IPv6 /56 counts as one client")
+  func throttleOfPrefix() {
+    let router = Router(token: "secret", server: server)
+    func status(_ token: String, _ peer: String) -> UInt32 {
+      router.answer(request(.get, "/api/v1/status", token: token, peer: peer)).status
+    }
+    for number in 0..<10 { #expect(status("wrong", "2001:db8:0:\(number)::1") == 401) }
+    #expect(status("secret", "2001:db8:0:ff::1") == 429)
+    #expect(status("secret", "2001:db8:0:100::1") == 200)
+  }
+
   @Test("Clients beyond the limit of the table share one count")
   func manyClients() {
     let router = Router(token: "secret", server: server)

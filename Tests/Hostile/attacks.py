@@ -10,6 +10,7 @@ import os
 import random
 import socket
 import struct
+import threading
 import time
 
 import client
@@ -28,6 +29,7 @@ class Attack:
 
     def __init__(self, target, tls, options):
         self.target, self.tls, self.options, self.answers = target, tls, options, 0
+        self.connections = 0  # that the attack has opened and the server has ended
         self.has_begun = True  # false if the server did not let the attack begin, so that nothing is measured
 
     def begin(self):
@@ -41,38 +43,72 @@ class Attack:
 
 
 class Forged(Attack):
-    """Datagrams from forged sources: IP_PKTINFO chooses an address of this host for each one."""
+    """Datagrams from forged sources: IP_PKTINFO chooses an address of this host for each one. sendmmsg sends many in one
+    call, because Python makes too few calls a second."""
 
     def begin(self):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.bind(("0.0.0.0", 0))
-        self.datagrams = [self.make() for _ in range(2000)]
+        self.batch = Batch(self.target, [self.make() for _ in range(2000)],
+                           [self.source(number) for number in range(self.sources())])
         self.number = 0
 
     def sources(self):
         """The number of source addresses."""
         return self.options.get("sources", 50000)
 
+    def source(self, number):
+        """One source address in network order."""
+        return address(number * 40503 % 65536)
+
     def make(self):
         """Makes one datagram."""
         return messages.request(messages.BINDING)
 
     def step(self, count):
-        send, target, sources = self.socket.sendmsg, self.target, self.sources()
-        for _ in range(count):
-            self.number = number = (self.number + 1) % sources
-            control = [(socket.IPPROTO_IP, 8, b"\0\0\0\0" + address(number * 40503 % 65536) + b"\0\0\0\0")]
-            try:
-                send([self.datagrams[number % 2000]], control, socket.MSG_DONTWAIT, target)
-            except OSError:
-                pass
+        sent = 0
+        while sent < count:
+            most = min(count - sent, 512, self.batch.count - self.number)
+            done = self.batch.send(self.socket.fileno(), self.number, most)
+            if done <= 0:
+                break
+            sent += done
+            self.number = (self.number + done) % self.batch.count
+        return sent
 
     def end(self):
         """Counts the answers: the socket's buffer is small, and the kernel counts the datagrams that it drops."""
         port = f":{self.socket.getsockname()[1]:04X} "
         with open("/proc/net/udp", encoding="ascii") as table:
             self.answers = sum(int(line.split()[-1]) for line in table if port in line)
+
+
+class Batch:
+    """Datagrams for sendmmsg, one from each source, as an array of `struct mmsghdr` (64-bit)."""
+
+    def __init__(self, target, datagrams, sources):
+        self.count = len(sources)
+        name = struct.pack("=HHI8x", socket.AF_INET, socket.htons(target[1]),
+                           struct.unpack("=I", socket.inet_aton(target[0]))[0])
+        self.name = ctypes.create_string_buffer(name, 16)
+        self.bodies = [ctypes.create_string_buffer(datagram, len(datagram)) for datagram in datagrams]
+        vectors = b"".join(struct.pack("=QQ", ctypes.addressof(body), len(body)) for body in self.bodies)
+        self.vectors = ctypes.create_string_buffer(vectors, len(vectors))
+        controls = b"".join(struct.pack("=QiiI4s4s4x", 28, socket.IPPROTO_IP, 8, 0, source, bytes(4)) for source in sources)
+        self.controls = ctypes.create_string_buffer(controls, len(controls))
+        headers = b"".join(
+            struct.pack("=QI4xQQQQi4xI4x", ctypes.addressof(self.name), 16,
+                        ctypes.addressof(self.vectors) + number % len(datagrams) * 16, 1,
+                        ctypes.addressof(self.controls) + number * 32, 32, 0, 0)
+            for number in range(self.count))
+        self.headers = ctypes.create_string_buffer(headers, len(headers))
+        self.library = ctypes.CDLL(None, use_errno=True)
+
+    def send(self, descriptor, first, count):
+        """Sends some of them; returns the number that the kernel took, or a negative number."""
+        start = ctypes.c_void_p(ctypes.addressof(self.headers) + first * 64)
+        return self.library.sendmmsg(descriptor, start, count, socket.MSG_DONTWAIT)
 
 
 class ForgedAllocates(Forged):
@@ -95,16 +131,10 @@ class VictimBindings(Forged):
     """Binding requests with the forged source of one victim."""
 
     def sources(self):
-        return 1
+        return 2000
 
-    def step(self, count):
-        control = [(socket.IPPROTO_IP, 8, b"\0\0\0\0" + socket.inet_aton("127.68.0.1") + b"\0\0\0\0")]
-        for _ in range(count):
-            self.number += 1
-            try:
-                self.socket.sendmsg([self.datagrams[self.number % 2000]], control, 0, self.target)
-            except OSError:
-                pass
+    def source(self, number):
+        return socket.inet_aton("127.68.0.1")
 
 
 class WrongPasswords(Attack):
@@ -118,13 +148,13 @@ class WrongPasswords(Attack):
                           for number in range(1000)]
         self.number = 0
 
-    def challenged(self, source):
+    def challenged(self, source, timeout=0.5):
         """A socket of this address, and the nonce that the server gave it."""
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.bind((source, 0))
         client.connect(self.target)
-        client.settimeout(0.5)
+        client.settimeout(timeout)
         nonce = b"none"
         try:
             client.send(messages.request(messages.ALLOCATE, messages.attribute(messages.TRANSPORT, messages.UDP)))
@@ -139,6 +169,29 @@ class WrongPasswords(Attack):
             self.number += 1
             try:
                 self.socket.send(self.datagrams[self.number % 1000])
+            except OSError:
+                pass
+
+
+class NetworkPasswords(WrongPasswords):
+    """The same from 250 addresses of one network, each below the limit of an address."""
+
+    def begin(self):
+        ends = int(time.time()) + 3600
+        body = messages.attribute(messages.TRANSPORT, messages.UDP)
+        self.clients = []
+        for number in range(250):
+            client, nonce = self.challenged(f"127.66.4.{1 + number}", 0.5 if self.has_begun else 0.01)
+            self.clients.append((client, [
+                messages.signed(messages.ALLOCATE, body, f"{ends}:{number}-{count}", nonce, None) for count in range(20)]))
+        self.number = 0
+
+    def step(self, count):
+        for _ in range(count):
+            self.number += 1
+            client, datagrams = self.clients[self.number % len(self.clients)]
+            try:
+                client.send(datagrams[self.number // len(self.clients) % len(datagrams)])
             except OSError:
                 pass
 
@@ -339,72 +392,173 @@ class DTLSFragments(DTLSHellos):
 
 
 class KeyUpdates(Attack):
-    """TLS 1.3 connections that send only KeyUpdates, which are made in advance."""
+    """TLS 1.3 connections that send only KeyUpdates. The server ends each after 32 of them, so new ones are opened all the
+    time: `connections` handshakes are under way at once."""
+
+    UPDATES = 34  # on each connection; the server reads one more than it allows
 
     def begin(self):
-        self.streams, self.number = [], 0
+        self.open, self.number, self.connections = [], 0, 0
         library = ctypes.CDLL("libssl.so.3")
         for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new", "BIO_new", "BIO_s_mem"):
             getattr(library, name).restype = ctypes.c_void_p
         self.library = library
-        context = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
-        for _ in range(self.options.get("connections", 40)):
+        self.context = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
+        self.buffer = ctypes.create_string_buffer(65536)
+        self.refill()
+        self.has_begun = bool(self.open)
+
+    def refill(self):
+        """Opens connections until enough are in their handshake."""
+        while len(self.open) < self.options.get("connections", 40):
+            self.number += 1
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            connection.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.setblocking(False)
             try:
-                self.streams.append([self.connect(context), 0])
-            except OSError:
-                self.has_begun = False
-
-    def connect(self, context):
-        """Makes a connection with a complete handshake, and a thousand KeyUpdates for it."""
-        library = self.library
-        connection = socket.create_connection(self.tls, timeout=3, source_address=(ATTACKER, 0))
-        connection.settimeout(0.3)
-        engine = ctypes.c_void_p(library.SSL_new(context))
-        memory = [ctypes.c_void_p(library.BIO_new(ctypes.c_void_p(library.BIO_s_mem()))) for _ in range(2)]
-        library.SSL_set_bio(engine, *memory)
-        library.SSL_set_connect_state(engine)
-        buffer = ctypes.create_string_buffer(65536)
-
-        def output():
-            collected = b""
-            while (count := library.BIO_read(memory[1], buffer, 65536)) > 0:
-                collected += buffer.raw[:count]
-            return collected
-
-        while library.SSL_do_handshake(engine) != 1:
-            connection.sendall(output())
-            received = connection.recv(65536)
-            if not received:
-                raise ConnectionError("the server closed")
-            library.BIO_write(memory[0], received, len(received))
-        connection.sendall(output())
-        updates = []
-        for _ in range(self.options.get("updates", 1500)):
-            library.SSL_key_update(engine, 0)
-            library.SSL_do_handshake(engine)
-            updates.append(output())
-        connection.setblocking(False)
-        return connection, updates
-
-    def step(self, count):
-        before = self.answers
-        for _ in range(count if self.streams else 0):
-            self.number = (self.number + 1) % len(self.streams)
-            (connection, updates), sent = self.streams[self.number]
-            if sent >= len(updates):
-                continue
-            try:
-                if connection.send(updates[sent]) == len(updates[sent]):
-                    self.streams[self.number][1] += 1
-                    self.answers += 1
+                connection.bind((f"127.66.0.{1 + self.number % 16}", 0))
+                connection.connect(self.tls)
             except BlockingIOError:
                 pass
             except OSError:
-                # The server has ended the connection, after the number of messages that it allows.
-                self.streams.pop(self.number)
-                if not self.streams:
-                    break
-        return self.answers - before
+                connection.close()
+                return
+            engine = ctypes.c_void_p(self.library.SSL_new(self.context))
+            memory = [ctypes.c_void_p(self.library.BIO_new(ctypes.c_void_p(self.library.BIO_s_mem()))) for _ in range(2)]
+            self.library.SSL_set_bio(engine, *memory)
+            self.library.SSL_set_connect_state(engine)
+            self.open.append((connection, engine, memory))
+
+    def output(self, memory):
+        """What OpenSSL wants to send."""
+        count = self.library.BIO_read(memory[1], self.buffer, 65536)
+        return self.buffer.raw[:count] if count > 0 else b""
+
+    def advance(self, connection, engine, memory):
+        """Continues a handshake. True when it is complete; raises OSError when the server has closed."""
+        try:
+            if received := connection.recv(16384):
+                self.library.BIO_write(memory[0], received, len(received))
+            else:
+                raise ConnectionError("the server closed")
+        except BlockingIOError:
+            pass
+        done = self.library.SSL_do_handshake(engine) == 1
+        if waiting := self.output(memory):
+            connection.send(waiting)
+        return done
+
+    def step(self, count):
+        sent, left = 0, []
+        for entry in self.open:
+            if sent >= count:
+                left.append(entry)
+                continue
+            connection, engine, memory = entry
+            try:
+                if not self.advance(connection, engine, memory):
+                    left.append(entry)
+                    continue
+                for _ in range(self.UPDATES):
+                    self.library.SSL_key_update(engine, 0)
+                    self.library.SSL_do_handshake(engine)
+                connection.send(self.output(memory))
+                sent += self.UPDATES
+                self.connections += 1
+            except BlockingIOError:  # not connected yet
+                left.append(entry)
+                continue
+            except OSError:
+                pass
+            self.library.SSL_free(engine)
+            # Closed later, with a reset, so that the server reads everything first.
+            self.ending = getattr(self, "ending", collections.deque())
+            self.ending.append(connection)
+            while len(self.ending) > 200:
+                self.ending.popleft().close()
+        self.open = left
+        self.refill()
+        self.answers += sent
+        return sent
+
+
+class AdminKeyUpdates(KeyUpdates):
+    """The same at the admin endpoint. `target` is the endpoint."""
+
+    def begin(self):
+        self.tls = self.target
+        super().begin()
+
+
+class LyingSources(Attack):
+    """The sources of `relay.detect`: a STUN server that floods each question with answers to other questions, tells a
+    multicast address in every second one and leaves the others without an answer; and a metadata service with long,
+    endless and false documents, redirects and silence. For the control the flood goes to a closed port."""
+
+    STUN_PORT = 21499
+    LIES = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n10.0.0.1", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n127.0.0.1",
+        b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:21478/\r\nContent-Length: 0\r\n\r\n", b"",
+        b"HTTP/1.1 200 OK\r\n" + b"X-Lie: " + b"x" * 8000 + b"\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"\xff" * 4000]
+
+    def begin(self):
+        self.asker, self.questions = ("127.0.0.1", 9), 0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setblocking(False)
+        if self.target[1] == 9:
+            return
+        self.socket.bind(("127.0.0.1", self.STUN_PORT))
+        self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("169.254.169.254", 80))
+        self.listener.listen(64)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        """Answers every request to the metadata service with the next lie, at most a megabyte of it."""
+        number = 0
+        while True:
+            connection, _ = self.listener.accept()
+            lie = self.LIES[number % len(self.LIES)]
+            number += 1
+            threading.Thread(target=self.lie, args=(connection, lie), daemon=True).start()
+
+    @staticmethod
+    def lie(connection, lie):
+        """Sends one answer, then repeats its last part for a while."""
+        connection.settimeout(4)
+        try:
+            connection.recv(4096)
+            connection.sendall(lie)
+            for _ in range(256 if len(lie) > 60 and b"Length: 8" not in lie else 0):
+                connection.sendall(lie[-4000:])
+            connection.recv(4096)
+        except OSError:
+            pass
+        connection.close()
+
+    def step(self, count):
+        try:
+            while True:
+                request, self.asker = self.socket.recvfrom(2048)
+                self.questions += 1
+                self.answers += 1
+                if self.questions % 2 and len(request) >= 20:
+                    # XOR-MAPPED-ADDRESS 224.0.0.1, no address of a host: any other answer would be believed.
+                    body = struct.pack(">HHBBHI", 0x20, 8, 0, 1, 4242 ^ 0x2112, 0xE0000001 ^ messages.COOKIE)
+                    self.socket.sendto(messages.header(0x0101, len(body), request[8:20]) + body, self.asker)
+        except BlockingIOError:
+            pass
+        except OSError:
+            pass
+        lie = messages.header(0x0101, 12, os.urandom(12)) + struct.pack(">HHBBHI", 0x20, 8, 0, 1, 1, 0x08080808)
+        for _ in range(count):
+            try:
+                self.socket.sendto(lie, self.asker)
+            except OSError:
+                pass
 
 
 class OneUser(Attack):

@@ -83,3 +83,16 @@ def new_call(server, source, name="load", password="benchmark"):
         return False
     finally:
         client.close()
+
+
+def relays_at(server, address):
+    """Whether a new allocation has its relayed address at this IPv4 address."""
+    one = Client(server, "127.70.1.1", "load", "benchmark")
+    try:
+        value = one.allocate().get(messages.RELAYED, bytes(8))
+        one.ask(messages.REFRESH, messages.attribute(messages.LIFETIME, bytes(4)))
+    except Refused:
+        return False
+    finally:
+        one.close()
+    return value[4:8] == bytes(a ^ b for a, b in zip(socket.inet_aton(address), messages.COOKIE.to_bytes(4, "big")))

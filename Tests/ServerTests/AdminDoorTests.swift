@@ -164,6 +164,80 @@ extension AdminServerTests {
     #expect(try admin.ask("GET", "/api/v1/status").status == 401)
   }
 
+  // MARK: - Strangers
+
+  /// A server with HTTPS, and a connection to it with a complete handshake.
+  private func startSecure(_ number: UInt16, _ folder: TemporaryDirectory) throws -> (RunningServer, AdminClient) {
+    let certificate = try writePair(folder, "admin.example")
+    try folder.write(certificate, to: "ca.pem")
+    let port = Self.port(number) + 2
+    let (server, _) = try start(
+      number,
+      [
+        "admin.token=t0ken", "tls.certificate=\(folder.path("chain.pem"))",
+        "tls.private-key=\(folder.path("key.pem"))",
+      ], listen: "0.0.0.0:\(port)")
+    var admin = AdminClient(url: "https://127.0.0.1:\(port)")
+    (admin.authorities, admin.token) = (folder.path("ca.pem"), "t0ken")
+    return (server, admin)
+  }
+
+  private static let request = Array("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
+
+  @Test("KeyUpdates without data end a connection to the endpoint; requests between them reset the count")
+  func keyUpdates() throws {
+    let folder = try TemporaryDirectory()
+    let (server, admin) = try startSecure(40, folder)
+    let address = SocketAddress(.ipv4Loopback, port: Self.port(40) + 2)
+    let stream = try Stream(to: address, tls: try TLSContext(client: .none))
+    #expect(stream.ends { for _ in 0..<40 { try stream.requestKeyUpdate() } })
+    #expect(server.logs("limit=messages-without-data "))
+    let counted = #"turnpike_limit_reached_total{limit="messages-without-data"}"#
+    #expect(try soon { try admin.metrics()[counted] == 1 })
+    let patient = try Stream(to: address, tls: try TLSContext(client: .none))
+    for _ in 0..<4 {
+      for _ in 0..<12 { try patient.requestKeyUpdate() }
+      try patient.send(Self.request)
+      var answer = ""
+      while !answer.hasSuffix("\r\n\r\nok\n") { answer += String(decoding: try patient.receive(1), as: UTF8.self) }
+      #expect(answer.hasPrefix("HTTP/1.1 200"))
+    }
+  }
+
+  @Test("What is held for clients without the token is in the metric, and is released when they leave or show it")
+  func strangersMemory() throws {
+    let folder = try TemporaryDirectory()
+    let (server, admin) = try startSecure(41, folder)
+    let address = SocketAddress(.ipv4Loopback, port: Self.port(41) + 2)
+    func held() throws -> Double { try admin.metrics()["turnpike_admin_strangers_memory_bytes"] ?? -1 }
+    // The operator's own connection has not shown its token when the metrics are written.
+    let before = try held()
+    let silent = try (0..<4).map { _ in Holder(try ClientSocket.tcp(to: address)) }
+    #expect(try soon { try held() >= before + 4 * 50_000 })
+    #expect(try admin.metrics()["turnpike_strangers_memory_bytes"] ?? 0 >= before + 4 * 50_000)
+    for holder in silent { holder.value = nil }
+    #expect(try soon { try held() == before })
+    let known = try Stream(to: address, tls: try TLSContext(client: .none))
+    try known.send(Array("GET /api/v1/status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer t0ken\r\n\r\n".utf8))
+    _ = try known.receive(12)
+    #expect(try held() == before)
+    #expect(server.isRunning)
+  }
+
+  @Test("At its part of limits.strangers-memory the endpoint closes the heaviest client, and serves others")
+  func strangersMemoryFull() throws {
+    let (server, admin) = try start(42, ["limits.strangers-memory=1M"])
+    let address = SocketAddress(.ipv4Loopback, port: server.port + 2)
+    let silent = try (0..<40).map { number in
+      let client = SocketAddress(IPAddress(127, 0, 0, UInt8(2 + number / 20)), port: 0)
+      return Holder(try ClientSocket.tcp(to: address, from: client))
+    }
+    #expect(server.logs("limit=strangers-memory "))
+    #expect(try soon { (try? admin.ask("GET", "/healthz").status) == 200 })
+    #expect(try admin.metrics()["turnpike_admin_strangers_memory_bytes"] ?? 0 <= 250_000)
+    _ = silent
+  }
+
   // MARK: - Peers
 
   @Test("A client cannot relay to the endpoint, whatever the peer rules allow")

@@ -13,8 +13,8 @@ extension ServerTests {
   private final class SilentClient {
     let socket: ClientSocket
 
-    init(to server: SocketAddress, sending bytes: [UInt8] = []) throws {
-      let socket = try ClientSocket.tcp(to: server)
+    init(to server: SocketAddress, from address: IPAddress? = nil, sending bytes: [UInt8] = []) throws {
+      let socket = try ClientSocket.tcp(to: server, from: address.map { SocketAddress($0, port: 0) })
       guard Readiness.wait(for: socket.rawValue, writing: true, until: Stream.deadline) else {
         throw Stream.Failure(what: "no connection")
       }
@@ -80,6 +80,19 @@ extension ServerTests {
     var other = try server.session("bob", "hunter2", transport: .tls)
     #expect(code { () throws(AllocationSession.Failure) in try other.allocate() } == nil)
     #expect(code { () throws(AllocationSession.Failure) in _ = try known.refresh() } == nil)
+  }
+
+  @Test("At limits.strangers-memory the address that holds most bytes gives way, not the one with most connections")
+  func heaviestByBytes() throws {
+    let server = try RunningServer(port: Self.port(77), ["workers=1", "limits.strangers-memory=1M"])
+    let many = try (0..<60).map { _ in try SilentClient(to: loopback(1, server.port), from: IPAddress(127, 0, 0, 2)) }
+    let hello = try Self.hello()
+    let heavy = try (0..<24).map { _ in
+      try SilentClient(to: loopback(1, server.tlsPort), from: IPAddress(127, 0, 1, 3), sending: hello)
+    }
+    #expect(server.logs("limit=strangers-memory "))
+    #expect(heavy.prefix(4).allSatisfy { $0.ends(within: 5) })
+    #expect(many.allSatisfy { !$0.ends(within: 0) })
   }
 
   @Test("The connection of a stranger that reads no answers is closed at the queue's limit")

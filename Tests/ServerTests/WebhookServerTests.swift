@@ -51,6 +51,25 @@ struct WebhookServerTests {
     #expect(failed["reason"]?.string == "wrong-password" && failed["user"]?.string == "alice")
   }
 
+  @Test("No client can relay to the hook and the webhook on this host, whatever the peer rules allow")
+  func noPeers() throws {
+    let (hook, webhook) = (Self.port(20) + 5, Self.port(20) + 6)
+    let server = try server(
+      20,
+      [
+        "auth.hook=http://127.0.0.1:\(hook)/users", "events.webhook=http://localhost:\(webhook)/events",
+        "peers.allow=127.0.0.0/8",
+      ])
+    var session = try server.session()
+    #expect(code { () throws(AllocationSession.Failure) in try session.allocate() } == nil)
+    for port in [hook, webhook] {
+      let peer = SocketAddress(.ipv4Loopback, port: port)
+      #expect(code { () throws(AllocationSession.Failure) in try session.bindChannel(to: peer) } == 403)
+    }
+    let other = SocketAddress(.ipv4Loopback, port: Self.port(20) + 7)
+    #expect(code { () throws(AllocationSession.Failure) in try session.bindChannel(to: other) } == nil)
+  }
+
   @Test("A webhook that fails gets the same events again; events that it refuses are dropped")
   func retries() throws {
     let receiver = try Receiver(port: Self.port(1) + 5) { _, number in

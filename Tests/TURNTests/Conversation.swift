@@ -78,7 +78,7 @@ final class Conversation {
     let gate = PeerGate(
       rules: PeerRules(allow: allow.compactMap { CIDRBlock($0) }, deny: deny.compactMap { CIDRBlock($0) }),
       relayed: relayed, ownAddresses: own ?? [local], closed: closed.compactMap { SocketAddress($0) })
-    let limiter = StrangerRateLimiter(limit: limit, total: total, seed: (1, 2))
+    let limiter = StrangerRateLimiter(limit: limit, total: total, seed: (1, 0x5EED_5EED_5EED))
     let users = sharedUsers ?? UserRateLimiter(seed: (3, 4))
     let bandwidth = sharedBandwidth ?? BandwidthPools(seed: (5, 6))
     makeRelay = { settings, gate, now in

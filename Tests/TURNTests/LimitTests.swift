@@ -38,6 +38,16 @@ struct LimitTests {
       other.key = Conversation.otherKey
       for _ in 0..<15 { other.allocate() }
     },
+    Row(.networkFailures) { scene, _ in
+      // Four addresses use the network's budget up, and the fifth one reaches its limit.
+      for host in [9, 10, 11, 12, 8] {
+        for port in 1...5 {
+          let other = TestClient(scene.conversation, "192.0.2.\(host):\(port)")
+          other.key = Conversation.otherKey
+          for _ in 0..<10 { other.allocate() }
+        }
+      }
+    },
     Row(.waitingRequests, .udp, { $0.realms[0].hasStore = true }) { scene, _ in
       scene.client.username = "nobody"
       for _ in 0..<30 { _ = scene.allocate(Scene.udp) }

@@ -39,6 +39,48 @@ struct StrangerTests {
     #expect(queue.heaviestCount == 3 && queue.heaviest == 1)
   }
 
+  @Test("The heaviest address by bytes is found, in the heaviest network, whatever the number of its connections")
+  func bytes() throws {
+    var charged = ChargedBytes()
+    #expect(charged.heaviest == nil)
+    for _ in 0..<100 { charged.change(address(1, 1), by: 1000) }
+    charged.change(address(2, 1), by: 300_000)
+    charged.change(address(2, 2), by: 310_000)
+    #expect(charged.heaviest?.address == address(2, 2) && charged.heaviest?.bytes == 310_000)
+    charged.change(address(2, 2), by: -305_000)
+    #expect(charged.heaviest?.address == address(2, 1) && charged.bytes(of: address(2, 2)) == 5000)
+    charged.change(address(2, 1), by: -300_000)
+    #expect(charged.heaviest?.address == address(1, 1) && charged.heaviest?.bytes == 100_000)
+    charged.change(address(2, 2), by: -5000)
+    for _ in 0..<100 { charged.change(address(1, 1), by: -1000) }
+    #expect(charged.heaviest == nil)
+    // An IPv6 /56 counts as one address and a /48 as one network.
+    charged.change(try #require(IPAddress("2001:db8:0:1::1")), by: 10)
+    charged.change(try #require(IPAddress("2001:db8:0:2::1")), by: 10)
+    charged.change(try #require(IPAddress("2001:db8:1:1::1")), by: 15)
+    #expect(charged.heaviest?.address == IPAddress("2001:db8::") && charged.heaviest?.bytes == 20)
+  }
+
+  @Test("Of random charges the network that is found has at least four fifths of the heaviest one's bytes")
+  func randomBytes() {
+    let seed: UInt64 = 0x5EED_0043
+    var random = SplitMix(state: seed)
+    var charged = ChargedBytes()
+    var model: [IPAddress: Int] = [:]
+    for _ in 0..<2000 {
+      let from = address(UInt32.random(in: 1...9, using: &random), UInt32.random(in: 1...3, using: &random))
+      let step = Int.random(in: -min(model[from, default: 0], 60_000)...50_000, using: &random)
+      charged.change(from, by: step)
+      model[from, default: 0] += step
+      #expect(charged.bytes(of: from) == model[from], "seed \(seed)")
+      let networks = Dictionary(grouping: model) { $0.key.network }.mapValues { $0.reduce(0) { $0 + $1.value } }
+      guard let found = charged.heaviest, let most = networks.values.max() else { continue }
+      #expect(networks[found.address.network, default: 0] * 5 >= most * 4, "seed \(seed)")
+      let own = model.filter { $0.key.network == found.address.network }
+      #expect(found.bytes == own.values.max(), "seed \(seed)")
+    }
+  }
+
   @Test("A thousand random steps agree with a simple count")
   func random() {
     let seed: UInt64 = 0x5EED_0042

@@ -22,11 +22,11 @@ extension Relay {
       return refuseLogin(.unknownUser, claim.user, received, claim.nonce)
     }
     if case .foreign = claim.nonce { return answerForeignNonce(received, claim) }
-    // After too many failures from a proven address no key is tried for it, except for a live allocation.
-    if limiter.hasFailedTooOften(received.client.address, now: received.now.instant),
+    // After too many failures from a proven address or its network no key is tried, except for a live allocation.
+    if let cause = limiter.failureLimit(of: received.client.address, now: received.now.instant),
       liveAllocation(on: received.client, now: received.now) == nil
     {
-      return .drop(.tooManyFailures)
+      return .drop(cause)
     }
     switch identify(received, claim) {
     case .known(let principal): return performIfFresh(Request(received, by: principal), claim.nonce)

@@ -34,6 +34,8 @@ public enum RelayLimit: UInt8, CaseIterable, Sendable {
   case icmp
   /// The queue of packets from one shard to another.
   case siblings
+  /// `StrangerRateLimiter`: failed logins a second of one network.
+  case networkFailures
 }
 
 /// The notice that a limit was reached, at most one in ten seconds for each limit.
@@ -89,6 +91,7 @@ extension DropCause {
     case .rateLimited: .strangers
     case .rateLimitedInAll: .strangersInAll
     case .tooManyFailures: .failures
+    case .tooManyFailuresInNetwork: .networkFailures
     case .tooManyWaiting: .waitingRequests
     case .overBandwidth: .bandwidth
     case .overUserBandwidth: .userBandwidth

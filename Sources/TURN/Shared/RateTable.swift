@@ -47,6 +47,12 @@ final class RateTable: Sendable {
       let subject = address.family == .ipv6 ? address.masked(to: 56) : address
       self.init(subject.high ^ group << 48, subject.low ^ UInt64(subject.family.rawValue))
     }
+
+    /// An IPv4 /24 or IPv6 /48.
+    init(networkOf address: IPAddress) {
+      let network = address.masked(to: address.family == .ipv6 ? 48 : 24)
+      self.init(network.high, network.low ^ UInt64(network.family.rawValue))
+    }
   }
 
   // Allocated once with a fixed number of buckets, freed in deinit; an index is masked to that number. Shards access

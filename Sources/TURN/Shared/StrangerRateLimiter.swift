@@ -1,8 +1,9 @@
 public import NetworkTypes
 internal import Synchronization
 
-/// Limits unauthenticated answers a second, for each source address and in all, and the failed logins of an address.
-/// All shards share it without a lock, in a fixed size of memory: 65,536 addresses, 16,384 with failed logins.
+/// Limits unauthenticated answers a second, for each source address and in all, and the failed logins of an address and
+/// of a network. All shards share it without a lock, in a fixed size of memory: 65,536 addresses, 16,384 with failed
+/// logins.
 ///
 /// Binding answers and challenges (401, 438, errors) have separate budgets, so that forged Bindings with a client's
 /// address do not block its Allocate. After the challenges of an address are used up, possibly by forged requests, each
@@ -13,6 +14,8 @@ public final class StrangerRateLimiter: Sendable {
   private let portGroups: RateTable
   private let failures: RateTable
   private let portFailures: RateTable
+  private let networkFailures: RateTable
+  private let suspects: RateTable
   private let lookUps: RateTable
   private let limit = Atomic<UInt64>(0)
   private let totalLimit = Atomic<UInt64>(0)
@@ -24,6 +27,13 @@ public final class StrangerRateLimiter: Sendable {
   /// Limit of failed logins a second of one address. It is higher than one client's, because clients behind one NAT
   /// share the address, and one of them with an old password must not block the others.
   static let failuresPerAddress: UInt64 = 50
+  /// Limit of failed logins a second of one network (IPv4 /24, IPv6 /48), as one customer of a hosting network may have:
+  /// that of four addresses. Beyond it no key is tried for an address with `failuresOfSuspect`; the others of the
+  /// network, whose passwords are right, do not notice it.
+  static let failuresPerNetwork: UInt64 = 200
+  /// The failed logins a minute that make an address suspect. With each of 256 addresses an attacker has so many at once,
+  /// and each costs up to 0.1 ms.
+  static let failuresOfSuspect: UInt64 = 2
   /// The divisor for a port group's part of the address's budget: 4 of 100 answers a second.
   private static let groupShare: UInt64 = 25
 
@@ -40,6 +50,8 @@ public final class StrangerRateLimiter: Sendable {
     failures = table(3, setCount: 4096)
     lookUps = table(4, setCount: 4096)
     portFailures = table(5, setCount: 4096)
+    networkFailures = table(6, setCount: 4096)
+    suspects = table(7, setCount: 4096)
     setLimits(perAddress: limit, total: total)
   }
 
@@ -116,16 +128,25 @@ public final class StrangerRateLimiter: Sendable {
   func countFailure(_ client: SocketAddress, now: Instant) {
     _ = failures.take(RateTable.Subject(client.address), Self.addressFailures, now: now)
     _ = portFailures.take(RateTable.Subject(client), Self.portFailures, now: now)
+    _ = networkFailures.take(RateTable.Subject(networkOf: client.address), Self.networkFailures, now: now)
+    _ = suspects.take(RateTable.Subject(client.address), Self.suspectFailures, now: now)
   }
 
-  /// Whether the client or its address has reached the limit of failed logins in this second.
-  func hasFailedTooOften(_ client: SocketAddress, now: Instant) -> Bool {
-    !failures.hasBudget(RateTable.Subject(client.address), Self.addressFailures, now: now)
-      || !portFailures.hasBudget(RateTable.Subject(client), Self.portFailures, now: now)
+  /// The drop cause for a client if it, its address or its network has reached the limit of failed logins now.
+  func failureLimit(of client: SocketAddress, now: Instant) -> DropCause? {
+    guard failures.hasBudget(RateTable.Subject(client.address), Self.addressFailures, now: now),
+      portFailures.hasBudget(RateTable.Subject(client), Self.portFailures, now: now)
+    else { return .tooManyFailures }
+    guard !networkFailures.hasBudget(RateTable.Subject(networkOf: client.address), Self.networkFailures, now: now)
+    else { return nil }
+    let isSuspect = !suspects.hasBudget(RateTable.Subject(client.address), Self.suspectFailures, now: now)
+    return isSuspect ? .tooManyFailuresInNetwork : nil
   }
 
   private static let addressFailures = RateTable.Limit(perSecond: failuresPerAddress)
   private static let portFailures = RateTable.Limit(perSecond: failuresPerPort)
+  private static let networkFailures = RateTable.Limit(perSecond: failuresPerNetwork)
+  private static let suspectFailures = RateTable.Limit(perMinute: failuresOfSuspect)
 }
 
 extension RateTable.Subject {
