@@ -44,7 +44,6 @@ public final class AdminService: Sendable {
     let router = Router(token: token, isPrivate: isPrivate, rooms: rooms, server: server)
     var options = options
     if let rooms { options.webSockets = RoomDoor(rooms, router) }
-    options.isOperator = { router.hasToken($0) }
     do throws(HTTPServer.Failure) {
       http = try HTTPServer(options) { request, exchange in
         let start = Instant.read()
@@ -65,6 +64,9 @@ public final class AdminService: Sendable {
     self.rooms = rooms
     self.server = server
   }
+
+  /// Whether requests are not yet answered, or answers not yet read; any thread may ask.
+  public var isAnswering: Bool { http.isAnswering }
 
   /// The part of a room's link after the address of the demo page: `#NAME.KEY`; nil without a demo page.
   public func roomLink(_ name: String) -> String? { rooms.map { "#\(name).\($0.key(of: name))" } }

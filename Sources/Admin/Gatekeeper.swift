@@ -68,22 +68,33 @@ struct Gatekeeper: Sendable {
     }
     let address = IPAddress(request.peer)
     let name = address.map { "\($0.family == .ipv6 ? $0.masked(to: 56) : $0)" } ?? request.peer
-    // Clients beyond the limit share one count.
-    let client = failures[name] != nil || failures.count < Self.clientLimit ? name : ""
     let network = address.map { $0.masked(to: $0.family == .ipv6 ? 48 : 24) }
+    let client = countedName(name, in: network)
     let isSuspect = network.map { networkFailures[$0, default: 0] >= Self.failuresPerNetwork } ?? false
     guard failures[client, default: 0] < (isSuspect ? 1 : Self.failuresPerClient) else {
       return HTTPResponse(.tooMany, "too many wrong tokens: wait ten seconds")
     }
     if hasToken(request) { return nil }
-    failures[client, default: 0] += 1
-    if let network, networkFailures[network] != nil || networkFailures.count < Self.clientLimit {
-      networkFailures[network, default: 0] += 1
-    }
+    // The first request of a page has no token, and guesses nothing.
+    if request.authorization != nil { countFailure(of: client, in: network) }
     var response = HTTPResponse(
       .unauthorized, "the request needs Authorization: Bearer TOKEN, with the value of admin.token")
     response.headers.append(.init("WWW-Authenticate", "Bearer"))
     return response
+  }
+
+  /// The name under which a client's failures are counted. Clients beyond the limit of the table share the count of their
+  /// network, and networks beyond it share one.
+  private func countedName(_ client: String, in network: IPAddress?) -> String {
+    if failures[client] != nil || failures.count < Self.clientLimit { return client }
+    guard let network = network.map({ "\($0)/" }) else { return "" }
+    return failures[network] != nil || failures.count < 2 * Self.clientLimit ? network : ""
+  }
+
+  private mutating func countFailure(of client: String, in network: IPAddress?) {
+    failures[client, default: 0] += 1
+    guard let network, networkFailures[network] != nil || networkFailures.count < Self.clientLimit else { return }
+    networkFailures[network, default: 0] += 1
   }
 
   /// Whether a request shows the token; false if there is none.

@@ -12,6 +12,8 @@ final class Router: Sendable {
     var call: Route.Call
     /// Further headers of the answer.
     var headers: [HTTPField] = []
+    /// Whether the request was admitted with the token.
+    var isForOperator = false
   }
 
   enum Result: Sendable {
@@ -39,9 +41,6 @@ final class Router: Sendable {
     gatekeeper.withLock { $0.refusalOfSocket(request) }?.hardened
   }
 
-  /// Whether a request shows the token.
-  func hasToken(_ request: HTTPRequest) -> Bool { gatekeeper.withLock { $0.hasToken(request) } }
-
   func setToken(_ token: String) { gatekeeper.withLock { $0.token = Array(token.utf8) } }
 
   func setOrigins(_ origins: [String]) { gatekeeper.withLock { $0.origins = origins } }
@@ -62,7 +61,8 @@ final class Router: Sendable {
         $0.refusal(of: request, for: route.access, mayBeForeign: !headers.isEmpty, now: now)
       }
       if let refusal { return .response(refusal.hardened.with(headers)) }
-      let job = Job(route: route, call: Route.Call(request: request, parts: parts), headers: headers)
+      var job = Job(route: route, call: Route.Call(request: request, parts: parts), headers: headers)
+      job.isForOperator = route.access != .open && gatekeeper.withLock { $0.hasToken(request) }
       return route.mayWait ? .job(job) : .response(carryOut(job))
     }
     guard allowed.isEmpty else {
@@ -88,12 +88,18 @@ final class Router: Sendable {
   }
 
   func carryOut(_ job: Job) -> HTTPResponse {
+    var response = outcome(of: job).hardened.with(job.headers)
+    response.isForOperator = job.isForOperator
+    return response
+  }
+
+  private func outcome(of job: Job) -> HTTPResponse {
     do throws(AdminFailure) {
       var call = job.call
       try job.route.check(&call)
-      return try job.route.action(call, server).hardened.with(job.headers)
+      return try job.route.action(call, server)
     } catch {
-      return HTTPResponse(error).hardened.with(job.headers)
+      return HTTPResponse(error)
     }
   }
 }

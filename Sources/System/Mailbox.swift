@@ -12,6 +12,8 @@ public final class Mailbox<Message: Sendable>: Sendable {
     var since = Instant(nanoseconds: 0)
     /// Whether the reader has been woken since it took messages last, so that many messages cost one system call.
     var isRung = false
+    /// The number of times that the reader has taken messages.
+    var takes = 0
   }
 
   private let queue = Mutex(Queue())
@@ -51,11 +53,12 @@ public final class Mailbox<Message: Sendable>: Sendable {
 
   /// Wakes the reader, unless it has been woken since it took messages last.
   public func wakeReader() {
-    let isFirst = queue.withLock { queue in
-      defer { queue.isRung = true }
-      return !queue.isRung
-    }
-    if isFirst { ring() }
+    let (isRung, takes) = queue.withLock { ($0.isRung, $0.takes) }
+    guard !isRung else { return }
+    ring()
+    // Only after the system call: another sender relies on it, and this thread may have a lower priority. Not if the
+    // reader has taken messages since: it must be woken for the next one.
+    queue.withLock { if $0.takes == takes { $0.isRung = true } }
   }
 
   /// Wakes the reader, with a system call and without the lock.
@@ -85,6 +88,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
       // In the lock: a sender that comes later must wake the reader for a message that stays.
       silence()
       queue.isRung = false
+      queue.takes &+= 1
       queue.messages.removeAll(where: matches)
     }
   }
@@ -97,6 +101,7 @@ public final class Mailbox<Message: Sendable>: Sendable {
       let messages = queue.messages
       queue.messages = []
       queue.isRung = false
+      queue.takes &+= 1
       return messages
     }
   }

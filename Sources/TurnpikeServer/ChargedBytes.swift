@@ -7,6 +7,14 @@ struct ChargedBytes {
   private struct Network {
     var total = 0
     var sources: [IPAddress: Int] = [:]
+
+    /// Changes the bytes of a source; returns the network's total.
+    mutating func change(_ source: IPAddress, by step: Int) -> Int {
+      total += step
+      let own = sources[source, default: 0] + step
+      sources[source] = own > 0 ? own : nil
+      return total
+    }
   }
 
   /// By IPv4 /24 or IPv6 /48, of which each has at most 256 sources.
@@ -21,17 +29,14 @@ struct ChargedBytes {
   mutating func change(_ address: IPAddress, by step: Int) {
     guard step != 0 else { return }
     let name = address.network
-    var network = networks[name] ?? Network()
-    if network.total > 0 { classes[Self.sizeClass(network.total)].remove(name) }
-    network.total += step
-    let own = network.sources[address.source, default: 0] + step
-    network.sources[address.source] = own > 0 ? own : nil
-    if network.total > 0 {
-      networks[name] = network
-      classes[Self.sizeClass(network.total)].insert(name)
-    } else {
-      networks[name] = nil
-    }
+    // In place: a copy would copy the network's sources.
+    let total = networks[name, default: Network()].change(address.source, by: step)
+    if total <= 0 { networks[name] = nil }
+    let old = total - step > 0 ? Self.sizeClass(total - step) : nil
+    let new = total > 0 ? Self.sizeClass(total) : nil
+    guard old != new else { return }
+    if let old { classes[old].remove(name) }
+    if let new { classes[new].insert(name) }
   }
 
   /// The heaviest address of a network in the highest class; nil if nothing is charged.

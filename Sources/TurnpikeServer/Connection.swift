@@ -163,6 +163,12 @@ struct Connection: ~Copyable {
     isBusy = false
   }
 
+  /// Whether output waits for room in the kernel, and not for the next bytes of a TLS client: a socket that has room would
+  /// make an event in every turn.
+  var lacksRoom: Bool {
+    mutating get { layer == .tls ? tls?.outputByteCount ?? 0 > 0 : !outgoing.isEmpty }
+  }
+
   /// Writes waiting output until the kernel accepts no more; false if the connection is closed.
   mutating func flush(_ pool: inout BlockPool) -> Bool {
     isBusy = true

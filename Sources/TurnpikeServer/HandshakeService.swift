@@ -21,8 +21,8 @@ final class HandshakeJob: Sendable, Equatable {
   private let datagram: Mutex<DTLSEngine?>
   /// Datagrams that DTLS must read first, in order.
   private let datagrams: [[UInt8]]
-  /// The complete ClientHello of a connection that has no engine yet.
-  private let hello: [UInt8]
+  /// The complete ClientHello of a connection that has no engine yet; empty when the engine has it.
+  private let hello: Mutex<[UInt8]>
   /// The context of that connection's engine.
   private let context: TLSContext?
   private let isAbandoned = Atomic(false)
@@ -56,7 +56,7 @@ final class HandshakeJob: Sendable, Equatable {
     stream = Mutex(engine)
     datagram = Mutex(nil)
     datagrams = []
-    hello = []
+    hello = Mutex([])
     context = nil
   }
 
@@ -74,7 +74,7 @@ final class HandshakeJob: Sendable, Equatable {
     stream = Mutex(nil)
     datagram = Mutex(nil)
     datagrams = []
-    self.hello = hello
+    self.hello = Mutex(hello)
     self.context = context
   }
 
@@ -89,7 +89,7 @@ final class HandshakeJob: Sendable, Equatable {
     stream = Mutex(nil)
     datagram = Mutex(engine)
     self.datagrams = datagrams
-    hello = []
+    hello = Mutex([])
     context = nil
   }
 
@@ -122,7 +122,10 @@ final class HandshakeJob: Sendable, Equatable {
     let waitsForClient = stream.withLock { engine in
       if let context {
         engine = try? TLSEngine(server: context)
-        let bytes = hello
+        let bytes = hello.withLock { hello in
+          defer { hello = [] }
+          return hello
+        }
         _ = engine?.receive(bytes.span.rawBytes)
       }
       _ = engine?.handshake()
@@ -149,6 +152,8 @@ final class HandshakeJob: Sendable, Equatable {
       guard let written = engine?.writeOutput(to: descriptor) ?? nil, written > 0 else { return false }
       engine?.consumeOutput(written)
     }
+    // The engine may wait here for as long as a handshake may take.
+    engine?.releaseBuffers()
     return true
   }
 

@@ -19,6 +19,8 @@ struct Chores {
   var stopsAt: Instant?
   /// The time at which the admin endpoint ends after an upgrade; nil without an upgrade.
   var adminStopsAt: Instant?
+  /// The latest time for it: until then it waits for answers that have not been sent.
+  var adminMustStopAt = Instant(nanoseconds: 0)
   /// The time of the next check of the certificate's files; nil if none are configured.
   var nextLook: Instant?
   /// The time of the next poll of the host's addresses; nil if netlink reports changes.
@@ -140,6 +142,8 @@ extension Server {
         finishReading()
       case .certificateFailed(let problem):
         certificateFailed(problem)
+        // Old ticket keys are not kept for another day because one reading failed.
+        if ticketKeys.areOld { chores.nextKeys = .read().advanced(by: .seconds(3600)) }
         finishReading()
       }
     }

@@ -218,7 +218,7 @@ extension Server.ServerState {
           shards: settings.workers == 0 ? Thread.usableCoreCount : settings.workers),
         seed: (SecureRandom.word(), SecureRandom.word())),
       ledger: QuotaLedger(limits: []),
-      strangersMemory: StrangersMemory(limit: limits.strangersMemory, hasAdmin: settings.admin.listen != .none),
+      strangersMemory: StrangersMemory(limit: limits.strangersMemory, hasAdmin: settings.admin.listen.address != nil),
       automatic: AllocationLimits(
         ports: settings.relay.ports.count, addresses: entries.count, descriptors: FileLimit.raise()),
       sharedKey: SecureRandom.bytes(32))

@@ -29,7 +29,7 @@ extension Shard {
   mutating func moveConnection(_ path: ClientPath, to shard: Int, message: [UInt8]) {
     guard plan.siblings.indices.contains(shard),
       let connection = path.connection.flatMap({ streams.slot(of: Handle<Connection>(sameAs: $0)) }),
-      streams[connection].pipe == nil, streams[connection].move == nil
+      streams[connection].pipe == nil, streams[connection].move == nil, streams[connection].job == nil
     else { return }
     streams.move(connection, Connection.Move(shard: shard, message: message))
   }
@@ -66,7 +66,7 @@ extension Shard {
     }
     guard admitConnection(client) else { return }
     let descriptor = connection.socket.rawValue
-    let waits = connection.waitingByteCount > 0
+    let waits = connection.lacksRoom
     // Its message must authenticate here again.
     connection.isProven = false
     connection.waitsForRoom = waits
@@ -74,6 +74,7 @@ extension Shard {
     connection.lastHeard = now.instant
     let slot = streams.insert(connection)
     let handle = streams.handle(of: slot)
+    if streams[slot].waitingByteCount > 0 { streams.markDirty(slot) }
     streams.strangers.append(handle, from: client)
     streams[slot].path = ClientPath(
       address: old.address, endpoint: endpoint, transport: old.transport, connection: Handle(sameAs: handle),

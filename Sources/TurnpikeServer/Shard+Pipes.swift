@@ -197,7 +197,7 @@ extension Shard {
     setPeerInterest(pipe, peer)
     var client = Interest()
     client.reads = !tcp[pipe].clientHasEnded && !peerWaits && tcp[pipe].readsClientFrom <= now.instant
-    client.writes = clientWaits
+    client.writes = streams[connection].lacksRoom
     client.isRegistered = client.reads || client.writes
     setClientInterest(connection, client)
   }

@@ -63,7 +63,8 @@ extension Shard {
   /// Charges strangers' memory. If it is used up, closes the oldest clients of the address that holds most of it; false
   /// if that did not suffice.
   mutating func chargeStranger(_ byteCount: Int, _ address: IPAddress) -> Bool {
-    for _ in 0..<8 {
+    // Each connection frees a kibibyte or more, and a TLS engine needs 48.
+    for _ in 0..<64 {
       if plan.strangersMemory.charge(byteCount) { return true }
       countLimit(.strangersMemory, address)
       guard closeHeaviestStranger() else { return false }

@@ -73,7 +73,7 @@ extension Shard {
       if let pipe = tcp.slot(of: end.pipe) { settlePipe(pipe) }
       return
     }
-    let wants = streams[connection].waitingByteCount > 0
+    let wants = streams[connection].lacksRoom
     guard wants != streams[connection].waitsForRoom else { return }
     streams[connection].waitsForRoom = wants
     updateWatch(connection)

@@ -163,7 +163,8 @@ extension Shard {
         closeOverflown(connection)
         return
       }
-      if streams[connection].isShakingHands { return sendAway(connection) }
+      // After the first message only a KeyUpdate is possible, which costs little.
+      if !streams[connection].hasSpoken, streams[connection].isShakingHands { return sendAway(connection) }
       readPlaintext(connection, handle, slot: slot)
     }
   }

@@ -61,16 +61,33 @@ struct ClientCounts {
     set { unsafe connections[connection] = newValue }
   }
 
-  /// The oldest connection of the client for which most bytes are charged; nil if nothing is. Takes a look at every
-  /// connection, for the rare case that the memory is used up.
+  /// The bytes that are charged for all connections, and for the client that was admitted last.
+  var totalCharge: Int { unsafe connections.values.reduce(next?.charge ?? 0) { $0 + $1.charge } }
+
+  /// The oldest connection of the heaviest client in the heaviest network; nil if nothing is charged. Takes a look at
+  /// every connection, for the rare case that the memory is used up.
+  ///
+  /// Connections that are being closed weigh too: without them an innocent client would become the heaviest one.
   var heaviest: OpaquePointer? {
-    let charges = unsafe connections.values.reduce(into: [[UInt8]: Int]()) { sums, connection in
-      if !connection.isEnding { sums[connection.client, default: 0] += connection.charge }
+    var clients: [[UInt8]: Int] = [:]
+    var networks: [ArraySlice<UInt8>: Int] = [:]
+    let all = unsafe Array(connections.values)
+    for connection in all {
+      clients[connection.client, default: 0] += connection.charge
+      networks[Self.network(of: connection.client), default: 0] += connection.charge
     }
-    guard let client = charges.max(by: { $0.value < $1.value }), client.value > 0 else { return nil }
-    return unsafe connections
-      .filter { unsafe $0.value.client == client.key && $0.value.charge > 0 && !$0.value.isEnding }
-      .min { unsafe $0.value.number < $1.value.number }?.key
+    func weight(_ client: [UInt8]) -> (Int, Int) { (networks[Self.network(of: client)] ?? 0, clients[client] ?? 0) }
+    let charged = clients.filter { $0.value > 0 }.keys
+    guard let client = charged.max(by: { weight($0) < weight($1) }) else { return nil }
+    let own = unsafe connections.filter { unsafe $0.value.client == client && $0.value.charge > 0 }
+    let open = unsafe own.filter { unsafe !$0.value.isEnding }
+    return unsafe (open.isEmpty ? own : open).min { unsafe $0.value.number < $1.value.number }?.key
+  }
+
+  /// The network of a client's key: the IPv4 /24, whose form in IPv6 has 15 bytes, or the IPv6 /48.
+  private static func network(of client: [UInt8]) -> ArraySlice<UInt8> {
+    let isIPv4 = client.starts(with: [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF])
+    return client.prefix(isIPv4 ? 15 : 6)
   }
 }
 

@@ -51,6 +51,9 @@ public struct HTTPResponse: Sendable, Equatable {
   public var headers: [HTTPField] = []
   /// The whole body.
   public var body: [UInt8]
+  /// Whether the request was admitted as an operator's, so that its connection counts no more for `Options.memory`. A
+  /// request that is refused must not set it: the charge would show that its token is right.
+  public var isForOperator = false
 
   public init(_ status: UInt32, _ contentType: String = "text/plain; charset=utf-8", _ body: [UInt8]) {
     self.status = status

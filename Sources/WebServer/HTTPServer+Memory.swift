@@ -46,10 +46,10 @@ extension HTTPServer {
 
   /// A connection has ended.
   func forgetClient(_ connection: OpaquePointer) {
-    if let certificate = options.certificate, certificate.floodCount != reportedFloods {
-      reportedFloods = certificate.floodCount
-      unsafe report(.messagesWithoutData, clients[connection]?.client)
-    }
+    let floods = options.certificate?.floodCount ?? 0
+    // The client is not named: the connection that sent the messages may end later than this one.
+    for _ in reportedFloods..<max(floods, reportedFloods) { report(.messagesWithoutData, nil) }
+    reportedFloods = floods
     let charge = unsafe clients.end(connection)
     options.memory?.release(charge)
   }
@@ -64,9 +64,9 @@ extension HTTPServer {
 
   /// Charges what a connection holds after an event; false if it must be closed because the budget is used up.
   func settle(_ connection: OpaquePointer) -> Bool {
-    guard let budget = options.memory, let client = unsafe clients[connection], !client.isKnown, !client.isEnding else {
-      return true
-    }
+    guard let budget = options.memory, let client = unsafe clients[connection], !client.isKnown else { return true }
+    // libwebsockets sets a timeout of its own after many events, and so forgets the one that `take` has set.
+    guard !client.isEnding else { return false }
     let held = unsafe connectionCost + heldByteCount(of: connection)
     if held > client.charge {
       guard take(held - client.charge, client.client) else {
@@ -77,7 +77,8 @@ extension HTTPServer {
       budget.release(client.charge - held)
     }
     unsafe clients[connection]?.charge = held
-    return true
+    // `take` may have chosen this connection.
+    return unsafe clients[connection]?.isEnding != true
   }
 
   /// The bytes of a connection's request, of the response that its client has not read, and of its WebSocket.
@@ -112,5 +113,17 @@ extension HTTPServer {
   /// Application data has arrived, so the client may send handshake messages again.
   func countData(_ connection: OpaquePointer) {
     if let engine = unsafe lws_get_ssl(connection) { unsafe ForeignMessageCount.reset(engine) }
+  }
+
+  /// Whether libwebsockets closes a connection for which the callback returns -1. For other reasons this value would mean
+  /// another failure, for example of a change of the sockets that are watched.
+  static func mayClose(_ reason: lws_callback_reasons) -> Bool {
+    switch reason {
+    case LWS_CALLBACK_HTTP, LWS_CALLBACK_HTTP_BODY, LWS_CALLBACK_HTTP_BODY_COMPLETION, LWS_CALLBACK_HTTP_WRITEABLE,
+      LWS_CALLBACK_FILTER_HTTP_CONNECTION, LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION, LWS_CALLBACK_ESTABLISHED,
+      LWS_CALLBACK_RECEIVE, LWS_CALLBACK_SERVER_WRITEABLE:
+      true
+    default: false
+    }
   }
 }

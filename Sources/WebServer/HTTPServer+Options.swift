@@ -38,8 +38,6 @@ extension HTTPServer {
     /// The memory for clients whose requests are not an operator's; nil: it has no limit. At the limit the oldest
     /// connection of the heaviest address is closed, and further ones are refused. Does not apply to a Unix socket.
     public var memory: (any MemoryBudget)?
-    /// Whether a request is an operator's, so that its connection counts no more for `memory`.
-    public var isOperator: @Sendable (HTTPRequest) -> Bool = { _ in false }
     /// Called when a limit has closed the connection of a client; on the server's thread, so it must not block.
     public var report: @Sendable (Limit, IPAddress) -> Void = { _, _ in }
 

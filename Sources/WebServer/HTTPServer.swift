@@ -40,6 +40,10 @@ public final class HTTPServer: @unchecked Sendable {
   }
 
   private let later = Mutex(Later())
+  private let exchangeCount = Atomic(0)
+
+  /// Whether requests wait for their responses, or responses for their clients; any thread may ask.
+  public var isAnswering: Bool { exchangeCount.load(ordering: .relaxed) > 0 }
 
   /// The object that libwebsockets keeps a pointer to. `server` is set after `init` has finished.
   private struct Unowned {
@@ -94,6 +98,8 @@ public final class HTTPServer: @unchecked Sendable {
   }
 
   deinit {
+    // libwebsockets ends the connections, but finds no server to tell any more.
+    options.memory?.release(clients.totalCharge)
     unsafe lws_context_destroy(context)
     unsafe box.deinitialize(count: 1)
     unsafe box.deallocate()
@@ -140,7 +146,7 @@ public final class HTTPServer: @unchecked Sendable {
           unsafe server.count(connection, reason, user)
           ?? server.handleSocket(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
           ?? server.handle(connection, reason, UnsafeRawBufferPointer(start: bytes, count: count))
-        return unsafe server.settle(connection) ? result : -1
+        return unsafe server.settle(connection) || !HTTPServer.mayClose(reason) ? result : -1
       }
 
   private func handle(
@@ -168,6 +174,7 @@ public final class HTTPServer: @unchecked Sendable {
 
   private func forget(_ connection: OpaquePointer) {
     if let exchange = unsafe exchanges.removeValue(forKey: connection) { unsafe names[exchange.id] = nil }
+    unsafe exchangeCount.store(exchanges.count, ordering: .relaxed)
   }
 
   /// Begins an exchange when the request's headers have arrived.
@@ -183,9 +190,9 @@ public final class HTTPServer: @unchecked Sendable {
     }
     var request = HTTPRequest(method, path)
     unsafe Self.readHeaders(of: connection, into: &request)
-    if options.isOperator(request) { unsafe knowClient(connection) }
     unsafe exchanges[connection] = HTTPExchange(id: id, request: request, bodyEnd: bodyEnd)
     unsafe names[id] = connection
+    unsafe exchangeCount.store(exchanges.count, ordering: .relaxed)
     if unsafe Self.header(WSI_TOKEN_HTTP_TRANSFER_ENCODING, of: connection) != nil {
       return unsafe respond(HTTPResponse(411, text: "a body needs Content-Length"), on: connection)
     }
@@ -236,12 +243,12 @@ public final class HTTPServer: @unchecked Sendable {
     }
     for (id, response) in answers {
       guard let connection = unsafe names[id], unsafe exchanges[connection]?.response == nil else { continue }
-      unsafe exchanges[connection]?.response = response
-      unsafe lws_callback_on_writable(connection)
+      _ = unsafe respond(response, on: connection)
     }
   }
 
   private func respond(_ response: HTTPResponse, on connection: OpaquePointer) -> Int32 {
+    if response.isForOperator { unsafe knowClient(connection) }
     unsafe exchanges[connection]?.isDispatched = true
     unsafe exchanges[connection]?.response = response
     unsafe lws_callback_on_writable(connection)

@@ -115,6 +115,43 @@ struct GatekeeperTests {
     #expect(status("secret", from: peer(20), at: 110) == 200)
   }
 
+  @Test("Only an admitted request with the token ends the charge of its connection")
+  func operators() {
+    let router = Router(token: "secret", server: server)
+    func ends(_ request: HTTPRequest) -> Bool { router.answer(request).isForOperator }
+    func asked(_ path: String, _ token: String, origin: String? = nil, peer: String = "192.0.2.1") -> HTTPRequest {
+      request(.get, path, token: token, origin: origin, peer: peer)
+    }
+    #expect(ends(asked("/api/v1/status", "secret")))
+    #expect(!ends(asked("/api/v1/status", "wrong")))
+    #expect(!ends(asked("/healthz", "secret")) && !ends(asked("/metrics", "secret")))
+    #expect(!ends(asked("/", "secret")) && !ends(asked("/nothing", "secret")))
+    #expect(!ends(asked("/api/v1/status", "secret", origin: "http://evil.example")))
+    for _ in 0..<10 { _ = router.answer(asked("/api/v1/status", "wrong", peer: "192.0.2.9")) }
+    #expect(!ends(asked("/api/v1/status", "secret", peer: "192.0.2.9")))
+  }
+
+  @Test("A request without a token is refused and guesses nothing")
+  func withoutToken() {
+    let router = Router(token: "secret", server: server)
+    for _ in 0..<20 { #expect(router.answer(request(.get, "/api/v1/status", peer: "192.0.2.1")).status == 401) }
+    #expect(router.answer(request(.get, "/api/v1/status", token: "secret", peer: "192.0.2.1")).status == 200)
+  }
+
+  @Test("Clients that fill the table do not lock out the clients of other networks")
+  func fullTable() {
+    let router = Router(token: "secret", server: server)
+    func status(_ token: String, _ peer: String) -> UInt32 {
+      router.answer(request(.get, "/api/v1/status", token: token, peer: peer)).status
+    }
+    for number in 0..<1024 {
+      _ = status("wrong", "2001:db8:\(number / 256):\(String(number % 256 * 256, radix: 16))::1")
+    }
+    for _ in 0..<20 { _ = status("wrong", "2001:db8:ff:100::1") }
+    #expect(status("secret", "2001:db8:ff:200::1") == 429)
+    #expect(status("secret", "203.0.113.7") == 200)
+  }
+
   @Test("An IPv6 /56 counts as one client")
   func throttleOfPrefix() {
     let router = Router(token: "secret", server: server)

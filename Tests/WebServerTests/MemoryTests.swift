@@ -54,10 +54,12 @@ struct MemoryTests {
   func connections() throws {
     let budget = Budget()
     let server = try TestServer(
-      {
-        $0.memory = budget
-        $0.isOperator = { $0.authorization == "Bearer token" }
-      }, handler: Self.answer)
+      { $0.memory = budget },
+      handler: { request, _ in
+        var response = HTTPResponse(200, text: "fine")
+        response.isForOperator = request.authorization == "Bearer token"
+        return response
+      })
     let clients = try (0..<3).map { _ in try server.connect() }
     #expect(budget.reaches { $0 == 3 * Self.plain })
     for (client, header) in zip(clients, ["", "Authorization: Bearer wrong\r\n", "Authorization: Bearer token\r\n"]) {
@@ -65,8 +67,10 @@ struct MemoryTests {
       #expect(try client.answer().status == 200)
     }
     #expect(budget.reaches { $0 == 2 * Self.plain })
+    // A request that is not complete shows nothing about its token.
+    try clients[1].send("POST / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token\r\nContent-Length: 3\r\n\r\na")
+    #expect(budget.reaches { $0 > 2 * Self.plain })
     clients[0].close()
-    #expect(budget.reaches { $0 == Self.plain })
     clients[1].close()
     clients[2].close()
     #expect(budget.reaches { $0 == 0 })
@@ -125,6 +129,60 @@ struct MemoryTests {
     #expect(!reports.withLock { $0.isEmpty })
     for client in silent + innocent { client.close() }
     #expect(budget.reaches { $0 == 0 })
+  }
+
+  @Test("A client that goes on sending a body gives way like a silent one")
+  func busyVictims() throws {
+    let budget = Budget(8 * Self.plain)
+    let server = try TestServer({ $0.memory = budget }, handler: Self.answer)
+    let busy = try (0..<4).map { _ in try server.connect(from: IPAddress(127, 0, 0, 2)) }
+    #expect(budget.reaches { $0 == 4 * Self.plain })
+    for client in busy {
+      try? client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n")
+      try? client.send([UInt8](repeating: 120, count: 1000))
+    }
+    // Each part would let libwebsockets forget that the connection is to be closed.
+    for _ in 0..<58 {
+      for client in busy { try? client.send([UInt8](repeating: 120, count: 1000)) }
+    }
+    #expect(budget.reaches { $0 <= 6 * Self.plain })
+    #expect(busy.contains { $0.ends(seconds: 1) })
+    for _ in 0..<3 { #expect(try isServed(server)) }
+    for client in busy { client.close() }
+    #expect(budget.reaches { $0 == 0 })
+  }
+
+  @Test("A server that ends releases the charges of its connections")
+  func end() throws {
+    let budget = Budget()
+    var server: TestServer? = try TestServer({ $0.memory = budget }, handler: Self.answer)
+    let client = try server?.connect()
+    #expect(budget.reaches { $0 == Self.plain })
+    server = nil
+    #expect(budget.reaches { $0 == 0 })
+    client?.close()
+  }
+
+  @Test("The heaviest network gives way, in it the heaviest client, and its oldest connection")
+  func heaviestNetwork() {
+    func key(_ last: UInt8, _ third: UInt8 = 0) -> [UInt8] {
+      [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF, 192, 0, third, last]
+    }
+    var counts = ClientCounts()
+    func pointer(_ number: Int) -> OpaquePointer? { unsafe OpaquePointer(bitPattern: number) }
+    // One client has 30 bytes; a network of three clients has 40.
+    let connections = [(key(1, 9), 30), (key(1), 10), (key(2), 5), (key(2), 15), (key(3), 10)]
+    for (index, connection) in connections.enumerated() {
+      #expect(counts.admit(connection.0, charge: connection.1) == 0)
+      if let pointer = unsafe pointer(index + 1) { unsafe counts.begin(pointer) }
+    }
+    #expect(counts.totalCharge == 70)
+    #expect(unsafe counts.heaviest == pointer(3))
+    // A connection that is being closed still weighs, but another one is chosen.
+    if let third = unsafe pointer(3) { unsafe counts[third]?.isEnding = true }
+    #expect(unsafe counts.heaviest == pointer(4))
+    if let fourth = unsafe pointer(4) { unsafe counts[fourth]?.isEnding = true }
+    #expect(unsafe counts.heaviest == pointer(3))
   }
 
   @Test("A WebSocket is charged until its client is admitted")

@@ -217,11 +217,13 @@ extension Server {
 
   /// Drains this process, as after SIGTERM: its TLS and DTLS clients stay until their allocations end.
   private func drainAfterUpgrade() {
-    chores.stopsAt = Instant.read().advanced(by: settings.drainTimeout)
+    let now = Instant.read()
+    chores.stopsAt = now.advanced(by: settings.drainTimeout)
     // The newer process sends the watchdog's messages to the service manager.
     chores.nextPulse = nil
     told.service?.stop()
-    chores.adminStopsAt = Instant.read().advanced(by: .milliseconds(100))
+    chores.adminStopsAt = now.advanced(by: .milliseconds(100))
+    chores.adminMustStopAt = now.advanced(by: .seconds(5))
     state.isDraining = true
     configureShards()
     for shard in shards { shard.post(.reportWhenIdle) }
@@ -266,13 +268,21 @@ extension Server {
   /// Ends the admin endpoint a moment after the upgrade, so that the operator who requested it gets the answer.
   func stopAdminIfDue(_ now: Instant) {
     guard let due = chores.adminStopsAt, due <= now else { return }
-    endAdmin()
+    if mayEndAdmin(now) { endAdmin() } else { chores.adminStopsAt = now.advanced(by: .milliseconds(20)) }
   }
 
-  /// Ends the admin endpoint, because the newer process waits for its address. The path of a Unix socket stays for the
-  /// newer process.
+  /// Whether the endpoint has sent its answers, or has had time enough. Its threads have a low priority, so on a busy host
+  /// an answer may take a while.
+  private func mayEndAdmin(_ now: Instant) -> Bool {
+    admin?.service.isAnswering != true || now >= chores.adminMustStopAt
+  }
+
+  /// Ends the admin endpoint, whose address the newer process waits for; the path of a Unix socket stays for it.
   func endAdmin() {
-    if let due = chores.adminStopsAt { Readiness.sleep(until: due) }
+    if let due = chores.adminStopsAt {
+      Readiness.sleep(until: due)
+      while !mayEndAdmin(.read()) { Readiness.sleep(until: Instant.read().advanced(by: .milliseconds(20))) }
+    }
     chores.adminStopsAt = nil
     admin?.service.stop()
     for thread in admin?.threads ?? [] { thread.joinSoon() }
