@@ -223,7 +223,7 @@ extension Server {
     chores.nextPulse = nil
     told.service?.stop()
     chores.adminStopsAt = now.advanced(by: .milliseconds(100))
-    chores.adminMustStopAt = now.advanced(by: .seconds(5))
+    chores.adminMustStopAt = now.advanced(by: .seconds(3))
     state.isDraining = true
     configureShards()
     for shard in shards { shard.post(.reportWhenIdle) }
