@@ -129,7 +129,9 @@ extension RelayLimit {
     case .networkFailures:
       LimitText(
         name: "failed-logins-per-network",
-        effect: "logins of its addresses that have failed are not tried, except for live allocations")
+        effect:
+          "logins of its addresses that have failed twice in a minute are not tried, except for live allocations; over "
+          + "TCP and TLS they wait")
     case .waitingRequests: LimitText(name: "waiting-requests", effect: ShardLimit.laterOverStreams)
     case .newPeers:
       LimitText(name: "new-peers-per-user", key: limits + "new-peers-per-user", effect: "permissions get 508")

@@ -449,6 +449,18 @@ class KeyUpdates(Attack):
             connection.send(waiting)
         return done
 
+    @staticmethod
+    def has_ended(connection):
+        """Whether the server has ended a connection: only these are counted."""
+        try:
+            while connection.recv(16384):
+                pass
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
     def step(self, count):
         sent, left = 0, []
         for entry in self.open:
@@ -465,7 +477,6 @@ class KeyUpdates(Attack):
                     self.library.SSL_do_handshake(engine)
                 connection.send(self.output(memory))
                 sent += self.UPDATES
-                self.connections += 1
             except BlockingIOError:  # not connected yet
                 left.append(entry)
                 continue
@@ -475,8 +486,10 @@ class KeyUpdates(Attack):
             # Closed later, with a reset, so that the server reads everything first.
             self.ending = getattr(self, "ending", collections.deque())
             self.ending.append(connection)
-            while len(self.ending) > 200:
-                self.ending.popleft().close()
+            while len(self.ending) > 60:
+                oldest = self.ending.popleft()
+                self.connections += self.has_ended(oldest)
+                oldest.close()
         self.open = left
         self.refill()
         self.answers += sent
