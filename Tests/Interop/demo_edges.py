@@ -80,7 +80,7 @@ def stale_link(tab, link, token):
     tab.open(f"{page}#{room.partition('.')[0]}.{'A' * 24}")
     tab.until("document.getElementById('token-dialog')?.open")
     words = tab.text("token-problem")
-    if "not valid any more" not in words:
+    if "no longer valid" not in words:
         raise Failure(words)
     tab.front()  # the end of a dialog waits for the next picture of the page
     tab.give_token(token)
