@@ -30,17 +30,14 @@ public struct BlockPool: ~Copyable {
   /// The smallest size for `byteCount` bytes; nil beyond the largest.
   static func size(for byteCount: Int) -> Int? { sizes.firstIndex { $0 >= byteCount } }
 
-  /// A block of a size, with the bytes of its last use.
-  mutating func take(_ size: Int) -> UnsafeMutableRawPointer {
+  /// A block of a size, with the bytes of its last use; nil if the system has no memory.
+  mutating func take(_ size: Int) -> UnsafeMutableRawPointer? {
     if let block = unsafe heads[size] {
       unsafe heads[size] = block.load(as: UnsafeMutableRawPointer?.self)
       counts[size] -= 1
       return unsafe block
     }
-    // This fails only if the kernel has no memory. No peer can cause that, because waiting bytes are limited
-    // (connections, and bytes of each). A Swift array would end the program too.
-    guard let block = unsafe malloc(Self.sizes[size]) else { fatalError("out of memory for the bytes of streams") }
-    return unsafe block
+    return unsafe malloc(Self.sizes[size])
   }
 
   mutating func release(_ block: UnsafeMutableRawPointer, _ size: Int) {
@@ -95,7 +92,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     }
   }
 
-  /// Appends bytes; false, with no change, if they do not fit into the largest block.
+  /// Appends bytes; false, with no change, if they do not fit into the largest block or the system has no memory.
   public mutating func append(_ bytes: RawSpan, _ pool: inout BlockPool) -> Bool {
     guard bytes.byteCount > 0 else { return true }
     guard let target = unsafe reserve(bytes.byteCount, &pool) else { return false }
@@ -106,7 +103,7 @@ public struct PooledBytes: ~Copyable, Sendable {
     return true
   }
 
-  /// Appends zero bytes; false, with no change, if they do not fit into the largest block.
+  /// Appends zero bytes; false, with no change, if they do not fit into the largest block or the system has no memory.
   public mutating func append(zeros: Int, _ pool: inout BlockPool) -> Bool {
     guard zeros > 0 else { return true }
     guard let target = unsafe reserve(zeros, &pool) else { return false }
@@ -127,8 +124,7 @@ public struct PooledBytes: ~Copyable, Sendable {
         return unsafe block + count
       }
     }
-    guard let needed = BlockPool.size(for: count + more) else { return nil }
-    let larger = unsafe pool.take(needed)
+    guard let needed = BlockPool.size(for: count + more), let larger = unsafe pool.take(needed) else { return nil }
     if let block = unsafe block {
       unsafe larger.copyMemory(from: block + start, byteCount: count)
       unsafe pool.release(block, size)

@@ -124,7 +124,8 @@ extension Connection {
   /// Puts the message that caused the move before the unprocessed bytes.
   mutating func takeUp(_ message: [UInt8], _ pool: inout BlockPool) {
     var bytes = PooledBytes()
-    // This cannot fail: both parts come from one slot, or are a message and the beginning of another message.
+    // Both parts fit: they come from one slot, or are a message and the beginning of another message. Only without memory
+    // bytes are lost; the stream is malformed then, and the connection is closed.
     _ = bytes.append(message.span.rawBytes, &pool) && bytes.append(partialFrame.bytes, &pool)
     partialFrame.removeAll(&pool)
     partialFrame = bytes

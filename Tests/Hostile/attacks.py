@@ -196,7 +196,7 @@ class NetworkPasswords(WrongPasswords):
                 pass
 
 
-class UnknownUsers(WrongPasswords):
+class UnknownUsers(NetworkPasswords):
     """Allocates from 32 addresses with valid nonces and names that only the store or `auth.hook` could know."""
 
     def begin(self):
@@ -207,15 +207,6 @@ class UnknownUsers(WrongPasswords):
             self.clients.append((client, [messages.signed(messages.ALLOCATE, body, f"user-{number}-{count}", nonce, None)
                                           for count in range(200)]))
         self.number = 0
-
-    def step(self, count):
-        for _ in range(count):
-            self.number += 1
-            client, datagrams = self.clients[self.number % len(self.clients)]
-            try:
-                client.send(datagrams[self.number // len(self.clients) % len(datagrams)])
-            except OSError:
-                pass
 
 
 class Connections(Attack):
